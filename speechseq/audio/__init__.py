@@ -1,0 +1,1 @@
+"""Waveforms, spectrograms and the way back: the signal-processing wing."""

@@ -1,0 +1,44 @@
+"""What a corpus hands to a model: frozen batches of padded tensors, the only place the two meet."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechseq.shapes import Lengths, Magnitude, Mel, Tokens
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TTSBatch:
+    """Texts and the speech that says them.
+
+    tokens (batch, tokens) int64 and mel (batch, frames, mels) are padded; what stands in the
+    padding is never read. Lengths are int64 (batch), every one at least 1. log_magnitude
+    (batch, frames, bins) is the linear-frequency target of Tacotron 1, compressed as the mel is.
+    ids names the utterances.
+    """
+
+    tokens: Tokens
+    token_lengths: Lengths
+    mel: Mel
+    frame_lengths: Lengths
+    log_magnitude: Magnitude | None = None
+    ids: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> "TTSBatch":
+        """The same batch on another device."""
+        moved: dict[str, Any] = {
+            f.name: value.to(device, non_blocking=True)
+            for f in dataclasses.fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+    @property
+    def weight(self) -> int:
+        """Valid frames: what this batch counts for when losses of several batches are averaged."""
+        return int(self.frame_lengths.sum())
+
+    def __len__(self) -> int:
+        return len(self.token_lengths)

@@ -1,0 +1,156 @@
+"""Config: frozen, keyword-only dataclasses that go to plain data and come back strictly."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from speechseq.errors import ConfigError
+
+C = TypeVar("C", bound="Config")  # typing.Self is unknown to the checker that executes the hints
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of every configuration: subclasses are frozen, keyword-only dataclasses.
+
+    Fields hold numbers, booleans, strings, tuples and other Configs. A field that may hold one of
+    several Configs is declared with `choice(...)`; each of them has a `kind` that names it in data.
+    `check()` is called after construction and raises ConfigError for values that make no sense.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigError when the values make no sense together; override where needed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data (dicts, lists, numbers, strings); `from_dict` turns it back into an equal."""
+        head = {"kind": self.kind} if self.kind else {}
+        return head | {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(
+        cls: type["C"],
+        data: Any,
+        *,
+        also: Sequence[type["Config"]] = (),
+        where: str = "",
+    ) -> "C":
+        """Build from plain data, strictly.
+
+        Args:
+            data: what `to_dict` gave; missing keys take their defaults.
+            also: further Config classes that a `choice` field may hold (a mechanism of your own).
+            where: the dotted key that this data stands under, for error messages.
+
+        Raises:
+            ConfigError: unknown key (the nearest valid one is named), wrong type, missing key.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where or cls.__name__}: expected a mapping of keys, got {data!r}")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        values = {key: value for key, value in data.items() if key != "kind" or not cls.kind}
+        for key in values:
+            if key not in fields:
+                raise ConfigError(f"{_join(where, key)}: unknown key", nearest(key, fields))
+        hints = typing.get_type_hints(cls)
+        built = {
+            key: _value(value, hints[key], fields[key].metadata, also, _join(where, key))
+            for key, value in values.items()
+        }
+        try:
+            return cls(**built)
+        except TypeError as error:
+            raise ConfigError(f"{where or cls.__name__}: {error}") from None
+
+
+def choice(*options: type[Config], default: Config) -> Any:
+    """A dataclass field that holds one of several Configs, told apart in data by their `kind`."""
+    return dataclasses.field(default=default, metadata={"options": options})
+
+
+def nearest(key: str, valid: Iterable[str]) -> str:
+    """A cure for an unknown key: the valid name most like it, and all valid names."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}valid: {', '.join(names)}"
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _value(
+    value: Any, hint: Any, metadata: Mapping, also: Sequence[type[Config]], where: str
+) -> Any:
+    """Turn plain data into the value that the type hint promises, or raise ConfigError."""
+    if "options" in metadata:
+        return _one_of(value, (*metadata["options"], *also), also, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _union(value, arguments, also, where)
+    if origin is tuple:
+        return _tuple(value, arguments, also, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, arguments))}")
+        return value
+    if isinstance(hint, type) and issubclass(hint, Config):
+        return hint.from_dict(value, also=also, where=where)
+    return _scalar(value, hint, where)
+
+
+def _scalar(value: Any, hint: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # bool is an int to Python, never to a person who meant a number
+    if hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
+        return value
+    name = hint.__name__
+    raise ConfigError(f"{where}: expected {name}, got {value!r} ({type(value).__name__})")
+
+
+def _union(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -> Any:
+    if value is None and type(None) in hints:
+        return None
+    rest = [hint for hint in hints if hint is not type(None)]
+    for hint in rest[:-1]:
+        try:
+            return _value(value, hint, {}, also, where)
+        except ConfigError:
+            continue
+    return _value(value, rest[-1], {}, also, where)
+
+
+def _tuple(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -> tuple:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{where}: expected a list, got {value!r}")
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        hints = (hints[0],) * len(value)
+    if len(hints) != len(value):
+        raise ConfigError(f"{where}: expected {len(hints)} values, got {len(value)}")
+    pairs = enumerate(zip(value, hints, strict=True))
+    return tuple(_value(item, hint, {}, also, f"{where}[{i}]") for i, (item, hint) in pairs)
+
+
+def _one_of(value: Any, options: tuple, also: Sequence[type[Config]], where: str) -> Config:
+    kinds = {option.kind: option for option in options}
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in kinds:
+        raise ConfigError(f"{_join(where, 'kind')}: unknown {kind!r}", nearest(str(kind), kinds))
+    return kinds[kind].from_dict(value, also=also, where=where)

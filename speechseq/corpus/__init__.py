@@ -1,0 +1,1 @@
+"""Corpora as lhotse CutSets, their features, and the batches made of them."""

@@ -1,0 +1,1 @@
+"""Foreign checkpoints in: maps of weight names onto our models."""

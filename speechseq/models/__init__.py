@@ -1,0 +1,1 @@
+"""Whole models, built by plain functions whose bodies are the papers' tables."""

@@ -1,0 +1,1 @@
+"""Network parts that know nothing of speech files; each is usable alone."""

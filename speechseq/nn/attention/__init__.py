@@ -1,0 +1,1 @@
+"""Attention mechanisms, one file each, on the contract of `contract.py`."""

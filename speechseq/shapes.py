@@ -1,0 +1,24 @@
+"""Names for tensor shapes, batch first and time second; annotations are executed in the tests.
+
+`r` stands for the reduction factor: the frames that one decoder step emits.
+"""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Waveform = Float[Tensor, "batch samples"]
+Mel = Float[Tensor, "batch frames mels"]
+Magnitude = Float[Tensor, "batch frames bins"]
+Grouped = Float[Tensor, "batch steps r_mels"]
+Tokens = Int[Tensor, "batch tokens"]
+Lengths = Int[Tensor, " batch"]
+Mask = Bool[Tensor, "batch time"]
+Sequence = Float[Tensor, "batch time channels"]
+Memory = Float[Tensor, "batch positions memory_dim"]
+MemoryMask = Bool[Tensor, "batch positions"]
+Query = Float[Tensor, "batch query_dim"]
+Context = Float[Tensor, "batch memory_dim"]
+Weights = Float[Tensor, "batch positions"]
+Alignment = Float[Tensor, "batch steps positions"]
+StopLogits = Float[Tensor, "batch steps"]
+Scalar = Float[Tensor, ""]

@@ -1,0 +1,1 @@
+"""Text normalisation, symbol tables and phonemes."""

@@ -1,0 +1,1 @@
+"""The training loop, its schedules, its log and its exact resume."""

@@ -1,0 +1,15 @@
+"""Every shape annotation of the package is executed while the tests run."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("speechseq", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeded_and_single_threaded() -> None:
+    """Every test starts from the same random state; two workers share two cores."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)

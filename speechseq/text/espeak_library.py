@@ -1,0 +1,91 @@
+"""The espeak-ng library, opened once a process, for phonemes and for speech alike."""
+
+import ctypes
+import functools
+import os
+import tempfile
+import threading
+from typing import Any
+
+from speechseq.errors import ConfigError, MachineError
+
+SAMPLE_RATE = 22050  # what espeak_Initialize answers for the voices of the wheel
+LOCK = threading.RLock()  # espeak keeps one voice and one sentence at a time for the whole process
+
+_SYNCHRONOUS = 2  # samples go to the callback before espeak_Synth returns; phonemes work the same
+_DO_NOT_EXIT = 0x8000  # a missing data file is an error code, not the end of the process
+_LONGEST_PATH = 120  # espeak cuts the path of its data at 160 bytes, and dies of it later
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """espeak-ng, initialised for synchronous synthesis (audio handed to the callback) and phonemes.
+
+    Every call gives the same library; hold `LOCK` from choosing a voice until its work is done,
+    because voice, rate and pitch belong to the process. C signatures of the functions that return
+    pointers are set here; `espeak_SetSynthCallback` is the caller's to set.
+
+    Raises:
+        MachineError: the optional package is missing, or its data cannot be read.
+    """
+    try:
+        import espeakng_loader
+    except ImportError:
+        raise MachineError(
+            "phonemes and espeak voices need the package espeakng-loader",
+            "pip install 'speechseq[espeak]'",
+        ) from None
+    try:
+        opened = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = _short_path(espeakng_loader.get_data_path())
+    except (OSError, RuntimeError) as error:
+        raise MachineError(f"espeak-ng cannot be opened: {error}", _REINSTALL) from None
+    _declare(opened)
+    if opened.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DO_NOT_EXIT) <= 0:
+        raise MachineError(f"espeak-ng cannot read its data in {data}", _REINSTALL)
+    return opened
+
+
+def set_voice(voice: str) -> None:
+    """Choose the voice for all that espeak does next, e.g. "en-us", "en-gb", "de"; hold `LOCK`.
+
+    Raises:
+        ConfigError: there is no such voice.
+        MachineError: espeak is missing.
+    """
+    with LOCK:
+        known = voice.isprintable() and voice.strip() == voice != ""
+        if not known or library().espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ConfigError(f"espeak has no voice {voice!r}", 'try "en-us", "en-gb" or "de"')
+
+
+_REINSTALL = "pip install --force-reinstall 'speechseq[espeak]'"
+_links: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _short_path(data: str) -> str:
+    """The data folder, or a short link to it when the environment lies too deep for espeak."""
+    if len(os.fsencode(data)) <= _LONGEST_PATH:
+        return data
+    folder = tempfile.TemporaryDirectory(prefix="espeak-")
+    _links.append(folder)  # voices are read as they are asked for: the link lives with the process
+    link = os.path.join(folder.name, "espeak-ng-data")
+    os.symlink(data, link, target_is_directory=True)
+    return link
+
+
+def _declare(opened: Any) -> None:
+    opened.espeak_Initialize.argtypes = [
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int,
+    ]
+    opened.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
+    opened.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    opened.espeak_TextToPhonemes.argtypes = [
+        ctypes.POINTER(ctypes.c_void_p),
+        ctypes.c_int,
+        ctypes.c_int,
+    ]
+    opened.espeak_Info.restype = ctypes.c_char_p

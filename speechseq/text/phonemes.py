@@ -1,0 +1,42 @@
+"""Text to phonemes (IPA) through espeak-ng, punctuation kept."""
+
+import ctypes
+import re
+
+from speechseq.text.alphabet import PUNCTUATION
+from speechseq.text.espeak_library import LOCK, library, set_voice
+
+# What espeak's English voices emit, and the further vowels and consonants of its European ones.
+_VOWELS = "aeiouyæøœɐɑɒɔəɚɛɜɝɞɨɪɯɵɶʉʊʌʏᵻ"
+_CONSONANTS = "bcdfghjklmnpqrstvwxzçðħŋɕɖɟɡɢɣɥɦɬɭɱɲɳɴɸɹɻɽɾʀʁʂʃʈʋʎʐʑʒʔʝβθχ"
+_MARKS = "ˈˌːˑʰʲʷˤˠ˞\u0303\u0329\u032a\u0361"
+SYMBOLS = _VOWELS + _CONSONANTS + _MARKS + " " + PUNCTUATION
+
+_PIECES = re.compile(rf"([{re.escape(PUNCTUATION.replace(chr(39), '').replace('-', ''))}]+)")
+_UTF8, _IPA = 1, 2
+
+
+def phonemize(text: str, voice: str = "en-us") -> str:
+    """IPA of a text, stress marks and punctuation kept where they stood.
+
+    espeak drops punctuation, so the text is cut at it and the pieces are spoken one by one.
+
+    Raises:
+        ConfigError: there is no such voice.
+        MachineError: espeak is missing (extra `espeak`).
+    """
+    with LOCK:
+        set_voice(voice)
+        return "".join(_spoken(piece) for piece in _PIECES.split(text)).strip()
+
+
+def _spoken(piece: str) -> str:
+    if not any(c.isalnum() for c in piece):
+        return " " * piece[:1].isspace() + piece.strip() + " " * piece[1:][-1:].isspace()
+    before, after = " " * piece[0].isspace(), " " * piece[-1].isspace()
+    buffer = ctypes.create_string_buffer(piece.encode("utf-8", "replace"))
+    place = ctypes.c_void_p(ctypes.addressof(buffer))
+    clauses = []
+    while place.value:
+        clauses.append(library().espeak_TextToPhonemes(ctypes.byref(place), _UTF8, _IPA).decode())
+    return before + " ".join(filter(None, clauses)).strip() + after

@@ -1,0 +1,206 @@
+"""Griffin-Lim: a waveform whose magnitudes are the given ones, by alternating projections.
+
+The waveform is kept between iterations, not the phases: the momentum of the fast variant is
+linear, so it acts on samples as well as on spectra, at a quarter of the memory. The inverse is
+the least-squares one of the transform that `magnitude` computes, mirrored ends included, so that
+without momentum the error can not rise, at the edges neither.
+"""
+
+import torch
+import torchaudio.functional
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.audio.mel import AudioConfig, samples_of
+from speechseq.audio.mel import magnitude as magnitude_of
+from speechseq.audio.spectrogram import Padded, fold_back, frame, hann, overlap_add, reflect
+from speechseq.errors import ConfigError, DataError
+from speechseq.shapes import Lengths, Magnitude, Waveform
+
+_CACHE_BYTES = 512 * 1024
+_DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
+
+
+def griffin_lim(
+    magnitude: Magnitude,
+    config: AudioConfig,
+    *,
+    iterations: int = 60,
+    momentum: float | int = 0.99,
+    power: float | int = 1.0,
+    seed: int | None = None,
+    frame_lengths: Lengths | None = None,
+) -> Waveform:
+    """A waveform with these linear magnitudes: (batch, frames, bins) to (batch, samples).
+
+    samples is (frames - 1)·hop for centred configs, frames·hop for the others (HiFi-GAN's).
+    Item i is what it would be alone, whatever stands in its padding; after its own samples
+    come zeros. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is undone.
+
+    Args:
+        iterations: projections after the first inverse; 0 keeps random phases.
+        momentum: 0 is the classic algorithm, 0.99 the fast one.
+        seed: of the first phases; the same on every device. None draws one from torch.
+        frame_lengths: (batch) frames of each item; None means all.
+
+    Raises:
+        ConfigError: iterations or momentum out of range, bins that are not config's.
+        DataError: NaN or Inf within an item.
+
+    Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
+    """
+    _check(magnitude, config, iterations, momentum)
+    with torch.no_grad():
+        target, lengths = _clean(magnitude, frame_lengths, power)
+        phases = _phases(target, seed)
+        if target.device.type != "cpu":
+            waveform = _invert(target, phases, config, iterations, momentum, lengths)
+        else:  # item by item: no work on padding, and what it works on stays in the cache
+            waveform = target.new_zeros(len(target), samples_of(target.shape[1], config))
+            for row, frames in enumerate(lengths.tolist()):
+                item = target[row : row + 1, :frames]
+                own = _invert(item, phases[:frames], config, iterations, momentum)
+                waveform[row, : own.shape[1]] = own[0]
+        return _de_emphasise(waveform, config, samples_of(lengths, config))
+
+
+def spectral_convergence(
+    waveform: Waveform, magnitude: Magnitude, config: AudioConfig
+) -> Float[Tensor, " batch"]:
+    """How far the waveform's magnitudes are from the given ones, |S - T| / |T| for each item.
+
+    Over the whole spectrum, negative frequencies too: that is the norm which classic Griffin-Lim
+    lowers. 20·log10 of it are decibels; 0 where the target is all zeros and reached.
+    """
+    weights = magnitude.new_full((config.bins,), 2.0)
+    weights[0] = weights[-1] = 1.0
+    error = magnitude_of(waveform, config) - magnitude
+    squares = [(part.square() * weights).sum((1, 2)) for part in (error, magnitude)]
+    return (squares[0] / squares[1].clamp(min=torch.finfo(magnitude.dtype).tiny)).sqrt()
+
+
+def _check(
+    magnitude: Magnitude, config: AudioConfig, iterations: int, momentum: float | int
+) -> None:
+    if iterations < 0:
+        raise ConfigError(f"iterations: {iterations} is negative", "set iterations to 60")
+    if not 0 <= momentum < 1:
+        raise ConfigError(f"momentum: {momentum} is not in [0, 1)", "set momentum to 0.99 or 0")
+    if magnitude.shape[2] != config.bins:
+        raise ConfigError(
+            f"magnitude has {magnitude.shape[2]} bins, n_fft {config.n_fft} has {config.bins}",
+            "use the AudioConfig that the magnitude was made with",
+        )
+
+
+def _clean(
+    magnitude: Magnitude, frame_lengths: Lengths | None, power: float | int | int
+) -> tuple[Magnitude, Lengths]:
+    """The target with zeros in the padding, and its lengths."""
+    batch, frames, _ = magnitude.shape
+    if frame_lengths is None:
+        frame_lengths = torch.full((batch,), frames)
+    lengths = frame_lengths.to(magnitude.device)
+    if int(lengths.min()) < 1 or int(lengths.max()) > frames:
+        raise DataError(f"frame_lengths: {lengths.tolist()} are not all within 1 and {frames}")
+    valid = torch.arange(frames, device=magnitude.device) < lengths[:, None]
+    target = magnitude.float() if magnitude.dtype.itemsize < 4 else magnitude
+    target = target.masked_fill(~valid[:, :, None], 0).clamp(min=0)
+    target = target if power == 1 else target.pow(power)
+    bad = ~target.isfinite().flatten(1).all(1)
+    if bool(bad.any()):
+        raise DataError(
+            f"magnitude of item {int(bad.int().argmax())} has NaN or Inf",
+            "look at what made it: a diverged model, or compressed values that were not expanded",
+        )
+    return target, lengths
+
+
+def _phases(target: Magnitude, seed: int | None) -> Float[Tensor, "frames bins"]:
+    """First phases, one set for every item: an item's do not depend on its row or its batch."""
+    if seed is None:
+        seed = int(torch.randint(2**62, ()))
+    generator = torch.Generator().manual_seed(seed)  # of the CPU: the same on every device
+    frames, bins = target.shape[1:]
+    parts = [torch.rand(_DRAW, bins, generator=generator) for _ in range(0, frames, _DRAW)]
+    return torch.cat(parts)[:frames].to(target) * (2 * torch.pi)
+
+
+def _invert(
+    target: Magnitude,
+    phases: Float[Tensor, "frames bins"],
+    config: AudioConfig,
+    iterations: int,
+    momentum: float | int,
+    lengths: Lengths | None = None,
+) -> Waveform:
+    """Griffin-Lim on items of equal lengths, or of their own."""
+    samples = samples_of(target.shape[1], config)
+    if samples == 0:
+        return target.new_zeros(len(target), 0)
+    own = None if lengths is None else samples_of(lengths, config)
+    envelope = _envelope(target, config, lengths, own)
+    padded = _synthesise(torch.polar(target, phases.expand_as(target)), config)
+    waveform = fold_back(padded, samples, config.padding, own) * envelope
+    guess = waveform
+    for _ in range(iterations):
+        padded = _project(reflect(guess, config.padding, own), target, config)
+        previous, waveform = waveform, fold_back(padded, samples, config.padding, own)
+        waveform.mul_(envelope)
+        guess = torch.lerp(previous, waveform, 1 + momentum) if momentum else waveform
+    return waveform
+
+
+def _project(padded: Padded, target: Magnitude, config: AudioConfig) -> Padded:
+    """Give each frame its target magnitude, keep its phase, add the frames up again."""
+    tiny = torch.finfo(target.dtype).tiny
+    window = hann(config.window, padded.device, padded.dtype)
+    samples = frame(padded, config.n_fft, config.hop, config.window)
+    spectrum = torch.fft.rfft(samples * window, n=config.n_fft)
+    pairs = torch.view_as_real(spectrum)
+    square = pairs.square()
+    scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(target)
+    pairs.mul_(scale[..., None])
+    return _synthesise(spectrum, config)
+
+
+def _synthesise(spectrum: Tensor, config: AudioConfig) -> Padded:
+    """Inverse transform, window, overlap and add: what still has to be divided by the envelope."""
+    frames = torch.fft.irfft(spectrum, n=config.n_fft)[..., : config.window]
+    window = hann(config.window, frames.device, frames.dtype)
+    return _overlap_add(frames, window, config)
+
+
+def _overlap_add(frames: Tensor, window: Tensor, config: AudioConfig) -> Padded:
+    batch, count, _ = frames.shape
+    whole = (count - 1) * config.hop + config.n_fft
+    out = frames.new_zeros(batch, (count + config.n_fft // config.hop + 2) * config.hop)
+    overlap_add(frames, window, config.hop, out[:, (config.n_fft - config.window) // 2 :])
+    return out[:, :whole]
+
+
+def _envelope(
+    target: Magnitude, config: AudioConfig, lengths: Lengths | None, own: Lengths | None
+) -> Waveform:
+    """One over the sum of squared windows at each sample, of an item's own frames alone."""
+    batch, count, _ = target.shape
+    window = hann(config.window, target.device, target.dtype)
+    frames = window.expand(1 if lengths is None else batch, count, -1)
+    if lengths is not None:
+        valid = torch.arange(count, device=target.device) < lengths[:, None]
+        frames = frames * valid[:, :, None]
+    total = fold_back(
+        _overlap_add(frames, window, config), samples_of(count, config), config.padding, own
+    )
+    return torch.where(total > 1e-8, 1 / total, 0)
+
+
+def _de_emphasise(waveform: Waveform, config: AudioConfig, lengths: Lengths) -> Waveform:
+    """Undo pre-emphasis: y[t] = x[t] + a·y[t-1], silent again after each item's own end."""
+    if not config.pre_emphasis or not waveform.shape[1]:
+        return waveform
+    back = waveform.new_tensor([1.0, -config.pre_emphasis])
+    ahead = waveform.new_tensor([1.0, 0.0])
+    waveform = torchaudio.functional.lfilter(waveform, back, ahead, clamp=False)
+    outside = torch.arange(waveform.shape[1], device=waveform.device) >= lengths[:, None]
+    return waveform.masked_fill(outside, 0)

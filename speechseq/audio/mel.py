@@ -1,0 +1,320 @@
+"""Waveform to log-mel and linear magnitude, and back, in the conventions of the field."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.audio.spectrogram import MelScale, Padded, frame, hann, mel_filters, reflect
+from speechseq.config import Config, nearest
+from speechseq.errors import ConfigError, DataError
+from speechseq.shapes import Lengths, Magnitude, Mel, Waveform
+
+Count = TypeVar("Count", int, Tensor)
+_CACHE_BYTES = (
+    512 * 1024
+)  # samples under windows at a time on a CPU: they and their spectra stay in L2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AudioConfig(Config):
+    """How sound becomes frames; the defaults are the `nvidia` convention.
+
+    Args:
+        sample_rate: samples a second.
+        n_fft, hop, window: length of transform, step and Hann window, in samples.
+        mels, fmin, fmax: mel bands and the range that they cover, in Hz.
+        mel_scale: "slaney" or "htk".
+        area_norm: mel filters of equal area (Slaney) instead of equal peak.
+        centred: frame t is centred on sample t·hop, 1 + N//hop frames; otherwise it begins
+            (n_fft - hop)/2 before it, N//hop frames. Both mirror the signal at its ends.
+        magnitude_epsilon: e in sqrt(re² + im² + e).
+        pre_emphasis: a in x[t] - a·x[t-1], applied first; 0 for none.
+        log: "ln", "log10" or "db" (20·log10).
+        floor: smallest magnitude that the logarithm is given.
+        reference_level: subtracted after the logarithm.
+        lowest_level: this level (negative) becomes 0 and level 0 becomes 1, clipped to [0, 1];
+            None leaves the logarithm as it is.
+    """
+
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    hop: int = 256
+    window: int = 1024
+    mels: int = 80
+    fmin: float = 0.0
+    fmax: float = 8000.0
+    mel_scale: MelScale = "slaney"
+    area_norm: bool = True
+    centred: bool = True
+    magnitude_epsilon: float = 0.0
+    pre_emphasis: float = 0.0
+    log: Literal["ln", "log10", "db"] = "ln"
+    floor: float = 1e-5
+    reference_level: float = 0.0
+    lowest_level: float | None = None
+
+    @classmethod
+    def preset(cls, name: str) -> "AudioConfig":
+        """The settings of a known system: nvidia, hifigan, espnet, keithito, tacotron2_paper.
+
+        Raises:
+            ConfigError: no such preset.
+        """
+        if name not in _PRESETS:
+            raise ConfigError(f"audio preset: unknown {name!r}", nearest(name, _PRESETS))
+        return cls(**_PRESETS[name])
+
+    @property
+    def bins(self) -> int:
+        """Frequencies of the linear magnitude."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def padding(self) -> int:
+        """Samples mirrored at each end."""
+        return self.n_fft // 2 if self.centred else (self.n_fft - self.hop) // 2
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a waveform needs: one window, and enough for its mirrored ends."""
+        return max(self.window, self.padding + 1)
+
+    @property
+    def floor_value(self) -> float:
+        """The number that stands for silence after compression (nvidia: ln 1e-5 = -11.51)."""
+        return float(compress(torch.zeros((), dtype=torch.float64), self))
+
+    def check(self) -> None:
+        """Raise ConfigError when the numbers contradict each other."""
+        for name in ("sample_rate", "n_fft", "hop", "window", "mels", "fmax", "floor"):
+            value = getattr(self, name)
+            _require(0 < value < math.inf, f"{name}: {value} is not positive", f"set {name} > 0")
+        _require(
+            self.hop <= self.window,
+            f"hop: {self.hop} is larger than window {self.window}, samples between would be lost",
+            "set hop to a quarter of window",
+        )
+        _require(
+            self.window <= self.n_fft,
+            f"window: {self.window} is larger than n_fft {self.n_fft}",
+            f"set n_fft to {2 ** math.ceil(math.log2(self.window))}",
+        )
+        span = self.n_fft if self.centred else self.n_fft - self.hop
+        _require(
+            span % 2 == 0,
+            f"n_fft: {self.n_fft} with hop {self.hop} cannot be padded evenly",
+            "set n_fft to a power of two and hop to an even number",
+        )
+        _require(
+            self.fmax <= self.sample_rate / 2,
+            f"fmax: {self.fmax:g} Hz is above half of sample_rate {self.sample_rate}",
+            f"set fmax to at most {self.sample_rate / 2:g}",
+        )
+        _require(
+            0 <= self.fmin < self.fmax,
+            f"fmin: {self.fmin:g} Hz is not between 0 and fmax {self.fmax:g}",
+            "set fmin below fmax",
+        )
+        _require(
+            self.mels <= self.bins,
+            f"mels: {self.mels} bands from the {self.bins} bins of n_fft {self.n_fft}",
+            "set fewer mels or a larger n_fft",
+        )
+        _require(
+            0 <= self.magnitude_epsilon < math.inf,
+            f"magnitude_epsilon: {self.magnitude_epsilon} is negative or not finite",
+            "set it to 0 or a small positive number",
+        )
+        _require(
+            0 <= self.pre_emphasis < 1,
+            f"pre_emphasis: {self.pre_emphasis} is not between 0 and 1",
+            "set it to 0 for none, or 0.97",
+        )
+        _require(
+            self.lowest_level is None or -math.inf < self.lowest_level < 0,
+            f"lowest_level: {self.lowest_level} is not negative",
+            "set it to -100 (decibels), or null to leave levels as they are",
+        )
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "nvidia": {},
+    "hifigan": {"centred": False, "magnitude_epsilon": 1e-9},
+    "espnet": {"fmin": 80.0, "fmax": 7600.0, "log": "log10", "floor": 1e-10},
+    "keithito": {
+        "sample_rate": 20000,
+        "n_fft": 2048,
+        "hop": 250,
+        "window": 1000,
+        "fmax": 10000.0,
+        "pre_emphasis": 0.97,
+        "log": "db",
+        "reference_level": 20.0,
+        "lowest_level": -100.0,
+    },
+    # the paper gives neither n_fft nor the filters: the next power of two, and filters of peak 1
+    "tacotron2_paper": {
+        "sample_rate": 24000,
+        "n_fft": 2048,
+        "hop": 300,
+        "window": 1200,
+        "fmin": 125.0,
+        "fmax": 7600.0,
+        "mel_scale": "htk",
+        "area_norm": False,
+        "floor": 0.01,
+    },
+}
+
+
+def frames_of(samples: Count, config: AudioConfig) -> Count:
+    """How many frames a waveform of that many samples gives (a number, or a tensor of them)."""
+    return samples // config.hop + (1 if config.centred else 0)
+
+
+def samples_of(frames: Count, config: AudioConfig) -> Count:
+    """The fewest samples that give that many frames: what Griffin-Lim gives back."""
+    return (frames - (1 if config.centred else 0)) * config.hop
+
+
+def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Magnitude:
+    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins).
+
+    With `lengths` (batch) in samples, each row equals its item alone; later frames are 0.
+
+    Raises:
+        DataError: a waveform shorter than a window.
+    """
+    return _framewise(waveform, config, lengths, lambda part: part, config.bins, 0.0)
+
+
+def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
+    """Compressed mel magnitudes: (batch, samples) to (batch, frames, mels).
+
+    With `lengths` (batch) in samples, each row equals its item alone; later frames are silence
+    (`config.floor_value`).
+
+    Raises:
+        DataError: a waveform shorter than a window.
+    """
+    filters = _filters(config, waveform)
+
+    def finish(part: Magnitude) -> Mel:
+        return compress(part @ filters, config)
+
+    return _framewise(waveform, config, lengths, finish, config.mels, config.floor_value)
+
+
+def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
+    """The convention's logarithm and range, of mel or linear magnitudes of any shape."""
+    level = magnitude.clamp(min=config.floor)
+    level = level.log() if config.log == "ln" else level.log10()
+    if config.log == "db":
+        level = level * 20
+    if config.reference_level:
+        level = level - config.reference_level
+    if config.lowest_level is not None:
+        level = (1 - level / config.lowest_level).clamp(0, 1)
+    return level
+
+
+def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
+    """The inverse of `compress`: magnitudes, but for what it clipped."""
+    if config.lowest_level is not None:
+        level = (1 - level.clamp(0, 1)) * config.lowest_level
+    level = level + config.reference_level
+    if config.log == "ln":
+        return level.exp()
+    return 10 ** (level / 20 if config.log == "db" else level)
+
+
+def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
+    """Compressed mels back to linear magnitudes: (batch, frames, mels) to (batch, frames, bins)."""
+    filters = _filters(config, mel)
+    return (expand(mel, config) @ torch.linalg.pinv(filters)).clamp_(min=0)
+
+
+def _filters(config: AudioConfig, like: Tensor) -> Float[Tensor, "bins mels"]:
+    return mel_filters(
+        config.sample_rate,
+        config.n_fft,
+        config.mels,
+        config.fmin,
+        config.fmax,
+        config.mel_scale,
+        config.area_norm,
+        like.device,
+        like.dtype,
+    )
+
+
+def _framewise(
+    waveform: Waveform,
+    config: AudioConfig,
+    lengths: Lengths | None,
+    finish: Callable[[Magnitude], Tensor],
+    channels: int,
+    padding_value: float,
+) -> Float[Tensor, "batch frames channels"]:
+    """Run `finish` over the magnitudes of all frames, on a CPU few enough to stay in the cache."""
+    batch, samples = waveform.shape
+    own = [samples] * batch if lengths is None else lengths.tolist()
+    _check_lengths(own, samples, config)
+    if config.pre_emphasis:
+        waveform = _pre_emphasise(waveform, config.pre_emphasis)
+    if waveform.device.type != "cpu" or waveform.requires_grad:
+        padded = reflect(waveform, config.padding, lengths)
+        return _silence(finish(_magnitude(padded, config)), own, config, padding_value)
+    out = waveform.new_full((batch, frames_of(samples, config), channels), padding_value)
+    step = max(1, _CACHE_BYTES // (config.n_fft * waveform.element_size()))
+    for row, length in enumerate(own):
+        padded = reflect(waveform[row : row + 1, :length], config.padding)
+        frames = frames_of(length, config)
+        for begin in range(0, frames, step):
+            end = min(begin + step, frames)
+            part = padded[:, begin * config.hop : (end - 1) * config.hop + config.n_fft]
+            out[row, begin:end] = finish(_magnitude(part, config))[0]
+    return out
+
+
+def _magnitude(padded: Padded, config: AudioConfig) -> Magnitude:
+    window = hann(config.window, padded.device, padded.dtype)
+    samples = frame(padded, config.n_fft, config.hop, config.window)
+    spectrum = torch.fft.rfft(samples * window, n=config.n_fft)
+    if padded.requires_grad and not config.magnitude_epsilon:
+        return spectrum.abs()  # its gradient at 0 is 0, that of a square root is NaN
+    square = torch.view_as_real(spectrum).square()
+    power = square[..., 0] + square[..., 1]
+    return (power + config.magnitude_epsilon if config.magnitude_epsilon else power).sqrt()
+
+
+def _pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
+    return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
+
+
+def _silence(frames: Tensor, own: list[int], config: AudioConfig, value: float) -> Tensor:
+    counts = torch.tensor([frames_of(length, config) for length in own], device=frames.device)
+    outside = torch.arange(frames.shape[1], device=frames.device) >= counts[:, None]
+    return frames.masked_fill(outside[:, :, None], value)
+
+
+def _check_lengths(own: list[int], samples: int, config: AudioConfig) -> None:
+    for row, length in enumerate(own):
+        if length > samples:
+            raise DataError(f"lengths[{row}]: {length} is more than the {samples} samples given")
+        if length < config.shortest:
+            raise DataError(
+                f"waveform {row} has {length} samples, fewer than the {config.shortest} that "
+                f"one window of {config.window} and its mirrored ends need",
+                f"leave it out, or pad it with silence to {config.shortest} samples",
+            )
+
+
+def _require(true: bool, problem: str, cure: str) -> None:
+    if not true:
+        raise ConfigError(problem, cure)

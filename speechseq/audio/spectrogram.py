@@ -1,0 +1,139 @@
+"""Frames, windows, mel filters and their adjoints: the plain arithmetic under every convention."""
+
+import functools
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from speechseq.shapes import Lengths, Waveform
+
+MelScale = Literal["slaney", "htk"]
+Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
+_SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
+
+
+@functools.lru_cache(maxsize=32)
+def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " window"]:
+    """The periodic Hann window of `window` samples, computed in float64; do not write into it."""
+    with torch.inference_mode(False):  # a cached inference tensor would break later training
+        return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
+
+
+@functools.lru_cache(maxsize=32)
+def mel_filters(
+    sample_rate: int,
+    n_fft: int,
+    mels: int,
+    fmin: float,
+    fmax: float,
+    scale: MelScale,
+    area_norm: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Float[Tensor, "bins mels"]:
+    """Triangular filters from magnitude bins to mel bands; do not write into them.
+
+    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), without it the
+    peak 1. Computed in float64, frequencies in Hz.
+    """
+    with torch.inference_mode(False):
+        bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+        low, high = hz_to_mel(fmin, scale), hz_to_mel(fmax, scale)
+        edges = mel_to_hz(torch.linspace(low, high, mels + 2, dtype=torch.float64), scale)
+        width = edges.diff()
+        rising = (bins[:, None] - edges[:-2]) / width[:-1]
+        falling = (edges[2:] - bins[:, None]) / width[1:]
+        filters = torch.minimum(rising, falling).clamp_(min=0)
+        if area_norm:
+            filters *= 2 / (edges[2:] - edges[:-2])
+        return filters.to(device, dtype)
+
+
+def hz_to_mel(hz: float, scale: MelScale) -> float:
+    """Hz to mel: Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula."""
+    if scale == "htk":
+        return 2595.0 * math.log10(1.0 + hz / 700.0)
+    if hz < _SLANEY_HZ:
+        return hz * _SLANEY_MELS / _SLANEY_HZ
+    return _SLANEY_MELS + math.log(hz / _SLANEY_HZ) / _SLANEY_STEP
+
+
+def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
+    """The inverse of `hz_to_mel`, for a vector."""
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    linear = mel * _SLANEY_HZ / _SLANEY_MELS
+    curved = _SLANEY_HZ * torch.exp(_SLANEY_STEP * (mel - _SLANEY_MELS).clamp(min=0))
+    return torch.where(mel < _SLANEY_MELS, linear, curved)
+
+
+def reflect(waveform: Waveform, padding: int, lengths: Lengths | None = None) -> Padded:
+    """Mirror each row at its own two ends: (batch, samples) to (batch, samples + 2·padding).
+
+    Row i is what the item of lengths[i] samples alone would give, for its first
+    lengths[i] + 2·padding samples; after that stand finite numbers of no meaning. A short item
+    is mirrored as often as it takes.
+    """
+    samples = waveform.shape[1]
+    if lengths is None and samples > padding:
+        return F.pad(waveform, (padding, padding), mode="reflect")
+    return waveform.gather(1, _mirror_index(waveform, padding, lengths))
+
+
+def fold_back(
+    padded: Padded, samples: int, padding: int, lengths: Lengths | None = None
+) -> Waveform:
+    """The adjoint of `reflect`: each mirrored sample is added to the one that it was copied from.
+
+    (batch, samples + 2·padding) to (batch, samples). What stands after a row's own
+    lengths[i] + 2·padding samples has to be 0.
+    """
+    if lengths is None and samples > padding:
+        waveform = padded[:, padding : padding + samples].clone()
+        waveform[:, 1 : padding + 1] += padded[:, :padding].flip(1)
+        waveform[:, samples - 1 - padding : samples - 1] += padded[:, padding + samples :].flip(1)
+        return waveform
+    waveform = padded.new_zeros(padded.shape[0], samples)
+    return waveform.scatter_add_(1, _mirror_index(waveform, padding, lengths), padded)
+
+
+def _mirror_index(
+    waveform: Waveform, padding: int, lengths: Lengths | None
+) -> Int[Tensor, "batch padded"]:
+    """For each position of the padded rows the sample that stands there, by the row's length."""
+    batch, samples = waveform.shape
+    position = torch.arange(-padding, samples + padding, device=waveform.device).abs()
+    own = torch.full((batch,), samples) if lengths is None else lengths
+    last = (own.to(waveform.device) - 1)[:, None]
+    there = position % (2 * last).clamp(min=1)
+    return torch.minimum(there, 2 * last - there).clamp_(min=0)
+
+
+def frame(
+    padded: Padded, n_fft: int, hop: int, window: int
+) -> Float[Tensor, "batch frames window"]:
+    """A view of the samples under the window of each frame, windows centred in their n_fft."""
+    start = (n_fft - window) // 2
+    return padded.unfold(1, n_fft, hop)[..., start : start + window]
+
+
+def overlap_add(
+    frames: Float[Tensor, "batch frames window"],
+    weights: Float[Tensor, " window"],
+    hop: int,
+    into: Padded,
+) -> None:
+    """Add frames · weights at their places, `hop` apart, in place.
+
+    `into` (batch, samples) begins where the first frame begins and has at least
+    (frames + ceil(window / hop)) · hop samples, the last of them untouched.
+    """
+    count, window = frames.shape[1:]
+    for block in range(math.ceil(window / hop)):
+        first, end = block * hop, min(window, (block + 1) * hop)
+        rows = into[:, first : first + count * hop].unflatten(1, (count, hop))
+        rows[..., : end - first].addcmul_(frames[..., first:end], weights[first:end])

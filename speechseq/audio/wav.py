@@ -1,0 +1,248 @@
+"""Sound files in and out, checked: libsndfile alone accepts NaN, no samples and absurd headers."""
+
+import io
+import math
+import os
+import secrets
+import stat
+import struct
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import scipy.signal
+import soundfile
+import torch
+import torchaudio.functional
+from torch import Tensor
+
+from speechseq.errors import ConfigError, DataError, MachineError
+from speechseq.shapes import Waveform
+
+_BLOCK = 1 << 20  # frames read at a time: what a header claims is never allocated
+_LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1]
+_KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
+
+
+class WavWarning(UserWarning):
+    """A sound file was changed to fit: mixed down, resampled or clipped."""
+
+
+def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
+    """Read a WAV, FLAC or OGG file, told by its content: ((1, samples) float32, rate).
+
+    Several channels are mixed down and another `sample_rate` is resampled to, both with a
+    WavWarning; None keeps the file's own rate.
+
+    Raises:
+        DataError: no such regular file, not sound, cut, empty, NaN or Inf.
+    """
+    name = os.fspath(path)
+    _check_regular(name)
+    try:
+        with open(name, "rb", buffering=0) as file:
+            _check_content(name, file)
+            file.seek(0)
+            samples, rate = _read(name, file)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+    waveform = _one_channel(name, _check_samples(name, samples))
+    if sample_rate is None or sample_rate == rate:
+        return waveform, rate
+    _warn(f"{name}: resampled from {rate} to {sample_rate} Hz")
+    return _resample(waveform, rate, sample_rate), sample_rate
+
+
+def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
+    """Write (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, whole or not at all.
+
+    Samples beyond [-1, 1] are clipped with a WavWarning.
+
+    Raises:
+        DataError: NaN or Inf, no samples, more than one channel.
+        ConfigError: a rate that is not positive.
+        MachineError: the folder is missing, not writable or full.
+    """
+    name = os.fspath(path)
+    if rate < 1:
+        raise ConfigError(f"rate: {rate} is not positive", "give samples a second, e.g. 22050")
+    samples = _mono(name, waveform)
+    sound = io.BytesIO()
+    soundfile.write(sound, _to_int16(name, samples), rate, format="WAV", subtype="PCM_16")
+    _replace(name, sound.getbuffer())
+
+
+def _check_regular(name: str) -> None:
+    """Refuse before opening: opening a FIFO waits for a writer, maybe for ever."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        if os.path.islink(name):
+            raise DataError(
+                f"{name}: a link to {os.readlink(name)}, which does not exist",
+                "mend or remove the link",
+            ) from None
+        raise DataError(f"{name}: no such file", "check the path") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: cannot be read: {error}") from error
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{name}: is a directory, not a sound file", "name a file inside it")
+    if not stat.S_ISREG(mode):
+        what = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise DataError(f"{name}: is {what}, not a regular file", "write the sound to a file first")
+
+
+def _check_content(name: str, file: BinaryIO) -> None:
+    head = file.read(16)
+    size = os.fstat(file.fileno()).st_size
+    if not head:
+        raise DataError(f"{name}: is empty (0 bytes)", "remove it or make it again")
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        _check_riff(name, file, size)
+    elif head[:4] not in (b"fLaC", b"OggS", b"RF64"):
+        raise DataError(
+            f"{name}: {_what(head)}, not a WAV, FLAC or OGG file",
+            "convert it to WAV (for example: ffmpeg -i IN OUT.wav) or leave it out",
+        )
+
+
+def _what(head: bytes) -> str:
+    """What the first bytes of a file that is not ours say it is."""
+    if head[:4] in (b"RIFF", b"RIFX"):
+        return f"a RIFF file with a cut or foreign header ({len(head)} bytes read)"
+    if head[:3] == b"ID3" or (head[0] == 0xFF and len(head) > 1 and head[1] & 0xE6 == 0xE2):
+        return "holds MP3 data"
+    if head[4:8] == b"ftyp":
+        return "holds MP4/M4A data"
+    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
+        return f"holds text ({head.decode('latin-1')!r}…)"
+    return f"holds unknown data (begins with {head[:4].hex(' ')})"
+
+
+def _check_riff(name: str, file: BinaryIO, size: int) -> None:
+    """Walk the chunks: libsndfile says nothing when the data are shorter than the header claims."""
+    place, seen_format = 12, False
+    while place + 8 <= size:
+        file.seek(place)
+        kind, length = struct.unpack("<4sI", file.read(8))
+        seen_format |= kind == b"fmt "
+        there = size - place - 8
+        if kind == b"data":
+            _check_data(name, length, there, seen_format)
+            return
+        place += 8 + length + length % 2
+    raise DataError(
+        f"{name}: the header is cut: no sound data in its {size} bytes", "copy or make it again"
+    )
+
+
+def _check_data(name: str, length: int, there: int, seen_format: bool) -> None:
+    if not seen_format:
+        raise DataError(f"{name}: the header does not say its format", "copy or make it again")
+    if length == 0:
+        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
+    # a writer that could not seek leaves all ones, and the data reach to the end of the file
+    if length > there and length != 0xFFFFFFFF:
+        raise DataError(
+            f"{name}: cut: the header claims {length} bytes of sound, {there} are there",
+            "copy or download it again",
+        )
+
+
+def _read(name: str, file: BinaryIO) -> tuple[np.ndarray, int]:
+    try:
+        with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+            claimed, rate = sound.frames, sound.samplerate
+            blocks = []
+            while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block)
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise DataError(f"{name}: cannot be decoded: {error}", "convert it to 16-bit WAV") from None
+    samples = sum(map(len, blocks))
+    if samples == 0:
+        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
+    if samples < claimed:
+        raise DataError(
+            f"{name}: cut: the header claims {claimed} samples, {samples} are there",
+            "copy or download it again",
+        )
+    return np.concatenate(blocks), rate
+
+
+def _check_samples(name: str, samples: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(samples).all(1)
+    if not finite.all():
+        raise DataError(
+            f"{name}: {int((~finite).sum())} samples are NaN or Inf, the first is sample "
+            f"{int(finite.argmin())}",
+            "make it again, or cut that part out",
+        )
+    if (peak := float(np.abs(samples).max())) > _LOUDEST:
+        raise DataError(
+            f"{name}: float samples up to {peak:g}, where [-1, 1] is full scale",
+            "divide them by 32768 when they were 16-bit integers",
+        )
+    return samples
+
+
+def _one_channel(name: str, samples: np.ndarray) -> Waveform:
+    channels = samples.shape[1]
+    if channels > 1:
+        _warn(f"{name}: {channels} channels mixed down to one")
+        samples = samples.mean(1, keepdims=True)
+    return torch.from_numpy(np.ascontiguousarray(samples.T))
+
+
+def _resample(waveform: Waveform, rate: int, wanted: int) -> Waveform:
+    common = math.gcd(rate, wanted)
+    if (wanted // common) * (rate // common) <= _KERNEL:
+        return torchaudio.functional.resample(waveform, rate, wanted)
+    # rates without a common divisor would need a kernel of gigabytes
+    changed = scipy.signal.resample_poly(waveform.numpy(), wanted, rate, axis=1)
+    return torch.from_numpy(changed.astype(np.float32))
+
+
+def _mono(name: str, waveform: Tensor) -> np.ndarray:
+    samples = waveform.detach().to("cpu", torch.float64)
+    if samples.dim() == 2 and len(samples) == 1:
+        samples = samples[0]
+    if samples.dim() != 1:
+        raise DataError(
+            f"{name}: waveform of shape {tuple(samples.shape)} is not (samples,) or (1, samples)",
+            "save the items of a batch one by one",
+        )
+    if not len(samples):
+        raise DataError(f"{name}: waveform has 0 samples", "there is nothing to save")
+    finite = samples.isfinite()
+    if not bool(finite.all()):
+        raise DataError(f"{name}: {int((~finite).sum())} samples are NaN or Inf, nothing written")
+    return samples.numpy()
+
+
+def _to_int16(name: str, samples: np.ndarray) -> np.ndarray:
+    if (peak := float(np.abs(samples).max())) > 1:
+        _warn(f"{name}: clipped, the loudest of its samples is {peak:.3g} and 1 is full scale")
+    return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
+
+
+def _replace(name: str, sound: memoryview) -> None:
+    """Write beside the target and rename: a reader sees the old file or the new, never a half."""
+    target = Path(name)
+    if target.is_dir():
+        raise DataError(f"{name}: is a directory", "name a file inside it")
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(beside, "xb") as file:
+            file.write(sound)
+        os.replace(beside, target)
+    except OSError as error:
+        raise MachineError(
+            f"{name}: cannot be written: {error.strerror}", "check the folder, its rights and space"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, WavWarning, stacklevel=3)

@@ -1,0 +1,108 @@
+"""Fetch a published archive once: resumed where it broke off, checked, unpacked in one move."""
+
+import hashlib
+import http.client
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from speechseq.errors import DataError, MachineError
+
+_BLOCK = 1 << 20
+
+
+def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
+    """Download `url` to `path` unless it is there; it appears only when whole and checked.
+
+    What has arrived stands in `path`.part, and the next call goes on from there.
+
+    Raises:
+        MachineError: no network, or no room on the disk.
+        DataError: what arrived is not what was published; the next call starts afresh.
+    """
+    if path.is_file() and _sha256(path) == sha256:
+        return path
+    _room(path.parent, size)
+    part = path.with_name(path.name + ".part")
+    try:
+        _transfer(url, part, size)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as why:
+        raise MachineError(
+            f"{url}: cannot be fetched ({getattr(why, 'reason', why)})",
+            f"run it again with a network (it resumes), or put the file at {path}",
+        ) from None
+    except OSError as error:
+        raise MachineError(f"{part}: {error.strerror}", "make room on the disk") from None
+    if (found := _sha256(part)) != sha256:
+        part.unlink()
+        raise DataError(f"{url}: SHA-256 is {found}, published is {sha256}", "download it again")
+    os.replace(part, path)
+    return path
+
+
+def unpack(archive: Path, folder: Path, *, size: int) -> Path:
+    """Unpack a tar archive whose single top folder is named as `folder`; whole or not at all.
+
+    Raises:
+        DataError: the archive is damaged, leads outside its folder, or holds something else.
+        MachineError: no room on the disk.
+    """
+    if folder.is_dir():
+        return folder
+    _room(folder.parent, size)
+    half = folder.with_name(folder.name + ".unpacking")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(half, filter="data")
+        os.replace(half / folder.name, folder)
+    except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+        raise DataError(f"{archive}: cannot be unpacked ({error})", "download it again") from None
+    except OSError as error:
+        raise MachineError(f"{half}: {error.strerror or error}", "make room on the disk") from None
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return folder
+
+
+def _transfer(url: str, part: Path, size: int) -> None:
+    have = part.stat().st_size if part.is_file() else 0
+    if have >= size:
+        return
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        resumed = answer.status == http.client.PARTIAL_CONTENT
+        with (
+            open(part, "ab" if resumed else "wb") as file,
+            tqdm(total=size, initial=have if resumed else 0, unit="B", unit_scale=True) as bar,
+        ):
+            _copy(answer, file, bar)
+    if part.stat().st_size < size:
+        raise ConnectionError("the connection broke off")
+
+
+def _copy(answer: Any, file: Any, bar: Any) -> None:
+    while block := answer.read(_BLOCK):
+        file.write(block)
+        bar.update(len(block))
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _room(folder: Path, size: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise MachineError(
+            f"{folder}: {size / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            "name a folder on a larger disk",
+        )

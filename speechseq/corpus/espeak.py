@@ -1,0 +1,203 @@
+"""Any text as speech, by espeak-ng: reproducible corpora that need no download."""
+
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet
+
+import speechseq
+from speechseq.config import Config, nearest
+from speechseq.corpus.recording import spoken
+from speechseq.errors import ConfigError, DataError, MachineError
+from speechseq.text.espeak_library import LOCK, library, set_voice
+
+MANIFEST = "manifest.json"
+_HEADER_BYTES = 44  # a wav without samples
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance(Config):
+    """A text and how to say it: an espeak voice, words a minute (80–449), pitch (0–99).
+
+    Raises:
+        ConfigError: an id that cannot name a file, or a number out of range.
+        DataError: a text without a letter or digit.
+    """
+
+    id: str
+    text: str
+    voice: str = "en-us"
+    rate: int = 175
+    pitch: int = 50
+
+    def check(self) -> None:
+        """Refuse what espeak would say wrongly or not at all."""
+        if not _SAFE_ID.fullmatch(self.id):
+            raise ConfigError(
+                f"utterance id {self.id!r} cannot name a file", "use letters, 0-9, -_"
+            )
+        if not 80 <= self.rate <= 449:
+            raise ConfigError(f"{self.id}: rate {self.rate} is outside 80–449 words a minute")
+        if not 0 <= self.pitch <= 99:
+            raise ConfigError(f"{self.id}: pitch {self.pitch} is outside 0–99")
+        if "\0" in self.text or not any(map(str.isalnum, self.text)):
+            raise DataError(f"{self.id}: nothing to say in {self.text!r}")
+
+
+def speak(
+    texts: Sequence[str | Utterance],
+    folder: Path | str,
+    *,
+    voice: str = "en-us",
+    rate: int = 175,
+    pitch: int = 50,
+    margin: float | None = None,
+) -> CutSet:
+    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and give a cut for each, in order.
+
+    The same call makes the same bytes anywhere, because all of it is spoken in one fresh process
+    in this order; `folder`/manifest.json keeps the plan and a SHA-256 of every wav, and a folder
+    that fits them is used as it stands. Plain strings get ids 0000, 0001, … and this voice, rate
+    and pitch. `margin` is the silence to stand at both ends, in seconds; None leaves espeak's own
+    (0 to 50 ms before, 7 ms after).
+
+    Raises:
+        ConfigError: an unknown voice (the nearest are named), an id twice, a number out of range.
+        DataError: espeak finds nothing to say; `folder` holds something else.
+        MachineError: espeak is not installed, or died; no room on the disk.
+    """
+    utterances = [
+        text
+        if isinstance(text, Utterance)
+        else Utterance(id=f"{i:04d}", text=text, voice=voice, rate=rate, pitch=pitch)
+        for i, text in enumerate(texts)
+    ]
+    _check(utterances)
+    folder = Path(folder).resolve()
+    plan = {
+        "espeak": _version(),
+        "margin": margin,
+        "utterances": [utterance.to_dict() for utterance in utterances],
+    }
+    if not _made(folder, plan):
+        _make(folder, plan)
+    return CutSet.from_cuts(
+        spoken(folder / "wavs" / f"{u.id}.wav", u.id, u.text) for u in utterances
+    )
+
+
+def voices() -> list[str]:
+    """Names of espeak's voices, e.g. "en-us"; variants are added as in "en-us+f3".
+
+    Raises:
+        MachineError: espeak is not installed.
+    """
+    with LOCK:
+        espeak = library()
+        espeak.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+        listed = espeak.espeak_ListVoices(None)
+        names: list[str] = []
+        while listed[len(names)]:  # ends with a null pointer
+            names.append(ctypes.string_at(listed[len(names)].contents.languages + 1).decode())
+    return sorted(set(names))
+
+
+class _Voice(ctypes.Structure):
+    """The head of espeak_VOICE; `languages` begins with a byte of priority."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("languages", ctypes.c_void_p))
+
+
+def _check(utterances: list[Utterance]) -> None:
+    if not utterances:
+        raise ConfigError("no texts to speak")
+    if twice := [id for id, count in Counter(u.id for u in utterances).items() if count > 1]:
+        raise ConfigError(f"utterance ids stand twice: {', '.join(twice[:5])}")
+    for name in sorted({utterance.voice for utterance in utterances}):
+        try:
+            set_voice(name)
+        except ConfigError as error:
+            raise ConfigError(error.problem, nearest(name, voices())) from None
+
+
+def _version() -> str:
+    return (library().espeak_Info(None) or b"").decode()
+
+
+def _made(folder: Path, plan: dict[str, Any]) -> bool:
+    """Does the folder hold just what the plan would make?"""
+    try:
+        stored = json.loads((folder / MANIFEST).read_text("utf-8"))
+        sums = stored.pop("sha256")
+        return stored == plan and sums == _checksums(folder, plan)
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        _log.warning("%s: not usable (%s); spoken anew", folder, error)
+        return False
+
+
+def _checksums(folder: Path, plan: dict[str, Any]) -> dict[str, str]:
+    paths = (folder / "wavs" / f"{utterance['id']}.wav" for utterance in plan["utterances"])
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _make(folder: Path, plan: dict[str, Any]) -> None:
+    """Speak beside the folder, then put the whole in its place."""
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds files that are no spoken corpus", "name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            half = Path(temporary) / folder.name
+            (half / "wavs").mkdir(parents=True)
+            _run_worker(half / "wavs", plan)
+            _refuse_silence(half / "wavs")
+            stored = plan | {"sha256": _checksums(half, plan)}
+            (half / MANIFEST).write_text(json.dumps(stored, indent=1, ensure_ascii=False), "utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(half, folder)
+    except OSError as error:
+        raise MachineError(
+            f"{folder}: {error.strerror or error}", "make room on the disk"
+        ) from None
+
+
+def _refuse_silence(wavs: Path) -> None:
+    silent = [path.stem for path in sorted(wavs.iterdir()) if path.stat().st_size <= _HEADER_BYTES]
+    if silent:
+        listed = ", ".join(silent[:10])
+        raise DataError(f"espeak found nothing to say in {len(silent)} texts: {listed}")
+
+
+def _run_worker(folder: Path, plan: dict[str, Any]) -> None:
+    source = str(Path(speechseq.__file__).parents[1])
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-m", "speechseq.corpus.espeak_worker"],
+        input=json.dumps(plan | {"folder": str(folder)}),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    raise MachineError(f"espeak's process ended with {done.returncode}: {last}", "run it again")

@@ -1,0 +1,83 @@
+"""The fresh process in which espeak speaks a corpus: a plan on stdin, one wav an utterance.
+
+espeak's output depends on all that its process has said before; a new process that says the same
+in the same order repeats it bit for bit. Run by `speechseq.corpus.espeak`, not by hand.
+"""
+
+import ctypes
+import json
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechseq.text.espeak_library import SAMPLE_RATE, library, set_voice
+
+_RATE, _PITCH = 1, 3  # espeak_PARAMETER
+_UTF8 = 1
+_QUIET = 32  # of 32768; espeak's pauses are exact zeros, only a fading tail is not
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+
+
+def main() -> None:
+    """Read `{"folder", "margin", "utterances"}` from stdin and write `folder`/<id>.wav."""
+    plan = json.load(sys.stdin)
+    say = _speaker()
+    for utterance in plan["utterances"]:
+        samples = say(utterance)
+        if plan["margin"] is not None:
+            samples = _with_margin(samples, round(plan["margin"] * SAMPLE_RATE))
+        _write(Path(plan["folder"]) / f"{utterance['id']}.wav", samples)
+
+
+def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
+    """A function from an utterance to its int16 samples, and the callback it keeps alive."""
+    espeak = library()
+    pieces: list[bytes] = []
+
+    @_CALLBACK
+    def collect(samples: Any, count: int, _: Any) -> int:
+        if count > 0:
+            pieces.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    espeak.espeak_SetSynthCallback(collect)
+
+    def say(utterance: dict[str, Any], _keep: Any = collect) -> np.ndarray:
+        pieces.clear()
+        set_voice(utterance["voice"])
+        espeak.espeak_SetParameter(_RATE, utterance["rate"], 0)
+        espeak.espeak_SetParameter(_PITCH, utterance["pitch"], 0)
+        text = utterance["text"].encode()
+        failed = espeak.espeak_Synth(
+            text, ctypes.c_size_t(len(text) + 1), 0, 0, 0, _UTF8, None, None
+        )
+        if failed:
+            raise RuntimeError(f"{utterance['id']}: espeak_Synth answered {failed}")
+        return np.frombuffer(b"".join(pieces), dtype=np.int16)
+
+    return say
+
+
+def _with_margin(samples: np.ndarray, margin: int) -> np.ndarray:
+    """The speech alone between two equal stretches of silence."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _QUIET)
+    speech = samples[loud[0] : loud[-1] + 1] if len(loud) else samples[:0]
+    return np.pad(speech, margin) if len(speech) else speech
+
+
+def _write(path: Path, samples: np.ndarray) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+if __name__ == "__main__":
+    main()

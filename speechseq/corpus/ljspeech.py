@@ -1,0 +1,129 @@
+"""LJSpeech-1.1: one reader, 13,100 clips, 24 hours, public domain; and folders laid out like it."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from lhotse import CutSet, MonoCut
+
+from speechseq.corpus import download as archive
+from speechseq.corpus import metadata
+from speechseq.corpus.recording import spoken, wav_of
+from speechseq.errors import ConfigError, DataError
+
+URL = "https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2"
+SHA256 = "be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5"
+ARCHIVE_BYTES = 2_748_572_632
+FOLDER_BYTES = 3_900_000_000
+_MEND = "mend these rows, or leave them out with --skip-bad (skip_bad=True)"
+_log = logging.getLogger(__name__)
+
+
+class Splits(NamedTuple):
+    """A corpus in three parts that share no utterance."""
+
+    train: CutSet
+    dev: CutSet
+    test: CutSet
+
+
+def read(root: Path | str, *, skip_bad: bool = False, normalized: bool = True) -> CutSet:
+    """One cut a row of `root`/metadata.csv, with its wav (or flac) and its text.
+
+    Every row is checked, and of every file its header, before anything is said. The text is the
+    normalised column, or the raw one with `normalized=False`.
+
+    Raises:
+        DataError: all bad rows with file, line and reason, at most 50 of them printed; with
+            `skip_bad` only when no row is left, the dropped ones being named in the log.
+    """
+    path = Path(root).resolve() / "metadata.csv"
+    rows, problems = metadata.rows(path, columns=3 if normalized else 2)
+    cuts = []
+    for row in rows:
+        try:
+            cuts.append(_cut(path.parent, row, normalized))
+        except DataError as error:
+            problems.append(f"{path}:{row.line}: {error.problem}")
+    problems.sort(key=lambda problem: int(problem.removeprefix(f"{path}:").split(":")[0]))
+    if not skip_bad or not cuts:
+        metadata.refuse(problems, _MEND)
+    for problem in problems:
+        _log.warning("left out: %s", problem)
+    if not cuts:
+        raise DataError(f"{path}: no rows", "name the folder of a corpus")
+    return CutSet.from_cuts(cuts)
+
+
+def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
+    """Split by a hash of the ids, so that the same ids fall alike on every machine.
+
+    The sizes are those of the lists that most Tacotron 2 and vocoder papers use, 12,500, 100 and
+    500 of 13,100; give smaller ones for a smaller corpus.
+
+    Raises:
+        ConfigError: nothing would be left to train on.
+    """
+    ids = sorted((cut.id for cut in cuts), key=lambda id: hashlib.sha256(id.encode()).digest())
+    if min(dev, test) < 0 or dev + test >= len(ids):
+        raise ConfigError(
+            f"{len(ids)} utterances do not yield {dev} for dev, {test} for test and a rest",
+            "give sizes that fit: split(cuts, dev=…, test=…)",
+        )
+    held = [set(ids[:dev]), set(ids[dev : dev + test])]
+    return _parts(cuts, [set(ids[dev + test :]), *held])
+
+
+def read_split(
+    root: Path | str,
+    *,
+    dev: int = 100,
+    test: int = 500,
+    skip_bad: bool = False,
+    normalized: bool = True,
+) -> Splits:
+    """Read a folder and split it: by its own metadata_{train,dev,test}.csv, else by `split`.
+
+    Raises:
+        DataError: as `read`; or its lists name an id twice, or one that metadata.csv lacks.
+        ConfigError: as `split`.
+    """
+    cuts = read(root, skip_bad=skip_bad, normalized=normalized)
+    lists = [Path(root).resolve() / f"metadata_{part}.csv" for part in Splits._fields]
+    if not (lists[0].is_file() and lists[1].is_file()):
+        return split(cuts, dev=dev, test=test)
+    parts: list[set[str]] = []
+    for path in lists:
+        parts.append({row.id for row in metadata.rows(path)[0]} if path.is_file() else set())
+    named = [id for part in parts for id in part]
+    if len(named) != len(set(named)):
+        raise DataError(f"{lists[0].parent}: metadata_*.csv share an id", "name every id once")
+    known = {cut.id for cut in cuts}
+    if not skip_bad and (lost := sorted(set(named) - known)):
+        raise DataError(f"{lists[0].parent}: metadata.csv lacks {lost[0]!r}, which a list names")
+    return _parts(cuts, parts)
+
+
+def download(dest: Path | str) -> Path:
+    """Fetch LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) into `dest` and give its folder.
+
+    Raises:
+        MachineError: no network, or no room on the disk.
+        DataError: the archive is not the published one.
+    """
+    folder = Path(dest) / "LJSpeech-1.1"
+    if folder.is_dir():
+        return folder
+    bundle = Path(dest) / "LJSpeech-1.1.tar.bz2"
+    archive.fetch(URL, bundle, sha256=SHA256, size=ARCHIVE_BYTES)
+    return archive.unpack(bundle, folder, size=FOLDER_BYTES)
+
+
+def _parts(cuts: CutSet, parts: list[set[str]]) -> Splits:
+    return Splits(*(CutSet.from_cuts(cut for cut in cuts if cut.id in ids) for ids in parts))
+
+
+def _cut(root: Path, row: metadata.Row, normalized: bool) -> MonoCut:
+    text = row.normalized if normalized else row.raw
+    return spoken(wav_of(root / "wavs", row.id), row.id, text, raw_text=row.raw)

@@ -3,6 +3,8 @@
 `r` stands for the reduction factor: the frames that one decoder step emits.
 """
 
+from typing import NamedTuple
+
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -22,3 +24,10 @@ Weights = Float[Tensor, "batch positions"]
 Alignment = Float[Tensor, "batch steps positions"]
 StopLogits = Float[Tensor, "batch steps"]
 Scalar = Float[Tensor, ""]
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives: memory (batch, positions, memory_dim) and its valid lengths."""
+
+    memory: Memory
+    memory_lengths: Lengths

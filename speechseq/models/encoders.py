@@ -1,0 +1,119 @@
+"""Text encoders: symbols to a memory that attention reads."""
+
+import dataclasses
+import itertools
+from typing import ClassVar
+
+from torch import nn
+
+from speechseq.config import Config
+from speechseq.nn.cbhg import CBHG
+from speechseq.nn.conv import MaskedConv
+from speechseq.nn.masks import length_mask
+from speechseq.nn.prenet import Prenet
+from speechseq.nn.recurrent import BiLSTM
+from speechseq.shapes import Encoded, Lengths, Tokens
+
+
+class Encoder(nn.Module):
+    """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`."""
+
+    memory_dim: int
+
+    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+        """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig(Config):
+    """Numbers of an encoder; `build` makes its module."""
+
+    def build(self, symbols: int) -> Encoder:
+        """The encoder for a vocabulary of this many symbols."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvEncoderConfig(EncoderConfig):
+    """Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM."""
+
+    kind: ClassVar[str] = "conv"
+    embedding: int = 512
+    layers: int = 3
+    channels: int = 512
+    kernel: int = 5
+    dropout: float = 0.5
+    lstm: int = 256
+
+    def build(self, symbols: int) -> "ConvEncoder":
+        """The encoder for a vocabulary of this many symbols."""
+        return ConvEncoder(symbols, self)
+
+
+class ConvEncoder(Encoder):
+    """Embedding, masked convolutions with batch norm and ReLU, BiLSTM of exact lengths."""
+
+    def __init__(self, symbols: int, config: ConvEncoderConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(symbols, config.embedding)
+        nn.init.xavier_uniform_(self.embedding.weight)
+        widths = (config.embedding, *[config.channels] * config.layers)
+        self.convs = nn.ModuleList(
+            MaskedConv(a, b, config.kernel, dropout=config.dropout)
+            for a, b in itertools.pairwise(widths)
+        )
+        self.lstm = BiLSTM(widths[-1], config.lstm)
+        self.memory_dim = 2 * config.lstm
+
+    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+        """The memory (batch, tokens, 2 * lstm), zero in the padding."""
+        mask = length_mask(lengths, tokens.shape[1])
+        x = self.embedding(tokens.where(mask, 0))
+        for conv in self.convs:
+            x = conv(x, mask)
+        return Encoded(self.lstm(x, lengths), lengths)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CBHGEncoderConfig(EncoderConfig):
+    """Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG."""
+
+    kind: ClassVar[str] = "cbhg"
+    embedding: int = 256
+    prenet: tuple[int, ...] = (256, 128)
+    dropout: float = 0.5
+    bank: int = 16
+    channels: int = 128
+    projections: tuple[int, ...] = (128, 128)
+    highways: int = 4
+    gru: int = 128
+
+    def build(self, symbols: int) -> "CBHGEncoder":
+        """The encoder for a vocabulary of this many symbols."""
+        return CBHGEncoder(symbols, self)
+
+
+class CBHGEncoder(Encoder):
+    """Embedding, pre-net (its dropout in training only) and CBHG."""
+
+    def __init__(self, symbols: int, config: CBHGEncoderConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(symbols, config.embedding)
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        self.prenet = Prenet(config.embedding, config.prenet, config.dropout)
+        self.cbhg = CBHG(
+            self.prenet.output_dim,
+            config.bank,
+            config.channels,
+            config.projections,
+            config.highways,
+            config.gru,
+        )
+        self.memory_dim = self.cbhg.output_dim
+
+    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+        """The memory (batch, tokens, 2 * gru), zero in the padding."""
+        mask = length_mask(lengths, tokens.shape[1])
+        x = self.prenet(self.embedding(tokens.where(mask, 0)))
+        return Encoded(self.cbhg(x, lengths), lengths)

@@ -1,0 +1,173 @@
+"""The frame decoder of the Tacotron family: r mel frames and a stop logit a step."""
+
+import dataclasses
+from collections.abc import Sequence as Series
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.models.decoder_stack import (
+    DecoderStackConfig,
+    LSTMStackConfig,
+    ResidualGRUStackConfig,
+)
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.contract import AttentionConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.cells import CELLS
+from speechseq.nn.core_loop import CoreLoop, CoreState
+from speechseq.nn.frames import teacher_inputs, ungroup_frames
+from speechseq.nn.prenet import Prenet
+from speechseq.nn.recurring_linear import RecurringLinear
+from speechseq.shapes import Alignment, Mel, Memory, MemoryMask, StopLogits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameDecoderConfig(Config):
+    """Numbers of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
+
+    reduction_factor: frames a step. attention_rnn with its units, dropout and zoneout asks the
+    attention; the stack makes frames and stop. stop_threshold: probability that ends an utterance.
+    attention_end_steps: so many steps in a row on the last position end it too. frames_per_token
+    and spare_frames bound its length: limit = spare_frames + frames_per_token * tokens.
+    """
+
+    reduction_factor: int = 1
+    prenet: tuple[int, ...] = (256, 256)
+    prenet_dropout: float = 0.5
+    prenet_bias: bool = False
+    free_running_dropout: bool = True
+    attention_rnn: Literal["lstm", "gru"] = "lstm"
+    attention_rnn_dim: int = 1024
+    attention_rnn_dropout: float = 0.1
+    attention_rnn_zoneout: float = 0.0
+    attention: AttentionConfig = choice(
+        LocationSensitiveConfig, ContentConfig, default=LocationSensitiveConfig()
+    )
+    stack: DecoderStackConfig = choice(
+        LSTMStackConfig, ResidualGRUStackConfig, default=LSTMStackConfig()
+    )
+    project_context: bool = True
+    stop_threshold: float = 0.5
+    attention_end_steps: int = 60
+    frames_per_token: float = 20.0
+    spare_frames: int = 200
+
+    def check(self) -> None:
+        """Raise ConfigError for numbers that no decoder can run with."""
+        if self.reduction_factor < 1:
+            raise ConfigError(
+                f"reduction_factor: {self.reduction_factor} frames a step", "use 1 or more"
+            )
+        if not 0.0 < self.stop_threshold < 1.0:
+            raise ConfigError(
+                f"stop_threshold: {self.stop_threshold} is no probability", "use e.g. 0.5"
+            )
+
+    def step_limits(self, token_lengths: Tensor) -> Tensor:
+        """The most steps (batch) that utterances of these lengths may take, each by its own."""
+        frames = self.spare_frames + self.frames_per_token * token_lengths
+        return (frames / self.reduction_factor).ceil().long()
+
+
+class DecoderOutput(NamedTuple):
+    """mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps,
+    positions)."""
+
+    mel: Mel
+    stop_logits: StopLogits
+    alignment: Alignment
+
+
+class DecoderState(NamedTuple):
+    """Between two free-running steps: core loop, stack, and the frame last made (batch, mels)."""
+
+    core: CoreState
+    stack: tuple
+    frame: Tensor
+
+
+class StepOutput(NamedTuple):
+    """Of one step: frames (batch, r * mels), stop_logit (batch), weights (batch, positions)."""
+
+    frames: Tensor
+    stop_logit: Tensor
+    weights: Tensor
+
+
+class FrameDecoder(nn.Module):
+    """Pre-net, core loop (attention RNN and attention), decoder stack, frame and stop projections.
+
+    Teacher-forced, only the core loop runs step by step; everything else is hoisted out of it.
+    Free-running calls the same parts one step at a time.
+    """
+
+    def __init__(self, memory_dim: int, mels: int, config: FrameDecoderConfig) -> None:
+        super().__init__()
+        self.config, self.mels = config, mels
+        self.prenet = Prenet(mels, config.prenet, config.prenet_dropout, config.prenet_bias)
+        cell = CELLS[config.attention_rnn](
+            self.prenet.output_dim,
+            memory_dim,
+            config.attention_rnn_dim,
+            zoneout=config.attention_rnn_zoneout,
+            dropout=config.attention_rnn_dropout,
+        )
+        attention = config.attention.build(config.attention_rnn_dim, memory_dim)
+        self.core = CoreLoop(cell, attention)
+        self.stack = config.stack.build(config.attention_rnn_dim + memory_dim)
+        width = self.stack.output_dim + memory_dim * config.project_context
+        self.frames = nn.Linear(width, config.reduction_factor * mels)
+        self.stop = nn.Linear(width, 1)
+        for layer in (self.frames, self.stop):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, mel: Mel, memory: Memory, memory_mask: MemoryMask) -> DecoderOutput:
+        """Teacher-forced: every step is fed the true last frame of the group before it."""
+        inputs = self.prenet(teacher_inputs(mel, self.config.reduction_factor))
+        core = self.core(inputs, memory, memory_mask)
+        stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1))
+        top = self._top(stacked, core.context)
+        frames = ungroup_frames(self.frames(top), self.config.reduction_factor)
+        return DecoderOutput(frames, self.stop(top).squeeze(-1), core.alignment)
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
+        """The state before the first free-running step; the frame before it is zero."""
+        batch = memory.shape[0]
+        core = self.core.start(memory, memory_mask)
+        frame = memory.new_zeros(batch, self.mels)
+        return DecoderState(core, self.stack.start(batch, memory), frame)
+
+    def step(
+        self,
+        state: DecoderState,
+        recurring: tuple[RecurringLinear, ...],
+        keep: Series[Tensor] | None = None,
+    ) -> tuple[StepOutput, DecoderState]:
+        """One step, fed with `state.frame`; the next state holds the last of its own frames.
+
+        `recurring` is `self.core.cell.recurring()`, made once an utterance; `keep` the pre-net's
+        dropout multipliers.
+        """
+        gates = self.core.cell.hoist(self.prenet(state.frame, keep))
+        weights, core = self.core.step(gates, state.core, recurring)
+        inputs = torch.cat([core.rnn.hidden, core.context], dim=-1)
+        stacked, stack = self.stack.step(inputs, state.stack)
+        top = self._top(stacked, core.context)
+        frames = self.frames(top)
+        output = StepOutput(frames, self.stop(top).squeeze(-1), weights)
+        return output, DecoderState(core, stack, frames[:, -self.mels :])
+
+    def _top(self, stacked: Tensor, context: Tensor) -> Tensor:
+        return torch.cat([stacked, context], dim=-1) if self.config.project_context else stacked
+
+
+def select_rows(state: Any, rows: Tensor) -> Any:
+    """The given rows of every tensor in a nested tuple of batch-first tensors."""
+    if isinstance(state, Tensor):
+        return state[rows]
+    parts = [select_rows(part, rows) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

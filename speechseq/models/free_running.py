@@ -1,0 +1,98 @@
+"""Free-running synthesis of a batch: every run ends, says why, and leaves the batch's work."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.models.frame_decoder import FrameDecoder, select_rows
+from speechseq.nn.frames import ungroup_frames
+from speechseq.nn.masks import length_mask
+from speechseq.nn.prenet import UtteranceNoise
+from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StopLogits
+
+REASONS = ("stop", "attention_end", "limit")
+
+
+class FreeRun(NamedTuple):
+    """What the decoder made by itself, each row up to its own length and zero behind it.
+
+    mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps, positions),
+    step_lengths (batch), finished_reason: "stop", "attention_end" or "limit" for each row.
+    """
+
+    mel: Mel
+    stop_logits: StopLogits
+    alignment: Alignment
+    step_lengths: Lengths
+    finished_reason: tuple[str, ...]
+
+
+class _Steps:
+    """The steps of all rows, collected as rows leave one after another."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.rows: list[Tensor] = []
+        self.parts: list[tuple[Tensor, ...]] = []
+
+    def add(self, rows: Tensor, parts: tuple[Tensor, ...]) -> None:
+        self.rows.append(rows)
+        self.parts.append(parts)
+
+    def padded(self, index: int) -> Tensor:
+        """Part `index` of every step as (batch, steps, …), zero where a row had left."""
+        first = self.parts[0][index]
+        whole = first.new_zeros(self.batch, len(self.parts), *first.shape[1:])
+        for step, (rows, parts) in enumerate(zip(self.rows, self.parts, strict=True)):
+            whole[rows, step] = parts[index]
+        return whole
+
+
+def free_run(
+    decoder: FrameDecoder, encoded: Encoded, limits: Lengths, noise: UtteranceNoise | None
+) -> FreeRun:
+    """Run the decoder on its own frames until each row has ended.
+
+    A row ends with the step whose stop probability passes the threshold, when attention has rested
+    on its last position for `attention_end_steps` steps, or at its limit. It then takes no more
+    part in any product.
+
+    Args:
+        decoder: in evaluation mode.
+        encoded: the memory and its lengths.
+        limits: the most steps of each row, at least 1.
+        noise: the pre-net's dropout, drawn for each row; None for none.
+    """
+    config, device = decoder.config, encoded.memory.device
+    batch, positions = encoded.memory.shape[:2]
+    state = decoder.start(encoded.memory, length_mask(encoded.memory_lengths, positions))
+    recurring = decoder.core.cell.recurring()
+    rows = torch.arange(batch, device=device)
+    resting = torch.zeros(batch, dtype=torch.long, device=device)
+    reason = torch.full((batch,), -1, device=device)
+    step_lengths = torch.zeros(batch, dtype=torch.long, device=device)
+    last_position = encoded.memory_lengths - 1
+    steps, step = _Steps(batch), 0
+    while len(rows):
+        keep = noise.keep(step, rows.to("cpu")) if noise else None
+        output, state = decoder.step(state, recurring, keep)
+        steps.add(rows, output)
+        step += 1
+        on_last = output.weights.argmax(dim=-1) == last_position[rows]
+        resting[rows] = torch.where(on_last, resting[rows] + 1, 0)
+        stopped = torch.sigmoid(output.stop_logit) > config.stop_threshold
+        rested = resting[rows] >= config.attention_end_steps
+        at_limit = step >= limits[rows]
+        why = torch.where(at_limit, 2, -1).masked_fill(rested, 1).masked_fill(stopped, 0)
+        reason[rows], step_lengths[rows] = why, step
+        if (why >= 0).any():
+            going = (why < 0).nonzero().squeeze(1)
+            rows, state = rows[going], select_rows(state, going)
+    return FreeRun(
+        ungroup_frames(steps.padded(0), config.reduction_factor),
+        steps.padded(1),
+        steps.padded(2),
+        step_lengths,
+        tuple(REASONS[i] for i in reason.tolist()),
+    )

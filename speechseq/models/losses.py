@@ -1,0 +1,142 @@
+"""What a Tacotron is trained to do: named, masked terms and their total."""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.batch import TTSBatch
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.tacotron import TacotronOutput
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.shapes import Alignment, Lengths, Mask, Scalar, Sequence, StopLogits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TacotronLossConfig(Config):
+    """Weights of the terms; the defaults are Tacotron 2's (Shen 2018, §2.2).
+
+    mse and l1: of the mel before and after the post-net. linear: L1 of the linear spectrum, of
+    which low_frequency_share is taken over the lowest low_frequency_bins alone (Tacotron's public
+    codes: half over 0–3 kHz). stop with stop_positive_weight for the one step that ends.
+    guide: guided attention (Tachibana 2018) of width guide_sigma, halved every guide_half_life
+    updates (0: never).
+    """
+
+    mse: float = 1.0
+    l1: float = 0.0
+    linear: float = 1.0
+    low_frequency_share: float = 0.0
+    low_frequency_bins: int = 0
+    stop: float = 1.0
+    stop_positive_weight: float = 1.0
+    guide: float = 0.0
+    guide_sigma: float = 0.4
+    guide_half_life: float = 0.0
+
+    def check(self) -> None:
+        """Raise ConfigError for a low-frequency share without bins."""
+        if self.low_frequency_share and self.low_frequency_bins < 1:
+            raise ConfigError(
+                f"low_frequency_bins: {self.low_frequency_bins} bins cannot carry a share of "
+                f"{self.low_frequency_share}",
+                "give the number of bins below, say, 3 kHz",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """Named terms, already weighted, and their total."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+class TacotronLoss(nn.Module):
+    """Loss of a teacher-forced output; padding never counts, whatever stands in it."""
+
+    def __init__(self, config: TacotronLossConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, output: TacotronOutput, batch: TTSBatch, *, update: int = 0) -> Losses:
+        """Terms and total; `update` counts optimizer updates, for what fades."""
+        config = self.config
+        frames = length_mask(batch.frame_lengths, batch.mel.shape[1])
+        terms = {"mel_before": self._mel(output.mel_before, batch.mel, frames)}
+        if output.log_magnitude is None:
+            terms["mel_after"] = self._mel(output.mel_after, batch.mel, frames)
+        elif batch.log_magnitude is not None:
+            terms["linear"] = config.linear * self._linear(
+                output.log_magnitude, batch.log_magnitude, frames
+            )
+        terms["stop"] = config.stop * stop_loss(
+            output.stop_logits, output.step_lengths, config.stop_positive_weight
+        )
+        guide = config.guide * fade(update, config.guide_half_life)
+        if guide:
+            terms["guide"] = guide * guided_attention_loss(
+                output.alignment, output.step_lengths, batch.token_lengths, config.guide_sigma
+            )
+        return Losses(torch.stack(list(terms.values())).sum(), terms)
+
+    def _mel(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
+        difference = masked_difference(made, true, mask)
+        count = mask.sum() * true.shape[-1]
+        square, absolute = difference.square().sum() / count, difference.abs().sum() / count
+        return self.config.mse * square + self.config.l1 * absolute
+
+    def _linear(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
+        share, low = self.config.low_frequency_share, self.config.low_frequency_bins
+        difference = masked_difference(made, true, mask).abs()
+        frames = mask.sum()
+        whole = difference.sum() / (frames * true.shape[-1])
+        if not share:
+            return whole
+        return (1 - share) * whole + share * difference[..., :low].sum() / (frames * low)
+
+
+def masked_difference(made: Sequence, true: Sequence, mask: Mask) -> Sequence:
+    """made - true with zeros in the padding; `made` may be longer by an incomplete last step.
+
+    Both sides are cleaned before they meet: masking a finished loss keeps its value finite and its
+    gradient NaN (FACTS trap 6).
+    """
+    made = made[:, : true.shape[1]]
+    return zero_padding(made, mask).float() - zero_padding(true, mask).float()
+
+
+def stop_loss(
+    stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
+) -> Scalar:
+    """Binary cross-entropy over valid steps: 1 at each row's last step, 0 before it."""
+    mask = length_mask(step_lengths, stop_logits.shape[1])
+    steps = torch.arange(stop_logits.shape[1], device=stop_logits.device)
+    target = (steps == (step_lengths - 1).unsqueeze(1))[mask].float()
+    weight = torch.tensor(positive_weight, device=stop_logits.device)
+    return F.binary_cross_entropy_with_logits(stop_logits[mask].float(), target, pos_weight=weight)
+
+
+def guided_attention_loss(
+    alignment: Alignment, step_lengths: Lengths, memory_lengths: Lengths, sigma: float
+) -> Scalar:
+    """Mean over valid entries of weight times distance from the diagonal (Tachibana 2018, eq. 3).
+
+    The penalty is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own N positions and T steps.
+    """
+    steps = torch.arange(alignment.shape[1], device=alignment.device)
+    positions = torch.arange(alignment.shape[2], device=alignment.device)
+    t = steps.unsqueeze(0) / step_lengths.unsqueeze(1)
+    n = positions.unsqueeze(0) / memory_lengths.unsqueeze(1)
+    penalty = 1.0 - torch.exp(-((n.unsqueeze(1) - t.unsqueeze(2)) ** 2) / (2 * sigma**2))
+    valid = length_mask(step_lengths, len(steps)).unsqueeze(2) & length_mask(
+        memory_lengths, len(positions)
+    ).unsqueeze(1)
+    return (torch.where(valid, alignment.float(), 0.0) * penalty).sum() / valid.sum()
+
+
+def fade(update: int, half_life: float) -> float:
+    """1 at update 0, halved every `half_life` updates; 0 means that it never fades."""
+    return 0.5 ** (update / half_life) if half_life else 1.0

@@ -1,0 +1,112 @@
+"""What follows the frame decoder: a better mel (Tacotron 2) or a linear spectrum (Tacotron)."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+from torch import nn
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.nn.cbhg import CBHG
+from speechseq.nn.postnet import Postnet
+from speechseq.shapes import Magnitude, Mask, Mel
+
+
+class Refined(NamedTuple):
+    """The mel after the post-net, and the log magnitude (batch, frames, bins) where one is made."""
+
+    mel: Mel
+    log_magnitude: Magnitude | None
+
+
+class OutputNet(nn.Module):
+    """From the decoder's mel to what a vocoder needs."""
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """Refine (batch, frames, mels) under the mask of valid frames."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputNetConfig(Config):
+    """Numbers of what follows the decoder; `build` makes its module."""
+
+    def build(self, mels: int, bins: int | None) -> OutputNet:
+        """The net for mels of this width and, where it makes one, a linear spectrum of `bins`."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvPostnetConfig(OutputNetConfig):
+    """Tacotron 2's post-net: a residual added to the mel."""
+
+    kind: ClassVar[str] = "conv"
+    layers: int = 5
+    channels: int = 512
+    kernel: int = 5
+    dropout: float = 0.5
+
+    def build(self, mels: int, bins: int | None) -> "ConvPostnet":
+        """The post-net for mels of this width; it makes no linear spectrum."""
+        net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
+        return ConvPostnet(net)
+
+
+class ConvPostnet(OutputNet):
+    """mel + residual."""
+
+    def __init__(self, net: Postnet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """The mel with its residual; no linear spectrum."""
+        return Refined(mel + self.net(mel, mask), None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearPostnetConfig(OutputNetConfig):
+    """Tacotron's post-processing net: CBHG (K = 8) and a projection to the linear spectrum.
+
+    projections: the convolutions before the one that returns to the mel's width.
+    """
+
+    kind: ClassVar[str] = "linear"
+    bank: int = 8
+    channels: int = 128
+    projections: tuple[int, ...] = (256,)
+    highways: int = 4
+    gru: int = 128
+
+    def build(self, mels: int, bins: int | None) -> "LinearPostnet":
+        """The net for mels of this width and a linear spectrum of `bins`.
+
+        Raises:
+            ConfigError: without `bins`.
+        """
+        if bins is None:
+            raise ConfigError(
+                "bins: missing, and this post-net makes a linear spectrum",
+                "pass build(..., bins=audio_config.bins)",
+            )
+        return LinearPostnet(mels, bins, self)
+
+
+class LinearPostnet(OutputNet):
+    """The decoder's mel as it is, and the log magnitude that CBHG makes of it."""
+
+    def __init__(self, mels: int, bins: int, config: LinearPostnetConfig) -> None:
+        super().__init__()
+        self.cbhg = CBHG(
+            mels,
+            config.bank,
+            config.channels,
+            (*config.projections, mels),
+            config.highways,
+            config.gru,
+        )
+        self.project = nn.Linear(self.cbhg.output_dim, bins)
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """Mel and log magnitude."""
+        return Refined(mel, self.project(self.cbhg(mel, mask.sum(dim=1))))

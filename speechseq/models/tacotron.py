@@ -1,0 +1,232 @@
+"""Tacotron and Tacotron 2: one model, two builders whose bodies are the papers' tables."""
+
+import dataclasses
+from collections.abc import Sequence as Series
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.batch import TTSBatch
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
+from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
+from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
+from speechseq.models.free_running import free_run
+from speechseq.models.output_nets import (
+    ConvPostnetConfig,
+    LinearPostnetConfig,
+    OutputNet,
+    OutputNetConfig,
+)
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.prenet import UtteranceNoise
+from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TacotronConfig(Config):
+    """The parts of a Tacotron, and the affine map between log-mels and what the network sees.
+
+    The network works on (mel - mel_mean) / mel_scale. The defaults leave mels as they are; numbers
+    that bring them near zero mean and unit scale make small models learn faster.
+    """
+
+    kind: ClassVar[str] = "tacotron"
+    encoder: EncoderConfig = choice(
+        ConvEncoderConfig, CBHGEncoderConfig, default=ConvEncoderConfig()
+    )
+    decoder: FrameDecoderConfig = FrameDecoderConfig()
+    postnet: OutputNetConfig = choice(
+        ConvPostnetConfig, LinearPostnetConfig, default=ConvPostnetConfig()
+    )
+    mel_mean: float = 0.0
+    mel_scale: float = 1.0
+
+    def check(self) -> None:
+        """Raise ConfigError for a scale that cannot be divided by."""
+        if self.mel_scale <= 0:
+            raise ConfigError(f"mel_scale: {self.mel_scale} is not positive", "use 1.0 for none")
+
+    def build(self, symbols: int, mels: int, bins: int | None = None) -> "Tacotron":
+        """The model for a vocabulary and mels of these sizes; `bins` of the linear spectrum.
+
+        Raises:
+            ConfigError: when the post-net makes a linear spectrum and `bins` is missing.
+        """
+        return Tacotron(symbols, mels, bins, self)
+
+
+def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:
+    """Tacotron (Wang 2017, table 1), with the stop head that its users ask for."""
+    return TacotronConfig(
+        encoder=CBHGEncoderConfig(
+            embedding=256,
+            prenet=(256, 128),
+            bank=16,
+            channels=128,
+            projections=(128, 128),
+            highways=4,
+            gru=128,
+        ),
+        decoder=FrameDecoderConfig(
+            reduction_factor=reduction_factor,
+            prenet=(256, 128),
+            prenet_bias=True,
+            attention_rnn="gru",
+            attention_rnn_dim=256,
+            attention_rnn_dropout=0.0,
+            attention=ContentConfig(dim=256),
+            stack=ResidualGRUStackConfig(layers=2, dim=256),
+            project_context=False,
+        ),
+        postnet=LinearPostnetConfig(bank=8, channels=128, projections=(256,), highways=4, gru=128),
+    )
+
+
+def tacotron2(
+    *, reduction_factor: int = 1, dropout: float = 0.1, zoneout: float = 0.0
+) -> TacotronConfig:
+    """Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
+
+    The paper has zoneout 0.1 where these have dropout 0.1: `tacotron2(dropout=0, zoneout=0.1)`.
+    """
+    return TacotronConfig(
+        encoder=ConvEncoderConfig(
+            embedding=512, layers=3, channels=512, kernel=5, dropout=0.5, lstm=256
+        ),
+        decoder=FrameDecoderConfig(
+            reduction_factor=reduction_factor,
+            prenet=(256, 256),
+            prenet_bias=False,
+            attention_rnn="lstm",
+            attention_rnn_dim=1024,
+            attention_rnn_dropout=dropout,
+            attention_rnn_zoneout=zoneout,
+            attention=LocationSensitiveConfig(dim=128, filters=32, kernel=31),
+            stack=LSTMStackConfig(layers=1, dim=1024, dropout=dropout, zoneout=zoneout),
+            project_context=True,
+        ),
+        postnet=ConvPostnetConfig(layers=5, channels=512, kernel=5, dropout=0.5),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TacotronOutput:
+    """Teacher-forced output; frames are steps * r, alignment is zero behind each row's steps."""
+
+    mel_before: Mel
+    mel_after: Mel
+    log_magnitude: Magnitude | None
+    stop_logits: StopLogits
+    alignment: Alignment
+    step_lengths: Lengths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Free-running output, each row zero behind its own length.
+
+    mel_after (batch, frames, mels), log_magnitude (batch, frames, bins) or None, frame_lengths and
+    step_lengths (batch), alignment (batch, steps, positions), finished_reason ("stop",
+    "attention_end" or "limit") for each row.
+    """
+
+    mel_after: Mel
+    log_magnitude: Magnitude | None
+    frame_lengths: Lengths
+    step_lengths: Lengths
+    alignment: Alignment
+    stop_logits: StopLogits
+    finished_reason: tuple[str, ...]
+
+
+class Tacotron(nn.Module):
+    """Text to mel frames: encoder, frame decoder, post-net."""
+
+    def __init__(self, symbols: int, mels: int, bins: int | None, config: TacotronConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = config.encoder.build(symbols)
+        self.decoder = FrameDecoder(self.encoder.memory_dim, mels, config.decoder)
+        self.postnet: OutputNet = config.postnet.build(mels, bins)
+
+    def forward(self, batch: TTSBatch) -> TacotronOutput:
+        """Teacher-forced: every step is fed the batch's own frames."""
+        r = self.config.decoder.reduction_factor
+        frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
+        mel = zero_padding(self._inward(batch.mel), frame_mask)
+        encoded = self.encoder(batch.tokens, batch.token_lengths)
+        decoded = self.decoder(
+            mel, encoded.memory, length_mask(encoded.memory_lengths, encoded.memory.shape[1])
+        )
+        step_lengths = -(-batch.frame_lengths // r)
+        made = length_mask(batch.frame_lengths, decoded.mel.shape[1])
+        mel_after, log_magnitude = self.postnet(decoded.mel, made)
+        steps = length_mask(step_lengths, decoded.alignment.shape[1])
+        return TacotronOutput(
+            mel_before=self._outward(decoded.mel),
+            mel_after=self._outward(mel_after),
+            log_magnitude=None if log_magnitude is None else self._outward(log_magnitude),
+            stop_logits=decoded.stop_logits,
+            alignment=zero_padding(decoded.alignment, steps),
+            step_lengths=step_lengths,
+        )
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        tokens: Tokens,
+        token_lengths: Lengths,
+        *,
+        seed: int | Series[int] | None = None,
+        max_steps: int | None = None,
+    ) -> Generated:
+        """Free-running: speak a whole batch.
+
+        Args:
+            tokens, token_lengths: (batch, tokens) and (batch), every length at least 1.
+            seed: of the pre-net's dropout, one for all rows or one a row; an utterance sounds the
+                same alone and in any batch. None draws one from torch's global generator.
+            max_steps: a limit on steps beside the one that follows from each row's own length.
+        """
+        was_training = self.training
+        self.eval()
+        encoded = self.encoder(tokens, token_lengths)
+        limits = self.config.decoder.step_limits(token_lengths)
+        if max_steps is not None:
+            limits = limits.clamp(max=max_steps)
+        run = free_run(self.decoder, encoded, limits, self._noise(seed, tokens))
+        frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
+        mask = length_mask(frame_lengths, run.mel.shape[1])
+        mel_after, log_magnitude = self.postnet(run.mel, mask)
+        self.train(was_training)
+        return Generated(
+            mel_after=zero_padding(self._outward(mel_after), mask),
+            log_magnitude=None
+            if log_magnitude is None
+            else zero_padding(self._outward(log_magnitude), mask),
+            frame_lengths=frame_lengths,
+            step_lengths=run.step_lengths,
+            alignment=run.alignment,
+            stop_logits=run.stop_logits,
+            finished_reason=run.finished_reason,
+        )
+
+    def _noise(self, seed: int | Series[int] | None, tokens: Tensor) -> UtteranceNoise | None:
+        config = self.config.decoder
+        if not config.free_running_dropout or not config.prenet_dropout:
+            return None
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
+        return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
+
+    def _inward(self, mel: Tensor) -> Tensor:
+        return (mel - self.config.mel_mean) / self.config.mel_scale
+
+    def _outward(self, mel: Tensor) -> Tensor:
+        return mel * self.config.mel_scale + self.config.mel_mean

@@ -1,0 +1,78 @@
+"""Location-sensitive attention (Chorowski 2015), reading previous and cumulative weights."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.errors import ConfigError
+from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.masks import zero_padding
+from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LocationSensitiveConfig(AttentionConfig):
+    """Numbers of Tacotron 2 (Shen 2018): dim of the tanh layer, filters and their odd width."""
+
+    kind: ClassVar[str] = "location_sensitive"
+    dim: int = 128
+    filters: int = 32
+    kernel: int = 31
+
+    def check(self) -> None:
+        """Raise ConfigError for an even kernel, which would shift the weights."""
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"kernel: {self.kernel} is even", "use an odd width, such as 31")
+
+    def build(self, query_dim: int, memory_dim: int) -> "LocationSensitiveAttention":
+        """The mechanism for queries and memories of these widths."""
+        return LocationSensitiveAttention(query_dim, memory_dim, self)
+
+
+class LocationState(NamedTuple):
+    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
+    previous and cumulative weights stacked (batch, 2, positions)."""
+
+    memory: Tensor
+    mask: Tensor
+    keys: Tensor
+    history: Tensor
+
+
+class LocationSensitiveAttention(Attention):
+    """energies = v · tanh(W query + V memory + U conv([previous; cumulative weights])).
+
+    Gradients flow through the previous weights, as in Chorowski's work (FACTS trap 16).
+    """
+
+    def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_dim, config.dim, bias=False)
+        self.key = nn.Linear(memory_dim, config.dim, bias=False)
+        self.energy = nn.Linear(config.dim, 1, bias=False)
+        self.filters = nn.Conv1d(2, config.filters, config.kernel, bias=False)
+        self.location = nn.Linear(config.filters, config.dim, bias=False)
+        self.reach = config.kernel // 2
+        for layer in (self.query, self.key, self.location):
+            nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
+        nn.init.xavier_uniform_(self.filters.weight)
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
+        """Project the keys, once an utterance; no position has been read yet."""
+        memory = zero_padding(memory, memory_mask)
+        history = memory.new_zeros(memory.shape[0], 2, memory.shape[1])
+        return LocationState(memory, memory_mask, self.key(memory), history)
+
+    def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
+        """One step; the next state holds these weights and the sum of all so far."""
+        # weights are zero on padding, and so is a history made of them: nothing leaks in here
+        filtered = self.filters(F.pad(state.history, (self.reach, self.reach)))
+        located = self.location(filtered.transpose(1, 2))
+        hidden = torch.tanh(self.query(query).unsqueeze(1) + state.keys + located)
+        context, weights = attend(self.energy(hidden).squeeze(-1), state.memory, state.mask)
+        cumulative = state.history[:, 1] + weights.to(state.history.dtype)
+        history = torch.stack([weights.to(cumulative.dtype), cumulative], dim=1)
+        return context, weights, state._replace(history=history)

@@ -1,0 +1,78 @@
+"""CBHG: convolution bank, highway network and bidirectional GRU."""
+
+from collections.abc import Sequence as Series
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.nn.conv import MaskedConv
+from speechseq.nn.highway import Highway
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.recurrent import BiGRU
+from speechseq.shapes import Lengths, Mask, Sequence
+
+
+class CBHG(nn.Module):
+    """The sequence encoder of Tacotron (Wang 2017, figure 2 and table 1), exact under padding.
+
+    Args:
+        input_dim: channels of the input; the last projection returns to it for the residual.
+        bank: the widest convolution; there is one of each width 1 … bank.
+        channels: channels of each convolution in the bank, and of the highway layers.
+        projections: channels of the two convolutions of width 3; the last equals `input_dim`.
+        highways: number of highway layers.
+        gru: units of the GRU in each direction.
+
+    Raises:
+        ValueError: when the last projection does not equal `input_dim`.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        bank: int = 16,
+        channels: int = 128,
+        projections: Series[int] = (128, 128),
+        highways: int = 4,
+        gru: int = 128,
+    ) -> None:
+        super().__init__()
+        if projections[-1] != input_dim:
+            raise ValueError(
+                f"last projection {projections[-1]} cannot be added to an input of {input_dim}"
+            )
+        self.bank = nn.ModuleList(
+            MaskedConv(input_dim, channels, width, norm_last=True, bias=False)
+            for width in range(1, bank + 1)
+        )
+        widths = (bank * channels, *projections)
+        last = len(projections) - 1
+        self.projections = nn.ModuleList(
+            MaskedConv(a, b, 3, activation="linear" if i == last else "relu", norm_last=True)
+            for i, (a, b) in enumerate(zip(widths, projections, strict=False))
+        )
+        same = input_dim == channels
+        self.widen = nn.Identity() if same else nn.Linear(input_dim, channels, bias=False)
+        self.highways = nn.ModuleList(Highway(channels) for _ in range(highways))
+        self.gru = BiGRU(channels, gru)
+        self.output_dim = 2 * gru
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
+        """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
+        mask = length_mask(lengths, x.shape[1])
+        x = zero_padding(x, mask)
+        y = torch.cat([conv(x, mask) for conv in self.bank], dim=-1)
+        y = pool_pairs(y, mask)
+        for projection in self.projections:
+            y = projection(y, mask)
+        y = self.widen(x + y)
+        for highway in self.highways:
+            y = highway(y)
+        return self.gru(y, lengths)
+
+
+def pool_pairs(x: Sequence, mask: Mask) -> Tensor:
+    """Maximum of each position and the next, stride 1; the last valid one has no next."""
+    following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
+    exists = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+    return torch.where(exists.unsqueeze(-1), torch.maximum(x, following), x)

@@ -1,0 +1,189 @@
+"""Recurrent cells cut in two: what their inputs give is hoisted, what recurs runs step by step."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.nn.recurring_linear import RecurringLinear
+from speechseq.shapes import Sequence
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM cell remembers, each (batch, hidden)."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class GRUState(NamedTuple):
+    """What a GRU cell remembers (batch, hidden)."""
+
+    hidden: Tensor
+
+
+State = LSTMState | GRUState
+
+
+class SplitCell(nn.Module):
+    """A recurrent cell cut in two: what its inputs give, hoisted, and what recurs, step by step.
+
+    Parameters are named and shaped as in nn.LSTMCell and nn.GRUCell over the input
+    [inputs; context], so weights can be copied. `inputs` are known for all steps beforehand;
+    `context` comes from the step before (attention) and may have no channels at all.
+
+    Args:
+        input_dim: channels known beforehand.
+        context_dim: channels that recur.
+        hidden: units.
+        zoneout: probability of keeping a unit's previous value in training; its expectation in
+            evaluation (Krueger 2016).
+        dropout: probability of dropping a unit of the hidden state, fed back as dropped.
+    """
+
+    gates = 0
+
+    def __init__(
+        self,
+        input_dim: int,
+        context_dim: int,
+        hidden: int,
+        *,
+        zoneout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.input_dim, self.context_dim, self.hidden = input_dim, context_dim, hidden
+        self.zoneout, self.dropout = zoneout, dropout
+        self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden, input_dim + context_dim))
+        self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden, hidden))
+        self.bias_ih = nn.Parameter(torch.empty(self.gates * hidden))
+        self.bias_hh = nn.Parameter(torch.empty(self.gates * hidden))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
+
+    def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
+        """The share of the gates that the inputs give, for all steps in one product."""
+        return F.linear(inputs, self.weight_ih[:, : self.input_dim], self.bias_ih)
+
+    def recurring(self) -> tuple[RecurringLinear, ...]:
+        """The products of a step, made ready once an utterance; handed to every step."""
+        raise NotImplementedError
+
+    def start(self, batch: int, like: Tensor) -> State:
+        """The state before the first step: zeros."""
+        raise NotImplementedError
+
+    def forward(
+        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+    ) -> State:
+        """One step: hoisted gates (batch, gates), context (batch, context_dim), state → state."""
+        raise NotImplementedError
+
+    def step(self, inputs: Tensor, state: State) -> State:
+        """One step of a cell that reads no context: inputs (batch, input_dim)."""
+        return self(self.hoist(inputs), inputs[:, :0], state, self.recurring())
+
+    def run(self, inputs: Sequence) -> Sequence:
+        """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
+
+        Fused by torch (MKL, cuDNN) unless zoneout or dropout act inside the recurrence.
+        """
+        if not (self.zoneout or self.dropout):
+            return self._fused(inputs)
+        recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
+        hidden = []
+        for gates in self.hoist(inputs).unbind(1):
+            state = self(gates, inputs[:, 0, :0], state, recurring)
+            hidden.append(state.hidden)
+        return torch.stack(hidden, dim=1)
+
+    def _fused(self, inputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _parameters_in_order(self) -> tuple[Tensor, ...]:
+        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+
+    def _zone(self, old: Tensor, new: Tensor) -> Tensor:
+        if not self.zoneout:
+            return new
+        if not self.training:
+            return torch.lerp(new, old, self.zoneout)
+        return torch.where(torch.rand_like(new) < self.zoneout, old, new)
+
+    def _drop(self, hidden: Tensor) -> Tensor:
+        return F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
+
+
+class SplitLSTM(SplitCell):
+    """The LSTM cell, cut in two; gates in the order input, forget, cell, output."""
+
+    gates = 4
+
+    def start(self, batch: int, like: Tensor) -> LSTMState:
+        """The state before the first step: zeros, with the device and type of `like`."""
+        return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
+
+    def recurring(self) -> tuple[RecurringLinear, ...]:
+        """One product a step, over [context; hidden]."""
+        weights = torch.cat([self.weight_ih[:, self.input_dim :], self.weight_hh], dim=1)
+        return (RecurringLinear(weights, self.bias_hh),)
+
+    def forward(
+        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+    ) -> LSTMState:
+        """One step: gates (batch, 4 * hidden) from `hoist`, context, the state before it."""
+        assert isinstance(state, LSTMState)
+        total = gates + recurring[0](torch.cat([context, state.hidden], dim=-1))
+        i, f, g, o = total.chunk(4, dim=-1)
+        cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(cell)
+        hidden = self._drop(self._zone(state.hidden, hidden))
+        return LSTMState(hidden, self._zone(state.cell, cell))
+
+    def _fused(self, inputs: Tensor) -> Tensor:
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
+        parameters = self._parameters_in_order()
+        # then: biases, layers, dropout, training, bidirectional, batch first
+        arguments = (True, 1, 0.0, self.training, False, True)
+        return torch.lstm(inputs, (zeros, zeros), parameters, *arguments)[0]
+
+
+class SplitGRU(SplitCell):
+    """The GRU cell, cut in two; gates in the order reset, update, new."""
+
+    gates = 3
+
+    def start(self, batch: int, like: Tensor) -> GRUState:
+        """The state before the first step: zeros, with the device and type of `like`."""
+        return GRUState(like.new_zeros(batch, self.hidden))
+
+    def recurring(self) -> tuple[RecurringLinear, ...]:
+        """Two products a step: the new gate keeps what context and hidden state give apart."""
+        context = self.weight_ih[:, self.input_dim :]
+        return RecurringLinear(context, None), RecurringLinear(self.weight_hh, self.bias_hh)
+
+    def forward(
+        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+    ) -> GRUState:
+        """One step: gates (batch, 3 * hidden) from `hoist`, context, the state before it."""
+        if self.context_dim:
+            gates = gates + recurring[0](context)
+        from_hidden = recurring[1](state.hidden)
+        reset, update, new = gates.chunk(3, dim=-1)
+        h_reset, h_update, h_new = from_hidden.chunk(3, dim=-1)
+        candidate = torch.tanh(new + torch.sigmoid(reset + h_reset) * h_new)
+        hidden = torch.lerp(candidate, state.hidden, torch.sigmoid(update + h_update))
+        return GRUState(self._drop(self._zone(state.hidden, hidden)))
+
+    def _fused(self, inputs: Tensor) -> Tensor:
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
+        parameters = self._parameters_in_order()
+        # then: biases, layers, dropout, training, bidirectional, batch first
+        arguments = (True, 1, 0.0, self.training, False, True)
+        return torch.gru(inputs, zeros, parameters, *arguments)[0]
+
+
+CELLS: dict[str, type[SplitCell]] = {"lstm": SplitLSTM, "gru": SplitGRU}

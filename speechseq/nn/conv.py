@@ -1,0 +1,102 @@
+"""Convolutions over sequences that never see padding, batch norm that never counts it."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.nn.masks import zero_padding
+from speechseq.shapes import Mask, Sequence
+
+Activation = Literal["linear", "relu", "tanh"]
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+}
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation (Ioffe 2015) whose statistics are those of the valid positions alone.
+
+    Parameters and buffers have nn.BatchNorm1d's names and meaning. In training, a batch gives the
+    same result whatever its padding; in evaluation the running statistics are used.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Sequence, mask: Mask) -> Sequence:
+        """(batch, time, channels) to the same shape; padding comes out as zeros."""
+        if self.training:
+            mean, var = self._batch_statistics(x, mask)
+        else:
+            mean, var = self.running_mean, self.running_var
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return zero_padding(x * scale + (self.bias - mean * scale), mask)
+
+    def _batch_statistics(self, x: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+        valid = x[mask].float()
+        count = valid.shape[0]
+        var, mean = torch.var_mean(valid, dim=0, correction=0)
+        with torch.no_grad():
+            unbiased = var * (count / max(count - 1, 1))
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            self.num_batches_tracked += 1
+        return mean.to(x.dtype), var.to(x.dtype)
+
+
+class MaskedConv(nn.Module):
+    """Convolution, batch norm, activation and dropout over (batch, time, channels), masked.
+
+    Padding is zeroed before the convolution and after the norm, so an item alone equals its row in
+    any padded batch. "Same" length for every kernel: an even one reaches one further to the right.
+
+    Args:
+        input_dim, output_dim: channels in and out.
+        kernel: width in positions.
+        activation: "linear", "relu" or "tanh".
+        dropout: probability of dropping an output in training.
+        norm_last: batch norm after the activation (Tacotron's public codes) instead of before it
+            (Tacotron 2).
+        bias: whether the convolution has a bias of its own.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        kernel: int,
+        *,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm_last: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(input_dim, output_dim, kernel, bias=bias)
+        self.norm = MaskedBatchNorm(output_dim)
+        self.activation, self.dropout, self.norm_last = activation, dropout, norm_last
+        self.reach = ((kernel - 1) // 2, kernel // 2)
+        nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
+
+    def forward(self, x: Sequence, mask: Mask) -> Sequence:
+        """(batch, time, input_dim) to (batch, time, output_dim); padding comes out as zeros."""
+        x = zero_padding(x, mask).transpose(1, 2)
+        x = self.conv(F.pad(x, self.reach)).transpose(1, 2)
+        activate = ACTIVATIONS[self.activation]
+        x = self.norm(activate(x), mask) if self.norm_last else activate(self.norm(x, mask))
+        return F.dropout(x, self.dropout, self.training)

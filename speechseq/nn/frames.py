@@ -1,0 +1,35 @@
+"""Frames and decoder steps: a step emits r frames, and they come back in the order of time."""
+
+import torch
+from torch.nn import functional as F
+
+from speechseq.shapes import Grouped, Mel
+
+
+def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
+    """Frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
+
+    Step t holds frames t*r … t*r + r - 1 one after another; the last group is filled up with
+    `padding_value`.
+    """
+    batch, frames, mels = mel.shape
+    missing = -frames % reduction_factor
+    padded = F.pad(mel, (0, 0, 0, missing), value=padding_value)
+    # time is the slower axis on both sides, so this reshape keeps the order (FACTS trap 1)
+    return padded.reshape(batch, (frames + missing) // reduction_factor, reduction_factor * mels)
+
+
+def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
+    """Steps (batch, steps, r * mels) back to frames (batch, steps * r, mels), in order."""
+    batch, steps, width = grouped.shape
+    return grouped.reshape(batch, steps * reduction_factor, width // reduction_factor)
+
+
+def teacher_inputs(mel: Mel, reduction_factor: int) -> Mel:
+    """What a teacher-forced decoder is fed (batch, steps, mels): zeros, then each last frame.
+
+    Step t > 0 reads frame t*r - 1, the last one of the group before it (Tacotron, §3.2).
+    """
+    last = mel[:, reduction_factor - 1 :: reduction_factor]
+    steps = -(-mel.shape[1] // reduction_factor)
+    return torch.cat([torch.zeros_like(mel[:, :1]), last[:, : steps - 1]], dim=1)

@@ -1,0 +1,24 @@
+"""Highway layers: a gate decides how much of a layer's input is carried past it."""
+
+import torch
+from torch import nn
+
+from speechseq.shapes import Sequence
+
+
+class Highway(nn.Module):
+    """y = g * relu(W x + b) + (1 - g) * x with g = sigmoid(V x + c) (Srivastava 2015).
+
+    The gate's bias starts at -1, so that the layer begins close to the identity.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.transform = nn.Linear(dim, dim)
+        self.gate = nn.Linear(dim, dim)
+        nn.init.zeros_(self.transform.bias)
+        nn.init.constant_(self.gate.bias, -1.0)
+
+    def forward(self, x: Sequence) -> Sequence:
+        """(batch, time, dim) to the same shape."""
+        return torch.lerp(x, torch.relu(self.transform(x)), torch.sigmoid(self.gate(x)))

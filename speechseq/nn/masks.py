@@ -1,0 +1,30 @@
+"""Masks of valid positions, True = valid, and the zeroing of what stands in the padding."""
+
+import torch
+from torch import Tensor
+
+from speechseq.shapes import Lengths, Mask, Sequence
+
+
+def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
+    """Mask (batch, time) that is True at the first `lengths[i]` positions of row i.
+
+    `max_length` is the padded length; without it the longest row decides.
+    """
+    longest = int(lengths.max()) if max_length is None else max_length
+    return torch.arange(longest, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def zero_padding(x: Sequence, mask: Mask) -> Sequence:
+    """The sequence with zeros outside the mask, whatever stood there.
+
+    Selection, not multiplication: NaN times zero is NaN, in the value and in the gradient.
+    """
+    return torch.where(mask.unsqueeze(-1), x, 0.0)
+
+
+def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
+    """Each row (batch, time, …) reversed within its own length; its padding stays behind it."""
+    time = torch.arange(x.shape[1], device=x.device)
+    index = torch.where(length_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - time, time)
+    return x[torch.arange(x.shape[0], device=x.device).unsqueeze(1), index]

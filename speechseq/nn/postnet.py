@@ -1,0 +1,45 @@
+"""Tacotron 2's post-net: convolutions that predict what is missing from the decoder's mel."""
+
+from torch import nn
+
+from speechseq.nn.conv import MaskedConv
+from speechseq.shapes import Mask, Mel
+
+
+class Postnet(nn.Module):
+    """Convolutions with batch norm, tanh and dropout, the last linear (Shen 2018, §2.2).
+
+    Args:
+        mels: channels in and out.
+        layers: number of convolutions, at least 2.
+        channels: channels between them.
+        kernel: width in frames.
+        dropout: probability in training.
+    """
+
+    def __init__(
+        self,
+        mels: int,
+        layers: int = 5,
+        channels: int = 512,
+        kernel: int = 5,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        widths = (mels, *[channels] * (layers - 1), mels)
+        self.convs = nn.ModuleList(
+            MaskedConv(
+                widths[i],
+                widths[i + 1],
+                kernel,
+                activation="tanh" if i < layers - 1 else "linear",
+                dropout=dropout,
+            )
+            for i in range(layers)
+        )
+
+    def forward(self, mel: Mel, mask: Mask) -> Mel:
+        """The residual (batch, frames, mels) to add; zero in the padding, and blind to it."""
+        for conv in self.convs:
+            mel = conv(mel, mask)
+        return mel

@@ -1,0 +1,80 @@
+"""A linear layer used at every step of a loop, whose weight gradient is one product at the end."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _Tape:
+    """The detached weight, and what the backward passes of the steps leave for its gradient."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+        self.inputs: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+
+
+class RecurringLinear:
+    """y = W x + b for the steps of one loop; make a new one for each utterance or batch.
+
+    Plain autograd adds a gradient as large as W at every step, which for Tacotron 2 moves 25 MB of
+    memory some hundred times an update. Here each step keeps only its own input and output
+    gradient, and one product over all of them gives the gradient of W.
+
+    Args:
+        weight: (output_dim, input_dim).
+        bias: (output_dim) or None.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        device = weight.device.type
+        mixed = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if mixed else weight.dtype
+        self.tape = _Tape(weight.detach().to(dtype))
+        self.bias = None if bias is None else bias.to(dtype)
+        tracked = torch.is_grad_enabled() and weight.requires_grad
+        self.token = _Gather.apply(weight, self.tape) if tracked else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, input_dim) to (batch, output_dim)."""
+        x = x.to(self.tape.weight.dtype)
+        if self.token is None:
+            return F.linear(x, self.tape.weight, self.bias)
+        y = _Step.apply(x, self.token, self.tape)
+        return y if self.bias is None else y + self.bias
+
+
+class _Gather(torch.autograd.Function):
+    """Stands before all steps in the graph, so its backward runs after all of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, tape: _Tape) -> Tensor:
+        ctx.tape, ctx.dtype = tape, weight.dtype
+        return weight.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, None]:
+        tape = ctx.tape
+        if not tape.gradients:
+            return None, None
+        product = torch.cat(tape.gradients).t() @ torch.cat(tape.inputs)
+        tape.gradients, tape.inputs = [], []
+        return product.to(ctx.dtype), None
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, token: Tensor, tape: _Tape) -> Tensor:
+        ctx.tape = tape
+        ctx.save_for_backward(x, token)
+        return F.linear(x, tape.weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, token = ctx.saved_tensors
+        (gradient,) = gradients
+        ctx.tape.inputs.append(x)
+        ctx.tape.gradients.append(gradient)
+        return gradient @ ctx.tape.weight, torch.zeros_like(token), None

@@ -1,0 +1,207 @@
+"""Log-mels of a corpus, computed once and kept: lossless, keyed by the audio settings."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse import CutSet, MonoCut
+from lhotse.array import Array
+from lhotse.features.base import FeatureExtractor, register_extractor
+from tqdm import tqdm
+
+from speechseq.audio import wav
+from speechseq.audio.mel import AudioConfig, frames_of, log_mel
+from speechseq.config import Config
+from speechseq.errors import DataError, MachineError
+from speechseq.shapes import Waveform
+
+_FORMAT = 1  # raised when log_mel is mended in a way that changes its numbers
+
+
+@register_extractor
+class LogMelExtractor(FeatureExtractor):
+    """`log_mel` behind lhotse's extractor interface: (channels, samples) to (frames, mels).
+
+    lhotse's own storage accepts only round(samples / hop) frames and cuts or repeats the last one
+    on reading; no convention of the field counts so, and `compute` therefore keeps the array.
+    """
+
+    name = "speechseq-log-mel"
+    config_type = AudioConfig
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds from frame to frame."""
+        return float(self.config.hop / self.config.sample_rate)
+
+    def feature_dim(self, sampling_rate: int) -> int:
+        """Mel bands."""
+        return int(self.config.mels)
+
+    def extract(self, samples: np.ndarray | torch.Tensor, sampling_rate: int) -> np.ndarray:
+        """Frames of one waveform, (samples) or (1, samples), as float32.
+
+        Raises:
+            DataError: another sample rate than the settings', or fewer samples than a window.
+        """
+        if sampling_rate != self.config.sample_rate:
+            wanted = self.config.sample_rate
+            raise DataError(f"the waveform has {sampling_rate} Hz, the settings {wanted}")
+        waveform = torch.as_tensor(samples, dtype=torch.float32).reshape(1, -1)
+        return log_mel(waveform, self.config)[0].numpy()
+
+
+def key(config: Config) -> str:
+    """The folder name of these settings in a cache; equal settings share it, others never."""
+    plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
+
+def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
+    """Give each cut its log-mel as `cut.mel`, computing only what `cache_dir` lacks.
+
+    A mel is stored as float32 in `cache_dir`/<key(config)>/, one file a cut, named by the path,
+    size, date and span of its sound: changed sound or settings are computed anew. Files appear
+    whole, so that a run that was stopped goes on where it was. `load_mel` reads them.
+
+    Raises:
+        DataError: sounds that cannot be used, all of them listed.
+        MachineError: the cache cannot be written.
+    """
+    folder = Path(cache_dir).resolve() / key(config)
+    extractor = LogMelExtractor(config)
+    _prepare(folder, config)
+    done, problems = [], []
+    with _one_warning():
+        for cut in tqdm(cuts, desc="log-mels", unit="cut", disable=None, leave=False):
+            try:
+                done.append(_with_mel(cut, extractor, folder))
+            except DataError as error:
+                problems.append(f"{cut.id}: {error.problem}")
+    if problems:
+        listed = "\n  ".join(problems[:50])
+        raise DataError(
+            f"{len(problems)} of {len(problems) + len(done)} sounds cannot be used:\n  {listed}",
+            "mend them, or leave these cuts out",
+        )
+    return CutSet.from_cuts(done)
+
+
+def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
+    """The cut's log-mel (frames, mels), float32: from the cache where `compute` put it there.
+
+    Raises:
+        DataError: it was computed with other settings, or the cache was removed.
+    """
+    stored = (cut.custom or {}).get("mel")
+    if stored is None:
+        return log_mel(load_waveform(cut, config), config)[0]
+    if Path(stored.storage_path).name != key(config):
+        raise DataError(
+            f"{cut.id}: its mel was computed with other audio settings",
+            "call features.compute with the settings of the model",
+        )
+    try:
+        return torch.from_numpy(stored.load())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{cut.id}: its mel is lost: {error}", "call features.compute") from None
+
+
+def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
+    """The sound of a cut, (1, samples) at the settings' rate, channels mixed down.
+
+    Raises:
+        DataError: as `wav.load`; or the cut holds effects that no file holds.
+    """
+    if cut.recording is None or cut.recording.transforms:
+        raise DataError(f"{cut.id}: its sound is no plain file", "save it first: cut.save_audio")
+    waveform, rate = wav.load(cut.recording.sources[0].source, config.sample_rate)
+    if cut.start == 0 and cut.num_samples == cut.recording.num_samples:
+        return waveform
+    first = round(cut.start * rate)
+    return waveform[:, first : first + round(cut.duration * rate)]
+
+
+def frames(cut: MonoCut, config: AudioConfig) -> int:
+    """How many frames the cut's mel has, told without reading it; exact once it is computed."""
+    if stored := (cut.custom or {}).get("mel"):
+        return int(stored.shape[0])
+    return frames_of(int(cut.duration * config.sample_rate + 0.5), config)
+
+
+@contextlib.contextmanager
+def _one_warning() -> Iterator[None]:
+    """Of many files that were mixed down or resampled, say it once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", wav.WavWarning)
+        yield
+    ours = [str(w.message) for w in caught if issubclass(w.category, wav.WavWarning)]
+    for other in (w for w in caught if not issubclass(w.category, wav.WavWarning)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    if ours:
+        more = f" (and {len(ours) - 1} more such)" if len(ours) > 1 else ""
+        warnings.warn(ours[0] + more, wav.WavWarning, stacklevel=4)
+
+
+def _with_mel(cut: MonoCut, extractor: LogMelExtractor, folder: Path) -> MonoCut:
+    name = _name(cut)
+    path = folder / name
+    shape = _stored_shape(path)
+    if shape is None:
+        waveform = load_waveform(cut, extractor.config)
+        mel = extractor.extract(waveform, extractor.config.sample_rate)
+        _write(path, mel)
+        shape = list(mel.shape)
+    array = Array("numpy_files", str(folder), name, shape)
+    return cut.with_custom("mel", array)
+
+
+def _name(cut: MonoCut) -> str:
+    """A file name that changes with whatever changes the sound."""
+    if cut.recording is None:
+        raise DataError("it has no recording")
+    source = Path(cut.recording.sources[0].source)
+    try:
+        stat = source.stat()
+    except OSError as error:
+        raise DataError(f"{source}: {error.strerror}") from None
+    facts: list[Any] = [str(source), stat.st_size, stat.st_mtime_ns, cut.start, cut.duration]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return f"{digest[:2]}/{digest[2:26]}.npy"
+
+
+def _stored_shape(path: Path) -> list[int] | None:
+    """The shape of a stored array from its header, None where there is none or a damaged one."""
+    try:
+        return list(np.load(path, mmap_mode="r", allow_pickle=False).shape)
+    except (OSError, ValueError):
+        return None
+
+
+def _prepare(folder: Path, config: AudioConfig) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "audio.json").write_text(json.dumps(config.to_dict(), indent=1), "utf-8")
+    except OSError as error:
+        raise MachineError(f"{folder}: {error.strerror}", "name another cache folder") from None
+
+
+def _write(path: Path, mel: np.ndarray) -> None:
+    beside = path.with_suffix(f".{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with open(beside, "xb") as file:
+            np.save(file, mel, allow_pickle=False)
+        os.replace(beside, path)
+    except OSError as error:
+        raise MachineError(f"{path}: {error.strerror}", "make room on the disk") from None
+    finally:
+        beside.unlink(missing_ok=True)

@@ -5,9 +5,10 @@ focused and monotonic but covers nothing, and one that looks everywhere covers a
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.shapes import Alignment, Lengths
 
 Score = Float[Tensor, " batch"]
@@ -15,9 +16,8 @@ Score = Float[Tensor, " batch"]
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
     """Mean over an item's steps of the largest weight: 1 when each step reads one symbol."""
-    valid = _below(step_lengths, alignment.shape[1])
-    peaks = torch.where(valid, alignment.amax(2), 0.0)
-    return peaks.sum(1) / step_lengths
+    valid = length_mask(step_lengths, alignment.shape[1])
+    return zero_padding(alignment, valid).amax(2).sum(1) / step_lengths
 
 
 def coverage(
@@ -31,12 +31,12 @@ def coverage(
     A position counts as read when the weights that it got over all steps sum to at least
     `threshold` of an even share, which is one step, or steps / positions where steps are fewer.
     """
-    steps = _below(step_lengths, alignment.shape[1])
-    positions = _below(position_lengths, alignment.shape[2])
-    gathered = torch.where(steps[:, :, None], alignment, 0.0).sum(1)
+    valid = length_mask(step_lengths, alignment.shape[1])
+    gathered = zero_padding(alignment, valid).sum(1)
     even = (step_lengths / position_lengths).clamp(max=1.0)
-    read = (gathered >= threshold * even[:, None]) & positions
-    return read.sum(1) / position_lengths
+    read = gathered >= threshold * even[:, None]
+    within = length_mask(position_lengths, alignment.shape[2])
+    return (read & within).sum(1) / position_lengths
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
@@ -44,12 +44,7 @@ def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
 
     An item of one step makes no move and scores 1.
     """
-    valid = _below(step_lengths - 1, alignment.shape[1] - 1)
-    moves = alignment.argmax(2).diff(dim=1)
-    forward = (moves >= 0) & valid
-    made = step_lengths - 1
-    return torch.where(made > 0, forward.sum(1) / made.clamp(min=1), 1.0)
-
-
-def _below(lengths: Lengths, size: int) -> Bool[Tensor, "batch time"]:
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
+    moves = step_lengths - 1
+    valid = length_mask(moves, alignment.shape[1] - 1)
+    onward = (alignment.argmax(2).diff(dim=1) >= 0) & valid
+    return torch.where(moves > 0, onward.sum(1) / moves.clamp(min=1), 1.0)

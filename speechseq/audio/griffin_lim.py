@@ -13,11 +13,18 @@ from torch import Tensor
 
 from speechseq.audio.mel import AudioConfig, samples_of
 from speechseq.audio.mel import magnitude as magnitude_of
-from speechseq.audio.spectrogram import Padded, fold_back, frame, hann, overlap_add, reflect
+from speechseq.audio.spectrogram import (
+    Padded,
+    fold_back,
+    frame,
+    frames_at_once,
+    hann,
+    overlap_add,
+    reflect,
+)
 from speechseq.errors import ConfigError, DataError
 from speechseq.shapes import Lengths, Magnitude, Waveform
 
-_CACHE_BYTES = 512 * 1024
 _DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
 
 
@@ -94,7 +101,7 @@ def _check(
 
 
 def _clean(
-    magnitude: Magnitude, frame_lengths: Lengths | None, power: float | int | int
+    magnitude: Magnitude, frame_lengths: Lengths | None, power: float | int
 ) -> tuple[Magnitude, Lengths]:
     """The target with zeros in the padding, and its lengths."""
     batch, frames, _ = magnitude.shape
@@ -135,48 +142,55 @@ def _invert(
     lengths: Lengths | None = None,
 ) -> Waveform:
     """Griffin-Lim on items of equal lengths, or of their own."""
-    samples = samples_of(target.shape[1], config)
+    batch, frames, _ = target.shape
+    samples, padding = samples_of(frames, config), config.padding
     if samples == 0:
-        return target.new_zeros(len(target), 0)
+        return target.new_zeros(batch, 0)
     own = None if lengths is None else samples_of(lengths, config)
     envelope = _envelope(target, config, lengths, own)
-    padded = _synthesise(torch.polar(target, phases.expand_as(target)), config)
-    waveform = fold_back(padded, samples, config.padding, own) * envelope
-    guess = waveform
+    sums, padded = target.new_empty(batch, _room(frames, config)), None
+    spectrum = torch.polar(target, phases.expand_as(target))
+    _synthesise(spectrum, config, sums.zero_())
+    whole = sums[:, : samples + 2 * padding]
+    waveform = fold_back(whole, samples, padding, own) * envelope
+    guess = waveform.clone()
     for _ in range(iterations):
-        padded = _project(reflect(guess, config.padding, own), target, config)
-        previous, waveform = waveform, fold_back(padded, samples, config.padding, own)
-        waveform.mul_(envelope)
-        guess = torch.lerp(previous, waveform, 1 + momentum) if momentum else waveform
+        padded = reflect(guess, padding, own, out=padded)
+        _project(padded, target, config, sums.zero_())
+        # the two buffers change places: large ones are dear to allocate again each time
+        new = torch.mul(fold_back(whole, samples, padding, own), envelope, out=guess)
+        guess, waveform = torch.lerp(waveform, new, 1 + momentum, out=waveform), new
     return waveform
 
 
-def _project(padded: Padded, target: Magnitude, config: AudioConfig) -> Padded:
+def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tensor) -> None:
     """Give each frame its target magnitude, keep its phase, add the frames up again."""
     tiny = torch.finfo(target.dtype).tiny
     window = hann(config.window, padded.device, padded.dtype)
     samples = frame(padded, config.n_fft, config.hop, config.window)
-    spectrum = torch.fft.rfft(samples * window, n=config.n_fft)
-    pairs = torch.view_as_real(spectrum)
-    square = pairs.square()
-    scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(target)
-    pairs.mul_(scale[..., None])
-    return _synthesise(spectrum, config)
+    step = frames_at_once(padded, config.n_fft)
+    for begin in range(0, target.shape[1], step):
+        wanted = target[:, begin : begin + step]
+        spectrum = torch.fft.rfft(samples[:, begin : begin + step] * window, n=config.n_fft)
+        pairs = torch.view_as_real(spectrum)
+        square = pairs.square()
+        scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(wanted)
+        pairs.mul_(scale[..., None])
+        _synthesise(spectrum, config, sums[:, begin * config.hop :])
 
 
-def _synthesise(spectrum: Tensor, config: AudioConfig) -> Padded:
+def _synthesise(spectrum: Tensor, config: AudioConfig, sums: Tensor) -> None:
     """Inverse transform, window, overlap and add: what still has to be divided by the envelope."""
     frames = torch.fft.irfft(spectrum, n=config.n_fft)[..., : config.window]
-    window = hann(config.window, frames.device, frames.dtype)
-    return _overlap_add(frames, window, config)
+    _overlap_add(frames, hann(config.window, frames.device, frames.dtype), config, sums)
 
 
-def _overlap_add(frames: Tensor, window: Tensor, config: AudioConfig) -> Padded:
-    batch, count, _ = frames.shape
-    whole = (count - 1) * config.hop + config.n_fft
-    out = frames.new_zeros(batch, (count + config.n_fft // config.hop + 2) * config.hop)
-    overlap_add(frames, window, config.hop, out[:, (config.n_fft - config.window) // 2 :])
-    return out[:, :whole]
+def _overlap_add(frames: Tensor, window: Tensor, config: AudioConfig, sums: Tensor) -> None:
+    overlap_add(frames, window, config.hop, sums[:, (config.n_fft - config.window) // 2 :])
+
+
+def _room(frames: int, config: AudioConfig) -> int:
+    return (frames + config.n_fft // config.hop + 2) * config.hop
 
 
 def _envelope(
@@ -189,9 +203,10 @@ def _envelope(
     if lengths is not None:
         valid = torch.arange(count, device=target.device) < lengths[:, None]
         frames = frames * valid[:, :, None]
-    total = fold_back(
-        _overlap_add(frames, window, config), samples_of(count, config), config.padding, own
-    )
+    sums = target.new_zeros(len(frames), _room(count, config))
+    _overlap_add(frames, window, config, sums)
+    samples, padding = samples_of(count, config), config.padding
+    total = fold_back(sums[:, : samples + 2 * padding], samples, padding, own)
     return torch.where(total > 1e-8, 1 / total, 0)
 
 

@@ -5,7 +5,6 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from speechseq.shapes import Lengths, Waveform
 
 MelScale = Literal["slaney", "htk"]
 Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
+_CACHE_BYTES = 1 << 20
 _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 
@@ -71,17 +71,19 @@ def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
     return torch.where(mel < _SLANEY_MELS, linear, curved)
 
 
-def reflect(waveform: Waveform, padding: int, lengths: Lengths | None = None) -> Padded:
+def reflect(
+    waveform: Waveform, padding: int, lengths: Lengths | None = None, out: Padded | None = None
+) -> Padded:
     """Mirror each row at its own two ends: (batch, samples) to (batch, samples + 2·padding).
 
     Row i is what the item of lengths[i] samples alone would give, for its first
     lengths[i] + 2·padding samples; after that stand finite numbers of no meaning. A short item
     is mirrored as often as it takes.
     """
-    samples = waveform.shape[1]
-    if lengths is None and samples > padding:
-        return F.pad(waveform, (padding, padding), mode="reflect")
-    return waveform.gather(1, _mirror_index(waveform, padding, lengths))
+    if lengths is None and waveform.shape[1] > padding:
+        before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
+        return torch.cat([before.flip(1), waveform, after.flip(1)], 1, out=out)
+    return torch.gather(waveform, 1, _mirror_index(waveform, padding, lengths), out=out)
 
 
 def fold_back(
@@ -89,16 +91,16 @@ def fold_back(
 ) -> Waveform:
     """The adjoint of `reflect`: each mirrored sample is added to the one that it was copied from.
 
-    (batch, samples + 2·padding) to (batch, samples). What stands after a row's own
-    lengths[i] + 2·padding samples has to be 0.
+    (batch, samples + 2·padding), which is used up, to (batch, samples). What stands after a
+    row's own lengths[i] + 2·padding samples has to be 0.
     """
+    waveform = padded[:, padding : padding + samples]
     if lengths is None and samples > padding:
-        waveform = padded[:, padding : padding + samples].clone()
         waveform[:, 1 : padding + 1] += padded[:, :padding].flip(1)
         waveform[:, samples - 1 - padding : samples - 1] += padded[:, padding + samples :].flip(1)
         return waveform
-    waveform = padded.new_zeros(padded.shape[0], samples)
-    return waveform.scatter_add_(1, _mirror_index(waveform, padding, lengths), padded)
+    index = _mirror_index(waveform, padding, lengths)
+    return torch.zeros_like(waveform).scatter_add_(1, index, padded)
 
 
 def _mirror_index(
@@ -121,11 +123,52 @@ def frame(
     return padded.unfold(1, n_fft, hop)[..., start : start + window]
 
 
+def magnitudes(
+    padded: Padded, n_fft: int, hop: int, window: int, epsilon: float
+) -> Float[Tensor, "batch frames bins"]:
+    """sqrt(re² + im² + epsilon) of the Hann-windowed transform of each frame."""
+    weights = hann(window, padded.device, padded.dtype)
+    spectrum = torch.fft.rfft(frame(padded, n_fft, hop, window) * weights, n=n_fft)
+    if padded.requires_grad and not epsilon:
+        return spectrum.abs()  # its gradient at 0 is 0, that of a square root is NaN
+    square = torch.view_as_real(spectrum).square()
+    power = square[..., 0] + square[..., 1]
+    return (power + epsilon if epsilon else power).sqrt()
+
+
+def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
+    """x[t] - factor·x[t-1], the first sample as it is."""
+    return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
+
+
+def unmix(
+    bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
+) -> Float[Tensor, "batch frames bins"]:
+    """Non-negative magnitudes x with x @ filters near `bands`, by multiplicative updates.
+
+    Each step lowers the Kullback-Leibler divergence; it starts from the bands spread evenly over
+    their bins. Bins that no filter covers are 0. Source: Lee and Seung 2001.
+    """
+    tiny = 1e-20  # small enough to be silence, large enough to divide by
+    spread = (filters / filters.sum(1, keepdim=True).clamp(min=tiny)).T
+    magnitude = (bands / filters.sum(0).clamp(min=tiny)) @ spread
+    for _ in range(steps):
+        magnitude = magnitude * ((bands / (magnitude @ filters).clamp(min=tiny)) @ spread)
+    return magnitude
+
+
+def frames_at_once(samples: Tensor, n_fft: int) -> int:
+    """How many frames to work on: on a CPU few enough for them and their spectra to stay in L2."""
+    if samples.device.type != "cpu":
+        return 1 << 40
+    return max(1, _CACHE_BYTES // (n_fft * samples.element_size()))
+
+
 def overlap_add(
     frames: Float[Tensor, "batch frames window"],
     weights: Float[Tensor, " window"],
     hop: int,
-    into: Padded,
+    into: Float[Tensor, "batch room"],
 ) -> None:
     """Add frames · weights at their places, `hop` apart, in place.
 

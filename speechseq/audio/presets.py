@@ -1,0 +1,37 @@
+"""The conventions of known systems, as far as they differ from the defaults of AudioConfig."""
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # NVIDIA's Tacotron 2 and WaveGlow; SpeechBrain, NeMo and the public vocoders follow it
+    "nvidia": {},
+    # HiFi-GAN: no centring, one frame fewer
+    "hifigan": {"centred": False, "magnitude_epsilon": 1e-9},
+    # ESPnet normalises by the corpus' mean and variance after this
+    "espnet": {"fmin": 80.0, "fmax": 7600.0, "log": "log10", "floor": 1e-10},
+    # keithito's and r9y9's Tacotron 1: levels from -100 dB to 0 dB become 0 to 1
+    "keithito": {
+        "sample_rate": 20000,
+        "n_fft": 2048,
+        "hop": 250,
+        "window": 1000,
+        "fmax": 10000.0,
+        "pre_emphasis": 0.97,
+        "log": "db",
+        "reference_level": 20.0,
+        "lowest_level": -100.0,
+    },
+    # Shen 2018 gives neither n_fft nor the filters: the next power of two; and filters of peak 1,
+    # since with filters of equal area its floor of .01 would swallow much of the speech
+    "tacotron2_paper": {
+        "sample_rate": 24000,
+        "n_fft": 2048,
+        "hop": 300,
+        "window": 1200,
+        "fmin": 125.0,
+        "fmax": 7600.0,
+        "mel_scale": "htk",
+        "area_norm": False,
+        "floor": 0.01,
+    },
+}

@@ -102,7 +102,7 @@ def speak(
 
 
 def voices() -> list[str]:
-    """Names of espeak's voices, e.g. "en-us"; variants are added as in "en-us+f3".
+    """Names of espeak's voices, e.g. "en-us", or "en" for Britain; "en-us+f3" is a variant of one.
 
     Raises:
         MachineError: espeak is not installed.
@@ -113,14 +113,19 @@ def voices() -> list[str]:
         listed = espeak.espeak_ListVoices(None)
         names: list[str] = []
         while listed[len(names)]:  # ends with a null pointer
-            names.append(ctypes.string_at(listed[len(names)].contents.languages + 1).decode())
+            # the file's name always loads; a language such as "en-gb" loads only where it is that
+            names.append(listed[len(names)].contents.identifier.decode().split("/")[-1].lower())
     return sorted(set(names))
 
 
 class _Voice(ctypes.Structure):
-    """The head of espeak_VOICE; `languages` begins with a byte of priority."""
+    """The head of espeak_VOICE."""
 
-    _fields_ = (("name", ctypes.c_char_p), ("languages", ctypes.c_void_p))
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),
+        ("identifier", ctypes.c_char_p),
+    )
 
 
 def _check(utterances: list[Utterance]) -> None:

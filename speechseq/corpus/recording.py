@@ -8,7 +8,7 @@ from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from speechseq.errors import DataError
 
 SUFFIXES = (".wav", ".flac")
-_BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_STREAMED = 0xFFFFFFFF  # the size that a writer leaves who could not seek back
 
 
 def wav_of(folder: Path, name: str) -> Path:
@@ -36,9 +36,7 @@ def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
         raise DataError(f"{path}: not readable as sound ({error})") from None
     if info.frames <= 0:
         raise DataError(f"{path}: 0 samples")
-    promised = info.frames * info.channels * _BYTES.get(info.subtype, 0)
-    if info.format == "WAV" and promised > (held := path.stat().st_size):
-        raise DataError(f"{path}: cut short: its header promises {promised} bytes, it has {held}")
+    _refuse_cut(path)
     recording = Recording(
         id=name,
         sources=[AudioSource("file", list(range(info.channels)), str(path))],
@@ -62,3 +60,12 @@ def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
         recording=recording,
         supervisions=[supervision],
     )
+
+
+def _refuse_cut(path: Path) -> None:
+    """libsndfile reads a cut wav without a word, as if what is left were all there ever was."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    claimed, held = int.from_bytes(head[4:], "little"), path.stat().st_size
+    if head[:4] == b"RIFF" and claimed != _STREAMED and claimed + 8 > held:
+        raise DataError(f"{path}: cut short: its header claims {claimed + 8} bytes, it has {held}")

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lhotse import CutSet, MonoCut
@@ -22,6 +22,7 @@ MOST_PADDING = 0.05  # of a planned epoch, wherever the budget allows it
 _JITTERS = (0.03, 0.02, 0.01, 0.0)  # how far lengths are blurred, so that batchmates change
 
 
+@runtime_checkable
 class Collate(Protocol):
     """What makes a batch of cuts and knows how many frames a cut takes in it."""
 

@@ -1,0 +1,242 @@
+"""Synthesizer: texts in, waveforms out, with a trained model or one still in training."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq import checkpoint as checkpoints
+from speechseq.audio.griffin_lim import griffin_lim
+from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_of
+from speechseq.config import Config
+from speechseq.errors import CheckpointError, ConfigError, DataError, MachineError
+from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
+from speechseq.shapes import Waveform
+from speechseq.text.normalize import normalize
+from speechseq.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VocoderConfig(Config):
+    """How Griffin-Lim is run.
+
+    Args:
+        iterations, momentum: of the fast algorithm; 60 are enough by ear.
+        mel_power: exponent of magnitudes that were inverted from mels.
+        linear_power: exponent of a model's own linear magnitudes (Tacotron's 1.2).
+    """
+
+    iterations: int = 60
+    momentum: float = 0.99
+    mel_power: float = 1.0
+    linear_power: float = 1.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Speech:
+    """One spoken text.
+
+    waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
+    positions are `symbols`; finished_reason "stop", "attention_end" or "limit".
+    """
+
+    text: str
+    normalized: str
+    symbols: tuple[str, ...]
+    waveform: Float[Tensor, " samples"]
+    sample_rate: int
+    mel: Float[Tensor, "frames mels"]
+    alignment: Float[Tensor, "steps positions"]
+    finished_reason: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.waveform) / self.sample_rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A text as the model gets it: normalised, and as ids."""
+
+    text: str
+    normalized: str
+    ids: tuple[int, ...]
+
+
+class Synthesizer:
+    """Speaks texts with a model, its vocabulary and its audio settings."""
+
+    def __init__(
+        self,
+        model: Tacotron,
+        vocabulary: Vocabulary,
+        audio: AudioConfig,
+        vocoder: VocoderConfig = VocoderConfig(),
+        batch_size: int = 16,
+    ) -> None:
+        self.model = model
+        self.vocabulary = vocabulary
+        self.audio = audio
+        self.vocoder = vocoder
+        self.batch_size = batch_size
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        device: str | torch.device = "cpu",
+        also: Sequence[type[Config]] = (),
+    ) -> "Synthesizer":
+        """Open a checkpoint folder that a training run of a Tacotron wrote.
+
+        Args:
+            also: Configs of parts of your own (an attention mechanism) that its model may hold.
+
+        Raises:
+            CheckpointError: cut, empty, or of another model.
+            ConfigError, MachineError: a device that does not exist, or not here.
+        """
+        where = checked_device(device)
+        stored = checkpoints.load(checkpoint, TacotronConfig, also=also)
+        vocabulary, audio = stored.vocabulary, stored.audio
+
+        def build() -> Tacotron:
+            return stored.model.build(symbols=len(vocabulary), mels=audio.mels, bins=audio.bins)
+
+        model = cast(Tacotron, checkpoints.restore(stored, build))
+        return cls(model.to(where).eval(), vocabulary, audio)
+
+    def read(self, text: str) -> Reading:
+        """Normalise and encode a text.
+
+        Raises:
+            DataError: nothing to say in it, or symbols that the vocabulary lacks.
+        """
+        normalized = normalize(text)
+        if not any(map(str.isalnum, normalized)):
+            raise DataError(f"nothing to say in the text {text[:60]!r}", "write a word or a number")
+        return Reading(
+            text=text, normalized=normalized, ids=tuple(self.vocabulary.encode(normalized))
+        )
+
+    def synthesize(
+        self, texts: Sequence[str], *, seed: int | None = None, max_steps: int | None = None
+    ) -> list[Speech]:
+        """Speak every text; with a seed each sounds the same alone, in any batch, in any order.
+
+        Args:
+            seed: of the pre-net's dropout and the vocoder's first phases; None draws a new one.
+            max_steps: a limit on decoder steps beside the model's own.
+
+        Raises:
+            DataError: all texts that cannot be spoken, by their index; nothing is spoken then.
+            CheckpointError: the model's output is not finite, as after a diverged training.
+        """
+        if isinstance(texts, str):
+            raise ConfigError("texts is one string", "pass a list of texts: [text]")
+        readings = self._read_all(texts)
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        # texts of like length together: less padding, and fewer rows that wait for the longest
+        order = sorted(range(len(readings)), key=lambda i: len(readings[i].ids))
+        spoken: dict[int, Speech] = {}
+        for begin in range(0, len(order), self.batch_size):
+            rows = order[begin : begin + self.batch_size]
+            batch = self._speak([readings[i] for i in rows], seed, max_steps)
+            spoken.update(zip(rows, batch, strict=True))
+        return [spoken[i] for i in range(len(readings))]
+
+    def _read_all(self, texts: Sequence[str]) -> list[Reading]:
+        readings, problems, cure = [], [], ""
+        for index, text in enumerate(texts):
+            try:
+                readings.append(self.read(text))
+            except DataError as error:
+                problems.append(f"texts[{index}]: {error.problem}")
+                cure = cure or error.cure
+        if problems:
+            raise DataError("\n".join(problems), cure)
+        return readings
+
+    def _speak(self, readings: list[Reading], seed: int, max_steps: int | None) -> list[Speech]:
+        device = next(self.model.parameters()).device
+        lengths = torch.tensor([len(reading.ids) for reading in readings], device=device)
+        tokens = torch.full((len(readings), int(lengths.max())), self.vocabulary.pad_id)
+        for row, reading in enumerate(readings):
+            tokens[row, : len(reading.ids)] = torch.tensor(reading.ids)
+        output = self.model.generate(
+            tokens.to(device), lengths, seed=[seed] * len(readings), max_steps=max_steps
+        )
+        self._check_finite(output, readings)
+        waveforms = self._vocode(output, seed)
+        return [
+            self._speech(reading, output, waveforms, row) for row, reading in enumerate(readings)
+        ]
+
+    def _vocode(self, output: Generated, seed: int) -> Waveform:
+        linear = output.log_magnitude
+        magnitude = (
+            mel_to_magnitude(output.mel_after, self.audio)
+            if linear is None
+            else expand(linear, self.audio)
+        )
+        return griffin_lim(
+            magnitude,
+            self.audio,
+            iterations=self.vocoder.iterations,
+            momentum=self.vocoder.momentum,
+            power=self.vocoder.mel_power if linear is None else self.vocoder.linear_power,
+            seed=seed,
+            frame_lengths=output.frame_lengths,
+        )
+
+    def _speech(self, reading: Reading, output: Generated, waveforms: Waveform, row: int) -> Speech:
+        frames, steps = int(output.frame_lengths[row]), int(output.step_lengths[row])
+        waveform = waveforms[row, : samples_of(frames, self.audio)].float().cpu()
+        peak = float(waveform.abs().max()) if len(waveform) else 0.0
+        return Speech(
+            text=reading.text,
+            normalized=reading.normalized,
+            symbols=tuple(map(self._symbol, reading.ids)),
+            waveform=waveform / max(peak, 1.0),  # turned down rather than clipped
+            sample_rate=self.audio.sample_rate,
+            mel=output.mel_after[row, :frames].float().cpu(),
+            alignment=output.alignment[row, :steps, : len(reading.ids)].float().cpu(),
+            finished_reason=output.finished_reason[row],
+        )
+
+    def _symbol(self, token: int) -> str:
+        return self.vocabulary.decode([token]) or self.vocabulary.controls[token]
+
+    def _check_finite(self, output: Generated, readings: list[Reading]) -> None:
+        finite = output.mel_after.isfinite().flatten(1).all(1).tolist()
+        for row, reading in enumerate(readings):
+            if not finite[row]:
+                raise CheckpointError(
+                    f"the model's mel of {reading.text[:60]!r} has NaN or Inf",
+                    "take an earlier checkpoint; training diverged before this one",
+                )
+
+
+def checked_device(name: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: no device is called so.
+        MachineError: this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: unknown {name!r}", "use cpu, cuda, cuda:0, mps, …") from None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise MachineError(f"device {device}: not usable here: {reason}", "use cpu") from None
+    return device

@@ -119,5 +119,5 @@ class TTSCollate:
         return -(-frames // self.frame_multiple) * self.frame_multiple
 
 
-def _padded(items: list[Tensor], value: float) -> Tensor:
+def _padded(items: list[Tensor], value: float | int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=value)

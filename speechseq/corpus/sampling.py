@@ -64,13 +64,14 @@ class Batches:
         shuffle: bool = True,
         max_utterances: int | None = None,
     ) -> None:
-        if frames_per_batch < 1 or workers < 0 or (max_utterances or 1) < 1:
+        most = len(cuts) if max_utterances is None else max_utterances
+        if frames_per_batch < 1 or workers < 0 or (most < 1 and len(cuts)):
             raise ConfigError("frames_per_batch and max_utterances start at 1, workers at 0")
         self._cuts = sorted(cuts, key=lambda cut: cut.id)
         self._frames = [collate.frames(cut) for cut in self._cuts]
         _check(self._cuts, self._frames)
         self._collate = collate
-        self._budget, self._most = frames_per_batch, max_utterances or len(self._cuts)
+        self._budget, self._most = frames_per_batch, most
         self._seed, self._shuffle, self._workers = seed, shuffle, workers
         self._ahead: Iterator[Any] | None = None
         self.epoch = self.position = 0

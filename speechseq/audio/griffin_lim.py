@@ -68,7 +68,7 @@ def griffin_lim(
                 item = target[row : row + 1, :frames]
                 own = _invert(item, phases[:frames], config, iterations, momentum)
                 waveform[row, : own.shape[1]] = own[0]
-        return _de_emphasise(waveform, config, samples_of(lengths, config))
+        return _finish(waveform, config, samples_of(lengths, config))
 
 
 def spectral_convergence(
@@ -210,12 +210,11 @@ def _envelope(
     return torch.where(total > 1e-8, 1 / total, 0)
 
 
-def _de_emphasise(waveform: Waveform, config: AudioConfig, lengths: Lengths) -> Waveform:
-    """Undo pre-emphasis: y[t] = x[t] + a·y[t-1], silent again after each item's own end."""
-    if not config.pre_emphasis or not waveform.shape[1]:
-        return waveform
-    back = waveform.new_tensor([1.0, -config.pre_emphasis])
-    ahead = waveform.new_tensor([1.0, 0.0])
-    waveform = torchaudio.functional.lfilter(waveform, back, ahead, clamp=False)
+def _finish(waveform: Waveform, config: AudioConfig, lengths: Lengths) -> Waveform:
+    """Undo pre-emphasis, y[t] = x[t] + a·y[t-1], and end each item where its own frames end."""
+    if config.pre_emphasis and waveform.shape[1]:
+        back = waveform.new_tensor([1.0, -config.pre_emphasis])
+        ahead = waveform.new_tensor([1.0, 0.0])
+        waveform = torchaudio.functional.lfilter(waveform, back, ahead, clamp=False)
     outside = torch.arange(waveform.shape[1], device=waveform.device) >= lengths[:, None]
-    return waveform.masked_fill(outside, 0)
+    return waveform.masked_fill_(outside, 0)

@@ -4,8 +4,6 @@ import io
 import math
 import os
 import secrets
-import stat
-import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -15,12 +13,15 @@ import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional
+from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.audio.container import check_content, check_rate, check_regular
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.shapes import Waveform
 
-_BLOCK = 1 << 20  # frames read at a time: what a header claims is never allocated
+_BLOCK = 1 << 20  # numbers read at a time: what a header claims is never allocated
+_AGAIN = "it is cut or damaged: copy it again, or convert it to 16-bit WAV"
 _LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1]
 _KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
 
@@ -39,10 +40,12 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
         DataError: no such regular file, not sound, cut, empty, NaN or Inf.
     """
     name = os.fspath(path)
-    _check_regular(name)
+    if sample_rate is not None and sample_rate < 1:
+        raise ConfigError(f"sample_rate: {sample_rate} is not positive", "for example 22050")
+    check_regular(name)
     try:
         with open(name, "rb", buffering=0) as file:
-            _check_content(name, file)
+            check_content(name, file)
             file.seek(0)
             samples, rate = _read(name, file)
     except OSError as error:
@@ -73,101 +76,28 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
     _replace(name, sound.getbuffer())
 
 
-def _check_regular(name: str) -> None:
-    """Refuse before opening: opening a FIFO waits for a writer, maybe for ever."""
-    try:
-        mode = os.stat(name).st_mode
-    except FileNotFoundError:
-        if os.path.islink(name):
-            raise DataError(
-                f"{name}: a link to {os.readlink(name)}, which does not exist",
-                "mend or remove the link",
-            ) from None
-        raise DataError(f"{name}: no such file", "check the path") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name}: cannot be read: {error}") from error
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{name}: is a directory, not a sound file", "name a file inside it")
-    if not stat.S_ISREG(mode):
-        what = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise DataError(f"{name}: is {what}, not a regular file", "write the sound to a file first")
-
-
-def _check_content(name: str, file: BinaryIO) -> None:
-    head = file.read(16)
-    size = os.fstat(file.fileno()).st_size
-    if not head:
-        raise DataError(f"{name}: is empty (0 bytes)", "remove it or make it again")
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        _check_riff(name, file, size)
-    elif head[:4] not in (b"fLaC", b"OggS", b"RF64"):
-        raise DataError(
-            f"{name}: {_what(head)}, not a WAV, FLAC or OGG file",
-            "convert it to WAV (for example: ffmpeg -i IN OUT.wav) or leave it out",
-        )
-
-
-def _what(head: bytes) -> str:
-    """What the first bytes of a file that is not ours say it is."""
-    if head[:4] in (b"RIFF", b"RIFX"):
-        return f"a RIFF file with a cut or foreign header ({len(head)} bytes read)"
-    if head[:3] == b"ID3" or (head[0] == 0xFF and len(head) > 1 and head[1] & 0xE6 == 0xE2):
-        return "holds MP3 data"
-    if head[4:8] == b"ftyp":
-        return "holds MP4/M4A data"
-    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
-        return f"holds text ({head.decode('latin-1')!r}…)"
-    return f"holds unknown data (begins with {head[:4].hex(' ')})"
-
-
-def _check_riff(name: str, file: BinaryIO, size: int) -> None:
-    """Walk the chunks: libsndfile says nothing when the data are shorter than the header claims."""
-    place, seen_format = 12, False
-    while place + 8 <= size:
-        file.seek(place)
-        kind, length = struct.unpack("<4sI", file.read(8))
-        seen_format |= kind == b"fmt "
-        there = size - place - 8
-        if kind == b"data":
-            _check_data(name, length, there, seen_format)
-            return
-        place += 8 + length + length % 2
-    raise DataError(
-        f"{name}: the header is cut: no sound data in its {size} bytes", "copy or make it again"
-    )
-
-
-def _check_data(name: str, length: int, there: int, seen_format: bool) -> None:
-    if not seen_format:
-        raise DataError(f"{name}: the header does not say its format", "copy or make it again")
-    if length == 0:
-        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
-    # a writer that could not seek leaves all ones, and the data reach to the end of the file
-    if length > there and length != 0xFFFFFFFF:
-        raise DataError(
-            f"{name}: cut: the header claims {length} bytes of sound, {there} are there",
-            "copy or download it again",
-        )
-
-
 def _read(name: str, file: BinaryIO) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
             claimed, rate = sound.frames, sound.samplerate
-            blocks = []
-            while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+            blocks, size = [], max(1, _BLOCK // sound.channels)
+            while len(block := sound.read(size, dtype="float32", always_2d=True)):
                 blocks.append(block)
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise DataError(f"{name}: cannot be decoded: {error}", "convert it to 16-bit WAV") from None
-    samples = sum(map(len, blocks))
-    if samples == 0:
-        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
+        raise DataError(f"{name}: cannot be decoded: {error}", _AGAIN) from None
+    check_rate(name, rate)
+    _check_count(name, claimed, sum(map(len, blocks)))
+    return np.concatenate(blocks), rate
+
+
+def _check_count(name: str, claimed: int, samples: int) -> None:
     if samples < claimed:
         raise DataError(
             f"{name}: cut: the header claims {claimed} samples, {samples} are there",
-            "copy or download it again",
+            _AGAIN,
         )
-    return np.concatenate(blocks), rate
+    if samples == 0:
+        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
 
 
 def _check_samples(name: str, samples: np.ndarray) -> np.ndarray:
@@ -194,7 +124,7 @@ def _one_channel(name: str, samples: np.ndarray) -> Waveform:
     return torch.from_numpy(np.ascontiguousarray(samples.T))
 
 
-def _resample(waveform: Waveform, rate: int, wanted: int) -> Waveform:
+def _resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "1 resampled"]:
     common = math.gcd(rate, wanted)
     if (wanted // common) * (rate // common) <= _KERNEL:
         return torchaudio.functional.resample(waveform, rate, wanted)

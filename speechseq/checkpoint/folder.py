@@ -1,0 +1,120 @@
+"""The folder of a checkpoint: found by any of its names, read with care, written whole."""
+
+import difflib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from speechseq.errors import CheckpointError, ConfigError, MachineError
+
+CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
+COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoint of the run"
+
+
+def resolve(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint folder meant by a checkpoint's, a run's or its `checkpoints` folder.
+
+    Raises:
+        CheckpointError: there is none; the nearest that exist are named.
+    """
+    given = Path(path)
+    for candidate in (given, given / "last", given / "checkpoints" / "last"):
+        if os.path.exists(candidate / CONFIG):
+            return candidate
+    if whole := [*numbered(given), *numbered(given / "checkpoints")]:
+        return whole[-1]
+    near = "; nearest: ".join(["give a checkpoint or run folder", *_nearest(given)][:2])
+    raise CheckpointError(f"{given}: {_what_is_wrong(given)}", near)
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints in a run's `checkpoints` folder, oldest first: those named by an update."""
+    if not os.path.isdir(folder):
+        return []
+    whole = [p for p in folder.iterdir() if p.name.isdecimal() and os.path.exists(p / CONFIG)]
+    return sorted(whole, key=lambda p: int(p.name))
+
+
+def _what_is_wrong(given: Path) -> str:
+    if os.path.islink(given) and not os.path.exists(given):
+        return f"a dangling link to {os.readlink(given)}"
+    if not os.path.exists(given):
+        return "no such checkpoint"
+    if not os.path.isdir(given):
+        return "a file, not a checkpoint folder"
+    return f"no checkpoint in it ({CONFIG} is missing)"
+
+
+def _nearest(given: Path) -> list[str]:
+    """Up to three checkpoint folders around the given path, the most alike first."""
+    around = (p for p in (given, *given.parents[:3]) if os.path.isdir(p))
+    anchor = next(around, None)
+    if anchor is None:
+        return []
+    folders = itertools.islice(_folders(anchor, depth=3), 2000)
+    found = [str(folder) for folder in folders if os.path.exists(folder / CONFIG)]
+    return [", ".join(difflib.get_close_matches(str(given), found, n=3, cutoff=0))] if found else []
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        inside = [Path(e.path) for e in os.scandir(folder) if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for child in sorted(inside) if depth else []:
+        yield child
+        yield from _folders(child, depth - 1)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The file's bytes when it is a regular file of at most `limit` bytes; no FIFO is waited on."""
+    if not path.is_file():
+        problem = "is no regular file" if os.path.lexists(path) else "is missing"
+        raise CheckpointError(f"{path}: {problem}", COPY_AGAIN)
+    try:
+        if (size := path.stat().st_size) > limit:
+            raise CheckpointError(f"{path}: {size} bytes, expected at most {limit}", COPY_AGAIN)
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        for name, data in files.items():
+            with open(staging / name, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync_folder(staging)
+        _swap(staging, folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        problem = f"{folder}: the checkpoint cannot be written: {error.strerror or error}"
+        raise MachineError(problem, "free some space, or write to another disk") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _swap(staging: Path, folder: Path) -> None:
+    """Give the staged folder its name; an older checkpoint of that name goes only then."""
+    if os.path.lexists(folder) and not os.path.exists(folder / CONFIG):
+        raise ConfigError(f"{folder}: exists and is no checkpoint", "choose another folder")
+    old = staging.with_suffix(".old.tmp")
+    if os.path.lexists(folder):
+        os.rename(folder, old)
+    os.rename(staging, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
-from speechseq.shapes import Sequence
+from speechseq.shapes import Hidden, Sequence
 
 
 class DecoderStack(nn.Module):
@@ -23,7 +23,7 @@ class DecoderStack(nn.Module):
         """The layers' cells, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
-    def forward(self, inputs: Sequence) -> Sequence:
+    def forward(self, inputs: Sequence) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, output_dim), all steps at once."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class LSTMStack(DecoderStack):
         )
         self.dropout, self.output_dim = config.dropout, config.dim
 
-    def forward(self, inputs: Sequence) -> Sequence:
+    def forward(self, inputs: Sequence) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, dim)."""
         for cell in self.cells:
             inputs = F.dropout(cell.run(inputs), self.dropout, self.training)
@@ -118,7 +118,7 @@ class ResidualGRUStack(DecoderStack):
         )
         self.output_dim = config.dim
 
-    def forward(self, inputs: Sequence) -> Sequence:
+    def forward(self, inputs: Sequence) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, dim)."""
         x = self.project(inputs)
         for cell in self.cells:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence as Series
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from speechseq.nn.conv import MaskedConv
 from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiGRU
-from speechseq.shapes import Lengths, Mask, Sequence
+from speechseq.shapes import Hidden, Lengths, Mask, Sequence
 
 
 class CBHG(nn.Module):
@@ -57,7 +57,7 @@ class CBHG(nn.Module):
         self.gru = BiGRU(channels, gru)
         self.output_dim = 2 * gru
 
-    def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
+    def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
         mask = length_mask(lengths, x.shape[1])
         x = zero_padding(x, mask)
@@ -71,7 +71,7 @@ class CBHG(nn.Module):
         return self.gru(y, lengths)
 
 
-def pool_pairs(x: Sequence, mask: Mask) -> Tensor:
+def pool_pairs(x: Sequence, mask: Mask) -> Sequence:
     """Maximum of each position and the next, stride 1; the last valid one has no next."""
     following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
     exists = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.shapes import Sequence
+from speechseq.shapes import Hidden, Sequence
 
 
 class LSTMState(NamedTuple):
@@ -86,7 +86,7 @@ class SplitCell(nn.Module):
         """One step of a cell that reads no context: inputs (batch, input_dim)."""
         return self(self.hoist(inputs), inputs[:, :0], state, self.recurring())
 
-    def run(self, inputs: Sequence) -> Sequence:
+    def run(self, inputs: Sequence) -> Hidden:
         """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
 
         Fused by torch (MKL, cuDNN) unless zoneout or dropout act inside the recurrence.

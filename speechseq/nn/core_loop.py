@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
 from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.shapes import Alignment, Memory, MemoryMask, Sequence
+from speechseq.shapes import Alignment, Hidden, Memory, MemoryMask, Sequence
 
 
 class CoreState(NamedTuple):
@@ -23,7 +23,7 @@ class CoreOutput(NamedTuple):
     """Of all steps: hidden (batch, steps, hidden), context (batch, steps, memory_dim), alignment
     (batch, steps, positions)."""
 
-    hidden: Sequence
+    hidden: Hidden
     context: Sequence
     alignment: Alignment
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from speechseq.shapes import Grouped, Mel
+from speechseq.shapes import Grouped, Mel, StepInputs
 
 
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
@@ -25,7 +25,7 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
     return grouped.reshape(batch, steps * reduction_factor, width // reduction_factor)
 
 
-def teacher_inputs(mel: Mel, reduction_factor: int) -> Mel:
+def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
     """What a teacher-forced decoder is fed (batch, steps, mels): zeros, then each last frame.
 
     Step t > 0 reads frame t*r - 1, the last one of the group before it (Tacotron, §3.2).

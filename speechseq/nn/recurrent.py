@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
-from speechseq.shapes import Lengths, Sequence
+from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class _Bidirectional(nn.Module):
@@ -17,7 +17,7 @@ class _Bidirectional(nn.Module):
     ahead: nn.RNNBase
     back: nn.RNNBase
 
-    def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
+    def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
         mask = length_mask(lengths, x.shape[1])
         x = zero_padding(x, mask)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.nn.masks import zero_padding
-from speechseq.shapes import Mask, Sequence
+from speechseq.shapes import Hidden, Mask, Sequence
 
 Activation = Literal["linear", "relu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -40,23 +40,23 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
         """(batch, time, channels) to the same shape; padding comes out as zeros."""
-        if self.training:
-            mean, var = self._batch_statistics(x, mask)
-        else:
-            mean, var = self.running_mean, self.running_var
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return zero_padding(x * scale + (self.bias - mean * scale), mask)
+        every = x.flatten(0, 1)
+        valid = mask.flatten().nonzero().squeeze(1)
+        normed = self._normalise(every.index_select(0, valid))
+        whole = torch.zeros_like(every, dtype=normed.dtype).index_copy(0, valid, normed)
+        return whole.view_as(x)
 
-    def _batch_statistics(self, x: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        valid = x[mask].float()
-        count = valid.shape[0]
-        var, mean = torch.var_mean(valid, dim=0, correction=0)
-        with torch.no_grad():
-            unbiased = var * (count / max(count - 1, 1))
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+    def _normalise(self, valid: Tensor) -> Tensor:
+        """torch's fused kernel over valid positions (count, channels): nothing else is there."""
+        if self.training:
             self.num_batches_tracked += 1
-        return mean.to(x.dtype), var.to(x.dtype)
+        # one position has no variance, which would make the running one NaN
+        tracks = not self.training or len(valid) > 1
+        running = (self.running_mean, self.running_var) if tracks else (None, None)
+        cudnn = torch.backends.cudnn.enabled
+        return torch.batch_norm(
+            valid, self.weight, self.bias, *running, self.training, self.momentum, self.eps, cudnn
+        )
 
 
 class MaskedConv(nn.Module):
@@ -93,10 +93,10 @@ class MaskedConv(nn.Module):
         self.reach = ((kernel - 1) // 2, kernel // 2)
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
-    def forward(self, x: Sequence, mask: Mask) -> Sequence:
+    def forward(self, x: Sequence, mask: Mask) -> Hidden:
         """(batch, time, input_dim) to (batch, time, output_dim); padding comes out as zeros."""
-        x = zero_padding(x, mask).transpose(1, 2)
-        x = self.conv(F.pad(x, self.reach)).transpose(1, 2)
+        channels_first = F.pad(zero_padding(x, mask).transpose(1, 2), self.reach)
+        x = self.conv(channels_first).transpose(1, 2)
         activate = ACTIVATIONS[self.activation]
         x = self.norm(activate(x), mask) if self.norm_last else activate(self.norm(x, mask))
         return F.dropout(x, self.dropout, self.training)

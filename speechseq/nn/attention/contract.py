@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config
+from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -50,7 +51,7 @@ def attend(energies: Weights, memory: Memory, memory_mask: MemoryMask) -> Read:
 
     Padding gets exactly 0. The softmax is in float32 at least, also under mixed precision.
     """
-    precise = energies if energies.dtype == torch.float64 else energies.float()
-    weights = torch.softmax(precise.masked_fill(~memory_mask, float("-inf")), dim=-1)
+    masked = at_least_float32(energies).masked_fill(~memory_mask, float("-inf"))
+    weights = torch.softmax(masked, dim=-1)
     context = torch.bmm(weights.to(memory.dtype).unsqueeze(1), memory).squeeze(1)
     return Read(context, weights)

@@ -20,9 +20,10 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.cells import CELLS
 from speechseq.nn.core_loop import CoreLoop, CoreState
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
+from speechseq.nn.masks import zero_padding
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.shapes import Alignment, Mel, Memory, MemoryMask, StopLogits
+from speechseq.shapes import Alignment, FrameMask, Mel, Memory, MemoryMask, StopLogits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,12 @@ class FrameDecoderConfig(Config):
         if not 0.0 < self.stop_threshold < 1.0:
             raise ConfigError(
                 f"stop_threshold: {self.stop_threshold} is no probability", "use e.g. 0.5"
+            )
+        if self.attention_end_steps < 1:
+            raise ConfigError(
+                f"attention_end_steps: {self.attention_end_steps} would end every utterance at "
+                "its first step",
+                "use e.g. 60, or a very large number for never",
             )
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
@@ -125,9 +132,12 @@ class FrameDecoder(nn.Module):
         for layer in (self.frames, self.stop):
             nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, mel: Mel, memory: Memory, memory_mask: MemoryMask) -> DecoderOutput:
+    def forward(
+        self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
+    ) -> DecoderOutput:
         """Teacher-forced: every step is fed the true last frame of the group before it."""
-        inputs = self.prenet(teacher_inputs(mel, self.config.reduction_factor))
+        known = zero_padding(mel, frame_mask)
+        inputs = self.prenet(teacher_inputs(known, self.config.reduction_factor))
         core = self.core(inputs, memory, memory_mask)
         stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1))
         top = self._top(stacked, core.context)

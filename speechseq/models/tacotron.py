@@ -158,11 +158,10 @@ class Tacotron(nn.Module):
         """Teacher-forced: every step is fed the batch's own frames."""
         r = self.config.decoder.reduction_factor
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
-        mel = zero_padding(self._inward(batch.mel), frame_mask)
         encoded = self.encoder(batch.tokens, batch.token_lengths)
-        decoded = self.decoder(
-            mel, encoded.memory, length_mask(encoded.memory_lengths, encoded.memory.shape[1])
-        )
+        memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
+        mel = self._inward(batch.mel)
+        decoded = self.decoder(mel, frame_mask, encoded.memory, memory_mask)
         step_lengths = -(-batch.frame_lengths // r)
         made = length_mask(batch.frame_lengths, decoded.mel.shape[1])
         mel_after, log_magnitude = self.postnet(decoded.mel, made)

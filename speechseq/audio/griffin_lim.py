@@ -168,7 +168,7 @@ def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tenso
     tiny = torch.finfo(target.dtype).tiny
     window = hann(config.window, padded.device, padded.dtype)
     samples = frame(padded, config.n_fft, config.hop, config.window)
-    step = frames_at_once(padded, config.n_fft)
+    step = frames_at_once(target.device, target.dtype, config.n_fft)
     for begin in range(0, target.shape[1], step):
         wanted = target[:, begin : begin + step]
         spectrum = torch.fft.rfft(samples[:, begin : begin + step] * window, n=config.n_fft)

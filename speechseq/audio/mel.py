@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from speechseq.audio.spectrogram import (
     pre_emphasise,
     reflect,
     unmix,
+    working_dtype,
 )
 from speechseq.config import Config, nearest
 from speechseq.errors import ConfigError, DataError
@@ -82,6 +84,11 @@ class AudioConfig(Config):
         return self.n_fft // 2 + 1
 
     @property
+    def bins_in_mels(self) -> int:
+        """Of these, from the lowest, the ones that mel bands can hear: the rest are above fmax."""
+        return min(self.bins, int(self.fmax * self.n_fft / self.sample_rate) + 1)
+
+    @property
     def padding(self) -> int:
         """Samples mirrored at each end."""
         return self.n_fft // 2 if self.centred else (self.n_fft - self.hop) // 2
@@ -117,10 +124,11 @@ class AudioConfig(Config):
             f"n_fft: {self.n_fft} with hop {self.hop} cannot be padded evenly",
             "set n_fft to a power of two and hop to an even number",
         )
+        nyquist = self.sample_rate / 2
         _require(
-            self.fmax <= self.sample_rate / 2,
-            f"fmax: {self.fmax:g} Hz is above half of sample_rate {self.sample_rate}",
-            f"set fmax to at most {self.sample_rate / 2:g}",
+            self.fmax <= nyquist,
+            f"fmax: {self.fmax:g} Hz is above {nyquist:g}, half of sample_rate {self.sample_rate}",
+            f"set fmax to at most {nyquist:g}",
         )
         _require(
             0 <= self.fmin < self.fmax,
@@ -132,21 +140,15 @@ class AudioConfig(Config):
             f"mels: {self.mels} bands from the {self.bins} bins of n_fft {self.n_fft}",
             "set fewer mels or a larger n_fft",
         )
-        _require(
-            0 <= self.magnitude_epsilon < math.inf,
-            f"magnitude_epsilon: {self.magnitude_epsilon} is negative or not finite",
-            "set it to 0 or a small positive number",
-        )
-        _require(
-            0 <= self.pre_emphasis < 1,
-            f"pre_emphasis: {self.pre_emphasis} is not between 0 and 1",
-            "set it to 0 for none, or 0.97",
-        )
-        _require(
-            self.lowest_level is None or -math.inf < self.lowest_level < 0,
-            f"lowest_level: {self.lowest_level} is not negative",
-            "set it to -100 (decibels), or null to leave levels as they are",
-        )
+        lowest = -1 if self.lowest_level is None else self.lowest_level
+        for name, fits, cure in (
+            ("magnitude_epsilon", 0 <= self.magnitude_epsilon < math.inf, "0 or a little more"),
+            ("pre_emphasis", 0 <= self.pre_emphasis < 1, "0 for none, or 0.97"),
+            ("reference_level", math.isfinite(self.reference_level), "0 for none, or 20"),
+            ("lowest_level", -math.inf < lowest < 0, "-100, or null for none"),
+        ):
+            value = getattr(self, name)
+            _require(fits, f"{name}: {value} is out of range", f"set {name} to {cure}")
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
@@ -167,7 +169,8 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
     Raises:
         DataError: a waveform shorter than a window.
     """
-    return _framewise(waveform, config, lengths, lambda part: part, config.bins, 0.0)
+    bins = config.bins
+    return _framewise(waveform, config, lengths, lambda part: part, bins, 0.0, bins)
 
 
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
@@ -184,7 +187,8 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
         return compress(part @ _filters(config, part), config)
 
     with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 is too coarse for levels
-        return _framewise(waveform, config, lengths, finish, config.mels, config.floor_value)
+        value, bins = config.floor_value, config.bins_in_mels
+        return _framewise(waveform, config, lengths, finish, config.mels, value, bins)
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
@@ -221,13 +225,14 @@ def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
     """
     with torch.autocast(mel.device.type, enabled=False):
         mel = mel.float() if mel.dtype.itemsize < 4 else mel
-        return unmix(expand(mel, config), _filters(config, mel), _UNMIX_STEPS)
+        found = unmix(expand(mel, config), _filters(config, mel), _UNMIX_STEPS)
+        return F.pad(found, (0, config.bins - config.bins_in_mels))
 
 
-def _filters(config: AudioConfig, like: Tensor) -> Float[Tensor, "bins mels"]:
+def _filters(config: AudioConfig, like: Tensor) -> Float[Tensor, "bins_in_mels mels"]:
     c = config
     numbers = (c.sample_rate, c.n_fft, c.mels, c.fmin, c.fmax, c.mel_scale, c.area_norm)
-    return mel_filters(*numbers, like.device, like.dtype)
+    return mel_filters(*numbers, like.device, like.dtype)[: c.bins_in_mels]
 
 
 def _framewise(
@@ -237,31 +242,34 @@ def _framewise(
     finish: Callable[[Magnitude], Tensor],
     channels: int,
     padding_value: float,
+    bins: int,
 ) -> Float[Tensor, "batch frames channels"]:
     """Run `finish` over the magnitudes of all frames, on a CPU few enough to stay in the cache."""
     batch, samples = waveform.shape
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
     waveform = waveform.float() if waveform.dtype.itemsize < 4 else waveform
-    if config.pre_emphasis:
-        waveform = pre_emphasise(waveform, config.pre_emphasis)
+    c, dtype = config, waveform.dtype
+    numbers = (c.n_fft, c.hop, c.window, c.magnitude_epsilon, bins, dtype)
     if waveform.device.type != "cpu" or waveform.requires_grad:
-        padded = reflect(waveform, config.padding, lengths)
-        return _silence(finish(_magnitudes(padded, config)), own, config, padding_value)
+        padded = reflect(_emphasised(waveform, config), config.padding, lengths)
+        return _silence(finish(magnitudes(padded, *numbers)), own, config, padding_value)
     out = waveform.new_full((batch, frames_of(samples, config), channels), padding_value)
-    step = frames_at_once(waveform, config.n_fft)
+    step = frames_at_once(waveform.device, working_dtype(waveform), config.n_fft)
     for row, length in enumerate(own):
-        padded = reflect(waveform[row : row + 1, :length], config.padding)
+        padded = reflect(_emphasised(waveform[row : row + 1, :length], config), config.padding)
         frames = frames_of(length, config)
         for begin in range(0, frames, step):
             end = min(begin + step, frames)
             part = padded[:, begin * config.hop : (end - 1) * config.hop + config.n_fft]
-            out[row, begin:end] = finish(_magnitudes(part, config))[0]
+            out[row, begin:end] = finish(magnitudes(part, *numbers))[0]
     return out
 
 
-def _magnitudes(padded: Tensor, config: AudioConfig) -> Magnitude:
-    return magnitudes(padded, config.n_fft, config.hop, config.window, config.magnitude_epsilon)
+def _emphasised(waveform: Waveform, config: AudioConfig) -> Waveform:
+    if not config.pre_emphasis:
+        return waveform
+    return pre_emphasise(waveform.to(working_dtype(waveform)), config.pre_emphasis)
 
 
 def _silence(frames: Tensor, own: list[int], config: AudioConfig, value: float) -> Tensor:

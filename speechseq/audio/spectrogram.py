@@ -12,7 +12,7 @@ from speechseq.shapes import Lengths, Waveform
 
 MelScale = Literal["slaney", "htk"]
 Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
-_CACHE_BYTES = 1 << 20
+_CACHE_BYTES = 1 << 19
 _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 
@@ -124,16 +124,27 @@ def frame(
 
 
 def magnitudes(
-    padded: Padded, n_fft: int, hop: int, window: int, epsilon: float
+    padded: Padded,
+    n_fft: int,
+    hop: int,
+    window: int,
+    epsilon: float,
+    bins: int,
+    dtype: torch.dtype,
 ) -> Float[Tensor, "batch frames bins"]:
-    """sqrt(re² + im² + epsilon) of the Hann-windowed transform of each frame."""
-    weights = hann(window, padded.device, padded.dtype)
+    """sqrt(re² + im² + epsilon) of the Hann-windowed transform of each frame, its lowest `bins`.
+
+    The transform runs in double precision on a CPU, so that quiet bins beside loud ones are exact
+    to `dtype`; elsewhere in that of `padded`. What follows runs in `dtype`.
+    """
+    weights = hann(window, padded.device, working_dtype(padded))
     spectrum = torch.fft.rfft(frame(padded, n_fft, hop, window) * weights, n=n_fft)
+    spectrum = spectrum[..., :bins].to(dtype.to_complex())
     if padded.requires_grad and not epsilon:
         return spectrum.abs()  # its gradient at 0 is 0, that of a square root is NaN
     square = torch.view_as_real(spectrum).square()
     power = square[..., 0] + square[..., 1]
-    return (power + epsilon if epsilon else power).sqrt()
+    return (power + epsilon if epsilon else power).sqrt_()
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
@@ -157,11 +168,14 @@ def unmix(
     return magnitude
 
 
-def frames_at_once(samples: Tensor, n_fft: int) -> int:
+def working_dtype(samples: Tensor) -> torch.dtype:
+    """The precision that magnitudes are computed in, see there."""
+    return torch.float64 if samples.device.type == "cpu" else samples.dtype
+
+
+def frames_at_once(device: torch.device, dtype: torch.dtype, n_fft: int) -> int:
     """How many frames to work on: on a CPU few enough for them and their spectra to stay in L2."""
-    if samples.device.type != "cpu":
-        return 1 << 40
-    return max(1, _CACHE_BYTES // (n_fft * samples.element_size()))
+    return 1 << 40 if device.type != "cpu" else max(1, _CACHE_BYTES // (n_fft * dtype.itemsize))
 
 
 def overlap_add(

@@ -77,7 +77,7 @@ class Judge:
         """
         grammar = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(DIGITS)})+;"
         # a cheap word lets breaths and releases pass for "two": a dear one does not
-        decoder = _package("pocketsphinx").Decoder(lm=None, wip=0.01, loglevel="FATAL")
+        decoder = _package("pocketsphinx").Decoder(lm=None, wip=1e-3, silprob=0.2, loglevel="FATAL")
         decoder.add_jsgf_string("digits", grammar)
         decoder.activate_search("digits")
         return cls(decoder)

@@ -1,0 +1,46 @@
+"""The command line: `speechseq prepare | train | synthesize | info`, and how a recipe is run.
+
+Only what parsing needs is imported here, so that --help answers at once.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechseq.cli import info, prepare, synthesize, train
+from speechseq.cli.guard import guarded
+from speechseq.cli.parser import Parser
+from speechseq.cli.recipe import read_flags
+from speechseq.config import Config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The `speechseq` command; gives its exit code.
+
+    0 done, 2 usage or configuration, 3 data, 4 checkpoint, 5 machine, 130 Ctrl-C, 143 SIGTERM.
+    """
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+
+
+def run_recipe(
+    recipe: Callable[[Any, Path], None],
+    settings_class: type[Config],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a recipe's `main(settings, run)` with settings from overlays and flags; its exit code.
+
+    For the last line of a recipe: `sys.exit(run_recipe(main, Settings))`.
+    """
+    flags = sys.argv[1:] if argv is None else list(argv)
+    return guarded(lambda: recipe(*read_flags(recipe, settings_class, flags)))
+
+
+def _run(argv: list[str]) -> None:
+    parser = Parser(prog="speechseq", description="Text to speech, from corpus to voice.")
+    parser.checked = False
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (prepare, train, synthesize, info):
+        command.add(commands)
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)

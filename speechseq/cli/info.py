@@ -1,0 +1,51 @@
+"""`speechseq info DIR`: what a checkpoint holds."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_HELP = "print what a checkpoint holds"
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("info", help=_HELP)
+    parser.add_argument("checkpoint", type=Path, metavar="DIR", help="a checkpoint or run folder")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print kind, size, update, audio settings, vocabulary and configuration."""
+    import yaml
+
+    from speechseq import checkpoint
+    from speechseq.audio.mel import AudioConfig
+    from speechseq.text.vocabulary import Vocabulary
+
+    contents = checkpoint.read(arguments.checkpoint)
+    config = contents.config
+    audio = AudioConfig.from_dict(config["audio"], where="audio")
+    vocabulary = Vocabulary.from_dict(contents.vocabulary)
+    parameters = sum(
+        tensor.numel() for name, tensor in contents.weights.items() if not name.endswith(_BUFFERS)
+    )
+    kind = config["model"].get("kind", "unknown")
+    frame = 1000 * audio.hop / audio.sample_rate
+    print(f"checkpoint  {contents.folder.resolve()}")
+    print(f"model       {kind}, {parameters:,} parameters")
+    print(f"update      {config['update']:,}")
+    print(
+        f"audio       {audio.sample_rate:,} Hz, {audio.mels} mels of {audio.fmin:g}–{audio.fmax:g} "
+        f"Hz, a frame each {frame:.1f} ms"
+    )
+    print(f"vocabulary  {len(vocabulary)} entries, {_reads(vocabulary)}")
+    print(f"symbols     {' '.join(map(repr, vocabulary.symbols))}")
+    print("configuration")
+    shown = {"model": config["model"], "audio": config["audio"]}
+    text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=96)
+    print("".join(f"  {line}\n" for line in text.splitlines()), end="")
+
+
+def _reads(vocabulary: Any) -> str:
+    return f"phonemes of espeak's {vocabulary.voice}" if vocabulary.voice else "characters"

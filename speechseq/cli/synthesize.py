@@ -1,0 +1,140 @@
+"""`speechseq synthesize`: texts to wavs with a trained checkpoint."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from speechseq.errors import ConfigError, DataError, SpeechseqError
+
+if TYPE_CHECKING:
+    from speechseq.inference.synthesizer import Speech, Synthesizer
+
+_HELP = "speak texts with a trained checkpoint"
+_AT_ONCE = 64  # lines spoken before their wavs are written: what is done stays done
+
+
+class Line(NamedTuple):
+    """A text, where it stands, and the wav that shall say it."""
+
+    where: str
+    text: str
+    out: Path
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("synthesize", help=_HELP)
+    parser.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
+    )
+    texts = parser.add_mutually_exclusive_group(required=True)
+    texts.add_argument("--text", help="the text to speak, into --out")
+    texts.add_argument(
+        "--text-file", type=Path, metavar="FILE", help="a text a line (UTF-8), into --out-dir"
+    )
+    parser.add_argument("--out", type=Path, metavar="X.wav", help="where the wav of --text goes")
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="where 0001.wav, 0002.wav, … of the lines go"
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out lines that cannot be spoken instead of refusing the file",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another seed, another reading (default: 0)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Speak the text or the lines of the file."""
+    lines = _lines(arguments)
+
+    from speechseq.inference.synthesizer import Synthesizer
+
+    synthesizer = Synthesizer.load(arguments.checkpoint, arguments.device)
+    lines = _speakable(lines, synthesizer, arguments.skip_bad)
+    if arguments.out_dir:
+        arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    for begin in range(0, len(lines), _AT_ONCE):
+        part = lines[begin : begin + _AT_ONCE]
+        spoken = synthesizer.synthesize([line.text for line in part], seed=arguments.seed)
+        for line, speech in zip(part, spoken, strict=True):
+            _write(line, speech)
+
+
+def _lines(arguments: argparse.Namespace) -> list[Line]:
+    """What is to be spoken, and where to: checked before anything is loaded."""
+    if arguments.text is not None:
+        return [Line("--text", arguments.text, _checked_out(arguments))]
+    if arguments.out_dir is None or arguments.out is not None:
+        raise ConfigError("--text-file: a file of texts makes many wavs", "give --out-dir DIR")
+    if arguments.out_dir.exists() and not arguments.out_dir.is_dir():
+        raise ConfigError(f"--out-dir: {arguments.out_dir} is not a folder", "name a folder")
+    path = arguments.text_file
+    texts = _read_text(path).split("\n")
+    if texts[-1] == "":  # the end of the last line is no line
+        texts.pop()
+    if not texts:
+        raise DataError(f"{path}: is empty", "write a text a line")
+    return [
+        Line(f"{path}:{number}", text, arguments.out_dir / f"{number:04d}.wav")
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def _checked_out(arguments: argparse.Namespace) -> Path:
+    out = arguments.out
+    if out is None or arguments.out_dir is not None:
+        raise ConfigError("--text: one text makes one wav", "give --out X.wav")
+    if out.suffix.lower() != ".wav":
+        raise ConfigError(f"--out: {out} does not end in .wav", "only wav files are written")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out: the folder {out.parent} does not exist", "make it first")
+    if out.is_dir():
+        raise ConfigError(f"--out: {out} is a folder", "name a file in it")
+    return out
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        number = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{number}: not UTF-8 text", "save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "name a file with a text a line") from None
+
+
+def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) -> list[Line]:
+    """The lines that can be spoken; all that cannot are named in one pass."""
+    import warnings
+
+    good, problems, cure = [], [], ""
+    for line in lines:
+        try:
+            synthesizer.read(line.text)
+            good.append(line)
+        except DataError as error:
+            problems.append(f"{line.where}: {error.problem}")
+            cure = cure or error.cure
+    if problems and (not skip_bad or not good):
+        offer = "" if skip_bad or len(lines) == 1 else "; or speak the others with --skip-bad"
+        raise DataError("\n".join(problems), cure + offer)
+    for problem in problems:
+        warnings.warn(f"{problem}; left out", stacklevel=2)
+    return good
+
+
+def _write(line: Line, speech: "Speech") -> None:
+    from speechseq.audio import wav
+
+    try:
+        wav.save(line.out, speech.waveform, speech.sample_rate)
+    except SpeechseqError as error:
+        raise type(error)(f"{line.where}: {error.problem}", error.cure) from None
+    note = "" if speech.finished_reason == "stop" else ": listen whether it is whole"
+    print(f"{line.out}: {speech.seconds:.2f} s, ended by {speech.finished_reason}{note}")

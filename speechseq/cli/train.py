@@ -1,0 +1,65 @@
+"""`speechseq train RECIPE.py`: load a recipe file and run it."""
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from speechseq.cli.recipe import read_flags
+from speechseq.config import Config, nearest
+from speechseq.errors import ConfigError
+
+_HELP = "run a recipe: train a model and see what it learned"
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("train", help=_HELP)
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.py", help="the recipe's file")
+    parser.add_argument(
+        "flags",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="its own flags: --run DIR, --config FILE.yaml, --any.number VALUE; "
+        "`speechseq train RECIPE.py --help` lists them",
+    )
+    parser.checked = False
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the recipe's `main(settings, run)`."""
+    module = load_recipe(arguments.recipe)
+    module.main(*read_flags(module.main, module.Settings, arguments.flags))
+
+
+def load_recipe(path: Path) -> ModuleType:
+    """Execute a recipe file and give its module, which has `main` and `Settings`.
+
+    Raises:
+        ConfigError: no such file, or no recipe.
+    """
+    if not path.is_file():
+        others = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        cure = nearest(path.name, others) if others else "name a file such as recipes/tts/….py"
+        raise ConfigError(f"{path}: no such recipe", cure)
+    name = f"recipe_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: not a Python file", "name a recipe, e.g. recipes/tts/….py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and workers look their module up by name
+    spec.loader.exec_module(module)
+    settings = getattr(module, "Settings", None)
+    if not callable(getattr(module, "main", None)) or not _is_config(settings):
+        raise ConfigError(
+            f"{path}: no recipe: it needs a Config called Settings and main(settings, run)",
+            "see recipes/README.md",
+        )
+    return module
+
+
+def _is_config(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Config)

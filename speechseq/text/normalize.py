@@ -2,16 +2,52 @@
 
 import re
 
-import anyascii
+from speechseq.text.abbreviations import read_abbreviations
+from speechseq.text.acronyms import read_acronyms
+from speechseq.text.addresses import read_addresses
+from speechseq.text.characters import to_ascii
+from speechseq.text.clock import read_times
+from speechseq.text.dates import read_dates
+from speechseq.text.measures import read_measures, read_negatives
+from speechseq.text.money import read_money
+from speechseq.text.numerals import read_numerals
+from speechseq.text.phones import read_phones
+from speechseq.text.roman import read_romans
+from speechseq.text.signs import read_signs
 
-from speechseq.text.alphabet import ALPHABET
-
-_OUTSIDE = re.compile(f"[^{re.escape(ALPHABET)}]")
+_MOST_READINGS = 8
+_DIGIT = re.compile(r"\d")
 
 
 def normalize(text: str) -> str:
     """Written English as a reader would say it, in the characters of `alphabet.ALPHABET` only.
 
     Total (any string gives a string), idempotent, and the same for composed and decomposed accents.
+    Case is kept; letters said one by one carry full stops ("F.B.I.", "p.m."), as in LJSpeech's
+    published text, whose conventions for numbers, dates and money are followed too.
     """
-    return re.sub(" +", " ", _OUTSIDE.sub(" ", anyascii.anyascii(text))).strip()
+    for _ in range(_MOST_READINGS):
+        read = _read(text)
+        if read == text:
+            break
+        text = read
+    return text
+
+
+def _read(text: str) -> str:
+    """One reading. What it says may be readable once more, so `normalize` asks until it is not."""
+    text = read_addresses(to_ascii(text))
+    if _DIGIT.search(text):
+        for read in (
+            read_phones,
+            read_dates,
+            read_times,
+            read_negatives,
+            read_money,
+            read_measures,
+        ):
+            text = read(text)
+    text = read_romans(read_abbreviations(text))
+    if _DIGIT.search(text):
+        text = read_numerals(text)
+    return read_signs(read_acronyms(text))

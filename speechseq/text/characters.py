@@ -1,0 +1,75 @@
+"""Any Unicode string to printable ASCII, before anything is read."""
+
+import re
+import unicodedata
+
+import anyascii
+
+_LONGEST_MARKS = 30  # more marks on one letter are no writing, and sorting them is quadratic
+
+# Symbols that are worth a word or a form of their own; anyascii carries all the others.
+_FORMS = {
+    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'", "`": "'",
+    "…": "...", "—": " -- ", "―": " -- ", "‐": "-", "‑": "-", "‒": "-", "–": "-", "−": "-",
+    "[": "(", "]": ")", "{": "(", "}": ")",
+    "×": " times ", "÷": " divided by ", "±": " plus or minus ", "≈": " about ", "≠": " is not ",
+    "≤": " at most ", "≥": " at least ", "∞": " infinity ", "√": " square root of ", "π": " pi ",
+    "→": " to ", "←": " from ", "§": " section ", "¶": " ", "•": " ", "·": " ", "†": " ",
+    "®": "", "™": "", "©": " copyright ", "№": "No. ", "‰": " per mille ", "µ": "u", "μ": "u",
+    "°": "°", "º": "°", "ª": "a", "£": "£", "€": "€", "¥": "¥", "¢": "¢", "₹": "₹", "₩": "₩",
+    "₽": "₽", "²": "²", "³": "³", "⁄": "/", "\u00ad": "", "\u200b": "", "\u200c": "",
+    "\u200d": "", "\u2060": "", "\ufeff": "",
+}  # fmt: skip
+_KEPT = set("°£€¥¢₹₩₽²³")
+_DASH_BETWEEN_WORDS = re.compile(r"(?<=[^\s\d]) ?– ?(?=\D)|(?<=\s)–(?=\s)")
+
+
+def to_ascii(text: str) -> str:
+    """Printable ASCII and a few signs of money, degree and power; equal for NFC and NFD."""
+    if text.isascii():
+        return _spaced(text.replace("`", "'").translate(_BRACKETS))
+    text = _DASH_BETWEEN_WORDS.sub(" -- ", _composed(text))
+    cache: dict[str, str] = {}
+    return _spaced("".join([cache.get(c) or cache.setdefault(c, _form(c)) for c in text]))
+
+
+_BRACKETS = str.maketrans("[]{}", "()()")
+_CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]+")
+
+
+def _spaced(text: str) -> str:
+    return _CONTROL_OR_SPACE.sub(" ", text).strip()
+
+
+def _composed(text: str) -> str:
+    """NFC, after marks that are piled too high are taken off (alike in every normal form)."""
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    run = 0
+    for piece in map(_decomposed, text):
+        for character in piece:
+            run = run + 1 if unicodedata.combining(character) else 0
+            if run <= _LONGEST_MARKS:
+                kept.append(character)
+            elif run == _LONGEST_MARKS + 1:  # all go: which ones came first depends on the form
+                del kept[-_LONGEST_MARKS:]
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _decomposed(character: str) -> str:
+    return character if character < "\u00c0" else unicodedata.normalize("NFD", character)
+
+
+def _form(character: str) -> str:
+    if character in _FORMS:
+        return _FORMS[character]
+    if character in " \t\n" or character.isascii():
+        return "()"[character in "]}"] if character in "[]{}" else character
+    if unicodedata.category(character) in ("Cc", "Cf", "Zs", "Zl", "Zp"):
+        return " "
+    compatible = unicodedata.normalize("NFKC", character)
+    if "⁄" in compatible:  # a vulgar fraction: 3½ is 3 1/2
+        return " " + compatible.replace("⁄", "/") + " "
+    plain = anyascii.anyascii(character)
+    return f" {plain} " if unicodedata.category(character)[0] == "S" else plain

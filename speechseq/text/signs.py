@@ -1,0 +1,38 @@
+"""The signs that are left when numbers and addresses are read."""
+
+import re
+
+from speechseq.text.alphabet import ALPHABET
+
+_PER = re.compile(
+    r" ?/ ?(?=(?:second|minute|hour|day|night|week|month|quarter|year|person|head|mile|kilometer|"
+    r"pound|kilogram|square|capita|unit|page|item)(?![a-z]))"
+)
+_ORNAMENT = re.compile(r"([*=_~#^|<>+/\\@$&%])\1{2,}|\*\*")
+_WORDS = {
+    "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "/": "slash",
+    "\\": "backslash", "#": "hash", "<": "less than", ">": "greater than", "²": "squared",
+    "³": "cubed", "°": "degree", "^": "to the power of", "$": "dollars", "£": "pounds",
+    "€": "euros", "¥": "yen", "₹": "rupees", "₩": "won", "₽": "rubles", "¢": "cents",
+}  # fmt: skip
+_HASHTAG = re.compile(r"#(?=[A-Za-z])")
+_SHARP = re.compile(r"(?<![A-Za-z])([A-G])#(?![A-Za-z])")
+_SIGN = re.compile(r"[&@%+=/\\#<>²³°^$£€¥₹₩₽¢]")
+_OUTSIDE = re.compile(f"[^{re.escape(ALPHABET)}]+")
+_SPACES = re.compile("  +")
+_LOOSE = re.compile(r" (?=[,;:!?.](?: |$))")
+
+
+def read_signs(text: str) -> str:
+    """Signs to words, and nothing outside the alphabet left."""
+    if _OUTSIDE.search(text):
+        text = _ORNAMENT.sub(" ", _PER.sub(" per ", text))
+        text = _HASHTAG.sub(" hashtag ", _SHARP.sub(r"\1 sharp", text))
+        text = _SIGN.sub(lambda m: f" {_WORDS[m[0]]} ", text)
+        text = _OUTSIDE.sub(" ", text)
+    return tidy(text)
+
+
+def tidy(text: str) -> str:
+    """Single spaces, none at the ends and none before a mark that closes."""
+    return _LOOSE.sub("", _SPACES.sub(" ", text)).strip()

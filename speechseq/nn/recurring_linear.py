@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -14,6 +15,24 @@ class _Tape:
         self.weight = weight
         self.inputs: list[Tensor] = []
         self.gradients: list[Tensor] = []
+        self.task = -1
+
+    def leave(self, x: Tensor, gradient: Tensor) -> None:
+        """Keep a step's share, apart from what a backward pass that never came to W had left."""
+        # the number of the running backward pass; torch's own checkpointing tells them apart by it
+        task = torch._C._current_graph_task_id()
+        if task != self.task:
+            self.inputs, self.gradients, self.task = [], [], task
+        self.inputs.append(x.detach())  # with its graph, tape and graph would hold each other
+        self.gradients.append(gradient)
+
+    def collect(self) -> Tensor | None:
+        """The gradient of W, and an empty tape; None when no step was reached."""
+        if not self.gradients:
+            return None
+        product = torch.cat(self.gradients).t() @ torch.cat(self.inputs)
+        self.inputs, self.gradients = [], []
+        return product
 
 
 class RecurringLinear:
@@ -21,7 +40,8 @@ class RecurringLinear:
 
     Plain autograd adds a gradient as large as W at every step, which for Tacotron 2 moves 25 MB of
     memory some hundred times an update. Here each step keeps only its own input and output
-    gradient, and one product over all of them gives the gradient of W.
+    gradient, and one product over all of them gives the gradient of W. Several backward passes over
+    one graph are fine (`retain_graph=True`); torch refuses a gradient of a gradient.
 
     Args:
         weight: (output_dim, input_dim).
@@ -55,26 +75,24 @@ class _Gather(torch.autograd.Function):
         return weight.new_zeros(())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, None]:
-        tape = ctx.tape
-        if not tape.gradients:
-            return None, None
-        product = torch.cat(tape.gradients).t() @ torch.cat(tape.inputs)
-        tape.gradients, tape.inputs = [], []
-        return product.to(ctx.dtype), None
+        product = ctx.tape.collect()
+        return None if product is None else product.to(ctx.dtype), None
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, token: Tensor, tape: _Tape) -> Tensor:
         ctx.tape = tape
-        ctx.save_for_backward(x, token)
+        ctx.save_for_backward(x, token, tape.weight)
         return F.linear(x, tape.weight)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, token = ctx.saved_tensors
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        x, token, weight = ctx.saved_tensors
         (gradient,) = gradients
-        ctx.tape.inputs.append(x)
-        ctx.tape.gradients.append(gradient)
-        return gradient @ ctx.tape.weight, torch.zeros_like(token), None
+        ctx.tape.leave(x, gradient)
+        below = gradient @ weight if ctx.needs_input_grad[0] else None
+        return below, torch.zeros_like(token), None

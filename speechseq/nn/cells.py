@@ -91,7 +91,7 @@ class SplitCell(nn.Module):
 
         Fused by torch (MKL, cuDNN) unless zoneout or dropout act inside the recurrence.
         """
-        if not (self.zoneout or self.dropout):
+        if not (self.zoneout or (self.dropout and self.training)):
             return self._fused(inputs)
         recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
         hidden = []
@@ -128,7 +128,9 @@ class SplitLSTM(SplitCell):
 
     def recurring(self) -> tuple[RecurringLinear, ...]:
         """One product a step, over [context; hidden]."""
-        weights = torch.cat([self.weight_ih[:, self.input_dim :], self.weight_hh], dim=1)
+        weights: Tensor = self.weight_hh
+        if self.context_dim:  # without one there is nothing to copy at every free-running step
+            weights = torch.cat([self.weight_ih[:, self.input_dim :], weights], dim=1)
         return (RecurringLinear(weights, self.bias_hh),)
 
     def forward(

@@ -52,10 +52,16 @@ class MaskedBatchNorm(nn.Module):
             self.num_batches_tracked += 1
         # one position has no variance, which would make the running one NaN
         tracks = not self.training or len(valid) > 1
-        running = (self.running_mean, self.running_var) if tracks else (None, None)
-        cudnn = torch.backends.cudnn.enabled
         return torch.batch_norm(
-            valid, self.weight, self.bias, *running, self.training, self.momentum, self.eps, cudnn
+            valid,
+            self.weight,
+            self.bias,
+            self.running_mean if tracks else None,
+            self.running_var if tracks else None,
+            self.training,
+            self.momentum,
+            self.eps,
+            torch.backends.cudnn.enabled,
         )
 
 

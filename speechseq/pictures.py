@@ -1,0 +1,183 @@
+"""Pictures as PNG bytes: alignments, mels and curves, drawn without any global state."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import: only those who draw pay for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _FAINT = "#1f2430", "#d7dbe3"
+_LINES = ("#2563eb", "#d9480f", "#0f8a5f", "#9333ea", "#b7791f", "#c2255c", "#0e7490", "#57606a")
+_DPI = 110
+_MOST_SYMBOLS = 90  # more would be too small to read; then positions are numbered instead
+_LONGEST_TITLE = 110
+
+
+def alignment_picture(
+    alignment: Float[Tensor, "steps positions"],
+    symbols: Sequence[str] | None = None,
+    title: str = "",
+) -> bytes:
+    """Attention weights as PNG bytes: decoder steps to the right, what was read upwards.
+
+    Args:
+        alignment: weights of each step, (steps, positions).
+        symbols: what stands at each position; left out where there is no room for them.
+        title: cut when it is long.
+    """
+    weights = _array(alignment)
+    steps, positions = weights.shape
+    named = symbols is not None and len(symbols) == positions <= _MOST_SYMBOLS
+    height = float(np.clip(0.16 * positions if named else 4.2, 2.6, 14.0))
+    figure, axes = _figure(float(np.clip(0.05 * steps, 6.0, 12.0)), height + 1.0)
+    image = axes.imshow(
+        weights.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma", vmin=0
+    )
+    if named and symbols is not None:
+        axes.set_yticks(range(positions), [_visible(symbol) for symbol in symbols])
+        axes.tick_params(axis="y", labelsize=8, length=0)
+    axes.set_xlabel("decoder step")
+    axes.set_ylabel("" if named else "position")
+    _bar(figure, axes, image, "weight")
+    return _png(figure, axes, title)
+
+
+def mel_picture(
+    mel: Float[Tensor, "frames mels"],
+    title: str = "",
+    *,
+    target: Float[Tensor, "other_frames mels"] | None = None,
+) -> bytes:
+    """A log-mel (frames, mels) as PNG bytes; its target, on the same colours, stands below it."""
+    shown = {"": _array(mel)} if target is None else {"made": _array(mel), "true": _array(target)}
+    everything = np.concatenate([array.ravel() for array in shown.values()])
+    lowest, highest = _range(everything)
+    frames = max(len(array) for array in shown.values())
+    width = float(np.clip(0.016 * frames, 6.0, 16.0))
+    figure = _blank(width, 1.0 + 2.4 * len(shown))
+    rows = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, array) in zip(rows, shown.items(), strict=True):
+        image = axes.imshow(
+            array.T,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            cmap="magma",
+            vmin=lowest,
+            vmax=highest,
+        )
+        axes.set_xlim(-0.5, frames - 0.5)
+        axes.set_ylabel(f"{name} · mel band" if name else "mel band")
+        _style(axes)
+    rows[-1].set_xlabel("frame")
+    _bar(figure, list(rows), image, "log-mel")
+    return _png(figure, rows[0], title)
+
+
+def curves_picture(
+    series: Mapping[str, Sequence[tuple[int, float]]], title: str = "", *, log: bool = False
+) -> bytes:
+    """Named curves over updates as PNG bytes, each named at its own end; `log`: logarithmic."""
+    figure, axes = _figure(8.0, 4.2)
+    ends = []
+    for (name, points), colour in zip(series.items(), _cycle(len(series)), strict=True):
+        kept = [(update, value) for update, value in points if np.isfinite(value)]
+        if not kept:
+            continue
+        updates, values = zip(*kept, strict=True)
+        axes.plot(updates, values, color=colour, linewidth=1.6, marker="o"[: len(kept) == 1])
+        ends.append((name, colour, float(updates[-1]), float(values[-1])))
+    if log:
+        axes.set_yscale("log")
+    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0)
+    axes.set_xlabel("update")
+    _name_ends(axes, ends)
+    return _png(figure, axes, title)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return np.nan_to_num(values.detach().cpu().float().numpy(), posinf=0.0, neginf=0.0)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest value, the loudest hundredth of a percent left out; never equal."""
+    lowest, highest = float(values.min()), float(np.percentile(values, 99.99))
+    return (lowest, highest) if highest > lowest else (lowest - 0.5, lowest + 0.5)
+
+
+def _visible(symbol: str) -> str:
+    return {" ": "␣"}.get(symbol, symbol)
+
+
+def _cycle(count: int) -> list[str]:
+    return [_LINES[i % len(_LINES)] for i in range(count)]
+
+
+def _blank(width: float, height: float) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    figure = _blank(width, height)
+    axes = figure.subplots()
+    _style(axes)
+    return figure, axes
+
+
+def _style(axes: "Axes") -> None:
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(colors=_INK, labelsize=9, length=3, width=0.6)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+
+
+def _bar(figure: "Figure", axes: Any, image: Any, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.04, aspect=30)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=_INK, labelsize=8, length=2)
+    bar.set_label(label, color=_INK, fontsize=9)
+
+
+def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> None:
+    """Write each curve's name at its end, moved apart until none covers another."""
+    ends = sorted(ends, key=lambda end: end[3])
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = [float(to_axes.transform((x, y))[1]) for _, _, x, y in ends]
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + 0.055)
+    for i in reversed(range(len(heights))):  # and down again where they left the top
+        heights[i] = min(heights[i], 1.0 - 0.055 * (len(heights) - 1 - i))
+    for (name, colour, _, value), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            f"{name}  {value:.3g}",
+            (1.01, height),
+            xycoords="axes fraction",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _png(figure: "Figure", axes: "Axes", title: str) -> bytes:
+    if title:
+        short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
+        # a dollar sign would start a formula
+        axes.set_title(short.replace("$", r"\$"), loc="left", fontsize=10, color=_INK, wrap=True)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()

@@ -1,0 +1,54 @@
+"""A running mean of the weights, steadier than the weights of any one update."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """Exponential moving average of a model's parameters (Polyak & Juditsky 1992).
+
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the random start is soon
+    forgotten. Buffers, such as running statistics, are already means and are left alone.
+
+    Args:
+        model: whose parameters are averaged; the mean starts equal to them.
+        decay: share of the old mean that an update keeps, below 1; .9999 averages 10,000 updates.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._live = {n: p for n, p in model.named_parameters() if p.is_floating_point()}
+        self.mean = {name: p.detach().clone() for name, p in self._live.items()}
+
+    @torch.no_grad()
+    def update(self, updates: int) -> None:
+        """Take the model's present weights in; `updates` have been made, this one included."""
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        torch._foreach_lerp_(list(self.mean.values()), list(self._live.values()), 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the model holds the mean; after it, its own weights again, bit for bit."""
+        own = self.own()
+        self._fill(self.mean)
+        try:
+            yield
+        finally:
+            self._fill(own)
+
+    def own(self) -> dict[str, Tensor]:
+        """A copy of the model's own weights, by name."""
+        return {name: p.detach().clone() for name, p in self._live.items()}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the mean from a saved `state_dict` that was made inside `applied()`."""
+        for name, mean in self.mean.items():
+            mean.copy_(weights[name])
+
+    @torch.no_grad()
+    def _fill(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._live.items():
+            parameter.copy_(values[name])

@@ -1,0 +1,73 @@
+"""Means over the updates between two lines of the log."""
+
+import resource
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechseq.training.one_update import Report
+
+
+class Meter:
+    """Adds reports up on the device; only `read` waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._reset()
+
+    def add(self, report: Report, seconds: float) -> None:
+        """Take in one update that was made, and how long it took with its data."""
+        self._seconds += seconds
+        self._frames += report.weight
+        if not report.applied:
+            return  # what is not finite would hide the others
+        self._weight += report.weight
+        self._norm = report.gradient_norm
+        for name, value in report.terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value * report.weight
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no update was taken in since the last `read`."""
+        return self._frames == 0
+
+    def read(self) -> dict[str, Any]:
+        """Weighted mean losses by name, the last gradient norm, speed and memory; start anew."""
+        values = {
+            "loss": {name: float(total) / self._weight for name, total in self._sums.items()},
+            "gradient_norm": self._norm,
+            "frames_per_second": self._frames / max(self._seconds, 1e-9),
+            "memory_mb": self._memory(),
+        }
+        self._reset()
+        return values
+
+    def _reset(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weight = self._frames = 0
+        self._seconds = 0.0
+        self._norm = float("nan")
+
+    def _memory(self) -> float:
+        """The most that was ever held: of the device's memory, or of this process's."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+class Stopwatch:
+    """Seconds since it was last asked, and since it was made."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last `lap`."""
+        before, self._last = self._last, time.monotonic()
+        return self._last - before
+
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._start

@@ -1,0 +1,110 @@
+"""One optimizer update: weighted accumulation, clipping, and none at all when numbers blow up."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """What the trainer knows of a batch: `weight` counts its valid frames (or tokens)."""
+
+    @property
+    def weight(self) -> int: ...
+    def to(self, device: torch.device | str) -> Any: ...
+
+
+@runtime_checkable
+class Losses(Protocol):
+    """What the trainer knows of a loss: a scalar to descend, and named terms to watch."""
+
+    @property
+    def total(self) -> Tensor: ...
+    @property
+    def terms(self) -> Mapping[str, Tensor]: ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """`loss(output, batch, update=...)`: means over what is valid in the batch."""
+
+    def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one update did: losses as scalar tensors, so that nothing waits for the device.
+
+    gradient_norm is of all gradients, before clipping. `applied` is False when a loss or gradient
+    was not finite and the model was left as it was.
+    """
+
+    terms: dict[str, Tensor]
+    gradient_norm: float
+    weight: int
+    applied: bool
+
+
+class Updater:
+    """Makes updates of a model.
+
+    Args:
+        clip_norm: the length that the gradient of all parameters together is cut to; None: uncut.
+        bf16: run model and loss under bfloat16 autocast; it needs no loss scaling.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None,
+        bf16: bool,
+        device: torch.device,
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.clip_norm, self.bf16, self.device = clip_norm, bf16, device
+
+    def __call__(self, batches: Sequence[Batch], update: int) -> Report:
+        """Make one update of the batches' joint mean loss, each weighing what it holds."""
+        weight = sum(batch.weight for batch in batches)
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        terms: dict[str, Tensor] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        for batch in batches:
+            share = batch.weight / weight
+            losses = self._losses(batch.to(self.device), update)
+            (losses.total * share).backward()
+            for name, value in (("total", losses.total), *losses.terms.items()):
+                terms[name] = terms.get(name, 0.0) + value.detach().float() * share
+        norm, applied = self._step(terms["total"], before)
+        return Report(terms=terms, gradient_norm=norm, weight=weight, applied=applied)
+
+    def _losses(self, batch: Any, update: int) -> Losses:
+        with self._autocast():
+            return self.loss(self.model(batch), batch, update=update)
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def _step(self, total: Tensor, before: Sequence[Tensor]) -> tuple[float, bool]:
+        """Clip and step, or put back what the forward pass changed, such as running statistics."""
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        # one wait for the device an update, not one for each number
+        loss, length = torch.stack([total, norm.to(total)]).tolist()
+        if not (math.isfinite(loss) and math.isfinite(length)):
+            for buffer, value in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(value)
+            return length, False
+        if self.clip_norm is not None:
+            clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        self.optimizer.step()
+        return length, True

@@ -1,0 +1,162 @@
+"""A run to its checkpoint folder and back: what others open, and what only the run needs."""
+
+import dataclasses
+import json
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechseq import checkpoint
+from speechseq.audio.mel import AudioConfig
+from speechseq.checkpoint.folder import VOCABULARY, WEIGHTS
+from speechseq.checkpoint.skeleton import differences
+from speechseq.config import Config
+from speechseq.errors import CheckpointError
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training import resume
+from speechseq.training.ema import EMA
+from speechseq.training.resume import ResumeState, random_state, set_random_state
+from speechseq.training.run_folder import BEST, LAST, RunFolder
+
+_OTHER_RUN = "train into another run folder, or with the settings that this run began with"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a checkpoint says beside the weights, so that it alone is enough to use the model."""
+
+    model: Config
+    audio: AudioConfig
+    vocabulary: Vocabulary
+
+
+@dataclasses.dataclass
+class Tally:
+    """How far a run has come: updates made and skipped, seconds, its best validation and when."""
+
+    update: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_update: int | None = None
+
+
+class Saver:
+    """Writes and reads all that a run consists of.
+
+    Args:
+        keep: checkpoints that stay beside the best.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        about: Description,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ema: EMA | None,
+        batches: Any,
+        *,
+        keep: int,
+    ) -> None:
+        self._folder, self._about, self._keep = folder, about, keep
+        self._model, self._optimizer, self._ema = model, optimizer, ema
+        self._batches = batches
+
+    def save(self, tally: Tally) -> None:
+        """Write the checkpoint of this update, whole or not at all, and make `last` lead to it.
+
+        Raises:
+            MachineError: the disk is full.
+        """
+        state = ResumeState(
+            optimizer=self._optimizer.state_dict()["state"],
+            own_weights=self._ema.own() if self._ema is not None else None,
+            random_state=random_state(),
+            batches=self._batches.state_dict(),
+            tally=dataclasses.asdict(tally),
+        )
+        with self._ema.applied() if self._ema is not None else nullcontext():
+            checkpoint.save(
+                self._folder.folder(tally.update),
+                model=self._about.model,
+                audio=self._about.audio,
+                vocabulary=self._about.vocabulary,
+                weights=self._model.state_dict(),
+                update=tally.update,
+                extra={resume.FILE: state.to_bytes()},
+            )
+        self._point_links(tally)
+        self._folder.prune(self._keep)
+
+    def load(self) -> Tally | None:
+        """Put everything back as the newest checkpoint has it; None when there is none.
+
+        Raises:
+            CheckpointError: it is damaged, or of a run with another model, audio or vocabulary.
+        """
+        newest = self._folder.newest()
+        if newest is None:
+            return None
+        contents = checkpoint.read(newest)
+        self._check_same(contents)
+        data = checkpoint.read_file(newest, resume.FILE, contents.config)
+        state = ResumeState.from_bytes(data, newest / resume.FILE)
+        try:
+            tally = Tally(**state.tally)
+            self._fill(contents.weights, state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            problem = f"{newest / resume.FILE}: does not fit this run: {error!r}"
+            raise CheckpointError(problem, _OTHER_RUN) from None
+        self._point_links(tally)
+        return tally
+
+    def _fill(self, weights: dict[str, Tensor], state: ResumeState) -> None:
+        self._model.load_state_dict(weights)
+        if self._ema is not None:
+            self._ema.load(weights)
+        if state.own_weights is not None:
+            with torch.no_grad():
+                for name, value in state.own_weights.items():
+                    self._model.get_parameter(name).copy_(value)
+        # the groups' numbers are the configuration's, which may have changed; the rest is the run's
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
+        self._batches.load_state_dict(state.batches)
+        set_random_state(state.random_state)
+
+    def _point_links(self, tally: Tally) -> None:
+        if self._folder.holds(tally.update):
+            self._folder.point(LAST, tally.update)
+        if tally.best_update is not None and self._folder.holds(tally.best_update):
+            self._folder.point(BEST, tally.best_update)
+
+    def _check_same(self, contents: checkpoint.Contents) -> None:
+        found = {"model": contents.config["model"], "audio": contents.config["audio"]}
+        asked = {"model": self._about.model.to_dict(), "audio": self._about.audio.to_dict()}
+        if there := _first_difference(found, _as_read(asked)):
+            problem = f"{contents.folder}: this run was begun with other settings: {there}"
+            raise CheckpointError(problem, _OTHER_RUN)
+        if contents.vocabulary != _as_read(self._about.vocabulary.to_dict()):
+            where = contents.folder / VOCABULARY
+            raise CheckpointError(f"{where}: this run was begun with another one", _OTHER_RUN)
+        if wrong := differences(contents.weights, self._model.state_dict()):
+            problem = f"{contents.folder}: {WEIGHTS} does not fit the model: {wrong}"
+            raise CheckpointError(problem, _OTHER_RUN)
+
+
+def _as_read(data: Any) -> Any:
+    return json.loads(json.dumps(data))
+
+
+def _first_difference(found: Any, asked: Any, where: str = "") -> str:
+    """The first key at which two pieces of plain data differ, with both values, or ""."""
+    if not (isinstance(found, dict) and isinstance(asked, dict)):
+        return "" if found == asked else f"{where} is {found!r} there, {asked!r} here"
+    for key in [*found, *(key for key in asked if key not in found)]:
+        below = f"{where}.{key}" if where else key
+        if there := _first_difference(found.get(key), asked.get(key), below):
+            return there
+    return ""

@@ -1,0 +1,135 @@
+"""Learning-rate schedules: pure functions of the update's number, so that a resumed run needs none.
+
+`factor(update)` multiplies the configured learning rate; updates count from 1, and nothing else is
+looked at: not the machines, not the epochs, not the time.
+"""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConstantConfig(Config):
+    """1, after a linear rise over `warmup` updates."""
+
+    kind: ClassVar[str] = "constant"
+    warmup: int = 0
+
+    def check(self) -> None:
+        """Raise ConfigError for a negative warm-up."""
+        _check_warmup(self.warmup)
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        return _rise(update, self.warmup)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExponentialConfig(Config):
+    """1 until `start`, then a steady decay that meets `floor` at `end` and stays there.
+
+    Tacotron 2 (Shen 2018, §3.1) goes from 1e-3 to 1e-5 after 50,000 updates; the paper names no
+    end, ours is a choice.
+    """
+
+    kind: ClassVar[str] = "exponential"
+    warmup: int = 0
+    start: int = 50_000
+    end: int = 150_000
+    floor: float = 0.01
+
+    def check(self) -> None:
+        """Raise ConfigError unless 0 ≤ start < end and 0 < floor ≤ 1."""
+        _check_warmup(self.warmup)
+        if not 0 <= self.start < self.end:
+            raise ConfigError(f"start: the decay from {self.start} to {self.end} takes no updates")
+        if not 0 < self.floor <= 1:
+            raise ConfigError(f"floor: {self.floor} is not above 0 and at most 1")
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        gone = min(max(update - self.start, 0) / (self.end - self.start), 1.0)
+        return float(_rise(update, self.warmup) * self.floor**gone)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InverseSquareRootConfig(Config):
+    """Linear to 1 at `warmup`, then as 1/√update (Vaswani 2017, scaled to a peak of 1)."""
+
+    kind: ClassVar[str] = "inverse_square_root"
+    warmup: int = 4000
+
+    def check(self) -> None:
+        """Raise ConfigError for a warm-up below 1."""
+        if self.warmup < 1:
+            raise ConfigError(f"warmup: {self.warmup} is not positive", "4000 is usual")
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        return min(update / self.warmup, math.sqrt(self.warmup / max(update, 1)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepsConfig(Config):
+    """1, then factors[i] from update at[i] on; the defaults are Tacotron's (Wang 2017, §4.2)."""
+
+    kind: ClassVar[str] = "steps"
+    warmup: int = 0
+    at: tuple[int, ...] = (500_000, 1_000_000, 2_000_000)
+    factors: tuple[float, ...] = (0.5, 0.3, 0.1)
+
+    def check(self) -> None:
+        """Raise ConfigError unless each update of a rising row has its positive factor."""
+        _check_warmup(self.warmup)
+        if len(self.at) != len(self.factors):
+            raise ConfigError(f"factors: {len(self.factors)} for {len(self.at)} updates")
+        if list(self.at) != sorted(set(self.at)) or any(f <= 0 for f in self.factors):
+            raise ConfigError("at: updates must rise, and factors be positive")
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        past = sum(update >= step for step in self.at)
+        return _rise(update, self.warmup) * (1.0, *self.factors)[past]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CosineConfig(Config):
+    """Linear to 1 at `warmup`, then half a cosine down to `floor` at `end` (Loshchilov 2017)."""
+
+    kind: ClassVar[str] = "cosine"
+    warmup: int = 0
+    end: int = 10_000
+    floor: float = 0.0
+
+    def check(self) -> None:
+        """Raise ConfigError unless 0 ≤ warmup < end and 0 ≤ floor ≤ 1."""
+        _check_warmup(self.warmup)
+        if self.warmup >= self.end:
+            raise ConfigError(f"end: {self.end} is not after the warm-up of {self.warmup} updates")
+        if not 0 <= self.floor <= 1:
+            raise ConfigError(f"floor: {self.floor} is not between 0 and 1")
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        if update < self.warmup:
+            return _rise(update, self.warmup)
+        gone = min((update - self.warmup) / (self.end - self.warmup), 1.0)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * gone)) / 2
+
+
+ScheduleConfig = (
+    ConstantConfig | ExponentialConfig | InverseSquareRootConfig | StepsConfig | CosineConfig
+)
+
+
+def _rise(update: int, warmup: int) -> float:
+    return min(update / warmup, 1.0) if warmup else 1.0
+
+
+def _check_warmup(warmup: int) -> None:
+    if warmup < 0:
+        raise ConfigError(f"warmup: {warmup} is negative", "0 means none")

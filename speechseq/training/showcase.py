@@ -1,0 +1,69 @@
+"""What a person looks at first: an alignment, a mel and a wav, written at every checkpoint."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.audio import wav
+from speechseq.errors import MachineError
+from speechseq.pictures import alignment_picture, mel_picture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Showcase:
+    """One utterance as the model makes it now; whatever is None is not written.
+
+    alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols name
+    the alignment's positions; target is the recording's mel, shown beside the model's.
+    """
+
+    name: str
+    text: str
+    alignment: Float[Tensor, "steps positions"] | None = None
+    symbols: tuple[str, ...] | None = None
+    mel: Float[Tensor, "frames mels"] | None = None
+    target: Float[Tensor, "other_frames mels"] | None = None
+    waveform: Float[Tensor, " samples"] | None = None
+    sample_rate: int = 0
+
+
+def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[Path]:
+    """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    written = []
+    for item in shown:
+        stem = f"{update}-" + re.sub(r"[^\w.-]+", "_", item.name)
+        title = f"update {update} · {item.text}"
+        if item.alignment is not None:
+            picture = alignment_picture(item.alignment, item.symbols, title)
+            written.append(_write(run / "pictures" / f"{stem}-alignment.png", picture))
+        if item.mel is not None:
+            picture = mel_picture(item.mel, title, target=item.target)
+            written.append(_write(run / "pictures" / f"{stem}-mel.png", picture))
+        if item.waveform is not None:
+            path = run / "audio" / f"{stem}.wav"
+            path.parent.mkdir(exist_ok=True)
+            wav.save(path, item.waveform, item.sample_rate)
+            written.append(path)
+    return written
+
+
+def _write(path: Path, data: bytes) -> Path:
+    fresh = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        fresh.write_bytes(data)
+        os.replace(fresh, path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        problem = f"{path}: cannot be written: {error.strerror or error}"
+        raise MachineError(problem, "free some space, or choose another run folder") from None
+    return path

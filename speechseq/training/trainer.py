@@ -1,0 +1,267 @@
+"""Trainer: batches in, updates made, progress shown, checkpoints left from which to go on."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from speechseq.errors import ConfigError, DataError, MachineError
+from speechseq.training.config import TrainerConfig
+from speechseq.training.ema import EMA
+from speechseq.training.log import Log
+from speechseq.training.looking import Looker, Show, Validate
+from speechseq.training.meter import Meter, Stopwatch
+from speechseq.training.one_update import Loss, Report, Updater
+from speechseq.training.progress import Progress
+from speechseq.training.resume import seed_everything
+from speechseq.training.run_folder import LAST, RunFolder
+from speechseq.training.saving import Description, Saver, Tally
+from speechseq.training.signals import Interrupted, StopWish
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Endless batches that know their place: what was handed out, not what was loaded ahead."""
+
+    def __next__(self) -> Any: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a run came to: `losses` are means over the last updates, `seconds` of all its starts."""
+
+    updates: int
+    skipped: int
+    seconds: float
+    losses: dict[str, float]
+    validation: dict[str, float]
+    checkpoint: Path
+    finished_reason: Literal["updates", "time"]
+
+
+class Trainer:
+    """Trains a model in a run's folder, going on from its newest checkpoint when there is one.
+
+    Args:
+        model: called as `model(batch)`; it is moved to the device.
+        loss: called as `loss(output, batch, update=...)`; gives `.total` and `.terms`.
+        batches: endless; each batch has `.to(device)` and `.weight`, its valid frames or tokens.
+        run: the folder that takes checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
+        about: what a checkpoint says of the model beside its weights.
+        validate, showcase: called with the model as it would be used (see `Looker`), for numbers
+            to log and for what to draw and play.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        MachineError: there is no such device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        batches: Batches,
+        config: TrainerConfig,
+        *,
+        run: Path | str,
+        about: Description,
+        validate: Validate | None = None,
+        showcase: Show | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._device = _device(device)
+        self._model, self._batches, self._config = model.to(self._device), batches, config
+        self._run, self._about, self._tally = Path(run), about, Tally()
+        self._optimizer = _optimizer(model, config)
+        self._ema = EMA(model, config.ema_decay) if config.ema_decay is not None else None
+        self._looker = Looker(
+            model,
+            self._ema,
+            seed=config.seed,
+            validate=validate,
+            show=showcase,
+            best_by=config.best_by,
+        )
+        self._make_update = Updater(
+            model,
+            loss,
+            self._optimizer,
+            clip_norm=config.clip_norm,
+            bf16=config.amp == "bf16",
+            device=self._device,
+        )
+        self._losses: dict[str, float] = {}
+        self._validation: dict[str, float] = {}
+
+    def run(self) -> Summary:
+        """Train to the last update, or until time is up; the last checkpoint is always written.
+
+        Raises:
+            Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
+            DataError: losses or gradients stay without finite numbers.
+            CheckpointError: the run's newest checkpoint cannot be gone on from.
+            MachineError: the disk is full.
+        """
+        with RunFolder(self._run) as folder, StopWish() as self._wish:
+            self._begin(folder)
+            tally, config = self._tally, self._config
+            with (
+                Log(self._run, update=tally.update, tensorboard=config.tensorboard) as self._log,
+                Progress(config.updates, tally.update) as self._progress,
+            ):
+                self._train()
+        if self._wish.signal is not None:
+            raise Interrupted(self._wish.signal)
+        return Summary(
+            updates=tally.update,
+            skipped=tally.skipped,
+            seconds=tally.seconds,
+            losses=self._losses,
+            validation=self._validation,
+            checkpoint=folder.checkpoints / LAST,
+            finished_reason="updates" if tally.update >= config.updates else "time",
+        )
+
+    def _train(self) -> None:
+        tally, config = self._tally, self._config
+        self._log.write(tally.update, {"event": "start", "config": config.to_dict()})
+        while not self._is_over():
+            batches = self._take()
+            self._set_learning_rate(tally.update + 1)
+            report = self._make_update(batches, tally.update + 1)
+            tally.update += 1
+            if self._ema is not None:
+                self._ema.update(tally.update)
+            self._account_for(report, batches)
+            if self._due(config.log_every):
+                self._log_losses()
+            if self._due(config.checkpoint_every):
+                self._checkpoint()
+            elif self._due(config.validate_every):
+                self._validate()
+        if self._saved != tally.update:
+            self._checkpoint()
+
+    def _begin(self, folder: RunFolder) -> None:
+        """Go on from the newest checkpoint, or begin anew."""
+        config, newest = self._config, folder.newest()
+        if newest is not None and not config.resume:
+            problem = f"{newest}: the run's folder already holds a checkpoint"
+            raise ConfigError(problem, "set resume, or train into another folder")
+        self._saver = Saver(
+            folder,
+            self._about,
+            self._model,
+            self._optimizer,
+            self._ema,
+            self._batches,
+            keep=config.keep,
+        )
+        self._model.train()
+        seed_everything(config.seed)
+        saved = self._saver.load()
+        self._tally = saved or Tally()
+        self._saved = saved.update if saved is not None else None
+        self._seconds_before = self._tally.seconds
+        self._meter, self._watch = Meter(self._device), Stopwatch()
+        self._skips_in_a_row = 0
+
+    def _is_over(self) -> bool:
+        limit = math.inf if self._config.max_seconds is None else self._config.max_seconds
+        over = self._tally.update >= self._config.updates or self._watch.total() >= limit
+        self._watch.lap()  # what came before, checkpoints and all, is no part of the update's time
+        return over or self._wish.signal is not None
+
+    def _due(self, every: int | None) -> bool:
+        return every is not None and self._tally.update % every == 0
+
+    def _take(self) -> list[Any]:
+        try:
+            return [next(self._batches) for _ in range(self._config.accumulate)]
+        except StopIteration:
+            problem = f"update {self._tally.update + 1}: there are no more batches"
+            raise DataError(problem, "batches must be endless: begin the next epoch") from None
+
+    def _set_learning_rate(self, update: int) -> None:
+        rate = self._config.learning_rate * self._config.schedule.factor(update)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def _account_for(self, report: Report, batches: list[Any]) -> None:
+        tally = self._tally
+        self._meter.add(report, self._watch.lap())
+        self._progress.advance()
+        tally.seconds = self._seconds_before + self._watch.total()
+        if report.applied:
+            self._skips_in_a_row = 0
+            return
+        ids = [name for batch in batches for name in getattr(batch, "ids", ())]
+        tally.skipped += 1
+        self._skips_in_a_row += 1
+        self._log.write(tally.update, {"event": "skipped", "ids": ids})
+        problem = f"update {tally.update}: loss or gradient not finite, skipped; batch: {ids}"
+        self._progress.say(problem)
+        if self._skips_in_a_row >= self._config.most_skips:
+            problem += f"; {self._skips_in_a_row} such updates in a row"
+            raise DataError(problem, "lower learning_rate, or listen to these utterances")
+
+    def _log_losses(self) -> None:
+        tally, values = self._tally, self._meter.read()
+        self._losses = values["loss"] or self._losses
+        place = {
+            "epoch": getattr(self._batches, "epoch", 0),
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "seconds": tally.seconds,
+            "skipped": tally.skipped,
+        }
+        self._log.write(tally.update, values | place)
+        self._progress.losses(tally.update, values["loss"], values["frames_per_second"])
+
+    def _checkpoint(self) -> None:
+        """Validate, save and show; or only save when somebody waits for the run to end."""
+        tally, quick = self._tally, self._wish.signal is not None
+        if not self._meter.is_empty:  # a mean never spans a checkpoint, so a resumed one is alike
+            self._log_losses()
+        try:
+            found = {} if quick else self._validate()
+            if found and self._looker.is_better(found, tally.best):
+                tally.best, tally.best_update = found[self._config.best_by or ""], tally.update
+        finally:  # whatever a validation runs into, the training up to here is kept
+            self._saver.save(tally)
+            self._saved = tally.update
+        if not quick:
+            self._looker.show(self._run, tally.update)
+
+    def _validate(self) -> Mapping[str, float]:
+        if found := self._looker.validation():
+            self._validation = found
+            self._log.write(self._tally.update, {"validation": found})
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+            self._progress.say(f"update {self._tally.update}: validation: {numbers}")
+        return found
+
+
+def _device(name: torch.device | str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        problem = f"device {name!s} cannot be used: {str(error).splitlines()[0]}"
+        raise MachineError(problem, 'use "cpu"') from None
+
+
+def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Optimizer:
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,  # the same numbers from one pass over the weights, on a CPU as on a GPU
+    )

@@ -1,0 +1,41 @@
+"""What a model would lose on held-out batches, teacher-forced: a `validate` for the Trainer."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from speechseq.training.one_update import Loss
+
+
+def held_out_loss(
+    loss: Loss, batches: Callable[[], Iterable[Any]]
+) -> Callable[[nn.Module], dict[str, float]]:
+    """A validation that gives every named term and their total over all held-out batches.
+
+    Each batch counts by its weight (valid frames), so the figure does not depend on how the
+    utterances were batched. Terms that fade with updates are taken as at the first.
+
+    Args:
+        loss: as the Trainer's.
+        batches: called for each validation; gives every held-out batch once.
+    """
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        sums: dict[str, float] = {}
+        weight = 0.0
+        for batch in _on(device, batches()):
+            losses = loss(model(batch), batch, update=0)
+            for name, term in {"loss": losses.total, **losses.terms}.items():
+                sums[name] = sums.get(name, 0.0) + float(term) * batch.weight
+            weight += batch.weight
+        return {name: value / weight for name, value in sums.items()}
+
+    return validate
+
+
+def _on(device: torch.device, batches: Iterable[Any]) -> Iterator[Any]:
+    for batch in batches:
+        yield batch.to(device)

@@ -75,7 +75,7 @@ def free_run(
     last_position = encoded.memory_lengths - 1
     steps, step = _Steps(batch), 0
     while len(rows):
-        keep = noise.keep(step, rows.to("cpu")) if noise else None
+        keep = noise.keep(step, rows) if noise else None
         output, state = decoder.step(state, recurring, keep)
         steps.add(rows, output)
         step += 1

@@ -43,15 +43,15 @@ class Prenet(nn.Module):
         """
         for i, layer in enumerate(self.layers):
             x = F.relu(layer(x))
-            x = F.dropout(x, self.dropout, self.training) if keep is None else x * keep[i]
+            x = F.dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
         return x
 
 
 class UtteranceNoise:
     """Dropout draws that belong to an utterance and not to its batch (one seed, one result).
 
-    Every row has a generator of its own on the CPU, so the draws are the same alone, in any batch
-    and on any device. Draws are made for `block` steps at once.
+    Every seed has a generator of its own on the CPU, so the draws are the same alone, in any batch
+    and on any device. They are made for `block` steps at once, and so steps must be asked in order.
 
     Args:
         seeds: one seed a row.
@@ -68,7 +68,7 @@ class UtteranceNoise:
         self.sizes, self.dropout, self.device = tuple(sizes), dropout, device
         self.generators = {seed: torch.Generator().manual_seed(seed) for seed in seeds}
         self.rows = [list(self.generators).index(seed) for seed in seeds]
-        self.drawn = -1
+        self.drawn = -1  # the block at hand
         self.blocks = torch.empty(0)
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from speechseq.errors import ConfigError
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.masks import zero_padding
+from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -64,15 +65,16 @@ class LocationSensitiveAttention(Attention):
         """Project the keys, once an utterance; no position has been read yet."""
         memory = zero_padding(memory, memory_mask)
         history = memory.new_zeros(memory.shape[0], 2, memory.shape[1])
+        history = at_least_float32(history)  # a long sum in half precision would stand still
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
         """One step; the next state holds these weights and the sum of all so far."""
         # weights are zero on padding, and so is a history made of them: nothing leaks in here
-        filtered = self.filters(F.pad(state.history, (self.reach, self.reach)))
+        history = state.history.to(self.filters.weight.dtype)
+        filtered = self.filters(F.pad(history, (self.reach, self.reach)))
         located = self.location(filtered.transpose(1, 2))
         hidden = torch.tanh(self.query(query).unsqueeze(1) + state.keys + located)
         context, weights = attend(self.energy(hidden).squeeze(-1), state.memory, state.mask)
-        cumulative = state.history[:, 1] + weights.to(state.history.dtype)
-        history = torch.stack([weights.to(cumulative.dtype), cumulative], dim=1)
+        history = torch.stack([weights, state.history[:, 1] + weights], dim=1)
         return context, weights, state._replace(history=history)

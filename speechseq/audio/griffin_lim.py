@@ -60,9 +60,9 @@ def griffin_lim(
     with torch.no_grad():
         target, lengths = _clean(magnitude, frame_lengths, power)
         phases = _phases(target, seed)
-        if target.device.type != "cpu":
+        if not _works_row_by_row(target):
             waveform = _invert(target, phases, config, iterations, momentum, lengths)
-        else:  # item by item: no work on padding, and what it works on stays in the cache
+        else:
             waveform = target.new_zeros(len(target), samples_of(target.shape[1], config))
             for row, frames in enumerate(lengths.tolist()):
                 item = target[row : row + 1, :frames]
@@ -98,6 +98,11 @@ def _check(
             f"magnitude has {magnitude.shape[2]} bins, n_fft {config.n_fft} has {config.bins}",
             "use the AudioConfig that the magnitude was made with",
         )
+
+
+def _works_row_by_row(target: Magnitude) -> bool:
+    """On a CPU: it does no work on padding then, and what it works on stays in the cache."""
+    return target.device.type == "cpu"
 
 
 def _clean(

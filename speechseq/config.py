@@ -100,7 +100,7 @@ def _value(
 ) -> Any:
     """Turn plain data into the value that the type hint promises, or raise ConfigError."""
     if "options" in metadata:
-        return _one_of(value, (*metadata["options"], *also), also, where)
+        return _one_of(value, (*also, *metadata["options"]), also, where)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _union(value, arguments, also, where)
@@ -149,7 +149,7 @@ def _tuple(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -
 
 
 def _one_of(value: Any, options: tuple, also: Sequence[type[Config]], where: str) -> Config:
-    kinds = {option.kind: option for option in options}
+    kinds = {option.kind: option for option in options}  # the field's own options win
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if kind not in kinds:
         raise ConfigError(f"{_join(where, 'kind')}: unknown {kind!r}", nearest(str(kind), kinds))

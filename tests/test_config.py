@@ -81,3 +81,14 @@ def test_wrong_data_is_refused_with_the_key_and_the_cure(data: object, message: 
 
 def test_an_integer_serves_as_a_float() -> None:
     assert House.from_dict({"height": 3}).height == 3.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OtherWide(Config):
+    kind: ClassVar[str] = "wide"
+    length: int = 1
+
+
+def test_a_kind_of_another_field_does_not_displace_the_fields_own() -> None:
+    data = House(part=Wide(width=5)).to_dict()
+    assert House.from_dict(data, also=(OtherWide,)).part == Wide(width=5)

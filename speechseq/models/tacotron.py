@@ -114,6 +114,25 @@ def tacotron2(
     )
 
 
+def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
+    """Tacotron 2 with about 2 million parameters, for one voice and few words on a CPU."""
+    return TacotronConfig(
+        encoder=ConvEncoderConfig(
+            embedding=128, layers=3, channels=128, kernel=5, dropout=0.2, lstm=64
+        ),
+        decoder=FrameDecoderConfig(
+            reduction_factor=reduction_factor,
+            prenet=(256, 128),
+            attention_rnn_dim=256,
+            attention=LocationSensitiveConfig(dim=64, filters=16, kernel=15),
+            stack=LSTMStackConfig(layers=1, dim=256),
+        ),
+        postnet=ConvPostnetConfig(layers=5, channels=128, kernel=5, dropout=0.2),
+        mel_mean=-5.0,
+        mel_scale=2.2,
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronOutput:
     """Teacher-forced output; frames are steps * r, alignment is zero behind each row's steps."""

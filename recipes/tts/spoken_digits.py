@@ -1,0 +1,140 @@
+"""A first voice within minutes: a small Tacotron 2 learns to say digits from espeak.
+
+    python recipes/tts/spoken_digits.py --run runs/demo
+
+Makes its corpus, trains, speaks strings of digits that it never saw, has an independent recogniser
+judge them beside espeak's own sound of the same strings, and writes RUN/report.html. Runs on two
+CPU cores without a network. Needs the extra `demo`.
+"""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+from torch import nn
+
+from speechseq.audio.mel import AudioConfig
+from speechseq.cli import run_recipe
+from speechseq.config import Config
+from speechseq.corpus import features, spoken_digits
+from speechseq.corpus.collate import TTSCollate
+from speechseq.corpus.sampling import Batches
+from speechseq.inference.judge import Judge
+from speechseq.inference.listening import listen, listening_report
+from speechseq.inference.report import Figure, write
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.models.losses import TacotronLoss, TacotronLossConfig
+from speechseq.models.tacotron import TacotronConfig, tacotron2_small
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training.config import TrainerConfig
+from speechseq.training.resume import seed_everything
+from speechseq.training.saving import Description
+from speechseq.training.schedule import ExponentialConfig
+from speechseq.training.showcase import Showcase
+from speechseq.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Config):
+    """Numbers of the corpus, the model and its training."""
+
+    utterances: int = 400
+    test_utterances: int = 20
+    voice: str = "en-us+f5"
+    words_per_minute: int = 175
+    frames_per_batch: int = 2500
+    seed: int = 0
+    audio: AudioConfig = AudioConfig.preset("nvidia")
+    model: TacotronConfig = tacotron2_small(reduction_factor=4)
+    loss: TacotronLossConfig = TacotronLossConfig(
+        mse=1.0, l1=1.0, stop_positive_weight=5.0, guide=5.0, guide_sigma=0.3
+    )
+    trainer: TrainerConfig = TrainerConfig(
+        updates=800,
+        learning_rate=2e-3,
+        schedule=ExponentialConfig(warmup=50, start=250, end=800, floor=0.05),
+        weight_decay=0.0,
+        log_every=25,
+        checkpoint_every=200,
+        keep=1,
+    )
+
+
+def main(settings: Settings, run: Path) -> None:
+    """Corpus, training, listening, report."""
+    began = time.monotonic()
+    audio = settings.audio
+    voice = {"voices": (settings.voice,), "rates": (settings.words_per_minute,)}
+    test = spoken_digits.make(
+        run / "corpus/test", utterances=settings.test_utterances, seed=settings.seed + 1, **voice
+    )
+    texts = [cut.supervisions[0].text for cut in test]
+    train = spoken_digits.make(
+        run / "corpus/train",
+        utterances=settings.utterances,
+        seed=settings.seed,
+        exclude=texts,
+        **voice,
+    )
+    train = features.compute(train, audio, run / "corpus/mels")
+
+    vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
+    collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.reduction_factor)
+    batches = Batches(
+        train, collate, frames_per_batch=settings.frames_per_batch, seed=settings.seed
+    )
+    seed_everything(settings.seed)
+    model = settings.model.build(symbols=len(vocabulary), mels=audio.mels)
+
+    def show(model: nn.Module) -> list[Showcase]:
+        speech = Synthesizer(model, vocabulary, audio).synthesize(texts[:2], seed=0)
+        return [
+            Showcase(
+                name=f"test{i}",
+                text=item.text,
+                alignment=item.alignment,
+                symbols=item.symbols,
+                mel=item.mel,
+                waveform=item.waveform,
+                sample_rate=item.sample_rate,
+            )
+            for i, item in enumerate(speech)
+        ]
+
+    trainer = Trainer(
+        model,
+        TacotronLoss(settings.loss),
+        batches,
+        settings.trainer,
+        run=run,
+        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
+        showcase=show,
+    )
+    summary = trainer.run()
+
+    minutes = sum(cut.duration for cut in train) / 60
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    synthesizer = Synthesizer.load(summary.checkpoint)
+    recordings = [features.load_waveform(cut, audio) for cut in test]
+    listening = listen(synthesizer, texts, recordings, Judge.digits())
+    seconds = time.monotonic() - began
+    report = listening_report(
+        listening,
+        title="speechseq: a first voice",
+        summary=f"A Tacotron 2 of {parameters / 1e6:.1f} M parameters learned to say digits from "
+        f"{minutes:.1f} minutes of espeak's voice {settings.voice}. None of the strings below was "
+        "among what it learned from.",
+        figures=[
+            Figure(label="time", value=f"{seconds / 60:.1f} min", note="corpus to judgement"),
+            Figure(label="updates", value=str(summary.updates)),
+        ],
+        log=run / "log.jsonl",
+        settings=settings.to_dict(),
+    )
+    write(run / "report.html", report)
+    print(f"{run / 'report.html'}: {seconds:.0f} s, {summary.updates} updates, {listening.line()}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_recipe(main, Settings))

@@ -1,0 +1,157 @@
+"""A listening test: our saying of texts beside the recordings of them, heard by a judge."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechseq.inference.judge import Judge, Judgement
+from speechseq.inference.report import Figure, Picture, Report, Spoken, Take
+from speechseq.inference.synthesizer import Speech, Synthesizer
+from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
+from speechseq.pictures import alignment_picture, curves_picture, mel_picture
+from speechseq.shapes import Waveform
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listening:
+    """What was said and what was heard: our speech, the recordings, the judge's words on both.
+
+    scores: means of the alignments' focus, coverage and monotonicity over all texts.
+    """
+
+    speech: tuple[Speech, ...]
+    recordings: tuple[Waveform, ...]
+    ours: Judgement
+    original: Judgement
+    scores: dict[str, float]
+
+    @property
+    def stopped(self) -> int:
+        """How many ended because the model said so."""
+        return sum(speech.finished_reason == "stop" for speech in self.speech)
+
+    def line(self) -> str:
+        """The result in one line."""
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
+        return (
+            f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
+            f"({self.ours.words} words); {self.stopped} of {len(self.speech)} ended by stop; "
+            f"alignment {scores}"
+        )
+
+
+def listen(
+    synthesizer: Synthesizer,
+    texts: Sequence[str],
+    recordings: Sequence[Waveform],
+    judge: Judge,
+    *,
+    seed: int = 0,
+) -> Listening:
+    """Speak the texts and let a judge hear them, and the recordings (1, samples) of the same.
+
+    Raises:
+        DataError: texts that cannot be spoken.
+        MachineError: the extra `judge` is not installed.
+    """
+    rate = synthesizer.audio.sample_rate
+    speech = synthesizer.synthesize(texts, seed=seed)
+    scores = [alignment_scores(item) for item in speech]
+    return Listening(
+        speech=tuple(speech),
+        recordings=tuple(recordings),
+        ours=judge.judge(texts, [item.waveform for item in speech], rate),
+        original=judge.judge(texts, [recording[0] for recording in recordings], rate),
+        scores={name: sum(s[name] for s in scores) / len(scores) for name in scores[0]},
+    )
+
+
+def alignment_scores(speech: Speech) -> dict[str, float]:
+    """Focus, coverage and monotonicity of how a text was read, each in [0, 1]."""
+    alignment = speech.alignment.unsqueeze(0)
+    steps, positions = (torch.tensor([size]) for size in speech.alignment.shape)
+    return {
+        "focus": float(focus(alignment, steps)),
+        "coverage": float(coverage(alignment, steps, positions)),
+        "monotonicity": float(monotonicity(alignment, steps)),
+    }
+
+
+def listening_report(
+    listening: Listening,
+    *,
+    title: str,
+    summary: str,
+    figures: Sequence[Figure],
+    log: Path,
+    settings: Mapping[str, Any],
+) -> Report:
+    """The page that shows a listening test and the training before it.
+
+    Args:
+        figures: what stands first beside the judge's figures, such as time and updates.
+        log: the run's log.jsonl, for the loss curves.
+    """
+    return Report(
+        title=title,
+        summary=summary,
+        figures=(*figures, *_figures(listening)),
+        spoken=tuple(_spoken(listening)),
+        curves=_curves(log),
+        settings=settings,
+    )
+
+
+def _figures(listening: Listening) -> list[Figure]:
+    ours, original = listening.ours, listening.original
+    count = len(listening.speech)
+    return [
+        Figure(label="judged WER, ours", value=f"{ours.wer:.1%}", note=f"{ours.words} words"),
+        Figure(label="judged WER, original audio", value=f"{original.wer:.1%}"),
+        Figure(
+            label="ended by stop",
+            value=f"{listening.stopped} of {count}",
+            good=listening.stopped == count,
+        ),
+        *(Figure(label=name, value=f"{value:.2f}") for name, value in listening.scores.items()),
+    ]
+
+
+def _spoken(listening: Listening) -> list[Spoken]:
+    rows = zip(
+        listening.speech,
+        listening.recordings,
+        listening.ours.rows,
+        listening.original.rows,
+        strict=True,
+    )
+    return [
+        Spoken(
+            asked=speech.text,
+            ours=Take(waveform=speech.waveform, sample_rate=speech.sample_rate, heard=heard),
+            original=Take(
+                waveform=recording[0], sample_rate=speech.sample_rate, heard=heard_original
+            ),
+            finished_reason=speech.finished_reason,
+            pictures=(
+                Picture(title="alignment", png=alignment_picture(speech.alignment, speech.symbols)),
+                Picture(title="mel", png=mel_picture(speech.mel)),
+            ),
+        )
+        for speech, recording, heard, heard_original in rows
+    ]
+
+
+def _curves(log: Path) -> tuple[Picture, ...]:
+    series: dict[str, list[tuple[int, float]]] = {}
+    for line in log.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        for name, value in entry.get("loss", {}).items():
+            series.setdefault(name, []).append((entry["update"], value))
+    if not series:
+        return ()
+    return (Picture(title="loss", png=curves_picture(series, log=True)),)

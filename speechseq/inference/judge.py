@@ -103,9 +103,9 @@ class Judge:
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
     def judge(
-        self, texts: Sequence[str], waveforms: Sequence[Float[Tensor, " samples"]], sample_rate: int
+        self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int
     ) -> Judgement:
-        """Hear the waveforms and compare them with the texts that they should say."""
+        """Hear waveforms, each (samples,), and compare them with the texts that they should say."""
         pairs = zip(texts, waveforms, strict=True)
         return compare([(text, self.hear(waveform, sample_rate)) for text, waveform in pairs])
 

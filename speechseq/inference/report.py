@@ -73,7 +73,7 @@ class Report:
     spoken: tuple[Spoken, ...] = ()
     curves: tuple[Picture, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    original_name: str = "original"
+    original_name: str = "Original"
     footer: str = ""
 
 
@@ -138,18 +138,18 @@ def _table(report: Report) -> Iterator[str]:
     ended = any(row.finished_reason for row in report.spoken)
     yield "<h2>Asked, spoken, heard</h2>"
     yield f'<p class="soft">{_legend(report.spoken)}</p>'
-    heads = ["", "Asked for", "Ours"]
-    heads += [original.capitalize()] * beside + ["Ended by"] * ended
-    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    heads = [("number", ""), ("asked", "Asked for"), ("take", "Ours")]
+    heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
+    cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
     yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
     for number, row in enumerate(report.spoken, 1):
         yield f'<tr><td class="number">{number}</td><td class="asked">{escape(row.asked)}</td>'
         yield f'<td data-label="Ours">{_take(row.ours, f"ours, {number}")}</td>'
         if beside:
             said = _take(row.original, f"{report.original_name}, {number}") if row.original else "–"
-            yield f'<td data-label="{original.capitalize()}">{said}</td>'
+            yield f'<td data-label="{original}">{said}</td>'
         if ended:
-            yield f'<td data-label="Ended by">{_chip(row.finished_reason)}</td>'
+            yield f'<td class="ended" data-label="Ended by">{_chip(row.finished_reason)}</td>'
         yield "</tr>"
     yield "</tbody></table>"
 
@@ -202,7 +202,7 @@ def _wav(take: Take) -> bytes:
 def _curves(curves: tuple[Picture, ...]) -> Iterator[str]:
     if curves:
         yield "<h2>How it learned</h2>"
-        yield f'<div class="pictures wide">{"".join(map(_picture, curves))}</div>'
+        yield f'<div class="pictures">{"".join(map(_picture, curves))}</div>'
 
 
 def _galleries(spoken: tuple[Spoken, ...]) -> Iterator[str]:
@@ -215,12 +215,16 @@ def _galleries(spoken: tuple[Spoken, ...]) -> Iterator[str]:
         "the upper right of its alignment: each moment of speech looks at one place in the text, "
         "and no place is skipped.</p>"
     )
-    pictures = [_picture(picture) for row in drawn for picture in row.pictures]
-    shown = sum(len(row.pictures) for row in drawn[:_SHOWN])
-    yield f'<div class="pictures">{"".join(pictures[:shown])}</div>'
-    if pictures[shown:]:
+    yield from map(_gallery, drawn[:_SHOWN])
+    if drawn[_SHOWN:]:
         yield f"<details><summary>{len(drawn) - _SHOWN} more texts</summary>"
-        yield f'<div class="pictures">{"".join(pictures[shown:])}</div></details>'
+        yield from map(_gallery, drawn[_SHOWN:])
+        yield "</details>"
+
+
+def _gallery(row: Spoken) -> str:
+    pictures = "".join(map(_picture, row.pictures))
+    return f'<h3>{escape(row.asked)}</h3><div class="pictures">{pictures}</div>'
 
 
 def _picture(picture: Picture) -> str:

@@ -1,0 +1,183 @@
+"""A report is one whole file that needs nothing else, and shows texts as they are."""
+
+import base64
+import errno
+import io
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from speechseq.errors import MachineError
+from speechseq.inference.judge import Edit, Heard
+from speechseq.inference.report import Figure, Picture, Report, Spoken, Take, page, write
+from speechseq.pictures import curves_picture
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags are closed in order; keeps tags, addresses and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [v or "" for name, v in attributes if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+def heard(asked: str, *edits: Edit) -> Heard:
+    return Heard(asked=asked, heard=" ".join(edit.heard for edit in edits), edits=edits)
+
+
+def take(words: Heard | None = None) -> Take:
+    return Take(waveform=0.5 * torch.sin(torch.arange(800) / 10), sample_rate=8000, heard=words)
+
+
+def whole_report() -> Report:
+    picture = Picture(title="Alignment", png=curves_picture({"a": [(0, 1.0), (1, 0.5)]}))
+    wrong = heard(
+        "one two three",
+        Edit("equal", "one", "one"),
+        Edit("substitute", "two", "too"),
+        Edit("delete", "three", ""),
+        Edit("insert", "", "nine"),
+    )
+    rows = [
+        Spoken(
+            asked="one two three",
+            ours=take(wrong),
+            original=take(heard("one", Edit("equal", "one", "one"))),
+            finished_reason="attention_end",
+            pictures=(picture, picture),
+        ),
+        *[Spoken(asked=f"text {i}", ours=take(), pictures=(picture,)) for i in range(7)],
+    ]
+    return Report(
+        title="A voice",
+        summary="Said in a test.",
+        figures=(Figure(label="WER", value="10 %", note="of ours", good=True),),
+        spoken=tuple(rows),
+        curves=(picture,),
+        settings={"model": {"r": 2}, "rate": 1e-3},
+    )
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network() -> None:
+    text = page(whole_report())
+    outline = Outline(text)
+    assert {"audio", "img", "table", "details", "dl"} <= set(outline.tags)
+    assert not {"script", "link", "iframe"} & set(outline.tags)
+    assert all(source.startswith("data:") for source in outline.sources)
+    assert not re.search(r"https?://|url\(|@import", text)
+    for part in ("A voice", "Said in a test.", "10 %", "model.r", "0.001", "attention end"):
+        assert part in outline.text
+    assert outline.tags.count("audio") == 9
+    assert outline.tags.count("img") == 2 + 7 + 1
+
+
+def test_sounds_and_pictures_are_inside() -> None:
+    text = page(whole_report())
+    sound = re.search(r"data:audio/wav;base64,([^\"]+)", text)
+    picture = re.search(r"data:image/png;base64,([^\"]+)", text)
+    assert sound
+    assert picture
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound[1])))
+    assert (rate, len(samples)) == (8000, 800)
+    assert abs(samples).max() == pytest.approx(0.5, abs=1e-3)
+    assert base64.b64decode(picture[1])[:4] == b"\x89PNG"
+
+
+def test_errors_of_hearing_are_marked() -> None:
+    text = page(whole_report())
+    assert "one <mark><s>two</s> too</mark> <mark><s>three</s></mark> <mark>+ nine</mark>" in text
+
+
+def test_an_end_other_than_stop_stands_out() -> None:
+    text = page(whole_report())
+    assert '<span class="chip late">attention end</span>' in text
+
+
+def test_texts_are_shown_not_run() -> None:
+    nasty = "<script>alert('x')</script> & \"quoted\""
+    words = heard(nasty, Edit("substitute", nasty, nasty))
+    picture = Picture(title=nasty, png=b"", caption=nasty)
+    report = Report(
+        title=nasty,
+        summary=nasty,
+        figures=(Figure(label=nasty, value=nasty, note=nasty),),
+        spoken=(
+            Spoken(
+                asked=nasty,
+                ours=take(words),
+                original=take(words),
+                finished_reason=nasty,
+                pictures=(picture,),
+            ),
+        ),
+        curves=(picture,),
+        settings={nasty: nasty},
+        original_name=nasty,
+        footer=nasty,
+    )
+    outline = Outline(page(report))
+    assert "script" not in outline.tags
+    assert outline.text.count(nasty) >= 10
+
+
+def test_a_report_of_little_leaves_the_rest_out() -> None:
+    outline = Outline(page(Report(title="Little", summary="")))
+    assert not {"table", "audio", "img", "details"} & set(outline.tags)
+    ours = Outline(page(Report(title="x", summary="", spoken=(Spoken(asked="a", ours=take()),))))
+    assert ours.tags.count("th") == 3  # no column for an original or an end that is not there
+
+
+def test_nothing_heard_is_said() -> None:
+    spoken = (Spoken(asked="one", ours=take(heard(""))),)
+    assert "<mark>nothing</mark>" in page(Report(title="x", summary="", spoken=spoken))
+
+
+def test_write_replaces_the_file_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def full(*names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "replace", full)
+        with pytest.raises(MachineError, match="No space left"):
+            write(path, whole_report())
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.html"]
+    write(path, whole_report())
+    assert path.read_text("utf-8") == page(whole_report())
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_missing_folder_is_the_machines_fault(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="cannot be written"):
+        write(tmp_path / "none" / "report.html", Report(title="x", summary=""))

@@ -1,9 +1,11 @@
 """Free-running synthesis of a batch: every run ends, says why, and leaves the batch's work."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechseq.models.frame_decoder import FrameDecoder, select_rows
 from speechseq.nn.frames import ungroup_frames
@@ -12,6 +14,18 @@ from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards, whatever happened, every part's own mode again."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 class FreeRun(NamedTuple):

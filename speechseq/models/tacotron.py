@@ -13,7 +13,7 @@ from speechseq.errors import ConfigError
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.free_running import free_run
+from speechseq.models.free_running import evaluating, free_run
 from speechseq.models.output_nets import (
     ConvPostnetConfig,
     LinearPostnetConfig,
@@ -210,18 +210,18 @@ class Tacotron(nn.Module):
             seed: of the pre-net's dropout, one for all rows or one a row; an utterance sounds the
                 same alone and in any batch. None draws one from torch's global generator.
             max_steps: a limit on steps beside the one that follows from each row's own length.
+
+        Raises:
+            ConfigError: for a number of seeds that is not the number of rows, or max_steps below 1.
         """
-        was_training = self.training
-        self.eval()
-        encoded = self.encoder(tokens, token_lengths)
-        limits = self.config.decoder.step_limits(token_lengths)
-        if max_steps is not None:
-            limits = limits.clamp(max=max_steps)
-        run = free_run(self.decoder, encoded, limits, self._noise(seed, tokens))
-        frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
-        mask = length_mask(frame_lengths, run.mel.shape[1])
-        mel_after, log_magnitude = self.postnet(run.mel, mask)
-        self.train(was_training)
+        limits = self._limits(token_lengths, max_steps)
+        noise = self._noise(seed, tokens)
+        with evaluating(self):
+            encoded = self.encoder(tokens, token_lengths)
+            run = free_run(self.decoder, encoded, limits, noise)
+            frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
+            mask = length_mask(frame_lengths, run.mel.shape[1])
+            mel_after, log_magnitude = self.postnet(run.mel, mask)
         return Generated(
             mel_after=zero_padding(self._outward(mel_after), mask),
             log_magnitude=None
@@ -234,6 +234,14 @@ class Tacotron(nn.Module):
             finished_reason=run.finished_reason,
         )
 
+    def _limits(self, token_lengths: Tensor, max_steps: int | None) -> Tensor:
+        limits = self.config.decoder.step_limits(token_lengths)
+        if max_steps is None:
+            return limits
+        if max_steps < 1:
+            raise ConfigError(f"max_steps: {max_steps} steps say nothing", "use 1 or more")
+        return limits.clamp(max=max_steps)
+
     def _noise(self, seed: int | Series[int] | None, tokens: Tensor) -> UtteranceNoise | None:
         config = self.config.decoder
         if not config.free_running_dropout or not config.prenet_dropout:
@@ -241,6 +249,11 @@ class Tacotron(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
+        if len(seeds) != len(tokens):
+            raise ConfigError(
+                f"seed: {len(seeds)} seeds for {len(tokens)} utterances",
+                "give one, or one for each",
+            )
         return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
 
     def _inward(self, mel: Tensor) -> Tensor:

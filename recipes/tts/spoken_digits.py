@@ -89,20 +89,9 @@ def main(settings: Settings, run: Path) -> None:
 
     def show(model: nn.Module) -> list[Showcase]:
         speech = Synthesizer(model, vocabulary, audio).synthesize(texts[:2], seed=0)
-        return [
-            Showcase(
-                name=f"test{i}",
-                text=item.text,
-                alignment=item.alignment,
-                symbols=item.symbols,
-                mel=item.mel,
-                waveform=item.waveform,
-                sample_rate=item.sample_rate,
-            )
-            for i, item in enumerate(speech)
-        ]
+        return [Showcase.of(f"test{i}", item) for i, item in enumerate(speech)]
 
-    trainer = Trainer(
+    summary = Trainer(
         model,
         TacotronLoss(settings.loss),
         batches,
@@ -110,8 +99,7 @@ def main(settings: Settings, run: Path) -> None:
         run=run,
         about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
         showcase=show,
-    )
-    summary = trainer.run()
+    ).run()
 
     minutes = sum(cut.duration for cut in train) / 60
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -86,7 +86,7 @@ def listening_report(
     *,
     title: str,
     summary: str,
-    figures: Sequence[Figure],
+    figures: Sequence[Figure] = (),
     log: Path,
     settings: Mapping[str, Any],
 ) -> Report:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +13,24 @@ from torch import Tensor
 from speechseq.audio import wav
 from speechseq.errors import MachineError
 from speechseq.pictures import alignment_picture, mel_picture
+
+
+@runtime_checkable
+class Spoken(Protocol):
+    """What a synthesizer gives for a text."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def alignment(self) -> Tensor: ...
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+    @property
+    def mel(self) -> Tensor: ...
+    @property
+    def waveform(self) -> Tensor: ...
+    @property
+    def sample_rate(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +49,19 @@ class Showcase:
     target: Float[Tensor, "other_frames mels"] | None = None
     waveform: Float[Tensor, " samples"] | None = None
     sample_rate: int = 0
+
+    @classmethod
+    def of(cls, name: str, spoken: Spoken) -> "Showcase":
+        """All of what a synthesizer gave for a text."""
+        return cls(
+            name=name,
+            text=spoken.text,
+            alignment=spoken.alignment,
+            symbols=spoken.symbols,
+            mel=spoken.mel,
+            waveform=spoken.waveform,
+            sample_rate=spoken.sample_rate,
+        )
 
 
 def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[Path]:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,6 +12,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Alignment, Lengths, Mask, Scalar, Sequence, StopLogits
 
 
@@ -62,16 +64,19 @@ class TacotronLoss(nn.Module):
         self.config = config
 
     def forward(self, output: TacotronOutput, batch: TTSBatch, *, update: int = 0) -> Losses:
-        """Terms and total; `update` counts optimizer updates, for what fades."""
+        """Terms and total; `update` counts optimizer updates, for what fades.
+
+        Raises:
+            ConfigError: when the output has a linear spectrum and the batch has none.
+        """
         config = self.config
         frames = length_mask(batch.frame_lengths, batch.mel.shape[1])
         terms = {"mel_before": self._mel(output.mel_before, batch.mel, frames)}
         if output.log_magnitude is None:
             terms["mel_after"] = self._mel(output.mel_after, batch.mel, frames)
-        elif batch.log_magnitude is not None:
-            terms["linear"] = config.linear * self._linear(
-                output.log_magnitude, batch.log_magnitude, frames
-            )
+        elif config.linear:
+            true = _linear_target(batch)
+            terms["linear"] = config.linear * self._linear(output.log_magnitude, true, frames)
         terms["stop"] = config.stop * stop_loss(
             output.stop_logits, output.step_lengths, config.stop_positive_weight
         )
@@ -98,14 +103,25 @@ class TacotronLoss(nn.Module):
         return (1 - share) * whole + share * difference[..., :low].sum() / (frames * low)
 
 
-def masked_difference(made: Sequence, true: Sequence, mask: Mask) -> Sequence:
+def _linear_target(batch: TTSBatch) -> Tensor:
+    if batch.log_magnitude is None:
+        raise ConfigError(
+            "log_magnitude: the model makes a linear spectrum and the batch has none",
+            "collate with log_magnitude=True, or give the term no weight: linear=0",
+        )
+    return batch.log_magnitude
+
+
+def masked_difference(
+    made: Float[Tensor, "batch made channels"], true: Sequence, mask: Mask
+) -> Sequence:
     """made - true with zeros in the padding; `made` may be longer by an incomplete last step.
 
     Both sides are cleaned before they meet: masking a finished loss keeps its value finite and its
     gradient NaN (FACTS trap 6).
     """
     made = made[:, : true.shape[1]]
-    return zero_padding(made, mask).float() - zero_padding(true, mask).float()
+    return at_least_float32(zero_padding(made, mask)) - at_least_float32(zero_padding(true, mask))
 
 
 def stop_loss(
@@ -114,9 +130,10 @@ def stop_loss(
     """Binary cross-entropy over valid steps: 1 at each row's last step, 0 before it."""
     mask = length_mask(step_lengths, stop_logits.shape[1])
     steps = torch.arange(stop_logits.shape[1], device=stop_logits.device)
-    target = (steps == (step_lengths - 1).unsqueeze(1))[mask].float()
-    weight = torch.tensor(positive_weight, device=stop_logits.device)
-    return F.binary_cross_entropy_with_logits(stop_logits[mask].float(), target, pos_weight=weight)
+    logits = at_least_float32(stop_logits[mask])
+    target = (steps == (step_lengths - 1).unsqueeze(1))[mask].to(logits)
+    weight = torch.tensor(positive_weight, device=logits.device)
+    return F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
 
 def guided_attention_loss(
@@ -134,7 +151,7 @@ def guided_attention_loss(
     valid = length_mask(step_lengths, len(steps)).unsqueeze(2) & length_mask(
         memory_lengths, len(positions)
     ).unsqueeze(1)
-    return (torch.where(valid, alignment.float(), 0.0) * penalty).sum() / valid.sum()
+    return (torch.where(valid, at_least_float32(alignment), 0.0) * penalty).sum() / valid.sum()
 
 
 def fade(update: int, half_life: float) -> float:

@@ -92,7 +92,7 @@ def tacotron2(
 ) -> TacotronConfig:
     """Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
-    The paper has zoneout 0.1 where these have dropout 0.1: `tacotron2(dropout=0, zoneout=0.1)`.
+    The paper has zoneout 0.1 where these have dropout 0.1: `tacotron2(dropout=0.0, zoneout=0.1)`.
     """
     return TacotronConfig(
         encoder=ConvEncoderConfig(

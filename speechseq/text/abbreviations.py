@@ -25,7 +25,7 @@ _ALWAYS = {
     "Calif": "California",
     "Conn": "Connecticut", "Tenn": "Tennessee", "Okla": "Oklahoma", "Minn": "Minnesota",
     "govt": "government", "Govt": "Government", "misc": "miscellaneous", "cf": "compare",
-    "Ph.D": "P.H.D.", "tel": "telephone", "Tel": "Telephone",
+    "temp": "temperature", "Div": "Division", "tel": "telephone", "Tel": "Telephone",
 }  # fmt: skip
 # Said in full only before a figure (or a Roman one).
 _BEFORE_FIGURE = {
@@ -46,6 +46,7 @@ _STATES = {"Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Colo": "Colo
 _DOTTED_WORD = re.compile(r"(?<![A-Za-z.])([A-Za-z]{1,7})\.(?![A-Za-z])")
 _LATIN = re.compile(r"(?<![A-Za-z.])([EeIi])\. ?([ge])\.(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"\b(?<![.'-])(Mr|Mrs|Ms|Dr|St|Prof)(?= [A-Z])")
+_DOCTORATE = re.compile(r"\bPh(?:D(?![A-Za-z])|\.D\.)")
 _VERSUS = re.compile(r"(?<=[A-Za-z]) (?:vs?\.?) (?=[A-Z])|(?<= )vs(?= )")
 _SLASHED = re.compile(
     r"(?<![A-Za-z/])(?:(w)/(o?)(?![A-Za-z/])|([Aa]nd)/or(?![A-Za-z])|(c)/o(?![a-z/]))"
@@ -62,6 +63,7 @@ def read_abbreviations(text: str) -> str:
         text = _SLASHED.sub(_slashed, text)
     if " v" in text:
         text = _VERSUS.sub(lambda m: " versus " if m[0][0] == " " else "versus", text)
+    text = _DOCTORATE.sub("P.H.D.", text)
     if "." in text:
         text = _DOTTED_WORD.sub(_word, _LATIN.sub(_latin, text))
     return _BARE_TITLE.sub(_bare_title, _LETTER_DAYS.sub(lambda m: _DAYS[m[1]], text))
@@ -73,6 +75,8 @@ def _word(match: re.Match[str]) -> str:
     stop = "." if ends_sentence(text, end) else ""
     if word in _ALWAYS:
         return _ALWAYS[word] + stop
+    if word in ("Mr", "Mrs", "Ms", "Messrs"):
+        return _TITLES[word] + stop
     if word in _TITLES and _NAME_AFTER.match(text, end):
         return _TITLES[word]
     if word in ("Dr", "St"):

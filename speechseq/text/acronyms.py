@@ -6,7 +6,7 @@ those it leaves unmarked (FBI becomes F.B.I.), because case is lost where a voca
 
 import re
 
-_RUN = re.compile(r"(?<![A-Za-z.])[A-Z]{2,}+(?:[ ,]+[A-Z]{2,}+)*(?![a-rt-z])(?!s[a-z])")
+_RUN = re.compile(r"(?<![A-Za-z.])[A-Z]{2,}+(?: [A-Z]{2,}+)*(?![a-rt-z])(?!s[a-z])")
 _WORD = re.compile(r"[A-Z]{2,}")
 _SPELLED = """
 FBI CIA USA UK US EU UN UAE NSA IRS IRA IBM TV PC DJ CEO CFO CTO UFO AI IQ ID ATM BBC CNN NBC

@@ -72,4 +72,6 @@ def _form(character: str) -> str:
     if "⁄" in compatible:  # a vulgar fraction: 3½ is 3 1/2
         return " " + compatible.replace("⁄", "/") + " "
     plain = anyascii.anyascii(character)
-    return f" {plain} " if unicodedata.category(character)[0] == "S" else plain
+    if unicodedata.category(character)[0] == "S":  # pictures: ":red_heart:"
+        return f" {plain.strip(':').replace('_', ' ')} "
+    return plain

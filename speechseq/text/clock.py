@@ -6,6 +6,7 @@ from speechseq.text.numbers import below_hundred, cardinal
 
 _HALF = r"(?: ?([AaPp])(?:\. ?[Mm]\.|[Mm](?![A-Za-z0-9])\.?))"
 _TIME = re.compile(rf"(?<![\w:.,])(\d{{1,2}}):(\d\d)(?::(\d\d))?(?![\d:]){_HALF}?")
+_UNTIL = re.compile(r"(?<=:\d\d) ?- ?(?=\d{1,2}:\d\d(?!\d))")
 _HOUR = re.compile(rf"(?<![\w:.,])(\d{{1,2}}){_HALF}")
 _RATIO = re.compile(r"(?<![\d:.,])(\d{1,6}):(\d{1,6})(?![\d:])")
 
@@ -13,6 +14,7 @@ _RATIO = re.compile(r"(?<![\d:.,])(\d{1,6}):(\d{1,6})(?![\d:])")
 def read_times(text: str) -> str:
     """9:05 p.m. is "nine oh five p.m.", 14:30 "fourteen thirty", 16:9 "sixteen to nine"."""
     if ":" in text:
+        text = _UNTIL.sub(" to ", text)
         text = _RATIO.sub(r"\1 to \2", _TIME.sub(_time, text))
     return _HOUR.sub(_hour, text)
 
@@ -21,6 +23,8 @@ def _time(match: re.Match[str]) -> str:
     hour, minute, second, half = match.groups()
     if int(hour) > 24 or int(minute) > 59 or int(second or 0) > 59:
         return match[0]
+    if match[0] == "00:00":
+        return "midnight"
     spoken = f"{below_hundred(int(hour))}{_minutes(int(hour), int(minute), bool(half))}"
     if second:
         spoken += f" and {below_hundred(int(second))} second" + "s" * (int(second) != 1)

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import tempfile
 import threading
@@ -55,8 +56,33 @@ def set_voice(voice: str) -> None:
     """
     with LOCK:
         known = voice.isprintable() and voice.strip() == voice != ""
-        if not known or library().espeak_SetVoiceByName(voice.encode()) != 0:
+        if not known or not (_chosen(voice) or _chosen(_file_of(voice))):
             raise ConfigError(f"espeak has no voice {voice!r}", 'try "en-us", "en-gb" or "de"')
+
+
+def _chosen(voice: str) -> bool:
+    return voice != "" and library().espeak_SetVoiceByName(voice.encode()) == 0
+
+
+def _file_of(voice: str) -> str:
+    """The voice file of a language that no file is named after: "en-gb" is gmw/en."""
+    language, plus, variant = voice.partition("+")
+    listed = library().espeak_ListVoices(None)
+    for entry in itertools.takewhile(bool, (listed[i] for i in itertools.count())):
+        # a language is stored as one byte of priority and its name
+        if entry.contents.languages[1:].decode() == language.lower():
+            return entry.contents.identifier.decode() + plus + variant
+    return ""
+
+
+class _Voice(ctypes.Structure):
+    """The head of espeak_VOICE in speak_lib.h; the rest is never read."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),
+        ("identifier", ctypes.c_char_p),
+    )
 
 
 _REINSTALL = "pip install --force-reinstall 'speechseq[espeak]'"
@@ -88,4 +114,6 @@ def _declare(opened: Any) -> None:
         ctypes.c_int,
         ctypes.c_int,
     ]
+    opened.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+    opened.espeak_ListVoices.argtypes = [ctypes.c_void_p]
     opened.espeak_Info.restype = ctypes.c_char_p

@@ -18,7 +18,7 @@ _UNITS = {
     "kJ": "kilojoule", "cal": "calorie", "kcal": "kilocalorie", "dB": "decibel",
     "B": "byte", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
     "TB": "terabyte", "Pa": "pascal", "kPa": "kilopascal", "ha": "hectare", "px": "pixel",
-    "mol": "mole", "kt": "knot", "cc": "c.c.",
+    "mol": "mole", "tsp": "teaspoon", "tbsp": "tablespoon", "kt": "knot", "cc": "c.c.",
 }  # fmt: skip
 _IRREGULAR = {
     "ft": ("foot", "feet"), "in": ("inch", "inches"), "Hz": ("hertz", "hertz"),
@@ -57,6 +57,7 @@ _FRACTION = re.compile(
     r"(in|ft|mi|oz|lbs?|yd|hrs?|km|cm|mm)(?![A-Za-z])\.?"
 )
 _INCHES = re.compile(rf"{START}({AMOUNT}) in(?:\.(?! [A-Z]|$)|(?=[,;)]|$))")
+_PERCENT_RANGE = re.compile(r"% ?- ?(?=\d)")
 _FEET_INCHES = re.compile(r"(?<![\w.,])(\d{1,3})' ?(\d{1,2})(?:\"|'')")
 _SPACED_GRAMS = re.compile(rf"{START}({AMOUNT}) (g|V|W|L|l|ha)(?![\w'.])")
 _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
@@ -73,6 +74,7 @@ def read_measures(text: str) -> str:
     text = _FEET_INCHES.sub(
         lambda m: f"{m[1]} {_name('ft', m[1])} {m[2]} {_name('in', m[2])}", text
     )
+    text = _PERCENT_RANGE.sub("% to ", text)
     text = _FRACTION.sub(_fraction, text)
     text = _INCHES.sub(lambda m: f"{number(m[1])} {_name('in', m[1])}", text)
     text = _MEASURE.sub(_measure, text)

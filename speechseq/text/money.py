@@ -34,11 +34,13 @@ _BEFORE = re.compile(
 )
 _OLD = re.compile(r"£ ?(\d++) (\d{1,2})s\.?(?: (\d{1,2})d\.?)?(?![\w])")
 _AFTER = re.compile(rf"{START}({AMOUNT}) ?(?:({_SIGN})|({'|'.join(_CODES)})(?![A-Za-z0-9]))")
+_EUROPEAN = re.compile(r"(€ ?\d{1,3}),(\d\d)(?!\d)")
 _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
     """Sums with a sign before or after them; a sign alone is left to `signs`."""
+    text = _EUROPEAN.sub(r"\1.\2", text)
     text = _CENTS.sub(lambda m: apart(m, _counted(m[1], "cent", "cents")), text)
     text = _OLD.sub(lambda m: apart(m, _old_money(m)), text)
     text = _BEFORE.sub(lambda m: apart(m, _sum(m)), text)

@@ -74,6 +74,9 @@ def cardinal(text: str) -> str:
         for group, scale in zip(groups, scales, strict=True)
         if int(group)
     ]
+    tail = int(groups[-1])
+    if 0 < tail < 100 and len(words) > 1:  # "one thousand, two hundred" but "one thousand two"
+        words[-2:] = [" ".join(words[-2:])]
     return ", ".join(words) or "zero"
 
 

@@ -1,5 +1,6 @@
 """Whatever digits are left: ordinals, fractions, ranges, serial numbers, years, plain numbers."""
 
+import functools
 import re
 
 from speechseq.text.bare_numbers import bare
@@ -17,8 +18,12 @@ from speechseq.text.numbers import (
 
 _NUMBER_SIGN = re.compile(r"(?<![A-Za-z])([Nn])o(s?)\. ?(?=[A-Z]{0,3}\d)|#(?=\d)")
 _ORDINAL = re.compile(r"(?<!\d)(\d++(?:,\d{3}(?!\d))*+)(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z0-9])")
-_MIXED = re.compile(r"(?<![\d/.,])(\d++)(?: |-)(\d{1,3})/(\d{1,3})(?![\d/])")
-_FRACTION = re.compile(r"(?<![\d/.,])(\d{1,4})/(\d{1,4})(?![\d/]|\.\d)")
+_MIXED = re.compile(r"(?<![\d/.,])(\d++)(?: |-)(\d{1,3})/(\d{1,3})(?:th|rd|nd)?s?(?![A-Za-z\d/])")
+_FRACTION = re.compile(r"(?<![\d/.,])(\d{1,4})/(\d{1,4})(?:(?:th|rd|nd)s?)?(?![A-Za-z\d/]|\.\d)")
+_INTERNET = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)")
+_POWER_OF_TEN = re.compile(rf"{START}({AMOUNT})[eE]([+-]?)(\d{{1,3}})(?![A-Za-z0-9])")
+_MINUS = re.compile(r"(?<=\d) ?- ?(?=\d{1,9} ?=)")
+_STAR = re.compile(r"(?<=\d) ?\* ?(?=\d)")
 _VERSION = re.compile(rf"{START}\d++(?:\.\d++){{2,}}+")
 _CHAIN = re.compile(rf"(?<![\w.,-])({AMOUNT})(?: ?-(?: ?)({AMOUNT}))(?![\d-])")
 _LIST = re.compile(r"(?<=\d)-(?=\d)")
@@ -45,6 +50,9 @@ def read_numerals(text: str) -> str:
         text = _MIXED.sub(lambda m: f"{cardinal(m[1])} and {_fraction(m[2], m[3])}", text)
         text = _FRACTION.sub(lambda m: _SAYINGS.get(m[0]) or _fraction(m[1], m[2]), text)
     text = _CALIBER.sub(lambda m: number(m[1]), text)
+    text = _STAR.sub(" times ", _MINUS.sub(" minus ", text))
+    text = _POWER_OF_TEN.sub(_power_of_ten, text)
+    text = _INTERNET.sub(lambda m: " dot ".join(map(digits, m[0].split("."))), text)
     text = _VERSION.sub(lambda m: " point ".join(map(_short, m[0].split("."))), text)
     text = _TIMES.sub(" by ", text)
     text = _LETTERED.sub(lambda m: f"{_room(m[1])} {m[2]}", text)
@@ -62,6 +70,7 @@ def _plain(match: re.Match[str]) -> str:
     return apart(match, bare(match[0], text[max(0, start - 40) : start], text[end : end + 60]))
 
 
+@functools.lru_cache(maxsize=4096)
 def _fraction(top: str, bottom: str) -> str:
     """3/4 is "three quarters"; what is no proper fraction is said "over"."""
     if int(top) >= int(bottom) or int(bottom) > 100:
@@ -72,6 +81,11 @@ def _fraction(top: str, bottom: str) -> str:
     name = ordinal(bottom)
     one, many = _HALVES.get(bottom, (name, name + "s"))
     return f"{cardinal(top)} {one if top == '1' else many}"
+
+
+def _power_of_ten(match: re.Match[str]) -> str:
+    sign = "minus " if match[2] == "-" else ""
+    return f"{number(match[1])} times ten to the power of {sign}{cardinal(match[3])}"
 
 
 def _short(text: str) -> str:
@@ -85,6 +99,8 @@ def _room(text: str) -> str:
 def _range(match: re.Match[str]) -> str:
     """1914-1918 and 1914-18 are years, all else numbers."""
     low, high = match[1], match[2]
+    if low == high:  # a 50-50 chance
+        return f"{number(low)} {number(high)}"
     return f"{bare(low, 'in ', '')} to {bare(high, 'in ' if len(high) == 4 else '', '')}"
 
 

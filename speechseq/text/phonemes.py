@@ -5,6 +5,7 @@ import re
 
 from speechseq.text.alphabet import PUNCTUATION
 from speechseq.text.espeak_library import LOCK, library, set_voice
+from speechseq.text.sentences import ends_sentence
 
 # What espeak's English voices emit, and the further vowels and consonants of its European ones.
 _VOWELS = "aeiouyæøœɐɑɒɔəɚɛɜɝɞɨɪɯɵɶʉʊʌʏᵻ"
@@ -13,6 +14,7 @@ _MARKS = "ˈˌːˑʰʲʷˤˠ˞\u0303\u0329\u032a\u0361"
 SYMBOLS = _VOWELS + _CONSONANTS + _MARKS + " " + PUNCTUATION
 
 _PIECES = re.compile(rf"([{re.escape(PUNCTUATION.replace(chr(39), '').replace('-', ''))}]+)")
+_LETTERS = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}")
 _UTF8, _IPA = 1, 2
 
 
@@ -25,16 +27,23 @@ def phonemize(text: str, voice: str = "en-us") -> str:
         ConfigError: there is no such voice.
         MachineError: espeak is missing (extra `espeak`).
     """
+    text = _LETTERS.sub(_without_stops, text)
     with LOCK:
         set_voice(voice)
         return "".join(_spoken(piece) for piece in _PIECES.split(text)).strip()
+
+
+def _without_stops(match: re.Match[str]) -> str:
+    """ "U.S." is two letters and no two sentences; at the end of one its last stop remains."""
+    stop = "." if ends_sentence(match.string, match.end()) else ""
+    return match[0].rstrip(".").replace(".", " ") + stop
 
 
 def _spoken(piece: str) -> str:
     if not any(c.isalnum() for c in piece):
         return " " * piece[:1].isspace() + piece.strip() + " " * piece[1:][-1:].isspace()
     before, after = " " * piece[0].isspace(), " " * piece[-1].isspace()
-    buffer = ctypes.create_string_buffer(piece.encode("utf-8", "replace"))
+    buffer = ctypes.create_string_buffer(piece.replace("\0", " ").encode("utf-8", "replace"))
     place = ctypes.c_void_p(ctypes.addressof(buffer))
     clauses = []
     while place.value:

@@ -16,14 +16,20 @@ _RULERS = (
 )
 _PARTS = (
     "War|Chapter|Part|Book|Volume|Act|Scene|Section|Article|Title|Appendix|Figure|Table|Class|Type|"
-    "Phase|Level|Page|Apollo|Bowl|Canto|Stage|Schedule|Division|Corps|Number|Psalm|Lesson|Unit|"
-    "Vatican|Mark|Gemini|Saturn|Rocky|Amendment|Form|Grade|Group|Category|Plate|Rule|Exhibit"
+    "Phase|Level|Page|Apollo|Bowl|Canto|Stage|Schedule|Division|Corps|Psalm|Lesson|Unit|"
+    "Vatican|Gemini|Saturn|Rocky|Amendment|Form|Grade|Group|Category|Plate|Rule|Exhibit"
 )
 _NUMERAL = r"(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))"
 _AFTER_RULER = re.compile(
     rf"(?<![A-Za-z])({_RULERS}) (?=[IVX]){_NUMERAL}(?![A-Za-z])(\.(?=[, ;:]|$))?"
 )
-_AFTER_PART = re.compile(rf"(?i:(?<![a-z])({_PARTS})s?) (?=[IVXLC]){_NUMERAL}(?![A-Za-z'])")
+_SECOND_RULER = re.compile(
+    r"(?<= the )((?:[a-z]+-)?(?:first|second|third|[a-z]{2,9}th) and) "
+    rf"(?=[IVX]){_NUMERAL}(?![A-Za-z])"
+)
+_AFTER_PART = re.compile(
+    rf"(?i:(?<![a-z])({_PARTS})s?) (?=[IVX]|[LC][IVXLC]){_NUMERAL}(?![A-Za-z'])"
+)
 _ALONE = re.compile(r"(?<![A-Za-z.'-])(?=[IVX]{2})(X{0,3}(?:IX|IV|V?I{0,3}))(?![A-Za-z.]*[A-Za-z])")
 _CANDIDATE = re.compile(r"[IVXLC]")
 _AFTER_I = re.compile(r"$|[,.;:)\"]|'s| (?:of|and|in|on|to|at|with|by|from|who|is|as)(?![a-z])")
@@ -39,6 +45,7 @@ def read_romans(text: str) -> str:
     if not _CANDIDATE.search(text):
         return text
     text = _AFTER_RULER.sub(_ruler, text)
+    text = _SECOND_RULER.sub(lambda m: f"{m[1]} the {ordinal(str(value(m[2])))}", text)
     text = _AFTER_PART.sub(_part, text)
     return _ALONE.sub(lambda m: cardinal(str(value(m[1]))), text)
 

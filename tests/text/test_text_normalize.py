@@ -1,0 +1,108 @@
+"""Laws of normalize: total, idempotent, one alphabet, NFC = NFD, never slow."""
+
+import json
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechseq.text.alphabet import ALPHABET
+from speechseq.text.normalize import normalize
+
+# Pieces that the readings look for, so that random texts meet them glued, nested and cut.
+PIECES_TEXT = """
+0 1 2 9 12 19 63 007 1990 1,234 3.14 1/2 ½ 1st ' " . , : - / $ £ € ¢ % ° ² kg m in ft s th I V X
+IV Henry Chapter War St St. Dr. Mr No. Main The a e.g. i.e. p.m. am FBI US NASA AB A x v. @ www.
+com http:// .com # + * = < > ( ) [ é – — … “ Jan May Sat. etc. to million page box B.C. & and/or
+w/ ^ _ 🙂 ⅷ ① USD bn £3 4s. c. Avenue Ph.D.
+"""
+PIECES = PIECES_TEXT.split()
+PIECES += [" ", " ", "  ", "\n", "\x00", "\ud800", "\u0301", "e\u0301", "\u200b", "call 911"]
+any_text = st.text(st.characters(), max_size=200)  # lone surrogates and controls included
+glued_text = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(any_text, glued_text, st.text(ALPHABET)))
+def test_any_text_gives_the_alphabet_only_and_tidy_spaces(text: str) -> None:
+    read = normalize(text)
+    assert set(read) <= set(ALPHABET)
+    assert "  " not in read
+    assert read == read.strip()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.one_of(any_text, glued_text, st.text(ALPHABET)))
+def test_normalize_is_idempotent(text: str) -> None:
+    read = normalize(text)
+    assert normalize(read) == read
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(any_text, glued_text))
+def test_composed_and_decomposed_text_read_alike(text: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert normalize(composed) == normalize(decomposed) == normalize(text)
+
+
+def test_more_marks_than_a_letter_can_bear_read_alike_in_every_form() -> None:
+    piled = "a" + "\u0315\u0300\u0323" * 20 + "b"
+    read = {normalize(unicodedata.normalize(form, piled)) for form in ("NFC", "NFD")}
+    assert read == {normalize(piled)} == {"ab"}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00", "\ud800", "\u200b", "\u0301", "~", "\u00ad"])
+def test_text_without_anything_to_say_is_empty(text: str) -> None:
+    assert normalize(text) == ""
+
+
+def test_every_character_of_unicode_is_read() -> None:
+    sample = [*range(0x3000), *range(0x3000, sys.maxunicode + 1, 23)]
+    assert set(normalize(" ".join(map(chr, sample)))) <= set(ALPHABET)
+
+
+SEEDS_TEXT = """
+0 1 1, 1. 1,111 1/ 1: 1- ( $ $1 $1, £1. '9 1' a A A. 5kg % 1% -1 - -- @ a@ a@b. www. http:// a.b
+1st 1a a1 é 漢 ½ .1 <> & #1 +1- 555- 555-1234 C# w/ [ =1 1x ² 1m² ° i.e. 1999- US$1 ,1 1.2.3. ! "
+"""
+SEEDS = SEEDS_TEXT.split()
+SEEDS += [" ", "1 ", ". ", "\x00", "\ud800", "e\u0301", "\u0315\u0300", "AB ", "IV ", "Dr. "]
+SEEDS += ["FBI ", "1 1/2 ", "Jan 1 ", "9 a.m. ", "1234567890 ", "1 to ", "1 Main St. "]
+HEAVIEST = ("0", "1%", "$", "½", "1a", "=1", "漢", "1234567890 ", "The 3 oxen (Mr. X), at 9:05. ")
+CLOCK = """
+import json, sys, time
+from speechseq.text.normalize import normalize
+normalize("warm 1")
+times = {}
+for seed, size in json.load(sys.stdin):
+    text = seed * (size // len(seed.encode("utf-8", "surrogatepass")))
+    start = time.process_time()
+    normalize(text)
+    times[f"{size} bytes of {seed!r}"] = time.process_time() - start
+print(json.dumps(times))
+"""
+
+
+def _times(jobs: list[tuple[str, int]]) -> dict[str, float]:
+    """Processor seconds, in a process of its own, where annotations are not executed."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLOCK], input=json.dumps(jobs), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    times: dict[str, float] = json.loads(done.stdout)
+    assert len(times) == len(jobs)
+    return times
+
+
+def test_100_kb_take_less_than_a_second() -> None:
+    times = _times([(seed, 100_000) for seed in HEAVIEST])
+    assert {job: t for job, t in times.items() if t > 1} == {}
+
+
+def test_no_repetition_makes_reading_quadratic() -> None:
+    """20 kB: the slowest linear reading takes 0.15 s, a quadratic one more than a second."""
+    times = _times([(seed, 20_000) for seed in SEEDS])
+    assert {job: t for job, t in times.items() if t > 0.3} == {}

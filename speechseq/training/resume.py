@@ -26,7 +26,7 @@ class ResumeState:
     place in the data, tally how far the run has come.
     """
 
-    optimizer: dict[str, Any]
+    optimizer: dict[int, Any]
     own_weights: dict[str, Tensor] | None
     random_state: dict[str, Any]
     batches: dict[str, Any]

@@ -107,7 +107,7 @@ class Saver:
         try:
             tally = Tally(**state.tally)
             self._fill(contents.weights, state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             problem = f"{newest / resume.FILE}: does not fit this run: {error!r}"
             raise CheckpointError(problem, _OTHER_RUN) from None
         self._point_links(tally)

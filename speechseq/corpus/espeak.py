@@ -1,7 +1,7 @@
 """Any text as speech, by espeak-ng: reproducible corpora that need no download."""
 
-import ctypes
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -102,30 +102,17 @@ def speak(
 
 
 def voices() -> list[str]:
-    """Names of espeak's voices, e.g. "en-us", or "en" for Britain; "en-us+f3" is a variant of one.
+    """Names of espeak's voices, e.g. "en-us"; "en-us+f3" is one of its variants.
 
     Raises:
         MachineError: espeak is not installed.
     """
     with LOCK:
-        espeak = library()
-        espeak.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
-        listed = espeak.espeak_ListVoices(None)
-        names: list[str] = []
-        while listed[len(names)]:  # ends with a null pointer
-            # the file's name always loads; a language such as "en-gb" loads only where it is that
-            names.append(listed[len(names)].contents.identifier.decode().split("/")[-1].lower())
+        listed = library().espeak_ListVoices(None)
+        entries = itertools.takewhile(bool, (listed[i] for i in itertools.count()))
+        # the file's name always loads; a language is told by several files, or by none alone
+        names = [entry.contents.identifier.decode().split("/")[-1].lower() for entry in entries]
     return sorted(set(names))
-
-
-class _Voice(ctypes.Structure):
-    """The head of espeak_VOICE."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("languages", ctypes.c_char_p),
-        ("identifier", ctypes.c_char_p),
-    )
 
 
 def _check(utterances: list[Utterance]) -> None:

@@ -1,25 +1,26 @@
 """A file of speech as a lhotse cut, told from its header alone."""
 
+import os
 from pathlib import Path
 
 import soundfile
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 
+from speechseq.audio.container import check_content, check_regular
 from speechseq.errors import DataError
 
 SUFFIXES = (".wav", ".flac")
-_STREAMED = 0xFFFFFFFF  # the size that a writer leaves who could not seek back
 
 
 def wav_of(folder: Path, name: str) -> Path:
     """`folder`/`name`.wav, or .flac where there is no wav.
 
     Raises:
-        DataError: neither is a file.
+        DataError: there is neither.
     """
     for suffix in SUFFIXES:
         path = folder / f"{name}{suffix}"
-        if path.is_file():  # false for folders, pipes and dangling links
+        if os.path.lexists(path):  # of a folder, a pipe or a dangling link more can be said
             return path
     raise DataError(f"{folder / name}.wav: no such file (nor .flac)")
 
@@ -30,13 +31,15 @@ def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
     Raises:
         DataError: the header is damaged, promises more than the file holds, or no sample at all.
     """
+    check_regular(str(path))
     try:
+        with open(path, "rb") as file:  # libsndfile reads a cut wav as if it had never been longer
+            check_content(str(path), file)
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise DataError(f"{path}: not readable as sound ({error})") from None
     if info.frames <= 0:
         raise DataError(f"{path}: 0 samples")
-    _refuse_cut(path)
     recording = Recording(
         id=name,
         sources=[AudioSource("file", list(range(info.channels)), str(path))],
@@ -60,12 +63,3 @@ def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
         recording=recording,
         supervisions=[supervision],
     )
-
-
-def _refuse_cut(path: Path) -> None:
-    """libsndfile reads a cut wav without a word, as if what is left were all there ever was."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    claimed, held = int.from_bytes(head[4:], "little"), path.stat().st_size
-    if head[:4] == b"RIFF" and claimed != _STREAMED and claimed + 8 > held:
-        raise DataError(f"{path}: cut short: its header claims {claimed + 8} bytes, it has {held}")

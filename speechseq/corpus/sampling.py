@@ -1,15 +1,7 @@
-"""Batches of like lengths under a frame budget: a plan an epoch, and a place in it to resume from.
-
-lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with as many buckets as that
-takes it fills batches to less than half on a small corpus (365 utterances of LJSpeech, room for 31
-a batch: 29 batches where 13 do), and its state counts what it handed to the prefetching workers,
-not what was trained on. So an epoch is planned here, whole, by its seed and number alone.
-"""
+"""Batches for training: endless, loaded ahead by workers, and resumable from any one on."""
 
 import hashlib
 import itertools
-import math
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,12 +9,8 @@ import torch
 from lhotse import CutSet, MonoCut
 from torch.utils.data import DataLoader, Dataset
 
+from speechseq.corpus.plan import Plan
 from speechseq.errors import ConfigError, DataError, SpeechseqError
-
-MOST_PADDING = 0.05  # of a planned epoch, wherever the budget allows it
-_BATCH_PRICE = 0.2  # of the budget: what one more batch may cost in padding saved
-_JITTERS = (0.03, 0.02, 0.01, 0.0)  # how far lengths are blurred, so that batchmates change
-_WIDE_JITTER = 0.1
 
 
 @runtime_checkable
@@ -71,25 +59,26 @@ class Batches:
         if frames_per_batch < 1 or workers < 0 or (most < 1 and len(cuts)):
             raise ConfigError("frames_per_batch and max_utterances start at 1, workers at 0")
         self._cuts = sorted(cuts, key=lambda cut: cut.id)
-        self._frames = [collate.frames(cut) for cut in self._cuts]
-        _check(self._cuts, self._frames)
-        self._collate = collate
-        self._budget, self._most = frames_per_batch, most
-        self._seed, self._shuffle, self._workers = seed, shuffle, workers
+        frames = tuple(collate.frames(cut) for cut in self._cuts)
+        _check(self._cuts, frames)
+        self._plan = Plan(
+            frames=frames, budget=frames_per_batch, most=most, seed=seed, shuffle=shuffle
+        )
+        self._collate, self._workers = collate, workers
         self._ahead: Iterator[Any] | None = None
         self.epoch = self.position = 0
-        self._batches_of_epoch = len(self.plan(0))
+        self._batches_of_epoch = len(self._plan.epoch(0))
 
     def plan(self, epoch: int) -> list[list[str]]:
-        """Ids of every batch of an epoch, in order; the longest utterance of each comes first."""
-        return [[self._cuts[i].id for i in batch] for batch in self._plan(epoch)]
+        """Ids of every batch of an epoch, in order."""
+        return [[self._cuts[i].id for i in batch] for batch in self._plan.epoch(epoch)]
 
     def __iter__(self) -> "Batches":
         return self
 
     def __next__(self) -> Any:
         if self._ahead is None:
-            self._ahead = iter(self._loader(self._from_here()))
+            self._ahead = iter(self._loader())
         batch = next(self._ahead)
         if isinstance(batch, SpeechseqError):
             self._ahead = None  # ends the workers now, not when the traceback is forgotten
@@ -97,12 +86,12 @@ class Batches:
         self.position += 1
         if self.position == self._batches_of_epoch:
             self.epoch, self.position = self.epoch + 1, 0
-            self._batches_of_epoch = len(self._plan(self.epoch))
+            self._batches_of_epoch = len(self._plan.epoch(self.epoch))
         return batch
 
     def one_epoch(self) -> Iterator[Any]:
         """Every utterance once, from the longest to the shortest, in this process."""
-        for batch in self._filled(self._sorted(0.0, random.Random(0))):
+        for batch in self._plan.sorted_epoch():
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, int]:
@@ -121,77 +110,29 @@ class Batches:
                 "resume with those of the saved run, or start a new run from its weights",
             )
         self.epoch, self.position = state["epoch"], state["position"]
-        self._batches_of_epoch = len(self._plan(self.epoch))
+        self._batches_of_epoch = len(self._plan.epoch(self.epoch))
         self._ahead = None
 
-    def _from_here(self) -> Iterator[list[int]]:
-        epoch, position = self.epoch, self.position
-        while True:
-            yield from self._plan(epoch)[position:]
-            epoch, position = epoch + 1, 0
-
-    def _plan(self, epoch: int) -> list[list[int]]:
-        chance = random.Random(f"{self._seed} {epoch}")
-        if not self._shuffle:
-            return self._filled(self._sorted(0.0, chance))
-        for jitter in _JITTERS:
-            batches = self._filled(self._sorted(jitter, chance))
-            if self._padding(batches) <= MOST_PADDING:
-                break
-        else:  # a small corpus and a large budget pad more anyway: then let company change
-            batches = self._filled(self._sorted(_WIDE_JITTER, chance))
-        chance.shuffle(batches)
-        return batches
-
-    def _sorted(self, jitter: float, chance: random.Random) -> list[int]:
-        blurred = [count * (1 + jitter * chance.uniform(-1, 1)) for count in self._frames]
-        return sorted(range(len(blurred)), key=lambda i: -blurred[i])
-
-    def _filled(self, order: list[int]) -> list[list[int]]:
-        """Cut the order into batches that hold the fewest frames, padding included.
-
-        Each batch costs something by itself, else the best were batches of one. Filling one after
-        the other instead pads about a tenth more (LJSpeech, 365 utterances).
-        """
-        price = _BATCH_PRICE * self._budget
-        best, before = [0.0] + [math.inf] * len(order), [0] * (len(order) + 1)
-        for start in range(len(order)):
-            longest = 0
-            for end in range(start + 1, min(start + self._most, len(order)) + 1):
-                longest = max(longest, self._frames[order[end - 1]])
-                held = longest * (end - start)
-                if held > self._budget and end > start + 1:
-                    break
-                if (cost := best[start] + held + price) < best[end]:
-                    best[end], before[end] = cost, start
-        batches: list[list[int]] = []
-        end = len(order)
-        while end:
-            batches.append(order[before[end] : end])
-            end = before[end]
-        return batches[::-1]
-
-    def _padding(self, batches: list[list[int]]) -> float:
-        held = sum(len(batch) * max(self._frames[i] for i in batch) for batch in batches)
-        return 1 - sum(self._frames) / held
-
-    def _loader(self, plan: Iterator[list[int]]) -> DataLoader:
+    def _loader(self) -> DataLoader:
         return DataLoader(
             _Collated(self._cuts, self._collate),
             batch_size=None,
-            sampler=plan,
+            # it must not know `self`: in a cycle of references workers would end late and slowly
+            sampler=_endless(self._plan, self.epoch, self.position),
             num_workers=self._workers,
             # its own generator: the default would take numbers from the model's random state
-            generator=torch.Generator().manual_seed(self._seed),
+            generator=torch.Generator().manual_seed(self._plan.seed),
         )
 
     def _fingerprint(self) -> int:
-        facts = [
-            [cut.id for cut in self._cuts],
-            self._frames,
-            [self._seed, self._budget, self._most, self._shuffle],
-        ]
-        return int.from_bytes(hashlib.sha256(repr(facts).encode()).digest()[:7])
+        facts = repr([[cut.id for cut in self._cuts], self._plan])
+        return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:7])
+
+
+def _endless(plan: Plan, epoch: int, position: int) -> Iterator[list[int]]:
+    while True:
+        yield from plan.epoch(epoch)[position:]
+        epoch, position = epoch + 1, 0
 
 
 class _Collated(Dataset):
@@ -207,7 +148,7 @@ class _Collated(Dataset):
             return error  # raised in a worker it would come with the worker's traceback as text
 
 
-def _check(cuts: list[MonoCut], frames: list[int]) -> None:
+def _check(cuts: list[MonoCut], frames: tuple[int, ...]) -> None:
     if not cuts:
         raise DataError("no cuts to make batches of")
     for before, after in itertools.pairwise(cuts):

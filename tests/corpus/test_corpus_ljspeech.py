@@ -78,14 +78,14 @@ def _directory(wav: Path) -> None:
 BAD_WAVS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda wav: wav.unlink(), "no such file"),
     "0 samples": (lambda wav: soundfile.write(wav, np.zeros(0), 22050), "0 samples"),
-    "text": (lambda wav: wav.write_text("hello"), "not readable"),
-    "empty": (lambda wav: wav.write_bytes(b""), "not readable"),
-    "cut header": (lambda wav: wav.write_bytes(wav.read_bytes()[:20]), "not readable"),
-    "cut": (lambda wav: wav.write_bytes(wav.read_bytes()[:9000]), "cut short"),
-    "ten hours in 60 bytes": (_claims_ten_hours, "cut short"),
-    "fifo": (_fifo, "no such file"),
-    "dangling link": (_dangling, "no such file"),
-    "directory": (_directory, "no such file"),
+    "text": (lambda wav: wav.write_text("hello"), "holds text"),
+    "empty": (lambda wav: wav.write_bytes(b""), "is empty"),
+    "cut header": (lambda wav: wav.write_bytes(wav.read_bytes()[:20]), "header is cut"),
+    "cut": (lambda wav: wav.write_bytes(wav.read_bytes()[:9000]), "cut: the header claims"),
+    "ten hours in 60 bytes": (_claims_ten_hours, "cut: the header claims"),
+    "fifo": (_fifo, "is a FIFO"),
+    "dangling link": (_dangling, "link to nowhere.wav"),
+    "directory": (_directory, "is a directory"),
 }
 
 

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import multiprocessing
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from lhotse import CutSet, MonoCut
 from speechseq.audio.mel import AudioConfig
 from speechseq.corpus import features, metadata
 from speechseq.corpus.collate import TTSCollate
-from speechseq.corpus.sampling import MOST_PADDING, Batches
+from speechseq.corpus.plan import MOST_PADDING
+from speechseq.corpus.sampling import Batches
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.vocabulary import Vocabulary
 
@@ -157,6 +160,18 @@ def test_two_workers_change_nothing_and_what_they_loaded_ahead_is_not_consumed(
     assert resumed.state_dict() == plain.state_dict()
 
 
+def test_workers_end_with_their_batches() -> None:
+    others = set(multiprocessing.active_children())
+    batches = Batches(_cuts(_noise(30)), Ids(), frames_per_batch=3000, seed=4, workers=2)
+    next(batches)
+    workers = set(multiprocessing.active_children()) - others
+    assert len(workers) == 2
+    begin = time.monotonic()
+    del batches
+    assert not any(worker.is_alive() for worker in workers)
+    assert time.monotonic() - begin < 4  # torch gives up waiting for one after 5 s
+
+
 def test_a_state_of_another_corpus_or_budget_is_refused() -> None:
     cuts = _cuts(_noise(30))
     state = Batches(cuts, Ids(), frames_per_batch=3000, seed=4).state_dict()
@@ -205,6 +220,6 @@ def test_blurring_gives_way_where_it_would_cost_too_much() -> None:
     frames = list(range(400, 800, 4))  # eight a batch: with 3 % of blur above 5 %
     batches = Batches(_cuts(frames), Ids(), frames_per_batch=5000, seed=0)
     assert all(_padding(batches, frames, epoch) <= MOST_PADDING for epoch in range(20))
-    few = Batches(_cuts(_noise(40)), Ids(), frames_per_batch=8_000, seed=0)
+    few = Batches(_cuts(_noise(40)), Ids(), frames_per_batch=3_800, seed=0)
     plans = {frozenset(map(frozenset, few.plan(epoch))) for epoch in range(10)}
     assert len(plans) > 5  # padding cannot be little here; company still changes

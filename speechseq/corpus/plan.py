@@ -1,0 +1,85 @@
+"""Which utterances share a batch: like lengths together, the least padding under a frame budget.
+
+lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with as many buckets as that
+takes it fills batches to less than half on a small corpus (365 utterances of LJSpeech, room for 31
+a batch: 29 batches where 13 do), and its state counts what it handed to the prefetching workers,
+not what was trained on. So an epoch is planned here, whole, by its seed and number alone.
+"""
+
+import dataclasses
+import math
+import random
+
+MOST_PADDING = 0.05  # of a planned epoch, wherever the budget allows it
+_BATCH_PRICE = 0.2  # of the budget: what one more batch may cost in padding saved
+_JITTERS = (0.03, 0.02, 0.01, 0.0)  # how far lengths are blurred, so that batchmates change
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The batches of every epoch, as lists of places in `frames`.
+
+    Attributes:
+        frames: how many frames each utterance takes.
+        budget: frames of one batch at most, padding included; a longer utterance stands alone.
+        most: utterances of one batch at most.
+        seed: decides the epochs, together with their numbers.
+        shuffle: otherwise every epoch goes from the longest to the shortest.
+    """
+
+    frames: tuple[int, ...]
+    budget: int
+    most: int
+    seed: int
+    shuffle: bool
+
+    def epoch(self, number: int) -> list[list[int]]:
+        """Every utterance once, in batches."""
+        chance = random.Random(f"{self.seed} {number}")
+        if not self.shuffle:
+            return self.sorted_epoch()
+        for jitter in _JITTERS:
+            batches = self._filled(self._order(jitter, chance))
+            if self.padding(batches) <= MOST_PADDING:
+                break
+        else:  # a small corpus and a large budget pad more anyway: then let company change
+            batches = self._filled(self._order(_JITTERS[0], chance))
+        chance.shuffle(batches)
+        return batches
+
+    def sorted_epoch(self) -> list[list[int]]:
+        """Every utterance once, from the longest to the shortest."""
+        return self._filled(self._order(0.0, random.Random(0)))
+
+    def padding(self, batches: list[list[int]]) -> float:
+        """The share of frames that is padding."""
+        held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
+        return 1 - sum(self.frames) / held
+
+    def _order(self, jitter: float, chance: random.Random) -> list[int]:
+        blurred = [count * (1 + jitter * chance.uniform(-1, 1)) for count in self.frames]
+        return sorted(range(len(blurred)), key=lambda i: -blurred[i])
+
+    def _filled(self, order: list[int]) -> list[list[int]]:
+        """Cut the order into batches that hold the fewest frames, padding included.
+
+        Each batch costs something by itself, else the best were batches of one. Filling one after
+        the other instead pads about a tenth more (LJSpeech, 365 utterances).
+        """
+        price = _BATCH_PRICE * self.budget
+        best, before = [0.0] + [math.inf] * len(order), [0] * (len(order) + 1)
+        for start in range(len(order)):
+            longest = 0
+            for end in range(start + 1, min(start + self.most, len(order)) + 1):
+                longest = max(longest, self.frames[order[end - 1]])
+                held = longest * (end - start)
+                if held > self.budget and end > start + 1:
+                    break
+                if (cost := best[start] + held + price) < best[end]:
+                    best[end], before[end] = cost, start
+        batches: list[list[int]] = []
+        end = len(order)
+        while end:
+            batches.append(order[before[end] : end])
+            end = before[end]
+        return batches[::-1]

@@ -62,7 +62,7 @@ class Settings(Config):
         stop_positive_weight=5.0,
         guide=5.0,
         guide_sigma=0.3,
-        guide_half_life=5000,
+        guide_half_life=5000.0,
     )
     trainer: TrainerConfig = TrainerConfig(
         updates=100_000,

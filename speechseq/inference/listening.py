@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from speechseq.inference.judge import Judge, Judgement
 from speechseq.inference.report import Figure, Picture, Report, Spoken, Take
 from speechseq.inference.synthesizer import Speech, Synthesizer
 from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
 from speechseq.pictures import alignment_picture, curves_picture, mel_picture
-from speechseq.shapes import Waveform
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Listening:
     """
 
     speech: tuple[Speech, ...]
-    recordings: tuple[Waveform, ...]
+    recordings: tuple[Tensor, ...]
     ours: Judgement
     original: Judgement
     scores: dict[str, float]
@@ -47,7 +47,7 @@ class Listening:
 def listen(
     synthesizer: Synthesizer,
     texts: Sequence[str],
-    recordings: Sequence[Waveform],
+    recordings: Sequence[Tensor],
     judge: Judge,
     *,
     seed: int = 0,

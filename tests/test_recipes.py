@@ -1,0 +1,83 @@
+"""Every recipe runs from corpus to report, and every overlay names real numbers."""
+
+from pathlib import Path
+
+import pytest
+
+from speechseq.cli import main
+from speechseq.cli.overlay import overlay, read_file
+from speechseq.cli.train import load_recipe
+from speechseq.corpus import espeak
+from speechseq.inference.synthesizer import Synthesizer
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SENTENCES = (
+    "Printing differs from most of the arts and crafts.",
+    "The invention of movable letters was a great thing.",
+    "It is of the first importance that the letter be fine.",
+    "The forms of printed letters should be beautiful.",
+    "Fifty pages of it are still to be seen.",
+)
+OVERLAYS = {
+    "tacotron2_cpu.yaml": "tts/ljspeech_tacotron2.py",
+    "tacotron_cpu.yaml": "tts/ljspeech_tacotron.py",
+}
+TINY = ["--trainer.updates", "2", "--trainer.tensorboard", "false", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def ljspeech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The standard folder, with sentences that espeak speaks."""
+    root = tmp_path_factory.mktemp("LJSpeech")
+    cuts = espeak.speak(SENTENCES, root / "made", rate=200)
+    (root / "wavs").symlink_to(root / "made" / "wavs")
+    rows = [f"{cut.id}|{cut.supervisions[0].text}|{cut.supervisions[0].text}\n" for cut in cuts]
+    (root / "metadata.csv").write_text("".join(rows), "utf-8")
+    return root
+
+
+def check_run(run: Path) -> None:
+    """A run leaves what DESIGN promises, and its checkpoint folder alone is enough to speak."""
+    assert "<audio" in (run / "report.html").read_text("utf-8")
+    assert (run / "log.jsonl").stat().st_size > 0
+    assert list((run / "pictures").glob("2-*-alignment.png"))
+    assert list((run / "audio").glob("2-*.wav"))
+    (speech,) = Synthesizer.load(run / "checkpoints/last").synthesize(["one two"], max_steps=5)
+    assert speech.waveform.isfinite().all()
+
+
+@pytest.mark.slow
+def test_the_digits_recipe_runs_from_corpus_to_report(tmp_path: Path) -> None:
+    flags = ["--utterances", "10", "--test_utterances", "2", "--frames_per_batch", "500"]
+    command = ["train", str(RECIPES / "tts/spoken_digits.py"), "--run", str(tmp_path / "run")]
+    assert main([*command, *TINY, *flags]) == 0
+    check_run(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("numbers", "recipe"), OVERLAYS.items())
+def test_an_ljspeech_recipe_runs_from_corpus_to_report(
+    numbers: str, recipe: str, ljspeech_folder: Path, tmp_path: Path
+) -> None:
+    flags = ["--root", str(ljspeech_folder), "--cache", str(tmp_path / "cache"), "--judged", "1"]
+    flags += ["--dev", "2", "--test", "1", "--frames_per_batch", "900"]
+    flags += ["--model.decoder.spare_frames", "20", "--model.decoder.frames_per_token", "1"]
+    command = ["train", str(RECIPES / recipe), "--config", str(RECIPES / "overlays" / numbers)]
+    assert main([*command, *TINY, *flags, "--run", str(tmp_path / "run")]) == 0
+    check_run(tmp_path / "run")
+
+
+def test_every_overlay_is_tested() -> None:
+    assert {path.name for path in (RECIPES / "overlays").iterdir()} == set(OVERLAYS)
+
+
+@pytest.mark.parametrize(("numbers", "recipe"), OVERLAYS.items())
+def test_an_overlay_names_only_numbers_of_its_recipe(numbers: str, recipe: str) -> None:
+    settings = load_recipe(RECIPES / recipe).Settings()
+    path = RECIPES / "overlays" / numbers
+    assert overlay(settings, read_file(path), str(path)).device == "cpu"
+
+
+def test_recipes_own_no_loop_over_batches() -> None:
+    for path in RECIPES.glob("*/*.py"):
+        assert "for batch in" not in path.read_text("utf-8"), path

@@ -14,7 +14,10 @@ from speechseq.training.schedule import (
     StepsConfig,
 )
 
-_POSITIVE = ("updates", "learning_rate", "accumulate", "log_every", "checkpoint_every", "keep")
+_POSITIVE = (
+    *("updates", "learning_rate", "eps", "accumulate", "log_every", "checkpoint_every", "keep"),
+    "most_skips",
+)
 _POSITIVE_OR_NONE = ("clip_norm", "validate_every", "max_seconds")
 
 
@@ -79,5 +82,5 @@ class TrainerConfig(Config):
             raise ConfigError(f"ema_decay: {self.ema_decay} is not between 0 and 1", "try 0.999")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas: {self.betas} are not both at least 0 and below 1")
-        if self.eps <= 0 or self.weight_decay < 0 or self.most_skips < 0 or self.seed < 0:
-            raise ConfigError("eps must be positive; weight_decay, most_skips, seed not negative")
+        if self.weight_decay < 0 or self.seed < 0:
+            raise ConfigError("weight_decay and seed must not be negative")

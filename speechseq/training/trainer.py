@@ -168,6 +168,7 @@ class Trainer:
         saved = self._saver.load()
         self._tally = saved or Tally()
         self._saved = saved.update if saved is not None else None
+        self._validated: int | None = None
         self._seconds_before = self._tally.seconds
         self._meter, self._watch = Meter(self._device), Stopwatch()
         self._skips_in_a_row = 0
@@ -239,6 +240,9 @@ class Trainer:
             self._looker.show(self._run, tally.update)
 
     def _validate(self) -> Mapping[str, float]:
+        if self._validated == self._tally.update:
+            return self._validation
+        self._validated = self._tally.update
         if found := self._looker.validation():
             self._validation = found
             self._log.write(self._tally.update, {"validation": found})

@@ -103,7 +103,7 @@ def toy_trainer(run: Path, *, model: ToyConfig | None = None, **settings: Any) -
         audio=AudioConfig(),
         vocabulary=Vocabulary.characters("abc "),
     )
-    for_trainer = ("validate", "showcase", "batches", "loss")
+    for_trainer = ("validate", "showcase", "batches", "loss", "device")
     parts = {name: settings.pop(name) for name in for_trainer if name in settings}
     numbers = {
         "updates": 20,

@@ -151,6 +151,18 @@ def test_cut_data(tmp_path: Path, tone: np.ndarray, form: str, share: float) -> 
     refused(path)
 
 
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
+def test_a_cut_ogg_that_still_decodes(tmp_path: Path, share: float) -> None:
+    """Its decoder gives the pages that are there and says nothing; the end mark is missing."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE)
+    whole = encoded(noise, format="OGG")
+    path = tmp_path / "a.ogg"
+    path.write_bytes(whole)
+    assert wav.load(path)[0].shape == (1, 3 * RATE)
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, "cut")
+
+
 def test_cut_data_says_both_numbers(tmp_path: Path, tone: np.ndarray) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(encoded(tone)[:1044])

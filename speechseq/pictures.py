@@ -84,10 +84,12 @@ def curves_picture(
     series: Mapping[str, Sequence[tuple[int, float]]], title: str = "", *, log: bool = False
 ) -> bytes:
     """Named curves over updates as PNG bytes, each named at its own end; `log`: logarithmic."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(8.0, 4.2)
     ends = []
     for (name, points), colour in zip(series.items(), _cycle(len(series)), strict=True):
-        kept = [(update, value) for update, value in points if np.isfinite(value)]
+        kept = [(u, value) for u, value in points if np.isfinite(value) and (value > 0 or not log)]
         if not kept:
             continue
         updates, values = zip(*kept, strict=True)
@@ -98,6 +100,7 @@ def curves_picture(
     axes.grid(color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("update")
     _name_ends(axes, ends)
     return _png(figure, axes, title)
@@ -111,6 +114,10 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     """Lowest and highest value, the loudest hundredth of a percent left out; never equal."""
     lowest, highest = float(values.min()), float(np.percentile(values, 99.99))
     return (lowest, highest) if highest > lowest else (lowest - 0.5, lowest + 0.5)
+
+
+def _unformatted(text: str) -> str:
+    return text.replace("$", r"\$")  # a dollar sign would start a formula
 
 
 def _visible(symbol: str) -> str:
@@ -163,7 +170,7 @@ def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> N
         heights[i] = min(heights[i], 1.0 - 0.055 * (len(heights) - 1 - i))
     for (name, colour, _, value), height in zip(ends, heights, strict=True):
         axes.annotate(
-            f"{name}  {value:.3g}",
+            _unformatted(f"{name}  {value:.3g}"),
             (1.01, height),
             xycoords="axes fraction",
             color=colour,
@@ -176,8 +183,7 @@ def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> N
 def _png(figure: "Figure", axes: "Axes", title: str) -> bytes:
     if title:
         short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
-        # a dollar sign would start a formula
-        axes.set_title(short.replace("$", r"\$"), loc="left", fontsize=10, color=_INK, wrap=True)
+        axes.set_title(_unformatted(short), loc="left", fontsize=10, color=_INK)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

@@ -73,6 +73,7 @@ def test_odd_mels_are_drawn_too(mel: torch.Tensor) -> None:
     pixels(mel_picture(mel, "a\nb"))
 
 
+@pytest.mark.filterwarnings("error")
 def test_curves_of_any_kind_are_drawn() -> None:
     curves = {
         "falling": [(1, 2.0), (5, 1.0), (9, float("nan"))],

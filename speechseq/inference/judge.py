@@ -22,7 +22,6 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 _RATE = 16000
 _QUIET = _RATE * 3 // 10  # at both ends: speech that begins at once is misheard
 _LEVEL = 0.1  # root mean square that every waveform is brought to
-_DITHER = 0.004  # digital silence, which no microphone gives, breaks the recogniser's features
 
 
 class Edit(NamedTuple):
@@ -65,8 +64,9 @@ class Judge:
     What it hears does not depend on what it heard before.
     """
 
-    def __init__(self, decoder: Any) -> None:
+    def __init__(self, decoder: Any, noise: float) -> None:
         self._decoder = decoder
+        self._noise = noise  # digital silence, which no microphone gives, confuses the recogniser
 
     @classmethod
     def digits(cls) -> "Judge":
@@ -80,7 +80,7 @@ class Judge:
         decoder = _package("pocketsphinx").Decoder(lm=None, wip=1e-3, silprob=0.2, loglevel="FATAL")
         decoder.add_jsgf_string("digits", grammar)
         decoder.activate_search("digits")
-        return cls(decoder)
+        return cls(decoder, noise=0.005)
 
     @classmethod
     def sentences(cls) -> "Judge":
@@ -89,11 +89,11 @@ class Judge:
         Raises:
             MachineError: the extra `judge` is not installed.
         """
-        return cls(_package("pocketsphinx").Decoder(loglevel="FATAL"))
+        return cls(_package("pocketsphinx").Decoder(loglevel="FATAL"), noise=0.0005)
 
     def hear(self, waveform: Float[Tensor, " samples"], sample_rate: int) -> str:
         """The words heard in a waveform (samples,), in lower case; "" for none."""
-        sound = _prepared(waveform, sample_rate)
+        sound = _prepared(waveform, sample_rate, self._noise)
         self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(sound, full_utt=True)
@@ -149,7 +149,7 @@ def _edits(asked: list[str], heard: list[str], chunks: Any) -> tuple[Edit, ...]:
     )
 
 
-def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int) -> bytes:
+def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int, noise: float) -> bytes:
     """16-bit samples at 16 kHz, of one level, in quiet that is not quite silent."""
     samples = waveform.detach().float().cpu()
     if sample_rate != _RATE and len(samples):
@@ -157,8 +157,8 @@ def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int) -> bytes:
     level = samples.square().mean().sqrt() if len(samples) else torch.tensor(0.0)
     samples = samples * (_LEVEL / level.clamp(min=1e-4))
     samples = torch.nn.functional.pad(samples, (_QUIET, _QUIET))
-    noise = torch.randn(len(samples), generator=torch.Generator().manual_seed(0))
-    samples = (samples + _DITHER * noise).clamp(-1, 1)
+    hiss = torch.randn(len(samples), generator=torch.Generator().manual_seed(0))
+    samples = (samples + noise * hiss).clamp(-1, 1)
     return (samples * 32767).to(torch.int16).numpy().tobytes()
 
 

@@ -18,6 +18,7 @@ from speechseq import __version__
 from speechseq.errors import MachineError
 from speechseq.inference.judge import Edit, Heard
 
+_HEAVY = 1 << 22  # samples on one page above which FLAC, half the size, takes the place of WAV
 _SHOWN = 4  # texts whose pictures stand open; those of the others unfold
 
 
@@ -142,11 +143,14 @@ def _table(report: Report) -> Iterator[str]:
     heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
     cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
     yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
+    takes = [take for row in report.spoken for take in (row.ours, row.original) if take]
+    form = "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
     for number, row in enumerate(report.spoken, 1):
         yield f'<tr><td class="number">{number}</td><td class="asked">{escape(row.asked)}</td>'
-        yield f'<td data-label="Ours">{_take(row.ours, f"ours, {number}")}</td>'
+        yield f'<td data-label="Ours">{_take(row.ours, f"ours, {number}", form)}</td>'
         if beside:
-            said = _take(row.original, f"{report.original_name}, {number}") if row.original else "–"
+            name = f"{report.original_name}, {number}"
+            said = _take(row.original, name, form) if row.original else "–"
             yield f'<td data-label="{original}">{said}</td>'
         if ended:
             yield f'<td class="ended" data-label="Ended by">{_chip(row.finished_reason)}</td>'
@@ -164,11 +168,11 @@ def _legend(spoken: tuple[Spoken, ...]) -> str:
     )
 
 
-def _take(take: Take, name: str) -> str:
-    sound = base64.b64encode(_wav(take)).decode()
+def _take(take: Take, name: str, form: str) -> str:
+    sound = base64.b64encode(_sound(take, form)).decode()
     player = (
         f'<audio controls preload="metadata" aria-label="{escape(name)}" '
-        f'src="data:audio/wav;base64,{sound}"></audio>'
+        f'src="data:audio/{form.lower()};base64,{sound}"></audio>'
     )
     if take.heard is None:
         return player
@@ -192,10 +196,10 @@ def _chip(reason: str) -> str:
     return f'<span class="chip{late}">{escape(reason.replace("_", " "))}</span>' if reason else "–"
 
 
-def _wav(take: Take) -> bytes:
+def _sound(take: Take, form: str) -> bytes:
     buffer = io.BytesIO()
     samples = take.waveform.detach().float().cpu().clamp(-1, 1).numpy()
-    soundfile.write(buffer, samples, take.sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, samples, take.sample_rate, format=form, subtype="PCM_16")
     return buffer.getvalue()
 
 

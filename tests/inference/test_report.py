@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 from speechseq.errors import MachineError
+from speechseq.inference import report as report_room
 from speechseq.inference.judge import Edit, Heard
 from speechseq.inference.report import Figure, Picture, Report, Spoken, Take, page, write
 from speechseq.pictures import curves_picture
@@ -107,6 +108,20 @@ def test_sounds_and_pictures_are_inside() -> None:
     assert (rate, len(samples)) == (8000, 800)
     assert abs(samples).max() == pytest.approx(0.5, abs=1e-3)
     assert base64.b64decode(picture[1])[:4] == b"\x89PNG"
+
+
+def test_much_sound_takes_half_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    light = page(whole_report())
+    monkeypatch.setattr(report_room, "_HEAVY", 1000)
+    heavy = page(whole_report())
+    assert "audio/flac" not in light
+    assert "audio/wav" not in heavy
+    sounds = [
+        re.search(r"data:audio/\w+;base64,([^\"]+)", text).group(1) for text in (light, heavy)
+    ]
+    samples = [soundfile.read(io.BytesIO(base64.b64decode(sound)))[0] for sound in sounds]
+    assert abs(samples[0] - samples[1]).max() < 1e-4
+    assert len(sounds[1]) < len(sounds[0])
 
 
 def test_errors_of_hearing_are_marked() -> None:

@@ -209,9 +209,11 @@ def test_trap_17_keys_are_projected_once_an_utterance(mechanism):
     assert len(seen) == 1
 
 
-def test_trap_16_the_gradient_flows_through_the_previous_alignment():
+@pytest.mark.parametrize("channel", [0, 1], ids=["previous", "cumulative"])
+def test_trap_16_the_gradient_flows_through_the_previous_alignment(channel):
     """The second step's weights depend on the first query, through nothing but the history."""
     module = LocationSensitiveConfig(dim=5, filters=3, kernel=5).build(QUERY, MEMORY).double()
+    nn.init.zeros_(module.filters.weight[:, 1 - channel])
     queries, memory, mask = inputs()
     first = queries[0].requires_grad_()
     _, _, state = module(first, module.start(memory, mask))

@@ -29,8 +29,19 @@ def to_ascii(text: str) -> str:
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
     text = _DASH_BETWEEN_WORDS.sub(" -- ", _composed(text))
+    text = _GREEK.sub(_named, text)
     cache: dict[str, str] = {}
     return _spaced("".join([cache.get(c) or cache.setdefault(c, _form(c)) for c in text]))
+
+
+_GREEK = re.compile("(?<![\u0370-\u03ff\u1f00-\u1fff])[Α-ω](?![A-Za-z\u0370-\u03ff\u1f00-\u1fff])")
+
+
+def _named(match: re.Match[str]) -> str:
+    """A Greek letter that is no part of a Greek word: "GREEK SMALL LETTER ALPHA" is alpha."""
+    name = unicodedata.name(match[0], "").lower()
+    letter = re.fullmatch(r"greek (?:small|capital) letter (?:final )?(\w+)", name)
+    return f" {letter[1].replace('lamda', 'lambda')} " if letter else match[0]
 
 
 _BRACKETS = str.maketrans("[]{}", "()()")

@@ -7,12 +7,14 @@ from speechseq.text.numbers import below_hundred, cardinal
 _HALF = r"(?: ?([AaPp])(?:\. ?[Mm]\.|[Mm](?![A-Za-z0-9])\.?))"
 _TIME = re.compile(rf"(?<![\w:.,])(\d{{1,2}}):(\d\d)(?::(\d\d))?(?![\d:]){_HALF}?")
 _UNTIL = re.compile(r"(?<=:\d\d) ?- ?(?=\d{1,2}:\d\d(?!\d))")
+_POINT = re.compile(r"(?<![\w:.,])(\d{1,2})\.(\d\d)(?= ?[AaPp]\.? ?[Mm](?![A-Za-z]))")  # 9.30 pm
 _HOUR = re.compile(rf"(?<![\w:.,])(\d{{1,2}}){_HALF}")
 _RATIO = re.compile(r"(?<![\d:.,])(\d{1,6}):(\d{1,6})(?![\d:])")
 
 
 def read_times(text: str) -> str:
     """9:05 p.m. is "nine oh five p.m.", 14:30 "fourteen thirty", 16:9 "sixteen to nine"."""
+    text = _POINT.sub(r"\1:\2", text)
     if ":" in text:
         text = _UNTIL.sub(" to ", text)
         text = _RATIO.sub(r"\1 to \2", _TIME.sub(_time, text))

@@ -17,6 +17,7 @@ _SHORT_AFTER = re.compile(
     rf"(?<=\d) ({_SHORT_MONTH})(?:\.(?= ?[\d,])|(?= \d))"
     rf"|(?<=\d[dhtDHT]) ({_SHORT_MONTH})(?:\.(?= ?[\d,])|(?= \d))"
 )
+_DASHED = re.compile(rf"(?<![\w.,-])(\d{{1,2}})-({_MONTH}|{_SHORT_MONTH})-(\d{{4}})(?!\w)")
 _DAY_MONTH = re.compile(rf"(?<![\w.,:$£€-])(?:(the) )?(\d{{1,2}}) (?=(?:{_MONTH})(?![a-z]))")
 _DECADE = re.compile(rf"{START}(\d{{3}}0)'?s(?![A-Za-z0-9])")
 _SHORT_DECADE = re.compile(r"(?<![\w.,])'?([2-9]0)'?s(?![A-Za-z0-9])")
@@ -27,6 +28,7 @@ def read_dates(text: str) -> str:
     """Dates in figures to words; "May 4, 1999" is left, but for its month, to the numerals."""
     text = _ISO.sub(lambda m: _date(m, m[1], m[2], m[3]), text)
     text = _DOTTED.sub(lambda m: _date(m, m[3], m[2], m[1]), text)
+    text = _DASHED.sub(r"\1 \2 \3", text)
     text = _SLASHED.sub(lambda m: _date(m, m[3], m[1], m[2]), text)
     text = _SHORT_BEFORE.sub(lambda m: f"{_SHORT[m[1]]} ", text)
     text = _SHORT_AFTER.sub(lambda m: f" {_SHORT[m[1] or m[2]]}", text)

@@ -38,14 +38,14 @@ _IRREGULAR = {
     "sq km": ("square kilometer", "square kilometers"),
     "°C": ("degree Celsius", "degrees Celsius"),
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
-    "°": ("degree", "degrees"), "%": ("percent", "percent"),
+    '"': ("inch", "inches"), "°": ("degree", "degrees"), "%": ("percent", "percent"),
 }  # fmt: skip
 _NAMES = {unit: (one, one + "s") for unit, one in _UNITS.items()} | _IRREGULAR
 _POWERS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 
 # Units that are also words or initials, so that they must touch their number.
 _TOUCHING = {"in", "s", "h", "B", "J", "us", "pt", "L", "l", "V", "W", "g", "cal", "ha", "cc"}
-_WIDE = "|".join(map(re.escape, sorted(set(_NAMES) - _TOUCHING, key=len, reverse=True)))
+_WIDE = "|".join(map(re.escape, sorted(set(_NAMES) - _TOUCHING - {'"'}, key=len, reverse=True)))
 _CLOSE = "|".join(map(re.escape, sorted(_TOUCHING, key=len, reverse=True)))
 _POWER = r"(?:([²³])|(?<=m)([23]))?"
 _MEASURE = re.compile(
@@ -54,19 +54,20 @@ _MEASURE = re.compile(
 )
 _FRACTION = re.compile(
     r"(?<![\d/.,])((?:\d{1,4} )?\d{1,2}/\d{1,2})[ -]?"
-    r"(in|ft|mi|oz|lbs?|yd|hrs?|km|cm|mm)(?![A-Za-z])\.?"
+    r"(in|ft|mi|oz|lbs?|yd|hrs?|km|cm|mm|\")(?![A-Za-z])\.?"
 )
 _INCHES = re.compile(rf"{START}({AMOUNT}) in(?:\.(?! [A-Z]|$)|(?=[,;)]|$))")
 _PERCENT_RANGE = re.compile(r"% ?- ?(?=\d)")
 _FEET_INCHES = re.compile(r"(?<![\w.,])(\d{1,3})' ?(\d{1,2})(?:\"|'')")
 _SPACED_GRAMS = re.compile(rf"{START}({AMOUNT}) (g|V|W|L|l|ha)(?![\w'.])")
+_ABOUT = re.compile(r"(?<!\w)~ ?(?=[$£€]?\.?\d)")
 _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
 _NEGATIVE = re.compile(r"(?<![^\s(=<>*/+,\"])-(?=[$£€]?\.?\d)")
 
 
 def read_negatives(text: str) -> str:
-    """A hyphen that begins a number is "minus"."""
-    return _NEGATIVE.sub("minus ", text)
+    """A hyphen that begins a number is "minus", a tilde "about"."""
+    return _NEGATIVE.sub("minus ", _ABOUT.sub("about ", text))
 
 
 def read_measures(text: str) -> str:

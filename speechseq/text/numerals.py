@@ -17,9 +17,10 @@ from speechseq.text.numbers import (
 )
 
 _NUMBER_SIGN = re.compile(r"(?<![A-Za-z])([Nn])o(s?)\. ?(?=[A-Z]{0,3}\d)|#(?=\d)")
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d )\d{1,3}(?: 000)++(?!\d| \d)")
 _ORDINAL = re.compile(r"(?<!\d)(\d++(?:,\d{3}(?!\d))*+)(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z0-9])")
 _MIXED = re.compile(r"(?<![\d/.,])(\d++)(?: |-)(\d{1,3})/(\d{1,3})(?:th|rd|nd)?s?(?![A-Za-z\d/])")
-_FRACTION = re.compile(r"(?<![\d/.,])(\d{1,4})/(\d{1,4})(?:(?:th|rd|nd)s?)?(?![A-Za-z\d/]|\.\d)")
+_FRACTION = re.compile(r"(?<![\d/.,])(\d{1,3})/(\d{1,3})(?:(?:th|rd|nd)s?)?(?![A-Za-z\d/]|\.\d)")
 _INTERNET = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)")
 _POWER_OF_TEN = re.compile(rf"{START}({AMOUNT})[eE]([+-]?)(\d{{1,3}})(?![A-Za-z0-9])")
 _MINUS = re.compile(r"(?<=\d) ?- ?(?=\d{1,9} ?=)")
@@ -44,6 +45,7 @@ _SAYINGS = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 def read_numerals(text: str) -> str:
     """Every digit of the text to words."""
+    text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
     text = _NUMBER_SIGN.sub(lambda m: f"{m[1] or 'n'}umber{m[2] or ''} ", text)
     text = _ORDINAL.sub(lambda m: ordinal(m[1].replace(",", "")), text)
     if "/" in text:
@@ -93,6 +95,7 @@ def _short(text: str) -> str:
 
 
 def _room(text: str) -> str:
+    """The number of a room, an exhibit, a size: 133 is "one thirty-three"."""
     return pairs(text) if len(text) > 2 and text[-2:] != "00" else cardinal(text)
 
 
@@ -101,12 +104,17 @@ def _range(match: re.Match[str]) -> str:
     low, high = match[1], match[2]
     if low == high:  # a 50-50 chance
         return f"{number(low)} {number(high)}"
-    return f"{bare(low, 'in ', '')} to {bare(high, 'in ' if len(high) == 4 else '', '')}"
+    return f"{bare(low, '', '')} to {bare(high, '', '')}"
 
 
 def _mixture(match: re.Match[str]) -> str:
     """Letters and digits in one word: "C2766", "VC836", "mp3", "H2O", "2nd" has gone before."""
-    return " ".join(_piece(piece) for piece in _GLUED.split(match[0]))
+    pieces = _GLUED.split(match[0])
+    count, letter = (pieces + [""])[:2]
+    sized = len(pieces) == 2 and len(letter) == 1 and 3 <= len(count) <= 4
+    if sized and count.isdecimal() and count[0] != "0":  # 1080p, 100x
+        return f"{_room(count)} {letter}"
+    return " ".join(map(_piece, pieces))
 
 
 def _piece(piece: str) -> str:

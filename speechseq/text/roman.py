@@ -30,6 +30,9 @@ _SECOND_RULER = re.compile(
 _AFTER_PART = re.compile(
     rf"(?i:(?<![a-z])({_PARTS})s?) (?=[IVX]|[LC][IVXLC]){_NUMERAL}(?![A-Za-z'])"
 )
+_CENTURY = re.compile(
+    r"(?<![A-Za-z.'-])(?=[IVX])(X{0,3}(?:IX|IV|V?I{0,3}))(?:th)?(?= [Cc]entury(?![A-Za-z]))"
+)
 _ALONE = re.compile(r"(?<![A-Za-z.'-])(?=[IVX]{2})(X{0,3}(?:IX|IV|V?I{0,3}))(?![A-Za-z.]*[A-Za-z])")
 _CANDIDATE = re.compile(r"[IVXLC]")
 _AFTER_I = re.compile(r"$|[,.;:)\"]|'s| (?:of|and|in|on|to|at|with|by|from|who|is|as)(?![a-z])")
@@ -47,6 +50,7 @@ def read_romans(text: str) -> str:
     text = _AFTER_RULER.sub(_ruler, text)
     text = _SECOND_RULER.sub(lambda m: f"{m[1]} the {ordinal(str(value(m[2])))}", text)
     text = _AFTER_PART.sub(_part, text)
+    text = _CENTURY.sub(lambda m: ordinal(str(value(m[1]))), text)
     return _ALONE.sub(lambda m: cardinal(str(value(m[1]))), text)
 
 

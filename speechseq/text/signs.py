@@ -8,6 +8,11 @@ _PER = re.compile(
     r" ?/ ?(?=(?:second|minute|hour|day|night|week|month|quarter|year|person|head|mile|kilometer|"
     r"pound|kilogram|square|capita|unit|page|item)(?![a-z]))"
 )
+_UNITS = {
+    "lb": "pound", "kg": "kilogram", "oz": "ounce", "hr": "hour", "h": "hour", "mo": "month",
+    "yr": "year", "km": "kilometer", "mi": "mile",
+}  # fmt: skip
+_PER_UNIT = re.compile(rf"(?<=[a-z\d])/({'|'.join(_UNITS)})(?![A-Za-z/])")
 _ORNAMENT = re.compile(r"([*=_~#^|<>+/\\@$&%])\1{2,}|\*\*")
 _WORDS = {
     "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "/": "slash",
@@ -26,7 +31,8 @@ _LOOSE = re.compile(r" (?=[,;:!?.](?: |$))")
 def read_signs(text: str) -> str:
     """Signs to words, and nothing outside the alphabet left."""
     if _OUTSIDE.search(text):
-        text = _ORNAMENT.sub(" ", _PER.sub(" per ", text))
+        text = _PER_UNIT.sub(lambda m: f" per {_UNITS[m[1]]}", _PER.sub(" per ", text))
+        text = _ORNAMENT.sub(" ", text)
         text = _HASHTAG.sub(" hashtag ", _SHARP.sub(r"\1 sharp", text))
         text = _SIGN.sub(lambda m: f" {_WORDS[m[0]]} ", text)
         text = _OUTSIDE.sub(" ", text)

@@ -49,9 +49,14 @@ def test_composed_and_decomposed_text_read_alike(text: str) -> None:
 
 
 def test_more_marks_than_a_letter_can_bear_read_alike_in_every_form() -> None:
-    piled = "a" + "\u0315\u0300\u0323" * 20 + "b"
+    piled = "\u304b" + "\u0315" * 40 + "\u3099"  # the last mark makes ka ga, if it is kept
     read = {normalize(unicodedata.normalize(form, piled)) for form in ("NFC", "NFD")}
-    assert read == {normalize(piled)} == {"ab"}
+    assert read == {normalize(piled)}
+
+
+@pytest.mark.parametrize("text", ["\u304c", "\uac01", "\u00e9", "\u212b", "\u1e69", "\u0344"])
+def test_letters_that_compose_read_alike_in_both_forms(text: str) -> None:
+    assert normalize(unicodedata.normalize("NFD", text)) == normalize(text)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "\ud800", "\u200b", "\u0301", "~", "\u00ad"])
@@ -71,7 +76,18 @@ SEEDS_TEXT = """
 SEEDS = SEEDS_TEXT.split()
 SEEDS += [" ", "1 ", ". ", "\x00", "\ud800", "e\u0301", "\u0315\u0300", "AB ", "IV ", "Dr. "]
 SEEDS += ["FBI ", "1 1/2 ", "Jan 1 ", "9 a.m. ", "1234567890 ", "1 to ", "1 Main St. "]
-HEAVIEST = ("0", "1%", "$", "½", "1a", "=1", "漢", "1234567890 ", "The 3 oxen (Mr. X), at 9:05. ")
+HEAVIEST = (
+    "0",
+    "\u0315\u0300",
+    "1%",
+    "$",
+    "½",
+    "1a",
+    "=1",
+    "漢",
+    "1234567890 ",
+    "The 3 oxen (Mr. X), at 9:05. ",
+)
 CLOCK = """
 import json, sys, time
 from speechseq.text.normalize import normalize
@@ -79,6 +95,7 @@ normalize("warm 1")
 times = {}
 for seed, size in json.load(sys.stdin):
     text = seed * (size // len(seed.encode("utf-8", "surrogatepass")))
+    text += " @ / : & $ 1. v."  # so that no reading is skipped because its sign is missing
     start = time.process_time()
     normalize(text)
     times[f"{size} bytes of {seed!r}"] = time.process_time() - start
@@ -88,9 +105,8 @@ print(json.dumps(times))
 
 def _times(jobs: list[tuple[str, int]]) -> dict[str, float]:
     """Processor seconds, in a process of its own, where annotations are not executed."""
-    done = subprocess.run(
-        [sys.executable, "-c", CLOCK], input=json.dumps(jobs), capture_output=True, text=True
-    )
+    code = [sys.executable, "-c", CLOCK]
+    done = subprocess.run(code, input=json.dumps(jobs), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     times: dict[str, float] = json.loads(done.stdout)
     assert len(times) == len(jobs)

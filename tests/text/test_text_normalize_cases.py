@@ -8,6 +8,7 @@ CASES = {
     "cardinals": [
         ("0", "zero"),
         ("I have 13 cats.", "I have thirteen cats."),
+        ("1 000 000", "one million"),
         ("101 dalmatians", "one hundred one dalmatians"),
         ("1,000,000 people", "one million people"),
         ("It cost 12,345 lives.", "It cost twelve thousand, three hundred forty-five lives."),
@@ -85,6 +86,7 @@ CASES = {
         ("12/25/1999", "December twenty-fifth, nineteen ninety-nine"),
         ("25/12/1999", "December twenty-fifth, nineteen ninety-nine"),
         ("25.12.1999", "December twenty-fifth, nineteen ninety-nine"),
+        ("5-May-2020", "the fifth of May twenty twenty"),
         ("Mon, Dec 3", "Monday, December three"),
     ],
     "clock times": [
@@ -96,6 +98,7 @@ CASES = {
         ("9pm", "nine p.m."),
         ("at 11 a.m. sharp", "at eleven a.m. sharp"),
         ("12:34:56", "twelve thirty-four and fifty-six seconds"),
+        ("9.30pm", "nine thirty p.m."),
         ("a 3:1 lead", "a three to one lead"),
     ],
     "Roman numerals": [
@@ -109,6 +112,7 @@ CASES = {
         ("World War I ended", "World War one ended"),
         ("Act V, Scene II", "Act five, Scene two"),
         ("Super Bowl XLII", "Super Bowl forty-two"),
+        ("the XIX century", "the nineteenth century"),
         ("I came, and I saw", "I came, and I saw"),
         ("Robert I. Bouck", "Robert I. Bouck"),
         ("Malcolm X", "Malcolm X"),
@@ -149,6 +153,7 @@ CASES = {
         ("90%-95%", "ninety percent to ninety-five percent"),
         ("10:15-11:30", "ten fifteen to eleven thirty"),
         ("1939–45", "nineteen thirty-nine to forty-five"),
+        ("737-800", "seven hundred thirty-seven to eight hundred"),
         ("pp. 10-12", "pages ten to twelve"),
     ],
     "telephone numbers": [
@@ -213,6 +218,8 @@ CASES = {
         ("an F-16", "an F-sixteen"),
         ("an mp3", "an m p three"),
         ("H2O", "H two O"),
+        ("1080p", "ten eighty p"),
+        ("100x", "one hundred x"),
         ("a 4x4", "a four by four"),
         ("10x faster", "ten x faster"),
         ("1026 North Beckley", "ten twenty-six North Beckley"),
@@ -224,6 +231,9 @@ CASES = {
         ("“Hi,” she said…", '"Hi," she said...'),
         ("naïve café", "naive cafe"),
         ("[so] {it} goes", "(so) (it) goes"),
+        ("~50", "about fifty"),
+        ("an α particle", "an alpha particle"),
+        ("$2.50/lb", "two dollars, fifty cents per pound"),
         ("5 - 3 = 2", "five minus three equals two"),
         ("1.5e-3", "one point five times ten to the power of minus three"),
         ("192.168.0.1", "one nine two dot one six eight dot zero dot one"),

@@ -110,7 +110,7 @@ def _range(match: re.Match[str]) -> str:
 def _mixture(match: re.Match[str]) -> str:
     """Letters and digits in one word: "C2766", "VC836", "mp3", "H2O", "2nd" has gone before."""
     pieces = _GLUED.split(match[0])
-    count, letter = (pieces + [""])[:2]
+    count, letter = [*pieces, ""][:2]
     sized = len(pieces) == 2 and len(letter) == 1 and 3 <= len(count) <= 4
     if sized and count.isdecimal() and count[0] != "0":  # 1080p, 100x
         return f"{_room(count)} {letter}"

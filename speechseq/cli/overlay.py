@@ -71,7 +71,7 @@ def overlay(settings: C, data: Any, source: str) -> C:
             or flag that chooses a part; `source` is named.
     """
     try:
-        merged = _merge(settings.to_dict(), data, "")
+        merged = merge(settings.to_dict(), data)
         # parts that the recipe chose stay valid, its author's own ones too
         return type(settings).from_dict(merged, also=tuple(_parts(settings)))
     except ConfigError as error:
@@ -93,7 +93,12 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return {head: nested(rest, value) if rest else value}
 
 
-def _merge(base: Any, data: Any, where: str) -> Any:
+def merge(base: Any, data: Any, where: str = "") -> Any:
+    """Nested plain data with the values of `data` in place of its own.
+
+    Raises:
+        ConfigError: `data` chooses another part than `base` has.
+    """
     if not isinstance(base, Mapping) or not isinstance(data, Mapping):
         return data
     if data.get("kind", base.get("kind")) != base.get("kind"):
@@ -101,7 +106,7 @@ def _merge(base: Any, data: Any, where: str) -> Any:
             f"{where}kind: files and flags set numbers, they do not choose parts",
             "choose the part in the recipe",
         )
-    changed = {str(k): _merge(base.get(k), value, f"{where}{k}.") for k, value in data.items()}
+    changed = {str(k): merge(base.get(k), value, f"{where}{k}.") for k, value in data.items()}
     return {**base, **changed}
 
 

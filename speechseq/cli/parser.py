@@ -1,12 +1,16 @@
 """argparse that raises ConfigError, names the nearest flag, and never guesses at abbreviations."""
 
 import argparse
+import difflib
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from speechseq.config import nearest
 from speechseq.errors import ConfigError
+
+_FEW = 20  # flags that can be named in one message
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,7 +26,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=description or help,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=44),
         )
 
     def error(self, message: str) -> NoReturn:
@@ -41,5 +45,16 @@ class Parser(argparse.ArgumentParser):
             flag = word.partition("=")[0]
             if flag.startswith("--") and flag not in known:
                 valid = [name for name in known if name.startswith("--")]
-                raise ConfigError(f"{self.prog}: unknown flag {flag}", nearest(flag, valid))
+                problem = f"{self.prog}: unknown flag {flag}"
+                raise ConfigError(problem, nearest(flag, _like(flag, valid)))
         return super().parse_known_args(args, namespace)
+
+
+def _like(flag: str, valid: list[str]) -> list[str]:
+    """Of many flags, those of the same section or name, and the nearest; of few, all."""
+    if len(valid) <= _FEW:
+        return valid
+    section, _, name = flag.lstrip("-").rpartition(".")
+    pairs = [(whole, whole.lstrip("-").rpartition(".")) for whole in valid]
+    near = [whole for whole, (head, _, tail) in pairs if head == section or tail == name]
+    return sorted({*near, *difflib.get_close_matches(flag, valid, n=3)})

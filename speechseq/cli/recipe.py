@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from speechseq.cli.overlay import leaves, nested, overlay, parse, read_file
+from speechseq.cli.overlay import leaves, merge, nested, overlay, parse, read_file
 from speechseq.cli.parser import Parser
 from speechseq.config import Config
 
@@ -25,18 +25,21 @@ def read_flags(
     arguments = vars(_parser(recipe, settings).parse_args(flags))
     for path in arguments["config"]:
         settings = overlay(settings, read_file(path), path)
+    data: dict[str, Any] = {}
     for key, default in leaves(settings.to_dict()):
         if key in arguments:
             text = arguments[key]
             value = text if isinstance(default, str) else parse(text, f"--{key}")
-            settings = overlay(settings, nested(key, value), "flag")
-    return settings, arguments["run"]
+            data = merge(data, nested(key, value))
+    # all flags at once: two numbers may make sense only together
+    return overlay(settings, data, "flags"), arguments["run"]
 
 
 def _parser(recipe: Callable, settings: Config) -> Parser:
     source = Path(inspect.getfile(recipe))
     about = inspect.getdoc(inspect.getmodule(recipe)) or ""
     parser = Parser(prog=source.name, description=about)
+    parser.usage = "%(prog)s [--run DIR] [--config FILE.yaml] [--setting VALUE ...]"
     parser.add_argument(
         "--run",
         type=Path,

@@ -9,6 +9,7 @@ import pytest
 
 from speechseq.cli import main, run_recipe
 from speechseq.cli.overlay import leaves, nested, parse
+from speechseq.cli.parser import Parser
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
 
@@ -53,9 +54,15 @@ class Trainer(Config):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
     seed: int = 0
+    low: int = 1
+    high: int = 9
     amp: bool = False
     root: str = "data"
     trainer: Trainer = Trainer()
+
+    def check(self) -> None:
+        if self.low >= self.high:
+            raise ConfigError(f"low: {self.low} is not below high {self.high}")
 
 
 @pytest.fixture
@@ -101,6 +108,22 @@ def test_flags_reach_their_place(given: Callable) -> None:
         updates=5, sizes=(1, 2, 3), clip=0.5, attention=Wide(width=7), other=Own(reach=9)
     )
     assert settings == Settings(seed=3, amp=True, root="2024", trainer=trainer)
+
+
+def test_flags_that_make_sense_together_are_set_together(given: Callable) -> None:
+    settings, _ = given("--low", 20, "--high", 30)
+    assert (settings.low, settings.high) == (20, 30)
+
+
+def test_of_many_flags_only_those_alike_are_named() -> None:
+    parser = Parser(prog="x")
+    for name in ["run", "trainer.updates", "trainer.rate", *(f"model.p{i}" for i in range(30))]:
+        parser.add_argument(f"--{name}")
+    for wrong in ("--trainer.updtes", "--updates", "--trainr.updates"):
+        with pytest.raises(ConfigError) as caught:
+            parser.parse_args([wrong, "3"])
+        assert "did you mean '--trainer.updates'?" in caught.value.cure
+        assert len(caught.value.cure) < 150
 
 
 def test_overlays_come_in_turn_and_flags_last(given: Callable, tmp_path: Path) -> None:

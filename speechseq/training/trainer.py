@@ -106,7 +106,7 @@ class Trainer:
             Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
             DataError: losses or gradients stay without finite numbers.
             CheckpointError: the run's newest checkpoint cannot be gone on from.
-            MachineError: the disk is full.
+            MachineError: the disk, or the memory of the device, is full.
         """
         with RunFolder(self._run) as folder, StopWish() as self._wish:
             self._begin(folder)
@@ -133,8 +133,7 @@ class Trainer:
         self._log.write(tally.update, {"event": "start", "config": config.to_dict()})
         while not self._is_over():
             batches = self._take()
-            self._set_learning_rate(tally.update + 1)
-            report = self._make_update(batches, tally.update + 1)
+            report = self._updated(batches, tally.update + 1)
             tally.update += 1
             if self._ema is not None:
                 self._ema.update(tally.update)
@@ -189,6 +188,17 @@ class Trainer:
             problem = f"update {self._tally.update + 1}: there are no more batches"
             raise DataError(problem, "batches must be endless: begin the next epoch") from None
 
+    def _updated(self, batches: list[Any], update: int) -> Report:
+        self._set_learning_rate(update)
+        try:
+            return self._make_update(batches, update)
+        except torch.OutOfMemoryError:
+            problem = (
+                f"update {update}: the memory of {self._device} is full; batch: {_ids(batches)}"
+            )
+            cure = "make batches of fewer frames, and accumulate more of them"
+            raise MachineError(problem, cure) from None
+
     def _set_learning_rate(self, update: int) -> None:
         rate = self._config.learning_rate * self._config.schedule.factor(update)
         for group in self._optimizer.param_groups:
@@ -202,7 +212,7 @@ class Trainer:
         if report.applied:
             self._skips_in_a_row = 0
             return
-        ids = [name for batch in batches for name in getattr(batch, "ids", ())]
+        ids = _ids(batches)
         tally.skipped += 1
         self._skips_in_a_row += 1
         self._log.write(tally.update, {"event": "skipped", "ids": ids})
@@ -249,6 +259,10 @@ class Trainer:
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
             self._progress.say(f"update {self._tally.update}: validation: {numbers}")
         return found
+
+
+def _ids(batches: list[Any]) -> list[str]:
+    return [name for batch in batches for name in getattr(batch, "ids", ())]
 
 
 def _device(name: torch.device | str) -> torch.device:

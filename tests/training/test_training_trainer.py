@@ -3,6 +3,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from speechseq.training import log
 from speechseq.training.config import TrainerConfig
 from speechseq.training.showcase import Showcase
 from speechseq.training.signals import Interrupted
+from speechseq.training.trainer import Trainer
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -220,18 +222,27 @@ def test_batches_that_end_are_an_error(tmp_path: Path) -> None:
         toy_trainer(tmp_path, batches=Ending()).run()
 
 
+def send(number: int, trainer: Trainer) -> None:
+    """Send this process a signal and wait until it has come: two at once would count as one."""
+    os.kill(os.getpid(), number)
+    deadline = time.monotonic() + 10
+    while trainer._wish.signal is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_after_its_update_with_a_checkpoint(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     def loss(output: Tensor, batch: ToyBatch, *, update: int) -> ToyLosses:
         if update == 3:
-            os.kill(os.getpid(), number)
+            send(number, trainer)
         return toy_loss(output, batch, update=update)
 
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    trainer = toy_trainer(tmp_path / "cut", loss=loss)
     with pytest.raises(Interrupted) as caught:
-        toy_trainer(tmp_path / "cut", loss=loss).run()
+        trainer.run()
     assert caught.value.code == code
     assert checkpoints(tmp_path / "cut") == ["3", "last"]
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -242,12 +253,14 @@ def test_a_signal_ends_the_run_after_its_update_with_a_checkpoint(
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     def loss(output: Tensor, batch: ToyBatch, *, update: int) -> ToyLosses:
+        send(signal.SIGINT, trainer)
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
         return toy_loss(output, batch, update=update)
 
+    trainer = toy_trainer(tmp_path, loss=loss)
     with pytest.raises(KeyboardInterrupt):
-        toy_trainer(tmp_path, loss=loss).run()
+        trainer.run()
 
 
 def test_it_runs_in_a_thread_too(tmp_path: Path) -> None:
@@ -272,6 +285,17 @@ def test_a_full_disk_leaves_the_checkpoints_before(
     toy_trainer(tmp_path).run()
     toy_trainer(tmp_path / "whole").run()
     assert same(weights(tmp_path), weights(tmp_path / "whole"))
+
+
+def test_a_full_memory_names_the_batch_and_keeps_what_was_saved(tmp_path: Path) -> None:
+    def loss(output: Tensor, batch: ToyBatch, *, update: int) -> ToyLosses:
+        if update == 7:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return toy_loss(output, batch, update=update)
+
+    with pytest.raises(MachineError, match=r"update 7: .* is full; batch: \['item-"):
+        toy_trainer(tmp_path, loss=loss).run()
+    assert checkpoints(tmp_path) == ["5", "last"]
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:

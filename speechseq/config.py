@@ -68,6 +68,8 @@ class Config:
             return cls(**built)
         except TypeError as error:
             raise ConfigError(f"{where or cls.__name__}: {error}") from None
+        except ConfigError as error:  # check() names its own key; the whole one is dotted
+            raise ConfigError(_join(where, error.problem), error.cure) from None
 
 
 def choice(*options: type[Config], default: Config) -> Any:
@@ -83,7 +85,7 @@ def nearest(key: str, valid: Iterable[str]) -> str:
     return f"{hint}valid: {', '.join(names)}"
 
 
-def _join(where: str, key: str) -> str:
+def _join(where: str, key: object) -> str:
     return f"{where}.{key}" if where else str(key)
 
 

@@ -89,6 +89,16 @@ class OtherWide(Config):
     length: int = 1
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Street(Config):
+    house: House = House()
+
+
+def test_a_refused_number_is_named_by_its_whole_key() -> None:
+    with pytest.raises(ConfigError, match=r"^house\.rooms: must be at least 1"):
+        Street.from_dict({"house": {"rooms": 0}})
+
+
 def test_a_kind_of_another_field_does_not_displace_the_fields_own() -> None:
     data = House(part=Wide(width=5)).to_dict()
     assert House.from_dict(data, also=(OtherWide,)).part == Wide(width=5)

@@ -107,7 +107,11 @@ def curves_picture(
 
 
 def _array(values: Tensor) -> np.ndarray:
-    return np.nan_to_num(values.detach().cpu().float().numpy(), posinf=0.0, neginf=0.0)
+    """As float32 and finite; what holds nothing is drawn as one empty cell."""
+    array = values.detach().cpu().float().numpy()
+    if not array.size:
+        return np.zeros([max(length, 1) for length in array.shape], dtype=np.float32)
+    return np.nan_to_num(array, posinf=0.0, neginf=0.0)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

@@ -54,6 +54,7 @@ def test_a_target_takes_a_row_of_its_own() -> None:
     [
         torch.ones(1, 1),
         torch.zeros(3, 2),
+        torch.zeros(0, 2),
         torch.rand(1500, 3),
         torch.rand(2, 400),
         torch.full((4, 4), float("nan")),
@@ -67,7 +68,13 @@ def test_odd_alignments_are_drawn_too(alignment: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "mel", [torch.zeros(1, 1), torch.full((9, 80), -11.5), torch.full((3, 4), float("-inf"))]
+    "mel",
+    [
+        torch.zeros(1, 1),
+        torch.zeros(0, 80),
+        torch.full((9, 80), -11.5),
+        torch.full((3, 4), float("-inf")),
+    ],
 )
 def test_odd_mels_are_drawn_too(mel: torch.Tensor) -> None:
     pixels(mel_picture(mel, "a\nb"))

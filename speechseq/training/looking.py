@@ -49,16 +49,17 @@ class Looker:
         with self._as_used():
             return {name: float(value) for name, value in self._validate(self._model).items()}
 
-    def show(self, run: Path, update: int) -> None:
-        """Write pictures and wavs of what `show` gives.
+    def show(self, run: Path, update: int) -> list[str]:
+        """Write pictures and wavs of what `show` gives; what could not be played, and why.
 
         Raises:
             MachineError: the disk is full.
         """
-        if self._show is not None:
-            with self._as_used():
-                shown = self._show(self._model)
-            write(run, update, shown)
+        if self._show is None:
+            return []
+        with self._as_used():
+            shown = self._show(self._model)
+        return write(run, update, shown)
 
     def is_better(self, validation: Mapping[str, float], best: float | None) -> bool:
         """Whether this validation is the best so far.

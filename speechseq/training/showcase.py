@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speechseq.audio import wav
-from speechseq.errors import MachineError
+from speechseq.errors import DataError, MachineError
 from speechseq.pictures import alignment_picture, mel_picture
 
 
@@ -64,31 +64,36 @@ class Showcase:
         )
 
 
-def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[Path]:
+def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
     """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
+
+    Gives what is wrong with waveforms that cannot be played: a model that has hardly begun may
+    make no samples, or samples out of all bounds, and that must not end its training.
 
     Raises:
         MachineError: the disk is full.
     """
-    written = []
+    problems = []
     for item in shown:
         stem = f"{update}-" + re.sub(r"[^\w.-]+", "_", item.name)
         title = f"update {update} · {item.text}"
         if item.alignment is not None:
             picture = alignment_picture(item.alignment, item.symbols, title)
-            written.append(_write(run / "pictures" / f"{stem}-alignment.png", picture))
+            _write(run / "pictures" / f"{stem}-alignment.png", picture)
         if item.mel is not None:
             picture = mel_picture(item.mel, title, target=item.target)
-            written.append(_write(run / "pictures" / f"{stem}-mel.png", picture))
+            _write(run / "pictures" / f"{stem}-mel.png", picture)
         if item.waveform is not None:
             path = run / "audio" / f"{stem}.wav"
             path.parent.mkdir(exist_ok=True)
-            wav.save(path, item.waveform, item.sample_rate)
-            written.append(path)
-    return written
+            try:
+                wav.save(path, item.waveform, item.sample_rate)
+            except DataError as error:
+                problems.append(error.problem)
+    return problems
 
 
-def _write(path: Path, data: bytes) -> Path:
+def _write(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -98,4 +103,3 @@ def _write(path: Path, data: bytes) -> Path:
         fresh.unlink(missing_ok=True)
         problem = f"{path}: cannot be written: {error.strerror or error}"
         raise MachineError(problem, "free some space, or choose another run folder") from None
-    return path

@@ -247,7 +247,8 @@ class Trainer:
             self._saver.save(tally)
             self._saved = tally.update
         if not quick:
-            self._looker.show(self._run, tally.update)
+            for problem in self._looker.show(self._run, tally.update):
+                self._progress.say(problem)
 
     def _validate(self) -> Mapping[str, float]:
         if self._validated == self._tally.update:

@@ -81,6 +81,22 @@ def test_a_run_leaves_the_folder_that_the_design_promises(tmp_path: Path) -> Non
     assert next((tmp_path / "tensorboard").iterdir()).stat().st_size > 500
 
 
+@pytest.mark.parametrize("waveform", [torch.zeros(0), torch.full((9,), float("nan"))])
+def test_a_voice_that_cannot_be_played_yet_does_not_end_its_training(
+    tmp_path: Path, waveform: Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def show(model: nn.Module) -> list[Showcase]:
+        frames = torch.full((1, 5), float("nan"))
+        return [
+            Showcase(name="a", text="", mel=frames, waveform=waveform, sample_rate=8000),
+            Showcase(name="b", text="", alignment=torch.zeros(0, 3), mel=torch.zeros(0, 5)),
+        ]
+
+    assert toy_trainer(tmp_path, updates=7, showcase=show).run().updates == 7
+    assert os.listdir(tmp_path / "audio") == []
+    assert capsys.readouterr().out.count("a.wav") == 2
+
+
 # looking
 
 

@@ -84,7 +84,7 @@ class SplitCell(nn.Module):
 
     def step(self, inputs: Tensor, state: State) -> State:
         """One step of a cell that reads no context: inputs (batch, input_dim)."""
-        return self(self.hoist(inputs), inputs[:, :0], state, self.recurring())
+        return self(self.hoist(inputs), _no_context(inputs), state, self.recurring())
 
     def run(self, inputs: Sequence) -> Hidden:
         """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
@@ -94,9 +94,9 @@ class SplitCell(nn.Module):
         if not (self.zoneout or (self.dropout and self.training)):
             return self._fused(inputs)
         recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
-        hidden = []
+        nothing, hidden = _no_context(inputs), []
         for gates in self.hoist(inputs).unbind(1):
-            state = self(gates, inputs[:, 0, :0], state, recurring)
+            state = self(gates, nothing, state, recurring)
             hidden.append(state.hidden)
         return torch.stack(hidden, dim=1)
 
@@ -115,6 +115,11 @@ class SplitCell(nn.Module):
 
     def _drop(self, hidden: Tensor) -> Tensor:
         return F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
+
+
+def _no_context(inputs: Tensor) -> Tensor:
+    """(batch, 0), and no slice of the inputs: its gradient would be as large as all of them."""
+    return inputs.new_empty(inputs.shape[0], 0)
 
 
 class SplitLSTM(SplitCell):

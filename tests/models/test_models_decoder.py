@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_tacotron import MELS, TINY, tiny_batch, tiny_model, without_dropout
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechseq.models.decoder_stack import DecoderStack, LSTMStackConfig
 from speechseq.models.frame_decoder import FrameDecoder, select_rows
@@ -211,3 +212,32 @@ def test_a_memory_of_its_own_is_all_that_a_decoder_needs():
     memory = torch.randn(2, 5, 6, dtype=torch.float64)
     run = free_run(decoder, Encoded(memory, torch.tensor([5, 3])), torch.tensor([2, 4]), None)
     assert len(run.finished_reason) == 2
+
+
+class Counting(TorchDispatchMode):
+    """Counts the numbers that every operation gives, backwards too: work, whatever the machine."""
+
+    made = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        outputs = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            every = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+            self.made += sum(x.numel() for x in every if isinstance(x, Tensor))
+        return outputs
+
+
+@each_tacotron
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_trap_37_twice_the_steps_are_twice_the_work(name, zoneout):
+    """A gradient of one step's slice as large as all steps would make training quadratic."""
+    decoder = deciding(name, 1, zoneout).train()
+    work = []
+    for frames in (40, 80):
+        mel = torch.randn(2, frames, MELS, dtype=torch.float64, requires_grad=True)
+        memory = torch.randn(2, 4, 6, dtype=torch.float64, requires_grad=True)
+        masks = length_mask(torch.tensor([frames, 9]), frames), length_mask(torch.tensor([4, 3]))
+        with Counting() as count:
+            decoder(mel, masks[0], memory, masks[1]).mel.sum().backward()
+        work.append(count.made)
+    assert work[1] / work[0] < 2.1

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.masks import zero_padding
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -49,6 +49,6 @@ class ContentAttention(Attention):
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
         """One step; the state comes back as it was."""
-        hidden = torch.tanh(self.query(query).unsqueeze(1) + state.keys)
-        context, weights = attend(self.energy(hidden).squeeze(-1), state.memory, state.mask)
+        energies = additive_energies(self.query(query), state.keys, self.energy.weight[0])
+        context, weights = attend(energies, state.memory, state.mask)
         return context, weights, state

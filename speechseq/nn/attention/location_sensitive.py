@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.errors import ConfigError
+from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.precision import at_least_float32
@@ -73,8 +74,13 @@ class LocationSensitiveAttention(Attention):
         # weights are zero on padding, and so is a history made of them: nothing leaks in here
         history = state.history.to(self.filters.weight.dtype)
         filtered = self.filters(F.pad(history, (self.reach, self.reach)))
-        located = self.location(filtered.transpose(1, 2))
-        hidden = torch.tanh(self.query(query).unsqueeze(1) + state.keys + located)
-        context, weights = attend(self.energy(hidden).squeeze(-1), state.memory, state.mask)
+        energies = additive_energies(
+            self.query(query),
+            state.keys,
+            self.energy.weight[0],
+            filtered.transpose(1, 2),
+            self.location.weight,
+        )
+        context, weights = attend(energies, state.memory, state.mask)
         history = torch.stack([weights, state.history[:, 1] + weights], dim=1)
         return context, weights, state._replace(history=history)

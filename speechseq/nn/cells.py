@@ -66,7 +66,10 @@ class SplitCell(nn.Module):
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
         """The share of the gates that the inputs give, for all steps in one product."""
-        return F.linear(inputs, self.weight_ih[:, : self.input_dim], self.bias_ih)
+        return F.linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
+
+    def _hoisted_bias(self) -> Tensor:
+        return self.bias_ih
 
     def recurring(self) -> tuple[RecurringLinear, ...]:
         """The products of a step, made ready once an utterance; handed to every step."""
@@ -132,18 +135,21 @@ class SplitLSTM(SplitCell):
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
     def recurring(self) -> tuple[RecurringLinear, ...]:
-        """One product a step, over [context; hidden]."""
+        """One product a step, over [context; hidden]; its bias is hoisted with the other."""
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
             weights = torch.cat([self.weight_ih[:, self.input_dim :], weights], dim=1)
-        return (RecurringLinear(weights, self.bias_hh),)
+        return (RecurringLinear(weights, None),)
+
+    def _hoisted_bias(self) -> Tensor:
+        return self.bias_ih + self.bias_hh
 
     def forward(
         self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
     ) -> LSTMState:
         """One step: gates (batch, 4 * hidden) from `hoist`, context, the state before it."""
         assert isinstance(state, LSTMState)
-        total = gates + recurring[0](torch.cat([context, state.hidden], dim=-1))
+        total = recurring[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
         cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
         hidden = torch.sigmoid(o) * torch.tanh(cell)
@@ -177,7 +183,7 @@ class SplitGRU(SplitCell):
     ) -> GRUState:
         """One step: gates (batch, 3 * hidden) from `hoist`, context, the state before it."""
         if self.context_dim:
-            gates = gates + recurring[0](context)
+            gates = recurring[0](context, gates)
         from_hidden = recurring[1](state.hidden)
         reset, update, new = gates.chunk(3, dim=-1)
         h_reset, h_update, h_new = from_hidden.chunk(3, dim=-1)

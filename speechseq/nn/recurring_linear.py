@@ -57,13 +57,18 @@ class RecurringLinear:
         tracked = torch.is_grad_enabled() and weight.requires_grad
         self.token = _Gather.apply(weight, self.tape) if tracked else None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(batch, input_dim) to (batch, output_dim)."""
-        x = x.to(self.tape.weight.dtype)
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """(batch, input_dim) to (batch, output_dim); `onto` is a sum to add the product to."""
+        weight = self.tape.weight
+        base = self.bias if onto is None else onto if self.bias is None else onto + self.bias
+        x, base = x.to(weight.dtype), None if base is None else base.to(weight.dtype)
         if self.token is None:
-            return F.linear(x, self.tape.weight, self.bias)
-        y = _Step.apply(x, self.token, self.tape)
-        return y if self.bias is None else y + self.bias
+            return _product(x, weight, base)
+        return _Step.apply(x, base, self.token, self.tape)
+
+
+def _product(x: Tensor, weight: Tensor, base: Tensor | None) -> Tensor:
+    return F.linear(x, weight) if base is None else torch.addmm(base, x, weight.t())
 
 
 class _Gather(torch.autograd.Function):
@@ -83,16 +88,19 @@ class _Gather(torch.autograd.Function):
 
 class _Step(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, tape: _Tape) -> Tensor:
-        ctx.tape = tape
+    def forward(ctx: Any, x: Tensor, base: Tensor | None, token: Tensor, tape: _Tape) -> Tensor:
+        ctx.tape, ctx.is_bias = tape, base is not None and base.dim() == 1
         ctx.save_for_backward(x, token, tape.weight)
-        return F.linear(x, tape.weight)
+        return _product(x, tape.weight, base)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None]:
         x, token, weight = ctx.saved_tensors
         (gradient,) = gradients
         ctx.tape.leave(x, gradient)
         below = gradient @ weight if ctx.needs_input_grad[0] else None
-        return below, torch.zeros_like(token), None
+        beside = gradient if ctx.needs_input_grad[1] else None
+        if beside is not None and ctx.is_bias:
+            beside = beside.sum(0)
+        return below, beside, torch.zeros_like(token), None

@@ -60,7 +60,7 @@ class Settings(Config):
         low_frequency_share=0.5,
         low_frequency_bins=140,  # 0-3 kHz of 513 bins at 22,050 Hz
         stop_positive_weight=5.0,
-        guide=5.0,
+        guide=50.0,
         guide_sigma=0.3,
         guide_half_life=5000.0,
     )

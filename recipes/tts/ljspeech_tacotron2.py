@@ -54,7 +54,7 @@ class Settings(Config):
     audio: AudioConfig = AudioConfig.preset("nvidia")
     model: TacotronConfig = tacotron2(reduction_factor=2)
     loss: TacotronLossConfig = TacotronLossConfig(
-        mse=1.0, stop_positive_weight=5.0, guide=5.0, guide_sigma=0.3, guide_half_life=5000.0
+        mse=1.0, stop_positive_weight=5.0, guide=50.0, guide_sigma=0.3, guide_half_life=5000.0
     )
     trainer: TrainerConfig = TrainerConfig(
         updates=100_000,

@@ -42,7 +42,7 @@ class Settings(Config):
     utterances: int = 400
     test_utterances: int = 20
     voice: str = "en-us+f5"
-    words_per_minute: int = 175
+    words_per_minute: int = 150
     frames_per_batch: int = 2500
     seed: int = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
@@ -51,12 +51,13 @@ class Settings(Config):
         mse=1.0, l1=1.0, stop_positive_weight=5.0, guide=5.0, guide_sigma=0.3
     )
     trainer: TrainerConfig = TrainerConfig(
-        updates=800,
+        updates=900,
         learning_rate=2e-3,
-        schedule=ExponentialConfig(warmup=50, start=250, end=800, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=250, end=900, floor=0.05),
         weight_decay=0.0,
+        ema_decay=0.99,
         log_every=25,
-        checkpoint_every=200,
+        checkpoint_every=300,
         keep=1,
     )
 

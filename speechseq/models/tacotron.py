@@ -118,7 +118,7 @@ def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
     """Tacotron 2 with about 2 million parameters, for one voice and few words on a CPU."""
     return TacotronConfig(
         encoder=ConvEncoderConfig(
-            embedding=128, layers=3, channels=128, kernel=5, dropout=0.2, lstm=64
+            embedding=128, layers=3, channels=128, kernel=5, dropout=0.1, lstm=64
         ),
         decoder=FrameDecoderConfig(
             reduction_factor=reduction_factor,
@@ -127,7 +127,7 @@ def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
             attention=LocationSensitiveConfig(dim=64, filters=16, kernel=15),
             stack=LSTMStackConfig(layers=1, dim=256),
         ),
-        postnet=ConvPostnetConfig(layers=5, channels=128, kernel=5, dropout=0.2),
+        postnet=ConvPostnetConfig(layers=5, channels=128, kernel=5, dropout=0.0),
         mel_mean=-5.0,
         mel_scale=2.2,
     )

@@ -22,13 +22,13 @@ from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.inference.judge import Judge
-from speechseq.inference.listening import listen, listening_report
-from speechseq.inference.report import write
+from speechseq.inference.listening import listen, write_report
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron1
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
 from speechseq.training.schedule import InverseSquareRootConfig
@@ -119,14 +119,14 @@ def main(settings: Settings, run: Path) -> None:
     recordings = [features.load_waveform(cut, audio) for cut in dev][: settings.judged]
     synthesizer = Synthesizer.load(summary.checkpoint, settings.device)
     listening = listen(synthesizer, texts, recordings, Judge.sentences())
-    report = listening_report(
+    write_report(
+        run / "report.html",
         listening,
         title="Tacotron on LJSpeech",
         summary=f"Held-out sentences after {summary.updates} updates.",
-        log=run / "log.jsonl",
+        curves=curves(run),
         settings=settings.to_dict(),
     )
-    write(run / "report.html", report)
     print(f"{run / 'report.html'}: {summary.updates} updates, {listening.line()}")
 
 

@@ -21,13 +21,14 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.inference.judge import Judge
-from speechseq.inference.listening import listen, listening_report
-from speechseq.inference.report import Figure, write
+from speechseq.inference.listening import listen, write_report
+from speechseq.inference.report import Figure
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron2_small
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
 from speechseq.training.schedule import ExponentialConfig
@@ -108,7 +109,8 @@ def main(settings: Settings, run: Path) -> None:
     recordings = [features.load_waveform(cut, audio) for cut in test]
     listening = listen(synthesizer, texts, recordings, Judge.digits())
     seconds = time.monotonic() - began
-    report = listening_report(
+    write_report(
+        run / "report.html",
         listening,
         title="speechseq: a first voice",
         summary=f"A Tacotron 2 of {parameters / 1e6:.1f} M parameters learned to say digits from "
@@ -118,10 +120,9 @@ def main(settings: Settings, run: Path) -> None:
             Figure(label="time", value=f"{seconds / 60:.1f} min", note="corpus to judgement"),
             Figure(label="updates", value=str(summary.updates)),
         ],
-        log=run / "log.jsonl",
+        curves=curves(run),
         settings=settings.to_dict(),
     )
-    write(run / "report.html", report)
     print(f"{run / 'report.html'}: {seconds:.0f} s, {summary.updates} updates, {listening.line()}")
 
 

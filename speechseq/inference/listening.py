@@ -1,8 +1,7 @@
 """A listening test: our saying of texts beside the recordings of them, heard by a judge."""
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from speechseq.inference.judge import Judge, Judgement
-from speechseq.inference.report import Figure, Picture, Report, Spoken, Take
+from speechseq.inference.report import Figure, Picture, Report, Spoken, Take, write
 from speechseq.inference.synthesizer import Speech, Synthesizer
 from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
 from speechseq.pictures import alignment_picture, curves_picture, mel_picture
@@ -81,29 +80,34 @@ def alignment_scores(speech: Speech) -> dict[str, float]:
     }
 
 
-def listening_report(
+def write_report(
+    path: Path,
     listening: Listening,
     *,
     title: str,
     summary: str,
     figures: Sequence[Figure] = (),
-    log: Path,
+    curves: Mapping[str, Sequence[tuple[int, float]]],
     settings: Mapping[str, Any],
-) -> Report:
-    """The page that shows a listening test and the training before it.
+) -> None:
+    """Write the page that shows a listening test and the training before it.
 
     Args:
         figures: what stands first beside the judge's figures, such as time and updates.
-        log: the run's log.jsonl, for the loss curves.
+        curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
+
+    Raises:
+        MachineError: it cannot be written.
     """
-    return Report(
+    report = Report(
         title=title,
         summary=summary,
         figures=(*figures, *_figures(listening)),
         spoken=tuple(_spoken(listening)),
-        curves=_curves(log),
+        curves=tuple(_curves(curves)),
         settings=settings,
     )
+    write(path, report)
 
 
 def _figures(listening: Listening) -> list[Figure]:
@@ -146,12 +150,9 @@ def _spoken(listening: Listening) -> list[Spoken]:
     ]
 
 
-def _curves(log: Path) -> tuple[Picture, ...]:
-    series: dict[str, list[tuple[int, float]]] = {}
-    for line in log.read_text("utf-8").splitlines():
-        entry = json.loads(line)
-        for name, value in entry.get("loss", {}).items():
-            series.setdefault(name, []).append((entry["update"], value))
-    if not series:
-        return ()
-    return (Picture(title="loss", png=curves_picture(series, log=True)),)
+def _curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
+    for group in ("loss", "validation"):
+        head = f"{group}/"
+        series = {k.removeprefix(head): v for k, v in curves.items() if k.startswith(head)}
+        if series:
+            yield Picture(title=group, png=curves_picture(series, log=True))

@@ -22,6 +22,7 @@ def held_out_loss(
         batches: called for each validation; gives every held-out batch once.
     """
 
+    @torch.no_grad()
     def validate(model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
         sums: dict[str, float] = {}

@@ -56,6 +56,19 @@ def test_gradients_equal_a_plain_linear_in_a_loop(bias, loss):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_may_be_added_onto_a_sum(bias):
+    weight, b, x = parameters()
+    b, onto = (b if bias else None), torch.randn_like(x, requires_grad=True)
+    wanted = [weight, x, onto] + ([b] if bias else [])
+    product = RecurringLinear(weight, b)
+    ours = loop(lambda y: product(y, onto), x)[-1].square().sum()
+    plain = loop(lambda y: onto + F.linear(y, weight, b), x)[-1].square().sum()
+    pairs = zip(torch.autograd.grad(ours, wanted), torch.autograd.grad(plain, wanted), strict=True)
+    for made, expected in pairs:
+        torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_gradients_equal_finite_differences():
     weight, bias, x = parameters()
 

@@ -3,14 +3,15 @@
 import dataclasses
 
 import torch
-from torch import Tensor
+from padding_law import GARBAGE_TOKEN
+from torch import Tensor, nn
 
 from speechseq.batch import TTSBatch
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig
 from speechseq.models.frame_decoder import FrameDecoderConfig
 from speechseq.models.output_nets import ConvPostnetConfig, LinearPostnetConfig
-from speechseq.models.tacotron import Tacotron, TacotronConfig
+from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 
@@ -108,3 +109,24 @@ def tiny_batch(
         frame_lengths=torch.tensor(frame_lengths),
         log_magnitude=padded(magnitudes, fill, extra),
     )
+
+
+def never_stopping(name: str, **numbers: object) -> Tacotron:
+    """A tiny model whose stop head says no, and whose attention never ends it."""
+    torch.manual_seed(0)
+    model = tiny_model(TINY[name](**{"attention_end_steps": 999} | numbers))
+    nn.init.zeros_(model.decoder.stop.weight)
+    nn.init.constant_(model.decoder.stop.bias, -9.0)
+    return model
+
+
+def texts(lengths: list[int]) -> list[Tensor]:
+    """Random tokens of these lengths."""
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randint(6, (n,), generator=generator) for n in lengths]
+
+
+def speak(model: Tacotron, lengths: list[int], extra: int = 0, **options: object) -> Generated:
+    """Those texts as one batch, with garbage for padding."""
+    tokens = padded(texts(lengths), GARBAGE_TOKEN, extra)
+    return model.generate(tokens, torch.tensor(lengths), **options)

@@ -1,18 +1,15 @@
-"""Law 6, every run ends and says why; law 10, one seed, one result; law 1, free-running."""
+"""Law 6: every run ends and says why; a finished row leaves the work and does not change."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple
 
 import pytest
 import torch
-from padding_law import GARBAGE_TOKEN, TOLERANCE
-from tiny_tacotron import MELS, TINY, padded, tiny_model
+from tiny_tacotron import MELS, TINY, never_stopping, speak
 from torch import Tensor, nn
 
-from speechseq.errors import ConfigError
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.free_running import FreeRun, evaluating, free_run
-from speechseq.models.tacotron import Generated, Tacotron
+from speechseq.models.free_running import FreeRun, free_run
 from speechseq.nn.attention.contract import Attention, AttentionConfig
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Encoded
@@ -183,137 +180,3 @@ def test_law_6_not_a_number_ends_at_the_limit():
     model = never_stopping("tacotron2")
     model.decoder.frames.bias.data.fill_(float("nan"))
     assert speak(model, [3], max_steps=7).finished_reason == ("limit",)
-
-
-def never_stopping(name: str, **numbers: object) -> Tacotron:
-    torch.manual_seed(0)
-    model = tiny_model(TINY[name](**{"attention_end_steps": 999} | numbers))
-    nn.init.zeros_(model.decoder.stop.weight)
-    nn.init.constant_(model.decoder.stop.bias, -9.0)
-    return model
-
-
-def texts(lengths: list[int]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(2)
-    return [torch.randint(6, (n,), generator=generator) for n in lengths]
-
-
-def speak(model: Tacotron, lengths: list[int], extra: int = 0, **options: object) -> Generated:
-    tokens = padded(texts(lengths), GARBAGE_TOKEN, extra)
-    return model.generate(tokens, torch.tensor(lengths), **options)
-
-
-LENGTHS = [4, 1, 6, 2]
-
-
-@each_tacotron
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_law_1_and_10_an_utterance_alone_equals_its_row_in_a_batch(name, dtype):
-    model = never_stopping(name, frames_per_token=4.0, spare_frames=6).to(dtype)
-    seeds = [3, 8, 3, 5]
-    together = speak(model, LENGTHS, extra=3, seed=seeds)
-    for row, (text, n) in enumerate(zip(texts(LENGTHS), LENGTHS, strict=True)):
-        alone = model.generate(text[None], torch.tensor([n]), seed=seeds[row])
-        frames, steps = int(alone.frame_lengths), int(alone.step_lengths)
-        assert frames == int(together.frame_lengths[row])
-        pairs = [
-            (together.mel_after[row, :frames], alone.mel_after[0]),
-            (together.alignment[row, :steps, :n], alone.alignment[0]),
-            (together.stop_logits[row, :steps], alone.stop_logits[0]),
-        ]
-        if together.log_magnitude is not None:
-            pairs.append((together.log_magnitude[row, :frames], alone.log_magnitude[0]))
-            assert not together.log_magnitude[row, frames:].any()
-        for batched, single in pairs:
-            torch.testing.assert_close(batched, single, rtol=0, atol=TOLERANCE[dtype])
-        assert not together.mel_after[row, frames:].any()
-
-
-@each_tacotron
-def test_law_10_one_seed_one_result(name):
-    model = never_stopping(name)
-    first = speak(model, LENGTHS, seed=7, max_steps=9).mel_after
-    torch.manual_seed(99)  # of no importance
-    assert torch.equal(first, speak(model, LENGTHS, seed=7, max_steps=9).mel_after)
-    assert not torch.equal(first, speak(model, LENGTHS, seed=8, max_steps=9).mel_after)
-
-
-@each_tacotron
-def test_law_10_without_a_seed_torch_s_own_decides(name):
-    model = never_stopping(name)
-    made = []
-    for seed in (5, 5, 6):
-        torch.manual_seed(seed)
-        made.append(speak(model, LENGTHS, max_steps=9).mel_after)
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
-
-
-@each_tacotron
-def test_law_10_a_seed_leaves_torch_s_own_generator_alone(name):
-    model = never_stopping(name)
-    torch.manual_seed(1)
-    speak(model, LENGTHS, seed=7, max_steps=3)
-    after = torch.rand(3)
-    torch.manual_seed(1)
-    assert torch.equal(after, torch.rand(3))
-
-
-@each_tacotron
-def test_trap_26_the_dropout_free_option_needs_no_seed(name):
-    model = never_stopping(name, free_running_dropout=False)
-    quiet = [speak(model, LENGTHS, seed=seed, max_steps=9).mel_after for seed in (1, 2, None)]
-    assert torch.equal(quiet[0], quiet[1])
-    assert torch.equal(quiet[0], quiet[2])
-
-
-@each_tacotron
-def test_dropout_of_the_pre_net_alone_acts_when_free_running(name):
-    """A model left in training mode speaks as in evaluation: batch norm and other dropout too."""
-    model = never_stopping(name)
-    quiet = speak(model, LENGTHS, seed=1, max_steps=9).mel_after
-    model.train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    assert torch.equal(quiet, speak(model, LENGTHS, seed=1, max_steps=9).mel_after)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-
-
-def test_every_part_gets_its_own_mode_back():
-    model = never_stopping("tacotron2").train()
-    model.encoder.eval()  # frozen, say
-    modes = [part.training for part in model.modules()]
-    speak(model, [2], seed=1, max_steps=2)
-    assert [part.training for part in model.modules()] == modes
-    with pytest.raises(ConfigError, match="2 seeds for 1 utterances"):
-        speak(model, [2], seed=[1, 2])
-    model.postnet.register_forward_hook(lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        speak(model, [2], seed=1, max_steps=2)
-    assert [part.training for part in model.modules()] == modes
-
-
-def test_evaluating_sets_every_part():
-    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout()))
-    with evaluating(model):
-        assert not any(part.training for part in model.modules())
-    assert all(part.training for part in model.modules())
-
-
-def test_less_than_one_step_is_refused():
-    with pytest.raises(ConfigError, match="max_steps: 0"):
-        speak(never_stopping("tacotron2"), [2], max_steps=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@each_tacotron
-def test_a_model_in_half_precision_speaks(name, dtype):
-    made = speak(never_stopping(name).to(dtype), LENGTHS, seed=1, max_steps=4)
-    assert made.mel_after.dtype == dtype
-    assert torch.isfinite(made.mel_after).all()
-
-
-@each_tacotron
-def test_what_is_heard_can_be_learned_from_again(name):
-    """The output enters a graph, for instance to train a vocoder on it."""
-    mel = speak(never_stopping(name), LENGTHS, seed=1, max_steps=3).mel_after
-    (mel.clone() * torch.ones((), requires_grad=True)).sum().backward()

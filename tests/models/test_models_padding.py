@@ -1,5 +1,6 @@
 """Law 1, padding changes nothing: for every part that meets padding. A new part is one entry."""
 
+import dataclasses
 import math
 
 import pytest
@@ -150,8 +151,6 @@ TEXT = {"memory": Stream(0, LENGTHS), "steps": Stream(MELS, STEPS)}
 
 
 def quiet_decoder(config: object, r: int) -> FrameDecoder:
-    import dataclasses
-
     return FrameDecoder(4, MELS, dataclasses.replace(config.decoder, reduction_factor=r))
 
 

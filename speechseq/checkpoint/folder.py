@@ -82,6 +82,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files under a name beside the folder's own, then swap it in: whole or not at all.
+
+    Raises:
+        MachineError: the disk is full or cannot be written; nothing is left behind.
+    """
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -120,9 +120,13 @@ class Synthesizer:
         normalized = normalize(text)
         if not any(map(str.isalnum, normalized)):
             raise DataError(f"nothing to say in the text {text[:60]!r}", "write a word or a number")
-        return Reading(
-            text=text, normalized=normalized, ids=tuple(self.vocabulary.encode(normalized))
-        )
+        try:
+            ids = tuple(self.vocabulary.encode(normalized))
+        except DataError as error:
+            known = "".join(self.vocabulary.symbols)
+            cure = f"this voice learned only these symbols: {known!r}"
+            raise DataError(error.problem, cure) from None
+        return Reading(text=text, normalized=normalized, ids=ids)
 
     def synthesize(
         self, texts: Sequence[str], *, seed: int | None = None, max_steps: int | None = None

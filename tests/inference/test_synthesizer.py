@@ -150,5 +150,5 @@ def test_a_vocabulary_with_digits_kept_out_of_normalisation(model: Tacotron) -> 
 
 
 def test_an_unknown_symbol_is_named_with_what_the_voice_knows(synthesizer: Synthesizer) -> None:
-    with pytest.raises(DataError, match="',' .*\n  cure: this voice learned only these symbols"):
+    with pytest.raises(DataError, match=r"',' .*\n  cure: this voice learned only these symbols"):
         synthesizer.read("one, two")

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+from lhotse import CutSet
 from torch import nn
 
 from speechseq.audio.mel import AudioConfig
@@ -65,24 +66,29 @@ class Settings(Config):
     )
 
 
+def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, CutSet]:
+    """What is learned from, and what is held out: no string stands in both."""
+    voice = {"voices": (settings.voice,), "rates": (settings.words_per_minute,)}
+    test = spoken_digits.make(
+        folder / "test", utterances=settings.test_utterances, seed=settings.seed + 1, **voice
+    )
+    train = spoken_digits.make(
+        folder / "train",
+        utterances=settings.utterances,
+        seed=settings.seed,
+        exclude=[cut.supervisions[0].text for cut in test],
+        **voice,
+    )
+    return features.compute(train, settings.audio, folder / "mels"), test
+
+
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, listening, report."""
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
     audio = settings.audio
-    voice = {"voices": (settings.voice,), "rates": (settings.words_per_minute,)}
-    test = spoken_digits.make(
-        run / "corpus/test", utterances=settings.test_utterances, seed=settings.seed + 1, **voice
-    )
+    train, test = make_corpus(settings, run / "corpus")
     texts = [cut.supervisions[0].text for cut in test]
-    train = spoken_digits.make(
-        run / "corpus/train",
-        utterances=settings.utterances,
-        seed=settings.seed,
-        exclude=texts,
-        **voice,
-    )
-    train = features.compute(train, audio, run / "corpus/mels")
 
     vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
     collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.reduction_factor)

@@ -44,7 +44,7 @@ class Settings(Config):
 
     utterances: int = 400
     test_utterances: int = 20
-    voice: str = "en-us+f5"
+    voice: str = "en-us"
     words_per_minute: int = 150
     frames_per_batch: int = 2500
     threads: int = 1  # steps this small gain little from two, and lose much on a busy machine

@@ -74,8 +74,8 @@ def speak(
     in this order. Breathy variants (en-us+f2, en-us+f5) are the exception: the library seeds their
     noise by the clock, so they repeat in meaning, not in bytes. `folder`/manifest.json keeps
     the plan and a SHA-256 of every wav, and a folder that fits them is used as it stands.
-    Plain strings get ids 0000, 0001, … and this voice, rate and pitch. `margin` is the silence to stand at both ends, in seconds; None leaves espeak's own
-    (0 to 50 ms before, 7 ms after).
+    Plain strings get ids 0000, 0001, … and this voice, rate and pitch. `margin` is the silence
+    to stand at both ends, in seconds; None leaves espeak's own (0 to 50 ms before, 7 ms after).
 
     Raises:
         ConfigError: an unknown voice (the nearest are named), an id twice, a number out of range.

@@ -28,12 +28,7 @@ class TTSBatch:
 
     def to(self, device: torch.device | str) -> "TTSBatch":
         """The same batch on another device."""
-        moved: dict[str, Any] = {
-            f.name: value.to(device, non_blocking=True)
-            for f in dataclasses.fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
-        return dataclasses.replace(self, **moved)
+        return dataclasses.replace(self, **_moved(self, device))
 
     @property
     def weight(self) -> int:
@@ -42,3 +37,40 @@ class TTSBatch:
 
     def __len__(self) -> int:
         return len(self.token_lengths)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ASRBatch:
+    """Speech and the texts that it says.
+
+    features (batch, frames, features) and tokens (batch, tokens) int64 are padded; what stands in
+    the padding is never read. Each row of tokens closes with eos, which token_lengths counts, so
+    a transcript without symbols has length 1. Lengths are int64 (batch). ids names the utterances.
+    """
+
+    features: Mel
+    feature_lengths: Lengths
+    tokens: Tokens
+    token_lengths: Lengths
+    ids: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> "ASRBatch":
+        """The same batch on another device."""
+        return dataclasses.replace(self, **_moved(self, device))
+
+    @property
+    def weight(self) -> int:
+        """Valid tokens: what this batch counts for when losses of several batches are averaged."""
+        return int(self.token_lengths.sum())
+
+    def __len__(self) -> int:
+        return len(self.feature_lengths)
+
+
+def _moved(batch: Any, device: torch.device | str) -> dict[str, Tensor]:
+    values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+    return {
+        name: value.to(device, non_blocking=True)
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }

@@ -15,6 +15,8 @@ from speechseq.text.phonemes import SYMBOLS as IPA_SYMBOLS
 from speechseq.text.phonemes import phonemize
 
 CONTROLS = ("<pad>", "<eos>")
+TRANSCRIPT_CONTROLS = (*CONTROLS, "<sos>", "<blank>")
+PAD, EOS, SOS, BLANK = range(4)  # the ids of these controls in every vocabulary that has them
 CHARACTERS = string.ascii_lowercase + " " + PUNCTUATION
 
 
@@ -64,6 +66,13 @@ class Vocabulary:
         return cls(symbols=kept, fold_case=all(s == s.lower() for s in kept), end=end)
 
     @classmethod
+    def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
+        """Characters that a recogniser writes: with sos, eos and blank, each an id of its own."""
+        kept = tuple(symbols)
+        fold = all(s == s.lower() for s in kept)
+        return cls(symbols=kept, controls=TRANSCRIPT_CONTROLS, fold_case=fold)
+
+    @classmethod
     def phonemes(
         cls, symbols: Iterable[str] = IPA_SYMBOLS, *, voice: str = "en-us", end: bool = True
     ) -> "Vocabulary":
@@ -73,12 +82,12 @@ class Vocabulary:
     @property
     def pad_id(self) -> int:
         """The id of padding, 0."""
-        return 0
+        return PAD
 
     @property
     def eos_id(self) -> int:
         """The id that closes a text, 1."""
-        return 1
+        return EOS
 
     def __len__(self) -> int:
         return len(self.controls) + len(self.symbols)

@@ -67,7 +67,7 @@ class ASRBatch:
         return len(self.feature_lengths)
 
 
-def _moved(batch: Any, device: torch.device | str) -> dict[str, Tensor]:
+def _moved(batch: Any, device: torch.device | str) -> dict[str, Any]:
     values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
     return {
         name: value.to(device, non_blocking=True)

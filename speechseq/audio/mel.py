@@ -44,10 +44,13 @@ class AudioConfig(Config):
         magnitude_epsilon: e in sqrt(re² + im² + e).
         pre_emphasis: a in x[t] - a·x[t-1], applied first; 0 for none.
         log: "ln", "log10" or "db" (20·log10).
-        floor: smallest magnitude that the logarithm is given.
+        floor: smallest mel magnitude that the logarithm is given.
         reference_level: subtracted after the logarithm.
         lowest_level: this level (negative) becomes 0 and level 0 becomes 1, clipped to [0, 1];
             None leaves the logarithm as it is.
+        power: mels of magnitudes (1), or of their squares (2); `floor` is in the same unit.
+        deltas: 1 to add the regression over time of each mel to the features, 2 for that of the
+            regression too (`deltas.add_deltas`); `log_mel` itself gives none.
     """
 
     sample_rate: int = 22050
@@ -66,10 +69,13 @@ class AudioConfig(Config):
     floor: float = 1e-5
     reference_level: float = 0.0
     lowest_level: float | None = None
+    power: int = 1
+    deltas: int = 0
 
     @classmethod
     def preset(cls, name: str) -> "AudioConfig":
-        """The settings of a known system: nvidia, hifigan, espnet, keithito, tacotron2_paper.
+        """The settings of a known system: nvidia, hifigan, espnet, keithito, tacotron2_paper, las,
+        specaugment.
 
         Raises:
             ConfigError: no such preset.
@@ -77,6 +83,11 @@ class AudioConfig(Config):
         if name not in PRESETS:
             raise ConfigError(f"audio preset: unknown {name!r}", nearest(name, PRESETS))
         return cls(**PRESETS[name])
+
+    @property
+    def features(self) -> int:
+        """Channels of a frame that a recogniser is given: the mels and their deltas."""
+        return self.mels * (1 + self.deltas)
 
     @property
     def bins(self) -> int:
@@ -145,6 +156,8 @@ class AudioConfig(Config):
             ("magnitude_epsilon", 0 <= self.magnitude_epsilon < math.inf, "0 or a little more"),
             ("pre_emphasis", 0 <= self.pre_emphasis < 1, "0 for none, or 0.97"),
             ("reference_level", math.isfinite(self.reference_level), "0 for none, or 20"),
+            ("power", self.power in (1, 2), "1 for magnitudes or 2 for their squares"),
+            ("deltas", 0 <= self.deltas <= 2, "0, 1 or 2"),
             ("lowest_level", -math.inf < lowest < 0, "-100, or null for none"),
         ):
             value = getattr(self, name)
@@ -174,7 +187,7 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
 
 
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
-    """Compressed mel magnitudes: (batch, samples) to (batch, frames, mels).
+    """Compressed mels: (batch, samples) to (batch, frames, mels).
 
     With `lengths` (batch) in samples, each row equals its item alone; later frames are silence
     (`config.floor_value`).
@@ -184,6 +197,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
     """
 
     def finish(part: Magnitude) -> Mel:
+        part = part.square() if config.power == 2 else part
         return compress(part @ _filters(config, part), config)
 
     with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 is too coarse for levels
@@ -226,6 +240,7 @@ def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
     with torch.autocast(mel.device.type, enabled=False):
         mel = mel.float() if mel.dtype.itemsize < 4 else mel
         found = unmix(expand(mel, config), _filters(config, mel), _UNMIX_STEPS)
+        found = found.sqrt() if config.power == 2 else found
         return F.pad(found, (0, config.bins - config.bins_in_mels))
 
 

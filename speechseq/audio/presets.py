@@ -2,6 +2,17 @@
 
 from typing import Any
 
+_SPEECH_16K: dict[str, Any] = {
+    "sample_rate": 16000,
+    "n_fft": 512,
+    "hop": 160,
+    "window": 400,
+    "mel_scale": "htk",
+    "area_norm": False,
+    "power": 2,
+    "floor": 1e-8,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # NVIDIA's Tacotron 2 and WaveGlow; SpeechBrain, NeMo and the public vocoders follow it
     "nvidia": {},
@@ -34,4 +45,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "area_norm": False,
         "floor": 0.01,
     },
+    # Chan 2015 gives 40 log-mels of 25 ms each 10 ms; HTK's scale and filters of peak 1, the floor
+    # is what the rounding to 16 bits leaves in a band, so that digital silence is no outlier
+    "las": {**_SPEECH_16K, "mels": 40},
+    # Park 2019: 80 of them, their deltas and double deltas
+    "specaugment": {**_SPEECH_16K, "mels": 80, "deltas": 2},
 }

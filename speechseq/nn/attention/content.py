@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
@@ -20,35 +21,39 @@ class ContentConfig(AttentionConfig):
 
     def build(self, query_dim: int, memory_dim: int) -> "ContentAttention":
         """The mechanism for queries and memories of these widths."""
-        return ContentAttention(query_dim, memory_dim, self.dim)
+        return ContentAttention(query_dim, memory_dim, self)
 
 
 class ContentState(NamedTuple):
-    """memory (batch, positions, memory_dim), its mask, and keys (batch, positions, dim)."""
+    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
+    previous weights (batch, positions)."""
 
     memory: Tensor
     mask: Tensor
     keys: Tensor
+    previous: Tensor
 
 
 class ContentAttention(Attention):
     """energies = v · tanh(W query + V memory)."""
 
-    def __init__(self, query_dim: int, memory_dim: int, dim: int) -> None:
+    def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:
         super().__init__()
-        self.query = nn.Linear(query_dim, dim, bias=False)
-        self.key = nn.Linear(memory_dim, dim, bias=False)
-        self.energy = nn.Linear(dim, 1, bias=False)
+        self.reading = config.reading
+        self.query = nn.Linear(query_dim, config.dim, bias=False)
+        self.key = nn.Linear(memory_dim, config.dim, bias=False)
+        self.energy = nn.Linear(config.dim, 1, bias=False)
         for layer in (self.query, self.key):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
         """Project the keys, once an utterance."""
         memory = zero_padding(memory, memory_mask)
-        return ContentState(memory, memory_mask, self.key(memory))
+        previous = first_alignment(memory, memory_mask, self.reading)
+        return ContentState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """One step; the state comes back as it was."""
+        """One step; the next state holds these weights."""
         energies = additive_energies(self.query(query), state.keys, self.energy.weight[0])
-        context, weights = attend(energies, state.memory, state.mask)
-        return context, weights, state
+        read = attend(energies, state.memory, state.mask, self.reading, state.previous)
+        return *read, state._replace(previous=read.weights)

@@ -14,12 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config
-from speechseq.nn.precision import at_least_float32
+from speechseq.nn.attention.reading import ReadingConfig, weigh
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
+
+PLAIN = ReadingConfig()
 
 
 class Attention(nn.Module):
-    """A mechanism that reads a memory (batch, positions, memory_dim) by queries."""
+    """A mechanism that reads a memory (batch, positions, memory_dim) by queries.
+
+    `reading` holds how its energies become weights. It owns no parameters and may be replaced on a
+    trained module: `attention.reading = ReadingConfig(window=20)` reads what is longer than all
+    that it was trained on.
+    """
+
+    reading: ReadingConfig = PLAIN
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
         """The state before the first step."""
@@ -32,7 +41,9 @@ class Attention(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionConfig(Config):
-    """Numbers of a mechanism; `build` makes its module."""
+    """Numbers of a mechanism, and how it reads; `build` makes its module."""
+
+    reading: ReadingConfig = PLAIN
 
     def build(self, query_dim: int, memory_dim: int) -> Attention:
         """The mechanism for queries and memories of these widths."""
@@ -46,12 +57,25 @@ class Read(NamedTuple):
     weights: Tensor
 
 
-def attend(energies: Weights, memory: Memory, memory_mask: MemoryMask) -> Read:
-    """Energies (batch, positions) to weights by a masked softmax, and the memory's weighted mean.
+def attend(
+    energies: Weights,
+    memory: Memory,
+    memory_mask: MemoryMask,
+    reading: ReadingConfig = PLAIN,
+    previous: Weights | None = None,
+) -> Read:
+    """Energies (batch, positions) to weights, and the memory's mean by these weights.
 
-    Padding gets exactly 0. The softmax is in float32 at least, also under mixed precision.
+    The weights are a distribution over valid positions, exactly 0 on padding, and in float32 at
+    least, also under mixed precision.
+
+    Args:
+        reading: how energies become weights; a mechanism gives its own `reading` here.
+        previous: the weights of the step before; only a window needs them.
+
+    Raises:
+        ConfigError: `reading` has a window and there is no `previous`.
     """
-    masked = at_least_float32(energies).masked_fill(~memory_mask, float("-inf"))
-    weights = torch.softmax(masked, dim=-1)
+    weights = weigh(energies, memory_mask, reading, previous)
     context = torch.bmm(weights.to(memory.dtype).unsqueeze(1), memory).squeeze(1)
     return Read(context, weights)

@@ -1,7 +1,7 @@
-"""Location-sensitive attention (Chorowski 2015), reading previous and cumulative weights."""
+"""Location-sensitive attention (Chorowski 2015), which reads where it read before."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,24 @@ from torch.nn import functional as F
 from speechseq.errors import ConfigError
 from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
-from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationSensitiveConfig(AttentionConfig):
-    """Numbers of Tacotron 2 (Shen 2018): dim of the tanh layer, filters and their odd width."""
+    """Numbers of Tacotron 2 (Shen 2018): dim of the tanh layer, filters and their odd width.
+
+    history: what the filters read, the previous weights as in Chorowski's work, or the sum of all
+    so far besides, as in Tacotron 2. Chorowski's numbers for speech are 10 filters of width 201.
+    """
 
     kind: ClassVar[str] = "location_sensitive"
     dim: int = 128
     filters: int = 32
     kernel: int = 31
+    history: Literal["previous", "previous_and_cumulative"] = "previous_and_cumulative"
 
     def check(self) -> None:
         """Raise ConfigError for an even kernel, which would shift the weights."""
@@ -36,7 +41,7 @@ class LocationSensitiveConfig(AttentionConfig):
 
 class LocationState(NamedTuple):
     """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
-    previous and cumulative weights stacked (batch, 2, positions)."""
+    previous weights, under them the sum of all if it is read, (batch, 1 or 2, positions)."""
 
     memory: Tensor
     mask: Tensor
@@ -45,17 +50,20 @@ class LocationState(NamedTuple):
 
 
 class LocationSensitiveAttention(Attention):
-    """energies = v · tanh(W query + V memory + U conv([previous; cumulative weights])).
+    """energies = v · tanh(W query + V memory + U conv(history)).
 
-    Gradients flow through the previous weights, as in Chorowski's work (FACTS trap 16).
+    Gradients flow through the history, as in Chorowski's work (FACTS trap 16), unless
+    `reading.through_previous` is off.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:
         super().__init__()
+        self.reading = config.reading
+        channels = 2 if config.history == "previous_and_cumulative" else 1
         self.query = nn.Linear(query_dim, config.dim, bias=False)
         self.key = nn.Linear(memory_dim, config.dim, bias=False)
         self.energy = nn.Linear(config.dim, 1, bias=False)
-        self.filters = nn.Conv1d(2, config.filters, config.kernel, bias=False)
+        self.filters = nn.Conv1d(channels, config.filters, config.kernel, bias=False)
         self.location = nn.Linear(config.filters, config.dim, bias=False)
         self.reach = config.kernel // 2
         for layer in (self.query, self.key, self.location):
@@ -65,8 +73,8 @@ class LocationSensitiveAttention(Attention):
     def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
         """Project the keys, once an utterance; no position has been read yet."""
         memory = zero_padding(memory, memory_mask)
-        history = memory.new_zeros(memory.shape[0], 2, memory.shape[1])
-        history = at_least_float32(history)  # a long sum in half precision would stand still
+        first = first_alignment(memory, memory_mask, self.reading)
+        history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.filters.in_channels]
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
@@ -81,6 +89,11 @@ class LocationSensitiveAttention(Attention):
             filtered.transpose(1, 2),
             self.location.weight,
         )
-        context, weights = attend(energies, state.memory, state.mask)
-        history = torch.stack([weights, state.history[:, 1] + weights], dim=1)
-        return context, weights, state._replace(history=history)
+        read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
+        return *read, state._replace(history=self._remember(read.weights, state.history))
+
+    def _remember(self, weights: Tensor, history: Tensor) -> Tensor:
+        if not self.reading.through_previous:
+            weights = weights.detach()
+        latest = weights.unsqueeze(1)
+        return torch.cat([latest, history[:, 1:] + latest], dim=1)

@@ -1,12 +1,14 @@
 """Sound files in and out, checked: libsndfile alone accepts NaN, no samples and absurd headers."""
 
+import contextlib
 import io
 import math
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -26,6 +28,18 @@ _LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1
 _KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
 
 
+class Header(NamedTuple):
+    """How much sound a file says it holds."""
+
+    samples: int
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples / self.rate
+
+
 class WavWarning(UserWarning):
     """A sound file was changed to fit: mixed down, resampled or clipped."""
 
@@ -42,19 +56,56 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
     name = os.fspath(path)
     if sample_rate is not None and sample_rate < 1:
         raise ConfigError(f"sample_rate: {sample_rate} is not positive", "for example 22050")
-    check_regular(name)
-    try:
-        with open(name, "rb", buffering=0) as file:
-            check_content(name, file)
-            file.seek(0)
-            samples, rate = _read(name, file)
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+    samples, rate = _read(name)
     waveform = _one_channel(name, _check_samples(name, samples))
     if sample_rate is None or sample_rate == rate:
         return waveform, rate
     _warn(f"{name}: resampled from {rate} to {sample_rate} Hz")
-    return _resample(waveform, rate, sample_rate), sample_rate
+    return resample(waveform, rate, sample_rate), sample_rate
+
+
+def header(path: str | os.PathLike) -> Header:
+    """What a WAV, FLAC or OGG file says of itself; of the sound only the header is read.
+
+    Raises:
+        DataError: no such regular file, not sound, cut, empty.
+    """
+    name = os.fspath(path)
+    with _opened(name) as sound:
+        check_rate(name, sound.samplerate)
+        if sound.frames <= 0:
+            raise DataError(f"{name}: has 0 samples", "remove it or make it again")
+        return Header(sound.frames, sound.samplerate)
+
+
+def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]:
+    """The sound of a file, (1, samples) float32 at its own rate, in blocks of at most `seconds`.
+
+    No more than one block is held. Several channels are mixed down with one WavWarning.
+
+    Raises:
+        DataError: as `load`; what the blocks before held has then been given already.
+    """
+    name = os.fspath(path)
+    with _opened(name) as sound:
+        if sound.channels > 1:
+            _warn(f"{name}: {sound.channels} channels mixed down to one")
+        size, read = max(1, int(seconds * sound.samplerate)), 0
+        for block in _blocks(sound, size):
+            mixed = _check_samples(name, block, read).mean(1)
+            read += len(block)
+            yield torch.from_numpy(mixed[None])
+        _check_count(name, sound.frames, read)
+
+
+def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch resampled"]:
+    """The same sound at another number of samples a second, on a CPU."""
+    common = math.gcd(rate, wanted)
+    if (wanted // common) * (rate // common) <= _KERNEL:
+        return torchaudio.functional.resample(waveform, rate, wanted)
+    # rates without a common divisor would need a kernel of gigabytes
+    changed = scipy.signal.resample_poly(waveform.numpy(), wanted, rate, axis=1)
+    return torch.from_numpy(changed.astype(np.float32))
 
 
 def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
@@ -76,18 +127,34 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
     _replace(name, sound.getbuffer())
 
 
-def _read(name: str, file: BinaryIO) -> tuple[np.ndarray, int]:
+def _read(name: str) -> tuple[np.ndarray, int]:
+    with _opened(name) as sound:
+        claimed, rate, size = sound.frames, sound.samplerate, max(1, _BLOCK // sound.channels)
+        read = list(_blocks(sound, size))
+    check_rate(name, rate)
+    _check_count(name, claimed, sum(map(len, read)))
+    return np.concatenate(read), rate
+
+
+def _blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
+    while len(block := sound.read(size, dtype="float32", always_2d=True)):
+        yield block
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[soundfile.SoundFile]:
+    """A checked file, open for reading block by block."""
+    check_regular(name)
     try:
-        with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-            claimed, rate = sound.frames, sound.samplerate
-            blocks, size = [], max(1, _BLOCK // sound.channels)
-            while len(block := sound.read(size, dtype="float32", always_2d=True)):
-                blocks.append(block)
+        with open(name, "rb", buffering=0) as file:
+            check_content(name, file)
+            file.seek(0)
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+                yield sound
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise DataError(f"{name}: cannot be decoded: {error}", _AGAIN) from None
-    check_rate(name, rate)
-    _check_count(name, claimed, sum(map(len, blocks)))
-    return np.concatenate(blocks), rate
 
 
 def _check_count(name: str, claimed: int, samples: int) -> None:
@@ -100,12 +167,12 @@ def _check_count(name: str, claimed: int, samples: int) -> None:
         raise DataError(f"{name}: has 0 samples", "remove it or make it again")
 
 
-def _check_samples(name: str, samples: np.ndarray) -> np.ndarray:
+def _check_samples(name: str, samples: np.ndarray, before: int = 0) -> np.ndarray:
     finite = np.isfinite(samples).all(1)
     if not finite.all():
         raise DataError(
             f"{name}: {int((~finite).sum())} samples are NaN or Inf, the first is sample "
-            f"{int(finite.argmin())}",
+            f"{before + int(finite.argmin())}",
             "make it again, or cut that part out",
         )
     if (peak := float(np.abs(samples).max())) > _LOUDEST:
@@ -122,15 +189,6 @@ def _one_channel(name: str, samples: np.ndarray) -> Waveform:
         _warn(f"{name}: {channels} channels mixed down to one")
         samples = samples.mean(1, keepdims=True)
     return torch.from_numpy(np.ascontiguousarray(samples.T))
-
-
-def _resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "1 resampled"]:
-    common = math.gcd(rate, wanted)
-    if (wanted // common) * (rate // common) <= _KERNEL:
-        return torchaudio.functional.resample(waveform, rate, wanted)
-    # rates without a common divisor would need a kernel of gigabytes
-    changed = scipy.signal.resample_poly(waveform.numpy(), wanted, rate, axis=1)
-    return torch.from_numpy(changed.astype(np.float32))
 
 
 def _mono(name: str, waveform: Tensor) -> np.ndarray:

@@ -13,7 +13,8 @@ from speechseq import checkpoint as checkpoints
 from speechseq.audio.griffin_lim import griffin_lim
 from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_of
 from speechseq.config import Config
-from speechseq.errors import CheckpointError, ConfigError, DataError, MachineError
+from speechseq.errors import CheckpointError, ConfigError, DataError
+from speechseq.inference.device import checked_device
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.shapes import Waveform
 from speechseq.text.normalize import normalize
@@ -225,22 +226,3 @@ class Synthesizer:
                     f"the model's mel of {reading.text[:60]!r} has NaN or Inf",
                     "take an earlier checkpoint; training diverged before this one",
                 )
-
-
-def checked_device(name: str | torch.device) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ConfigError: no device is called so.
-        MachineError: this machine has none.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device: unknown {name!r}", "use cpu, cuda, cuda:0, mps, …") from None
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise MachineError(f"device {device}: not usable here: {reason}", "use cpu") from None
-    return device

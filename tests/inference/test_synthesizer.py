@@ -8,7 +8,8 @@ import torch
 from speechseq.audio.griffin_lim import griffin_lim
 from speechseq.audio.mel import AudioConfig, expand
 from speechseq.errors import CheckpointError, ConfigError, DataError, MachineError
-from speechseq.inference.synthesizer import Synthesizer, VocoderConfig, checked_device
+from speechseq.inference.device import checked_device
+from speechseq.inference.synthesizer import Synthesizer, VocoderConfig
 from speechseq.models.output_nets import LinearPostnetConfig
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.text.vocabulary import Vocabulary

@@ -1,0 +1,24 @@
+"""The device that a person named, checked before anything is loaded onto it."""
+
+import torch
+
+from speechseq.errors import ConfigError, MachineError
+
+
+def checked_device(name: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: no device is called so.
+        MachineError: this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: unknown {name!r}", "use cpu, cuda, cuda:0, mps, …") from None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise MachineError(f"device {device}: not usable here: {reason}", "use cpu") from None
+    return device

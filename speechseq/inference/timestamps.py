@@ -1,0 +1,137 @@
+"""When each word was said: from the attention's alignment, or from a CTC head by forced alignment.
+
+Places are counted in memory positions: position p reaches from p to p + 1.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+import torch
+import torchaudio.functional
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.text.vocabulary import BLANK, Vocabulary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Word:
+    """A word, when it was said, in seconds, and the probability that the model gave it.
+
+    The confidence is the product of its tokens' probabilities, each given all before it.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+class WordTokens(NamedTuple):
+    """A word and the tokens that spell it: tokens[first:stop]."""
+
+    text: str
+    first: int
+    stop: int
+
+
+def word_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> list[WordTokens]:
+    """Which tokens spell which word of `vocabulary.decode(tokens)`; spaces spell none.
+
+    A token spells the words that are new or longer in the text once it is written, so characters,
+    pieces and whole words all work. Linear in the text's words for each token.
+    """
+    words = vocabulary.decode(tokens).split()
+    found: dict[int, list[int]] = {}
+    before: list[str] = []
+    for index in range(len(tokens)):
+        after = vocabulary.decode(tokens[: index + 1]).split()
+        grown = max(len(before) - 1, 0)  # the last word, where this token goes on with it
+        for place in range(grown, len(after)):
+            if before[place : place + 1] != after[place : place + 1]:
+                found.setdefault(place, []).append(index)
+        before = after
+    return [
+        WordTokens(words[place], spelt[0], spelt[-1] + 1) for place, spelt in sorted(found.items())
+    ]
+
+
+def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
+    """Where each step looked, never going back: medians of the weights, in positions.
+
+    A median is not drawn away by a little weight far off, as a mean is. Where the order is broken,
+    steps share a place, nearer to the ones with the sharper weights (isotonic regression).
+    """
+    steps, positions = alignment.shape
+    if steps == 0 or positions == 0:
+        return [0.0] * steps
+    weights = np.nan_to_num(alignment.detach().double().cpu().numpy()).clip(0)
+    weights = weights + 1e-12  # a row of nothing looks everywhere
+    weights = weights / weights.sum(1, keepdims=True)
+    medians = [_median(row) for row in weights]
+    monotone = scipy.optimize.isotonic_regression(medians, weights=weights.max(1)).x
+    return [float(place) for place in monotone]
+
+
+def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[int]) -> list[float]:
+    """Where each token lies on the likeliest CTC path that spells the tokens, in positions.
+
+    Tokens that have no room (fewer positions than tokens and blanks between equal ones) are spread
+    evenly.
+    """
+    positions = log_probs.shape[0]
+    doubles = sum(one == other for one, other in itertools.pairwise(tokens))
+    if not tokens:
+        return []
+    if len(tokens) + doubles > positions:
+        return [positions * (i + 0.5) / len(tokens) for i in range(len(tokens))]
+    path, _ = torchaudio.functional.forced_align(
+        log_probs.detach().float().cpu()[None],
+        torch.tensor([list(tokens)], dtype=torch.int32),
+        blank=BLANK,
+    )
+    runs, counts = torch.unique_consecutive(path[0], return_counts=True)
+    ends = counts.cumsum(0)
+    middles = ends - counts / 2
+    return [float(middle) for middle, run in zip(middles, runs, strict=True) if run != BLANK]
+
+
+def word_spans(
+    words: Sequence[WordTokens], places: Sequence[float], positions: int
+) -> list[tuple[float, float]]:
+    """Start and end of each word in positions: in order, none over another, within the sound.
+
+    Two words meet where the space between them lies, or half way where nothing stands between.
+    """
+    if not words:
+        return []
+    edges = [_before(words[0], places)]
+    for left, right in itertools.pairwise(words):
+        between = places[left.stop : right.first] or [places[left.stop - 1], places[right.first]]
+        edges.append(sum(between) / len(between))
+    edges.append(_after(words[-1], places))
+    limits = np.maximum.accumulate(np.clip(edges, 0.0, positions))
+    return [(float(a), float(b)) for a, b in itertools.pairwise(limits)]
+
+
+def _median(weights: np.ndarray) -> float:
+    """Where half of the weight lies on either side, between the edges of positions."""
+    total = np.concatenate([[0.0], weights.cumsum()])
+    return float(np.interp(0.5, total, np.arange(len(total))))
+
+
+def _before(word: WordTokens, places: Sequence[float]) -> float:
+    return places[word.first] - _half_a_token(word, places)
+
+
+def _after(word: WordTokens, places: Sequence[float]) -> float:
+    return places[word.stop - 1] + _half_a_token(word, places)
+
+
+def _half_a_token(word: WordTokens, places: Sequence[float]) -> float:
+    count = word.stop - word.first
+    return max(0.5, (places[word.stop - 1] - places[word.first]) / max(count - 1, 1) / 2)

@@ -1,15 +1,11 @@
 """Any text as speech, by espeak-ng: reproducible corpora that need no download."""
 
-import hashlib
 import itertools
 import json
-import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +16,13 @@ from lhotse import CutSet
 
 import speechseq
 from speechseq.config import Config, nearest
+from speechseq.corpus import made_folder
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.text.espeak_library import LOCK, library, set_voice
 
-MANIFEST = "manifest.json"
 _HEADER_BYTES = 44  # a wav without samples
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +90,12 @@ def speak(
         "margin": margin,
         "utterances": [utterance.to_dict() for utterance in utterances],
     }
-    if not _made(folder, plan):
-        _make(folder, plan)
+
+    def fill(wavs: Path) -> None:
+        _run_worker(wavs, plan)
+        _refuse_silence(wavs)
+
+    made_folder.ensure(folder, plan, fill)
     return CutSet.from_cuts(
         spoken(folder / "wavs" / f"{u.id}.wav", u.id, u.text) for u in utterances
     )
@@ -130,46 +129,6 @@ def _check(utterances: list[Utterance]) -> None:
 
 def _version() -> str:
     return (library().espeak_Info(None) or b"").decode()
-
-
-def _made(folder: Path, plan: dict[str, Any]) -> bool:
-    """Does the folder hold just what the plan would make?"""
-    try:
-        stored = json.loads((folder / MANIFEST).read_text("utf-8"))
-        sums = stored.pop("sha256")
-        return stored == plan and sums == _checksums(folder, plan)
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, AttributeError, OSError) as error:
-        _log.warning("%s: not usable (%s); spoken anew", folder, error)
-        return False
-
-
-def _checksums(folder: Path, plan: dict[str, Any]) -> dict[str, str]:
-    paths = (folder / "wavs" / f"{utterance['id']}.wav" for utterance in plan["utterances"])
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def _make(folder: Path, plan: dict[str, Any]) -> None:
-    """Speak beside the folder, then put the whole in its place."""
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
-        raise DataError(f"{folder}: holds files that are no spoken corpus", "name a new folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            half = Path(temporary) / folder.name
-            (half / "wavs").mkdir(parents=True)
-            _run_worker(half / "wavs", plan)
-            _refuse_silence(half / "wavs")
-            stored = plan | {"sha256": _checksums(half, plan)}
-            (half / MANIFEST).write_text(json.dumps(stored, indent=1, ensure_ascii=False), "utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(half, folder)
-    except OSError as error:
-        raise MachineError(
-            f"{folder}: {error.strerror or error}", "make room on the disk"
-        ) from None
 
 
 def _refuse_silence(wavs: Path) -> None:

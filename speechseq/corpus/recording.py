@@ -1,10 +1,12 @@
 """A file of speech as a lhotse cut, told from its header alone."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
+from lhotse.supervision import AlignmentItem
 
 from speechseq.audio.container import check_content, check_regular
 from speechseq.errors import DataError
@@ -25,8 +27,18 @@ def wav_of(folder: Path, name: str) -> Path:
     raise DataError(f"{folder / name}.wav: no such file (nor .flac)")
 
 
-def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
+def spoken(
+    path: Path,
+    name: str,
+    text: str,
+    *,
+    raw_text: str = "",
+    speaker: str | None = None,
+    words: Sequence[AlignmentItem] = (),
+) -> MonoCut:
     """The cut of a whole file and the text it speaks; only the header is read.
+
+    `words` says where each word lies, in seconds; it becomes the supervision's "word" alignment.
 
     Raises:
         DataError: the header is damaged, promises more than the file holds, or no sample at all.
@@ -53,7 +65,9 @@ def spoken(path: Path, name: str, text: str, *, raw_text: str = "") -> MonoCut:
         start=0.0,
         duration=recording.duration,
         text=text,
+        speaker=speaker,
         custom={"raw_text": raw_text} if raw_text else None,
+        alignment={"word": list(words)} if words else None,
     )
     return MonoCut(
         id=name,

@@ -1,0 +1,66 @@
+"""The Free Spoken Digit Dataset: 3,000 recordings of single digits by 6 speakers, 8 kHz.
+
+github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0, also for what is made from it.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from lhotse import CutSet, MonoCut
+
+from speechseq.corpus import table
+from speechseq.corpus.metadata import refuse
+from speechseq.corpus.recording import spoken
+from speechseq.corpus.spoken_digits import WORDS
+from speechseq.errors import DataError
+
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+_TEST = 5  # of each speaker and digit the recordings 0–4 are the test, as published
+_NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
+
+
+class Splits(NamedTuple):
+    """Two parts that share no recording."""
+
+    train: CutSet
+    test: CutSet
+
+
+def read(root: Path | str) -> Splits:
+    """One cut a recording, its digit as a word, its speaker in the supervision.
+
+    `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
+    recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test.
+
+    Raises:
+        DataError: neither layout, or all recordings that are missing, damaged or wrongly named.
+    """
+    folder = Path(root).resolve()
+    if (folder / "train.tsv").is_file():
+        return Splits(table.read(folder / "train.tsv"), table.read(folder / "test.tsv"))
+    if not (folder / "recordings").is_dir():
+        raise DataError(
+            f"{folder}: holds neither train.tsv nor recordings/",
+            "name the folder of the Free Spoken Digit Dataset",
+        )
+    return _published(folder / "recordings")
+
+
+def _published(folder: Path) -> Splits:
+    train: list[MonoCut] = []
+    test: list[MonoCut] = []
+    problems = []
+    for path in sorted(folder.glob("*.wav")):
+        try:
+            if not (name := _NAME.fullmatch(path.stem)):
+                raise DataError(f"{path}: is not named <digit>_<speaker>_<index>.wav")
+            digit, speaker, index = int(name[1]), name[2], int(name[3])
+            cut = spoken(path, path.stem, WORDS[digit], speaker=speaker)
+            (test if index < _TEST else train).append(cut)
+        except DataError as error:
+            problems.append(error.problem)
+    refuse(problems, "copy these recordings again, or remove them")
+    if not train or not test:
+        raise DataError(f"{folder}: {len(train)} recordings to train, {len(test)} to test")
+    return Splits(CutSet.from_cuts(train), CutSet.from_cuts(test))

@@ -1,0 +1,68 @@
+"""A folder of sounds made by a plan: whole or not at all, and used again while it fits the plan."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from speechseq.errors import DataError, MachineError
+
+MANIFEST = "manifest.json"
+_log = logging.getLogger(__name__)
+
+
+def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
+    """Let `folder` hold just what the plan says: wavs/<id>.wav for each of plan["utterances"].
+
+    The plan is plain JSON data with all that decides the sounds. It is kept in
+    `folder`/manifest.json with a SHA-256 of every wav; a folder that fits both stays as it is.
+    Otherwise `fill` writes the wavs into a folder beside it, which then takes its place.
+
+    Raises:
+        DataError: `folder` holds something else; whatever `fill` raises.
+        MachineError: no room on the disk.
+    """
+    if not _fits(folder, plan):
+        _make(folder, plan, fill)
+
+
+def _fits(folder: Path, plan: dict[str, Any]) -> bool:
+    try:
+        stored = json.loads((folder / MANIFEST).read_text("utf-8"))
+        sums = stored.pop("sha256")
+        return stored == plan and sums == _checksums(folder, plan)
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        _log.warning("%s: not usable (%s); made anew", folder, error)
+        return False
+
+
+def _checksums(folder: Path, plan: dict[str, Any]) -> dict[str, str]:
+    paths = (folder / "wavs" / f"{utterance['id']}.wav" for utterance in plan["utterances"])
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _make(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds files that are no spoken corpus", "name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            half = Path(temporary) / folder.name
+            (half / "wavs").mkdir(parents=True)
+            fill(half / "wavs")
+            stored = plan | {"sha256": _checksums(half, plan)}
+            (half / MANIFEST).write_text(json.dumps(stored, indent=1, ensure_ascii=False), "utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(half, folder)
+    except OSError as error:
+        raise MachineError(
+            f"{folder}: {error.strerror or error}", "make room on the disk"
+        ) from None

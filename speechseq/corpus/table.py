@@ -1,0 +1,67 @@
+"""Tables of recordings: tab-separated rows of path, text and speaker under a line that says so."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lhotse import CutSet, MonoCut
+
+from speechseq.corpus.metadata import refuse
+from speechseq.corpus.recording import spoken
+from speechseq.errors import DataError
+
+COLUMNS = ("path", "text", "speaker")
+
+
+class Row(NamedTuple):
+    """One recording: its file beside the table, what is said, and who says it."""
+
+    path: str
+    text: str
+    speaker: str
+
+
+def read(path: Path) -> CutSet:
+    """One cut a row of a table, named by its file; text and speaker in the supervision.
+
+    Raises:
+        DataError: no such table or another head; or all bad rows with line and reason: columns
+            missing, no text, a file outside the folder, missing or damaged, an id twice.
+    """
+    cuts: dict[str, MonoCut] = {}
+    problems = []
+    for line, content in enumerate(_lines(path), start=2):
+        try:
+            row = _row(content)
+            cut = spoken(path.parent / row.path, Path(row.path).stem, row.text, speaker=row.speaker)
+            if cut.id in cuts:
+                raise DataError(f"the id {cut.id!r} stands twice")
+            cuts[cut.id] = cut
+        except DataError as error:
+            problems.append(f"{path}:{line}: {error.problem}")
+    refuse(problems, "mend these rows, or remove them")
+    if not cuts:
+        raise DataError(f"{path}: no rows", "name the folder of a corpus")
+    return CutSet.from_cuts(cuts.values())
+
+
+def _lines(path: Path) -> list[str]:
+    """The rows below the head."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as a table ({error})") from None
+    if not lines or tuple(lines[0].split("\t")) != COLUMNS:
+        raise DataError(f"{path}: the first line is not the head {'⇥'.join(COLUMNS)} (with tabs)")
+    return [line for line in lines[1:] if line.strip()]
+
+
+def _row(content: str) -> Row:
+    fields = content.split("\t")
+    if len(fields) != len(COLUMNS):
+        raise DataError(f"{len(fields)} columns, expected 3: path, text, speaker")
+    row = Row(*(field.strip() for field in fields))
+    if Path(row.path).is_absolute() or ".." in Path(row.path).parts:
+        raise DataError(f"the path {row.path!r} leads outside the folder")
+    if not row.text or not row.speaker:
+        raise DataError(f"{row.path}: no {'text' if not row.text else 'speaker'}")
+    return row

@@ -3,18 +3,28 @@
 A mechanism is a Config with `build(query_dim, memory_dim)` and a module with two calls:
 `start(memory, memory_mask) -> state`, once an utterance, where keys are projected, and
 `forward(query, state) -> (context, weights, state)`, each step. The state is a NamedTuple of
-batch-first tensors, handed in and out and never kept on the module: there is nothing to reset,
-and a beam search re-orders any mechanism by indexing the tuple.
+batch-first tensors (or of tuples of them), handed in and out and never kept on the module: there is
+nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
+
+Two things more, which a mechanism may leave out:
+
+- its `reading` (see `reading.py`): it hands `self.reading` to `attend`, and, for a window, the
+  weights of the step before, which it keeps in its state. Then it can be sharpened, smoothed or
+  windowed like every other, in training and on a trained module.
+- `fixed`: the names of the state's fields that no step changes, such as memory, mask and keys.
+  `reorder` then leaves them where they are, which a beam search may use for rows that stay within
+  their utterance. A mechanism that names none is copied whole: slower, and right.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.nn.attention.reading import ReadingConfig, weigh
+from speechseq.nn.rows import select_rows
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 PLAIN = ReadingConfig()
@@ -28,6 +38,7 @@ class Attention(nn.Module):
     that it was trained on.
     """
 
+    fixed: ClassVar[frozenset[str]] = frozenset()
     reading: ReadingConfig = PLAIN
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
@@ -37,6 +48,14 @@ class Attention(nn.Module):
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
         """One step: context (batch, memory_dim), weights (batch, positions), the next state."""
         raise NotImplementedError
+
+    def reorder(self, state: Any, rows: Tensor) -> Any:
+        """The state in which row i is row `rows[i]` (batch) of this one, of the same utterance.
+
+        Rows that change their utterance, or leave, need all of a state: `nn.rows.select_rows`.
+        """
+        moving = {n: x for n, x in state._asdict().items() if n not in self.fixed}
+        return state._replace(**{n: select_rows(x, rows) for n, x in moving.items()})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

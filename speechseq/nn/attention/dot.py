@@ -1,0 +1,84 @@
+"""Attention by a dot product of two small networks (Listen, Attend and Spell, Chan 2015)."""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from speechseq.errors import ConfigError
+from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.reading import first_alignment
+from speechseq.nn.masks import zero_padding
+from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
+
+ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DotConfig(AttentionConfig):
+    """Two networks of so many layers of `dim` units, one for queries and one for the memory.
+
+    activation: after every layer; one layer with "linear" is a plain projection.
+    scaled: energies are divided by the square root of dim, as in transformers.
+    """
+
+    kind: ClassVar[str] = "dot"
+    dim: int = 256
+    layers: int = 1
+    activation: Literal["linear", "tanh", "relu"] = "tanh"
+    scaled: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError for networks without layers."""
+        if self.layers < 1:
+            raise ConfigError(f"layers: {self.layers} of them", "use 1 or more")
+
+    def build(self, query_dim: int, memory_dim: int) -> "DotAttention":
+        """The mechanism for queries and memories of these widths."""
+        return DotAttention(query_dim, memory_dim, self)
+
+
+class DotState(NamedTuple):
+    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
+    previous weights (batch, positions)."""
+
+    memory: Tensor
+    mask: Tensor
+    keys: Tensor
+    previous: Tensor
+
+
+class DotAttention(Attention):
+    """energies = φ(query) · ψ(memory)."""
+
+    fixed: ClassVar[frozenset[str]] = frozenset({"memory", "mask", "keys"})
+
+    def __init__(self, query_dim: int, memory_dim: int, config: DotConfig) -> None:
+        super().__init__()
+        self.reading = config.reading
+        self.query = _network(query_dim, config)
+        self.key = _network(memory_dim, config)
+        self.scale = config.dim**-0.5 if config.scaled else 1.0
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> DotState:
+        """Make the keys, once an utterance."""
+        memory = zero_padding(memory, memory_mask)
+        previous = first_alignment(memory, memory_mask, self.reading)
+        return DotState(memory, memory_mask, self.key(memory), previous)
+
+    def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
+        """One step; the next state holds these weights."""
+        asked = self.scale * self.query(query)
+        energies = (state.keys @ asked.unsqueeze(2)).squeeze(2)
+        read = attend(energies, state.memory, state.mask, self.reading, state.previous)
+        return *read, state._replace(previous=read.weights)
+
+
+def _network(inputs: int, config: DotConfig) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for width in [inputs] + [config.dim] * (config.layers - 1):
+        layer = nn.Linear(width, config.dim)
+        nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain(config.activation))
+        nn.init.zeros_(layer.bias)
+        parts += [layer, ACTIVATIONS[config.activation]()]
+    return nn.Sequential(*parts)

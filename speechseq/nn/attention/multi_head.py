@@ -1,0 +1,103 @@
+"""Attention of several heads (Chiu 2018), each a mechanism that reads the memory in its own way."""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.config import choice
+from speechseq.errors import ConfigError
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.contract import PLAIN, Attention, AttentionConfig
+from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.masks import zero_padding
+from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiHeadConfig(AttentionConfig):
+    """So many heads of one mechanism; `reading` is how each of them reads."""
+
+    kind: ClassVar[str] = "multi_head"
+    heads: int = 4
+    head: AttentionConfig = choice(
+        DotConfig, ContentConfig, LocationSensitiveConfig, default=DotConfig(dim=64)
+    )
+
+    def check(self) -> None:
+        """Raise ConfigError for no heads, and for a head that reads in a way of its own."""
+        if self.heads < 1:
+            raise ConfigError(f"heads: {self.heads} of them", "use 1 or more, such as 4")
+        if self.head.reading != PLAIN:
+            raise ConfigError(
+                "head.reading: one head has no reading of its own",
+                "set `reading` beside `heads`; it holds for every head",
+            )
+
+    def build(self, query_dim: int, memory_dim: int) -> "MultiHeadAttention":
+        """The heads for queries and memories of these widths."""
+        return MultiHeadAttention(query_dim, memory_dim, self)
+
+
+class MultiHeadState(NamedTuple):
+    """The states of the heads."""
+
+    heads: tuple[Any, ...]
+
+
+class MultiHeadAttention(Attention):
+    """Keys from the whole memory, values of a head's own; the contexts side by side, projected.
+
+    A head's state must be a NamedTuple whose field `memory` is what its contexts are means of.
+    The weights are the mean over heads.
+    """
+
+    def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:
+        super().__init__()
+        width = max(1, memory_dim // config.heads)
+        self.heads = nn.ModuleList(
+            config.head.build(query_dim, memory_dim) for _ in range(config.heads)
+        )
+        self.values = nn.Linear(memory_dim, config.heads * width)
+        self.context = nn.Linear(config.heads * width, memory_dim)
+        self.reading = config.reading
+        for layer in (self.values, self.context):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    @property
+    def reading(self) -> ReadingConfig:
+        """How every head reads; a new one is given to them all."""
+        return self._heads()[0].reading
+
+    @reading.setter
+    def reading(self, reading: ReadingConfig) -> None:
+        for head in self._heads():
+            head.reading = reading
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> MultiHeadState:
+        """Project keys and values, once an utterance."""
+        memory = zero_padding(memory, memory_mask)
+        values = self.values(memory).chunk(len(self.heads), dim=2)
+        heads = zip(self._heads(), values, strict=True)
+        return MultiHeadState(
+            tuple(head.start(memory, memory_mask)._replace(memory=own) for head, own in heads)
+        )
+
+    def forward(self, query: Query, state: MultiHeadState) -> tuple[Context, Weights, Any]:
+        """One step of every head."""
+        heads = zip(self._heads(), state.heads, strict=True)
+        contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)
+        context = self.context(torch.cat(contexts, dim=1))
+        return context, torch.stack(weights).mean(0), MultiHeadState(states)
+
+    def reorder(self, state: MultiHeadState, rows: Tensor) -> MultiHeadState:
+        """Each head's state, of which a head says what stays."""
+        heads = zip(self._heads(), state.heads, strict=True)
+        return MultiHeadState(tuple(head.reorder(own, rows) for head, own in heads))
+
+    def _heads(self) -> list[Any]:
+        return list(self.heads)

@@ -26,6 +26,7 @@ Context = Float[Tensor, "batch memory_dim"]
 Weights = Float[Tensor, "batch positions"]
 Alignment = Float[Tensor, "batch steps positions"]
 StopLogits = Float[Tensor, "batch steps"]
+LogProbs = Float[Tensor, "batch steps symbols"]
 Scalar = Float[Tensor, ""]
 
 

@@ -18,11 +18,10 @@ from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.cells import CELLS
-from speechseq.nn.core_loop import CoreLoop, CoreState
+from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.prenet import Prenet
-from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.shapes import Alignment, FrameMask, Mel, Memory, MemoryMask, StopLogits
 
 
@@ -154,17 +153,17 @@ class FrameDecoder(nn.Module):
     def step(
         self,
         state: DecoderState,
-        recurring: tuple[RecurringLinear, ...],
+        ready: Ready,
         keep: Series[Tensor] | None = None,
     ) -> tuple[StepOutput, DecoderState]:
         """One step, fed with `state.frame`; the next state holds the last of its own frames.
 
-        `recurring` is `self.core.cell.recurring()`, made once an utterance; `keep` the pre-net's
+        `ready` is `self.core.recurring()`, made once an utterance; `keep` the pre-net's
         dropout multipliers.
         """
         gates = self.core.cell.hoist(self.prenet(state.frame, keep))
-        weights, core = self.core.step(gates, state.core, recurring)
-        inputs = torch.cat([core.rnn.hidden, core.context], dim=-1)
+        weights, core = self.core.step(gates, state.core, ready)
+        inputs = torch.cat([core.hidden, core.context], dim=-1)
         stacked, stack = self.stack.step(inputs, state.stack)
         top = self._top(stacked, core.context)
         frames = self.frames(top)

@@ -81,7 +81,7 @@ def free_run(
     config, device = decoder.config, encoded.memory.device
     batch, positions = encoded.memory.shape[:2]
     state = decoder.start(encoded.memory, length_mask(encoded.memory_lengths, positions))
-    recurring = decoder.core.cell.recurring()
+    ready = decoder.core.recurring()
     rows = torch.arange(batch, device=device)
     resting = torch.zeros(batch, dtype=torch.long, device=device)
     reason = torch.full((batch,), -1, device=device)
@@ -90,7 +90,7 @@ def free_run(
     steps, step = _Steps(batch), 0
     while len(rows):
         keep = noise.keep(step, rows) if noise else None
-        output, state = decoder.step(state, recurring, keep)
+        output, state = decoder.step(state, ready, keep)
         steps.add(rows, output)
         step += 1
         on_last = output.weights.argmax(dim=-1) == last_position[rows]

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from speechseq.batch import TTSBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.precision import at_least_float32
-from speechseq.shapes import Alignment, Lengths, Mask, Scalar, Sequence, StopLogits
+from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,14 +47,6 @@ class TacotronLossConfig(Config):
                 f"{self.low_frequency_share}",
                 "give the number of bins below, say, 3 kHz",
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class Losses:
-    """Named terms, already weighted, and their total."""
-
-    total: Tensor
-    terms: dict[str, Tensor]
 
 
 class TacotronLoss(nn.Module):
@@ -134,26 +127,3 @@ def stop_loss(
     target = (steps == (step_lengths - 1).unsqueeze(1))[mask].to(logits)
     weight = torch.tensor(positive_weight, device=logits.device)
     return F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
-
-
-def guided_attention_loss(
-    alignment: Alignment, step_lengths: Lengths, memory_lengths: Lengths, sigma: float
-) -> Scalar:
-    """Mean over valid entries of weight times distance from the diagonal (Tachibana 2018, eq. 3).
-
-    The penalty is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own N positions and T steps.
-    """
-    steps = torch.arange(alignment.shape[1], device=alignment.device)
-    positions = torch.arange(alignment.shape[2], device=alignment.device)
-    t = steps.unsqueeze(0) / step_lengths.unsqueeze(1)
-    n = positions.unsqueeze(0) / memory_lengths.unsqueeze(1)
-    penalty = 1.0 - torch.exp(-((n.unsqueeze(1) - t.unsqueeze(2)) ** 2) / (2 * sigma**2))
-    valid = length_mask(step_lengths, len(steps)).unsqueeze(2) & length_mask(
-        memory_lengths, len(positions)
-    ).unsqueeze(1)
-    return (torch.where(valid, at_least_float32(alignment), 0.0) * penalty).sum() / valid.sum()
-
-
-def fade(update: int, half_life: float) -> float:
-    """1 at update 0, halved every `half_life` updates; 0 means that it never fades."""
-    return 0.5 ** (update / half_life) if half_life else 1.0

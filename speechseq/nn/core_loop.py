@@ -1,5 +1,6 @@
 """What must run step by step: the attention RNN and the attention, and nothing else."""
 
+from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
 
 import torch
@@ -12,11 +13,24 @@ from speechseq.shapes import Alignment, Hidden, Memory, MemoryMask, Sequence
 
 
 class CoreState(NamedTuple):
-    """Between two steps: the RNN's state, the attention's state, and the context last read."""
+    """Between two steps: the RNNs' states from the bottom, the attention's state, and the context
+    last read."""
 
-    rnn: State
+    rnn: tuple[State, ...]
     attention: Any
     context: Tensor
+
+    @property
+    def hidden(self) -> Tensor:
+        """What asked the attention: the top RNN's hidden state (batch, hidden)."""
+        return self.rnn[-1].hidden
+
+
+class Ready(NamedTuple):
+    """What a loop's steps share: each cell's products, and the gates' biases of the upper cells."""
+
+    products: tuple[tuple[RecurringLinear, ...], ...]
+    biases: tuple[Tensor, ...]
 
 
 class CoreOutput(NamedTuple):
@@ -37,36 +51,59 @@ class CoreLoop(nn.Module):
 
     Args:
         cell: the attention RNN, its `context_dim` the memory's width.
-        attention: the mechanism, asked with the cell's new hidden state.
+        attention: the mechanism, asked with the top cell's new hidden state.
+        upper: further cells where the top of several layers asks (Listen, Attend and Spell); each
+            has no inputs known beforehand, and the hidden state below it as its context.
     """
 
-    def __init__(self, cell: SplitCell, attention: Attention) -> None:
+    def __init__(
+        self, cell: SplitCell, attention: Attention, upper: Series[SplitCell] = ()
+    ) -> None:
         super().__init__()
         self.cell, self.attention = cell, attention
+        self.upper = nn.ModuleList(upper)
+
+    @property
+    def cells(self) -> list[SplitCell]:
+        """All cells from the bottom."""
+        return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
+
+    def recurring(self) -> Ready:
+        """What every step needs, made once for an utterance or a batch."""
+        upper = self.cells[1:]
+        return Ready(
+            tuple(cell.recurring() for cell in self.cells),
+            tuple(cell.hoist(cell.weight_hh.new_empty(1, 0)) for cell in upper),
+        )
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> CoreState:
         """The state before the first step: nothing remembered, nothing read."""
         attention = self.attention.start(memory, memory_mask)
         context = memory.new_zeros(memory.shape[0], memory.shape[2])
-        return CoreState(self.cell.start(memory.shape[0], memory), attention, context)
+        states = tuple(cell.start(memory.shape[0], memory) for cell in self.cells)
+        return CoreState(states, attention, context)
 
-    def step(
-        self, gates: Tensor, state: CoreState, recurring: tuple[RecurringLinear, ...]
-    ) -> tuple[Tensor, CoreState]:
+    def step(self, gates: Tensor, state: CoreState, ready: Ready) -> tuple[Tensor, CoreState]:
         """One step from hoisted gates (batch, gates): the weights read, and the next state."""
-        rnn = self.cell(gates, state.context, state.rnn, recurring)
-        context, weights, attention = self.attention(rnn.hidden, state.attention)
-        return weights, CoreState(rnn, attention, context)
+        below, rnn = state.context, []
+        cells = zip(self.cells, state.rnn, ready.products, strict=True)
+        for layer, (cell, before, products) in enumerate(cells):
+            if layer:
+                gates = ready.biases[layer - 1].expand(len(below), -1)
+            rnn.append(cell(gates, below, before, products))
+            below = rnn[-1].hidden
+        context, weights, attention = self.attention(below, state.attention)
+        return weights, CoreState(tuple(rnn), attention, context)
 
     def forward(self, inputs: Sequence, memory: Memory, memory_mask: MemoryMask) -> CoreOutput:
         """All steps of known inputs (batch, steps, input_dim), teacher-forced."""
         all_gates = self.cell.hoist(inputs)
-        recurring = self.cell.recurring()
+        ready = self.recurring()
         state = self.start(memory, memory_mask)
         hidden, context, alignment = [], [], []
         for gates in all_gates.unbind(1):
-            weights, state = self.step(gates, state, recurring)
-            hidden.append(state.rnn.hidden)
+            weights, state = self.step(gates, state, ready)
+            hidden.append(state.hidden)
             context.append(state.context)
             alignment.append(weights)
         return CoreOutput(*(torch.stack(x, dim=1) for x in (hidden, context, alignment)))

@@ -80,7 +80,7 @@ def test_law_2_a_free_running_step_is_fed_the_last_frame_of_the_step_before(name
     state = decoder.start(encoded.memory, length_mask(encoded.memory_lengths))
     assert not state.frame.any()
     for step in range(3):
-        _, state = decoder.step(state, decoder.core.cell.recurring())
+        _, state = decoder.step(state, decoder.core.recurring())
         assert torch.equal(state.frame[0], numbered(step * r + r, r)[-1])
 
 
@@ -114,7 +114,7 @@ def test_law_5_teacher_forced_equals_stepwise(name, r, zoneout):
     mel, frame_mask, memory, memory_mask = heard()
     whole = decoder(mel, frame_mask, memory, memory_mask)
     fed = teacher_inputs(mel * frame_mask.unsqueeze(-1), r)
-    state, recurring, steps = decoder.start(memory, memory_mask), decoder.core.cell.recurring(), []
+    state, recurring, steps = decoder.start(memory, memory_mask), decoder.core.recurring(), []
     for frame in fed.unbind(1):
         output, state = decoder.step(state._replace(frame=frame), recurring)
         steps.append(output)
@@ -196,12 +196,12 @@ def test_the_network_sees_mels_through_the_affine_map_and_speaks_through_its_inv
 def test_rows_of_a_state_are_selected_at_every_depth():
     decoder = deciding("tacotron2", 1, 0.0)
     _, _, memory, mask = heard()
-    _, state = decoder.step(decoder.start(memory, mask), decoder.core.cell.recurring())
+    _, state = decoder.step(decoder.start(memory, mask), decoder.core.recurring())
     order = torch.tensor([2, 0])
     chosen = select_rows(state, order)
     assert type(chosen) is type(state)
     assert torch.equal(chosen.frame, state.frame[order])
-    assert torch.equal(chosen.core.rnn.cell, state.core.rnn.cell[order])
+    assert torch.equal(chosen.core.rnn[0].cell, state.core.rnn[0].cell[order])
     assert torch.equal(chosen.core.attention.history, state.core.attention.history[order])
     assert torch.equal(chosen.stack[1].hidden, state.stack[1].hidden[order])
 

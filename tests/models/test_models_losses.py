@@ -12,13 +12,8 @@ from torch import Tensor
 
 from speechseq.batch import TTSBatch
 from speechseq.errors import ConfigError
-from speechseq.models.losses import (
-    TacotronLoss,
-    TacotronLossConfig,
-    fade,
-    guided_attention_loss,
-    stop_loss,
-)
+from speechseq.models.loss_terms import fade, guided_attention_loss
+from speechseq.models.losses import TacotronLoss, TacotronLossConfig, stop_loss
 from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.masks import length_mask
 

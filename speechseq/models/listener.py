@@ -1,0 +1,132 @@
+"""The listener of a recogniser: speech features to a memory of fewer positions."""
+
+import dataclasses
+import itertools
+
+import torch
+from torch import nn
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.nn.conv import MaskedBatchNorm
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.pyramid import Joining, PyramidBiLSTM, join_frames
+from speechseq.shapes import Encoded, Lengths, Sequence
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GrowthConfig(Config):
+    """How a listener grows in training, so that attention finds its way early.
+
+    As RETURNN does: few layers and much time reduction first. Every `layer_every` updates one more
+    of the layers above `first_layers` runs, 0 for all at once; until update `pool_until` the
+    memory is pooled by a further `pool`.
+    """
+
+    first_layers: int = 2
+    layer_every: int = 0
+    pool: int = 2
+    pool_until: int = 0
+
+    def check(self) -> None:
+        """Raise ConfigError for numbers below their least."""
+        if self.first_layers < 1 or self.pool < 1 or self.layer_every < 0 or self.pool_until < 0:
+            raise ConfigError(f"growth: {self} has numbers below their least", "count from 1 or 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListenerConfig(Config):
+    """Numbers of the listener; the defaults are LAS's (Chan 2015): factor 8, 256 units a direction.
+
+    Attributes:
+        convolutions: channels of 3 × 3 convolutions of stride 2 in front, one a layer.
+        hidden: units of a BiLSTM, each direction.
+        base_layers, pyramid_layers, join, joining, layer_norm, dropout: see `PyramidBiLSTM`.
+        growth: see `GrowthConfig`.
+    """
+
+    convolutions: tuple[int, ...] = ()
+    hidden: int = 256
+    base_layers: int = 1
+    pyramid_layers: int = 3
+    join: int = 2
+    joining: Joining = "concatenate"
+    layer_norm: bool = False
+    dropout: float = 0.0
+    growth: GrowthConfig = GrowthConfig()
+
+    def build(self, features: int) -> "Listener":
+        """The listener for frames of this many features."""
+        return Listener(features, self)
+
+
+class ConvFront(nn.Module):
+    """3 × 3 convolutions of stride 2 over time and features, with batch norm and ReLU, masked."""
+
+    def __init__(self, features: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise((1, *channels))
+        )
+        self.reduction, self.output_dim, norms = 2 ** len(channels), features, []
+        for width in channels:
+            features = -(-features // 2)
+            self.output_dim = width * features
+            norms.append(MaskedBatchNorm(self.output_dim))
+        self.norms = nn.ModuleList(norms)
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
+        """(batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
+        image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            image = conv(image)
+            lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
+            batch, channels, time, bands = image.shape
+            flat = image.transpose(1, 2).reshape(batch, time, channels * bands)
+            x = torch.relu(norm(flat, length_mask(lengths, time)))
+            image = x.view(batch, time, channels, bands).transpose(1, 2)
+        return Encoded(x, lengths)
+
+
+class Listener(nn.Module):
+    """Convolutions if any, then a pyramid of BiLSTM layers; it may grow while it is trained.
+
+    Attributes:
+        memory_dim: channels of the memory.
+        reduction: frames that one position of the finished memory stands for.
+    """
+
+    def __init__(self, features: int, config: ListenerConfig) -> None:
+        super().__init__()
+        self.growth = config.growth
+        self.front = ConvFront(features, config.convolutions) if config.convolutions else None
+        self.pyramid = PyramidBiLSTM(
+            self.front.output_dim if self.front else features,
+            config.hidden,
+            config.pyramid_layers,
+            config.join,
+            base_layers=config.base_layers,
+            joining=config.joining,
+            layer_norm=config.layer_norm,
+            dropout=config.dropout,
+        )
+        self.memory_dim = self.pyramid.output_dim
+        self.reduction = self.pyramid.reduction * (self.front.reduction if self.front else 1)
+        self.pool = 1
+
+    def at_update(self, update: int) -> None:
+        """Take the shape that belongs to an update's number."""
+        growth, layers = self.growth, len(self.pyramid.layers)
+        grown = growth.first_layers + update // growth.layer_every if growth.layer_every else layers
+        self.pyramid.active = min(layers, grown)
+        self.pool = growth.pool if update < growth.pool_until else 1
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
+        """(batch, frames, features) to a memory (batch, positions, memory_dim)."""
+        if self.front is not None:
+            x, lengths = self.front(x, lengths)
+        encoded = self.pyramid(x, lengths)
+        if self.pool == 1:
+            return encoded
+        joined = join_frames(encoded.memory, encoded.memory_lengths, self.pool, "max_pool")
+        return Encoded(joined.x, joined.lengths)

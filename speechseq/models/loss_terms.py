@@ -1,0 +1,41 @@
+"""What the losses of all models share: named terms, guided attention, fading."""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from speechseq.nn.masks import length_mask
+from speechseq.nn.precision import at_least_float32
+from speechseq.shapes import Alignment, Lengths, Scalar
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """Named terms, already weighted, and their total."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def guided_attention_loss(
+    alignment: Alignment, step_lengths: Lengths, memory_lengths: Lengths, sigma: float
+) -> Scalar:
+    """Mean over valid entries of weight times distance from the diagonal (Tachibana 2018, eq. 3).
+
+    The penalty is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own N positions and T steps.
+    """
+    steps = torch.arange(alignment.shape[1], device=alignment.device)
+    positions = torch.arange(alignment.shape[2], device=alignment.device)
+    t = steps.unsqueeze(0) / step_lengths.unsqueeze(1)
+    n = positions.unsqueeze(0) / memory_lengths.unsqueeze(1)
+    penalty = 1.0 - torch.exp(-((n.unsqueeze(1) - t.unsqueeze(2)) ** 2) / (2 * sigma**2))
+    valid = length_mask(step_lengths, len(steps)).unsqueeze(2) & length_mask(
+        memory_lengths, len(positions)
+    ).unsqueeze(1)
+    return (torch.where(valid, at_least_float32(alignment), 0.0) * penalty).sum() / valid.sum()
+
+
+def fade(update: int, half_life: float) -> float:
+    """1 at update 0, halved every `half_life` updates; 0 means that it never fades."""
+    return 0.5 ** (update / half_life) if half_life else 1.0

@@ -1,0 +1,178 @@
+"""The speller of Listen, Attend and Spell (Chan 2015, §3.2): a memory to symbols, one a step."""
+
+import dataclasses
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.contract import AttentionConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.cells import SplitLSTM
+from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
+from speechseq.nn.precision import at_least_float32
+from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
+from speechseq.text.vocabulary import BLANK, PAD, SOS
+
+NEVER = -1e30  # the log-probability of what is no symbol of a transcript; finite, so 0 × it is 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig(Config):
+    """Scheduled sampling (Bengio 2015): the share of steps fed with the model's own symbol.
+
+    The rate rises linearly from 0 at update `start` to `rate` at update `end`; LAS takes 0.1.
+    """
+
+    rate: float = 0.0
+    start: int = 0
+    end: int = 0
+
+    def check(self) -> None:
+        """Raise ConfigError for a rate that is none."""
+        if not 0 <= self.rate <= 1 or not 0 <= self.start <= self.end:
+            raise ConfigError(
+                f"sampling: rate {self.rate} from update {self.start} to {self.end} makes no sense",
+                "rate within 0 to 1, start no later than end",
+            )
+
+    def at(self, update: int) -> float:
+        """The rate of an update."""
+        if update >= self.end:
+            return self.rate
+        return self.rate * max(0, update - self.start) / (self.end - self.start)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpellerConfig(Config):
+    """Numbers of the speller; the defaults are LAS's, with location-sensitive attention.
+
+    Attributes:
+        embedding: channels of a symbol that was written.
+        layers, hidden: LSTM layers and their units; the top one asks the attention.
+        recurrent_dropout: of the LSTMs' hidden states, inside the recurrence.
+        output: units of the tanh layer between [hidden; context] and the symbols, 0 for none.
+        dropout: of what the output layers read.
+    """
+
+    embedding: int = 128
+    layers: int = 2
+    hidden: int = 512
+    recurrent_dropout: float = 0.0
+    attention: AttentionConfig = choice(
+        LocationSensitiveConfig, ContentConfig, default=LocationSensitiveConfig()
+    )
+    output: int = 0
+    dropout: float = 0.0
+    sampling: SamplingConfig = SamplingConfig()
+
+    def check(self) -> None:
+        """Raise ConfigError for a speller without layers."""
+        if self.layers < 1:
+            raise ConfigError(f"layers: {self.layers} LSTM layers", "use 1 or more; LAS has 2")
+
+    def build(self, symbols: int, memory_dim: int) -> "Speller":
+        """The speller for a vocabulary of this many entries and a memory of this width."""
+        return Speller(symbols, memory_dim, self)
+
+
+class SpellerState(NamedTuple):
+    """Between two steps of some rows."""
+
+    core: CoreState
+
+
+class Spelled(NamedTuple):
+    """One step: log_probs (rows, symbols), weights (rows, positions), and the state after it."""
+
+    log_probs: Tensor
+    weights: Tensor
+    state: SpellerState
+
+
+class SpellerOutput(NamedTuple):
+    """Of all steps: log_probs (batch, tokens, symbols), alignment (batch, tokens, positions)."""
+
+    log_probs: LogProbs
+    alignment: Alignment
+
+
+class Speller(nn.Module):
+    """LSTM layers that read [symbol before; context], attention asked by the top one, symbols.
+
+    Each distribution is over the transcript's symbols and eos; pad, sos and blank never come.
+    """
+
+    never: Tensor
+
+    def __init__(self, symbols: int, memory_dim: int, config: SpellerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(symbols, config.embedding)
+        first, *widths = [config.embedding, *[config.hidden] * (config.layers - 1)]
+        dropout = config.recurrent_dropout
+        self.core = CoreLoop(
+            SplitLSTM(first, memory_dim, config.hidden, dropout=dropout),
+            config.attention.build(config.hidden, memory_dim),
+            [SplitLSTM(0, width, config.hidden, dropout=dropout) for width in widths],
+        )
+        top = config.hidden + memory_dim
+        self.deep = nn.Linear(top, config.output) if config.output else None
+        self.symbols = nn.Linear(config.output or top, symbols)
+        never = torch.zeros(symbols, dtype=torch.bool)
+        never[[PAD, SOS, BLANK]] = True
+        self.register_buffer("never", never, persistent=False)
+        self.sampling_rate = config.sampling.at(0)
+
+    def at_update(self, update: int) -> None:
+        """Sample at the rate that belongs to an update's number."""
+        self.sampling_rate = self.config.sampling.at(update)
+
+    def forward(self, tokens: Tokens, memory: Memory, memory_mask: MemoryMask) -> SpellerOutput:
+        """Teacher-forced on tokens (batch, tokens): step t reads tokens before t and writes t.
+
+        In training, steps may be fed with symbols drawn from the model's own distribution instead.
+        """
+        before = F.pad(tokens[:, :-1], (1, 0), value=SOS)
+        if self.training and self.sampling_rate:
+            return self._sampled(before, memory, memory_mask)
+        core = self.core(self.embedding(before), memory, memory_mask)
+        return SpellerOutput(self._log_probs(core.hidden, core.context), core.alignment)
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> SpellerState:
+        """The state before the first step, which is then fed with sos."""
+        return SpellerState(self.core.start(memory, memory_mask))
+
+    def ready(self) -> Ready:
+        """What all steps of a search share, made once; `step` makes it anew where none is given."""
+        return self.core.recurring()
+
+    def step(self, tokens: Tensor, state: SpellerState, ready: Ready | None = None) -> Spelled:
+        """One step, fed with the tokens (rows) written before it."""
+        gates = self.core.cell.hoist(self.embedding(tokens))
+        weights, core = self.core.step(gates, state.core, ready or self.ready())
+        return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
+
+    def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:
+        state, ready, own = self.start(memory, memory_mask), self.ready(), before[:, 0]
+        log_probs, alignment = [], []
+        for step, true in enumerate(before.unbind(1)):
+            drawn = torch.rand(len(true), device=true.device) < self.sampling_rate
+            fed = torch.where(drawn, own, true) if step else true
+            spelled = self.step(fed, state, ready)
+            state = spelled.state
+            own = torch.multinomial(spelled.log_probs.detach().exp(), 1).squeeze(1)
+            log_probs.append(spelled.log_probs)
+            alignment.append(spelled.weights)
+        return SpellerOutput(torch.stack(log_probs, 1), torch.stack(alignment, 1))
+
+    def _log_probs(self, hidden: Tensor, context: Tensor) -> Tensor:
+        x = F.dropout(torch.cat([hidden, context], dim=-1), self.config.dropout, self.training)
+        if self.deep is not None:
+            x = F.dropout(torch.tanh(self.deep(x)), self.config.dropout, self.training)
+        logits = at_least_float32(self.symbols(x)).masked_fill(self.never, NEVER)
+        return torch.log_softmax(logits, dim=-1)

@@ -1,0 +1,113 @@
+"""The pyramid of Listen, Attend and Spell (Chan 2015, §3.1): time is halved, no frame is lost."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.errors import ConfigError
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.recurrent import BiLSTM
+from speechseq.shapes import Encoded, Lengths, Sequence
+
+Joining = Literal["concatenate", "subsample", "max_pool"]
+
+
+class Joined(NamedTuple):
+    """Fewer, wider or stronger frames, and how many of them each row has."""
+
+    x: Tensor
+    lengths: Tensor
+
+
+def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concatenate") -> Joined:
+    """Frames k·i … k·i + k - 1 become frame i; a row of n frames has ceil(n / k) afterwards.
+
+    A tail of fewer than k frames is completed with zeros by the row's own length, so what stands
+    in the padding never meets the last real frame (FACTS traps 8 to 10).
+
+    Args:
+        x: (batch, time, channels).
+        join: k, at least 1.
+        how: "concatenate" gives k * channels; "subsample" keeps the first of the k frames;
+            "max_pool" the largest value of each channel among the frames that are there.
+    """
+    mask = length_mask(lengths, x.shape[1])
+    fill = float("-inf") if how == "max_pool" else 0.0
+    x = torch.where(mask.unsqueeze(-1), x, fill)
+    x = F.pad(x, (0, 0, 0, -x.shape[1] % join), value=fill)
+    groups = x.view(x.shape[0], -1, join, x.shape[2])
+    fewer = torch.div(lengths + join - 1, join, rounding_mode="floor")
+    if how == "concatenate":
+        return Joined(groups.flatten(2), fewer)
+    if how == "subsample":
+        return Joined(groups[:, :, 0], fewer)
+    return Joined(zero_padding(groups.amax(2), length_mask(fewer, groups.shape[1])), fewer)
+
+
+class PyramidBiLSTM(nn.Module):
+    """BiLSTM layers of which the upper ones read joined frames.
+
+    `base_layers` read every frame, then each of `layers` pyramid layers first joins `join` frames
+    of the layer below. All have exact lengths without packing (see `BiLSTM`).
+
+    Args:
+        input_dim: channels of the frames.
+        hidden: units a direction.
+        layers, join: pyramid layers, and how many frames each makes one of.
+        base_layers: BiLSTM layers below the pyramid.
+        joining: see `join_frames`.
+        layer_norm: normalise what each layer gives.
+        dropout: of what each layer gives, in training.
+
+    Attributes:
+        output_dim: 2 * hidden.
+        reduction: frames that one position of the memory stands for, join ** layers.
+        active: layers that run; above them frames are only pooled, so that the memory keeps its
+            shape while a network grows layer by layer.
+
+    Raises:
+        ConfigError: no layer at all, or a join below 1.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden: int,
+        layers: int = 3,
+        join: int = 2,
+        *,
+        base_layers: int = 1,
+        joining: Joining = "concatenate",
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if base_layers < 1 or layers < 0 or join < 1:
+            raise ConfigError(
+                f"pyramid: {base_layers} base layers, {layers} layers that join {join} frames",
+                "base_layers and join start at 1, layers at 0",
+            )
+        self.join, self.joining, self.dropout = join, joining, dropout
+        self.base_layers = base_layers
+        self.output_dim, self.reduction = 2 * hidden, join**layers
+        wide = self.output_dim * (join if joining == "concatenate" else 1)
+        widths = [input_dim, *[self.output_dim] * (base_layers - 1), *[wide] * layers]
+        self.layers = nn.ModuleList(BiLSTM(width, hidden) for width in widths)
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(self.output_dim) if layer_norm else nn.Identity() for _ in widths
+        )
+        self.active = len(widths)
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
+        """(batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden)."""
+        for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            runs = i < self.active
+            if i >= self.base_layers:
+                x, lengths = join_frames(
+                    x, lengths, self.join, self.joining if runs else "max_pool"
+                )
+            if runs:
+                x = F.dropout(norm(layer(x, lengths)), self.dropout, self.training)
+        return Encoded(zero_padding(x, length_mask(lengths, x.shape[1])), lengths)

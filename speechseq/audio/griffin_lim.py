@@ -25,6 +25,14 @@ from speechseq.audio.spectrogram import (
 from speechseq.errors import ConfigError, DataError
 from speechseq.shapes import Lengths, Magnitude, Waveform
 
+# what its inverse knows: other values are refused
+_PLAIN = {
+    "window_shape": "hann",
+    "snip_edges": False,
+    "gain": 1.0,
+    "pre_emphasis_by_frame": False,
+    "remove_mean": False,
+}
 _DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
 
 
@@ -51,7 +59,8 @@ def griffin_lim(
         frame_lengths: (batch) frames of each item; None means all.
 
     Raises:
-        ConfigError: iterations or momentum out of range, bins that are not config's.
+        ConfigError: iterations or momentum out of range, bins that are not config's, frames
+            without an inverse here (snipped edges, a mean removed: `kaldi`).
         DataError: NaN or Inf within an item.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
@@ -93,6 +102,12 @@ def _check(
         raise ConfigError(f"iterations: {iterations} is negative", "set iterations to 60")
     if not 0 <= momentum < 1:
         raise ConfigError(f"momentum: {momentum} is not in [0, 1)", "set momentum to 0.99 or 0")
+    for name, plain in _PLAIN.items():
+        if getattr(config, name) != plain:
+            raise ConfigError(
+                f"{name}: Griffin-Lim cannot undo {getattr(config, name)!r}, only {plain!r}",
+                "use settings made for synthesis, such as the preset nvidia",
+            )
     if magnitude.shape[2] != config.bins:
         raise ConfigError(
             f"magnitude has {magnitude.shape[2]} bins, n_fft {config.n_fft} has {config.bins}",

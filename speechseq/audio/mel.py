@@ -10,18 +10,23 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.audio.framing import Framing, positive, require, within
 from speechseq.audio.presets import PRESETS
 from speechseq.audio.spectrogram import (
     MelScale,
+    Padded,
+    Triangles,
+    frame,
     frames_at_once,
     magnitudes,
     mel_filters,
     pre_emphasise,
     reflect,
     unmix,
+    window_weights,
     working_dtype,
 )
-from speechseq.config import Config, nearest
+from speechseq.config import nearest
 from speechseq.errors import ConfigError, DataError
 from speechseq.shapes import Lengths, Magnitude, Mel, Waveform
 
@@ -30,52 +35,45 @@ _UNMIX_STEPS = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AudioConfig(Config):
-    """How sound becomes frames; the defaults are the `nvidia` convention.
+class AudioConfig(Framing):
+    """How sound becomes frames of log-mels; the defaults are the `nvidia` convention.
 
     Args:
-        sample_rate: samples a second.
-        n_fft, hop, window: length of transform, step and Hann window, in samples.
         mels, fmin, fmax: mel bands and the range that they cover, in Hz.
         mel_scale: "slaney" or "htk".
+        triangles: whether the sides of the mel filters are straight over "hz" or "mel" (Kaldi).
         area_norm: mel filters of equal area (Slaney) instead of equal peak.
-        centred: frame t is centred on sample t·hop, 1 + N//hop frames; otherwise it begins
-            (n_fft - hop)/2 before it, N//hop frames. Both mirror the signal at its ends.
-        magnitude_epsilon: e in sqrt(re² + im² + e).
-        pre_emphasis: a in x[t] - a·x[t-1], applied first; 0 for none.
+        power: mels of magnitudes (1), or of their squares (2); `floor` is in the same unit.
         log: "ln", "log10" or "db" (20·log10).
-        floor: smallest mel magnitude that the logarithm is given.
+        floor: smallest mel that the logarithm is given.
         reference_level: subtracted after the logarithm.
         lowest_level: this level (negative) becomes 0 and level 0 becomes 1, clipped to [0, 1];
             None leaves the logarithm as it is.
-        power: mels of magnitudes (1), or of their squares (2); `floor` is in the same unit.
         deltas: 1 to add the regression over time of each mel to the features, 2 for that of the
             regression too (`deltas.add_deltas`); `log_mel` itself gives none.
+
+    The fields of Framing come before these.
     """
 
-    sample_rate: int = 22050
-    n_fft: int = 1024
-    hop: int = 256
-    window: int = 1024
     mels: int = 80
     fmin: float = 0.0
     fmax: float = 8000.0
     mel_scale: MelScale = "slaney"
+    triangles: Triangles = "hz"
     area_norm: bool = True
-    centred: bool = True
-    magnitude_epsilon: float = 0.0
-    pre_emphasis: float = 0.0
+    power: int = 1
     log: Literal["ln", "log10", "db"] = "ln"
     floor: float = 1e-5
     reference_level: float = 0.0
     lowest_level: float | None = None
-    power: int = 1
     deltas: int = 0
 
     @classmethod
     def preset(cls, name: str) -> "AudioConfig":
-        """The settings of a known system: nvidia, hifigan, espnet, keithito, tacotron2_paper, las,
-        specaugment.
+        """The settings of a known system.
+
+        nvidia, hifigan, espnet, keithito and tacotron2_paper; las, specaugment and kaldi for
+        recognition.
 
         Raises:
             ConfigError: no such preset.
@@ -90,24 +88,9 @@ class AudioConfig(Config):
         return self.mels * (1 + self.deltas)
 
     @property
-    def bins(self) -> int:
-        """Frequencies of the linear magnitude."""
-        return self.n_fft // 2 + 1
-
-    @property
     def bins_in_mels(self) -> int:
-        """Of these, from the lowest, the ones that mel bands can hear: the rest are above fmax."""
+        """Of the bins, from the lowest, those that mel bands can hear: the rest are above fmax."""
         return min(self.bins, int(self.fmax * self.n_fft / self.sample_rate) + 1)
-
-    @property
-    def padding(self) -> int:
-        """Samples mirrored at each end."""
-        return self.n_fft // 2 if self.centred else (self.n_fft - self.hop) // 2
-
-    @property
-    def shortest(self) -> int:
-        """Samples that a waveform needs: one window, and enough for its mirrored ends."""
-        return max(self.window, self.padding + 1)
 
     @property
     def floor_value(self) -> float:
@@ -116,66 +99,49 @@ class AudioConfig(Config):
 
     def check(self) -> None:
         """Raise ConfigError when the numbers contradict each other."""
-        for name in ("sample_rate", "n_fft", "hop", "window", "mels", "fmax", "floor"):
-            value = getattr(self, name)
-            _require(0 < value < math.inf, f"{name}: {value} is not positive", f"set {name} > 0")
-        _require(
-            self.hop <= self.window,
-            f"hop: {self.hop} is larger than window {self.window}, samples between would be lost",
-            "set hop to a quarter of window",
-        )
-        _require(
-            self.window <= self.n_fft,
-            f"window: {self.window} is larger than n_fft {self.n_fft}",
-            f"set n_fft to {2 ** math.ceil(math.log2(self.window))}",
-        )
-        span = self.n_fft if self.centred else self.n_fft - self.hop
-        _require(
-            span % 2 == 0,
-            f"n_fft: {self.n_fft} with hop {self.hop} cannot be padded evenly",
-            "set n_fft to a power of two and hop to an even number",
-        )
+        super().check()
+        for name in ("mels", "fmax", "floor"):
+            positive(self, name)
         nyquist = self.sample_rate / 2
-        _require(
+        require(
             self.fmax <= nyquist,
             f"fmax: {self.fmax:g} Hz is above {nyquist:g}, half of sample_rate {self.sample_rate}",
             f"set fmax to at most {nyquist:g}",
         )
-        _require(
+        require(
             0 <= self.fmin < self.fmax,
             f"fmin: {self.fmin:g} Hz is not between 0 and fmax {self.fmax:g}",
             "set fmin below fmax",
         )
-        _require(
+        require(
             self.mels <= self.bins,
             f"mels: {self.mels} bands from the {self.bins} bins of n_fft {self.n_fft}",
             "set fewer mels or a larger n_fft",
         )
         lowest = -1 if self.lowest_level is None else self.lowest_level
-        for name, fits, cure in (
-            ("magnitude_epsilon", 0 <= self.magnitude_epsilon < math.inf, "0 or a little more"),
-            ("pre_emphasis", 0 <= self.pre_emphasis < 1, "0 for none, or 0.97"),
-            ("reference_level", math.isfinite(self.reference_level), "0 for none, or 20"),
-            ("power", self.power in (1, 2), "1 for magnitudes or 2 for their squares"),
-            ("deltas", 0 <= self.deltas <= 2, "0, 1 or 2"),
-            ("lowest_level", -math.inf < lowest < 0, "-100, or null for none"),
-        ):
-            value = getattr(self, name)
-            _require(fits, f"{name}: {value} is out of range", f"set {name} to {cure}")
+        within(self, "reference_level", math.isfinite(self.reference_level), "0 for none, or 20")
+        within(self, "lowest_level", -math.inf < lowest < 0, "-100, or null for none")
+        within(self, "power", self.power in (1, 2), "1 for magnitudes or 2 for their squares")
+        within(self, "deltas", self.deltas in (0, 1, 2), "0, 1 or 2")
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
     """How many frames a waveform of that many samples gives (a number, or a tensor of them)."""
+    if config.snip_edges:
+        count = (samples - config.window) // config.hop + 1
+        return count * (count > 0)
     return samples // config.hop + (1 if config.centred else 0)
 
 
 def samples_of(frames: Count, config: AudioConfig) -> Count:
     """The fewest samples that give that many frames: what Griffin-Lim gives back."""
+    if config.snip_edges:
+        return (frames - 1) * config.hop + config.window
     return (frames - (1 if config.centred else 0)) * config.hop
 
 
 def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Magnitude:
-    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins).
+    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins), `power` or not.
 
     With `lengths` (batch) in samples, each row equals its item alone; later frames are 0.
 
@@ -247,7 +213,7 @@ def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
 def _filters(config: AudioConfig, like: Tensor) -> Float[Tensor, "bins_in_mels mels"]:
     c = config
     numbers = (c.sample_rate, c.n_fft, c.mels, c.fmin, c.fmax, c.mel_scale, c.area_norm)
-    return mel_filters(*numbers, like.device, like.dtype)[: c.bins_in_mels]
+    return mel_filters(*numbers, like.device, like.dtype, c.triangles)[: c.bins_in_mels]
 
 
 def _framewise(
@@ -264,27 +230,43 @@ def _framewise(
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
     waveform = waveform.float() if waveform.dtype.itemsize < 4 else waveform
-    c, dtype = config, waveform.dtype
-    numbers = (c.n_fft, c.hop, c.window, c.magnitude_epsilon, bins, dtype)
+    numbers = (config.n_fft, config.magnitude_epsilon, bins, waveform.dtype)
     if waveform.device.type != "cpu" or waveform.requires_grad:
-        padded = reflect(_emphasised(waveform, config), config.padding, lengths)
-        return _silence(finish(magnitudes(padded, *numbers)), own, config, padding_value)
+        padded = reflect(_conditioned(waveform, config), config.padding, lengths)
+        spectra = magnitudes(_windowed(padded, config), *numbers)
+        return _silence(finish(spectra), own, config, padding_value)
     out = waveform.new_full((batch, frames_of(samples, config), channels), padding_value)
     step = frames_at_once(waveform.device, working_dtype(waveform), config.n_fft)
     for row, length in enumerate(own):
-        padded = reflect(_emphasised(waveform[row : row + 1, :length], config), config.padding)
+        padded = reflect(_conditioned(waveform[row : row + 1, :length], config), config.padding)
         frames = frames_of(length, config)
         for begin in range(0, frames, step):
             end = min(begin + step, frames)
-            part = padded[:, begin * config.hop : (end - 1) * config.hop + config.n_fft]
-            out[row, begin:end] = finish(magnitudes(part, *numbers))[0]
+            part = padded[:, begin * config.hop : (end - 1) * config.hop + config.span]
+            out[row, begin:end] = finish(magnitudes(_windowed(part, config), *numbers))[0]
     return out
 
 
-def _emphasised(waveform: Waveform, config: AudioConfig) -> Waveform:
-    if not config.pre_emphasis:
+def _conditioned(waveform: Waveform, config: AudioConfig) -> Waveform:
+    """What is done to the waveform as a whole: gain and pre-emphasis."""
+    if config.gain != 1:
+        waveform = waveform.to(working_dtype(waveform)) * config.gain
+    if not config.pre_emphasis or config.pre_emphasis_by_frame:
         return waveform
     return pre_emphasise(waveform.to(working_dtype(waveform)), config.pre_emphasis)
+
+
+def _windowed(padded: Padded, config: AudioConfig) -> Float[Tensor, "batch frames window"]:
+    """The frames as they are transformed: each alone without its mean, emphasised, windowed."""
+    dtype = working_dtype(padded)
+    frames = frame(padded, config.span, config.hop, config.window)
+    if config.remove_mean:
+        frames = frames.to(dtype)
+        frames = frames - frames.mean(2, keepdim=True)
+    if config.pre_emphasis_by_frame:
+        before = torch.cat([frames[..., :1], frames[..., :-1]], 2)
+        frames = frames.to(dtype) - config.pre_emphasis * before
+    return frames * window_weights(config.window_shape, config.window, padded.device, dtype)
 
 
 def _silence(frames: Tensor, own: list[int], config: AudioConfig, value: float) -> Tensor:
@@ -303,8 +285,3 @@ def _check_lengths(own: list[int], samples: int, config: AudioConfig) -> None:
                 f"one window of {config.window} and its mirrored ends need",
                 f"leave it out, or pad it with silence to {config.shortest} samples",
             )
-
-
-def _require(true: bool, problem: str, cure: str) -> None:
-    if not true:
-        raise ConfigError(problem, cure)

@@ -50,4 +50,24 @@ PRESETS: dict[str, dict[str, Any]] = {
     "las": {**_SPEECH_16K, "mels": 40},
     # Park 2019: 80 of them, their deltas and double deltas
     "specaugment": {**_SPEECH_16K, "mels": 80, "deltas": 2},
+    # Kaldi's compute-fbank-feats with 80 bins and no dither, 16-bit samples
+    "kaldi": {
+        "sample_rate": 16000,
+        "n_fft": 512,
+        "hop": 160,
+        "window": 400,
+        "window_shape": "povey",
+        "centred": False,
+        "snip_edges": True,
+        "gain": 32768.0,
+        "pre_emphasis": 0.97,
+        "pre_emphasis_by_frame": True,
+        "remove_mean": True,
+        "fmin": 20.0,
+        "mel_scale": "htk",
+        "triangles": "mel",
+        "area_norm": False,
+        "power": 2,
+        "floor": 2.0**-23,
+    },
 }

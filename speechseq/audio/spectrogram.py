@@ -11,6 +11,8 @@ from torch import Tensor
 from speechseq.shapes import Lengths, Waveform
 
 MelScale = Literal["slaney", "htk"]
+Triangles = Literal["hz", "mel"]
+WindowShape = Literal["hann", "hamming", "povey"]
 Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
 _CACHE_BYTES = 1 << 19
 _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
@@ -24,6 +26,24 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 
 
 @functools.lru_cache(maxsize=32)
+def window_weights(
+    shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, " window"]:
+    """The window of this shape; do not write into it.
+
+    Hann's is periodic; Hamming's and Povey's (Hann's to the power of 0.85) are symmetric.
+    """
+    if shape == "hann":
+        return hann(window, device, dtype)
+    with torch.inference_mode(False):
+        if shape == "hamming":
+            weights = torch.hamming_window(window, periodic=False, dtype=torch.float64)
+        else:
+            weights = torch.hann_window(window, periodic=False, dtype=torch.float64) ** 0.85
+        return weights.to(device, dtype)
+
+
+@functools.lru_cache(maxsize=32)
 def mel_filters(
     sample_rate: int,
     n_fft: int,
@@ -34,23 +54,36 @@ def mel_filters(
     area_norm: bool,
     device: torch.device,
     dtype: torch.dtype,
+    triangles: Triangles = "hz",
 ) -> Float[Tensor, "bins mels"]:
     """Triangular filters from magnitude bins to mel bands; do not write into them.
 
     With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), without it the
-    peak 1. Computed in float64, frequencies in Hz.
+    peak 1. Their sides are straight over Hz, or over mels (Kaldi). Computed in float64.
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
         low, high = hz_to_mel(fmin, scale), hz_to_mel(fmax, scale)
-        edges = mel_to_hz(torch.linspace(low, high, mels + 2, dtype=torch.float64), scale)
-        width = edges.diff()
-        rising = (bins[:, None] - edges[:-2]) / width[:-1]
-        falling = (edges[2:] - bins[:, None]) / width[1:]
-        filters = torch.minimum(rising, falling).clamp_(min=0)
+        corners = torch.linspace(low, high, mels + 2, dtype=torch.float64)
+        edges = mel_to_hz(corners, scale)
+        if triangles == "hz":
+            filters = _triangles(bins, edges)
+        else:
+            places = [hz_to_mel(hz, scale) for hz in bins.tolist()]
+            filters = _triangles(torch.tensor(places, dtype=torch.float64), corners)
         if area_norm:
             filters *= 2 / (edges[2:] - edges[:-2])
         return filters.to(device, dtype)
+
+
+def _triangles(
+    places: Float[Tensor, " bins"], edges: Float[Tensor, " corners"]
+) -> Float[Tensor, "bins mels"]:
+    """Of each filter, which rises from edge to edge and falls to the next, the value there."""
+    width = edges.diff()
+    rising = (places[:, None] - edges[:-2]) / width[:-1]
+    falling = (edges[2:] - places[:, None]) / width[1:]
+    return torch.minimum(rising, falling).clamp_(min=0)
 
 
 def hz_to_mel(hz: float, scale: MelScale) -> float:
@@ -115,32 +148,27 @@ def _mirror_index(
     return torch.minimum(there, 2 * last - there).clamp_(min=0)
 
 
-def frame(
-    padded: Padded, n_fft: int, hop: int, window: int
-) -> Float[Tensor, "batch frames window"]:
-    """A view of the samples under the window of each frame, windows centred in their n_fft."""
-    start = (n_fft - window) // 2
-    return padded.unfold(1, n_fft, hop)[..., start : start + window]
+def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
+    """A view of the samples under the window of each frame, windows centred in their span."""
+    start = (span - window) // 2
+    return padded.unfold(1, span, hop)[..., start : start + window]
 
 
 def magnitudes(
-    padded: Padded,
+    frames: Float[Tensor, "batch frames window"],
     n_fft: int,
-    hop: int,
-    window: int,
     epsilon: float,
     bins: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "batch frames bins"]:
-    """sqrt(re² + im² + epsilon) of the Hann-windowed transform of each frame, its lowest `bins`.
+    """sqrt(re² + im² + epsilon) of the transform of each windowed frame, its lowest `bins`.
 
-    The transform runs in double precision on a CPU, so that quiet bins beside loud ones are exact
-    to `dtype`; elsewhere in that of `padded`. What follows runs in `dtype`.
+    The transform runs in the precision of `frames` (`working_dtype`: double on a CPU, so that
+    quiet bins beside loud ones are exact to `dtype`). What follows runs in `dtype`.
     """
-    weights = hann(window, padded.device, working_dtype(padded))
-    spectrum = torch.fft.rfft(frame(padded, n_fft, hop, window) * weights, n=n_fft)
+    spectrum = torch.fft.rfft(frames, n=n_fft)
     spectrum = spectrum[..., :bins].to(dtype.to_complex())
-    if padded.requires_grad and not epsilon:
+    if frames.requires_grad and not epsilon:
         return spectrum.abs()  # its gradient at 0 is 0, that of a square root is NaN
     square = torch.view_as_real(spectrum).square()
     power = square[..., 0] + square[..., 1]
@@ -169,7 +197,7 @@ def unmix(
 
 
 def working_dtype(samples: Tensor) -> torch.dtype:
-    """The precision that magnitudes are computed in, see there."""
+    """The precision that frames are prepared and transformed in."""
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 

@@ -1,14 +1,13 @@
-"""An independent listener: pocketsphinx writes down what it hears, jiwer counts word errors.
+"""An independent listener: pocketsphinx writes down what it hears, and its errors are counted.
 
 Extra `judge`. It is a weak recogniser by today's measure, so its error on our speech means little
 alone: always judge the real recordings of the same texts beside it.
 """
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torchaudio.functional
@@ -16,46 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speechseq.errors import MachineError
-from speechseq.text.normalize import normalize
+from speechseq.inference.score import Score, score
+from speechseq.inference.spoken_words import spoken_words
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _RATE = 16000
 _QUIET = _RATE * 3 // 10  # at both ends: speech that begins at once is misheard
 _LEVEL = 0.1  # root mean square that every waveform is brought to
-
-
-class Edit(NamedTuple):
-    """A stretch of words that was heard as asked ("equal"), or as others, or not, or invented."""
-
-    kind: str  # "equal", "substitute", "delete" or "insert"
-    asked: str
-    heard: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Heard:
-    """One judged text: the words asked for, the words heard, and how they fit together."""
-
-    asked: str
-    heard: str
-    edits: tuple[Edit, ...]
-
-    @property
-    def right(self) -> bool:
-        """Every word was heard as asked."""
-        return self.asked == self.heard
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Word errors over all texts together: errors summed, divided by all words asked for."""
-
-    wer: float
-    words: int
-    substitutions: int
-    deletions: int
-    insertions: int
-    rows: tuple[Heard, ...]
 
 
 class Judge:
@@ -102,51 +68,15 @@ class Judge:
         # "zero(2)" is the second pronunciation of zero
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
-    def judge(
-        self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int
-    ) -> Judgement:
+    def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
         """Hear waveforms, each (samples,), and compare them with the texts that they should say."""
         pairs = zip(texts, waveforms, strict=True)
         return compare([(text, self.hear(waveform, sample_rate)) for text, waveform in pairs])
 
 
-def compare(pairs: Sequence[tuple[str, str]]) -> Judgement:
-    """Word errors of (asked, heard) pairs of texts, over all of them together, case ignored.
-
-    Raises:
-        MachineError: the extra `judge` is not installed.
-    """
-    asked = [spoken_words(text) for text, _ in pairs]
-    heard = [spoken_words(text) for _, text in pairs]
-    counted = _package("jiwer").process_words(asked, heard)
-    rows = [
-        Heard(asked=a, heard=h, edits=_edits(a.split(), h.split(), chunks))
-        for a, h, chunks in zip(asked, heard, counted.alignments, strict=True)
-    ]
-    return Judgement(
-        wer=counted.wer,
-        words=sum(len(text.split()) for text in asked),
-        substitutions=counted.substitutions,
-        deletions=counted.deletions,
-        insertions=counted.insertions,
-        rows=tuple(rows),
-    )
-
-
-def spoken_words(text: str) -> str:
-    """The words of a text as they are spoken: normalised, lower case, no punctuation."""
-    return " ".join(re.findall(r"[a-z]+(?:'[a-z]+)*", normalize(text).lower()))
-
-
-def _edits(asked: list[str], heard: list[str], chunks: Any) -> tuple[Edit, ...]:
-    return tuple(
-        Edit(
-            chunk.type,
-            " ".join(asked[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
-        )
-        for chunk in chunks
-    )
+def compare(pairs: Sequence[tuple[str, str]]) -> Score:
+    """Score (asked, heard) pairs of texts by their spoken words: case and punctuation ignored."""
+    return score([(spoken_words(asked), spoken_words(heard)) for asked, heard in pairs])
 
 
 def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int, noise: float) -> bytes:

@@ -1,18 +1,21 @@
 """A listening test: our saying of texts beside the recordings of them, heard by a judge."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from speechseq.inference.judge import Judge, Judgement
-from speechseq.inference.report import Figure, Picture, Report, Spoken, Take, write
+from speechseq.inference.judge import Judge
+from speechseq.inference.report import Figure, Picture, Report, Section, curve_pictures, write
+from speechseq.inference.report_speech import Take
+from speechseq.inference.score import Score
 from speechseq.inference.synthesizer import Speech, Synthesizer
+from speechseq.inference.voice_report import Spoken, VoiceSection
 from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
-from speechseq.pictures import alignment_picture, curves_picture, mel_picture
+from speechseq.pictures import alignment_picture, mel_picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,8 @@ class Listening:
 
     speech: tuple[Speech, ...]
     recordings: tuple[Tensor, ...]
-    ours: Judgement
-    original: Judgement
+    ours: Score
+    original: Score
     scores: dict[str, float]
 
     @property
@@ -38,7 +41,7 @@ class Listening:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         return (
             f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
-            f"({self.ours.words} words); {self.stopped} of {len(self.speech)} ended by stop; "
+            f"({self.ours.words.asked} words); {self.stopped} of {len(self.speech)} ended by stop; "
             f"alignment {scores}"
         )
 
@@ -89,32 +92,32 @@ def write_report(
     figures: Sequence[Figure] = (),
     curves: Mapping[str, Sequence[tuple[int, float]]],
     settings: Mapping[str, Any],
+    further: Sequence[Section] = (),
 ) -> None:
     """Write the page that shows a listening test and the training before it.
 
     Args:
         figures: what stands first beside the judge's figures, such as time and updates.
         curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
+        further: what stands below on the same page, such as a recogniser's section.
 
     Raises:
         MachineError: it cannot be written.
     """
-    report = Report(
-        title=title,
-        summary=summary,
+    voice = VoiceSection(
         figures=(*figures, *_figures(listening)),
         spoken=tuple(_spoken(listening)),
-        curves=tuple(_curves(curves)),
+        curves=tuple(curve_pictures(curves)),
         settings=settings,
     )
-    write(path, report)
+    write(path, Report(title=title, summary=summary, sections=(voice, *further)))
 
 
 def _figures(listening: Listening) -> list[Figure]:
     ours, original = listening.ours, listening.original
     count = len(listening.speech)
     return [
-        Figure(label="judged WER, ours", value=f"{ours.wer:.1%}", note=f"{ours.words} words"),
+        Figure(label="judged WER, ours", value=f"{ours.wer:.1%}", note=f"{ours.words.asked} words"),
         Figure(label="judged WER, original audio", value=f"{original.wer:.1%}"),
         Figure(
             label="ended by stop",
@@ -136,9 +139,9 @@ def _spoken(listening: Listening) -> list[Spoken]:
     return [
         Spoken(
             asked=speech.text,
-            ours=Take(waveform=speech.waveform, sample_rate=speech.sample_rate, heard=heard),
+            ours=Take(waveform=speech.waveform, sample_rate=speech.sample_rate, heard=heard.edits),
             original=Take(
-                waveform=recording[0], sample_rate=speech.sample_rate, heard=heard_original
+                waveform=recording[0], sample_rate=speech.sample_rate, heard=heard_original.edits
             ),
             finished_reason=speech.finished_reason,
             pictures=(
@@ -148,11 +151,3 @@ def _spoken(listening: Listening) -> list[Spoken]:
         )
         for speech, recording, heard, heard_original in rows
     ]
-
-
-def _curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
-    for group in ("loss", "validation"):
-        head = f"{group}/"
-        series = {k.removeprefix(head): v for k, v in curves.items() if k.startswith(head)}
-        if series:
-            yield Picture(title=group, png=curves_picture(series, log=True))

@@ -2,24 +2,18 @@
 
 import base64
 import dataclasses
-import io
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
-
-import soundfile
-from jaxtyping import Float
-from torch import Tensor
+from typing import Any, Protocol, runtime_checkable
 
 from speechseq import __version__
 from speechseq.errors import MachineError
-from speechseq.inference.judge import Edit, Heard
+from speechseq.pictures import curves_picture
 
-_HEAVY = 1 << 22  # samples on one page above which FLAC, half the size, takes the place of WAV
-_SHOWN = 4  # texts whose pictures stand open; those of the others unfold
+_SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,40 +35,22 @@ class Picture:
     caption: str = ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Take:
-    """One saying of a text: waveform (samples,) in [-1, 1], and what the judge heard in it."""
+@runtime_checkable
+class Section(Protocol):
+    """A part of the page, such as a voice's or a recogniser's."""
 
-    waveform: Float[Tensor, " samples"]
-    sample_rate: int
-    heard: Heard | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Spoken:
-    """A text, our saying of it beside the original, why ours ended, its pictures."""
-
-    asked: str
-    ours: Take
-    original: Take | None = None
-    finished_reason: str = ""
-    pictures: tuple[Picture, ...] = ()
+    def html(self) -> Iterator[str]:
+        """Its lines; every text of people's in them is escaped."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the page shows, from top to bottom.
-
-    settings is plain data, nested as `Config.to_dict` gives it.
-    """
+    """All that the page shows: its sections from top to bottom."""
 
     title: str
     summary: str
-    figures: tuple[Figure, ...] = ()
-    spoken: tuple[Spoken, ...] = ()
-    curves: tuple[Picture, ...] = ()
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    original_name: str = "Original"
+    sections: tuple[Section, ...] = ()
     footer: str = ""
 
 
@@ -107,18 +83,21 @@ def page(report: Report) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{style}</style></head><body><main>",
             f'<h1>{title}</h1><p class="soft">{escape(report.summary)}</p>',
-            *_figures(report.figures),
-            *_table(report),
-            *_curves(report.curves),
-            *_galleries(report.spoken),
-            *_settings(report.settings),
+            *(line for section in report.sections for line in _section(section)),
             f"<footer>{escape(report.footer)} Made by speechseq {__version__}.</footer>",
             "</main></body></html>",
         ]
     )
 
 
-def _figures(figures: tuple[Figure, ...]) -> Iterator[str]:
+def _section(section: Section) -> Iterator[str]:
+    yield "<section>"
+    yield from section.html()
+    yield "</section>"
+
+
+def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
+    """Headline figures, side by side."""
     if not figures:
         return
     yield '<dl class="figures">'
@@ -130,105 +109,34 @@ def _figures(figures: tuple[Figure, ...]) -> Iterator[str]:
     yield "</dl>"
 
 
-def _table(report: Report) -> Iterator[str]:
-    """What was asked, what was said, what was heard."""
-    if not report.spoken:
-        return
-    original = escape(report.original_name)
-    beside = any(row.original for row in report.spoken)
-    ended = any(row.finished_reason for row in report.spoken)
-    yield "<h2>Asked, spoken, heard</h2>"
-    yield f'<p class="soft">{_legend(report.spoken)}</p>'
-    heads = [("number", ""), ("asked", "Asked for"), ("take", "Ours")]
-    heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
-    cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
-    yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
-    takes = [take for row in report.spoken for take in (row.ours, row.original) if take]
-    form = "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
-    for number, row in enumerate(report.spoken, 1):
-        yield f'<tr><td class="number">{number}</td><td class="asked">{escape(row.asked)}</td>'
-        yield f'<td data-label="Ours">{_take(row.ours, f"ours, {number}", form)}</td>'
-        if beside:
-            name = f"{report.original_name}, {number}"
-            said = _take(row.original, name, form) if row.original else "–"
-            yield f'<td data-label="{original}">{said}</td>'
-        if ended:
-            yield f'<td class="ended" data-label="Ended by">{_chip(row.finished_reason)}</td>'
-        yield "</tr>"
-    yield "</tbody></table>"
-
-
-def _legend(spoken: tuple[Spoken, ...]) -> str:
-    if not any(row.ours.heard for row in spoken):
-        return "Texts that the model was not trained on."
-    return (
-        "Under each player stand the words that an independent speech recogniser heard in it. "
-        "Its errors are marked: <mark><s>asked</s> heard</mark>, a word missed "
-        "<mark><s>asked</s></mark>, a word too many <mark>+ heard</mark>."
-    )
-
-
-def _take(take: Take, name: str, form: str) -> str:
-    sound = base64.b64encode(_sound(take, form)).decode()
-    player = (
-        f'<audio controls preload="metadata" aria-label="{escape(name)}" '
-        f'src="data:audio/{form.lower()};base64,{sound}"></audio>'
-    )
-    if take.heard is None:
-        return player
-    words = " ".join(map(_edit, take.heard.edits)) or "<mark>nothing</mark>"
-    return f'{player}<div class="heard">{words}</div>'
-
-
-def _edit(edit: Edit) -> str:
-    asked, heard = escape(edit.asked), escape(edit.heard)
-    return {
-        "equal": heard,
-        "substitute": f"<mark><s>{asked}</s> {heard}</mark>",
-        "delete": f"<mark><s>{asked}</s></mark>",
-        "insert": f"<mark>+ {heard}</mark>",
-    }[edit.kind]
-
-
-def _chip(reason: str) -> str:
-    """Why a text ended; anything but the stop head's own word asks for a look."""
-    late = "" if reason == "stop" else " late"
-    return f'<span class="chip{late}">{escape(reason.replace("_", " "))}</span>' if reason else "–"
-
-
-def _sound(take: Take, form: str) -> bytes:
-    buffer = io.BytesIO()
-    samples = take.waveform.detach().float().cpu().clamp(-1, 1).numpy()
-    soundfile.write(buffer, samples, take.sample_rate, format=form, subtype="PCM_16")
-    return buffer.getvalue()
-
-
-def _curves(curves: tuple[Picture, ...]) -> Iterator[str]:
+def curves_html(curves: Sequence[Picture]) -> Iterator[str]:
+    """Curves of a training, under their own heading."""
     if curves:
         yield "<h2>How it learned</h2>"
         yield f'<div class="pictures">{"".join(map(_picture, curves))}</div>'
 
 
-def _galleries(spoken: tuple[Spoken, ...]) -> Iterator[str]:
-    drawn = [row for row in spoken if row.pictures]
-    if not drawn:
-        return
-    yield "<h2>Alignments and mels</h2>"
-    yield (
-        '<p class="soft">A voice that reads well draws one unbroken line from the lower left to '
-        "the upper right of its alignment: each moment of speech looks at one place in the text, "
-        "and no place is skipped.</p>"
-    )
-    yield from map(_gallery, drawn[:_SHOWN])
-    if drawn[_SHOWN:]:
-        yield f"<details><summary>{len(drawn) - _SHOWN} more texts</summary>"
-        yield from map(_gallery, drawn[_SHOWN:])
+def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
+    """Draw (update, value) pairs by name, "loss/…" in one picture, "validation/…" in another."""
+    for group in ("loss", "validation"):
+        head = f"{group}/"
+        series = {k.removeprefix(head): v for k, v in curves.items() if k.startswith(head)}
+        if series:
+            yield Picture(title=group, png=curves_picture(series, log=True))
+
+
+def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
+    """The pictures of each utterance under its name; those of the first few stand open."""
+    yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
+    if galleries[_SHOWN:]:
+        yield f"<details><summary>{len(galleries) - _SHOWN} more</summary>"
+        yield from (_gallery(*gallery) for gallery in galleries[_SHOWN:])
         yield "</details>"
 
 
-def _gallery(row: Spoken) -> str:
-    pictures = "".join(map(_picture, row.pictures))
-    return f'<h3>{escape(row.asked)}</h3><div class="pictures">{pictures}</div>'
+def _gallery(name: str, pictures: Sequence[Picture]) -> str:
+    drawn = "".join(map(_picture, pictures))
+    return f'<h3>{escape(name)}</h3><div class="pictures">{drawn}</div>'
 
 
 def _picture(picture: Picture) -> str:
@@ -240,7 +148,8 @@ def _picture(picture: Picture) -> str:
     )
 
 
-def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
+def settings_html(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings, nested as `Config.to_dict` gives them, folded away."""
     if not settings:
         return
     yield "<h2>Settings</h2><details><summary>Every number of this run</summary>"

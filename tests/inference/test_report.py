@@ -13,9 +13,11 @@ import soundfile
 import torch
 
 from speechseq.errors import MachineError
-from speechseq.inference import report as report_room
-from speechseq.inference.judge import Edit, Heard
-from speechseq.inference.report import Figure, Picture, Report, Spoken, Take, page, write
+from speechseq.inference import report_speech
+from speechseq.inference.edits import Edit
+from speechseq.inference.report import Figure, Picture, Report, page, write
+from speechseq.inference.report_speech import Take
+from speechseq.inference.voice_report import Spoken, VoiceSection
 from speechseq.pictures import curves_picture
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -48,18 +50,13 @@ class Outline(HTMLParser):
             self.text += data
 
 
-def heard(asked: str, *edits: Edit) -> Heard:
-    return Heard(asked=asked, heard=" ".join(edit.heard for edit in edits), edits=edits)
-
-
-def take(words: Heard | None = None) -> Take:
+def take(words: tuple[Edit, ...] | None = None) -> Take:
     return Take(waveform=0.5 * torch.sin(torch.arange(800) / 10), sample_rate=8000, heard=words)
 
 
 def whole_report() -> Report:
     picture = Picture(title="Alignment", png=curves_picture({"a": [(0, 1.0), (1, 0.5)]}))
-    wrong = heard(
-        "one two three",
+    wrong = (
         Edit("equal", "one", "one"),
         Edit("substitute", "two", "too"),
         Edit("delete", "three", ""),
@@ -69,20 +66,19 @@ def whole_report() -> Report:
         Spoken(
             asked="one two three",
             ours=take(wrong),
-            original=take(heard("one", Edit("equal", "one", "one"))),
+            original=take((Edit("equal", "one", "one"),)),
             finished_reason="attention_end",
             pictures=(picture, picture),
         ),
         *[Spoken(asked=f"text {i}", ours=take(), pictures=(picture,)) for i in range(7)],
     ]
-    return Report(
-        title="A voice",
-        summary="Said in a test.",
+    voice = VoiceSection(
         figures=(Figure(label="WER", value="10 %", note="of ours", good=True),),
         spoken=tuple(rows),
         curves=(picture,),
         settings={"model": {"r": 2}, "rate": 1e-3},
     )
+    return Report(title="A voice", summary="Said in a test.", sections=(voice,))
 
 
 def test_the_page_is_whole_and_asks_nothing_of_the_network() -> None:
@@ -112,7 +108,7 @@ def test_sounds_and_pictures_are_inside() -> None:
 
 def test_much_sound_takes_half_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     light = page(whole_report())
-    monkeypatch.setattr(report_room, "_HEAVY", 1000)
+    monkeypatch.setattr(report_speech, "_HEAVY", 1000)
     heavy = page(whole_report())
     assert "audio/flac" not in light
     assert "audio/wav" not in heavy
@@ -136,11 +132,9 @@ def test_an_end_other_than_stop_stands_out() -> None:
 
 def test_texts_are_shown_not_run() -> None:
     nasty = "<script>alert('x')</script> & \"quoted\""
-    words = heard(nasty, Edit("substitute", nasty, nasty))
+    words = (Edit("substitute", nasty, nasty),)
     picture = Picture(title=nasty, png=b"", caption=nasty)
-    report = Report(
-        title=nasty,
-        summary=nasty,
+    voice = VoiceSection(
         figures=(Figure(label=nasty, value=nasty, note=nasty),),
         spoken=(
             Spoken(
@@ -154,9 +148,8 @@ def test_texts_are_shown_not_run() -> None:
         curves=(picture,),
         settings={nasty: nasty},
         original_name=nasty,
-        footer=nasty,
     )
-    outline = Outline(page(report))
+    outline = Outline(page(Report(title=nasty, summary=nasty, sections=(voice,), footer=nasty)))
     assert "script" not in outline.tags
     assert outline.text.count(nasty) >= 10
 
@@ -164,13 +157,14 @@ def test_texts_are_shown_not_run() -> None:
 def test_a_report_of_little_leaves_the_rest_out() -> None:
     outline = Outline(page(Report(title="Little", summary="")))
     assert not {"table", "audio", "img", "details"} & set(outline.tags)
-    ours = Outline(page(Report(title="x", summary="", spoken=(Spoken(asked="a", ours=take()),))))
+    voice = VoiceSection(spoken=(Spoken(asked="a", ours=take()),))
+    ours = Outline(page(Report(title="x", summary="", sections=(voice,))))
     assert ours.tags.count("th") == 3  # no column for an original or an end that is not there
 
 
 def test_nothing_heard_is_said() -> None:
-    spoken = (Spoken(asked="one", ours=take(heard(""))),)
-    assert "<mark>nothing</mark>" in page(Report(title="x", summary="", spoken=spoken))
+    voice = VoiceSection(spoken=(Spoken(asked="one", ours=take(())),))
+    assert "<mark>nothing</mark>" in page(Report(title="x", summary="", sections=(voice,)))
 
 
 def test_write_replaces_the_file_whole_or_not_at_all(

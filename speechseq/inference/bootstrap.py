@@ -1,0 +1,134 @@
+"""How far a rate may be trusted: intervals and paired tests by drawing utterances again.
+
+M. Bisani, H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation",
+ICASSP 2004. An utterance is drawn with all its errors and words, because the errors within one
+are not independent; where utterances of a speaker are alike, hand in the sums of each speaker.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from speechseq.errors import DataError
+
+RESAMPLES = 10_000
+_AT_ONCE = 1 << 20  # drawn numbers held in memory at a time
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A rate lies between `low` and `high` with the probability `level`."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A second system against a first, on the same utterances.
+
+    Attributes:
+        difference: the second's rate less the first's; negative where the second is better.
+        interval: of the difference.
+        improvement: probability that the second has the lower rate on a test set drawn anew;
+            a tie counts half.
+        p_value: how often a difference this large, in either direction, comes of chance when the
+            two are equally good: matched pairs, the errors of an utterance change sides at random.
+    """
+
+    difference: float
+    interval: Interval
+    improvement: float
+    p_value: float
+
+
+def interval(
+    errors: Sequence[int],
+    asked: Sequence[int],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval | None:
+    """The percentile interval of sum(errors) / sum(asked), given both for each utterance.
+
+    It has no width where no utterance has an error: nothing can be drawn from them but zero.
+
+    Returns:
+        None where nothing was asked for.
+    """
+    table = np.array([errors, asked], dtype=float).T.reshape(-1, 2)
+    if not table[:, 1].any():
+        return None
+    sums = _resampled(table, resamples, seed)
+    return _between(sums[:, 0] / sums[:, 1], level)
+
+
+def compare(
+    first: Sequence[int],
+    second: Sequence[int],
+    asked: Sequence[int],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems by their errors in each utterance.
+
+    Raises:
+        DataError: nothing was asked for, or the systems' utterances differ in number.
+    """
+    if not len(first) == len(second) == len(asked):
+        raise DataError(
+            f"utterances of the systems differ in number: {len(first)}, {len(second)}, "
+            f"asked {len(asked)}",
+            "give both systems the same utterances",
+        )
+    if not any(asked):
+        raise DataError("there are no words to compare on", "give references that are not empty")
+    change = np.array(second, dtype=float) - np.array(first, dtype=float)
+    table = np.stack([change, np.array(asked, dtype=float)], axis=1)
+    sums = _resampled(table, resamples, seed)
+    return Comparison(
+        difference=float(change.sum() / table[:, 1].sum()),
+        interval=_between(sums[:, 0] / sums[:, 1], level),
+        improvement=float((sums[:, 0] < 0).mean() + (sums[:, 0] == 0).mean() / 2),
+        p_value=_p_value(change, resamples, seed),
+    )
+
+
+def _resampled(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Column sums (resamples, columns) of rows drawn with replacement; the last is never zero."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for rows in _parts(resamples, len(table)):
+        sums = table[random.integers(len(table), size=(rows, len(table)))].sum(1)
+        while (empty := sums[:, -1] == 0).any():  # a rate of nothing: drawn again
+            again = random.integers(len(table), size=(int(empty.sum()), len(table)))
+            sums[empty] = table[again].sum(1)
+        parts.append(sums)
+    return np.concatenate(parts)
+
+
+def _p_value(change: np.ndarray, resamples: int, seed: int) -> float:
+    """Share of random swaps, the true sides among them, whose sum is as far from zero."""
+    change = change[change != 0]  # a swap of equals changes nothing
+    random = np.random.default_rng(seed)
+    extreme = 0
+    for rows in _parts(resamples, len(change)):
+        sides = 2.0 * random.integers(2, size=(rows, len(change))) - 1.0
+        extreme += int((abs(sides @ change) >= abs(change.sum())).sum())
+    return (1 + extreme) / (1 + resamples)
+
+
+def _parts(resamples: int, width: int) -> Iterator[int]:
+    most = max(1, _AT_ONCE // max(1, width))
+    for begin in range(0, resamples, most):
+        yield min(most, resamples - begin)
+
+
+def _between(rates: np.ndarray, level: float) -> Interval:
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=float(low), high=float(high), level=level)

@@ -1,0 +1,116 @@
+"""What became of each word: the fewest edits between what was asked for and what was heard."""
+
+import dataclasses
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Edit(NamedTuple):
+    """A stretch of words that was heard as asked ("equal"), or as others, or not, or invented."""
+
+    kind: str  # "equal", "substitute", "delete" or "insert"
+    asked: str
+    heard: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Right and wrong units, which are words or characters."""
+
+    correct: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Units asked for."""
+        return self.correct + self.substitutions + self.deletions
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions together."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per unit asked for; where nothing was asked for, 0 or infinity."""
+        if self.asked:
+            return self.errors / self.asked
+        return math.inf if self.errors else 0.0
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Counts summed; the rate of the sum is the corpus' rate, the mean of the rates is not."""
+    kept = list(counts)
+    return Counts(
+        correct=sum(c.correct for c in kept),
+        substitutions=sum(c.substitutions for c in kept),
+        deletions=sum(c.deletions for c in kept),
+        insertions=sum(c.insertions for c in kept),
+    )
+
+
+def plain(text: str) -> str:
+    """The words of a text with one space between them, accents composed (NFC)."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def word_edits(asked: Sequence[str], heard: Sequence[str]) -> list[tuple[Edit, ...]]:
+    """The edits of each pair of plain texts, as few as can be; words of one kind are joined."""
+    import jiwer
+
+    if not asked:
+        return []  # jiwer makes one empty utterance of none
+    output = jiwer.process_words(list(asked), list(heard))
+    return [
+        tuple(
+            Edit(
+                chunk.type,
+                " ".join(a[chunk.ref_start_idx : chunk.ref_end_idx]),
+                " ".join(h[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            )
+            for chunk in chunks
+        )
+        for a, h, chunks in zip(
+            output.references, output.hypotheses, output.alignments, strict=True
+        )
+    ]
+
+
+def word_counts(edits: Iterable[Edit]) -> Counts:
+    """How many words the edits of one utterance concern."""
+    sizes: dict[str, int] = {}
+    for edit in edits:
+        words = len((edit.asked or edit.heard).split(" "))
+        sizes[edit.kind] = sizes.get(edit.kind, 0) + words
+    return _counts(sizes)
+
+
+def character_counts(asked: Sequence[str], heard: Sequence[str]) -> list[Counts]:
+    """The counts of each pair of plain texts by character; a space counts as one."""
+    import jiwer
+
+    if not asked:
+        return []
+    found = []
+    for chunks in jiwer.process_characters(list(asked), list(heard)).alignments:
+        sizes: dict[str, int] = {}
+        for chunk in chunks:
+            characters = max(
+                chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
+            )
+            sizes[chunk.type] = sizes.get(chunk.type, 0) + characters
+        found.append(_counts(sizes))
+    return found
+
+
+def _counts(sizes: Mapping[str, int]) -> Counts:
+    return Counts(
+        correct=sizes.get("equal", 0),
+        substitutions=sizes.get("substitute", 0),
+        deletions=sizes.get("delete", 0),
+        insertions=sizes.get("insert", 0),
+    )

@@ -1,0 +1,246 @@
+"""Word and character error rates of transcripts: over a corpus, by speaker, by length.
+
+A corpus' rate is all its errors over all its words. The mean of the utterances' rates is another
+figure, which short utterances dominate; it is nowhere computed here.
+"""
+
+import dataclasses
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from speechseq.errors import DataError
+from speechseq.inference import bootstrap
+from speechseq.inference.edits import (
+    Counts,
+    Edit,
+    character_counts,
+    plain,
+    total,
+    word_counts,
+    word_edits,
+)
+
+Unit = Literal["words", "characters"]
+_LENGTHS = (0, 1, 6, 11, 16, 21, 31, 51)  # bins begin here, unless every text is short
+_SHORT = 10  # words; where no text has more, each length is a bin of its own
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heard:
+    """One utterance: the words asked for, the words heard, and how they fit together."""
+
+    id: str
+    asked: str
+    heard: str
+    edits: tuple[Edit, ...]
+    characters: Counts
+    speaker: str = ""
+
+    @cached_property
+    def words(self) -> Counts:
+        """Its words, right and wrong."""
+        return word_counts(self.edits)
+
+    @property
+    def right(self) -> bool:
+        """Every word was heard as asked."""
+        return self.asked == self.heard
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """Utterances counted together; `wrong` of them have an error."""
+
+    name: str
+    utterances: int
+    wrong: int
+    words: Counts
+    characters: Counts
+
+    @property
+    def sentence_error_rate(self) -> float:
+        """Share of the utterances that have an error."""
+        return self.wrong / self.utterances if self.utterances else 0.0
+
+
+class Confusion(NamedTuple):
+    """A word heard as another so many times; "" stands for no word."""
+
+    asked: str
+    heard: str
+    times: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a set of utterances came to; every figure follows from its rows."""
+
+    rows: tuple[Heard, ...]
+
+    @cached_property
+    def total(self) -> Group:
+        """All utterances together."""
+        return _group("all", self.rows)
+
+    @property
+    def words(self) -> Counts:
+        """All words, right and wrong."""
+        return self.total.words
+
+    @property
+    def characters(self) -> Counts:
+        """All characters, right and wrong."""
+        return self.total.characters
+
+    @property
+    def wer(self) -> float:
+        """Word error rate: all errors over all words asked for."""
+        return self.words.rate
+
+    @property
+    def cer(self) -> float:
+        """Character error rate; a space counts as a character."""
+        return self.characters.rate
+
+    @property
+    def sentence_error_rate(self) -> float:
+        """Share of the utterances that have an error."""
+        return self.total.sentence_error_rate
+
+    @cached_property
+    def by_speaker(self) -> tuple[Group, ...]:
+        """A group for each speaker, in the order of their names."""
+        return _grouped([(row.speaker, row) for row in self.rows])
+
+    @cached_property
+    def by_length(self) -> tuple[Group, ...]:
+        """A group for each range of words asked for, the shortest first."""
+        lengths = [row.words.asked for row in self.rows]
+        short = max(lengths, default=0) <= _SHORT
+        starts = range(_SHORT + 2) if short else _LENGTHS
+        bins = [bisect_right(starts, length) - 1 for length in lengths]
+        groups = _grouped(list(zip(bins, self.rows, strict=True)))
+        names = [_range(starts, index) for index in sorted(set(bins))]
+        return tuple(
+            dataclasses.replace(group, name=name) for group, name in zip(groups, names, strict=True)
+        )
+
+    def interval(
+        self, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
+    ) -> bootstrap.Interval | None:
+        """The bootstrap interval of the error rate; None where nothing was asked for."""
+        return bootstrap.interval(_errors(self, unit), _asked(self, unit), level=level, seed=seed)
+
+    def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
+        """The most frequent errors, the most frequent first."""
+        found = Counter(pair for row in self.rows for pair in _confused(row.edits))
+        ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        return tuple(Confusion(*pair, times) for pair, times in ranked[:most])
+
+
+def score(
+    pairs: Sequence[tuple[str, str]],
+    *,
+    ids: Sequence[str] | None = None,
+    speakers: Sequence[str] | None = None,
+) -> Score:
+    """Count the errors of (asked, heard) pairs of texts.
+
+    Words are what stands between white space, compared as written. Either text may be empty.
+
+    Args:
+        ids: a name for each pair; without them they are numbered from 1.
+        speakers: who said each; nobody has the name "".
+
+    Raises:
+        DataError: ids or speakers are not as many as the pairs.
+    """
+    names = _as_many(pairs, ids, "ids") or [str(number) for number in range(1, len(pairs) + 1)]
+    voices = _as_many(pairs, speakers, "speakers") or [""] * len(pairs)
+    asked = [plain(text) for text, _ in pairs]
+    heard = [plain(text) for _, text in pairs]
+    columns = zip(
+        names,
+        asked,
+        heard,
+        word_edits(asked, heard),
+        character_counts(asked, heard),
+        voices,
+        strict=True,
+    )
+    return Score(
+        rows=tuple(
+            Heard(id=name, asked=a, heard=h, edits=edits, characters=characters, speaker=speaker)
+            for name, a, h, edits, characters, speaker in columns
+        )
+    )
+
+
+def compare_systems(
+    first: Score, second: Score, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
+) -> bootstrap.Comparison:
+    """Compare what two systems heard in the same utterances.
+
+    Raises:
+        DataError: the two were not asked for the same texts in the same order.
+    """
+    for one, other in zip(first.rows, second.rows, strict=False):
+        if (one.id, one.asked) != (other.id, other.asked):
+            raise DataError(
+                f"the systems were asked for different things: {one.id!r} {one.asked!r} "
+                f"and {other.id!r} {other.asked!r}",
+                "score both on the same utterances in the same order",
+            )
+    errors = _errors(first, unit), _errors(second, unit)
+    return bootstrap.compare(*errors, _asked(first, unit), level=level, seed=seed)
+
+
+def _as_many(pairs: Sequence[object], names: Sequence[str] | None, what: str) -> list[str]:
+    if names is not None and len(names) != len(pairs):
+        raise DataError(f"{len(names)} {what} for {len(pairs)} pairs", "give one for each pair")
+    return list(names or ())
+
+
+def _errors(score: Score, unit: Unit) -> list[int]:
+    return [(row.words if unit == "words" else row.characters).errors for row in score.rows]
+
+
+def _asked(score: Score, unit: Unit) -> list[int]:
+    return [(row.words if unit == "words" else row.characters).asked for row in score.rows]
+
+
+def _group(name: str, rows: Sequence[Heard]) -> Group:
+    return Group(
+        name=name,
+        utterances=len(rows),
+        wrong=sum(not row.right for row in rows),
+        words=total(row.words for row in rows),
+        characters=total(row.characters for row in rows),
+    )
+
+
+def _grouped(rows: Sequence[tuple[Any, Heard]]) -> tuple[Group, ...]:
+    members: dict[Any, list[Heard]] = {}
+    for key, row in rows:
+        members.setdefault(key, []).append(row)
+    return tuple(_group(str(key), members[key]) for key in sorted(members))
+
+
+def _range(starts: Sequence[int], index: int) -> str:
+    """How the bin is called that begins at `starts[index]`."""
+    start, end = starts[index], (*starts, None)[index + 1]
+    if end is None:
+        return f"{start} and more"
+    return str(start) if end == start + 1 else f"{start}–{end - 1}"
+
+
+def _confused(edits: Sequence[Edit]) -> Iterator[tuple[str, str]]:
+    for edit in edits:
+        if edit.kind == "equal":
+            continue
+        asked, heard = edit.asked.split(), edit.heard.split()
+        most = max(len(asked), len(heard))
+        yield from zip(asked or [""] * most, heard or [""] * most, strict=True)

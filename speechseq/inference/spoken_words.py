@@ -1,0 +1,10 @@
+"""English texts as they are spoken: what two writings of the same words have in common."""
+
+import re
+
+from speechseq.text.normalize import normalize
+
+
+def spoken_words(text: str) -> str:
+    """The words of a text as they are spoken: normalised, lower case, no punctuation."""
+    return " ".join(re.findall(r"[a-z]+(?:'[a-z]+)*", normalize(text).lower()))

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -27,6 +27,11 @@ class GrowthConfig(Config):
     layer_every: int = 0
     pool: int = 2
     pool_until: int = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything grows at all."""
+        return self.layer_every > 0 or self.pool_until > 0
 
     def check(self) -> None:
         """Raise ConfigError for numbers below their least."""
@@ -96,6 +101,8 @@ class Listener(nn.Module):
         reduction: frames that one position of the finished memory stands for.
     """
 
+    grown: Tensor
+
     def __init__(self, features: int, config: ListenerConfig) -> None:
         super().__init__()
         self.growth = config.growth
@@ -112,21 +119,28 @@ class Listener(nn.Module):
         )
         self.memory_dim = self.pyramid.output_dim
         self.reduction = self.pyramid.reduction * (self.front.reduction if self.front else 1)
-        self.pool = 1
+        if config.growth.wanted:  # saved with the weights: a checkpoint is used as it was trained
+            layers = min(config.growth.first_layers, len(self.pyramid.layers))
+            self.register_buffer("grown", torch.tensor([layers, config.growth.pool]))
+            self.at_update(0)
 
     def at_update(self, update: int) -> None:
         """Take the shape that belongs to an update's number."""
         growth, layers = self.growth, len(self.pyramid.layers)
-        grown = growth.first_layers + update // growth.layer_every if growth.layer_every else layers
-        self.pyramid.active = min(layers, grown)
-        self.pool = growth.pool if update < growth.pool_until else 1
+        if not growth.wanted:
+            return
+        if growth.layer_every:
+            layers = min(layers, growth.first_layers + update // growth.layer_every)
+        pool = growth.pool if update < growth.pool_until else 1
+        self.grown.copy_(torch.tensor([layers, pool]))
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
         """(batch, frames, features) to a memory (batch, positions, memory_dim)."""
         if self.front is not None:
             x, lengths = self.front(x, lengths)
-        encoded = self.pyramid(x, lengths)
-        if self.pool == 1:
-            return encoded
-        joined = join_frames(encoded.memory, encoded.memory_lengths, self.pool, "max_pool")
+        if not self.growth.wanted:
+            return self.pyramid(x, lengths)
+        layers, pool = self.grown.tolist()
+        encoded = self.pyramid(x, lengths, layers)
+        joined = join_frames(encoded.memory, encoded.memory_lengths, pool, "max_pool")
         return Encoded(joined.x, joined.lengths)

@@ -64,8 +64,6 @@ class PyramidBiLSTM(nn.Module):
     Attributes:
         output_dim: 2 * hidden.
         reduction: frames that one position of the memory stands for, join ** layers.
-        active: layers that run; above them frames are only pooled, so that the memory keeps its
-            shape while a network grows layer by layer.
 
     Raises:
         ConfigError: no layer at all, or a join below 1.
@@ -98,12 +96,16 @@ class PyramidBiLSTM(nn.Module):
         self.norms = nn.ModuleList(
             nn.LayerNorm(self.output_dim) if layer_norm else nn.Identity() for _ in widths
         )
-        self.active = len(widths)
 
-    def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """(batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden)."""
+    def forward(self, x: Sequence, lengths: Lengths, active: int | None = None) -> Encoded:
+        """(batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden).
+
+        Only the lowest `active` layers run, where that is given; above them frames are pooled, so
+        that the memory keeps its shape while a network grows layer by layer.
+        """
+        active = len(self.layers) if active is None else active
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
-            runs = i < self.active
+            runs = i < active
             if i >= self.base_layers:
                 x, lengths = join_frames(
                     x, lengths, self.join, self.joining if runs else "max_pool"

@@ -37,6 +37,13 @@ class Loss(Protocol):
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
 
 
+@runtime_checkable
+class FollowsUpdates(Protocol):
+    """A model in which something follows the update's number: it is told before each."""
+
+    def at_update(self, update: int) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """What one update did: losses as scalar tensors, so that nothing waits for the device.
@@ -75,6 +82,8 @@ class Updater:
     def __call__(self, batches: Sequence[Batch], update: int) -> Report:
         """Make one update of the batches' joint mean loss, each weighing what it holds."""
         weight = sum(batch.weight for batch in batches)
+        if isinstance(self.model, FollowsUpdates):
+            self.model.at_update(update)
         before = [buffer.clone() for buffer in self.model.buffers()]
         terms: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)

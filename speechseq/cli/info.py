@@ -48,4 +48,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _reads(vocabulary: Any) -> str:
-    return f"phonemes of espeak's {vocabulary.voice}" if vocabulary.voice else "characters"
+    voice = vocabulary.voice
+    return f"phonemes of espeak's {voice}" if voice else vocabulary.spelling.name

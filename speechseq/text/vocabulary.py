@@ -4,15 +4,18 @@ import dataclasses
 import os
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.text.alphabet import PUNCTUATION
 from speechseq.text.atomic_json import read_json, write_json
 from speechseq.text.phonemes import SYMBOLS as IPA_SYMBOLS
 from speechseq.text.phonemes import phonemize
+from speechseq.text.pieces import Pieces, train
+from speechseq.text.spelling import Characters, Spelling, Words
+from speechseq.text.vocabulary_data import read, short
 
 CONTROLS = ("<pad>", "<eos>")
 TRANSCRIPT_CONTROLS = (*CONTROLS, "<sos>", "<blank>")
@@ -22,21 +25,22 @@ CHARACTERS = string.ascii_lowercase + " " + PUNCTUATION
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Symbols, each one character, and their ids; it travels inside the checkpoint.
+    """Symbols and their ids: characters, words or pieces of words; it travels in the checkpoint.
 
     The controls come first and own the ids 0, 1, …: pad is always 0 and eos always 1. Their names
     are labels that no text is compared with, so "<eos>" in a text is five characters. A recogniser
     that needs sos or blank appends them to `controls`; the symbols' ids then start after them.
 
     Attributes:
-        symbols: the characters with an id, in the order of their ids.
+        symbols: what has an id, in the order of the ids.
         controls: names of the control ids.
         fold_case: read "A" as "a" where only "a" has an id.
         end: `encode` closes with the eos id.
-        voice: the espeak voice that turns text to phonemes before it is encoded; "" for characters.
+        voice: the espeak voice that turns text to phonemes before it is encoded; "" for none.
+        spelling: how a text is cut into symbols.
 
     Raises:
-        ConfigError: a symbol is longer than one character or comes twice, or a control is missing.
+        ConfigError: a symbol comes twice or is none of its spelling, or a control is missing.
     """
 
     symbols: tuple[str, ...]
@@ -44,10 +48,13 @@ class Vocabulary:
     fold_case: bool = False
     end: bool = True
     voice: str = ""
+    spelling: Spelling = Characters()
 
     def __post_init__(self) -> None:
-        if wrong := [symbol for symbol in self.symbols if len(symbol) != 1]:
-            raise ConfigError(f"vocabulary: symbols must be single characters, not {wrong!r}")
+        try:
+            self.spelling.check(self.symbols)
+        except ConfigError as error:
+            raise ConfigError(f"vocabulary: {error.problem}", error.cure) from None
         for name, values in (("symbols", self.symbols), ("controls", self.controls)):
             if twice := [value for value, count in Counter(values).items() if count > 1]:
                 raise ConfigError(f"vocabulary: {name} hold {twice!r} more than once")
@@ -68,9 +75,40 @@ class Vocabulary:
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
         """Characters that a recogniser writes: with sos, eos and blank, each an id of its own."""
+        return cls._for_transcripts(symbols, Characters())
+
+    @classmethod
+    def words(cls, words: Iterable[str]) -> "Vocabulary":
+        """Words that a recogniser writes, and no others; texts are divided at white space."""
+        return cls._for_transcripts(words, Words())
+
+    @classmethod
+    def pieces(cls, model: bytes) -> "Vocabulary":
+        """Pieces of words that a recogniser writes, from the bytes of a sentencepiece model.
+
+        Raises:
+            ConfigError: the bytes are no such model.
+        """
+        pieces = Pieces(model)
+        return cls._for_transcripts(pieces.symbols, pieces)
+
+    @classmethod
+    def train_pieces(
+        cls, texts: Iterable[str], size: int, *, kind: Literal["unigram", "bpe"] = "unigram"
+    ) -> "Vocabulary":
+        """Learn `size` pieces from texts; every one of their characters can then be written.
+
+        Raises:
+            ConfigError: a size that the texts cannot fill, or that cannot hold their characters.
+        """
+        pieces = train(texts, size, kind)
+        return cls._for_transcripts(pieces.symbols, pieces)
+
+    @classmethod
+    def _for_transcripts(cls, symbols: Iterable[str], spelling: Spelling) -> "Vocabulary":
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
-        return cls(symbols=kept, controls=TRANSCRIPT_CONTROLS, fold_case=fold)
+        return cls(symbols=kept, controls=TRANSCRIPT_CONTROLS, fold_case=fold, spelling=spelling)
 
     @classmethod
     def phonemes(
@@ -92,15 +130,15 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.controls) + len(self.symbols)
 
-    def units(self, text: str) -> str:
-        """The symbols of a text as one string: phonemes, or its characters with case folded.
+    def units(self, text: str) -> list[str]:
+        """The symbols of a text: of its phonemes, or of its characters with case folded.
 
         Raises:
             MachineError: phonemes are asked for and espeak is missing.
         """
         if self.voice:
-            return phonemize(text, self.voice)
-        return "".join(map(self._folded, text)) if self.fold_case else text
+            return self.spelling.split(phonemize(text, self.voice))
+        return self.spelling.split("".join(map(self._folded, text)) if self.fold_case else text)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a (normalised) text, closed with eos when `end` is set.
@@ -111,16 +149,25 @@ class Vocabulary:
         """
         units = self.units(text)
         if unknown := self._unknown(units):
-            listed = ", ".join(f"{s!r} (U+{ord(s):04X}) × {n}" for s, n in unknown.items())
+            listed = ", ".join(f"{_named(s)} × {n}" for s, n in unknown.items())
             raise DataError(
-                f"unknown symbols in the text {_short(text)}: {listed}",
+                f"unknown symbols in the text {short(text)}: {listed}",
                 "pass it through speechseq.text.normalize.normalize first, "
                 "or build the vocabulary with these symbols",
             )
         return [self._ids[unit] for unit in units] + [self.eos_id] * self.end
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The symbols of ids as a string; control ids are left out.
+        """The text that ids spell; control ids are left out.
+
+        Raises:
+            DataError: an id lies outside the vocabulary.
+        """
+        text = "".join(self.texts(ids))
+        return text.removeprefix(" ") if self.spelling.leads_with_space else text
+
+    def texts(self, ids: Iterable[int]) -> list[str]:
+        """What each id adds to the text, "" for controls; a word's first piece leads with a space.
 
         Raises:
             DataError: an id lies outside the vocabulary.
@@ -129,7 +176,29 @@ class Vocabulary:
         if wrong := sorted({i for i in numbers if not 0 <= i < len(self)}):
             raise DataError(f"ids {wrong} lie outside a vocabulary of {len(self)} entries")
         first = len(self.controls)
-        return "".join(self.symbols[i - first] for i in numbers if i >= first)
+        return ["" if i < first else self.spelling.text(self.symbols[i - first]) for i in numbers]
+
+    def word_spans(self, ids: Iterable[int]) -> list[tuple[str, int, int]]:
+        """The words that ids spell, each with the places of its first and last id.
+
+        A character between two words belongs to neither; controls belong to none.
+
+        Raises:
+            DataError: an id lies outside the vocabulary.
+        """
+        spans: list[tuple[str, int, int]] = []
+        inside = False
+        for place, text in enumerate(self.texts(ids)):
+            for character in text:
+                if character.isspace():
+                    inside = False
+                elif inside:
+                    word, first, _ = spans[-1]
+                    spans[-1] = (word + character, first, place)
+                else:
+                    spans.append((character, place, place))
+                    inside = True
+        return spans
 
     def unknown(self, text: str) -> dict[str, int]:
         """Symbols of the text that have no id, and how often each occurs."""
@@ -137,8 +206,14 @@ class Vocabulary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `from_dict` turns it back into an equal vocabulary."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return fields | {"symbols": list(self.symbols), "controls": list(self.controls)}
+        return {
+            "symbols": list(self.symbols),
+            "controls": list(self.controls),
+            "fold_case": self.fold_case,
+            "end": self.end,
+            "voice": self.voice,
+            **self.spelling.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "vocabulary") -> "Vocabulary":
@@ -147,20 +222,13 @@ class Vocabulary:
         Raises:
             CheckpointError: a missing or unknown key, a wrong type, symbols that make no sense.
         """
-        types = {"symbols": list, "controls": list, "fold_case": bool, "end": bool, "voice": str}
-        if not isinstance(data, Mapping) or set(data) != set(types):
-            found = sorted(map(str, data)) if isinstance(data, Mapping) else type(data).__name__
-            raise CheckpointError(f"{where}: expected the keys {sorted(types)}, got {found}", _CURE)
-        for key, kind in types.items():
-            value = data[key]
-            listed = kind is not list or all(isinstance(item, str) for item in value)
-            if type(value) is not kind or not listed:
-                raise CheckpointError(f"{where}: {key} has the wrong type: {_short(value)}", _CURE)
         try:
-            tuples = {key: tuple(data[key]) for key in ("symbols", "controls")}
-            return cls(**{**data, **tuples})
+            values, spelling = read(data)
+            tuples = {key: tuple(values[key]) for key in ("symbols", "controls")}
+            return cls(**{**values, **tuples}, spelling=spelling)
         except ConfigError as error:
-            raise CheckpointError(f"{where}: {error.problem}", _CURE) from None
+            problem = error.problem.removeprefix("vocabulary: ")
+            raise CheckpointError(f"{where}: {problem}", _CURE) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all.
@@ -183,17 +251,21 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols, start=len(self.controls))}
 
+    @cached_property
+    def _alphabet(self) -> frozenset[str]:
+        return frozenset("".join(self.symbols))
+
     def _folded(self, character: str) -> str:
         lower = character.lower()
-        return lower if character not in self._ids and lower in self._ids else character
+        known = self._alphabet
+        return lower if character not in known and lower in known else character
 
-    def _unknown(self, units: str) -> dict[str, int]:
+    def _unknown(self, units: list[str]) -> dict[str, int]:
         return {unit: n for unit, n in Counter(units).items() if unit not in self._ids}
 
 
 _CURE = "copy the vocabulary again from the run that trained the model, or train anew"
 
 
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def _named(symbol: str) -> str:
+    return f"{symbol!r} (U+{ord(symbol):04X})" if len(symbol) == 1 else repr(symbol)

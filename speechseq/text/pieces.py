@@ -1,0 +1,140 @@
+"""Pieces of words, as a sentencepiece model cuts them (Kudo 2018, Sennrich 2016)."""
+
+import base64
+import binascii
+import dataclasses
+import io
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+from speechseq.errors import ConfigError
+
+SPACE = "\u2581"  # sentencepiece writes a space so, before the word that it leads to
+_REFUSED = SPACE + " "  # no piece holds a plain space, so no vocabulary has this symbol
+_WHOLE_LINES = 1 << 20  # bytes; the library's own 4192 would leave longer texts out in silence
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """The pieces of a sentencepiece model, which travels as bytes: it is parsed, never unpickled.
+
+    Raises:
+        ConfigError: the bytes are no such model.
+    """
+
+    model: bytes = dataclasses.field(repr=False)
+    name = "sentencepiece pieces"
+    leads_with_space = True
+
+    def __post_init__(self) -> None:
+        if not self.symbols:
+            raise ConfigError("the sentencepiece model holds no pieces")
+
+    @classmethod
+    def from_base64(cls, text: str) -> "Pieces":
+        """What `to_dict` wrote.
+
+        Raises:
+            ConfigError: it is no base64, or no model.
+        """
+        try:
+            return cls(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError):
+            raise ConfigError("model is no base64") from None
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Its pieces in their order; controls, <unk>, unused ones and raw bytes are left out."""
+        try:
+            loaded = self._processor
+            kept = (i for i in range(len(loaded)) if not _is_special(loaded, i))
+            return tuple(loaded.id_to_piece(i) for i in kept)
+        except (RuntimeError, ValueError) as error:  # ValueError: a piece that is no UTF-8
+            problem = str(error).splitlines()[0] if str(error) else "unreadable"
+            raise ConfigError(f"no sentencepiece model: {problem[:120]}") from None
+
+    def check(self, symbols: Sequence[str]) -> None:
+        """Raise ConfigError when the symbols are not the model's."""
+        if tuple(symbols) != self.symbols:
+            raise ConfigError("the symbols are not those of the sentencepiece model")
+
+    def split(self, text: str) -> list[str]:
+        """Its pieces; a run of characters that the model lacks comes as single characters."""
+        if SPACE in text:  # the library would take it for a space
+            halves = text.split(SPACE)
+            joined = [symbol for half in halves for symbol in (_REFUSED, *self.split(half))]
+            return joined[1:]
+        cut = self._processor.encode(text, out_type=str)
+        return [symbol for piece in cut for symbol in self._known_or_apart(piece)]
+
+    def text(self, symbol: str) -> str:
+        """The piece, its mark of a word's begin turned to a space."""
+        return symbol.replace(SPACE, " ")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The name of the units, and the model as base64."""
+        return {"units": "pieces", "model": base64.b64encode(self.model).decode("ascii")}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model}
+
+    @cached_property
+    def _processor(self) -> SentencePieceProcessor:
+        if not self.model:  # the library takes no bytes for "load later"
+            raise ConfigError("the sentencepiece model is empty")
+        return SentencePieceProcessor(model_proto=self.model)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.symbols)
+
+    def _known_or_apart(self, piece: str) -> list[str]:
+        return [piece] if piece in self._known else list(piece)
+
+
+def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:
+    """Learn `size` pieces that cover every character of the texts, the same ones each time.
+
+    The texts are taken as they are: nothing is normalised, no space is dropped.
+
+    Raises:
+        ConfigError: no texts, or a size that they cannot fill or that cannot hold their characters.
+    """
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            vocab_size=size + 1,  # with <unk>, which the library must have
+            model_type=kind,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            max_sentence_length=_WHOLE_LINES,
+            unk_id=0,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            num_threads=1,  # sums of several threads would depend on who comes first
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ConfigError(f"{size} pieces cannot be learned", _size_cure(str(error))) from None
+    return Pieces(model.getvalue())
+
+
+def _size_cure(problem: str) -> str:
+    """What the library says about the size, without the <unk> that it counts."""
+    if most := re.search(r"value <= (\d+)", problem):
+        return f"these texts fill at most {int(most[1]) - 1}"
+    if least := re.search(r"vs (\d+)", problem):
+        return f"these texts need at least {int(least[1]) - 1}, one for each character"
+    return "give texts to learn from"
+
+
+def _is_special(loaded: SentencePieceProcessor, i: int) -> bool:
+    return loaded.is_control(i) or loaded.is_unknown(i) or loaded.is_unused(i) or loaded.is_byte(i)

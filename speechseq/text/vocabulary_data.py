@@ -1,0 +1,47 @@
+"""A vocabulary as plain data: which keys, of which types, and what says how texts are cut."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from speechseq.errors import ConfigError
+from speechseq.text.pieces import Pieces
+from speechseq.text.spelling import Characters, Spelling, Words
+
+_TYPES = {"symbols": list, "controls": list, "fold_case": bool, "end": bool, "voice": str}
+_UNITS = ("characters", "words", "pieces")  # without the key: characters, as in older files
+
+
+def read(data: Any) -> tuple[dict[str, Any], Spelling]:
+    """The checked values of a vocabulary, and its spelling.
+
+    Raises:
+        ConfigError: a missing or unknown key, a wrong type, a damaged sentencepiece model.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"expected the keys {sorted(_TYPES)}, got {type(data).__name__}")
+    units = data.get("units", "characters")
+    if not isinstance(units, str) or units not in _UNITS:
+        raise ConfigError(f"units: {short(units)} is none of {', '.join(_UNITS)}")
+    types = {**_TYPES, **({"units": str} if "units" in data else {})}
+    if units == "pieces":
+        types["model"] = str
+    if set(data) != set(types):
+        raise ConfigError(f"expected the keys {sorted(types)}, got {sorted(map(str, data))}")
+    for key, kind in types.items():
+        value = data[key]
+        listed = kind is not list or all(isinstance(item, str) for item in value)
+        if type(value) is not kind or not listed:
+            raise ConfigError(f"{key} has the wrong type: {short(value)}")
+    return {key: data[key] for key in _TYPES}, _spelling(units, data)
+
+
+def _spelling(units: str, data: Mapping[str, Any]) -> Spelling:
+    if units == "pieces":
+        return Pieces.from_base64(data["model"])
+    return Words() if units == "words" else Characters()
+
+
+def short(value: object) -> str:
+    """A value as an error shows it."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

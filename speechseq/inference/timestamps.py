@@ -5,7 +5,7 @@ Places are counted in memory positions: position p reaches from p to p + 1.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
-from speechseq.text.vocabulary import BLANK, Vocabulary
+from speechseq.text.vocabulary import BLANK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,17 +39,17 @@ class WordTokens(NamedTuple):
     stop: int
 
 
-def word_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> list[WordTokens]:
-    """Which tokens spell which word of `vocabulary.decode(tokens)`; spaces spell none.
+def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[WordTokens]:
+    """Which tokens spell which word of `decode(tokens)`; spaces spell none.
 
     A token spells the words that are new or longer in the text once it is written, so characters,
-    pieces and whole words all work. Linear in the text's words for each token.
+    pieces and whole words all work.
     """
-    words = vocabulary.decode(tokens).split()
+    words = decode(tokens).split()
     found: dict[int, list[int]] = {}
     before: list[str] = []
     for index in range(len(tokens)):
-        after = vocabulary.decode(tokens[: index + 1]).split()
+        after = decode(tokens[: index + 1]).split()
         grown = max(len(before) - 1, 0)  # the last word, where this token goes on with it
         for place in range(grown, len(after)):
             if before[place : place + 1] != after[place : place + 1]:

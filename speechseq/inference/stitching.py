@@ -1,0 +1,74 @@
+"""The words of two overlapping windows become one row of words, each once."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from speechseq.inference.timestamps import Word
+
+_FAR = 0.4  # seconds between the middles of two hearings that cannot be of one word
+_OTHER_TEXT = 0.4  # what two texts for one stretch of sound count, where equal texts count 1
+
+
+def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
+    """The words of a window, then those of the next, which share the sound begin … end (seconds).
+
+    Each window is believed in the half of the shared sound that lies farther from its own edge,
+    where it may have cut a word. Words that both heard are paired first, by time and text, and
+    decided together: none comes twice or is lost because its two times lie on either side of the
+    middle. All times count from the start of the whole sound.
+    """
+    middle = (begin + end) / 2
+    pairs = same_words(left, right)
+    means = [(_middle(left[i]) + _middle(right[j])) / 2 for i, j in pairs]
+    early = sum(mean < middle for mean in means)  # they are in order
+    last = pairs[early - 1] if early else (-1, -1)
+    following = pairs[early] if early < len(pairs) else (len(left), len(right))
+    alone_left = [w for w in left[last[0] + 1 : following[0]] if _middle(w) < middle]
+    alone_right = [w for w in right[last[1] + 1 : following[1]] if _middle(w) >= middle]
+    return _in_order([*left[: last[0] + 1], *alone_left, *alone_right, *right[following[1] :]])
+
+
+def same_words(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
+    """Pairs of words, in the order of both rows, that are hearings of one: the best such pairing.
+
+    Equal texts at about one time, or different texts for one stretch of sound.
+    """
+    best = np.zeros((len(left) + 1, len(right) + 1))
+    gains = np.array([[_gain(one, other) for other in right] for one in left])
+    for i, j in np.ndindex(len(left), len(right)):
+        best[i + 1, j + 1] = max(best[i, j + 1], best[i + 1, j], best[i, j] + gains[i, j])
+    pairs, i, j = [], len(left), len(right)
+    while i and j:
+        if best[i, j] == best[i - 1, j]:
+            i -= 1
+        elif best[i, j] == best[i, j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+    return pairs[::-1]
+
+
+def _gain(one: Word, other: Word) -> float:
+    near = max(0.0, 1 - abs(_middle(one) - _middle(other)) / _FAR)
+    if one.text == other.text:
+        return near
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    shorter = min(one.end - one.start, other.end - other.start)
+    return near * _OTHER_TEXT if shared > shorter / 2 else 0.0
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
+
+
+def _in_order(words: Sequence[Word]) -> list[Word]:
+    """The words with starts and ends that never go back."""
+    placed, last = [], 0.0
+    for word in words:
+        start = max(word.start, last)
+        last = max(word.end, start)
+        placed.append(dataclasses.replace(word, start=start, end=last))
+    return placed

@@ -1,0 +1,91 @@
+"""A long sound in overlapping windows, cut at quiet places, never held as a whole."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.shapes import Waveform
+
+_FRAME = 0.02  # seconds over which loudness is taken
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowConfig(Config):
+    """How long audio is cut.
+
+    Args:
+        seconds: the longest window; best no longer than what the model was trained on.
+        overlap: the most that a window shares with the next, in seconds; at least half of it is
+            shared, the rest is the room in which a quiet place is looked for.
+    """
+
+    seconds: float = 20.0
+    overlap: float = 4.0
+
+    @classmethod
+    def of(cls, seconds: float) -> "WindowConfig":
+        """Windows of that length which share a fifth, at most 4 seconds."""
+        return cls(seconds=seconds, overlap=min(seconds / 5, 4.0))
+
+    def check(self) -> None:
+        """Raise ConfigError for windows that would not go forward."""
+        if not 1.0 <= self.seconds <= 3600.0:
+            raise ConfigError(f"seconds: {self.seconds:g} is no window", "use 1 to 3600, e.g. 20")
+        if not 0.2 <= self.overlap <= self.seconds / 2:
+            raise ConfigError(
+                f"overlap: {self.overlap:g} of {self.seconds:g} seconds",
+                "share at least 0.2 seconds and at most half of a window",
+            )
+
+
+class Window(NamedTuple):
+    """Samples start … start + len of a sound; waveform (1, samples)."""
+
+    start: int
+    waveform: Waveform
+
+    @property
+    def end(self) -> int:
+        """The sample after its last."""
+        return self.start + self.waveform.shape[1]
+
+
+def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[Window]:
+    """Windows that cover every sample of the blocks (1, samples), at most two windows held."""
+    longest, overlap = int(config.seconds * rate), int(config.overlap * rate)
+    source, held, start = iter(blocks), torch.zeros(1, 0), 0
+    while True:
+        held, ended = _fill(held, source, longest + 1)
+        if ended and held.shape[1] <= longest:
+            break
+        end = quietest(held, longest - overlap // 2, longest, rate)
+        yield Window(start, held[:, :end])
+        begin = quietest(held, end - overlap, end - overlap // 2, rate)
+        held, start = held[:, begin:], start + begin
+    if held.shape[1]:
+        yield Window(start, held)
+
+
+def quietest(waveform: Waveform, low: int, high: int, rate: int) -> int:
+    """The middle of the quietest 20 ms of samples low … high of one waveform (1, samples)."""
+    size = max(1, int(_FRAME * rate))
+    if high - low < 2 * size:
+        return high
+    power = waveform[0, low:high].square().unfold(0, size, max(1, size // 2)).mean(1)
+    return low + int(power.argmin()) * max(1, size // 2) + size // 2
+
+
+def _fill(held: Tensor, source: Iterator[Tensor], wanted: int) -> tuple[Tensor, bool]:
+    parts, size = [held], held.shape[1]
+    while size < wanted:
+        block = next(source, None)
+        if block is None:
+            return torch.cat(parts, 1), True
+        parts.append(block)
+        size += block.shape[1]
+    return torch.cat(parts, 1), False

@@ -11,9 +11,10 @@ from speechseq.audio.mel import AudioConfig, compress, magnitude
 from speechseq.audio.wav import WavWarning
 from speechseq.batch import TTSBatch
 from speechseq.corpus import features
+from speechseq.corpus.texts import Texts, lengths, padded
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.normalize import normalize
-from speechseq.text.vocabulary import Vocabulary
+from speechseq.text.vocabulary import PAD, Vocabulary
 
 
 class TTSCollate:
@@ -39,12 +40,10 @@ class TTSCollate:
     ) -> None:
         if frame_multiple < 1:
             raise ConfigError(f"frame_multiple: {frame_multiple} is less than 1")
-        self.vocabulary = vocabulary
         self.audio = audio
         self.frame_multiple = frame_multiple
         self.log_magnitude = log_magnitude
-        self.normalizer = normalizer
-        self._encoded: dict[str, Tensor] = {}
+        self._texts = Texts(vocabulary, normalizer)
 
     def check(self, cuts: CutSet) -> None:
         """Encode every text now, so that a bad one ends the run before it has begun.
@@ -52,15 +51,7 @@ class TTSCollate:
         Raises:
             DataError: texts that are empty or hold unknown symbols; at most 50 are listed.
         """
-        problems = []
-        for cut in cuts:
-            try:
-                self._tokens(cut)
-            except DataError as error:
-                problems.append(error)
-        if problems:
-            listed = "\n  ".join(error.problem for error in problems[:50])
-            raise DataError(f"{len(problems)} texts cannot be used:\n  {listed}", problems[0].cure)
+        self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
         """The frames that the cut takes in a batch, told from its duration."""
@@ -74,32 +65,17 @@ class TTSCollate:
         """
         if not cuts:
             raise DataError("a batch of no cuts")
-        tokens = [self._tokens(cut) for cut in cuts]
+        tokens = [self._texts.ids(cut) for cut in cuts]
         mels = [self._silence_after(cut.id, features.load_mel(cut, self.audio)) for cut in cuts]
         linear = [self._linear(cut) for cut in cuts] if self.log_magnitude else None
         return TTSBatch(
-            tokens=_padded(tokens, self.vocabulary.pad_id),
-            token_lengths=torch.tensor([len(item) for item in tokens]),
-            mel=_padded(mels, self.audio.floor_value),
-            frame_lengths=torch.tensor([len(item) for item in mels]),
-            log_magnitude=None if linear is None else _padded(linear, self.audio.floor_value),
+            tokens=padded(tokens, PAD),
+            token_lengths=lengths(tokens),
+            mel=padded(mels, self.audio.floor_value),
+            frame_lengths=lengths(mels),
+            log_magnitude=None if linear is None else padded(linear, self.audio.floor_value),
             ids=tuple(cut.id for cut in cuts),
         )
-
-    def _tokens(self, cut: MonoCut) -> Tensor:
-        text = " ".join(part.text or "" for part in cut.supervisions)
-        if text not in self._encoded:
-            try:
-                self._encoded[text] = self._ids(text)
-            except DataError as error:
-                raise DataError(f"{cut.id}: {error.problem}", error.cure) from None
-        return self._encoded[text]
-
-    def _ids(self, text: str) -> Tensor:
-        ready = self.normalizer(text) if self.normalizer else text
-        if not ready.strip():
-            raise DataError("no text", "give it a text, or leave it out")
-        return torch.tensor(self.vocabulary.encode(ready), dtype=torch.int64)
 
     def _linear(self, cut: MonoCut) -> Tensor:
         with warnings.catch_warnings():  # features.compute has said it
@@ -117,7 +93,3 @@ class TTSCollate:
 
     def _rounded(self, frames: int) -> int:
         return -(-frames // self.frame_multiple) * self.frame_multiple
-
-
-def _padded(items: list[Tensor], value: float | int) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=value)

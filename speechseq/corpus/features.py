@@ -115,6 +115,15 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
         raise DataError(f"{cut.id}: its mel is lost: {error}", "call features.compute") from None
 
 
+def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
+    """What a recogniser hears of a cut, (frames, features): its log-mel.
+
+    Raises:
+        DataError: as `load_mel`.
+    """
+    return load_mel(cut, config)
+
+
 def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
     """The sound of a cut, (1, samples) at the settings' rate, channels mixed down.
 

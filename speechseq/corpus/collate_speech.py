@@ -1,0 +1,76 @@
+"""Cuts to one padded batch for a recogniser: features of exact lengths, transcripts that end."""
+
+from collections.abc import Callable, Sequence
+
+from lhotse import CutSet, MonoCut
+from torch import Tensor
+
+from speechseq.audio.mel import AudioConfig
+from speechseq.batch import ASRBatch
+from speechseq.corpus import features
+from speechseq.corpus.texts import Texts, lengths, padded
+from speechseq.errors import ConfigError, DataError
+from speechseq.text.vocabulary import PAD, Vocabulary
+
+
+class ASRCollate:
+    """Turns a list of cuts into an ASRBatch.
+
+    Args:
+        vocabulary: encodes the text of each cut's supervisions, and closes it with eos.
+        audio: settings of the features (and of `features.compute`, when they come from a cache).
+        normalizer: what is done to a text before it is encoded; None for texts that are ready.
+
+    Raises:
+        ConfigError: the vocabulary does not close a transcript with eos.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        audio: AudioConfig,
+        normalizer: Callable[[str], str] | None = None,
+    ) -> None:
+        if not vocabulary.end:
+            raise ConfigError(
+                "the vocabulary does not close a transcript with eos, so none would ever end",
+                "build it with Vocabulary.transcripts",
+            )
+        self.audio = audio
+        self._texts = Texts(vocabulary, normalizer)
+
+    def check(self, cuts: CutSet) -> None:
+        """Encode every transcript now, so that a bad one ends the run before it has begun.
+
+        Raises:
+            DataError: transcripts that are empty or hold unknown symbols; at most 50 are listed.
+        """
+        self._texts.check(cuts)
+
+    def frames(self, cut: MonoCut) -> int:
+        """The frames that the cut takes in a batch, told from its duration."""
+        return features.frames(cut, self.audio)
+
+    def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:
+        """The batch, items in the order of the cuts.
+
+        Raises:
+            DataError: a cut without text or frames, or with an unknown symbol; it is named.
+        """
+        if not cuts:
+            raise DataError("a batch of no cuts")
+        tokens = [self._texts.ids(cut) for cut in cuts]
+        heard = [self._heard(cut) for cut in cuts]
+        return ASRBatch(
+            features=padded(heard, 0.0),
+            feature_lengths=lengths(heard),
+            tokens=padded(tokens, PAD),
+            token_lengths=lengths(tokens),
+            ids=tuple(cut.id for cut in cuts),
+        )
+
+    def _heard(self, cut: MonoCut) -> Tensor:
+        frames = features.load_features(cut, self.audio)
+        if not len(frames):
+            raise DataError(f"{cut.id}: 0 frames", "leave it out: it is shorter than a frame")
+        return frames

@@ -1,0 +1,72 @@
+"""What batches of both families share: texts made ids, refused by name, and items padded."""
+
+from collections.abc import Callable
+
+import torch
+from lhotse import CutSet, MonoCut
+from torch import Tensor
+
+from speechseq.errors import DataError
+from speechseq.text.vocabulary import Vocabulary
+
+_SHOWN = 50  # bad texts printed one by one; of the others only the number
+
+
+class Texts:
+    """The texts of cuts as ids, each text encoded once.
+
+    Args:
+        vocabulary: encodes the text of each cut's supervisions.
+        normalizer: what is done to a text before it is encoded; None for texts that are ready.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, normalizer: Callable[[str], str] | None) -> None:
+        self.vocabulary = vocabulary
+        self.normalizer = normalizer
+        self._encoded: dict[str, Tensor] = {}
+
+    def ids(self, cut: MonoCut) -> Tensor:
+        """The ids (tokens) int64 of a cut's text.
+
+        Raises:
+            DataError: no text, or unknown symbols; the cut is named.
+        """
+        text = " ".join(part.text or "" for part in cut.supervisions)
+        if text not in self._encoded:
+            try:
+                self._encoded[text] = self._encode(text)
+            except DataError as error:
+                raise DataError(f"{cut.id}: {error.problem}", error.cure) from None
+        return self._encoded[text]
+
+    def check(self, cuts: CutSet) -> None:
+        """Encode every text now, so that a bad one ends the run before it has begun.
+
+        Raises:
+            DataError: texts that are empty or hold unknown symbols; at most 50 are listed.
+        """
+        problems = []
+        for cut in cuts:
+            try:
+                self.ids(cut)
+            except DataError as error:
+                problems.append(error)
+        if problems:
+            listed = "\n  ".join(error.problem for error in problems[:_SHOWN])
+            raise DataError(f"{len(problems)} texts cannot be used:\n  {listed}", problems[0].cure)
+
+    def _encode(self, text: str) -> Tensor:
+        ready = self.normalizer(text) if self.normalizer else text
+        if not ready.strip():
+            raise DataError("no text", "give it a text, or leave it out")
+        return torch.tensor(self.vocabulary.encode(ready), dtype=torch.int64)
+
+
+def padded(items: list[Tensor], value: float | int) -> Tensor:
+    """(batch, longest, …) of items of different lengths."""
+    return torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=value)
+
+
+def lengths(items: list[Tensor]) -> Tensor:
+    """int64 (batch)."""
+    return torch.tensor([len(item) for item in items])

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence as Series
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from speechseq.models.decoder_stack import (
 )
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
+from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import CELLS
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
@@ -45,7 +47,11 @@ class FrameDecoderConfig(Config):
     attention_rnn_dropout: float = 0.1
     attention_rnn_zoneout: float = 0.0
     attention: AttentionConfig = choice(
-        LocationSensitiveConfig, ContentConfig, default=LocationSensitiveConfig()
+        LocationSensitiveConfig,
+        ContentConfig,
+        DotConfig,
+        MultiHeadConfig,
+        default=LocationSensitiveConfig(),
     )
     stack: DecoderStackConfig = choice(
         LSTMStackConfig, ResidualGRUStackConfig, default=LSTMStackConfig()
@@ -172,11 +178,3 @@ class FrameDecoder(nn.Module):
 
     def _top(self, stacked: Tensor, context: Tensor) -> Tensor:
         return torch.cat([stacked, context], dim=-1) if self.config.project_context else stacked
-
-
-def select_rows(state: Any, rows: Tensor) -> Any:
-    """The given rows of every tensor in a nested tuple of batch-first tensors."""
-    if isinstance(state, Tensor):
-        return state[rows]
-    parts = [select_rows(part, rows) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

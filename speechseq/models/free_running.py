@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechseq.models.frame_decoder import FrameDecoder, select_rows
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.frames import ungroup_frames
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
+from speechseq.nn.rows import select_rows
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")

@@ -19,28 +19,28 @@ BUILDERS = {"tacotron1": tacotron1, "tacotron2": tacotron2, **TINY}
 
 
 # a stranger's mechanism, whole: fewer than 20 lines
-class DotState(NamedTuple):
+class ProductState(NamedTuple):
     memory: Tensor
     mask: Tensor
     keys: Tensor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DotConfig(AttentionConfig):
-    kind: ClassVar[str] = "dot"
+class ProductConfig(AttentionConfig):
+    kind: ClassVar[str] = "product"
 
     def build(self, query_dim, memory_dim):
-        return DotAttention(query_dim, memory_dim)
+        return ProductAttention(query_dim, memory_dim)
 
 
-class DotAttention(Attention):
+class ProductAttention(Attention):
     def __init__(self, query_dim, memory_dim):
         super().__init__()
         self.key = nn.Linear(memory_dim, query_dim)
 
     def start(self, memory, memory_mask):
         memory = zero_padding(memory, memory_mask)
-        return DotState(memory, memory_mask, self.key(memory))
+        return ProductState(memory, memory_mask, self.key(memory))
 
     def forward(self, query, state):
         energies = (state.keys @ query.unsqueeze(2)).squeeze(2)
@@ -117,14 +117,14 @@ def test_an_unknown_attention_is_told_the_nearest_known():
 
 
 def test_a_stranger_s_attention_needs_no_edit_elsewhere():
-    config = tiny_tacotron2(attention=DotConfig())
+    config = tiny_tacotron2(attention=ProductConfig())
     model = tiny_model(config)
     made = model.generate(tiny_batch().tokens, tiny_batch().token_lengths, seed=1, max_steps=3)
-    assert isinstance(model.decoder.core.attention, DotAttention)
+    assert isinstance(model.decoder.core.attention, ProductAttention)
     torch.testing.assert_close(made.alignment[:, 0].sum(-1), torch.ones(3))
     data = json.loads(json.dumps(config.to_dict()))
-    assert TacotronConfig.from_dict(data, also=[DotConfig]) == config
-    with pytest.raises(ConfigError, match="unknown 'dot'"):
+    assert TacotronConfig.from_dict(data, also=[ProductConfig]) == config
+    with pytest.raises(ConfigError, match="unknown 'product'"):
         TacotronConfig.from_dict(data)
 
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechseq.models.decoder_stack import DecoderStack, LSTMStackConfig
-from speechseq.models.frame_decoder import FrameDecoder, select_rows
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.free_running import free_run
 from speechseq.models.tacotron import Tacotron
 from speechseq.nn.frames import teacher_inputs
 from speechseq.nn.masks import length_mask
+from speechseq.nn.rows import select_rows
 from speechseq.shapes import Encoded
 
 each_tacotron = pytest.mark.parametrize("name", TINY)

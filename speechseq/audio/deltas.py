@@ -1,0 +1,48 @@
+"""Deltas: how each mel changes over time, as further channels of a frame."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+from speechseq.shapes import Lengths, Mel
+
+_REACH = 2  # frames to either side: the regression is over five
+
+
+def add_deltas(
+    mel: Mel, frame_lengths: Lengths, order: int
+) -> Float[Tensor, "batch frames features"]:
+    """The mels and `order` derivatives: (batch, frames, mels) to (batch, frames, mels·(1+order)).
+
+    Each derivative is the slope of the regression line over five frames of the one before it,
+    sum n·(x[t+n] - x[t-n]) / 10 for n = 1, 2; before the first and after the last frame of a row's
+    own stand copies of it. The mels stay as they are; derivatives are 0 in the padding.
+
+    Raises:
+        ConfigError: a negative order.
+
+    Source: Furui 1986; the same numbers as torchaudio.functional.compute_deltas on one item.
+    """
+    if order < 0:
+        raise ConfigError(f"deltas: order {order} is negative", "0 for none, or 2")
+    parts: list[Tensor] = [mel]
+    for _ in range(order):
+        parts.append(_slope(parts[-1], frame_lengths.to(mel.device)))
+    return torch.cat(parts, 2)
+
+
+def _slope(x: Mel, lengths: Lengths) -> Mel:
+    time = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+    last = (lengths - 1).clamp(min=0).unsqueeze(1)
+    total = torch.zeros_like(x)
+    for n in range(1, _REACH + 1):
+        total = total + n * (_at(x, time + n, last) - _at(x, time - n, last))
+    slope = total / (2 * sum(n * n for n in range(1, _REACH + 1)))
+    return slope.masked_fill((time > last).unsqueeze(2), 0)
+
+
+def _at(x: Mel, time: Tensor, last: Tensor) -> Mel:
+    """The frames at these times, those of the row's own that are nearest to them."""
+    index = torch.minimum(time.clamp(min=0), last)
+    return x.gather(1, index.unsqueeze(2).expand_as(x))

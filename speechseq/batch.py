@@ -67,6 +67,31 @@ class ASRBatch:
         return len(self.feature_lengths)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextBatch:
+    """Texts for a language model.
+
+    tokens (batch, tokens) int64 is padded; what stands in the padding is never read. Each row
+    closes with eos, which token_lengths, int64 (batch), counts. ids names the texts.
+    """
+
+    tokens: Tokens
+    token_lengths: Lengths
+    ids: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> "TextBatch":
+        """The same batch on another device."""
+        return dataclasses.replace(self, **_moved(self, device))
+
+    @property
+    def weight(self) -> int:
+        """Valid tokens: what this batch counts for when losses of several batches are averaged."""
+        return int(self.token_lengths.sum())
+
+    def __len__(self) -> int:
+        return len(self.token_lengths)
+
+
 def _moved(batch: Any, device: torch.device | str) -> dict[str, Any]:
     values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
     return {

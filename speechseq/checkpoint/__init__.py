@@ -42,14 +42,29 @@ _LARGEST_JSON = 16 << 20  # bytes; ours are a few kB, and no stranger's file sho
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint(Generic[C]):
-    """What one folder holds: how to build the model, hear with it and read with it; its weights."""
+    """What one folder holds: how to build the model, hear with it and read with it; its weights.
+
+    `hearing` is None for a model of text alone.
+    """
 
     folder: Path
     model: C
-    audio: AudioConfig
+    hearing: AudioConfig | None
     vocabulary: Vocabulary
     weights: dict[str, Tensor]
     update: int
+
+    @property
+    def audio(self) -> AudioConfig:
+        """How the model hears.
+
+        Raises:
+            CheckpointError: it is a model of text alone.
+        """
+        if self.hearing is None:
+            problem = f"{self.folder}: has no audio settings: its model knows text alone"
+            raise CheckpointError(problem, "give a checkpoint of a model that hears or speaks")
+        return self.hearing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +81,7 @@ def save(
     folder: str | os.PathLike[str],
     *,
     model: Config,
-    audio: AudioConfig,
+    audio: AudioConfig | None,
     vocabulary: Vocabulary,
     weights: Mapping[str, Tensor],
     update: int,
@@ -76,6 +91,7 @@ def save(
 
     Args:
         folder: the checkpoint's own folder; its parents are made.
+        audio: None for a model of text alone.
         weights: the model's `state_dict()`, on any device; tied or strided tensors are welcome.
         update: optimizer updates made so far.
         extra: further files by name, such as what a run needs to go on.
@@ -99,7 +115,7 @@ def save(
         "version": _VERSION,
         "update": update,
         "model": model.to_dict(),
-        "audio": audio.to_dict(),
+        "audio": None if audio is None else audio.to_dict(),
         "files": {name: _fingerprint(data) for name, data in files.items()},
     }
     write_folder(Path(folder), files | {CONFIG: _json_bytes(config)})
@@ -126,11 +142,12 @@ def load(
             f"{contents.folder}: holds a model of kind {found!r}, not {expect.kind!r}",
             "give a checkpoint of the model that this command is for",
         )
+    audio = config["audio"]
     try:
         return Checkpoint(
             folder=contents.folder,
             model=expect.from_dict(config["model"], also=also, where="model"),
-            audio=AudioConfig.from_dict(config["audio"], where="audio"),
+            hearing=None if audio is None else AudioConfig.from_dict(audio, where="audio"),
             vocabulary=Vocabulary.from_dict(contents.vocabulary),
             weights=contents.weights,
             update=config["update"],

@@ -25,26 +25,30 @@ def run(arguments: argparse.Namespace) -> None:
 
     contents = checkpoint.read(arguments.checkpoint)
     config = contents.config
-    audio = AudioConfig.from_dict(config["audio"], where="audio")
+    audio = config["audio"] and AudioConfig.from_dict(config["audio"], where="audio")
     vocabulary = Vocabulary.from_dict(contents.vocabulary)
     parameters = sum(
         tensor.numel() for name, tensor in contents.weights.items() if not name.endswith(_BUFFERS)
     )
     kind = config["model"].get("kind", "unknown")
-    frame = 1000 * audio.hop / audio.sample_rate
     print(f"checkpoint  {contents.folder.resolve()}")
     print(f"model       {kind}, {parameters:,} parameters")
     print(f"update      {config['update']:,}")
-    print(
-        f"audio       {audio.sample_rate:,} Hz, {audio.mels} mels of {audio.fmin:g}–{audio.fmax:g} "
-        f"Hz, a frame each {frame:.1f} ms"
-    )
+    print(f"audio       {_hears(audio) if audio else 'none: a model of text alone'}")
     print(f"vocabulary  {len(vocabulary)} entries, {_reads(vocabulary)}")
     print(f"symbols     {' '.join(map(repr, vocabulary.symbols))}")
     print("configuration")
     shown = {"model": config["model"], "audio": config["audio"]}
     text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=96)
     print("".join(f"  {line}\n" for line in text.splitlines()), end="")
+
+
+def _hears(audio: Any) -> str:
+    frame = 1000 * audio.hop / audio.sample_rate
+    return (
+        f"{audio.sample_rate:,} Hz, {audio.mels} mels of {audio.fmin:g}–{audio.fmax:g} Hz, "
+        f"a frame each {frame:.1f} ms"
+    )
 
 
 def _reads(vocabulary: Any) -> str:

@@ -25,10 +25,13 @@ _OTHER_RUN = "train into another run folder, or with the settings that this run 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a checkpoint says beside the weights, so that it alone is enough to use the model."""
+    """What a checkpoint says beside the weights, so that it alone is enough to use the model.
+
+    audio is None for a model of text alone.
+    """
 
     model: Config
-    audio: AudioConfig
+    audio: AudioConfig | None
     vocabulary: Vocabulary
 
 
@@ -134,8 +137,12 @@ class Saver:
             self._folder.point(BEST, tally.best_update)
 
     def _check_same(self, contents: checkpoint.Contents) -> None:
+        audio = self._about.audio
         found = {"model": contents.config["model"], "audio": contents.config["audio"]}
-        asked = {"model": self._about.model.to_dict(), "audio": self._about.audio.to_dict()}
+        asked = {
+            "model": self._about.model.to_dict(),
+            "audio": None if audio is None else audio.to_dict(),
+        }
         if there := _first_difference(found, _as_read(asked)):
             problem = f"{contents.folder}: this run was begun with other settings: {there}"
             raise CheckpointError(problem, _OTHER_RUN)

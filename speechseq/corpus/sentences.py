@@ -1,0 +1,172 @@
+"""Sentences for a language model: read from files, and handed out in endless, resumable batches."""
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechseq.batch import TextBatch
+from speechseq.corpus.plan import Plan
+from speechseq.corpus.texts import lengths, padded
+from speechseq.errors import ConfigError, DataError
+from speechseq.text.lines import decoded, numbered
+from speechseq.text.vocabulary import PAD, Vocabulary
+
+_ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, an4_test-1, LJ01_2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """One text and where it came from: `id` is its own, or file and line."""
+
+    id: str
+    text: str
+
+
+def read(path: str | os.PathLike[str]) -> list[Sentence]:
+    """The sentences of a text file, gzipped or not, one a line; empty lines are left out.
+
+    Lines may be plain, or lead with an id as LibriSpeech's transcripts do
+    ("1272-128104-0000 MISTER QUILTER"): ids are taken off where every line has one and no two are
+    alike. Of a folder, all *.txt files in it are read.
+
+    Raises:
+        DataError: the file is missing, damaged, no UTF-8, or holds no text.
+    """
+    given = Path(path)
+    files = sorted(given.rglob("*.txt")) if given.is_dir() else [given]
+    sentences = [sentence for file in files for sentence in _of_file(file)]
+    if not sentences:
+        raise DataError(f"{given}: holds no sentences", "give a text file, one sentence a line")
+    return sentences
+
+
+def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
+    """What is learned from, and so many that are held out, chosen by a hash of their texts.
+
+    A text that is held out is learned from nowhere, however often it comes; and which ones are
+    does not depend on the order of the lines.
+
+    Raises:
+        ConfigError: there are not so many different texts, and one to learn from.
+    """
+    texts = sorted(
+        {s.text for s in sentences}, key=lambda text: hashlib.sha256(text.encode()).digest()
+    )
+    if not 0 < held_out < len(texts):
+        raise ConfigError(f"{held_out} of {len(texts)} different sentences cannot be held out")
+    kept_out = set(texts[:held_out])
+    first = {s.text: s for s in reversed(sentences)}
+    train = [s for s in sentences if s.text not in kept_out]
+    return train, [first[text] for text in texts[:held_out]]
+
+
+class SentenceBatches:
+    """Endless batches of sentences of like lengths, epoch after epoch, resumable from any one on.
+
+    Args:
+        tokens_per_batch: the most that a batch holds, padding included; a longer sentence is a
+            batch of its own.
+        seed: with the epoch's number it decides the epoch's plan, and nothing else does.
+
+    Attributes:
+        epoch, position: the epoch and the batch in it that come next.
+
+    Raises:
+        ConfigError: a budget below 1.
+        DataError: no sentences, or unknown symbols; the sentence is named.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sentence],
+        vocabulary: Vocabulary,
+        *,
+        tokens_per_batch: int,
+        seed: int,
+    ) -> None:
+        if tokens_per_batch < 1:
+            raise ConfigError(f"tokens_per_batch: {tokens_per_batch} is not positive")
+        if not sentences:
+            raise DataError("no sentences to make batches of")
+        self._ids = [sentence.id for sentence in sentences]
+        self._tokens = [_encoded(sentence, vocabulary) for sentence in sentences]
+        counts = tuple(map(len, self._tokens))
+        self._plan = Plan(
+            frames=counts, budget=tokens_per_batch, most=len(counts), seed=seed, shuffle=True
+        )
+        self._fingerprint = _fingerprint(self._tokens, self._plan)
+        self._go_to(0, 0)
+
+    def __iter__(self) -> "SentenceBatches":
+        return self
+
+    def __next__(self) -> TextBatch:
+        batch = self._batch(self._batches[self.position])
+        self.position += 1
+        if self.position == len(self._batches):
+            self._go_to(self.epoch + 1, 0)
+        return batch
+
+    def one_epoch(self) -> Iterator[TextBatch]:
+        """Every sentence once, from the longest to the shortest."""
+        for places in self._plan.sorted_epoch():
+            yield self._batch(places)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where training stands."""
+        return {"epoch": self.epoch, "position": self.position, "corpus": self._fingerprint}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the last batch that the saved run consumed.
+
+        Raises:
+            DataError: the sentences, the seed or the budget are others, so no batch would be alike.
+        """
+        if state["corpus"] != self._fingerprint:
+            raise DataError(
+                "resume: the sentences, seed or tokens_per_batch have changed",
+                "resume with those of the saved run, or start a new run",
+            )
+        self._go_to(state["epoch"], state["position"])
+
+    def _go_to(self, epoch: int, position: int) -> None:
+        self.epoch, self.position = epoch, position
+        self._batches = self._plan.epoch(epoch)
+
+    def _batch(self, places: list[int]) -> TextBatch:
+        tokens = [self._tokens[i] for i in places]
+        return TextBatch(
+            tokens=padded(tokens, PAD),
+            token_lengths=lengths(tokens),
+            ids=tuple(self._ids[i] for i in places),
+        )
+
+
+def _of_file(path: Path) -> list[Sentence]:
+    lines = [(number, decoded(path, number, line)) for number, line in numbered(path)]
+    kept = [(number, " ".join(line.split())) for number, line in lines if line.strip()]
+    parts = [line.partition(" ") for _, line in kept]
+    ids = {head for head, _, _ in parts if _ID.fullmatch(head)}
+    if len(ids) == len(kept):
+        return [Sentence(id=head, text=text) for head, _, text in parts if text]
+    return [Sentence(id=f"{path.name}:{number}", text=line) for number, line in kept]
+
+
+def _encoded(sentence: Sentence, vocabulary: Vocabulary) -> Tensor:
+    try:
+        return torch.tensor(vocabulary.encode(sentence.text))
+    except DataError as error:
+        raise DataError(f"{sentence.id}: {error.problem}", error.cure) from None
+
+
+def _fingerprint(tokens: list[Tensor], plan: Plan) -> int:
+    digest = hashlib.sha256(repr(plan).encode())
+    for row in tokens:
+        digest.update(row.numpy().tobytes())
+    return int.from_bytes(digest.digest()[:7])

@@ -1,0 +1,153 @@
+"""A recurrent language model: how likely each symbol is after those before it (Mikolov 2010)."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.batch import TextBatch
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.loss_terms import Losses
+from speechseq.nn.masks import length_mask
+from speechseq.nn.precision import at_least_float32
+from speechseq.text.vocabulary import BLANK, PAD, SOS, TRANSCRIPT_CONTROLS
+
+_NEVER = [PAD, SOS, BLANK]  # no text holds them
+_IMPOSSIBLE = -1e30  # finite, so that sums and gradients of it stay finite
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageModelConfig(Config):
+    """Numbers of the model.
+
+    Attributes:
+        embedding: channels of a symbol.
+        hidden, layers: of the LSTM.
+        dropout: on what goes into each layer and into the output (Zaremba 2014).
+        tied: the symbols' embeddings are the output's weights too (Press 2017); where embedding
+            and hidden differ, a projection leads from one to the other.
+    """
+
+    kind: ClassVar[str] = "language_model"
+    embedding: int = 256
+    hidden: int = 512
+    layers: int = 1
+    dropout: float = 0.2
+    tied: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError for numbers that no model can have."""
+        for name in ("embedding", "hidden", "layers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout: {self.dropout} is not at least 0 and below 1")
+
+    def build(self, symbols: int) -> "LanguageModel":
+        """The model over so many symbols, the four controls of transcripts counted."""
+        return LanguageModel(symbols, self)
+
+
+class LanguageState(NamedTuple):
+    """Between two symbols: hidden and cell, each (rows, layers, hidden)."""
+
+    hidden: Float[Tensor, "rows layers hidden"]
+    cell: Float[Tensor, "rows layers hidden"]
+
+
+class LanguageModelOutput(NamedTuple):
+    """log_probs (batch, tokens, symbols): of each symbol at each place of the text."""
+
+    log_probs: Float[Tensor, "batch tokens symbols"]
+
+
+class LanguageModel(nn.Module):
+    """LSTM layers between an embedding and a log-softmax; pad, sos and blank are never likely."""
+
+    def __init__(self, symbols: int, config: LanguageModelConfig) -> None:
+        super().__init__()
+        if symbols <= len(TRANSCRIPT_CONTROLS):
+            raise ConfigError(f"{symbols} symbols leave none beside the controls")
+        self.symbols, self.config = symbols, config
+        self.embedding = nn.Embedding(symbols, config.embedding)
+        nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
+        between = config.dropout if config.layers > 1 else 0.0
+        self.layers = nn.LSTM(
+            config.embedding, config.hidden, config.layers, batch_first=True, dropout=between
+        )
+        narrowed = config.tied and config.embedding != config.hidden
+        self.narrow = nn.Linear(config.hidden, config.embedding) if narrowed else nn.Identity()
+        self.output = None if config.tied else nn.Linear(config.hidden, symbols)
+        self.output_bias = nn.Parameter(torch.zeros(symbols)) if config.tied else None
+
+    def forward(self, batch: TextBatch) -> LanguageModelOutput:
+        """Log-probabilities of every token given those before it, the first one given sos."""
+        mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
+        before = F.pad(torch.where(mask, batch.tokens, PAD), (1, -1), value=SOS)
+        # padding comes last and the layers look back alone, so it reaches nothing valid
+        hidden, _ = self.layers(self._embed(before))
+        return LanguageModelOutput(self._log_probs(hidden))
+
+    def start(self, rows: int) -> LanguageState:
+        """The state before a text: zeros."""
+        like = self.embedding.weight
+        zeros = like.new_zeros(rows, self.config.layers, self.config.hidden)
+        return LanguageState(zeros, zeros)
+
+    def step(
+        self, tokens: Int[Tensor, " rows"], state: LanguageState
+    ) -> tuple[Float[Tensor, "rows symbols"], LanguageState]:
+        """Log-probabilities (rows, symbols) of what follows tokens (rows); sos comes first."""
+        layers_first = tuple(part.transpose(0, 1).contiguous() for part in state)
+        hidden, after = self.layers(self._embed(tokens.unsqueeze(1)), layers_first)
+        state = LanguageState(*(part.transpose(0, 1) for part in after))
+        return self._log_probs(hidden).squeeze(1), state
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        return F.dropout(self.embedding(tokens), self.config.dropout, self.training)
+
+    def _log_probs(self, hidden: Tensor) -> Tensor:
+        top = self.narrow(F.dropout(hidden, self.config.dropout, self.training))
+        if self.output is None:
+            logits = F.linear(top, self.embedding.weight, self.output_bias)
+        else:
+            logits = self.output(top)
+        never = torch.zeros(self.symbols, dtype=torch.bool, device=logits.device)
+        never[_NEVER] = True
+        logits = at_least_float32(logits).masked_fill(never, _IMPOSSIBLE)
+        return F.log_softmax(logits, dim=-1)
+
+
+class LanguageModelLoss(nn.Module):
+    """Cross-entropy in nats a token, end symbols counted; padding never counts."""
+
+    def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
+        """The mean over the valid tokens of a batch."""
+        mean = _surprise(output, batch).sum() / batch.token_lengths.sum()
+        return Losses(mean, {"cross_entropy": mean})
+
+
+@torch.no_grad()
+def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
+    """exp of the mean cross-entropy of all tokens, however they are batched.
+
+    It is no mean of the batches' perplexities: those depend on which texts share a batch.
+    """
+    device = model.embedding.weight.device
+    total, tokens = 0.0, 0
+    for batch in (batch.to(device) for batch in batches):
+        total += float(_surprise(model(batch), batch).sum(dtype=torch.float64))
+        tokens += batch.weight
+    return math.exp(total / tokens)
+
+
+def _surprise(output: LanguageModelOutput, batch: TextBatch) -> Tensor:
+    """Minus the log-probability of every valid token, as one row (valid tokens)."""
+    mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
+    return F.nll_loss(output.log_probs[mask], batch.tokens[mask], reduction="none")

@@ -18,7 +18,7 @@ class SpecAugmentPolicy(Config):
     """How much SpecAugment hides; the defaults are Park's LD.
 
     Args:
-        warp: frames that a point of time is moved by at most (W); 0 for none.
+        warp: how far in frames a frame is moved at most (W); 0 for none.
         band_width, band_masks: most bands of one mask (F), and how many masks (m_F).
         frame_width, frame_masks: most frames of one mask (T), and how many masks (m_T).
         frame_share: most of an utterance's frames that one mask takes, as a share (p).
@@ -61,9 +61,9 @@ def spec_augment(
 
     Each utterance draws its own within its own length, whatever the padding, which stays as it
     is; so does the tensor given. A mask's width is drawn from 0, 1, … its most, then its place
-    from all where it fits. The warp moves one point, drawn more than `warp` frames from both
-    ends, by up to `warp` frames either way and stretches time evenly on its two sides (Park's
-    spline, along time alone); an utterance too short to have such a point is not warped.
+    from all where it fits. The warp moves one frame, drawn more than `warp` from the first and
+    the last, by up to `warp` frames either way and stretches time evenly on its two sides (Park's
+    spline, along time alone); an utterance too short to have such a frame is not warped.
 
     Args:
         mel: features of any kind; (batch, frames, mels).
@@ -96,7 +96,7 @@ def spec_augment(
     return torch.where(hidden & valid.unsqueeze(2), fill, warped)
 
 
-def perturb_speed(waveform: Waveform, factor: float | int) -> Waveform:
+def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "batch perturbed"]:
     """The waveform played `factor` times as fast, pitch and all: (batch, samples / factor).
 
     As sox's "speed": resampled, so that a tone of f Hz becomes one of f·factor. The factor is
@@ -148,8 +148,8 @@ def _mean(mel: Mel, valid: FrameMask) -> Float[Tensor, "batch 1 mels"]:
 
 
 def _warp(mel: Mel, lengths: Lengths, most: int, draws: Float[Tensor, "batch 2 1"]) -> Mel:
-    """Each row with one of its points moved, and time stretched evenly before and after it."""
-    room = lengths - 2 * most - 1  # how many points are more than `most` from both ends
+    """Each row with one of its frames moved, and time stretched evenly before and after it."""
+    room = lengths - 2 * most - 2  # how many frames are more than `most` from the outermost
     point = most + 1 + (draws[:, 0, 0] * room.clamp(min=1)).long()
     target = point + (draws[:, 1, 0] * (2 * most + 1)).long() - most
     point, target, last = (x.unsqueeze(1) for x in (point, target, (lengths - 1).clamp(min=0)))

@@ -25,6 +25,8 @@ class Plan:
         most: utterances of one batch at most.
         seed: decides the epochs, together with their numbers.
         shuffle: otherwise every epoch goes from the longest to the shortest.
+        short_first_epochs: the first so many go from the shortest to the longest, whatever
+            `shuffle` says: short utterances are aligned first (Amodei 2016, SortaGrad).
     """
 
     frames: tuple[int, ...]
@@ -32,9 +34,12 @@ class Plan:
     most: int
     seed: int
     shuffle: bool
+    short_first_epochs: int = 0
 
     def epoch(self, number: int) -> list[list[int]]:
         """Every utterance once, in batches."""
+        if number < self.short_first_epochs:
+            return self.sorted_epoch()[::-1]
         chance = random.Random(f"{self.seed} {number}")
         if not self.shuffle:
             return self.sorted_epoch()

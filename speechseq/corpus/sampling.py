@@ -9,6 +9,7 @@ import torch
 from lhotse import CutSet, MonoCut
 from torch.utils.data import DataLoader, Dataset
 
+from speechseq.corpus.metadata import SHOWN
 from speechseq.corpus.plan import Plan
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 
@@ -35,13 +36,16 @@ class Batches:
         workers: processes that load ahead; they change speed, never the batches.
         shuffle: otherwise each epoch goes from the longest to the shortest.
         max_utterances: of one batch; None for no limit.
+        short_first_epochs: the first so many epochs go from the shortest to the longest.
+        longest_frames: refuse an utterance that is longer, rather than run out of memory on it
+            late in an epoch; None for no limit.
 
     Attributes:
         epoch, position: the epoch and the batch in it that come next.
 
     Raises:
         ConfigError: numbers that make no sense.
-        DataError: no cuts, an id twice, or a cut without frames.
+        DataError: no cuts, an id twice, cuts without frames or longer than `longest_frames`.
     """
 
     def __init__(
@@ -54,15 +58,24 @@ class Batches:
         workers: int = 0,
         shuffle: bool = True,
         max_utterances: int | None = None,
+        short_first_epochs: int = 0,
+        longest_frames: int | None = None,
     ) -> None:
         most = len(cuts) if max_utterances is None else max_utterances
         if frames_per_batch < 1 or workers < 0 or (most < 1 and len(cuts)):
             raise ConfigError("frames_per_batch and max_utterances start at 1, workers at 0")
+        if short_first_epochs < 0 or (longest_frames is not None and longest_frames < 1):
+            raise ConfigError("short_first_epochs start at 0, longest_frames at 1")
         self._cuts = sorted(cuts, key=lambda cut: cut.id)
         frames = tuple(collate.frames(cut) for cut in self._cuts)
-        _check(self._cuts, frames)
+        _check(self._cuts, frames, longest_frames)
         self._plan = Plan(
-            frames=frames, budget=frames_per_batch, most=most, seed=seed, shuffle=shuffle
+            frames=frames,
+            budget=frames_per_batch,
+            most=most,
+            seed=seed,
+            shuffle=shuffle,
+            short_first_epochs=short_first_epochs,
         )
         self._collate, self._workers = collate, workers
         self._ahead: Iterator[Any] | None = None
@@ -106,7 +119,8 @@ class Batches:
         """
         if state["corpus"] != self._fingerprint():
             raise DataError(
-                "resume: the corpus, seed, frames_per_batch or max_utterances has changed",
+                "resume: the corpus, seed, frames_per_batch, max_utterances or short_first_epochs "
+                "has changed",
                 "resume with those of the saved run, or start a new run from its weights",
             )
         self.epoch, self.position = state["epoch"], state["position"]
@@ -148,7 +162,7 @@ class _Collated(Dataset):
             return error  # raised in a worker it would come with the worker's traceback as text
 
 
-def _check(cuts: list[MonoCut], frames: tuple[int, ...]) -> None:
+def _check(cuts: list[MonoCut], frames: tuple[int, ...], longest: int | None) -> None:
     if not cuts:
         raise DataError("no cuts to make batches of")
     for before, after in itertools.pairwise(cuts):
@@ -157,3 +171,17 @@ def _check(cuts: list[MonoCut], frames: tuple[int, ...]) -> None:
     for cut, count in zip(cuts, frames, strict=True):
         if count < 1:
             raise DataError(f"{cut.id}: 0 frames", "leave it out: it is shorter than a frame")
+    if longest is not None:
+        _refuse_long(
+            [f"{c.id}: {n} frames" for c, n in zip(cuts, frames, strict=True) if n > longest],
+            longest,
+        )
+
+
+def _refuse_long(found: list[str], longest: int) -> None:
+    if found:
+        listed = "\n  ".join(found[:SHOWN])
+        raise DataError(
+            f"{len(found)} utterances are longer than {longest} frames:\n  {listed}",
+            "cut them or leave them out, or raise longest_frames if memory allows",
+        )

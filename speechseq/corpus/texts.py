@@ -6,10 +6,9 @@ import torch
 from lhotse import CutSet, MonoCut
 from torch import Tensor
 
+from speechseq.corpus.metadata import SHOWN
 from speechseq.errors import DataError
 from speechseq.text.vocabulary import Vocabulary
-
-_SHOWN = 50  # bad texts printed one by one; of the others only the number
 
 
 class Texts:
@@ -52,7 +51,7 @@ class Texts:
             except DataError as error:
                 problems.append(error)
         if problems:
-            listed = "\n  ".join(error.problem for error in problems[:_SHOWN])
+            listed = "\n  ".join(error.problem for error in problems[:SHOWN])
             raise DataError(f"{len(problems)} texts cannot be used:\n  {listed}", problems[0].cure)
 
     def _encode(self, text: str) -> Tensor:

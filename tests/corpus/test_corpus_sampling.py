@@ -118,9 +118,11 @@ def _take(batches: Iterator[Any], count: int) -> list[Any]:
     return list(itertools.islice(batches, count))
 
 
+@pytest.mark.parametrize("short_first", [0, 1])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_resume_equals_uninterrupted_from_any_batch_on(shuffle: bool) -> None:
+def test_resume_equals_uninterrupted_from_any_batch_on(shuffle: bool, short_first: int) -> None:
     options: dict[str, Any] = {"frames_per_batch": 3000, "seed": 4, "shuffle": shuffle}
+    options |= {"short_first_epochs": short_first}
     cuts = _cuts(_noise(30))
     whole = _take(Batches(cuts, Ids(), **options), 20)
     length = len(Batches(cuts, Ids(), **options).plan(0))
@@ -136,6 +138,28 @@ def test_resume_equals_uninterrupted_from_any_batch_on(shuffle: bool) -> None:
         resumed.load_state_dict(state)
         assert _take(resumed, 20 - stop) == whole[stop:]
         assert resumed.state_dict() != state or stop == 20
+
+
+def test_short_utterances_come_first_and_only_as_long_as_told() -> None:
+    frames = _noise(60)
+    plain = Batches(_cuts(frames), Ids(), frames_per_batch=3000, seed=4)
+    grown = Batches(_cuts(frames), Ids(), frames_per_batch=3000, seed=4, short_first_epochs=2)
+    for epoch in (0, 1):
+        longest = [max(frames[int(id)] for id in batch) for batch in grown.plan(epoch)]
+        shortest = [min(frames[int(id)] for id in batch) for batch in grown.plan(epoch)]
+        assert all(a <= b for a, b in zip(longest, shortest[1:], strict=False))
+        assert sorted(itertools.chain(*grown.plan(epoch))) == [f"{i:05d}" for i in range(60)]
+    assert grown.plan(2) == plain.plan(2)
+    assert [list(batch) for batch in _take(grown, 3)] == grown.plan(0)[:3]
+
+
+def test_an_utterance_too_long_for_memory_is_refused_before_the_first_batch() -> None:
+    cuts = _cuts([5, 600, 7, 601])
+    with pytest.raises(DataError, match="2 utterances are longer than 599 frames") as caught:
+        Batches(cuts, Ids(), frames_per_batch=50, seed=0, longest_frames=599)
+    assert "00001: 600 frames\n  00003: 601 frames" in caught.value.problem
+    rest = Batches(cuts.subset(first=3), Ids(), frames_per_batch=50, seed=0, longest_frames=600)
+    assert sorted(itertools.chain(*_take(rest, 2))) == ["00000", "00001", "00002"]
 
 
 def test_two_workers_change_nothing_and_what_they_loaded_ahead_is_not_consumed(
@@ -180,6 +204,7 @@ def test_a_state_of_another_corpus_or_budget_is_refused() -> None:
         Batches(_cuts(_noise(30, seed=1)), Ids(), frames_per_batch=3000, seed=4),
         Batches(cuts, Ids(), frames_per_batch=3001, seed=4),
         Batches(cuts, Ids(), frames_per_batch=3000, seed=5),
+        Batches(cuts, Ids(), frames_per_batch=3000, seed=4, short_first_epochs=1),
     ):
         with pytest.raises(DataError, match="resume"):
             changed.load_state_dict(state)
@@ -205,7 +230,13 @@ def test_an_error_in_a_worker_reaches_people_without_its_traceback(workers: int)
 
 def test_what_makes_no_sense_is_refused() -> None:
     cuts = _cuts([5, 6])
-    for wrong in ({"frames_per_batch": 0}, {"workers": -1}, {"max_utterances": 0}):
+    for wrong in (
+        {"frames_per_batch": 0},
+        {"workers": -1},
+        {"max_utterances": 0},
+        {"short_first_epochs": -1},
+        {"longest_frames": 0},
+    ):
         with pytest.raises(ConfigError):
             Batches(cuts, Ids(), **({"frames_per_batch": 9, "seed": 0} | wrong))
     with pytest.raises(DataError, match="no cuts"):

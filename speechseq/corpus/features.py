@@ -18,8 +18,10 @@ from lhotse.features.base import FeatureExtractor, register_extractor
 from tqdm import tqdm
 
 from speechseq.audio import wav
+from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
 from speechseq.config import Config
+from speechseq.corpus import cut_sound
 from speechseq.errors import DataError, MachineError
 from speechseq.shapes import Waveform
 
@@ -109,6 +111,7 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
             f"{cut.id}: its mel was computed with other audio settings",
             "call features.compute with the settings of the model",
         )
+    frames(cut, config)  # refuses a mel that a change of the cut has outdated
     try:
         return torch.from_numpy(stored.load())
     except (OSError, ValueError) as error:
@@ -116,34 +119,40 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """What a recogniser hears of a cut, (frames, features): its log-mel.
+    """What a recogniser hears of a cut, (frames, features): its log-mel, with deltas if set.
 
     Raises:
         DataError: as `load_mel`.
     """
-    return load_mel(cut, config)
+    mel = load_mel(cut, config)
+    if not config.deltas:
+        return mel
+    return add_deltas(mel[None], torch.tensor([len(mel)]), config.deltas)[0]
 
 
 def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
     """The sound of a cut, (1, samples) at the settings' rate, channels mixed down.
 
     Raises:
-        DataError: as `wav.load`; or the cut holds effects that no file holds.
+        DataError: as `cut_sound.load`.
     """
-    if cut.recording is None or cut.recording.transforms:
-        raise DataError(f"{cut.id}: its sound is no plain file", "save it first: cut.save_audio")
-    waveform, rate = wav.load(cut.recording.sources[0].source, config.sample_rate)
-    if cut.start == 0 and cut.num_samples == cut.recording.num_samples:
-        return waveform
-    first = round(cut.start * rate)
-    return waveform[:, first : first + round(cut.duration * rate)]
+    return cut_sound.load(cut, config.sample_rate)
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
-    """How many frames the cut's mel has, told without reading it; exact once it is computed."""
-    if stored := (cut.custom or {}).get("mel"):
-        return int(stored.shape[0])
-    return frames_of(int(cut.duration * config.sample_rate + 0.5), config)
+    """How many frames the cut's mel has, told without reading it.
+
+    Raises:
+        DataError: its mel was computed of another span or speed.
+    """
+    told = frames_of(cut_sound.samples(cut, config.sample_rate), config)
+    stored = (cut.custom or {}).get("mel")
+    if stored is not None and stored.shape[0] != told:
+        raise DataError(
+            f"{cut.id}: its mel has {stored.shape[0]} frames, its sound {told}",
+            "call features.compute after the cut is trimmed or its speed changed",
+        )
+    return told
 
 
 @contextlib.contextmanager
@@ -175,14 +184,13 @@ def _with_mel(cut: MonoCut, extractor: LogMelExtractor, folder: Path) -> MonoCut
 
 def _name(cut: MonoCut) -> str:
     """A file name that changes with whatever changes the sound."""
-    if cut.recording is None:
-        raise DataError("it has no recording")
-    source = Path(cut.recording.sources[0].source)
+    speeds, source = cut_sound.speeds(cut), cut_sound.source(cut)
     try:
         stat = source.stat()
     except OSError as error:
         raise DataError(f"{source}: {error.strerror}") from None
     facts: list[Any] = [str(source), stat.st_size, stat.st_mtime_ns, cut.start, cut.duration]
+    facts += speeds  # cuts of full speed keep the names that they had before there were others
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return f"{digest[:2]}/{digest[2:26]}.npy"
 

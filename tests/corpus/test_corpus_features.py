@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio.functional
 from lhotse import CutSet
 from lhotse.features.base import FeatureExtractor, get_extractor_type
 
 from speechseq.audio import wav
 from speechseq.audio.mel import AudioConfig, log_mel
 from speechseq.corpus import features, ljspeech
+from speechseq.corpus.recording import spoken
 from speechseq.errors import DataError, MachineError
 
 CONFIG = AudioConfig()
@@ -135,9 +137,59 @@ def test_a_lost_cache_and_one_that_cannot_be_written_are_said(cuts: CutSet, tmp_
 
 
 def test_effects_that_no_file_holds_are_refused(cuts: CutSet, tmp_path: Path) -> None:
-    faster = CutSet.from_cuts([cuts[0].perturb_speed(1.1)])
+    louder = CutSet.from_cuts([cuts[0].perturb_volume(1.1)])
     with pytest.raises(DataError, match="no plain file"):
-        features.compute(faster, CONFIG, tmp_path)
+        features.compute(louder, CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1, 1.2])
+def test_speed_is_changed_and_its_frames_are_told_exactly(cuts: CutSet, factor: float) -> None:
+    for cut in cuts:
+        changed = cut.perturb_speed(factor)
+        sound = features.load_waveform(changed, CONFIG)
+        assert sound.shape[1] == changed.num_samples
+        assert features.frames(changed, CONFIG) == len(features.load_mel(changed, CONFIG))
+        lhotses = torch.from_numpy(changed.load_audio())
+        assert float((sound - lhotses)[:, 10:-10].abs().max()) < 1e-3
+
+
+def test_a_part_of_a_faster_recording_is_part_of_the_whole_sped_up(cuts: CutSet) -> None:
+    whole = features.load_waveform(cuts[7].perturb_speed(1.1), CONFIG)
+    part = cuts[7].perturb_speed(1.1).truncate(offset=0.1, duration=0.2)
+    assert torch.equal(features.load_waveform(part, CONFIG), whole[:, 2205 : 2205 + 4410])
+    twice = cuts[7].perturb_speed(1.1).perturb_speed(0.9)
+    assert features.load_waveform(twice, CONFIG).shape[1] == twice.num_samples
+
+
+def test_a_mel_of_one_speed_is_never_given_for_another(cuts: CutSet, tmp_path: Path) -> None:
+    several = [cuts[7], cuts[7].perturb_speed(0.9), cuts[7].perturb_speed(1.1)]
+    done = features.compute(CutSet.from_cuts(several), CONFIG, tmp_path)
+    for cut, plain in zip(done, several, strict=True):
+        assert torch.equal(features.load_mel(cut, CONFIG), features.load_mel(plain, CONFIG))
+    for outdated in (done[0].perturb_speed(0.9), done[0].truncate(duration=0.3)):
+        with pytest.raises(DataError, match=r"features\.compute after"):
+            features.load_mel(outdated, CONFIG)
+
+
+@pytest.mark.filterwarnings("ignore::speechseq.audio.wav.WavWarning")
+def test_frames_of_resampled_sound_are_told_exactly(tmp_path: Path) -> None:
+    audio = AudioConfig(sample_rate=16000, n_fft=400, window=400, hop=1)
+    for length in range(1000, 1020):
+        path = tmp_path / f"{length}.wav"
+        soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, length), 22050)
+        cut = spoken(path, f"{length}", "x")
+        assert features.frames(cut, audio) == len(features.load_mel(cut, audio))
+
+
+def test_deltas_follow_the_mels(cuts: CutSet, tmp_path: Path) -> None:
+    audio = AudioConfig(deltas=2)
+    done = features.compute(cuts, audio, tmp_path)
+    for cut, plain in zip(done, cuts, strict=True):
+        heard, mel = features.load_features(cut, audio), features.load_mel(plain, CONFIG)
+        slope = torchaudio.functional.compute_deltas(mel.T).T
+        assert heard.shape == (len(mel), audio.features)
+        assert torch.equal(heard[:, :80], mel)
+        assert torch.allclose(heard[:, 80:160], slope, atol=1e-5)
 
 
 def test_cuts_with_mels_survive_a_manifest_on_disk(cuts: CutSet, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The sound of a cut: part of a file, at the rate and speed asked for, of a length told before."""
+
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from lhotse import MonoCut
+from lhotse.augmentation import Speed
+
+from speechseq.audio import wav
+from speechseq.audio.augment import perturb_speed
+from speechseq.errors import DataError
+from speechseq.shapes import Waveform
+
+_ROUNDING = 3  # samples by which changes of rate, speed and span may differ in what they round
+
+
+def load(cut: MonoCut, sample_rate: int) -> Waveform:
+    """The sound of a cut, (1, samples), channels mixed down; its speed changed where the cut says.
+
+    Raises:
+        DataError: as `wav.load`; or the cut holds other effects than lhotse's `perturb_speed`, or
+            more sound than its file.
+    """
+    factors = speeds(cut)
+    waveform, rate = wav.load(source(cut), sample_rate)
+    for factor in factors:
+        waveform = perturb_speed(waveform, factor)
+    if _whole(cut) and not factors:
+        return waveform
+    first, wanted = round(cut.start * rate), samples(cut, rate)
+    part = waveform[:, first : first + wanted]
+    if (lacking := wanted - part.shape[1]) > _ROUNDING:
+        raise DataError(f"{cut.id}: its file ends {lacking} samples before the cut does")
+    return F.pad(part, (0, lacking))
+
+
+def samples(cut: MonoCut, sample_rate: int) -> int:
+    """How many samples `load` gives, told without opening the file."""
+    if cut.recording is not None and _whole(cut) and not cut.recording.transforms:
+        return -(-cut.recording.num_samples * sample_rate // cut.recording.sampling_rate)
+    return int(cut.duration * sample_rate + 0.5)
+
+
+def speeds(cut: MonoCut) -> list[float]:
+    """The factors by which the cut's sound is sped up, in turn.
+
+    Raises:
+        DataError: no recording, or an effect of another kind.
+    """
+    if cut.recording is None:
+        raise DataError(f"{cut.id}: it has no recording")
+    effects: list[Any] = cut.recording.transforms or []
+    if not all(isinstance(effect, Speed) for effect in effects):
+        raise DataError(
+            f"{cut.id}: its sound is no plain file, and its effects are not only of speed",
+            "save it first: cut.save_audio",
+        )
+    return [float(effect.factor) for effect in effects]
+
+
+def source(cut: MonoCut) -> Path:
+    """The file that the sound stands in."""
+    return Path(cut.recording.sources[0].source)
+
+
+def _whole(cut: MonoCut) -> bool:
+    return cut.start == 0 and cut.num_samples == cut.recording.num_samples

@@ -1,4 +1,4 @@
-"""The command line: `speechseq prepare | train | synthesize | info`, and how a recipe is run.
+"""The command line, `speechseq COMMAND`, and how a recipe is run.
 
 Only what parsing needs is imported here, so that --help answers at once.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechseq.cli import info, prepare, synthesize, train
+from speechseq.cli import info, prepare, score, synthesize, train
 from speechseq.cli.guard import guarded
 from speechseq.cli.parser import Parser
 from speechseq.cli.recipe import read_flags
@@ -40,7 +40,7 @@ def _run(argv: list[str]) -> None:
     parser = Parser(prog="speechseq", description="Text to speech, from corpus to voice.")
     parser.checked = False
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (prepare, train, synthesize, info):
+    for command in (prepare, train, synthesize, score, info):
         command.add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)

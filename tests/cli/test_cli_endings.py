@@ -130,7 +130,9 @@ def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["synthesize"], ["info"]])
+@pytest.mark.parametrize(
+    "command", [[], ["prepare"], ["train"], ["synthesize"], ["score"], ["info"]]
+)
 def test_help_answers_at_once(command: list[str]) -> None:
     started = time.monotonic()
     done = subprocess.run(

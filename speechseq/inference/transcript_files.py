@@ -1,0 +1,188 @@
+"""Transcripts in files, a text an utterance, in the forms that recognisers write.
+
+    text    id word word …                       Kaldi; an id alone is an empty transcript
+    tsv     id<TAB>word word …                   or a header that names id or path, text, speaker
+    trn     word word … (id)                     NIST's sclite
+    json    {"id" or "path": …, "text": …}       a JSON object a line; "speaker" may stand there
+
+An utterance known by a path has its file's name, without folder and ending, as its id.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from speechseq.errors import DataError
+
+_SHOWN = 20  # problems, or ids, that are named one by one
+_TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*$")
+_ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
+
+
+class Utterance(NamedTuple):
+    """One line of a file: id, text and, where the file tells it, speaker."""
+
+    id: str
+    text: str
+    speaker: str = ""
+
+
+def read(path: Path) -> dict[str, Utterance]:
+    """The utterances of a file by their ids, in its order.
+
+    The ending .trn, .tsv, .json or .jsonl tells the form; otherwise the lines do: JSON begins with
+    a brace, tsv has a tab in its first line, every line of trn ends with an id in parentheses.
+
+    Raises:
+        DataError: no such file, no UTF-8, nothing in it; or every line that cannot be read and
+            every id that stands twice, by file and line.
+    """
+    lines = _lines(path)
+    form = _ENDINGS.get(path.suffix.lower()) or _form([line for _, line in lines])
+    parse = _parser(form, lines)
+    found: dict[str, Utterance] = {}
+    places: dict[str, int] = {}
+    problems = []
+    for number, line in lines:
+        try:
+            utterance = parse(line)
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+            continue
+        if utterance.id in found:
+            problem = f"id {utterance.id!r} stands already in line {places[utterance.id]}"
+            problems.append(f"{path}:{number}: {problem}")
+        found.setdefault(utterance.id, utterance)
+        places.setdefault(utterance.id, number)
+    if problems:
+        raise DataError(_listed(problems), f"each line was read as {form}: {_SHAPES[form]}")
+    if not found:
+        raise DataError(f"{path}: holds no transcripts", f"write lines of {_SHAPES[form]}")
+    return found
+
+
+def check_same_ids(asked: Mapping[str, Utterance], heard: Mapping[str, Utterance]) -> None:
+    """Raise DataError with the ids that only one side has."""
+    missing, surplus = [i for i in asked if i not in heard], [i for i in heard if i not in asked]
+    problems = [f"{len(missing)} missing: {_some(missing)}"] * bool(missing)
+    problems += [f"{len(surplus)} that no reference has: {_some(surplus)}"] * bool(surplus)
+    if problems:
+        raise DataError("; ".join(problems), "or count them as empty: --allow-missing")
+
+
+def with_all_ids(files: Sequence[Mapping[str, Utterance]]) -> list[dict[str, Utterance]]:
+    """The files, each with every id that any has: what it lacks counts as empty."""
+    ids = list(dict.fromkeys(name for file in files for name in file))
+    return [{name: file.get(name, Utterance(name, "")) for name in ids} for file in files]
+
+
+def _listed(problems: list[str]) -> str:
+    """The first of many problems, a line each, and how many are left."""
+    rest = len(problems) - _SHOWN
+    return "\n".join([*problems[:_SHOWN], *([f"… and {rest} more"] if rest > 0 else [])])
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Lines with something on them, and their numbers."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{number}: not UTF-8 text", "save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "name a file of transcripts") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not kept:
+        raise DataError(f"{path}: is empty", "name a file of transcripts")
+    return kept
+
+
+def _form(lines: list[str]) -> str:
+    if lines[0].lstrip().startswith("{"):
+        return "json"
+    if "\t" in lines[0]:
+        return "tsv"
+    return "trn" if all(map(_TRN.match, lines)) else "text"
+
+
+def _parser(form: str, lines: list[tuple[int, str]]) -> Callable[[str], Utterance]:
+    """How a line of the form is read; a header is taken off the lines."""
+    if form != "tsv":
+        return {"text": _text, "trn": _trn, "json": _json}[form]
+    heads = [head.strip().lower() for head in lines[0][1].split("\t")]
+    if "text" not in heads or not {"id", "path"} & set(heads):
+        return _tsv
+    lines.pop(0)
+    return lambda line: _columns(heads, line)
+
+
+def _text(line: str) -> Utterance:
+    name, _, text = line.strip().partition(" ")
+    return Utterance(name, text.strip())
+
+
+def _trn(line: str) -> Utterance:
+    if not (found := _TRN.match(line)):
+        raise ValueError("no (id) at the end of the line")
+    return Utterance(found[2], found[1].strip())
+
+
+def _tsv(line: str) -> Utterance:
+    name, *texts = line.split("\t")
+    if len(texts) != 1:
+        raise ValueError(f"{len(texts) + 1} columns, expected 2")
+    return Utterance(_named(name), texts[0].strip())
+
+
+def _columns(heads: list[str], line: str) -> Utterance:
+    cells = line.split("\t")
+    if len(cells) != len(heads):
+        raise ValueError(f"{len(cells)} columns, the header has {len(heads)}")
+    return _of(dict(zip(heads, cells, strict=True)))
+
+
+def _json(line: str) -> Utterance:
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError("no JSON object")
+    return _of(data)
+
+
+def _of(data: Mapping[str, Any]) -> Utterance:
+    """Raise ValueError where the id or the text is missing or no string."""
+    wrong = [key for key in ("id", "path", "text", "speaker") if not _is_string(data.get(key, ""))]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: no string")
+    if "text" not in data:
+        raise ValueError(f"no text ({data['error']})" if "error" in data else "no text")
+    name = data.get("id", "") or Path(data.get("path", "")).stem
+    return Utterance(_named(name), data["text"].strip(), data.get("speaker", ""))
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _named(name: str) -> str:
+    if not name.strip():
+        raise ValueError("no id")
+    return name.strip()
+
+
+_SHAPES = {
+    "text": "`id word word`",
+    "tsv": "`id<TAB>word word`, or a header with id or path, text",
+    "trn": "`word word (id)`",
+    "json": '{"id" or "path": …, "text": …}',
+}

@@ -1,0 +1,68 @@
+"""Beam search over all utterances of a batch and all their hypotheses at once."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.inference.search.candidates import pick
+from speechseq.inference.search.finished import Finished
+from speechseq.inference.search.history import ranked, traced
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.limits import LimitConfig
+from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.inference.search.scoring import Score, ScoreConfig
+from speechseq.inference.search.walk import Walk
+from speechseq.shapes import Encoded
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Beam(Config):
+    """Follows the `size` best hypotheses of each utterance, by the score.
+
+    At a step all continuations of an utterance's open hypotheses compete for `size` places; one
+    that takes its place with eos is finished. The search of an utterance ends when none of its open
+    hypotheses can enter the `n_best` any more, or at its limit.
+    """
+
+    kind: ClassVar[str] = "beam"
+    size: int = 8
+    n_best: int = 1
+    score: ScoreConfig = ScoreConfig()
+    limit: LimitConfig = LimitConfig()
+
+    def check(self) -> None:
+        """Raise ConfigError for a beam that cannot hold what is asked of it."""
+        if self.size < 1:
+            raise ConfigError(f"size: a beam of {self.size} hypotheses", "use 1 or more")
+        if not 1 <= self.n_best <= self.size:
+            raise ConfigError(
+                f"n_best: {self.n_best} hypotheses from a beam of {self.size}",
+                "use at least 1 and at most the beam's size",
+            )
+
+    def search(
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+    ) -> list[list[Hypothesis]]:
+        """The n-best of each row of an encoded batch, best first; called by `recognise`.
+
+        Raises:
+            ConfigError: ctc_weight without a CTC head, or scorers that share a name.
+            CheckpointError: the model's log-probabilities are not finite (NotFiniteError, with rows).
+        """
+        score = Score(self.score, scorers)
+        lengths = encoded.memory_lengths
+        walk = Walk(model, score, encoded)
+        finished = Finished(score, self.limit.limits(lengths), lengths, self.n_best)
+        while finished.going:
+            candidates = walk.step()
+            picked = pick(candidates, self.size)
+            staying = finished.update(candidates, picked)
+            if finished.going:
+                walk.advance(picked, staying)
+        ended = finished.all()
+        places = ranked(ended, len(lengths), self.n_best)
+        chosen = ended.take([place for own in places for place in own])
+        found = iter(traced(walk.steps, chosen, score.names, lengths.tolist()))
+        return [[next(found) for _ in own] for own in places]

@@ -1,0 +1,74 @@
+"""All continuations of all open hypotheses at a step, and the choice of the best."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from speechseq.inference.search.ranking import best
+from speechseq.inference.search.scoring import Parts, map_parts
+from speechseq.text.vocabulary import EOS
+
+
+class Candidates(NamedTuple):
+    """Every symbol after every open hypothesis, each (utterances, hypotheses, symbols).
+
+    total: the score, -inf for what may not stand there; parts: of the score, of one symbol where
+    all have the same; log_probs: under the model.
+    """
+
+    total: Tensor
+    parts: Parts
+    log_probs: Tensor
+
+
+class Picked(NamedTuple):
+    """The best candidates, each (utterances, size), best first.
+
+    parent: place of the hypothesis that was continued, by token, whose log_prob the model gave;
+    total is -inf where there were not enough candidates.
+    """
+
+    total: Tensor
+    parts: Parts
+    parent: Tensor
+    token: Tensor
+    log_prob: Tensor
+
+    @property
+    def ends(self) -> Tensor:
+        """Mask of those that close with eos."""
+        return (self.token == EOS) & self.alive
+
+    @property
+    def goes_on(self) -> Tensor:
+        """Mask of those that are open still."""
+        return (self.token != EOS) & self.alive
+
+    @property
+    def alive(self) -> Tensor:
+        """Mask of those that are hypotheses at all."""
+        return self.total > float("-inf")
+
+    def select(self, utterances: Tensor) -> "Picked":
+        """The same for these utterances alone."""
+        parts = map_parts(self.parts, lambda part: part[utterances])
+        rest = (x[utterances] for x in (self.parent, self.token, self.log_prob))
+        return Picked(self.total[utterances], parts, *rest)
+
+
+def pick(candidates: Candidates, size: int) -> Picked:
+    """The `size` best of each utterance, or all when there are fewer; of equals the first."""
+    totals = candidates.total.flatten(1)
+    return picked_at(candidates, best(totals, min(size, totals.shape[1])))
+
+
+def picked_at(candidates: Candidates, index: Tensor) -> Picked:
+    """The candidates at places (utterances, size), counted over hypotheses × symbols."""
+    symbols = candidates.total.shape[2]
+    parent, token = index // symbols, index % symbols
+
+    def at(x: Tensor) -> Tensor:
+        return x.flatten(1).gather(1, index if x.shape[2] > 1 else parent)
+
+    parts = map_parts(candidates.parts, at)
+    return Picked(at(candidates.total), parts, parent, token, at(candidates.log_probs))

@@ -1,0 +1,107 @@
+"""CTC prefix probabilities of all hypotheses and all symbols at once (Watanabe 2017, Hori 2017).
+
+For a prefix h, `symbol[t]` and `blank[t]` are the log-probabilities of all paths over the first t
+positions that spell h and end in its last symbol, or in blank. Then
+
+    P(h·c …) = Σ_t φ[t-1] · p_t(c)       φ = blank + symbol, or blank alone where c repeats the last
+
+is a product of matrices, for all c together, and the paths of the symbol that was chosen follow a
+first-order recurrence over t, which has a closed form in cumulative sums: no loop over positions.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.nn.masks import length_mask
+from speechseq.text.vocabulary import BLANK, EOS, SOS
+
+NEVER = -1e30  # the log-probability of what no path spells; finite, so that sums stay ordered
+LEAST = -1e4  # a position's log-probabilities are cut here, so that sums over positions keep digits
+
+
+class CTCState(NamedTuple):
+    """Of each row: symbol and blank (rows, positions + 1), and the last token (rows)."""
+
+    symbol: Tensor
+    blank: Tensor
+    last: Tensor
+
+
+class CTCPrefix:
+    """The CTC head's opinion of some utterances; rows come in equal blocks, one an utterance.
+
+    Args:
+        log_probs: (utterances, positions, symbols), normalised.
+        memory_lengths: (utterances); what stands behind them is never read.
+    """
+
+    def __init__(self, log_probs: Tensor, memory_lengths: Tensor) -> None:
+        mask = length_mask(memory_lengths, log_probs.shape[1]).unsqueeze(-1)
+        wide = log_probs.to(_widest(log_probs.device)).clamp(min=LEAST)
+        self.probs = torch.where(mask, wide.exp(), 0.0)
+        # behind the end every path goes on with blanks, at no cost: the last column is the end
+        behind = torch.full_like(wide[:1, :1], LEAST)
+        behind[..., BLANK] = 0.0
+        self.log_probs = torch.where(mask, wide, behind)
+
+    def select(self, utterances: Tensor) -> "CTCPrefix":
+        """The same for these utterances alone."""
+        chosen = object.__new__(CTCPrefix)
+        chosen.probs, chosen.log_probs = self.probs[utterances], self.log_probs[utterances]
+        return chosen
+
+    def start(self) -> CTCState:
+        """The state of the empty prefix, one row an utterance."""
+        blank = self.log_probs[..., BLANK].cumsum(dim=1)
+        blank = torch.cat([torch.zeros_like(blank[:, :1]), blank], dim=1)
+        last = torch.full_like(blank[:, 0], SOS, dtype=torch.long)
+        return CTCState(torch.full_like(blank, float("-inf")), blank, last)
+
+    def candidates(self, state: CTCState) -> Tensor:
+        """Log-probabilities (rows, symbols) of every prefix that is one symbol longer.
+
+        At eos stands that of the hypothesis as it is, whole: Σ of all paths that spell it.
+        """
+        either = torch.logaddexp(state.symbol, state.blank)
+        found = self._product(either[:, :-1])
+        again = self._of(state.last) + state.blank[:, :-1]
+        found.scatter_(1, state.last.unsqueeze(1), again.logsumexp(dim=1, keepdim=True))
+        found[:, EOS] = either[:, -1]
+        return found.clamp(min=NEVER).float()
+
+    def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
+        """The state of each row (rows) with one token more."""
+        repeats = (tokens == state.last).unsqueeze(1)
+        before = torch.where(repeats, state.blank, torch.logaddexp(state.symbol, state.blank))
+        symbol = _paths(before[:, :-1], self._of(tokens))
+        blank = _paths(symbol[:, :-1], self._of(torch.full_like(tokens, BLANK)))
+        return CTCState(symbol, blank, tokens)
+
+    def _product(self, before: Tensor) -> Tensor:
+        """log Σ_t exp(before[t]) · p_t(c) for all c: (rows, positions) → (rows, symbols)."""
+        peak = before.amax(dim=1, keepdim=True).clamp(min=NEVER)
+        blocks = (before - peak).exp().view(len(self.probs), -1, before.shape[1])
+        return torch.bmm(blocks, self.probs).log().flatten(0, 1) + peak
+
+    def _of(self, tokens: Tensor) -> Tensor:
+        """Log-probabilities (rows, positions) of each row's own token."""
+        utterances, positions, _ = self.log_probs.shape
+        index = tokens.view(utterances, 1, -1).expand(-1, positions, -1)
+        return self.log_probs.gather(2, index).transpose(1, 2).flatten(0, 1)
+
+
+def _paths(entering: Tensor, log_probs: Tensor) -> Tensor:
+    """x[t] = (x[t-1] + entering[t-1]) · p[t], x[0] = 0, in logarithms, for t = 0 … positions.
+
+    Unrolled: x[t] = Σ_s≤t entering[s-1] · p[s] … p[t].
+    """
+    stayed = log_probs.cumsum(dim=1)
+    paths = torch.logcumsumexp(entering - (stayed - log_probs), dim=1) + stayed
+    return torch.cat([torch.full_like(paths[:, :1], float("-inf")), paths], dim=1)
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    """float64 keeps products of hundreds of probabilities; one kind of device has none."""
+    return torch.float32 if device.type == "mps" else torch.float64

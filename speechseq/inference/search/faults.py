@@ -1,0 +1,60 @@
+"""Utterances that cannot be read: an error that names their rows, so that the rest may go on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import CheckpointError, DataError
+from speechseq.nn.masks import length_mask
+
+CURE = "take an earlier checkpoint, or leave these rows (error.rows) out"
+
+
+class FeaturesError(DataError):
+    """Features of some rows of a batch hold NaN or Inf, or nothing at all.
+
+    rows: which; the others can be recognised without them.
+    """
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        super().__init__(
+            f"{_named(rows)}: the features are empty or hold NaN or Inf",
+            "look at these recordings, or leave these rows (error.rows) out",
+        )
+        self.rows = tuple(rows)
+
+
+class NotFiniteError(CheckpointError):
+    """The model gives NaN or Inf for some rows of a batch, though their features are sound.
+
+    rows: which; the others can be recognised without them.
+    """
+
+    def __init__(self, rows: Sequence[int], what: str) -> None:
+        super().__init__(f"{_named(rows)}: the {what} has NaN or Inf", CURE)
+        self.rows = tuple(rows)
+
+
+def check_features(features: Tensor, feature_lengths: Tensor) -> None:
+    """Raise FeaturesError when a row is empty or not finite within its length."""
+    wrong = (feature_lengths < 1) | _not_finite(features, feature_lengths)
+    if wrong.any():
+        raise FeaturesError(wrong.nonzero().flatten().tolist())
+
+
+def check_memory(memory: Tensor, memory_lengths: Tensor) -> None:
+    """Raise NotFiniteError when a row of an encoder's output is not finite within its length."""
+    wrong = _not_finite(memory, memory_lengths)
+    if wrong.any():
+        raise NotFiniteError(wrong.nonzero().flatten().tolist(), "encoder's output")
+
+
+def _not_finite(x: Tensor, lengths: Tensor) -> Tensor:
+    mask = length_mask(lengths, x.shape[1]).unsqueeze(-1)
+    sound = torch.where(mask, x, 0.0).isfinite().flatten(1).all(dim=1)
+    return sound == False  # noqa: E712 - a tensor
+
+
+def _named(rows: Sequence[int]) -> str:
+    return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))}"

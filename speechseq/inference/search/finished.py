@@ -1,0 +1,87 @@
+"""The hypotheses that have ended, and which utterances may stop."""
+
+import torch
+from torch import Tensor
+
+from speechseq.inference.search.candidates import Candidates, Picked
+from speechseq.inference.search.faults import NotFiniteError
+from speechseq.inference.search.history import Ended
+from speechseq.inference.search.scoring import Score
+from speechseq.shapes import Lengths
+from speechseq.text.vocabulary import EOS
+
+
+class Finished:
+    """Collects what ends, and ends an utterance when nothing open can enter its n-best any more.
+
+    Args:
+        limits, positions: the most tokens and the valid memory positions of each utterance.
+    """
+
+    def __init__(self, score: Score, limits: Lengths, positions: Lengths, n_best: int) -> None:
+        self.score, self.limits, self.positions = score, limits, positions
+        self.utterance = torch.arange(len(limits), device=limits.device)
+        self.best = torch.full((len(limits), n_best), float("-inf"), device=limits.device)
+        self.soonest = int(limits.min()) if len(limits) else 0
+        self.widest = max(1.0, float(score.widths(limits.device).max()))
+        self.ended: list[Ended] = []
+        self.step = 0
+
+    @property
+    def going(self) -> bool:
+        """Some utterance goes on."""
+        return len(self.utterance) > 0
+
+    def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
+        """Take in what was picked; the utterances that go on, or None when all do.
+
+        Raises:
+            CheckpointError: a score is not finite (NotFiniteError, with the rows of the batch).
+        """
+        self.step += 1
+        bad = candidates.total[..., EOS].isnan().any(dim=1)
+        most = self._most(picked)
+        ends = picked.ends
+        event = ends.any() | bad.any() | (self.best[:, -1] >= most).any()
+        if self.step < self.soonest and not event:  # the one time that a step waits for the device
+            return None
+        if bad.any():
+            raise NotFiniteError(self.utterance[bad].tolist(), "score of the next token")
+        self._record(ends, candidates, picked)
+        scores = torch.cat([self.best, picked.total.masked_fill(ends == 0, float("-inf"))], dim=1)
+        self.best = scores.topk(self.best.shape[1], dim=1).values
+        at_limit = self.limits <= self.step
+        self._record(picked.goes_on & at_limit.unsqueeze(1), candidates, picked)
+        staying = ((self.best[:, -1] < most) & (at_limit == 0)).nonzero().flatten()
+        if len(staying) == len(self.utterance):
+            return None
+        for name in ("utterance", "limits", "positions", "best"):
+            setattr(self, name, getattr(self, name)[staying])
+        self.soonest = int(self.limits.min()) if len(staying) else 0
+        return staying
+
+    def all(self) -> Ended:
+        """Everything that ended."""
+        return Ended.joined(self.ended)
+
+    def _most(self, picked: Picked) -> Tensor:
+        """The highest score (utterances) that anything open can come to; -inf without any."""
+        remaining = (self.limits - self.step).unsqueeze(1)
+        positions = self.positions.unsqueeze(1).float()
+        most = self.score.most(picked.parts, positions, remaining, self.widest)
+        return most.where(picked.goes_on, float("-inf")).amax(dim=1)
+
+    def _record(self, which: Tensor, candidates: Candidates, picked: Picked) -> None:
+        utterance, place = which.nonzero(as_tuple=True)
+        hypotheses = candidates.total.shape[1]
+        terms = self.score.terms(picked.parts).values()
+        self.ended.append(
+            Ended(
+                utterance=self.utterance[utterance],
+                step=torch.full_like(utterance, self.step - 1),
+                row=utterance * hypotheses + picked.parent[utterance, place],
+                token=picked.token[utterance, place],
+                log_prob=picked.log_prob[utterance, place],
+                terms=torch.stack([term[utterance, place] for term in terms], dim=1),
+            )
+        )

@@ -1,0 +1,80 @@
+"""Greedy search: the likeliest symbol at every step, by the model alone."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.inference.search.faults import NotFiniteError
+from speechseq.inference.search.history import Ended, Written, traced
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.limits import LimitConfig, never_written
+from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.nn.masks import length_mask
+from speechseq.nn.rows import select_rows
+from speechseq.shapes import Encoded
+from speechseq.text.vocabulary import EOS, SOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Greedy(Config):
+    """Takes the likeliest symbol at every step; the score is the attention's log-probability."""
+
+    kind: ClassVar[str] = "greedy"
+    limit: LimitConfig = LimitConfig()
+
+    def search(
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+    ) -> list[list[Hypothesis]]:
+        """One hypothesis for each row of an encoded batch; called by `recognise`.
+
+        Raises:
+            ConfigError: there are scorers, which only a beam can ask.
+            CheckpointError: the model's log-probabilities are not finite (NotFiniteError, with rows).
+        """
+        if scorers:
+            raise ConfigError("greedy search asks the model alone", "use Beam(size=1) with scorers")
+        limits = self.limit.limits(encoded.memory_lengths)
+        steps, ended = _run(model, encoded, limits)
+        found = traced(steps, ended, ["attention"], encoded.memory_lengths.tolist())
+        rows = ended.utterance.tolist()
+        return [[found[place]] for place in sorted(range(len(rows)), key=rows.__getitem__)]
+
+
+def _run(model: Recogniser, encoded: Encoded, limits: Tensor) -> tuple[list[Written], Ended]:
+    memory, lengths = encoded
+    speller, device = model.speller, memory.device
+    state = speller.start(memory, length_mask(lengths, memory.shape[1]))
+    ready = speller.ready()
+    utterance = parent = torch.arange(len(memory), device=device)
+    token = torch.full_like(utterance, SOS)
+    log_prob = attention = torch.zeros(len(memory), device=device)
+    steps: list[Written] = []
+    ended: list[Ended] = []
+    while len(utterance):
+        spelled = speller.step(token, state, ready)
+        state = spelled.state
+        steps.append(Written(token, log_prob, parent, spelled.weights))
+        never = never_written(spelled.log_probs.shape[1], device)
+        log_prob, token = spelled.log_probs.masked_fill(never, float("-inf")).max(dim=1)
+        attention = attention + log_prob
+        bad = log_prob.isnan()
+        ends = (token == EOS) | (limits[utterance] <= len(steps)) | bad
+        parent = torch.arange(len(token), device=device)
+        if not ends.any():
+            continue
+        if bad.any():
+            raise NotFiniteError(utterance[bad].tolist(), "speller's output")
+        where, going = ends.nonzero().flatten(), (ends == 0).nonzero().flatten()
+        step = torch.full_like(where, len(steps) - 1)
+        last = token[where], log_prob[where], attention[where].unsqueeze(1)
+        ended.append(Ended(utterance[where], step, where, *last))
+        utterance, token, log_prob, attention, parent = (
+            x[going] for x in (utterance, token, log_prob, attention, parent)
+        )
+        state = select_rows(state, going)
+    return steps, Ended.joined(ended)

@@ -1,0 +1,111 @@
+"""What a search wrote at each step, and the way back from the last token to the first."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.text.vocabulary import EOS
+
+
+class Written(NamedTuple):
+    """One step of the rows that took part in it.
+
+    token: what each row (rows) was fed, the last one it had written; log_prob: of that token under
+    the model; parent: its row at the step before; weights (rows, positions): where it looked.
+    """
+
+    token: Tensor
+    log_prob: Tensor
+    parent: Tensor
+    weights: Tensor
+
+
+class Ended(NamedTuple):
+    """Hypotheses that ended, with eos or at a limit, in the order of their ending.
+
+    utterance; step and row: whose distribution the last token was taken from; the token, its
+    log_prob, and the terms (ended, terms) of the score.
+    """
+
+    utterance: Tensor
+    step: Tensor
+    row: Tensor
+    token: Tensor
+    log_prob: Tensor
+    terms: Tensor
+
+    def take(self, places: list[int]) -> "Ended":
+        """Those at the given places."""
+        index = torch.tensor(places, dtype=torch.long, device=self.row.device)
+        return Ended(*(field[index] for field in self))
+
+    @staticmethod
+    def joined(parts: list["Ended"]) -> "Ended":
+        """One after another."""
+        return Ended(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
+    """Places in `ended` of each utterance's best: finished first, by score, the earlier of equals.
+
+    An unfinished hypothesis never stands before a finished one.
+    """
+    places: list[list[int]] = [[] for _ in range(utterances)]
+    for place, utterance in enumerate(ended.utterance.tolist()):
+        places[utterance].append(place)
+    unfinished = (ended.token != EOS).tolist()
+    scores = [sum(terms) for terms in ended.terms.tolist()]
+
+    def order(place: int) -> tuple[bool, float]:
+        return unfinished[place], -scores[place]
+
+    return [sorted(own, key=order)[:n_best] for own in places]
+
+
+def traced(
+    steps: list[Written], ended: Ended, names: list[str], memory_lengths: list[int]
+) -> list[Hypothesis]:
+    """Every hypothesis of `ended`, followed back to its first token.
+
+    Args:
+        names: of the terms.
+        memory_lengths: by utterance; alignments are cut to them.
+    """
+    count = int(ended.step.max()) + 1
+    token, log_prob, row = ended.token, ended.log_prob, ended.row
+    tokens, log_probs, weights = [], [], []
+    for step in range(count - 1, -1, -1):
+        written = steps[step]
+        row = torch.where(ended.step == step, ended.row, row)  # those that end later go on
+        going = ended.step >= step
+        own = torch.where(going, row, 0)
+        tokens.append(token)
+        log_probs.append(log_prob)
+        weights.append(written.weights[own])
+        earlier = torch.where(going, written.token[own], ended.token)
+        earlier_log_prob = torch.where(going, written.log_prob[own], ended.log_prob)
+        token, log_prob, row = earlier, earlier_log_prob, written.parent[own]
+    whole = [torch.stack(part[::-1], 1).cpu() for part in (tokens, log_probs, weights)]
+    return [
+        _hypothesis(whole, place, terms, last, names, memory_lengths[utterance])
+        for place, (terms, last, utterance) in enumerate(
+            zip(ended.terms.tolist(), ended.step.tolist(), ended.utterance.tolist(), strict=True)
+        )
+    ]
+
+
+def _hypothesis(
+    whole: list[Tensor], place: int, terms: list[float], last: int, names: list[str], positions: int
+) -> Hypothesis:
+    ids, log_probs, weights = (part[place, : last + 1] for part in whole)
+    finished = int(ids[-1]) == EOS
+    return Hypothesis(
+        tokens=tuple(ids.tolist()[:-1] if finished else ids.tolist()),
+        score=sum(terms),
+        terms=dict(zip(names, terms, strict=True)),
+        finished=finished,
+        alignment=weights[:, :positions].clone(),
+        token_log_probs=log_probs.clone(),
+    )

@@ -1,0 +1,47 @@
+"""Hypothesis: a transcript that a search found, and all that is known about it."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.text.vocabulary import EOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """A candidate transcript.
+
+    Attributes:
+        tokens: ids without eos.
+        score: the sum of `terms`, exactly.
+        terms: what each part of the score contributes, weighted and normalised as it counts.
+        finished: it closed with eos; one that met its limit is not finished.
+        alignment: (steps, positions), the attention at each token, and at eos when finished.
+        token_log_probs: of each token under the model alone, with that of eos last when finished.
+    """
+
+    tokens: tuple[int, ...]
+    score: float
+    terms: dict[str, float]
+    finished: bool
+    alignment: Float[Tensor, "steps positions"]
+    token_log_probs: Float[Tensor, " steps"]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The tokens, closed with eos when finished: what `rescore` reads."""
+        return (*self.tokens, EOS) if self.finished else self.tokens
+
+    @property
+    def log_prob(self) -> float:
+        """Summed log-probability under the model alone, eos included."""
+        return float(self.token_log_probs.double().sum())
+
+
+def posteriors(hypotheses: Sequence[Hypothesis], temperature: float = 1.0) -> list[float]:
+    """The shares of an n-best list's hypotheses: a softmax of score / temperature."""
+    scores = torch.tensor([item.score for item in hypotheses], dtype=torch.float64)
+    return torch.softmax(scores / temperature, dim=0).tolist()

@@ -1,0 +1,54 @@
+"""When an utterance must end: limits on its length, and what may stand at a step."""
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.shapes import Lengths
+from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LimitConfig(Config):
+    """The most tokens that an utterance may take, eos included, from its own memory's length.
+
+    tokens_per_position: 3 leaves room at 40 ms a position for three times the fastest speech in
+    characters, at 80 ms for one and a half times. at_least: of short utterances.
+    """
+
+    tokens_per_position: float = 3.0
+    at_least: int = 16
+
+    def check(self) -> None:
+        """Raise ConfigError for limits within which nothing can be said."""
+        if not self.tokens_per_position >= 0 or math.isinf(self.tokens_per_position):
+            raise ConfigError(f"tokens_per_position: {self.tokens_per_position} is no ratio")
+        if self.at_least < 1:
+            raise ConfigError(f"at_least: {self.at_least} tokens", "use 1 or more")
+
+    def limits(self, memory_lengths: Lengths) -> Lengths:
+        """Tokens (batch), eos included."""
+        tokens = (memory_lengths * self.tokens_per_position).ceil().long()
+        return tokens.clamp(min=self.at_least)
+
+
+def never_written(symbols: int, device: torch.device) -> Tensor:
+    """Mask (symbols,) of the controls that no transcript holds; eos is none of them."""
+    never = torch.zeros(symbols, dtype=torch.bool, device=device)
+    never[[PAD, SOS, BLANK]] = True
+    return never
+
+
+def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor:
+    """Whether eos (…, symbols) → (…) fails to beat the best other symbol by the factor.
+
+    Log-probabilities are negative: a threshold of 1 accepts only an eos that is the likeliest, a
+    larger one also accepts one that is a little less likely (Hannun 2019, §3.3).
+    """
+    others = log_probs.masked_fill(never, float("-inf"))
+    others[..., EOS] = float("-inf")
+    return log_probs[..., EOS] <= threshold * others.amax(dim=-1)

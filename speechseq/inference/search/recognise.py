@@ -1,0 +1,50 @@
+"""The one entry of the search: features in, n-best transcripts out."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from speechseq.inference.search.faults import check_features, check_memory
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.models.free_running import evaluating
+from speechseq.shapes import Encoded, Lengths
+from speechseq.shapes import Sequence as Frames
+
+
+class Strategy(Protocol):
+    """A way to search, such as `Greedy()` or `Beam(size=8)`."""
+
+    def search(
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+    ) -> list[list[Hypothesis]]:
+        """The n-best hypotheses of each row, best first."""
+
+
+@torch.inference_mode()
+def recognise(
+    model: Recogniser,
+    features: Frames,
+    feature_lengths: Lengths,
+    strategy: Strategy,
+    *,
+    scorers: Sequence[Fused] = (),
+) -> list[list[Hypothesis]]:
+    """Transcribe a batch (batch, frames, features): the n-best of each row, best first.
+
+    The model is encoded once, in evaluation mode; its parts have their own modes again afterwards.
+    A row's transcripts do not depend on the rows beside it, nor on what stands in the padding.
+
+    Raises:
+        DataError: features are empty or not finite; `error.rows` says whose.
+        CheckpointError: the model's output is not finite; `error.rows` says whose.
+        ConfigError: the strategy asks for what the model does not have.
+    """
+    check_features(features, feature_lengths)
+    module = model if isinstance(model, nn.Module) else nn.Module()
+    with evaluating(module):
+        encoded = model.encode(features, feature_lengths)
+        check_memory(encoded.memory, encoded.memory_lengths)
+        return strategy.search(model, encoded, scorers)

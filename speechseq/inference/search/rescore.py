@@ -1,0 +1,87 @@
+"""The score of given transcripts, by feeding them to the model: teacher forcing."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from speechseq.errors import DataError
+from speechseq.inference.search.candidates import picked_at
+from speechseq.inference.search.faults import check_features, check_memory
+from speechseq.inference.search.history import Ended, traced
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.inference.search.scoring import Score, ScoreConfig
+from speechseq.inference.search.walk import Walk
+from speechseq.models.free_running import evaluating
+from speechseq.shapes import Encoded, Lengths, Mel
+from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
+
+Ids = Sequence[Sequence[Sequence[int]]]
+
+
+@torch.inference_mode()
+def rescore(
+    model: Recogniser,
+    features: Mel,
+    feature_lengths: Lengths,
+    transcripts: Ids,
+    score: ScoreConfig,
+    *,
+    scorers: Sequence[Fused] = (),
+) -> list[list[Hypothesis]]:
+    """Score given transcripts of each row of a batch, in the order given.
+
+    Args:
+        transcripts: of each row, ids that close with eos, or do not and are then not finished;
+            `Hypothesis.ids` is such a transcript, and so is a reference of an ASRBatch.
+        score: the search's; the end threshold says nothing here.
+
+    Raises:
+        DataError: a transcript is empty without eos, or holds controls; features as `recognise`.
+        CheckpointError, ConfigError: as `recognise`.
+    """
+    check_features(features, feature_lengths)
+    rows = [row for row, own in enumerate(transcripts) for _ in own]
+    flat = [list(ids) for own in transcripts for ids in own]
+    if not flat:
+        return [[] for _ in transcripts]
+    _check(flat, rows)
+    module = model if isinstance(model, nn.Module) else nn.Module()
+    with evaluating(module):
+        encoded = model.encode(features, feature_lengths)
+        check_memory(encoded.memory, encoded.memory_lengths)
+        index = torch.tensor(rows, device=encoded.memory.device)
+        each = Encoded(*(x[index] for x in encoded))
+        found = iter(_forced(Walk(model, Score(score, scorers), each), flat, each))
+    return [[next(found) for _ in own] for own in transcripts]
+
+
+def _forced(walk: Walk, flat: list[list[int]], encoded: Encoded) -> list[Hypothesis]:
+    """Walk one hypothesis a row along the given ids."""
+    lengths = torch.tensor([len(ids) for ids in flat], device=walk.device)
+    padded = torch.full((len(flat), int(lengths.max())), EOS)
+    for row, ids in enumerate(flat):
+        padded[row, : len(ids)] = torch.tensor(ids)
+    ended: list[Ended] = []
+    for step, token in enumerate(padded.to(walk.device).unbind(1), start=1):
+        picked = picked_at(walk.step(), token.unsqueeze(1))
+        rows = (lengths == step).nonzero().flatten()
+        terms = torch.cat(list(walk.score.terms(picked.parts).values()), dim=1)
+        at = torch.full_like(rows, step - 1)
+        ended.append(Ended(rows, at, rows, token[rows], picked.log_prob[rows, 0], terms[rows]))
+        walk.advance(picked, None)
+    joined = Ended.joined(ended)
+    order = torch.argsort(joined.utterance).tolist()
+    positions = encoded.memory_lengths.tolist()
+    return traced(walk.steps, joined.take(order), walk.score.names, positions)
+
+
+def _check(flat: list[list[int]], rows: list[int]) -> None:
+    for ids, row in zip(flat, rows, strict=True):
+        inner: set[int] = {*ids[:-1]} & {PAD, EOS, SOS, BLANK}
+        if not ids or inner or ids[-1] in (PAD, SOS, BLANK):
+            raise DataError(
+                f"transcripts[{row}]: {ids} is no transcript",
+                "give symbols' ids, and eos at the end alone",
+            )

@@ -1,0 +1,160 @@
+"""The score: one sum of named terms, by which hypotheses are pruned, ended and ranked.
+
+    score = share(log P_attention + ctc_weight × log P_ctc) + Σ weight × log P_scorer
+            + added(length) + coverage_weight × positions covered
+
+`share` and `added` come from the length rule, which may take the scorers into `share`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.inference.search.length_rules import (
+    GNMT,
+    LengthRule,
+    PerCharacter,
+    PerToken,
+    PerTokenBonus,
+)
+from speechseq.inference.search.recogniser import Fused
+from speechseq.text.vocabulary import EOS
+
+TERMS = ("attention", "ctc", "length", "coverage")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreConfig(Config):
+    """Weights of the score.
+
+    Attributes:
+        ctc_weight: of the CTC head's prefix probability (Watanabe 2017); a finished hypothesis
+            counts with its whole CTC probability.
+        length: what is done about length.
+        coverage_weight: for every position whose attention weights sum to more than
+            `coverage_threshold` over all steps (Chorowski and Jaitly 2016); SpecAugment takes .05.
+        end_threshold: accept eos only where log p(eos) > end_threshold × log p(best other symbol),
+            by attention alone (Hannun 2019 takes 1.5); None accepts it anywhere.
+    """
+
+    ctc_weight: float = 0.0
+    length: LengthRule = choice(
+        LengthRule, PerToken, PerCharacter, GNMT, PerTokenBonus, default=LengthRule()
+    )
+    coverage_weight: float = 0.0
+    coverage_threshold: float = 0.5
+    end_threshold: float | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError for weights that would reward what they should punish."""
+        for name in ("ctc_weight", "coverage_weight", "coverage_threshold"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: {getattr(self, name)} is negative", "use 0 or more")
+        if self.end_threshold is not None and self.end_threshold < 1:
+            raise ConfigError(
+                f"end_threshold: {self.end_threshold} would refuse an eos that is the likeliest",
+                "1 accepts eos where it is, larger numbers accept it earlier",
+            )
+
+
+class Parts(NamedTuple):
+    """What the score is made of; tensors of one shape, or of shapes that broadcast.
+
+    attention, ctc and each of fused are summed log-probabilities; length is in tokens or
+    characters; covered counts positions.
+    """
+
+    attention: Tensor
+    ctc: Tensor | None
+    fused: tuple[Tensor, ...]
+    length: Tensor
+    covered: Tensor | None
+
+
+def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
+    """Every tensor of the parts, changed."""
+    return Parts(
+        attention=change(parts.attention),
+        ctc=None if parts.ctc is None else change(parts.ctc),
+        fused=tuple(map(change, parts.fused)),
+        length=change(parts.length),
+        covered=None if parts.covered is None else change(parts.covered),
+    )
+
+
+class Score:
+    """The score of a search: its configuration and the scorers that are fused.
+
+    names: of its terms.
+    """
+
+    def __init__(self, config: ScoreConfig, scorers: Sequence[Fused] = ()) -> None:
+        self.config, self.scorers = config, tuple(scorers)
+        names = [*TERMS, *(fused.name for fused in self.scorers)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"scorers: the name {twice[0]!r} is taken", "give each its own")
+        one = torch.ones(1)
+        ctc = one if config.ctc_weight else None
+        covered = one if config.coverage_weight else None
+        self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
+
+    def widths(self, device: torch.device) -> Tensor:
+        """What each symbol adds to the length (symbols,), or (1,) when all add the same."""
+        widths = self.config.length.widths(device)
+        if len(widths) > 1:
+            widths[EOS] = 1.0
+        return widths
+
+    def terms(self, parts: Parts) -> dict[str, Tensor]:
+        """What each part contributes; their sum is the score."""
+        config, rule = self.config, self.config.length
+        found = {"attention": rule.share(parts.attention, parts.length)}
+        if parts.ctc is not None:
+            found["ctc"] = rule.share(config.ctc_weight * parts.ctc, parts.length)
+        for fused, log_prob in zip(self.scorers, parts.fused, strict=True):
+            term = fused.weight * log_prob
+            found[fused.name] = rule.share(term, parts.length) if rule.divides_scorers else term
+        if (added := rule.added(parts.length)) is not None:
+            found["length"] = added
+        if parts.covered is not None:
+            found["coverage"] = config.coverage_weight * parts.covered
+        return found
+
+    def total(self, parts: Parts) -> Tensor:
+        """The score."""
+        first, *rest = self.terms(parts).values()
+        for term in rest:
+            first = first + term
+        return first
+
+    def most(self, parts: Parts, positions: Tensor, remaining: Tensor, widest: float) -> Tensor:
+        """No hypothesis that grows from these parts and ends can score more.
+
+        Log-probabilities only fall, a longer hypothesis may divide them by more, and all positions
+        may come to be covered.
+
+        Args:
+            positions: valid positions of the memory.
+            remaining: tokens that may still be written, eos included; at least 1.
+            widest: what the widest symbol adds to the length.
+        """
+        fused = tuple(
+            log_prob + remaining * _rise(one)
+            for one, log_prob in zip(self.scorers, parts.fused, strict=True)
+        )
+        covered = None if parts.covered is None else positions.expand_as(parts.attention)
+        shortest, longest = parts.length + 1, parts.length + remaining * widest
+        grown = parts._replace(fused=fused, covered=covered)
+        ends = [self.terms(grown._replace(length=length)) for length in (shortest, longest)]
+        both = zip(ends[0].values(), ends[1].values(), strict=True)
+        return sum((torch.maximum(one, other) for one, other in both), torch.zeros(()))
+
+
+def _rise(fused: Fused) -> float:
+    """The most that a token can add to the summed log-probabilities of a scorer, by its weight."""
+    return fused.most if fused.weight >= 0 else float("-inf")

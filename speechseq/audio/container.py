@@ -8,6 +8,7 @@ import stat
 import struct
 from typing import BinaryIO
 
+from speechseq.audio import sphere
 from speechseq.errors import DataError
 
 _SLOWEST, _FASTEST = 1000, 1_000_000  # samples a second
@@ -41,7 +42,7 @@ def check_regular(name: str) -> None:
 
 
 def check_content(name: str, file: BinaryIO) -> None:
-    """Raise DataError when the open file is not a whole WAV, FLAC or OGG file.
+    """Raise DataError when the open file is not a whole WAV, FLAC, OGG or SPHERE file.
 
     FLAC's completeness is left to its decoder, which checks it.
     """
@@ -53,9 +54,11 @@ def check_content(name: str, file: BinaryIO) -> None:
         _check_riff(name, file, size)
     elif head[:4] == b"OggS":
         _check_ogg(name, file, size)
+    elif head.startswith(sphere.MAGIC):
+        check_rate(name, sphere.check(name, file, size))
     elif head[:4] != b"fLaC":
         raise DataError(
-            f"{name}: {_what(head)}, not a WAV, FLAC or OGG file",
+            f"{name}: {_what(head)}, not a WAV, FLAC, OGG or SPHERE file",
             "convert it to WAV (for example: ffmpeg -i IN OUT.wav) or leave it out",
         )
 

@@ -45,7 +45,7 @@ class WavWarning(UserWarning):
 
 
 def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
-    """Read a WAV, FLAC or OGG file, told by its content: ((1, samples) float32, rate).
+    """Read a WAV, FLAC, OGG or SPHERE file, told by its content: ((1, samples) float32, rate).
 
     Several channels are mixed down and another `sample_rate` is resampled to, both with a
     WavWarning; None keeps the file's own rate.
@@ -65,7 +65,7 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 
 def header(path: str | os.PathLike) -> Header:
-    """What a WAV, FLAC or OGG file says of itself; of the sound only the header is read.
+    """What a WAV, FLAC, OGG or SPHERE file says of itself; of the sound only the header is read.
 
     Raises:
         DataError: no such regular file, not sound, cut, empty.

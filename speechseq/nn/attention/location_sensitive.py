@@ -81,18 +81,23 @@ class LocationSensitiveAttention(Attention):
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
         """One step; the next state holds these weights and the sum of all so far."""
-        # weights are zero on padding, and so is a history made of them: nothing leaks in here
-        history = state.history.to(self.filters.weight.dtype)
-        filtered = self.filters(F.pad(history, (self.reach, self.reach)))
         energies = additive_energies(
             self.query(query),
             state.keys,
             self.energy.weight[0],
-            filtered.transpose(1, 2),
+            self._located(state.history),
             self.location.weight,
         )
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
+
+    def _located(self, history: Tensor) -> Tensor:
+        """What the filters find (batch, positions, filters)."""
+        # weights are zero on padding, and so is a history made of them: nothing leaks in here
+        reach = min(self.reach, history.shape[2] - 1)  # taps beyond would read nothing but zeros
+        taps = slice(self.reach - reach, self.reach + reach + 1)
+        padded = F.pad(history.to(self.filters.weight.dtype), (reach, reach))
+        return F.conv1d(padded, self.filters.weight[:, :, taps]).transpose(1, 2)
 
     def _remember(self, weights: Tensor, history: Tensor) -> Tensor:
         if not self.reading.through_previous:

@@ -10,6 +10,7 @@ from speechseq.training.schedule import (
     CosineConfig,
     ExponentialConfig,
     InverseSquareRootConfig,
+    RampHoldDecayConfig,
     ScheduleConfig,
     StepsConfig,
 )
@@ -53,6 +54,7 @@ class TrainerConfig(Config):
         InverseSquareRootConfig,
         StepsConfig,
         CosineConfig,
+        RampHoldDecayConfig,
         default=ConstantConfig(),
     )
     clip_norm: float | None = 1.0

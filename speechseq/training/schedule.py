@@ -121,8 +121,60 @@ class CosineConfig(Config):
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * gone)) / 2
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RampHoldDecayConfig(Config):
+    """SpecAugment's: linear to 1 at `ramp`, 1 until `hold`, a steady decay to `floor` at `end`.
+
+    From there on it stays. The defaults are the paper's B; `basic`, `double` and `long` are its
+    B, D and L (Park 2019, §3), whose fourth number, the update from which noise is added to the
+    weights, belongs to no schedule.
+    """
+
+    kind: ClassVar[str] = "ramp_hold_decay"
+    ramp: int = 500
+    hold: int = 20_000
+    end: int = 80_000
+    floor: float = 0.01
+
+    @classmethod
+    def basic(cls) -> "RampHoldDecayConfig":
+        """The paper's B."""
+        return cls()
+
+    @classmethod
+    def double(cls) -> "RampHoldDecayConfig":
+        """The paper's D."""
+        return cls(ramp=1_000, hold=40_000, end=160_000)
+
+    @classmethod
+    def long(cls) -> "RampHoldDecayConfig":
+        """The paper's L."""
+        return cls(ramp=1_000, hold=140_000, end=320_000)
+
+    def check(self) -> None:
+        """Raise ConfigError unless 0 ≤ ramp ≤ hold < end and 0 < floor ≤ 1."""
+        if self.ramp < 0:
+            raise ConfigError(f"ramp: {self.ramp} is negative", "0 means none")
+        if self.ramp > self.hold:
+            raise ConfigError(f"hold: {self.hold} is before the ramp's end at {self.ramp}")
+        if self.hold >= self.end:
+            raise ConfigError(f"end: the decay from {self.hold} to {self.end} takes no updates")
+        if not 0 < self.floor <= 1:
+            raise ConfigError(f"floor: {self.floor} is not above 0 and at most 1")
+
+    def factor(self, update: int) -> float:
+        """Multiplier of the learning rate at this update."""
+        gone = min(max(update - self.hold, 0) / (self.end - self.hold), 1.0)
+        return float(_rise(update, self.ramp) * self.floor**gone)
+
+
 ScheduleConfig = (
-    ConstantConfig | ExponentialConfig | InverseSquareRootConfig | StepsConfig | CosineConfig
+    ConstantConfig
+    | ExponentialConfig
+    | InverseSquareRootConfig
+    | StepsConfig
+    | CosineConfig
+    | RampHoldDecayConfig
 )
 
 

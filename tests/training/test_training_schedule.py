@@ -7,11 +7,13 @@ from torch.optim import lr_scheduler
 
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.training.config import TrainerConfig
 from speechseq.training.schedule import (
     ConstantConfig,
     CosineConfig,
     ExponentialConfig,
     InverseSquareRootConfig,
+    RampHoldDecayConfig,
     StepsConfig,
 )
 
@@ -21,6 +23,7 @@ ALL = (
     InverseSquareRootConfig(warmup=6),
     StepsConfig(at=(3, 7), factors=(0.5, 0.1)),
     CosineConfig(warmup=2, end=10),
+    RampHoldDecayConfig(ramp=3, hold=6, end=12),
 )
 
 
@@ -81,6 +84,42 @@ def test_the_cosine_is_that_of_torch() -> None:
     assert schedule.factor(10_000) == pytest.approx(0.1)
 
 
+def test_the_ramp_the_hold_and_the_decay_are_those_of_torch() -> None:
+    ramp, hold, end = 8, 20, 70
+    schedule = RampHoldDecayConfig(ramp=ramp, hold=hold, end=end)
+    rise = rates_of_torch(
+        lambda o: lr_scheduler.LinearLR(o, start_factor=1 / ramp, total_iters=ramp - 1), hold
+    )
+    decay = rates_of_torch(lambda o: lr_scheduler.ExponentialLR(o, 0.01 ** (1 / (end - hold))), 51)
+    assert ours(schedule, hold) == pytest.approx(rise, rel=1e-9)
+    assert ours(schedule, 51, first=hold) == pytest.approx(decay, rel=1e-9)
+    assert schedule.factor(end) == schedule.factor(10**6) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ramp", "hold", "end"),
+    [
+        (RampHoldDecayConfig.basic(), 500, 20_000, 80_000),
+        (RampHoldDecayConfig.double(), 1_000, 40_000, 160_000),
+        (RampHoldDecayConfig.long(), 1_000, 140_000, 320_000),
+    ],
+)
+def test_b_d_and_l_are_those_of_specaugment(
+    schedule: RampHoldDecayConfig, ramp: int, hold: int, end: int
+) -> None:
+    """Peak 1e-3, reached, left and divided by 100 where the paper says."""
+    at = (ramp // 2, ramp, hold, (hold + end) // 2, end, 2 * end)
+    rates = [1e-3 * schedule.factor(update) for update in at]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 1e-4, 1e-5, 1e-5])
+    assert schedule.factor(hold + 1) < 1 < schedule.factor(ramp - 1) + 0.01
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=lambda s: s.kind)
+def test_a_trainer_takes_every_schedule_from_plain_data(schedule: Config) -> None:
+    config = TrainerConfig.from_dict({"schedule": schedule.to_dict()})
+    assert config.schedule == schedule
+
+
 @pytest.mark.parametrize("schedule", ALL, ids=lambda s: s.kind)
 def test_trap_30_a_schedule_counts_updates_and_no_gpus(
     schedule: Config, monkeypatch: pytest.MonkeyPatch
@@ -110,6 +149,10 @@ def test_factors_stay_within_0_and_1(schedule: Config) -> None:
         (StepsConfig, {"at": (5, 5), "factors": (0.5, 0.1)}, "at: updates must rise"),
         (CosineConfig, {"warmup": 10, "end": 10}, "end: 10"),
         (CosineConfig, {"floor": 2.0}, "floor: 2.0"),
+        (RampHoldDecayConfig, {"ramp": -1}, "ramp: -1"),
+        (RampHoldDecayConfig, {"ramp": 9, "hold": 8}, "hold: 8 is before"),
+        (RampHoldDecayConfig, {"hold": 80_000}, "end: the decay from 80000"),
+        (RampHoldDecayConfig, {"floor": 0.0}, "floor: 0.0"),
     ],
 )
 def test_numbers_without_sense_are_refused(kind: type, numbers: dict, message: str) -> None:

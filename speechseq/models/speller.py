@@ -11,7 +11,9 @@ from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
+from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
 from speechseq.nn.precision import at_least_float32
@@ -64,7 +66,11 @@ class SpellerConfig(Config):
     hidden: int = 512
     recurrent_dropout: float = 0.0
     attention: AttentionConfig = choice(
-        LocationSensitiveConfig, ContentConfig, default=LocationSensitiveConfig()
+        LocationSensitiveConfig,
+        ContentConfig,
+        DotConfig,
+        MultiHeadConfig,
+        default=LocationSensitiveConfig(),
     )
     output: int = 0
     dropout: float = 0.0

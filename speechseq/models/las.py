@@ -1,0 +1,188 @@
+"""Listen, Attend and Spell: one model, three builders whose bodies are the papers' tables."""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.audio.augment import SpecAugmentPolicy, spec_augment
+from speechseq.batch import ASRBatch
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.models.listener import ListenerConfig
+from speechseq.models.speller import NEVER, SamplingConfig, SpellerConfig
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.masks import length_mask
+from speechseq.nn.normalization import (
+    GlobalNormConfig,
+    NormConfig,
+    StreamingNormConfig,
+    UtteranceNormConfig,
+)
+from speechseq.nn.precision import at_least_float32
+from speechseq.shapes import Alignment, Encoded, Lengths, LogProbs, Memory, Sequence
+from speechseq.text.vocabulary import EOS, PAD, SOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LASConfig(Config):
+    """The parts of a recogniser.
+
+    Attributes:
+        normalization: what is done to the features first.
+        augment: SpecAugment in training, on normalised features, whose mean is 0.
+        feature_groups: 3 when features are statics, deltas and double deltas, masked alike.
+        ctc: also give the memory a CTC head (its weight stands in the loss).
+        init: draw all weights of listener and speller evenly from -init to init, as LAS does;
+            0 leaves each layer its own.
+    """
+
+    kind: ClassVar[str] = "las"
+    normalization: NormConfig = choice(
+        UtteranceNormConfig, GlobalNormConfig, StreamingNormConfig, default=UtteranceNormConfig()
+    )
+    augment: SpecAugmentPolicy | None = None
+    feature_groups: int = 1
+    listener: ListenerConfig = ListenerConfig()
+    speller: SpellerConfig = SpellerConfig()
+    ctc: bool = False
+    init: float = 0.0
+
+    def check(self) -> None:
+        """Raise ConfigError for groups or a range of weights that cannot be."""
+        if self.feature_groups < 1 or self.init < 0:
+            raise ConfigError(
+                f"feature_groups: {self.feature_groups}, init: {self.init}: too small"
+            )
+
+    def build(self, symbols: int, features: int) -> "LAS":
+        """The model for a vocabulary and frames of these sizes.
+
+        Raises:
+            ConfigError: features that do not fall into the groups.
+        """
+        if features % self.feature_groups:
+            raise ConfigError(
+                f"feature_groups: {features} features are not {self.feature_groups} equal groups",
+                "1 for log-mels alone, 3 with deltas and double deltas",
+            )
+        return LAS(symbols, features, self)
+
+
+def las_paper() -> LASConfig:
+    """Listen, Attend and Spell (Chan 2015, §3 and §4.1): 40 log-mels, factor 8."""
+    return LASConfig(
+        listener=ListenerConfig(hidden=256, base_layers=1, pyramid_layers=3, join=2),
+        speller=SpellerConfig(
+            embedding=128,  # the paper feeds one-hot symbols: the same up to this matrix
+            layers=2,
+            hidden=512,
+            attention=DotConfig(),
+            output=512,
+            sampling=SamplingConfig(rate=0.1),
+        ),
+        init=0.1,
+    )
+
+
+def las_6_1280() -> LASConfig:
+    """LAS-6-1280 of SpecAugment (Park 2019, §3.1): for 80 log-mels, deltas, double deltas.
+
+    The paper leaves open the attention's width and the symbols' embedding.
+    """
+    return LASConfig(
+        feature_groups=3,
+        listener=ListenerConfig(
+            convolutions=(32, 32), hidden=1280, base_layers=6, pyramid_layers=0
+        ),
+        speller=SpellerConfig(
+            embedding=128, layers=2, hidden=1280, attention=ContentConfig(dim=128)
+        ),
+    )
+
+
+def las_small() -> LASConfig:
+    """A LAS of about 2 million parameters, for few words on a CPU; factor 4."""
+    return LASConfig(
+        listener=ListenerConfig(hidden=128, base_layers=1, pyramid_layers=2, dropout=0.1),
+        speller=SpellerConfig(
+            embedding=64,
+            layers=1,
+            hidden=256,
+            attention=LocationSensitiveConfig(dim=128, filters=10, kernel=51),
+            dropout=0.1,
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LASOutput:
+    """Teacher-forced output; what stands behind a row's own tokens or positions means nothing.
+
+    log_probs (batch, tokens, symbols), alignment (batch, tokens, positions), memory_lengths
+    (batch), ctc_log_probs (batch, positions, symbols) or None.
+    """
+
+    log_probs: LogProbs
+    alignment: Alignment
+    memory_lengths: Lengths
+    ctc_log_probs: Tensor | None
+
+
+class LAS(nn.Module):
+    """Speech features to symbols: listener, speller, and a CTC head where one is wanted.
+
+    Attributes:
+        reduction: frames that one position of the memory stands for.
+    """
+
+    never: Tensor
+
+    def __init__(self, symbols: int, features: int, config: LASConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalization = config.normalization.build(features)
+        self.listener = config.listener.build(features)
+        self.speller = config.speller.build(symbols, self.listener.memory_dim)
+        self.ctc = nn.Linear(self.listener.memory_dim, symbols) if config.ctc else None
+        never = torch.zeros(symbols, dtype=torch.bool)
+        never[[PAD, EOS, SOS]] = True
+        self.register_buffer("never", never, persistent=False)
+        self.reduction = self.listener.reduction
+        if config.init:
+            for parameter in (*self.listener.parameters(), *self.speller.parameters()):
+                nn.init.uniform_(parameter, -config.init, config.init)
+
+    def at_update(self, update: int) -> None:
+        """Take the shape and the sampling rate that belong to an update's number."""
+        self.listener.at_update(update)
+        self.speller.at_update(update)
+
+    def forward(self, batch: ASRBatch) -> LASOutput:
+        """Teacher-forced: every step reads the batch's own tokens before it."""
+        memory, lengths = self.encode(batch.features, batch.feature_lengths)
+        spelled = self.speller(batch.tokens, memory, length_mask(lengths, memory.shape[1]))
+        return LASOutput(
+            log_probs=spelled.log_probs,
+            alignment=spelled.alignment,
+            memory_lengths=lengths,
+            ctc_log_probs=self.ctc_log_probs(memory, lengths),
+        )
+
+    def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
+        """Frames (batch, frames, features) to the memory (batch, positions, memory_dim)."""
+        x = self.normalization(features, feature_lengths)
+        if self.training and self.config.augment is not None:
+            groups, policy = self.config.feature_groups, self.config.augment
+            x = spec_augment(x, feature_lengths, policy, groups=groups, value=0.0)
+        return self.listener(x, feature_lengths)
+
+    def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
+        """Log-probabilities (batch, positions, symbols) of symbols and blank, or None: no head."""
+        if self.ctc is None:
+            return None
+        logits = at_least_float32(self.ctc(memory)).masked_fill(self.never, NEVER)
+        return torch.log_softmax(logits, dim=-1)

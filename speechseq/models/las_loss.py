@@ -1,0 +1,115 @@
+"""What a recogniser is trained to do: named, masked terms and their total."""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.batch import ASRBatch
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.las import LASOutput
+from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
+from speechseq.models.speller import NEVER
+from speechseq.nn.masks import length_mask
+from speechseq.shapes import Lengths, LogProbs, Scalar, Tokens
+from speechseq.text.vocabulary import BLANK
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LASLossConfig(Config):
+    """Weights of the terms; the defaults are pure attention without smoothing.
+
+    Attributes:
+        label_smoothing: share of the target spread evenly over all symbols (SpecAugment .1).
+        ctc: weight of CTC in the total, the attention has the rest (Watanabe 2017: .3 to .5).
+        ctc_last: what `ctc` becomes, linearly from update `ctc_from` to update `ctc_to`.
+        guide, guide_sigma, guide_half_life: guided attention, as in `TacotronLossConfig`.
+    """
+
+    label_smoothing: float = 0.0
+    ctc: float = 0.0
+    ctc_last: float = 0.0
+    ctc_from: int = 0
+    ctc_to: int = 0
+    guide: float = 0.0
+    guide_sigma: float = 0.4
+    guide_half_life: float = 0.0
+
+    def check(self) -> None:
+        """Raise ConfigError for weights that are no shares, and a schedule that goes backward."""
+        for name in ("label_smoothing", "ctc", "ctc_last"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is no share", "use 0 to 1")
+        if not 0 <= self.ctc_from <= self.ctc_to:
+            raise ConfigError(f"ctc_to: {self.ctc_to} comes before ctc_from {self.ctc_from}")
+
+    def ctc_at(self, update: int) -> float:
+        """The weight of CTC at an update."""
+        if self.ctc_to == 0:
+            return self.ctc
+        gone = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
+        return self.ctc + (self.ctc_last - self.ctc) * min(1.0, max(0.0, gone))
+
+
+class LASLoss(nn.Module):
+    """Loss of a teacher-forced output: means per token; padding never counts."""
+
+    def __init__(self, config: LASLossConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, output: LASOutput, batch: ASRBatch, *, update: int = 0) -> Losses:
+        """Terms and total; `update` counts optimizer updates, for what fades.
+
+        Raises:
+            ConfigError: CTC has a weight and the model no head.
+        """
+        config, share = self.config, self.config.ctc_at(update)
+        spelled = symbol_loss(
+            output.log_probs, batch.tokens, batch.token_lengths, config.label_smoothing
+        )
+        terms = {"attention": (1 - share) * spelled}
+        if share:
+            if output.ctc_log_probs is None:
+                raise ConfigError("ctc: the model has no CTC head", "set model.ctc, or ctc to 0")
+            terms["ctc"] = share * ctc_loss(output.ctc_log_probs, output.memory_lengths, batch)
+        guide = config.guide * fade(update, config.guide_half_life)
+        if guide:
+            terms["guide"] = guide * guided_attention_loss(
+                output.alignment, batch.token_lengths, output.memory_lengths, config.guide_sigma
+            )
+        return Losses(torch.stack(list(terms.values())).sum(), terms)
+
+
+def symbol_loss(
+    log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
+) -> Scalar:
+    """Mean over valid tokens of -log p, a share of which is taken over all possible symbols."""
+    mask = length_mask(token_lengths, tokens.shape[1])
+    valid, targets = log_probs[mask], tokens[mask]
+    loss = F.nll_loss(valid, targets)
+    if not smoothing:
+        return loss
+    possible = valid[0] > NEVER / 2
+    return (1 - smoothing) * loss - smoothing * valid[:, possible].mean()
+
+
+def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
+    """CTC (Graves 2006) of the transcripts without eos, a mean per token as `symbol_loss` is.
+
+    A transcript that its speech is too short for has no path; it counts as 0 and not as infinity.
+    """
+    positions = length_mask(memory_lengths, log_probs.shape[1])
+    clean: Tensor = torch.where(positions.unsqueeze(-1), log_probs, 0.0)
+    total = F.ctc_loss(
+        clean.transpose(0, 1),
+        batch.tokens,
+        memory_lengths,
+        batch.token_lengths - 1,
+        blank=BLANK,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return total / batch.token_lengths.sum()

@@ -52,8 +52,7 @@ class ExponentialConfig(Config):
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
-        gone = min(max(update - self.start, 0) / (self.end - self.start), 1.0)
-        return float(_rise(update, self.warmup) * self.floor**gone)
+        return _rise(update, self.warmup) * _decay(update, self.start, self.end, self.floor)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,8 +163,7 @@ class RampHoldDecayConfig(Config):
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
-        gone = min(max(update - self.hold, 0) / (self.end - self.hold), 1.0)
-        return float(_rise(update, self.ramp) * self.floor**gone)
+        return _rise(update, self.ramp) * _decay(update, self.hold, self.end, self.floor)
 
 
 ScheduleConfig = (
@@ -180,6 +178,11 @@ ScheduleConfig = (
 
 def _rise(update: int, warmup: int) -> float:
     return min(update / warmup, 1.0) if warmup else 1.0
+
+
+def _decay(update: int, start: int, end: int, floor: float) -> float:
+    gone = min(max(update - start, 0) / (end - start), 1.0)
+    return float(floor**gone)
 
 
 def _check_warmup(warmup: int) -> None:

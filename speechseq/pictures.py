@@ -23,13 +23,17 @@ def alignment_picture(
     alignment: Float[Tensor, "steps positions"],
     symbols: Sequence[str] | None = None,
     title: str = "",
+    across: str = "decoder step",
 ) -> bytes:
     """Attention weights as PNG bytes: decoder steps to the right, what was read upwards.
+
+    A recogniser's alignment stands better transposed: time to the right, what was written upwards.
 
     Args:
         alignment: weights of each step, (steps, positions).
         symbols: what stands at each position; left out where there is no room for them.
         title: cut when it is long.
+        across: what the steps to the right are.
     """
     weights = _array(alignment)
     steps, positions = weights.shape
@@ -42,7 +46,7 @@ def alignment_picture(
     if named and symbols is not None:
         axes.set_yticks(range(positions), [_visible(symbol) for symbol in symbols])
         axes.tick_params(axis="y", labelsize=8, length=0)
-    axes.set_xlabel("decoder step")
+    axes.set_xlabel(across)
     axes.set_ylabel("" if named else "position")
     _bar(figure, axes, image, "weight")
     return _png(figure, axes, title)

@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from speechseq.inference.alignment_scores import mean_scores
 from speechseq.inference.judge import Judge
 from speechseq.inference.report import Figure, Picture, Report, Section, curve_pictures, write
 from speechseq.inference.report_speech import Take
 from speechseq.inference.score import Score
 from speechseq.inference.synthesizer import Speech, Synthesizer
 from speechseq.inference.voice_report import Spoken, VoiceSection
-from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
 from speechseq.pictures import alignment_picture, mel_picture
 
 
@@ -62,25 +61,13 @@ def listen(
     """
     rate = synthesizer.audio.sample_rate
     speech = synthesizer.synthesize(texts, seed=seed)
-    scores = [alignment_scores(item) for item in speech]
     return Listening(
         speech=tuple(speech),
         recordings=tuple(recordings),
         ours=judge.judge(texts, [item.waveform for item in speech], rate),
         original=judge.judge(texts, [recording[0] for recording in recordings], rate),
-        scores={name: sum(s[name] for s in scores) / len(scores) for name in scores[0]},
+        scores=mean_scores([item.alignment for item in speech]),
     )
-
-
-def alignment_scores(speech: Speech) -> dict[str, float]:
-    """Focus, coverage and monotonicity of how a text was read, each in [0, 1]."""
-    alignment = speech.alignment.unsqueeze(0)
-    steps, positions = (torch.tensor([size]) for size in speech.alignment.shape)
-    return {
-        "focus": float(focus(alignment, steps)),
-        "coverage": float(coverage(alignment, steps, positions)),
-        "monotonicity": float(monotonicity(alignment, steps)),
-    }
 
 
 def write_report(

@@ -1,15 +1,15 @@
 """A listening test pairs our speech with its recording, and counts what it says it counts."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from speechseq.inference.alignment_scores import alignment_scores, mean_scores
 from speechseq.inference.judge import Judge
-from speechseq.inference.listening import alignment_scores, listen, write_report
-from speechseq.inference.synthesizer import Speech, Synthesizer
+from speechseq.inference.listening import listen, write_report
+from speechseq.inference.synthesizer import Synthesizer
 
 
 class TellingJudge(Judge):
@@ -20,20 +20,6 @@ class TellingJudge(Judge):
 
     def hear(self, waveform: Tensor, sample_rate: int) -> str:
         return "right" if bool((waveform == 1).all()) else "wrong"
-
-
-def speech(alignment: Tensor) -> Speech:
-    nothing = torch.zeros(8)
-    return Speech(
-        text="a",
-        normalized="a",
-        symbols=("a",) * alignment.shape[1],
-        waveform=nothing,
-        sample_rate=8000,
-        mel=torch.zeros(2, 4),
-        alignment=alignment,
-        finished_reason="stop",
-    )
 
 
 def test_ours_and_the_recordings_are_judged_apart(synthesizer: Synthesizer, tmp_path: Path) -> None:
@@ -58,11 +44,12 @@ def test_ours_and_the_recordings_are_judged_apart(synthesizer: Synthesizer, tmp_
 
 
 def test_a_diagonal_reading_scores_one_and_a_stuck_one_covers_little() -> None:
-    assert alignment_scores(speech(torch.eye(5))) == pytest.approx(
+    assert alignment_scores(torch.eye(5)) == pytest.approx(
         {"focus": 1.0, "coverage": 1.0, "monotonicity": 1.0}
     )
     stuck = torch.zeros(5, 5)
     stuck[:, 2] = 1.0
-    assert alignment_scores(speech(stuck))["coverage"] == pytest.approx(0.2)
-    backwards = alignment_scores(dataclasses.replace(speech(torch.eye(5).flip(0))))
-    assert backwards["monotonicity"] == 0.0
+    assert alignment_scores(stuck)["coverage"] == pytest.approx(0.2)
+    assert alignment_scores(torch.eye(5).flip(0))["monotonicity"] == 0.0
+    assert mean_scores([torch.eye(5), stuck])["coverage"] == pytest.approx(0.6)
+    assert mean_scores([]) == {}

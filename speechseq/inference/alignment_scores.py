@@ -1,0 +1,26 @@
+"""How well attention read, over whole test sets."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
+
+
+def alignment_scores(alignment: Tensor) -> dict[str, float]:
+    """Focus, coverage and monotonicity of one alignment (steps, positions), each in [0, 1]."""
+    steps, positions = (torch.tensor([size]) for size in alignment.shape)
+    batch = alignment.unsqueeze(0)
+    return {
+        "focus": float(focus(batch, steps)),
+        "coverage": float(coverage(batch, steps, positions)),
+        "monotonicity": float(monotonicity(batch, steps)),
+    }
+
+
+def mean_scores(alignments: Sequence[Tensor]) -> dict[str, float]:
+    """The means of the scores of alignments, each (steps, positions); {} of none."""
+    scores = [alignment_scores(alignment) for alignment in alignments]
+    names = scores[0] if scores else ()
+    return {name: sum(score[name] for score in scores) / len(scores) for name in names}

@@ -1,0 +1,61 @@
+"""What a recogniser gets wrong on held-out batches, free-running: a `validate` for the Trainer."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from speechseq.batch import ASRBatch
+from speechseq.inference.score import Score, score
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.recognise import Strategy, recognise
+from speechseq.text.vocabulary import Vocabulary
+
+GREEDY = Greedy()
+
+
+def error_rate(
+    batches: Callable[[], Iterable[ASRBatch]],
+    vocabulary: Vocabulary,
+    strategy: Strategy = GREEDY,
+) -> Callable[[nn.Module], dict[str, float]]:
+    """A validation that gives "wer" and "cer" over all held-out batches.
+
+    The model reads its own output, never the true transcript, and errors are summed over the
+    corpus, so the figures do not depend on how the utterances were batched.
+
+    Args:
+        batches: called for each validation; gives every held-out batch once.
+        strategy: how transcripts are searched.
+    """
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        found = free_running_score(model, batches(), vocabulary, strategy)
+        return {"wer": found.wer, "cer": found.cer}
+
+    return validate
+
+
+def free_running_score(
+    model: Any, batches: Iterable[ASRBatch], vocabulary: Vocabulary, strategy: Strategy = GREEDY
+) -> Score:
+    """The Score of the model's best transcripts; each is compared with the text of its tokens.
+
+    Args:
+        model: a recogniser such as `speechseq.models.las.LAS`, on any device.
+    """
+    pairs: list[tuple[str, str]] = []
+    ids: list[str] = []
+    for batch in batches:
+        there = batch.to(next(model.parameters()).device)
+        found = recognise(model, there.features, there.feature_lengths, strategy)
+        texts = _texts(batch, vocabulary)
+        pairs += [(t, vocabulary.decode(n[0].tokens)) for t, n in zip(texts, found, strict=True)]
+        ids += batch.ids or [""] * len(batch)
+    return score(pairs, ids=ids)
+
+
+def _texts(batch: ASRBatch, vocabulary: Vocabulary) -> list[str]:
+    lengths = batch.token_lengths.tolist()
+    rows = zip(batch.tokens, lengths, strict=True)
+    return [vocabulary.decode(row[:length].tolist()) for row, length in rows]

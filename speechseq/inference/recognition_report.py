@@ -1,0 +1,166 @@
+"""A recogniser's part of a report: what was said, what was written down, where it went wrong."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.inference.edits import Edit
+from speechseq.inference.report import (
+    Figure,
+    Picture,
+    curves_html,
+    figures_html,
+    galleries_html,
+    settings_html,
+)
+from speechseq.inference.report_speech import MARKS, Take, form_of, take_html
+from speechseq.inference.score import Confusion, Group, Score
+
+_SURE = 0.9  # a mean confidence of an utterance's words below this asks for a look
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """An utterance: what was said in its waveform (samples,), and what became of each word.
+
+    confidence: the mean of its words', in [0, 1]; None where no word was heard.
+    """
+
+    id: str
+    asked: str
+    waveform: Float[Tensor, " samples"]
+    sample_rate: int
+    edits: tuple[Edit, ...]
+    confidence: float | None = None
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecognitionSection:
+    """All that a page shows of a recogniser on one test set, from top to bottom.
+
+    Attributes:
+        title, summary: of this part, where a page has several; the page has its own.
+        score: of the whole test set, of which `recognised` may be a few.
+        settings: plain data, nested as `Config.to_dict` gives it.
+    """
+
+    score: Score
+    title: str = ""
+    summary: str = ""
+    figures: tuple[Figure, ...] = ()
+    recognised: tuple[Recognised, ...] = ()
+    curves: tuple[Picture, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def html(self) -> Iterator[str]:
+        """Its lines; every text in them is escaped."""
+        if self.title:
+            yield f'<h1 class="part">{escape(self.title)}</h1>'
+        if self.summary:
+            yield f'<p class="soft">{escape(self.summary)}</p>'
+        yield from figures_html((*_figures(self.score), *self.figures))
+        yield from _table(self)
+        yield from _groups(self.score)
+        yield from _confusions(self.score.confusions())
+        yield from curves_html(self.curves)
+        yield from _galleries(self.recognised)
+        yield from settings_html(self.settings)
+
+
+def _figures(score: Score) -> list[Figure]:
+    within, words = score.interval(), f"{score.words.asked:,} words"
+    note = f"{100 * within.low:.1f} to {100 * within.high:.1f} % at 95 %, " if within else ""
+    right = len(score.rows) - score.total.wrong
+    return [
+        Figure(label="word error rate", value=f"{score.wer:.1%}", note=note + words),
+        Figure(label="character error rate", value=f"{score.cer:.1%}"),
+        Figure(
+            label="utterances without error",
+            value=f"{right:,} of {len(score.rows):,}",
+            good=right == len(score.rows) or None,
+        ),
+    ]
+
+
+def _table(section: RecognitionSection) -> Iterator[str]:
+    """What was said, how it sounds, what was written down."""
+    rows = section.recognised
+    if not rows:
+        return
+    shown = "" if len(rows) == len(section.score.rows) else f"The first {len(rows)} utterances. "
+    yield "<h2>Said and written down</h2>"
+    yield f'<p class="soft">{shown}Under each player stands what was written down. {MARKS}</p>'
+    heads = {"number": "", "asked": "Said", "take": "Written down", "ended": "Confidence"}
+    cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads.items())
+    yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
+    takes = [Take(waveform=r.waveform, sample_rate=r.sample_rate, heard=r.edits) for r in rows]
+    form = form_of(takes)
+    for number, (row, take) in enumerate(zip(rows, takes, strict=True), 1):
+        yield (
+            f'<tr><td class="number">{number}</td>'
+            f'<td class="asked" title="{escape(row.id)}">{escape(row.asked)}</td>'
+            f'<td data-label="Written down">{take_html(take, row.id, form)}</td>'
+            f'<td class="ended" data-label="Confidence">{_chip(row.confidence)}</td></tr>'
+        )
+    yield "</tbody></table>"
+
+
+def _chip(confidence: float | None) -> str:
+    if confidence is None:
+        return "–"
+    late = "" if confidence >= _SURE else " late"
+    return f'<span class="chip{late}">{confidence:.0%}</span>'
+
+
+def _groups(score: Score) -> Iterator[str]:
+    speakers = [group for group in score.by_speaker if group.name]
+    if len(speakers) > 1:
+        yield from _group_table("By speaker", "Speaker", speakers)
+    if len(score.by_length) > 1:
+        yield from _group_table("By length", "Words said", score.by_length)
+
+
+def _group_table(title: str, first: str, groups: Sequence[Group]) -> Iterator[str]:
+    heads = (first, "Utterances", "Words", "WER", "CER")
+    yield f"<h2>{title}</h2>" + _head("counts", heads)
+    for group in groups:
+        counts = (f"{group.utterances:,}", f"{group.words.asked:,}")
+        rates = (f"{group.words.rate:.1%}", f"{group.characters.rate:.1%}")
+        yield _row((group.name, *counts, *rates))
+    yield "</tbody></table>"
+
+
+def _confusions(confusions: Sequence[Confusion]) -> Iterator[str]:
+    if not confusions:
+        return
+    yield "<h2>Most frequent errors</h2>" + _head("counts", ("Said", "Written down", "Times"))
+    for confusion in confusions:
+        yield _row((confusion.asked or "–", confusion.heard or "–", str(confusion.times)))
+    yield "</tbody></table>"
+
+
+def _head(kind: str, heads: Sequence[str]) -> str:
+    cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    return f'<table class="{kind}"><thead><tr>{cells}</tr></thead><tbody>'
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _galleries(recognised: tuple[Recognised, ...]) -> Iterator[str]:
+    drawn = [(row.asked, row.pictures) for row in recognised if row.pictures]
+    if not drawn:
+        return
+    yield "<h2>Where it listened</h2>"
+    yield (
+        '<p class="soft">Time runs to the right, what was written runs upwards. A recogniser that '
+        "listens well draws one line that climbs from the lower left to the upper right: each "
+        "symbol is written from one place in the sound, and silence is left out.</p>"
+    )
+    yield from galleries_html(drawn)

@@ -5,14 +5,13 @@ github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0, also for what is 
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from lhotse import CutSet, MonoCut
 
-from speechseq.corpus import table
 from speechseq.corpus.metadata import refuse
 from speechseq.corpus.recording import spoken
 from speechseq.corpus.spoken_digits import WORDS
+from speechseq.corpus.table import Parts, read_parts
 from speechseq.errors import DataError
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -20,14 +19,7 @@ _TEST = 5  # of each speaker and digit the recordings 0–4 are the test, as pub
 _NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
 
 
-class Splits(NamedTuple):
-    """Two parts that share no recording."""
-
-    train: CutSet
-    test: CutSet
-
-
-def read(root: Path | str) -> Splits:
+def read(root: Path | str) -> Parts:
     """One cut a recording, its digit as a word, its speaker in the supervision.
 
     `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
@@ -37,8 +29,8 @@ def read(root: Path | str) -> Splits:
         DataError: neither layout, or all recordings that are missing, damaged or wrongly named.
     """
     folder = Path(root).resolve()
-    if (folder / "train.tsv").is_file():
-        return Splits(table.read(folder / "train.tsv"), table.read(folder / "test.tsv"))
+    if parts := read_parts(folder):
+        return parts
     if not (folder / "recordings").is_dir():
         raise DataError(
             f"{folder}: holds neither train.tsv nor recordings/",
@@ -47,7 +39,7 @@ def read(root: Path | str) -> Splits:
     return _published(folder / "recordings")
 
 
-def _published(folder: Path) -> Splits:
+def _published(folder: Path) -> Parts:
     train: list[MonoCut] = []
     test: list[MonoCut] = []
     problems = []
@@ -63,4 +55,4 @@ def _published(folder: Path) -> Splits:
     refuse(problems, "copy these recordings again, or remove them")
     if not train or not test:
         raise DataError(f"{folder}: {len(train)} recordings to train, {len(test)} to test")
-    return Splits(CutSet.from_cuts(train), CutSet.from_cuts(test))
+    return Parts(CutSet.from_cuts(train), CutSet.from_cuts(test))

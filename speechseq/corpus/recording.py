@@ -14,17 +14,18 @@ from speechseq.errors import DataError
 SUFFIXES = (".wav", ".flac")
 
 
-def wav_of(folder: Path, name: str) -> Path:
-    """`folder`/`name`.wav, or .flac where there is no wav.
+def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """`folder`/`name`.wav, or .flac where there is no wav; or so with other suffixes.
 
     Raises:
-        DataError: there is neither.
+        DataError: there is none of them.
     """
-    for suffix in SUFFIXES:
+    for suffix in suffixes:
         path = folder / f"{name}{suffix}"
         if os.path.lexists(path):  # of a folder, a pipe or a dangling link more can be said
             return path
-    raise DataError(f"{folder / name}.wav: no such file (nor .flac)")
+    others = ", ".join(suffixes[1:])
+    raise DataError(f"{folder / name}{suffixes[0]}: no such file (nor {others})")
 
 
 def spoken(

@@ -20,8 +20,28 @@ class Row(NamedTuple):
     speaker: str
 
 
-def read(path: Path) -> CutSet:
+class Parts(NamedTuple):
+    """Two parts of a corpus that share no recording."""
+
+    train: CutSet
+    test: CutSet
+
+
+def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
+    """The parts of a folder that holds train.tsv and test.tsv; None when it holds no train.tsv.
+
+    Raises:
+        DataError: as `read`.
+    """
+    if not (folder / "train.tsv").is_file():
+        return None
+    return Parts(*(read(folder / f"{part}.tsv", lower=lower) for part in Parts._fields))
+
+
+def read(path: Path, *, lower: bool = False) -> CutSet:
     """One cut a row of a table, named by its file; text and speaker in the supervision.
+
+    `lower` puts texts in lower case.
 
     Raises:
         DataError: no such table or another head; or all bad rows with line and reason: columns
@@ -32,7 +52,8 @@ def read(path: Path) -> CutSet:
     for line, content in enumerate(_lines(path), start=2):
         try:
             row = _row(content)
-            cut = spoken(path.parent / row.path, Path(row.path).stem, row.text, speaker=row.speaker)
+            name, text = Path(row.path).stem, row.text.lower() if lower else row.text
+            cut = spoken(path.parent / row.path, name, text, speaker=row.speaker)
             if cut.id in cuts:
                 raise DataError(f"the id {cut.id!r} stands twice")
             cuts[cut.id] = cut

@@ -1,0 +1,72 @@
+"""CMU's AN4 (census): an hour of letters, digits and names by 74 speakers, 16 kHz, NIST SPHERE."""
+
+import re
+from pathlib import Path
+
+from lhotse import CutSet, MonoCut
+
+from speechseq.corpus.metadata import refuse
+from speechseq.corpus.recording import spoken, wav_of
+from speechseq.corpus.table import Parts, read_parts
+from speechseq.errors import DataError
+
+SUFFIXES = (".sph", ".wav", ".flac")
+_FOLDERS = {"train": "an4_clstk", "test": "an4test_clstk"}
+_LINE = re.compile(r"(?:<s>)?\s*(?P<text>.*?)\s*(?:</s>)?\s*\((?P<id>[\w-]+)\)")
+_ID = re.compile(r"\w+-(?P<speaker>\w+)-\w+")  # an251-fash-b
+
+
+def read(root: Path | str, *, lower: bool = True) -> Parts:
+    """One cut an utterance, its speaker in the supervision; texts in lower case unless told.
+
+    `root` is the published folder (wav/an4_clstk/<speaker>/<id>.sph, etc/an4_train.transcription
+    with lines "<s> TEXT </s> (id)", and the same for the test; .wav and .flac will do too), or
+    holds train.tsv and test.tsv (path, text, speaker).
+
+    Raises:
+        DataError: neither layout, or all rows that are bad or whose sound is missing or damaged.
+    """
+    folder = Path(root).resolve()
+    if parts := read_parts(folder, lower=lower):
+        return parts
+    if not (folder / "etc" / "an4_train.transcription").is_file():
+        raise DataError(
+            f"{folder}: holds neither train.tsv nor etc/an4_train.transcription",
+            "name the folder an4 of the unpacked an4_sphere.tar.gz",
+        )
+    return Parts(*(_part(folder, part, lower) for part in Parts._fields))
+
+
+def _part(folder: Path, part: str, lower: bool) -> CutSet:
+    path = folder / "etc" / f"an4_{part}.transcription"
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as transcripts ({error})") from None
+    cuts: dict[str, MonoCut] = {}
+    problems = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                cut = _cut(folder / "wav" / _FOLDERS[part], line.strip(), lower)
+                if cut.id in cuts:
+                    raise DataError(f"the id {cut.id!r} stands twice")
+                cuts[cut.id] = cut
+        except DataError as error:
+            problems.append(f"{path}:{number}: {error.problem}")
+    refuse(problems, "mend these rows, or remove them")
+    if not cuts:
+        raise DataError(f"{path}: no transcripts")
+    return CutSet.from_cuts(cuts.values())
+
+
+def _cut(folder: Path, line: str, lower: bool) -> MonoCut:
+    if not (said := _LINE.fullmatch(line)):
+        raise DataError(f'{line!r} is not like "<s> TEXT </s> (id)"')
+    if not (name := _ID.fullmatch(said["id"])):
+        raise DataError(f"the id {said['id']!r} does not name a speaker (an251-fash-b does)")
+    if not said["text"]:
+        raise DataError(f"{said['id']}: empty text")
+    path = wav_of(folder / name["speaker"], said["id"], SUFFIXES)
+    text = said["text"].lower() if lower else said["text"]
+    return spoken(path, said["id"], text, speaker=name["speaker"])

@@ -1,0 +1,135 @@
+"""An n-gram model with back-off as tensors, so that many histories are looked up at once."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from speechseq.text.arpa import BEGIN, UNKNOWN, Arpa, NGrams
+
+_NEVER_SEEN = -100 * float(np.log(10.0))  # of <unk>, where the model has none
+_NO_BEGIN = -99 * float(np.log(10.0))
+
+Rows = Int[Tensor, " rows"]
+
+
+class Backoff(NamedTuple):
+    """The tables. A state is a history that the model knows; state 0 is the empty one.
+
+    An entry is an n-gram, in the order of keys = state * words + word: its log-probability
+    (natural) and the state that it leads to, the longest end of it that is a history. starts
+    (states + 1) is where the entries of a state begin; backoffs (states) and shorter (states) say
+    what it costs to forget a history's first word, and which state that is.
+    """
+
+    keys: Tensor
+    log_probs: Tensor
+    targets: Tensor
+    starts: Tensor
+    backoffs: Tensor
+    shorter: Tensor
+    words: int
+    order: int
+
+    def to(self, device: torch.device | str) -> "Backoff":
+        """The same tables on another device."""
+        tensors = {name: x for name, x in self._asdict().items() if isinstance(x, Tensor)}
+        return self._replace(**{name: x.to(device) for name, x in tensors.items()})
+
+    def advance(self, states: Rows, words: Rows) -> tuple[Float[Tensor, " rows"], Rows]:
+        """Log-probability of one word after each state, and the state that it leads to."""
+        log_probs = torch.zeros_like(states, dtype=self.log_probs.dtype)
+        targets, missing = torch.zeros_like(states), torch.ones_like(states, dtype=torch.bool)
+        for _ in range(self.order):  # the empty history has every word
+            keys = states * self.words + words
+            entries = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
+            there = self.keys[entries] == keys
+            found, missing = missing & there, missing & ~there
+            log_probs = log_probs + torch.where(found, self.log_probs[entries], 0.0)
+            log_probs = log_probs + torch.where(missing, self.backoffs[states], 0.0)
+            targets = torch.where(found, self.targets[entries], targets)
+            states = self.shorter[states]
+        return log_probs, targets
+
+    def all_log_probs(self, states: Rows) -> Float[Tensor, "rows words"]:
+        """Log-probabilities of every word after each state."""
+        chain = [states]
+        for _ in range(self.order - 2):
+            chain.append(self.shorter[chain[-1]])
+        log_probs = self.log_probs[: self.words].expand(len(states), -1).clone()
+        for at in reversed(chain):  # from short histories to long ones, whose entries count
+            at_length = at > 0
+            log_probs = log_probs + torch.where(at_length, self.backoffs[at], 0.0).unsqueeze(1)
+            counts = (self.starts[at + 1] - self.starts[at]) * at_length
+            rows = torch.repeat_interleave(torch.arange(len(at), device=at.device), counts)
+            within = torch.arange(len(rows), device=at.device) - (counts.cumsum(0) - counts)[rows]
+            entries = self.starts[at][rows] + within
+            log_probs[rows, self.keys[entries] % self.words] = self.log_probs[entries]
+        return log_probs
+
+
+def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
+    """The tables of a model, and its words' numbers; <s> and <unk> are added where it has none."""
+    words = {word: i for i, word in enumerate(arpa.words)}
+    unigrams = arpa.orders[0]
+    for word, log_prob in ((BEGIN, _NO_BEGIN), (UNKNOWN, _NEVER_SEEN)):
+        if word not in words:
+            words[word] = len(words)
+            unigrams = NGrams(
+                ids=np.append(unigrams.ids, [[words[word]]], axis=0),
+                log_probs=np.append(unigrams.log_probs, log_prob),
+                backoffs=np.append(unigrams.backoffs, 0.0),
+            )
+    return _tables((unigrams, *arpa.orders[1:]), len(words)), words
+
+
+def _tables(orders: tuple[NGrams, ...], words: int) -> Backoff:
+    """Number the n-grams order by order, each order sorted by the state and word it comes from.
+
+    The n-gram that is entry e is then the state e + 1, and keys rise from the first to the last.
+    """
+    keys = np.empty(0, dtype=np.int64)
+    log_probs, backoffs, shorter = np.empty(0), np.zeros(1), np.zeros(1, dtype=np.int64)
+    for order, ngrams in enumerate(orders, start=1):
+        states = np.zeros(len(ngrams.ids), dtype=np.int64)
+        for place in range(order - 1):
+            states = np.searchsorted(keys, states * words + ngrams.ids[:, place]) + 1
+        new = states * words + ngrams.ids[:, -1]
+        sort = np.argsort(new, kind="stable")
+        ends = _ends(keys, shorter, states[sort], ngrams.ids[sort, -1], words)
+        keys = np.concatenate([keys, new[sort]])
+        log_probs = np.concatenate([log_probs, ngrams.log_probs[sort]])
+        backoffs = np.concatenate([backoffs, ngrams.backoffs[sort]])
+        shorter = np.concatenate([shorter, ends])
+    histories = len(keys) - len(orders[-1].ids) + 1
+    targets = np.arange(1, len(keys) + 1)
+    targets[histories - 1 :] = shorter[histories:]
+    return Backoff(
+        keys=torch.from_numpy(keys),
+        log_probs=torch.from_numpy(log_probs).float(),
+        targets=torch.from_numpy(targets),
+        starts=torch.from_numpy(np.searchsorted(keys, np.arange(histories + 1) * words)),
+        backoffs=torch.from_numpy(backoffs[:histories]).float(),
+        shorter=torch.from_numpy(shorter[:histories]),
+        words=words,
+        order=len(orders),
+    )
+
+
+def _ends(
+    keys: np.ndarray, shorter: np.ndarray, states: np.ndarray, words: np.ndarray, count: int
+) -> np.ndarray:
+    """Of every n-gram (state, word), the state of its longest proper end."""
+    ends = np.zeros(len(states), dtype=np.int64)
+    searching = np.flatnonzero(states > 0)
+    states = shorter[states]
+    while len(searching):
+        wanted = states[searching] * count + words[searching]
+        entries = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        there = keys[entries] == wanted
+        ends[searching[there]] = entries[there] + 1
+        searching = searching[~there]
+        states[searching] = shorter[states[searching]]
+    return ends

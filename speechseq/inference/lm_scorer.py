@@ -1,0 +1,137 @@
+"""Language models as scorers: asked a symbol at a time, for many rows at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from speechseq import checkpoint as checkpoints
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
+from speechseq.text.vocabulary import PAD, SOS, Vocabulary
+
+Rows = Int[Tensor, " rows"]
+LogProbs = Float[Tensor, "rows symbols"]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """What a search asks of a language model.
+
+    States are tensors, or nested tuples of them, whose first axis is rows: indexing re-orders them.
+    Log-probabilities are natural; pad, sos and blank have about -1e30.
+    """
+
+    def start(self, rows: int, device: torch.device | str) -> Any:
+        """The state before the first step, which is fed with sos."""
+
+    def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+
+
+class RNNScorer:
+    """A recurrent language model as a scorer."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model.eval()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        vocabulary: Vocabulary | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "RNNScorer":
+        """Open a checkpoint folder that a training run of a language model wrote.
+
+        Args:
+            vocabulary: the recogniser's, which must be the language model's too.
+
+        Raises:
+            CheckpointError: cut, empty, of another model, or with other symbols.
+        """
+        stored = checkpoints.load(checkpoint, LanguageModelConfig)
+        if vocabulary is not None:
+            check_symbols(stored.vocabulary, vocabulary, stored.folder)
+
+        def build() -> LanguageModel:
+            return stored.model.build(symbols=len(stored.vocabulary))
+
+        return cls(cast(LanguageModel, checkpoints.restore(stored, build)).to(device))
+
+    def start(self, rows: int, device: torch.device | str) -> LanguageState:
+        """Zeros, on the device; the model goes there too."""
+        self.model.to(device)
+        return self.model.start(rows)
+
+    @torch.no_grad()
+    def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
+        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        return self.model.step(tokens, state)
+
+
+def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
+    """Refuse a language model whose ids stand for other symbols than the recogniser's.
+
+    Raises:
+        CheckpointError: the symbols that only one of them has are named.
+    """
+    if (ours.controls, ours.symbols) == (recognisers.controls, recognisers.symbols):
+        return
+    only = [
+        f"only the {name} has {_listed([s for s in these if s not in set(others)])}"
+        for name, these, others in (
+            ("language model", _entries(ours), _entries(recognisers)),
+            ("recogniser", _entries(recognisers), _entries(ours)),
+        )
+        if set(these) - set(others)
+    ]
+    problem = "; ".join(only) or "the same symbols have other ids"
+    raise CheckpointError(
+        f"{folder}: its vocabulary is not the recogniser's: {problem}",
+        "train the language model with the recogniser's vocabulary",
+    )
+
+
+@torch.no_grad()
+def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
+    """Log-probability of texts, tokens (batch, tokens) closed with eos, of these lengths."""
+    state = scorer.start(len(tokens), tokens.device)
+    before = torch.full_like(tokens[:, 0], SOS)
+    total = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
+    for place in range(tokens.shape[1]):
+        log_probs, state = scorer.score(before, state)
+        valid = place < lengths
+        before = torch.where(valid, tokens[:, place], PAD)
+        here = log_probs.gather(1, before.unsqueeze(1)).squeeze(1)
+        total += torch.where(valid, here.double(), 0.0)
+    return total
+
+
+def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> float:
+    """exp of the mean surprise of a token of the texts, end symbols counted.
+
+    Raises:
+        ConfigError: there are no texts.
+        DataError: a text has symbols that the vocabulary lacks.
+    """
+    if not texts:
+        raise ConfigError("there are no texts to take a perplexity of")
+    total, count = 0.0, 0
+    for text in texts:
+        tokens = torch.tensor([vocabulary.encode(text)])
+        total -= float(log_prob(scorer, tokens, torch.tensor([tokens.shape[1]])))
+        count += tokens.shape[1]
+    return float(torch.tensor(total / count, dtype=torch.float64).exp())
+
+
+def _entries(vocabulary: Vocabulary) -> tuple[str, ...]:
+    return (*vocabulary.controls, *vocabulary.symbols)
+
+
+def _listed(symbols: list[str]) -> str:
+    shown = ", ".join(map(repr, symbols[:10]))
+    return shown if len(symbols) <= 10 else f"{shown} and {len(symbols) - 10} more"

@@ -1,0 +1,96 @@
+"""The words of a language model as a trie, walked by many rows at once, a symbol at a time."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from speechseq.errors import ConfigError, DataError
+from speechseq.text.vocabulary import EOS, Vocabulary
+
+_ASTRAY = 1  # the node of whatever is the beginning of no word
+
+
+class WordTrie(NamedTuple):
+    """Node 0 is where no word has begun.
+
+    after (nodes, characters + 1): the node that a character leads to; the last column stands for
+    no character and stays. letters (symbols, most): the characters of each symbol. closes
+    (symbols): it completes the word before it. words (nodes): the word that ends at a node, <unk>
+    where none does.
+    """
+
+    after: Int[Tensor, "nodes characters"]
+    letters: Int[Tensor, "symbols most"]
+    closes: Bool[Tensor, " symbols"]
+    words: Int[Tensor, " nodes"]
+
+    @staticmethod
+    def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
+        """Of words and their numbers, as the vocabulary spells them; of two alike the first counts.
+
+        Raises:
+            ConfigError: it can spell none of them, or a symbol goes on after a space.
+        """
+        texts = vocabulary.texts(range(len(vocabulary)))
+        inner = [text.removeprefix(" ") for text in texts]
+        if wrong := [text for text in inner if text.split() != [text] and text]:
+            problem = f"symbols that reach over a space cannot spell words: {wrong[:5]!r}"
+            raise ConfigError(problem, "use an n-gram model over the symbols themselves")
+        numbers = {c: i for i, c in enumerate(sorted(set("".join(inner))))}
+        children: list[dict[int, int]] = [{}, {}]
+        ends = [unknown, unknown]
+        for word, number in words:
+            node = 0
+            for character in _spelled(word, vocabulary):
+                step = numbers[character]
+                if step not in children[node]:
+                    children[node][step] = len(children)
+                    children.append({})
+                    ends.append(unknown)
+                node = children[node][step]
+            if node and ends[node] == unknown:
+                ends[node] = number
+        if len(children) == 2:
+            problem = "the vocabulary can spell none of the language model's words"
+            raise ConfigError(problem, "are they written in the same case, in the same script?")
+        return WordTrie(
+            after=_table(children, len(numbers)),
+            letters=_padded([[numbers[c] for c in text] for text in inner], len(numbers)),
+            closes=torch.tensor([t.startswith(" ") or i == EOS for i, t in enumerate(texts)]),
+            words=torch.tensor(ends),
+        )
+
+    def to(self, device: torch.device | str) -> "WordTrie":
+        """The same trie on another device."""
+        return WordTrie(*(part.to(device) for part in self))
+
+    def walk(self, nodes: Tensor, tokens: Tensor) -> Tensor:
+        """The nodes (rows) that the characters of the tokens (rows) lead to."""
+        for letters in self.letters[tokens].unbind(1):
+            nodes = self.after[nodes, letters].long()
+        return nodes
+
+
+def _spelled(word: str, vocabulary: Vocabulary) -> str:
+    """The word as it would be written, case folded; "" where the vocabulary cannot."""
+    try:
+        return vocabulary.decode(vocabulary.encode(word))
+    except DataError:
+        return ""
+
+
+def _table(children: list[dict[int, int]], characters: int) -> Tensor:
+    after = torch.full((len(children), characters + 1), _ASTRAY, dtype=torch.int32)
+    steps = [(n, c, child) for n, found in enumerate(children) for c, child in found.items()]
+    nodes, columns, targets = torch.tensor(steps).unbind(1)
+    after[nodes, columns] = targets.int()
+    after[:, characters] = torch.arange(len(children))
+    return after
+
+
+def _padded(rows: list[list[int]], padding: int) -> Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([row + [padding] * (longest - len(row)) for row in rows])

@@ -1,0 +1,105 @@
+"""Counting n-grams: a back-off model from texts, interpolated after Witten and Bell (1991)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from speechseq.errors import ConfigError, DataError
+from speechseq.text.arpa import BEGIN, END, SPACE, UNKNOWN, Arpa, NGrams
+
+_LN_ZERO = -99 * np.log(10.0)  # what an ARPA file writes for the probability of <s>, which is 0
+
+Ids = tuple[int, ...]
+
+
+def estimate(
+    sentences: Iterable[Sequence[str]],
+    order: int,
+    *,
+    words: Iterable[str] = (),
+    unknown: bool = True,
+) -> Arpa:
+    """A normalised model of the sentences' words, or characters; a space becomes <space>.
+
+    p(w | h) = (count(h w) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is how many
+    different words follow h and h' is h without its first word; the shortest history backs off to
+    the same probability for every word.
+
+    Args:
+        words: further words, that may not come in the sentences.
+        unknown: the model gives a share to words that it does not know, as <unk>.
+
+    Raises:
+        ConfigError: an order below 1.
+        DataError: no sentences, or a word that an ARPA file cannot hold.
+    """
+    if order < 1:
+        raise ConfigError(f"order: {order} is below 1")
+    places: dict[str, int] = {word: i for i, word in enumerate((BEGIN, END))}
+    counts = _count(sentences, order, places)
+    if not counts[1]:
+        raise DataError("there are no sentences to count")
+    for word in (*map(_written, words), *([UNKNOWN] if unknown else [])):
+        places.setdefault(word, len(places))
+    return Arpa(words=tuple(places), orders=_smoothed(counts, order, len(places)))
+
+
+def _count(
+    sentences: Iterable[Sequence[str]], order: int, places: dict[str, int]
+) -> list[Counter[Ids]]:
+    """How often each n-gram comes, by order; none ends with <s>."""
+    counts: list[Counter[Ids]] = [Counter() for _ in range(order + 1)]
+    for sentence in sentences:
+        inner = [places.setdefault(_written(word), len(places)) for word in sentence]
+        ids = (places[BEGIN], *inner, places[END])
+        for last in range(1, len(ids)):
+            for length in range(1, min(order, last + 1) + 1):
+                counts[length][ids[last + 1 - length : last + 1]] += 1
+    return counts
+
+
+def _smoothed(counts: list[Counter[Ids]], order: int, words: int) -> tuple[NGrams, ...]:
+    total: defaultdict[Ids, int] = defaultdict(int)
+    kinds: defaultdict[Ids, int] = defaultdict(int)
+    for ngram, count in (item for counter in counts for item in counter.items()):
+        total[ngram[:-1]] += count
+        kinds[ngram[:-1]] += 1
+    begin = (0,)  # has no probability, only a back-off
+    same = kinds[()] / (total[()] + kinds[()]) / (words - 1)
+    probs: dict[Ids, float] = {(word,): same for word in range(1, words)}
+    for ngram, count in counts[1].items():
+        probs[ngram] += count / (total[()] + kinds[()])
+    orders = [_ngrams({begin: 0.0, **probs}, 1, total, kinds)]
+    for length in range(2, order + 1):
+        shorter, probs = probs, {}
+        for ngram, count in counts[length].items():
+            history = ngram[:-1]
+            share = kinds[history] * shorter[ngram[1:]]
+            probs[ngram] = (count + share) / (total[history] + kinds[history])
+        orders.append(_ngrams(probs, length, total, kinds))
+    return tuple(orders)
+
+
+def _ngrams(
+    probs: dict[Ids, float], length: int, total: dict[Ids, int], kinds: dict[Ids, int]
+) -> NGrams:
+    ordered = sorted(probs)
+    values = np.array([probs[ngram] for ngram in ordered])
+    held = [(kinds.get(ngram, 0), total.get(ngram, 0)) for ngram in ordered]
+    backoffs = [np.log(k / (n + k)) if k else 0.0 for k, n in held]
+    with np.errstate(divide="ignore"):
+        log_probs = np.maximum(np.log(values), _LN_ZERO)
+    return NGrams(
+        ids=np.array(ordered, dtype=np.int64).reshape(-1, length),
+        log_probs=log_probs,
+        backoffs=np.array(backoffs),
+    )
+
+
+def _written(word: str) -> str:
+    if word == " ":
+        return SPACE
+    if word in (BEGIN, END) or word.split() != [word]:
+        raise DataError(f"{word!r} cannot be a word of an ARPA file", "take it out of the texts")
+    return word

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from lhotse import CutSet
 from torch import Tensor
@@ -23,6 +23,7 @@ from speechseq.shapes import Waveform
 _AT_ONCE = 256  # sounds read before their transcripts are kept and they are let go
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Who writes down, such as `speechseq.inference.transcriber.Transcriber`."""
 

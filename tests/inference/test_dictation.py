@@ -162,7 +162,7 @@ def cer(batch: ASRBatch, written: Sequence[Sequence[int]]) -> float:
 
 
 def test_validation_is_free_running_not_teacher_forced() -> None:
-    """FACTS trap 31: a model that is fed the true transcript hides the errors that follow errors."""
+    """FACTS trap 31: fed the true transcript, a model hides the errors that follow errors."""
     model, batch = talkative_las().eval(), tiny_batch()
     found = recognise(model, batch.features, batch.feature_lengths, Greedy())
     free = cer(batch, [hypotheses[0].tokens for hypotheses in found])

@@ -15,6 +15,7 @@ from speechseq.models.speller import NEVER, SamplingConfig, SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import length_mask
 from speechseq.nn.normalization import (
     GlobalNormConfig,
@@ -36,6 +37,8 @@ class LASConfig(Config):
         augment: SpecAugment in training, on normalised features, whose mean is 0.
         feature_groups: 3 when features are statics, deltas and double deltas, masked alike.
         ctc: also give the memory a CTC head (its weight stands in the loss).
+        reading: how the attention reads when it transcribes, such as through a window, which holds
+            long speech together (Chorowski 2015, §2.3); None reads as in training.
         init: draw all weights of listener and speller evenly from -init to init, as LAS does;
             0 leaves each layer its own.
     """
@@ -49,6 +52,7 @@ class LASConfig(Config):
     listener: ListenerConfig = ListenerConfig()
     speller: SpellerConfig = SpellerConfig()
     ctc: bool = False
+    reading: ReadingConfig | None = None
     init: float = 0.0
 
     def check(self) -> None:

@@ -1,19 +1,64 @@
-"""`speechseq prepare ljspeech ROOT`: fetch a corpus, check it and say what is in it."""
+"""`speechseq prepare CORPUS ROOT`: fetch a corpus, check all of it and say what is in it."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 _HELP = "fetch and check a corpus"
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Declare the command and, below it, one for each corpus."""
     parser = commands.add_parser("prepare", help=_HELP)
-    parser.add_argument("corpus", choices=["ljspeech"], help="which corpus")
-    parser.add_argument(
-        "root", type=Path, metavar="ROOT", help="its folder; with --download, the folder above it"
-    )
+    parser.checked = False
+    corpora = parser.add_subparsers(metavar="CORPUS", required=True)
+    _ljspeech(_corpus(corpora, "ljspeech", "one reader, 24 hours, text to speech"))
+    _librispeech(_corpus(corpora, "librispeech", "1,000 hours of read English, in parts"))
+    for name, about in (
+        ("fsdd", "the Free Spoken Digit Dataset, 3,000 recordings"),
+        ("an4", "CMU's AN4, an hour of letters, digits and names"),
+    ):
+        _corpus(corpora, name, about).set_defaults(run=run_parts, corpus=name)
+
+
+def run_ljspeech(arguments: argparse.Namespace) -> None:
+    """Check every row of the corpus and print its size."""
+    from speechseq.corpus import ljspeech
+
+    root = ljspeech.download(arguments.root) if arguments.download else arguments.root
+    print(f"{root}: {_size(ljspeech.read(root, skip_bad=arguments.skip_bad))}")
+
+
+def run_librispeech(arguments: argparse.Namespace) -> None:
+    """Check every utterance of some parts and print the size of each."""
+    from speechseq.corpus import librispeech
+
+    root, parts = arguments.root, arguments.parts
+    if arguments.download:
+        root = librispeech.download(root, parts)
+    for part in parts:
+        print(f"{root}, {part}: {_size(librispeech.read(root, [part]))}")
+
+
+def run_parts(arguments: argparse.Namespace) -> None:
+    """Check every recording of a corpus that comes in two parts, and print the size of each."""
+    from speechseq.corpus import an4, fsdd
+
+    read = {"fsdd": fsdd.read, "an4": an4.read}[arguments.corpus]
+    for part, cuts in read(arguments.root)._asdict().items():
+        print(f"{arguments.root}, {part}: {_size(cuts)}")
+
+
+def _corpus(corpora: Any, name: str, about: str) -> Any:
+    parser = corpora.add_parser(name, help=about)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="its folder")
+    return parser
+
+
+def _ljspeech(parser: Any) -> None:
     parser.add_argument(
         "--download",
         action="store_true",
@@ -22,17 +67,30 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave bad rows out instead of refusing the corpus"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_ljspeech)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Check every row of the corpus and print its size."""
-    from speechseq.corpus import ljspeech
+def _librispeech(parser: Any) -> None:
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=["train-clean-100", "dev-clean", "test-clean"],
+        metavar="PART",
+        help="which parts (train-clean-100 dev-clean test-clean)",
+    )
+    parser.add_argument(
+        "--download",
+        action="store_true",
+        help="fetch the parts into ROOT first (0.3 to 31 GB each, checksum verified)",
+    )
+    parser.set_defaults(run=run_librispeech)
 
-    root = ljspeech.download(arguments.root) if arguments.download else arguments.root
-    cuts = ljspeech.read(root, skip_bad=arguments.skip_bad)
+
+def _size(cuts: "CutSet") -> str:
     seconds = [cut.duration for cut in cuts]
-    print(
-        f"{root}: {len(seconds):,} utterances, {sum(seconds) / 3600:.2f} hours, "
-        f"{min(seconds):.1f} to {max(seconds):.1f} seconds each"
+    speakers = {part.speaker for cut in cuts for part in cut.supervisions if part.speaker}
+    of = f", {len(speakers)} speaker{'s' if len(speakers) > 1 else ''}" if speakers else ""
+    return (
+        f"{len(seconds):,} utterances, {sum(seconds) / 3600:.2f} hours, "
+        f"{min(seconds):.1f} to {max(seconds):.1f} seconds each{of}"
     )

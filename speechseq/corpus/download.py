@@ -46,8 +46,10 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
     return path
 
 
-def unpack(archive: Path, folder: Path, *, size: int) -> Path:
-    """Unpack a tar archive whose single top folder is named as `folder`; whole or not at all.
+def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
+    """Put what a tar archive holds at `inside` to `folder`; whole or not at all.
+
+    By default that is its single top folder, named as `folder`.
 
     Raises:
         DataError: the archive is damaged, leads outside its folder, or holds something else.
@@ -61,7 +63,7 @@ def unpack(archive: Path, folder: Path, *, size: int) -> Path:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(half, filter="data")
-        os.replace(half / folder.name, folder)
+        os.replace(half / (inside or folder.name), folder)
     except (tarfile.TarError, EOFError, FileNotFoundError) as error:
         raise DataError(f"{archive}: cannot be unpacked ({error})", "download it again") from None
     except OSError as error:

@@ -1,0 +1,140 @@
+"""LibriSpeech: 1,000 hours of read English, 16 kHz, in parts (openslr.org/12, CC BY 4.0)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lhotse import CutSet, MonoCut
+from tqdm import tqdm
+
+from speechseq.config import nearest
+from speechseq.corpus import download as archive
+from speechseq.corpus.metadata import refuse
+from speechseq.corpus.recording import spoken, wav_of
+from speechseq.errors import ConfigError, DataError
+
+URL = "https://www.openslr.org/resources/12"
+SUFFIXES = (".flac", ".wav")
+_FOLDER = "LibriSpeech"
+_UNPACKED = 1.15  # times the archive, at most: FLAC does not shrink again
+
+
+class Archive(NamedTuple):
+    """A part as published."""
+
+    size: int
+    sha256: str
+
+
+PARTS = {
+    "dev-clean": Archive(
+        337926286, "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
+    ),
+    "dev-other": Archive(
+        314305928, "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"
+    ),
+    "test-clean": Archive(
+        346663984, "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"
+    ),
+    "test-other": Archive(
+        328757843, "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"
+    ),
+    "train-clean-100": Archive(
+        6387309499, "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"
+    ),
+    "train-clean-360": Archive(
+        23049477885, "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"
+    ),
+    "train-other-500": Archive(
+        30593501606, "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"
+    ),
+}
+
+
+def read(
+    root: Path | str, parts: Sequence[str] = ("train-clean-100",), *, lower: bool = True
+) -> CutSet:
+    """One cut an utterance of these parts, its speaker in the supervision.
+
+    `root` is the folder LibriSpeech, or the one above it, with
+    <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt beside the sounds (flac or wav); any
+    folder laid out so is a part. Texts come in lower case unless `lower` is False. lhotse's own
+    recipe leaves out what is missing; here nothing is lost in silence.
+
+    Raises:
+        DataError: no such part; or all transcripts that are empty, stand twice or lack their
+            sound, sounds that are damaged or lack their transcript.
+    """
+    folder = Path(root).resolve()
+    folder = folder / _FOLDER if (folder / _FOLDER).is_dir() else folder
+    if not parts:
+        raise ConfigError("parts: none is named", "for example: train-clean-100")
+    for part in parts:
+        if not (folder / part).is_dir():
+            there = [path.name for path in folder.glob("*/") if path.is_dir()]
+            raise DataError(f"{folder / part}: no such part", nearest(part, there))
+    cuts: dict[str, MonoCut] = {}
+    problems: list[str] = []
+    lines = [line for part in parts for line in _lines(folder / part, problems)]
+    for path, number, line in tqdm(
+        lines, desc="LibriSpeech", unit="cut", disable=None, leave=False
+    ):
+        try:
+            cut = _cut(path, line, lower)
+            if cut.id in cuts:
+                raise DataError(f"the id {cut.id!r} stands twice")
+            cuts[cut.id] = cut
+        except DataError as error:
+            problems.append(f"{path}:{number}: {error.problem}")
+    refuse(problems, "copy these again, or remove them (transcript and sound)")
+    if not cuts:
+        raise DataError(f"{folder}: no transcripts in {', '.join(parts)}", "unpack it again")
+    return CutSet.from_cuts(cuts.values())
+
+
+def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> Path:
+    """Fetch parts (0.3 to 31 GB each) into `dest` and give the folder `dest`/LibriSpeech.
+
+    Raises:
+        ConfigError: no published part of that name.
+        MachineError: no network, or no room on the disk.
+        DataError: an archive is not the published one.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise ConfigError(f"parts: unknown {part!r}", nearest(part, PARTS))
+    folder = Path(dest) / _FOLDER
+    for part in parts:
+        if not (folder / part).is_dir():
+            size, sha256 = PARTS[part]
+            bundle = Path(dest) / f"{part}.tar.gz"
+            archive.fetch(f"{URL}/{part}.tar.gz", bundle, sha256=sha256, size=size)
+            inside = f"{_FOLDER}/{part}"
+            archive.unpack(bundle, folder / part, size=int(size * _UNPACKED), inside=inside)
+    return folder
+
+
+def _lines(part: Path, problems: list[str]) -> Iterator[tuple[Path, int, str]]:
+    """File, number and text of each line of transcript; sounds without one become problems."""
+    for path in sorted(part.rglob("*.trans.txt")):
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: not readable as transcripts ({error})")
+            continue
+        yield from ((path, i, line) for i, line in enumerate(lines, start=1) if line.strip())
+        said = {line.split(maxsplit=1)[0] for line in lines if line.strip()}
+        sounds = (sound for sound in path.parent.iterdir() if sound.suffix in SUFFIXES)
+        for sound in sorted(sound for sound in sounds if sound.stem not in said):
+            problems.append(f"{path}: has no line for {sound.name}")
+
+
+def _cut(path: Path, line: str, lower: bool) -> MonoCut:
+    name, _, text = line.strip().partition(" ")
+    speaker, _, chapter = path.name.removesuffix(".trans.txt").partition("-")
+    if not name.startswith(f"{speaker}-{chapter}-") or "/" in name:
+        raise DataError(f"the id {name!r} is not of {speaker}-{chapter}")
+    if not text.strip():
+        raise DataError(f"{name}: empty text")
+    text = text.strip().lower() if lower else text.strip()
+    return spoken(wav_of(path.parent, name, SUFFIXES), name, text, speaker=speaker)

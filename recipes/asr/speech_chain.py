@@ -1,0 +1,175 @@
+"""The speech chain: a small LAS learns digits from several voices, and hears one that we made.
+
+    python recipes/tts/spoken_digits.py --run runs/demo/voice
+    python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo
+
+The second half of `make demo`. Makes its corpus with espeak, trains by attention alone, reads
+strings that it never heard, then what the voice of the first half says; RUN/report.html shows both
+halves. Needs the extra `demo`.
+"""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import torch
+from lhotse import CutSet
+
+from speechseq.audio import wav
+from speechseq.audio.mel import AudioConfig
+from speechseq.cli import run_recipe
+from speechseq.config import Config
+from speechseq.corpus import features, spoken_digits
+from speechseq.corpus.collate_speech import ASRCollate
+from speechseq.corpus.sampling import Batches
+from speechseq.inference.dictation import Item, dictate, items_of
+from speechseq.inference.error_rate import error_rate
+from speechseq.inference.judge import Judge
+from speechseq.inference.listening import Listening, listen, write_report
+from speechseq.inference.report import Figure
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.inference.transcriber import Transcriber
+from speechseq.models.las import LASConfig, las_small
+from speechseq.models.las_loss import LASLoss, LASLossConfig
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training.config import TrainerConfig
+from speechseq.training.log import curves
+from speechseq.training.resume import seed_everything
+from speechseq.training.saving import Description
+from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.trainer import Summary, Trainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Config):
+    """Numbers of the corpus, the model and its training; `voice` is the first half's run."""
+
+    voice: str = "runs/demo/voice"
+    utterances: int = 1200
+    test_utterances: int = 60
+    voices: tuple[str, ...] = ("en-us", "en-gb", "en-gb-scotland", "en-us+m3", "en-gb-x-rp")
+    rates: tuple[int, ...] = (120, 140, 160, 180)
+    pitches: tuple[int, ...] = (30, 50, 70)
+    frames_per_batch: int = 8000
+    threads: int = 1
+    seed: int = 0
+    audio: AudioConfig = AudioConfig.preset("las")
+    model: LASConfig = dataclasses.replace(
+        las_small(), reading=ReadingConfig(window=40, sharpening=2.0)
+    )
+    loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
+    trainer: TrainerConfig = TrainerConfig(
+        updates=300,
+        learning_rate=2e-3,
+        schedule=RampHoldDecayConfig(ramp=50, hold=150, end=300, floor=0.05),
+        weight_decay=0.0,
+        ema_decay=0.95,
+        log_every=25,
+        checkpoint_every=150,
+        keep=1,
+    )
+
+
+def make_corpus(settings: Settings, voice: Listening, folder: Path) -> tuple[CutSet, CutSet]:
+    """What is learned from, and what is held out; no string stands in both, nor the voice's."""
+    said = [speech.text for speech in voice.speech]
+    many = {"voices": settings.voices, "rates": settings.rates, "pitches": settings.pitches}
+    test = spoken_digits.make(
+        folder / "test",
+        utterances=settings.test_utterances,
+        seed=settings.seed + 2,
+        exclude=said,
+        **many,
+    )
+    train = spoken_digits.make(
+        folder / "train",
+        utterances=settings.utterances,
+        seed=settings.seed,
+        exclude=[*said, *(cut.supervisions[0].text for cut in test)],
+        **many,
+    )
+    return features.compute(train, settings.audio, folder / "features"), test
+
+
+def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path) -> Summary:
+    """Every joint from cuts to a checkpoint."""
+    vocabulary = Vocabulary.words(spoken_digits.WORDS)
+    collate = ASRCollate(vocabulary, settings.audio)
+    learned, held_out = (
+        Batches(cuts, collate, frames_per_batch=settings.frames_per_batch, seed=settings.seed)
+        for cuts in (train, test)
+    )
+    seed_everything(settings.seed)
+    model = settings.model.build(symbols=len(vocabulary), features=settings.audio.features)
+    return Trainer(
+        model,
+        LASLoss(settings.loss),
+        learned,
+        settings.trainer,
+        run=run,
+        about=Description(model=settings.model, audio=settings.audio, vocabulary=vocabulary),
+        validate=error_rate(held_out.one_epoch, vocabulary),
+    ).run()
+
+
+def hear_voice(run: Path) -> Listening:
+    """What the first half's voice says, judged; strings and originals are those it kept."""
+    synthesizer = Synthesizer.load(run / "checkpoints" / "last")
+    test = spoken_digits.make(
+        run / "corpus" / "test", utterances=20, seed=1, voices=("en-us",), rates=(150,)
+    )
+    recordings = [features.load_waveform(cut, synthesizer.audio) for cut in test]
+    texts = [cut.supervisions[0].text for cut in test]
+    return listen(synthesizer, texts, recordings, Judge.digits())
+
+
+def main(settings: Settings, run: Path) -> None:
+    """Voice, corpus, training, dictations, report."""
+    torch.set_num_threads(settings.threads)
+    began = time.monotonic()
+    voice = hear_voice(Path(settings.voice))
+    train, test = make_corpus(settings, voice, run / "corpus")
+    summary = train_recogniser(settings, train, test, run)
+    transcriber = Transcriber.load(summary.checkpoint)
+    unseen = dictate(transcriber, items_of(test, settings.audio))
+    chain = dictate(transcriber, _said(voice, settings.audio.sample_rate))
+    seconds = time.monotonic() - began
+    write_report(
+        run / "report.html",
+        voice,
+        title="speechseq: a voice, and ears for it",
+        summary="A Tacotron 2 learned to say digits, then a LAS learned to write them down from "
+        f"{len(settings.voices)} voices of espeak. Neither met the strings below before.",
+        curves=curves(Path(settings.voice)),
+        settings=settings.to_dict(),
+        further=[
+            unseen.section(
+                title="Written down: strings that it never heard",
+                figures=[Figure(label="time", value=f"{seconds / 60:.1f} min", note="the ears")],
+                curves=curves(run),
+            ),
+            chain.section(title="The speech chain: our ears hear our voice"),
+        ],
+    )
+    print(f"voice: {voice.line()}")
+    print(f"unseen strings: {unseen.line()}")
+    print(f"the voice, heard by our own ears: {chain.line()}")
+    print(f"{run / 'report.html'}: {seconds:.0f} s, {summary.updates} updates")
+
+
+def _said(voice: Listening, sample_rate: int) -> list[Item]:
+    """What a voice said, as a recogniser of this sample rate hears it."""
+    return [
+        Item(
+            text=speech.text,
+            waveform=wav.resample(speech.waveform[None], speech.sample_rate, sample_rate),
+            id=f"string {number}",
+        )
+        for number, speech in enumerate(voice.speech, 1)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(run_recipe(main, Settings))

@@ -42,10 +42,11 @@ def location_energies(
     padded = np.pad(read, ((0, 0), (reach, reach)))
     energies = np.empty(size)
     for n in range(size):
-        found = (filters * padded[:, n : n + 2 * reach + 1]).sum((1, 2))
-        located = w["location.weight"] @ found
-        hidden = np.tanh(w["query.weight"] @ query + w["key.weight"] @ memory[n] + located)
-        energies[n] = w["energy.weight"][0] @ hidden
+        found = np.tensordot(filters, padded[:, n : n + 2 * reach + 1])
+        hidden = (
+            w["query.weight"] @ query + w["key.weight"] @ memory[n] + w["location.weight"] @ found
+        )
+        energies[n] = w["energy.weight"][0] @ np.tanh(hidden)
     return energies
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechseq.cli import info, prepare, score, synthesize, train
+from speechseq.cli import info, prepare, score, synthesize, train, transcribe
 from speechseq.cli.guard import guarded
 from speechseq.cli.parser import Parser
 from speechseq.cli.recipe import read_flags
@@ -37,10 +37,10 @@ def run_recipe(
 
 
 def _run(argv: list[str]) -> None:
-    parser = Parser(prog="speechseq", description="Text to speech, from corpus to voice.")
+    parser = Parser(prog="speechseq", description="Text to speech and speech to text, from corpus to model.")
     parser.checked = False
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (prepare, train, synthesize, score, info):
+    for command in (prepare, train, synthesize, transcribe, score, info):
         command.add(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)

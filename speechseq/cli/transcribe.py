@@ -1,0 +1,186 @@
+"""`speechseq transcribe`: sound files to texts with a trained checkpoint."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from speechseq.errors import ConfigError, SpeechseqError
+
+if TYPE_CHECKING:
+    from speechseq.inference.search.beam import Beam
+    from speechseq.inference.transcriber import Transcriber
+    from speechseq.inference.transcript import LongTranscript, Transcript
+    from speechseq.inference.windows import WindowConfig
+
+_HELP = "write down sound files with a trained checkpoint"
+_AT_ONCE = 64  # files read before their texts are printed: what is done stays done
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("transcribe", help=_HELP)
+    parser.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="WAV, FLAC or OGG, at any sample rate"
+    )
+    parser.add_argument("--beam", type=int, default=8, help="width of the search (default: 8)")
+    parser.add_argument(
+        "--n-best", type=int, default=1, metavar="N", help="readings of each file (default: 1)"
+    )
+    parser.add_argument(
+        "--timestamps", action="store_true", help="a line a word: start, end, confidence"
+    )
+    parser.add_argument("--json", action="store_true", help="all that is known, one object a line")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
+    parser.add_argument(
+        "--window",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="longer files are read in overlapping windows; best no longer than what the model "
+        "was trained on (default: 20)",
+    )
+    parser.add_argument(
+        "--sharpen", type=float, metavar="FACTOR", help="of the attention's energies, e.g. 2"
+    )
+    parser.add_argument(
+        "--attention-window",
+        type=int,
+        metavar="N",
+        help="let the attention look only N positions around where it looked last",
+    )
+    parser.set_defaults(run=run)
+
+
+class Options(NamedTuple):
+    """What the flags come to."""
+
+    search: "Beam"
+    windows: "WindowConfig"
+    as_json: bool
+    timestamps: bool
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Transcribe the files; those that cannot be are named at the end, when all others are done."""
+    options = _options(arguments)
+    transcriber = _load(arguments, options)
+    failed: dict[Path, SpeechseqError] = {}
+    for path, result in _results(arguments.files, transcriber, options):
+        if isinstance(result, SpeechseqError):
+            failed[path] = result
+        else:
+            _print(path, result, options)
+    if failed:
+        _refuse(failed, len(arguments.files))
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    from speechseq.inference.search.beam import Beam
+    from speechseq.inference.windows import WindowConfig
+
+    try:
+        search = Beam(size=arguments.beam, n_best=arguments.n_best)
+    except ConfigError as error:
+        raise ConfigError(f"--beam, --n-best: {error.problem}", error.cure) from None
+    try:
+        windows = WindowConfig.of(arguments.window)
+    except ConfigError as error:
+        raise ConfigError(f"--window: {error.problem}", error.cure) from None
+    return Options(search, windows, arguments.json, arguments.timestamps)
+
+
+def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
+    import dataclasses
+
+    from speechseq.inference.transcriber import Transcriber
+
+    transcriber = Transcriber.load(arguments.checkpoint, arguments.device)
+    transcriber.longest_seconds = max(transcriber.longest_seconds, options.windows.seconds)
+    attention = transcriber.model.speller.core.attention
+    asked = {"sharpening": arguments.sharpen, "window": arguments.attention_window}
+    given = {name: value for name, value in asked.items() if value is not None}
+    try:
+        attention.reading = dataclasses.replace(attention.reading, **given)
+    except ConfigError as error:
+        raise ConfigError(f"--sharpen, --attention-window: {error.problem}", error.cure) from None
+    return transcriber
+
+
+def _results(
+    files: list[Path], transcriber: "Transcriber", options: Options
+) -> "Iterator[tuple[Path, Transcript | LongTranscript | SpeechseqError]]":
+    """Each file and what became of it, in order; short ones are read in batches."""
+    for begin in range(0, len(files), _AT_ONCE):
+        part = files[begin : begin + _AT_ONCE]
+        long = {path for path in part if _is_long(path, options)}
+        short = [path for path in part if path not in long]
+        results = transcriber.attempt(short, strategy=options.search)
+        known = dict(zip(short, results, strict=True))
+        for path in part:
+            yield path, known[path] if path in known else _long(path, transcriber, options)
+
+
+def _is_long(path: Path, options: Options) -> bool:
+    from speechseq.audio import wav
+
+    try:
+        return wav.header(path).seconds > options.windows.seconds
+    except SpeechseqError:
+        return False  # reading it will say what is wrong
+
+
+def _long(
+    path: Path, transcriber: "Transcriber", options: Options
+) -> "LongTranscript | SpeechseqError":
+    from speechseq.inference.long_audio import transcribe_long
+
+    try:
+        return transcribe_long(transcriber, path, options.windows, strategy=options.search)
+    except SpeechseqError as error:
+        return error
+
+
+def _print(path: Path, result: "Transcript | LongTranscript", options: Options) -> None:
+    if options.as_json:
+        print(json.dumps(_plain(path, result), ensure_ascii=False), flush=True)
+        return
+    print(f"{path}: {result.text}", flush=True)
+    if options.timestamps:
+        for word in result.words:
+            print(f"  {word.start:8.2f} {word.end:8.2f} {word.confidence:6.3f}  {word.text}")
+    readings = getattr(result, "n_best", ())
+    for place, reading in enumerate(readings if len(readings) > 1 else (), 1):
+        print(f"  {place:3d} {reading.score:10.4f}  {reading.text}")
+
+
+def _plain(path: Path, result: "Transcript | LongTranscript") -> dict[str, Any]:
+    """Everything but the alignment, which is a picture rather than a line."""
+    import dataclasses
+
+    kept = {
+        f.name: getattr(result, f.name)
+        for f in dataclasses.fields(result)
+        if f.name not in ("alignment", "words", "n_best")
+    }
+    lists = {
+        name: [dataclasses.asdict(item) for item in getattr(result, name)]
+        for name in ("words", "n_best")
+        if hasattr(result, name)
+    }
+    return {"path": str(path), "text": result.text, **kept, **lists}
+
+
+def _refuse(failed: dict[Path, SpeechseqError], files: int) -> None:
+    lines = []
+    for path, error in failed.items():
+        named = error.problem if str(path) in error.problem else f"{path}: {error.problem}"
+        lines.append(named + (f" ({error.cure})" if error.cure else ""))
+    first = min(failed.values(), key=lambda error: error.exit_code)
+    if files == 1:
+        raise first if str(next(iter(failed))) in first.problem else type(first)(lines[0])
+    raise type(first)(f"{len(failed)} of {files} files not transcribed:\n  " + "\n  ".join(lines))

@@ -1,0 +1,93 @@
+"""A batch of features to hypotheses, where an utterance that fails does not harm the others."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from speechseq.errors import CheckpointError, DataError, MachineError, SpeechseqError
+from speechseq.inference.search.faults import (
+    FeaturesError,
+    NotFiniteError,
+    check_features,
+    check_memory,
+)
+from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.recognise import Strategy
+from speechseq.inference.search.recogniser import Fused
+from speechseq.models.free_running import evaluating
+from speechseq.models.las import LAS
+
+
+class Decoded(NamedTuple):
+    """An utterance's hypotheses, the best first, and its CTC head's opinion where there is one.
+
+    ctc_log_probs (positions, symbols).
+    """
+
+    hypotheses: list[Hypothesis]
+    ctc_log_probs: Tensor | None
+
+
+def decode(
+    model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused] = ()
+) -> list[Decoded | SpeechseqError]:
+    """Search all utterances (frames, features) at once; an error stands in a failed one's place.
+
+    Where the batch does not fit in memory it is halved; where some rows are not finite the others
+    are searched without them.
+    """
+    if not features:
+        return []
+    try:
+        return list(_search(model, features, strategy, scorers))
+    except (FeaturesError, NotFiniteError) as error:
+        bad = {row: _of_one(error) for row in error.rows}
+        others = [x for row, x in enumerate(features) if row not in bad]
+        found = iter(decode(model, others, strategy, scorers))
+        return [bad[row] if row in bad else next(found) for row in range(len(features))]
+    except (MemoryError, RuntimeError) as error:
+        if not _memory_is_full(error):
+            raise
+    if len(features) == 1:
+        return [MachineError("does not fit in memory", "read it in shorter windows")]
+    half = len(features) // 2
+    parts = (features[:half], features[half:])
+    return [result for part in parts for result in decode(model, part, strategy, scorers)]
+
+
+@torch.inference_mode()
+def _search(
+    model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused]
+) -> list[Decoded]:
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(x) for x in features], device=device)
+    padded = pad_sequence(list(features), batch_first=True).to(device)
+    check_features(padded, lengths)
+    with evaluating(model):
+        encoded = model.encode(padded, lengths)
+        check_memory(*encoded)
+        found = strategy.search(model, encoded, scorers)
+        ctc = model.ctc_log_probs(*encoded)
+    positions = encoded.memory_lengths.tolist()
+    return [
+        Decoded(found[row], None if ctc is None else ctc[row, : positions[row]].cpu())
+        for row in range(len(features))
+    ]
+
+
+def _of_one(error: FeaturesError | NotFiniteError) -> SpeechseqError:
+    if isinstance(error, FeaturesError):
+        return DataError("its features hold NaN or Inf", "look at this recording")
+    return CheckpointError(
+        "the model's output has NaN or Inf",
+        "take an earlier checkpoint; training diverged before this one",
+    )
+
+
+def _memory_is_full(error: Exception) -> bool:
+    words = str(error).lower()
+    full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return full or "can't allocate memory" in words or "out of memory" in words

@@ -1,0 +1,89 @@
+"""A sound of any length, transcribed window by window in memory that does not grow with it."""
+
+import bisect
+import dataclasses
+import itertools
+import os
+from collections.abc import Sequence
+
+from speechseq.audio import wav
+from speechseq.errors import ConfigError, SpeechseqError
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.recognise import Strategy
+from speechseq.inference.search.recogniser import Fused
+from speechseq.inference.stitching import stitch
+from speechseq.inference.timestamps import Word
+from speechseq.inference.transcriber import Transcriber
+from speechseq.inference.transcript import LongTranscript, Transcript
+from speechseq.inference.windows import WindowConfig, cut
+
+WINDOWS = WindowConfig()
+_SILENCE = 1e-4  # a window whose loudest sample is below -80 dB holds no words
+_BEFORE = 2.0  # seconds before the shared sound whose words may still change
+
+
+def transcribe_long(
+    transcriber: Transcriber,
+    path: str | os.PathLike[str],
+    windows: WindowConfig = WINDOWS,
+    *,
+    beam: int = 8,
+    strategy: Strategy | None = None,
+    scorers: Sequence[Fused] = (),
+) -> LongTranscript:
+    """Read a file block by block, transcribe overlapping windows in batches, join their words.
+
+    Only one batch of windows is held, and the words.
+
+    Raises:
+        DataError: as `wav.load`; too short for one frame.
+        ConfigError: windows longer than the transcriber takes at once.
+        CheckpointError, MachineError: as `Transcriber.transcribe`; the place in the file is named.
+    """
+    if windows.seconds > transcriber.longest_seconds:
+        raise ConfigError(
+            f"windows of {windows.seconds:g} seconds, the transcriber takes "
+            f"{transcriber.longest_seconds:g}",
+            "take shorter windows, or raise longest_seconds of the Transcriber",
+        )
+    rate = wav.header(path).rate
+    search = strategy or Beam(size=beam)
+    source = cut(wav.blocks(path), rate, windows)
+    words: list[Word] = []
+    count, unfinished, end = 0, 0, 0.0
+    while batch := list(itertools.islice(source, transcriber.batch_size)):
+        loud = [window for window in batch if float(window.waveform.abs().max()) > _SILENCE]
+        results = transcriber.attempt(
+            [(window.waveform, rate) for window in loud], strategy=search, scorers=scorers
+        )
+        found = {window.start: result for window, result in zip(loud, results, strict=True)}
+        for window in batch:
+            begin = window.start / rate
+            result = _sound(found.get(window.start), path, begin)
+            heard = [] if result is None else _moved(result.words, begin)
+            words = _joined(words, heard, begin, end) if count else heard
+            unfinished += result is not None and not result.finished
+            count, end = count + 1, window.end / rate
+    return LongTranscript(words=tuple(words), windows=count, unfinished=unfinished, seconds=end)
+
+
+def _sound(
+    result: Transcript | SpeechseqError | None, path: str | os.PathLike[str], begin: float
+) -> Transcript | None:
+    if isinstance(result, SpeechseqError):
+        where = f"{os.fspath(path)}: from {begin:.1f} s: {result.problem}"
+        raise type(result)(where, result.cure)
+    return result
+
+
+def _moved(words: Sequence[Word], seconds: float) -> list[Word]:
+    return [
+        dataclasses.replace(word, start=word.start + seconds, end=word.end + seconds)
+        for word in words
+    ]
+
+
+def _joined(words: list[Word], heard: list[Word], begin: float, end: float) -> list[Word]:
+    """All words so far and those of a window; only the last of the former are looked at again."""
+    kept = bisect.bisect_left(words, begin - _BEFORE, key=lambda word: word.end)
+    return words[:kept] + stitch(words[kept:], heard, begin, end)

@@ -1,0 +1,189 @@
+"""Transcriber: sounds in, transcripts out, with a trained model or one still in training."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from speechseq import checkpoint as checkpoints
+from speechseq.audio.deltas import add_deltas
+from speechseq.audio.mel import AudioConfig, log_mel
+from speechseq.config import Config
+from speechseq.errors import ConfigError, DataError, SpeechseqError
+from speechseq.inference.decoding import Decoded, decode
+from speechseq.inference.device import checked_device
+from speechseq.inference.hearing import Sound, hear
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.recognise import Strategy
+from speechseq.inference.search.recogniser import Fused
+from speechseq.inference.transcript import Transcript
+from speechseq.inference.writing import write
+from speechseq.models.las import LAS, LASConfig
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.shapes import Waveform
+from speechseq.text.vocabulary import Vocabulary
+
+_SECONDS = 20.0  # of one row of a full batch: what the memory of a small machine is sure to hold
+
+
+class Transcriber:
+    """Writes down sounds with a model, its vocabulary and its audio settings.
+
+    Args:
+        batch_size: utterances decoded together, at most.
+        longest_seconds: of one utterance; a longer one is refused before it fills the memory.
+    """
+
+    def __init__(
+        self,
+        model: LAS,
+        vocabulary: Vocabulary,
+        audio: AudioConfig,
+        batch_size: int = 16,
+        longest_seconds: float = 60.0,
+    ) -> None:
+        self.model = model
+        self.vocabulary = vocabulary
+        self.audio = audio
+        self.batch_size = batch_size
+        self.longest_seconds = longest_seconds
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        device: str | torch.device = "cpu",
+        also: Sequence[type[Config]] = (),
+        reading: ReadingConfig | None = None,
+    ) -> "Transcriber":
+        """Open a checkpoint folder that a training run of a LAS wrote.
+
+        Args:
+            also: Configs of parts of your own (an attention mechanism) that its model may hold.
+            reading: how the attention reads from now on; None for the model's own way.
+
+        Raises:
+            CheckpointError: cut, empty, or of another model.
+            ConfigError, MachineError: a device that does not exist, or not here.
+        """
+        where = checked_device(device)
+        stored = checkpoints.load(checkpoint, LASConfig, also=also)
+        vocabulary, audio = stored.vocabulary, stored.audio
+
+        def build() -> LAS:
+            return stored.model.build(symbols=len(vocabulary), features=audio.features)
+
+        model = cast(LAS, checkpoints.restore(stored, build))
+        if (reading := reading or stored.model.reading) is not None:
+            model.speller.core.attention.reading = reading
+        return cls(model.to(where).eval(), vocabulary, audio)
+
+    def transcribe(
+        self,
+        sounds: Sequence[Sound],
+        *,
+        beam: int = 8,
+        n_best: int = 1,
+        strategy: Strategy | None = None,
+        scorers: Sequence[Fused] = (),
+    ) -> list[Transcript]:
+        """Write down every sound; each reads the same alone, in any batch, in any order.
+
+        All sounds are held in memory: hand over some hundreds of short ones at a time.
+
+        Args:
+            sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
+            beam, n_best: width of the beam search, and how many readings are told.
+            strategy: another search, such as Greedy(), in the place of that beam.
+            scorers: language models with their weights.
+
+        Raises:
+            DataError: all sounds that cannot be used, by their index; nothing is transcribed then.
+            CheckpointError: the model's output is not finite, as after a diverged training.
+            MachineError: a sound that does not fit in memory, even alone.
+        """
+        heard = self._hear_all(sounds)
+        _refuse(heard)
+        written = self._write_all(heard, strategy or Beam(size=beam, n_best=n_best), scorers)
+        _refuse(written)
+        return [item for item in written if isinstance(item, Transcript)]
+
+    def attempt(
+        self,
+        sounds: Sequence[Sound],
+        *,
+        beam: int = 8,
+        n_best: int = 1,
+        strategy: Strategy | None = None,
+        scorers: Sequence[Fused] = (),
+    ) -> list[Transcript | SpeechseqError]:
+        """As `transcribe`; in the place of a sound that cannot be transcribed stands its error."""
+        search = strategy or Beam(size=beam, n_best=n_best)
+        return self._write_all(self._hear_all(sounds), search, scorers)
+
+    def _hear_all(self, sounds: Sequence[Sound]) -> list[Waveform | SpeechseqError]:
+        if isinstance(sounds, (str, os.PathLike)):
+            raise ConfigError("sounds is one path", "pass a list: [path]")
+        heard: list[Waveform | SpeechseqError] = []
+        for sound in sounds:
+            try:
+                heard.append(hear(sound, self.audio, self.longest_seconds))
+            except DataError as error:
+                heard.append(error)
+        return heard
+
+    def _write_all(
+        self,
+        heard: Sequence[Waveform | SpeechseqError],
+        search: Strategy,
+        scorers: Sequence[Fused],
+    ) -> list[Transcript | SpeechseqError]:
+        waveforms = {i: x for i, x in enumerate(heard) if not isinstance(x, SpeechseqError)}
+        written: dict[int, Transcript | SpeechseqError] = {}
+        for rows in self._batches({i: x.shape[1] for i, x in waveforms.items()}):
+            written.update(
+                zip(rows, self._write([waveforms[i] for i in rows], search, scorers), strict=True)
+            )
+        return [x if isinstance(x, SpeechseqError) else written[i] for i, x in enumerate(heard)]
+
+    def _batches(self, samples: dict[int, int]) -> Iterator[list[int]]:
+        """Sounds of like length together, few where they are long."""
+        rows: list[int] = []
+        most = self.batch_size * _SECONDS * self.audio.sample_rate
+        for i in sorted(samples, key=lambda i: samples[i]):
+            if rows and (len(rows) == self.batch_size or (len(rows) + 1) * samples[i] > most):
+                yield rows
+                rows = []
+            rows.append(i)
+        if rows:
+            yield rows
+
+    def _write(
+        self, waveforms: Sequence[Waveform], search: Strategy, scorers: Sequence[Fused]
+    ) -> list[Transcript | SpeechseqError]:
+        features = [self._features(waveform) for waveform in waveforms]
+        decoded = decode(self.model, features, search, scorers)
+        rate = self.audio.sample_rate
+        position = self.model.reduction * self.audio.hop / rate
+        return [
+            write(result, self.vocabulary, waveform.shape[1] / rate, position)
+            if isinstance(result, Decoded)
+            else result
+            for waveform, result in zip(waveforms, decoded, strict=True)
+        ]
+
+    def _features(self, waveform: Waveform) -> Tensor:
+        mel = log_mel(waveform, self.audio)
+        return add_deltas(mel, torch.tensor([mel.shape[1]]), self.audio.deltas)[0]
+
+
+def _refuse(items: Sequence[object]) -> None:
+    """Raise one error that names all errors; sounds at fault count before model and machine."""
+    errors = {i: item for i, item in enumerate(items) if isinstance(item, SpeechseqError)}
+    if errors:
+        listed = [f"sounds[{i}]: {error.problem}" for i, error in errors.items()]
+        first = min(errors.values(), key=lambda error: error.exit_code)
+        raise type(first)("\n".join(listed), first.cure)

@@ -1,0 +1,71 @@
+"""What is known of an utterance once it is transcribed."""
+
+import dataclasses
+
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.inference.timestamps import Word
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One of the n best readings.
+
+    score is the sum of `terms`; log_prob is the model's own log-probability of the whole reading.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    terms: dict[str, float]
+    finished: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """One transcribed utterance.
+
+    Attributes:
+        text, log_prob, finished: of the best reading; one that met its limit is not finished.
+        words: with times and confidences.
+        tokens, token_confidences: ids, and the probability of each given those before it.
+        symbols: a name for each step of the alignment, "<eos>" for the last when finished.
+        alignment: (steps, positions), where the attention looked; a position is
+            `seconds_per_position` long.
+        n_best: the best readings, the best first.
+        seconds: how long the sound is.
+    """
+
+    text: str
+    log_prob: float
+    finished: bool
+    words: tuple[Word, ...]
+    tokens: tuple[int, ...]
+    token_confidences: tuple[float, ...]
+    symbols: tuple[str, ...]
+    alignment: Float[Tensor, "steps positions"]
+    seconds_per_position: float
+    n_best: tuple[Candidate, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LongTranscript:
+    """A long sound, transcribed window by window.
+
+    Attributes:
+        words: with times from the start of the whole sound.
+        windows: how many there were; `unfinished` of them met their limit, so words may be missing.
+        seconds: how long the sound is.
+    """
+
+    words: tuple[Word, ...]
+    windows: int
+    unfinished: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The words, with a space between."""
+        return " ".join(word.text for word in self.words)

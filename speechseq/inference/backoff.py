@@ -35,8 +35,14 @@ class Backoff(NamedTuple):
 
     def to(self, device: torch.device | str) -> "Backoff":
         """The same tables on another device."""
-        tensors = {name: x for name, x in self._asdict().items() if isinstance(x, Tensor)}
-        return self._replace(**{name: x.to(device) for name, x in tensors.items()})
+        return self._replace(
+            keys=self.keys.to(device),
+            log_probs=self.log_probs.to(device),
+            targets=self.targets.to(device),
+            starts=self.starts.to(device),
+            backoffs=self.backoffs.to(device),
+            shorter=self.shorter.to(device),
+        )
 
     def advance(self, states: Rows, words: Rows) -> tuple[Float[Tensor, " rows"], Rows]:
         """Log-probability of one word after each state, and the state that it leads to."""

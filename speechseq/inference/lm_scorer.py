@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -10,26 +10,12 @@ from torch import Tensor
 
 from speechseq import checkpoint as checkpoints
 from speechseq.errors import CheckpointError, ConfigError
+from speechseq.inference.search.recogniser import Scorer
 from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
 from speechseq.text.vocabulary import PAD, SOS, Vocabulary
 
 Rows = Int[Tensor, " rows"]
 LogProbs = Float[Tensor, "rows symbols"]
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """What a search asks of a language model.
-
-    States are tensors, or nested tuples of them, whose first axis is rows: indexing re-orders them.
-    Log-probabilities are natural; pad, sos and blank have about -1e30.
-    """
-
-    def start(self, rows: int, device: torch.device | str) -> Any:
-        """The state before the first step, which is fed with sos."""
-
-    def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
 
 
 class RNNScorer:

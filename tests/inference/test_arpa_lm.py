@@ -11,7 +11,8 @@ from plain_arpa import parse, sentence_log_prob, word_log_prob
 from speechseq.errors import ConfigError, DataError
 from speechseq.inference import arpa_lm
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
-from speechseq.inference.lm_scorer import Scorer, log_prob, perplexity
+from speechseq.inference.lm_scorer import log_prob, perplexity
+from speechseq.inference.search.recogniser import Scorer
 from speechseq.nn.rows import select_rows
 from speechseq.text import arpa
 from speechseq.text.ngrams import estimate

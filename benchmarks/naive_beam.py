@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 PAD, EOS, SOS, BLANK = range(4)
-NEVER = -1e30
 
 
 @dataclasses.dataclass
@@ -69,6 +68,12 @@ def naive_beam(model, features, beam, scorers=(), *, stop=False) -> list[Path]:
     return (ended + open_paths)[: beam.n_best] if not stop else ended[: beam.n_best] or open_paths
 
 
+def everything(model, features, beam, scorers=()) -> list[Path]:
+    """Every transcript of one utterance that ends within its limit, best first: no search."""
+    wide = dataclasses.replace(beam, size=10**6, n_best=10**6)
+    return [path for path in naive_beam(model, features, wide, scorers) if path.finished]
+
+
 def continued(path, model, ready, beam, scorers, ctc) -> list[Path]:
     """The best continuations of one hypothesis, in the order of their symbols."""
     last = torch.tensor([path.tokens[-1] if path.tokens else SOS])
@@ -91,7 +96,8 @@ def continued(path, model, ready, beam, scorers, ctc) -> list[Path]:
     total[[PAD, SOS, BLANK]] = -math.inf
     if beam.score.end_threshold is not None:
         others = torch.cat([log_probs[:EOS], log_probs[EOS + 1 :]])
-        if not log_probs[EOS] > beam.score.end_threshold * others.max():
+        possible = bool((total > -math.inf).sum() > (total[EOS] > -math.inf))
+        if possible and not log_probs[EOS] > beam.score.end_threshold * others.max():
             total[EOS] = -math.inf
     values, symbols = total.sort(descending=True, stable=True)
     kept = [
@@ -167,7 +173,7 @@ def prefix_scores(log_probs: Tensor, tokens: list[int]) -> Tensor:
             total = log_add(total, entering + float(row[token]))
         scores.append(total)
     scores[EOS] = log_add(symbol[-1], blank[-1])
-    return torch.tensor([max(score, NEVER) for score in scores], dtype=torch.float64)
+    return torch.tensor(scores, dtype=torch.float64)
 
 
 def log_add(a: float, b: float) -> float:

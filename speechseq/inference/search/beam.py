@@ -49,7 +49,7 @@ class Beam(Config):
 
         Raises:
             ConfigError: ctc_weight without a CTC head, or scorers that share a name.
-            CheckpointError: the model's log-probabilities are not finite (NotFiniteError, with rows).
+            CheckpointError: the model gives NaN (NotFiniteError, which names the rows).
         """
         score = Score(self.score, scorers)
         lengths = encoded.memory_lengths

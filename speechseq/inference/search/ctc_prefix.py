@@ -17,8 +17,7 @@ from torch import Tensor
 from speechseq.nn.masks import length_mask
 from speechseq.text.vocabulary import BLANK, EOS, SOS
 
-NEVER = -1e30  # the log-probability of what no path spells; finite, so that sums stay ordered
-LEAST = -1e4  # a position's log-probabilities are cut here, so that sums over positions keep digits
+LEAST = -1e6  # a position's log-probabilities are cut here, so that sums over positions keep digits
 
 
 class CTCState(NamedTuple):
@@ -62,14 +61,15 @@ class CTCPrefix:
     def candidates(self, state: CTCState) -> Tensor:
         """Log-probabilities (rows, symbols) of every prefix that is one symbol longer.
 
-        At eos stands that of the hypothesis as it is, whole: Σ of all paths that spell it.
+        At eos stands that of the hypothesis as it is, whole: Σ of all paths that spell it. -inf is
+        for what no path spells, as there are fewer positions than symbols.
         """
         either = torch.logaddexp(state.symbol, state.blank)
         found = self._product(either[:, :-1])
         again = self._of(state.last) + state.blank[:, :-1]
         found.scatter_(1, state.last.unsqueeze(1), again.logsumexp(dim=1, keepdim=True))
         found[:, EOS] = either[:, -1]
-        return found.clamp(min=NEVER).float()
+        return found.masked_fill(found < LEAST / 2, float("-inf")).float()
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
         """The state of each row (rows) with one token more."""
@@ -81,7 +81,7 @@ class CTCPrefix:
 
     def _product(self, before: Tensor) -> Tensor:
         """log Σ_t exp(before[t]) · p_t(c) for all c: (rows, positions) → (rows, symbols)."""
-        peak = before.amax(dim=1, keepdim=True).clamp(min=NEVER)
+        peak = before.amax(dim=1, keepdim=True).clamp(min=2 * LEAST * before.shape[1])
         blocks = (before - peak).exp().view(len(self.probs), -1, before.shape[1])
         return torch.bmm(blocks, self.probs).log().flatten(0, 1) + peak
 

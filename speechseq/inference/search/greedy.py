@@ -34,7 +34,7 @@ class Greedy(Config):
 
         Raises:
             ConfigError: there are scorers, which only a beam can ask.
-            CheckpointError: the model's log-probabilities are not finite (NotFiniteError, with rows).
+            CheckpointError: the model gives NaN (NotFiniteError, which names the rows).
         """
         if scorers:
             raise ConfigError("greedy search asks the model alone", "use Beam(size=1) with scorers")

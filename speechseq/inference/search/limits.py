@@ -44,11 +44,19 @@ def never_written(symbols: int, device: torch.device) -> Tensor:
 
 
 def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor:
-    """Whether eos (…, symbols) → (…) fails to beat the best other symbol by the factor.
+    """Whether eos (rows, symbols) → (rows, 1) fails to beat the best other symbol by the factor.
 
     Log-probabilities are negative: a threshold of 1 accepts only an eos that is the likeliest, a
-    larger one also accepts one that is a little less likely (Hannun 2019, §3.3).
+    larger one also accepts one that is a little less likely (Hannun 2019).
     """
     others = log_probs.masked_fill(never, float("-inf"))
+    others[:, EOS] = float("-inf")
+    return log_probs[:, EOS : EOS + 1] <= threshold * others.amax(dim=1, keepdim=True)
+
+
+def refuse_end(total: Tensor, early: Tensor) -> Tensor:
+    """Scores (…, symbols) without eos where it is early (…), unless nothing else is possible."""
+    others = total.clone()
     others[..., EOS] = float("-inf")
-    return log_probs[..., EOS] <= threshold * others.amax(dim=-1)
+    possible = (others > float("-inf")).any(dim=-1, keepdim=True)
+    return torch.where(early.unsqueeze(-1) & possible, others, total)

@@ -1,7 +1,7 @@
 """The one entry of the search: features in, n-best transcripts out."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from speechseq.shapes import Encoded, Lengths
 from speechseq.shapes import Sequence as Frames
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """A way to search, such as `Greedy()` or `Beam(size=8)`."""
 

@@ -1,12 +1,13 @@
 """What a search asks of a model and of a language model beside it."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from speechseq.shapes import Encoded
 
 
+@runtime_checkable
 class Step(Protocol):
     """One step of some rows: log_probs (rows, symbols), weights (rows, positions), state."""
 
@@ -23,6 +24,7 @@ class Step(Protocol):
         """Nested tuples of tensors whose first axis is rows, so that a search may re-order it."""
 
 
+@runtime_checkable
 class Spelling(Protocol):
     """What writes one symbol a step."""
 
@@ -36,6 +38,7 @@ class Spelling(Protocol):
         """One step, fed with the tokens (rows) written before it."""
 
 
+@runtime_checkable
 class Recogniser(Protocol):
     """A model that listens and spells, such as `speechseq.models.las.LAS`."""
 
@@ -50,6 +53,7 @@ class Recogniser(Protocol):
         """(batch, positions, symbols), or None without a CTC head; blank is symbol BLANK."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """A second opinion on what is written: a language model over the same symbols.
 

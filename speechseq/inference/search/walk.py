@@ -5,16 +5,18 @@ from torch import Tensor
 
 from speechseq.errors import ConfigError
 from speechseq.inference.search.candidates import Candidates, Picked
-from speechseq.inference.search.ctc_prefix import NEVER, CTCPrefix, CTCState
+from speechseq.inference.search.ctc_prefix import CTCPrefix, CTCState
 from speechseq.inference.search.history import Written
-from speechseq.inference.search.limits import ends_too_early, never_written
+from speechseq.inference.search.limits import ends_too_early, never_written, refuse_end
 from speechseq.inference.search.recogniser import Recogniser
 from speechseq.inference.search.reordering import Carried
 from speechseq.inference.search.scoring import Parts, Score
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import select_rows
 from speechseq.shapes import Encoded
-from speechseq.text.vocabulary import EOS, SOS
+from speechseq.text.vocabulary import SOS
+
+NEVER = -1e30  # for what a scorer holds impossible: finite, so that something is always possible
 
 
 class Walk:
@@ -96,16 +98,24 @@ class Walk:
             attention=self._apart(attention),
             ctc=self._apart(self.ctc[0].candidates(self.ctc[1])) if self.ctc else None,
             fused=tuple(map(self._apart, fused)),
-            length=self._apart(self.length.unsqueeze(1) + self.widths),
+            length=self._apart(self.length.unsqueeze(1) + self._widths(log_probs.shape[1])),
             covered=self._apart(covered) if config.coverage_weight else None,
         )
         total = self.score.total(parts)
         never = never_written(log_probs.shape[1], self.device)
         total = total.masked_fill(never, float("-inf"))
         if config.end_threshold is not None:
-            early = ends_too_early(log_probs, never, config.end_threshold)
-            total[..., EOS].masked_fill_(self._apart(early.unsqueeze(1)).squeeze(2), float("-inf"))
+            early = self._apart(ends_too_early(log_probs, never, config.end_threshold))
+            total = refuse_end(total, early.squeeze(2))
         return Candidates(total, parts, self._apart(log_probs))
+
+    def _widths(self, symbols: int) -> Tensor:
+        if len(self.widths) not in (1, symbols):
+            raise ConfigError(
+                f"length.symbol_widths: {len(self.widths)} widths for {symbols} symbols",
+                "give one for each id, or none where every symbol is one character",
+            )
+        return self.widths
 
     def _apart(self, x: Tensor) -> Tensor:
         """(rows, symbols) → (utterances, hypotheses, symbols)."""

@@ -145,7 +145,6 @@ def fbank_of_torchaudio(waveform: Tensor, **numbers: Any) -> Tensor:
 @pytest.mark.parametrize(
     ("change", "numbers"),
     [
-        ({"window_shape": "hann"}, {"window_type": "hanning"}),
         ({"window_shape": "hamming"}, {"window_type": "hamming"}),
         ({"remove_mean": False}, {"remove_dc_offset": False}),
         (
@@ -153,16 +152,14 @@ def fbank_of_torchaudio(waveform: Tensor, **numbers: Any) -> Tensor:
             {"preemphasis_coefficient": 0.0},
         ),
         ({"power": 1}, {"use_power": False}),
-        ({"hop": 200, "fmax": 7000.0}, {"frame_shift": 12.5, "high_freq": 7000.0}),
+        ({"hop": 80, "fmax": 7000.0}, {"frame_shift": 5.0, "high_freq": 7000.0}),
     ],
 )
 def test_each_option_of_kaldi_is_torchaudios(change: dict, numbers: dict) -> None:
     config = dataclasses.replace(AudioConfig.preset("kaldi"), **change)
-    waveform = 0.1 * torch.randn(1, 9000)
+    waveform = 0.1 * torch.randn(1, 20_000)  # frames enough for several pieces
     reference = fbank_of_torchaudio(waveform, **numbers)
-    # its Hann window is the symmetric one: 0.5 % wider
-    tolerance = 0.15 if config.window_shape == "hann" else 2e-3
-    assert float((log_mel(waveform, config)[0] - reference).abs().max()) <= tolerance
+    assert float((log_mel(waveform, config)[0] - reference).abs().max()) <= 2e-3  # its rounding
 
 
 @pytest.mark.parametrize(

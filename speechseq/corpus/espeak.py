@@ -66,11 +66,12 @@ def speak(
     """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and give a cut for each, in order.
 
     The same call makes the same bytes anywhere, because all of it is spoken in one fresh process
-    in this order. Breathy variants (en-us+f2, en-us+f5) are the exception: the library seeds their
+    in this order. Breathy variants (+f2, +f3, +f5) are the exception: the library seeds their
     noise by the clock, so they repeat in meaning, not in bytes. `folder`/manifest.json keeps
     the plan and a SHA-256 of every wav, and a folder that fits them is used as it stands.
-    Plain strings get ids 0000, 0001, … and this voice, rate and pitch. `margin` is the silence
-    to stand at both ends, in seconds; None leaves espeak's own (0 to 50 ms before, 7 ms after).
+    The speaker of a cut is its voice. Plain strings get ids 0000, 0001, … and this voice, rate
+    and pitch. `margin` is the silence to stand at both ends, in seconds; None leaves espeak's own
+    (0 to 50 ms before, 7 ms after).
 
     Raises:
         ConfigError: an unknown voice (the nearest are named), an id twice, a number out of range.
@@ -97,7 +98,7 @@ def speak(
 
     made_folder.ensure(folder, plan, fill)
     return CutSet.from_cuts(
-        spoken(folder / "wavs" / f"{u.id}.wav", u.id, u.text) for u in utterances
+        spoken(folder / "wavs" / f"{u.id}.wav", u.id, u.text, speaker=u.voice) for u in utterances
     )
 
 

@@ -8,6 +8,7 @@ import torchaudio.functional
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from speechseq.audio.deltas import frames_at
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.shapes import FrameMask, Lengths, Mel, Waveform
@@ -160,6 +161,6 @@ def _warp(mel: Mel, lengths: Lengths, most: int, draws: Float[Tensor, "batch 2 1
     earlier = source.long()
     later = torch.minimum(earlier + 1, last)
     share = (source - earlier).to(mel.dtype).unsqueeze(2)
-    low, high = (mel.gather(1, i.unsqueeze(2).expand_as(mel)) for i in (earlier, later))
+    between = torch.lerp(frames_at(mel, earlier), frames_at(mel, later), share)
     moved = (time <= last) & (room > 0).unsqueeze(1)
-    return torch.where(moved.unsqueeze(2), torch.lerp(low, high, share), mel)
+    return torch.where(moved.unsqueeze(2), between, mel)

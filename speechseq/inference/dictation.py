@@ -204,5 +204,5 @@ def _recognised(item: Item, transcript: Transcript, row: Heard, sample_rate: int
         sample_rate=sample_rate,
         edits=row.edits,
         confidence=sum(sure) / len(sure) if sure else None,
-        pictures=(Picture(title="alignment", png=picture),),
+        picture=Picture(title=transcript.text or "nothing", png=picture),
     )

@@ -14,11 +14,11 @@ from speechseq.inference.report import (
     Picture,
     curves_html,
     figures_html,
-    galleries_html,
+    pictures_html,
     settings_html,
 )
 from speechseq.inference.report_speech import MARKS, Take, form_of, take_html
-from speechseq.inference.score import Confusion, Group, Score
+from speechseq.inference.score import Group, Score
 
 _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a look
 
@@ -27,7 +27,9 @@ _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a l
 class Recognised:
     """An utterance: what was said in its waveform (samples,), and what became of each word.
 
-    confidence: the mean of its words', in [0, 1]; None where no word was heard.
+    Attributes:
+        confidence: the mean of its words', in [0, 1]; None where no word was heard.
+        picture: of where the attention looked.
     """
 
     id: str
@@ -36,7 +38,7 @@ class Recognised:
     sample_rate: int
     edits: tuple[Edit, ...]
     confidence: float | None = None
-    pictures: tuple[Picture, ...] = ()
+    picture: Picture | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,9 @@ class RecognitionSection:
             yield f'<p class="soft">{escape(self.summary)}</p>'
         yield from figures_html((*_figures(self.score), *self.figures))
         yield from _table(self)
-        yield from _groups(self.score)
-        yield from _confusions(self.score.confusions())
+        yield from _tables(self.score)
         yield from curves_html(self.curves)
-        yield from _galleries(self.recognised)
+        yield from _pictures(self.recognised)
         yield from settings_html(self.settings)
 
 
@@ -113,48 +114,53 @@ def _table(section: RecognitionSection) -> Iterator[str]:
 def _chip(confidence: float | None) -> str:
     if confidence is None:
         return "–"
-    late = "" if confidence >= _SURE else " late"
+    late = "" if round(confidence, 2) >= _SURE else " late"
     return f'<span class="chip{late}">{confidence:.0%}</span>'
 
 
-def _groups(score: Score) -> Iterator[str]:
+def _tables(score: Score) -> Iterator[str]:
+    """Where the errors are: whose, in what lengths, which words."""
     speakers = [group for group in score.by_speaker if group.name]
+    yield '<div class="tables">'
     if len(speakers) > 1:
-        yield from _group_table("By speaker", "Speaker", speakers)
+        yield from _groups("By speaker", "Speaker", speakers)
     if len(score.by_length) > 1:
-        yield from _group_table("By length", "Words said", score.by_length)
+        yield from _groups("By length", "Words said", score.by_length)
+    if confusions := score.confusions():
+        rows = [(c.asked or "–", c.heard or "–", str(c.times)) for c in confusions]
+        yield from _counts("Most frequent errors", ("Said", "Written down", "Times"), rows, texts=2)
+    yield "</div>"
 
 
-def _group_table(title: str, first: str, groups: Sequence[Group]) -> Iterator[str]:
-    heads = (first, "Utterances", "Words", "WER", "CER")
-    yield f"<h2>{title}</h2>" + _head("counts", heads)
-    for group in groups:
-        counts = (f"{group.utterances:,}", f"{group.words.asked:,}")
-        rates = (f"{group.words.rate:.1%}", f"{group.characters.rate:.1%}")
-        yield _row((group.name, *counts, *rates))
-    yield "</tbody></table>"
+def _groups(title: str, first: str, groups: Sequence[Group]) -> Iterator[str]:
+    rows = [
+        (
+            group.name,
+            f"{group.utterances:,}",
+            f"{group.words.asked:,}",
+            f"{group.words.rate:.1%}",
+            f"{group.characters.rate:.1%}",
+        )
+        for group in groups
+    ]
+    yield from _counts(title, (first, "Utterances", "Words", "WER", "CER"), rows)
 
 
-def _confusions(confusions: Sequence[Confusion]) -> Iterator[str]:
-    if not confusions:
-        return
-    yield "<h2>Most frequent errors</h2>" + _head("counts", ("Said", "Written down", "Times"))
-    for confusion in confusions:
-        yield _row((confusion.asked or "–", confusion.heard or "–", str(confusion.times)))
-    yield "</tbody></table>"
+def _counts(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
+) -> Iterator[str]:
+    """A table of numbers, whose first `texts` columns are words."""
+    kinds = [' class="word"'] * texts + [""] * (len(heads) - texts)
+    head = "".join(f'<th scope="col"{k}>{h}</th>' for k, h in zip(kinds, heads, strict=True))
+    yield f'<div><h2>{title}</h2><table class="counts"><thead><tr>{head}</tr></thead><tbody>'
+    for row in rows:
+        cells = (f"<td{k}>{escape(cell)}</td>" for k, cell in zip(kinds, row, strict=True))
+        yield f"<tr>{''.join(cells)}</tr>"
+    yield "</tbody></table></div>"
 
 
-def _head(kind: str, heads: Sequence[str]) -> str:
-    cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
-    return f'<table class="{kind}"><thead><tr>{cells}</tr></thead><tbody>'
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-
-
-def _galleries(recognised: tuple[Recognised, ...]) -> Iterator[str]:
-    drawn = [(row.asked, row.pictures) for row in recognised if row.pictures]
+def _pictures(recognised: tuple[Recognised, ...]) -> Iterator[str]:
+    drawn = [row.picture for row in recognised if row.picture]
     if not drawn:
         return
     yield "<h2>Where it listened</h2>"
@@ -163,4 +169,4 @@ def _galleries(recognised: tuple[Recognised, ...]) -> Iterator[str]:
         "listens well draws one line that climbs from the lower left to the upper right: each "
         "symbol is written from one place in the sound, and silence is left out.</p>"
     )
-    yield from galleries_html(drawn)
+    yield from pictures_html(drawn)

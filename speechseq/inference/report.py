@@ -112,8 +112,7 @@ def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
 def curves_html(curves: Sequence[Picture]) -> Iterator[str]:
     """Curves of a training, under their own heading."""
     if curves:
-        yield "<h2>How it learned</h2>"
-        yield f'<div class="pictures">{"".join(map(_picture, curves))}</div>'
+        yield "<h2>How it learned</h2>" + _grid(curves)
 
 
 def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
@@ -128,15 +127,29 @@ def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterato
 def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
     """The pictures of each utterance under its name; those of the first few stand open."""
     yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
-    if galleries[_SHOWN:]:
-        yield f"<details><summary>{len(galleries) - _SHOWN} more</summary>"
-        yield from (_gallery(*gallery) for gallery in galleries[_SHOWN:])
-        yield "</details>"
+    if rest := galleries[_SHOWN:]:
+        yield from _folded(len(rest), [_gallery(*gallery) for gallery in rest])
+
+
+def pictures_html(pictures: Sequence[Picture]) -> Iterator[str]:
+    """Pictures side by side; the first few stand open."""
+    yield _grid(pictures[:_SHOWN])
+    if rest := pictures[_SHOWN:]:
+        yield from _folded(len(rest), [_grid(rest)])
+
+
+def _folded(count: int, lines: Sequence[str]) -> Iterator[str]:
+    yield f"<details><summary>{count} more</summary>"
+    yield from lines
+    yield "</details>"
 
 
 def _gallery(name: str, pictures: Sequence[Picture]) -> str:
-    drawn = "".join(map(_picture, pictures))
-    return f'<h3>{escape(name)}</h3><div class="pictures">{drawn}</div>'
+    return f"<h3>{escape(name)}</h3>{_grid(pictures)}"
+
+
+def _grid(pictures: Sequence[Picture]) -> str:
+    return f'<div class="pictures">{"".join(map(_picture, pictures))}</div>'
 
 
 def _picture(picture: Picture) -> str:

@@ -8,6 +8,9 @@ import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 from tiny_las import FRAMES, row_of, tiny_batch, tiny_las
+from tiny_recogniser import AUDIO as RECORDED
+from tiny_recogniser import VOCABULARY as VOICED
+from tiny_recogniser import tiny_recogniser
 from torch import Tensor
 
 from speechseq.audio import wav
@@ -20,6 +23,7 @@ from speechseq.inference.score import score
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.recognise import recognise
 from speechseq.inference.timestamps import Word
+from speechseq.inference.transcriber import Transcriber
 from speechseq.inference.transcript import Transcript
 from speechseq.models.las import LAS
 from speechseq.text.vocabulary import EOS, Vocabulary
@@ -94,6 +98,17 @@ def test_a_normalizer_makes_of_a_text_what_was_taught() -> None:
     assert found.score.wer == 0.0
 
 
+def test_a_transcriber_writes_a_dictation() -> None:
+    transcriber = Transcriber(tiny_recogniser(), VOICED, RECORDED)
+    waveforms = [0.3 * torch.randn(1, samples) for samples in (4000, 9000, 2500)]
+    items = [Item(text="ab c", waveform=waveform) for waveform in waveforms]
+    found = dictate(transcriber, items, strategy=Greedy())
+    for waveform, row in zip(waveforms, found.score.rows, strict=True):
+        (alone,) = transcriber.transcribe([(waveform, 8000)], strategy=Greedy())
+        assert row.heard == " ".join(alone.text.split())
+    assert all(0 <= value <= 1 for value in found.scores.values())
+
+
 def test_nothing_to_dictate_is_no_fault() -> None:
     assert dictate(TellingWriter(), []).line().startswith("WER 0.0000, CER 0.0000 (0 words in 0 ")
 
@@ -123,7 +138,7 @@ def test_the_page_shows_sounds_errors_and_confidence(tmp_path: Path) -> None:
     assert '<h1 class="part">The voice, read back</h1>' in page
     assert "The first 1 utterances." in page
     assert "<dt>unfinished</dt><dd>1</dd>" in page
-    assert "<td>amy</td><td>1</td><td>2</td><td>50.0%</td>" in page
+    assert '<td class="word">amy</td><td>1</td><td>2</td><td>50.0%</td>' in page
 
 
 def test_cuts_become_items(tmp_path: Path) -> None:

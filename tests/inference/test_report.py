@@ -15,8 +15,10 @@ import torch
 from speechseq.errors import MachineError
 from speechseq.inference import report_speech
 from speechseq.inference.edits import Edit
+from speechseq.inference.recognition_report import Recognised, RecognitionSection
 from speechseq.inference.report import Figure, Picture, Report, page, write
 from speechseq.inference.report_speech import Take
+from speechseq.inference.score import score
 from speechseq.inference.voice_report import Spoken, VoiceSection
 from speechseq.pictures import curves_picture
 
@@ -150,6 +152,69 @@ def test_texts_are_shown_not_run() -> None:
         original_name=nasty,
     )
     outline = Outline(page(Report(title=nasty, summary=nasty, sections=(voice,), footer=nasty)))
+    assert "script" not in outline.tags
+    assert outline.text.count(nasty) >= 10
+
+
+def recognition(title: str, said: str, heard: str) -> RecognitionSection:
+    """A recogniser's section of two speakers, whose every text is one of these."""
+    found = score([(said, heard), ("one two", "one two")], speakers=[said, "amy"], ids=[said, "2"])
+    picture = Picture(title=heard, png=b"")
+    rows = [
+        Recognised(
+            id=row.id,
+            asked=row.asked,
+            waveform=take().waveform,
+            sample_rate=8000,
+            edits=row.edits,
+            confidence=0.97,
+            picture=picture,
+        )
+        for row in found.rows
+    ]
+    return RecognitionSection(
+        title=title,
+        summary=title,
+        score=found,
+        recognised=tuple(rows),
+        curves=(picture,),
+        settings={title: title},
+    )
+
+
+def test_a_recogniser_stands_below_a_voice_on_one_page() -> None:
+    voice = whole_report().sections
+    further = (recognition("Unseen strings", "nine", "five"), recognition("The chain", "a", "a"))
+    outline = Outline(page(Report(title="Both", summary="", sections=(*voice, *further))))
+    assert outline.tags.count("section") == 3
+    assert outline.tags.count("h1") == 3
+    assert outline.tags.count("audio") == 9 + 2 + 2
+    places = [outline.text.index(text) for text in ("Asked, spoken", "Unseen strings", "The chain")]
+    assert places == sorted(places)
+
+
+def test_a_recognisers_errors_are_counted_by_speaker_length_and_word() -> None:
+    text = page(Report(title="x", summary="", sections=(recognition("", "nine", "five"),)))
+    outline = Outline(text)
+    assert "<mark><s>nine</s> five</mark>" in text
+    for part in ("33.3%", "1 of 2", "By speaker", "By length", "Most frequent errors", "97%"):
+        assert part in outline.text
+    assert '<td class="word">nine</td><td class="word">five</td><td>1</td>' in text
+    assert outline.tags.count("h1") == 1  # a section without a title has no heading
+
+
+def test_a_perfect_recogniser_has_no_table_of_errors() -> None:
+    section = RecognitionSection(score=score([("a", "a")]))
+    outline = Outline(page(Report(title="x", summary="", sections=(section,))))
+    assert "1 of 1" in outline.text
+    assert "table" not in outline.tags
+
+
+def test_a_recognisers_texts_are_shown_not_run() -> None:
+    nasty = "<script>alert('x')</script>"
+    outline = Outline(
+        page(Report(title="x", summary="", sections=(recognition(nasty, nasty, f"{nasty}!"),)))
+    )
     assert "script" not in outline.tags
     assert outline.text.count(nasty) >= 10
 

@@ -67,6 +67,27 @@ def test_an_ljspeech_recipe_runs_from_corpus_to_report(
     check_run(tmp_path / "run")
 
 
+@pytest.mark.slow
+def test_the_language_model_recipe_runs_from_texts_to_perplexities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, texts = tmp_path / "run", tmp_path / "84.trans.txt"
+    lines = [f"84-121123-{i:04d} {text.upper()}\n" for i, text in enumerate(SENTENCES * 2)]
+    texts.write_text("".join(lines), "utf-8")
+    flags = ["--texts", str(texts), "--held_out", "2", "--ngrams", "3", "--word_ngrams", "2"]
+    command = ["train", str(RECIPES / "lm/sentences.py"), "--run", str(run)]
+    assert main([*command, *TINY, *flags, "--pieces", "30"]) == 0
+    assert (run / "symbols.arpa").exists()
+    printed = capsys.readouterr().out
+    figures = [float(line.split()[-1]) for line in printed.splitlines()[-3:]]
+    assert figures[1] < figures[0]  # an LSTM of two updates knows less than counts
+    capsys.readouterr()
+    assert main(["info", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert "none: a model of text alone" in told
+    assert "34 entries, sentencepiece pieces" in told
+
+
 def test_every_overlay_is_tested() -> None:
     assert {path.name for path in (RECIPES / "overlays").iterdir()} == set(OVERLAYS)
 

@@ -1,7 +1,6 @@
 """N-gram models from ARPA files as scorers: over a recogniser's own symbols, or over words."""
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -131,19 +130,6 @@ class WordNGramScorer:
         log_probs, after = self._backoff.advance(state.history, self._trie.words[state.node])
         begun = state.node > 0
         return torch.where(begun, log_probs, 0.0), torch.where(begun, after, state.history)
-
-
-def load(path: str | os.PathLike[str], vocabulary: Vocabulary) -> NGramScorer | WordNGramScorer:
-    """The scorer that an ARPA file asks for: over symbols when all its words are, else over words.
-
-    Raises:
-        DataError: it is missing or damaged; file and line are named.
-        ConfigError: its words are neither symbols nor can be spelled with them.
-    """
-    model = arpa_files.read(Path(path))
-    symbols = {*vocabulary.symbols, SPACE, BEGIN, END, UNKNOWN}
-    kind = NGramScorer if symbols.issuperset(model.words) else WordNGramScorer
-    return kind(model, vocabulary)
 
 
 def _check_controls(vocabulary: Vocabulary) -> None:

@@ -1,5 +1,6 @@
 """Language models as scorers: asked a symbol at a time, for many rows at once."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -10,9 +11,13 @@ from torch import Tensor
 
 from speechseq import checkpoint as checkpoints
 from speechseq.errors import CheckpointError, ConfigError
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.search.recogniser import Scorer
 from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
+from speechseq.text import arpa
 from speechseq.text.vocabulary import PAD, SOS, Vocabulary
+
+_TOGETHER = 64  # texts that are scored side by side
 
 Rows = Int[Tensor, " rows"]
 LogProbs = Float[Tensor, "rows symbols"]
@@ -57,6 +62,27 @@ class RNNScorer:
     def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
         """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
         return self.model.step(tokens, state)
+
+
+def load(
+    path: str | Path, vocabulary: Vocabulary, device: torch.device | str = "cpu"
+) -> RNNScorer | NGramScorer | WordNGramScorer:
+    """The language model at a path, for a recogniser's vocabulary.
+
+    A folder is the checkpoint of a recurrent one; a file is ARPA, over the recogniser's symbols
+    when all its words are such symbols, else over words.
+
+    Raises:
+        CheckpointError: the folder is no such checkpoint, or its vocabulary is another one.
+        DataError: the file is missing or damaged; file and line are named.
+        ConfigError: its words are neither symbols nor can be spelled with them.
+    """
+    if Path(path).is_dir():
+        return RNNScorer.load(path, vocabulary, device)
+    model = arpa.read(path)
+    symbols = {*vocabulary.symbols, arpa.SPACE, arpa.BEGIN, arpa.END, arpa.UNKNOWN}
+    kind = NGramScorer if symbols.issuperset(model.words) else WordNGramScorer
+    return kind(model, vocabulary)
 
 
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
@@ -106,12 +132,13 @@ def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> 
     """
     if not texts:
         raise ConfigError("there are no texts to take a perplexity of")
-    total, count = 0.0, 0
-    for text in texts:
-        tokens = torch.tensor([vocabulary.encode(text)])
-        total -= float(log_prob(scorer, tokens, torch.tensor([tokens.shape[1]])))
-        count += tokens.shape[1]
-    return float(torch.tensor(total / count, dtype=torch.float64).exp())
+    rows = sorted((torch.tensor(vocabulary.encode(text)) for text in texts), key=len)
+    total = 0.0
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        tokens = torch.nn.utils.rnn.pad_sequence(some, batch_first=True, padding_value=PAD)
+        total -= float(log_prob(scorer, tokens, torch.tensor([len(row) for row in some])).sum())
+    return math.exp(total / sum(map(len, rows)))
 
 
 def _entries(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def read(path: str | os.PathLike[str]) -> Arpa:
     """
     file = _File(path)
     counts = _counts(file)
-    words: dict[str, int] = {}
+    words: dict[bytes, int] = {}
     orders: list[NGrams] = []
     before: set[tuple[int, ...]] = {()}
     for order, count in enumerate(counts, start=1):
@@ -56,9 +56,9 @@ def read(path: str | os.PathLike[str]) -> Arpa:
         ngrams, before = _section(file, order, count, words, before)
         orders.append(ngrams)
     file.expect("\\end\\")
-    if END not in words:
+    if END.encode() not in words:
         raise DataError(f"{file.path}: has no {END}, so no sentence could end", _CURE)
-    return Arpa(words=tuple(words), orders=tuple(orders))
+    return Arpa(words=tuple(word.decode() for word in words), orders=tuple(orders))
 
 
 def write(path: str | os.PathLike[str], arpa: Arpa) -> None:
@@ -140,7 +140,7 @@ def _counts(file: _File) -> list[int]:
 
 
 def _section(
-    file: _File, order: int, count: int, words: dict[str, int], before: set[tuple[int, ...]]
+    file: _File, order: int, count: int, words: dict[bytes, int], before: set[tuple[int, ...]]
 ) -> tuple[NGrams, set[tuple[int, ...]]]:
     """The n-grams of one order; unigrams give the words their places."""
     seen: dict[tuple[int, ...], tuple[float, float]] = {}
@@ -164,7 +164,7 @@ def _section(
 
 
 def _ngram(
-    file: _File, line: bytes, order: int, words: dict[str, int]
+    file: _File, line: bytes, order: int, words: dict[bytes, int]
 ) -> tuple[tuple[int, ...], tuple[float, float]]:
     fields = line.split()
     if not order + 1 <= len(fields) <= order + 2:
@@ -175,9 +175,12 @@ def _ngram(
         raise file.wrong(f"no number where one should be: {line[:60]!r}") from None
     if not (math.isfinite(numbers[0]) and math.isfinite(numbers[1])) or numbers[0] > _ROUNDED:
         raise file.wrong(f"no logarithm of a probability: {line[:60]!r}")
-    names = [file.text(field) for field in fields[1 : order + 1]]
+    names = fields[1 : order + 1]
     if order == 1 and names[0] not in words:
+        file.text(names[0])  # or it is refused here, with its line
         words[names[0]] = len(words)
-    if unknown := [name for name in names if name not in words]:
-        raise file.wrong(f"{unknown[0]!r} is no unigram of this file")
-    return tuple(words[name] for name in names), numbers
+    try:
+        return tuple([words[name] for name in names]), numbers
+    except KeyError as missing:
+        name = file.text(missing.args[0])
+        raise file.wrong(f"{name!r} is no unigram of this file") from None

@@ -9,7 +9,7 @@ import torch
 from plain_arpa import parse, sentence_log_prob, word_log_prob
 
 from speechseq.errors import ConfigError, DataError
-from speechseq.inference import arpa_lm
+from speechseq.inference import lm_scorer
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm_scorer import log_prob, perplexity
 from speechseq.inference.search.recogniser import Scorer
@@ -155,9 +155,9 @@ def test_trap_19_rows_may_be_reordered_and_repeated(tmp_path: Path, kind: str) -
 
 def test_the_file_decides_between_symbols_and_words(tmp_path: Path) -> None:
     symbols = unit_model(tmp_path, CHARACTERS, 2)
-    assert isinstance(arpa_lm.load(symbols, CHARACTERS), NGramScorer)
-    assert isinstance(arpa_lm.load(word_model(tmp_path), CHARACTERS), WordNGramScorer)
-    assert isinstance(arpa_lm.load(word_model(tmp_path), WORDS), NGramScorer)
+    assert isinstance(lm_scorer.load(symbols, CHARACTERS), NGramScorer)
+    assert isinstance(lm_scorer.load(word_model(tmp_path), CHARACTERS), WordNGramScorer)
+    assert isinstance(lm_scorer.load(word_model(tmp_path), WORDS), NGramScorer)
 
 
 def test_words_in_capitals_are_those_of_a_vocabulary_that_folds_case(tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can spell none"):
         WordNGramScorer.load(word_model(tmp_path), digits)
     with pytest.raises(ConfigError, match="is no recogniser's"):
-        arpa_lm.load(word_model(tmp_path), Vocabulary.characters())
+        lm_scorer.load(word_model(tmp_path), Vocabulary.characters())
     with pytest.raises(DataError, match=r"nowhere\.arpa"):
-        arpa_lm.load(tmp_path / "nowhere.arpa", CHARACTERS)
+        lm_scorer.load(tmp_path / "nowhere.arpa", CHARACTERS)
 
 
 def test_an_unlisted_symbol_has_the_probability_of_unk(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from speechseq.batch import TextBatch
 from speechseq.corpus.sentences import Sentence, SentenceBatches
 from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
-from speechseq.inference.lm_scorer import RNNScorer, log_prob, perplexity
+from speechseq.inference.lm_scorer import RNNScorer, load, log_prob, perplexity
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.recognise import recognise
 from speechseq.inference.search.recogniser import Fused, Scorer
@@ -65,6 +65,12 @@ def test_a_loaded_scorer_gives_what_the_model_gives(folder: Path) -> None:
         torch.testing.assert_close(log_probs, whole[:, place])
         assert (log_probs[:, [PAD, SOS, BLANK]] < -1e29).all()
         before = tokens[:, place]
+
+
+def test_a_folder_is_opened_as_a_recurrent_model(folder: Path) -> None:
+    assert isinstance(load(folder, VOCABULARY), RNNScorer)
+    with pytest.raises(CheckpointError, match="only the recogniser has 'z'"):
+        load(folder, Vocabulary.transcripts(" abcehtz"))
 
 
 def test_trap_19_states_follow_their_rows(folder: Path) -> None:

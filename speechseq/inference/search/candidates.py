@@ -25,7 +25,8 @@ class Picked(NamedTuple):
     """The best candidates, each (utterances, size), best first.
 
     parent: place of the hypothesis that was continued, by token, whose log_prob the model gave;
-    total is -inf where there were not enough candidates.
+    ends: it closes with eos; goes_on: it is open still. Neither is true, and total is -inf, where
+    there were not enough candidates.
     """
 
     total: Tensor
@@ -33,27 +34,13 @@ class Picked(NamedTuple):
     parent: Tensor
     token: Tensor
     log_prob: Tensor
-
-    @property
-    def ends(self) -> Tensor:
-        """Mask of those that close with eos."""
-        return (self.token == EOS) & self.alive
-
-    @property
-    def goes_on(self) -> Tensor:
-        """Mask of those that are open still."""
-        return (self.token != EOS) & self.alive
-
-    @property
-    def alive(self) -> Tensor:
-        """Mask of those that are hypotheses at all."""
-        return self.total > float("-inf")
+    ends: Tensor
+    goes_on: Tensor
 
     def select(self, utterances: Tensor) -> "Picked":
         """The same for these utterances alone."""
         parts = map_parts(self.parts, lambda part: part[utterances])
-        rest = (x[utterances] for x in (self.parent, self.token, self.log_prob))
-        return Picked(self.total[utterances], parts, *rest)
+        return Picked(self.total[utterances], parts, *(x[utterances] for x in self[2:]))
 
 
 def pick(candidates: Candidates, size: int) -> Picked:
@@ -70,5 +57,7 @@ def picked_at(candidates: Candidates, index: Tensor) -> Picked:
     def at(x: Tensor) -> Tensor:
         return x.flatten(1).gather(1, index if x.shape[2] > 1 else parent)
 
-    parts = map_parts(candidates.parts, at)
-    return Picked(at(candidates.total), parts, parent, token, at(candidates.log_probs))
+    total, parts = at(candidates.total), map_parts(candidates.parts, at)
+    alive, eos = total > float("-inf"), token == EOS
+    log_prob = at(candidates.log_probs)
+    return Picked(total, parts, parent, token, log_prob, alive & eos, alive > eos)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from speechseq.inference.search.scoring import widest
 from speechseq.nn.masks import length_mask
 from speechseq.text.vocabulary import BLANK, EOS, SOS
 
@@ -38,7 +39,7 @@ class CTCPrefix:
 
     def __init__(self, log_probs: Tensor, memory_lengths: Tensor) -> None:
         mask = length_mask(memory_lengths, log_probs.shape[1]).unsqueeze(-1)
-        wide = log_probs.to(_widest(log_probs.device)).clamp(min=LEAST)
+        wide = log_probs.to(widest(log_probs.device)).clamp(min=LEAST)
         self.probs = torch.where(mask, wide.exp(), 0.0)
         # behind the end every path goes on with blanks, at no cost: the last column is the end
         behind = torch.full_like(wide[:1, :1], LEAST)
@@ -69,7 +70,7 @@ class CTCPrefix:
         again = self._of(state.last) + state.blank[:, :-1]
         found.scatter_(1, state.last.unsqueeze(1), again.logsumexp(dim=1, keepdim=True))
         found[:, EOS] = either[:, -1]
-        return found.masked_fill(found < LEAST / 2, float("-inf")).float()
+        return found.masked_fill(found < LEAST / 2, float("-inf"))
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
         """The state of each row (rows) with one token more."""
@@ -100,8 +101,3 @@ def _paths(entering: Tensor, log_probs: Tensor) -> Tensor:
     stayed = log_probs.cumsum(dim=1)
     paths = torch.logcumsumexp(entering - (stayed - log_probs), dim=1) + stayed
     return torch.cat([torch.full_like(paths[:, :1], float("-inf")), paths], dim=1)
-
-
-def _widest(device: torch.device) -> torch.dtype:
-    """float64 keeps products of hundreds of probabilities; one kind of device has none."""
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -6,9 +6,8 @@ from torch import Tensor
 from speechseq.inference.search.candidates import Candidates, Picked
 from speechseq.inference.search.faults import NotFiniteError
 from speechseq.inference.search.history import Ended
-from speechseq.inference.search.scoring import Score
+from speechseq.inference.search.scoring import Score, widest
 from speechseq.shapes import Lengths
-from speechseq.text.vocabulary import EOS
 
 
 class Finished:
@@ -21,9 +20,11 @@ class Finished:
     def __init__(self, score: Score, limits: Lengths, positions: Lengths, n_best: int) -> None:
         self.score, self.limits, self.positions = score, limits, positions
         self.utterance = torch.arange(len(limits), device=limits.device)
-        self.best = torch.full((len(limits), n_best), float("-inf"), device=limits.device)
+        none = torch.tensor(float("-inf"), device=limits.device, dtype=widest(limits.device))
+        self.best = none.repeat(len(limits), n_best)
         self.soonest = int(limits.min()) if len(limits) else 0
         self.widest = max(1.0, float(score.widths(limits.device).max()))
+        self.full = False  # some utterance has its n-best: an open hypothesis must now beat them
         self.ended: list[Ended] = []
         self.step = 0
 
@@ -39,10 +40,11 @@ class Finished:
             CheckpointError: a score is not finite (NotFiniteError, with the rows of the batch).
         """
         self.step += 1
-        bad = candidates.total[..., EOS].isnan().any(dim=1)
-        most = self._most(picked)
+        bad = candidates.total.amax(dim=(1, 2)).isnan()
         ends = picked.ends
-        event = ends.any() | bad.any() | (self.best[:, -1] >= most).any()
+        event = ends.any() | bad.any()
+        if self.full:
+            event = event | (self.best[:, -1] >= self._most(picked)).any()
         if self.step < self.soonest and not event:  # the one time that a step waits for the device
             return None
         if bad.any():
@@ -50,9 +52,10 @@ class Finished:
         self._record(ends, candidates, picked)
         scores = torch.cat([self.best, picked.total.masked_fill(ends == 0, float("-inf"))], dim=1)
         self.best = scores.topk(self.best.shape[1], dim=1).values
+        self.full = bool((self.best[:, -1] > float("-inf")).any())
         at_limit = self.limits <= self.step
         self._record(picked.goes_on & at_limit.unsqueeze(1), candidates, picked)
-        staying = ((self.best[:, -1] < most) & (at_limit == 0)).nonzero().flatten()
+        staying = ((self.best[:, -1] < self._most(picked)) & (at_limit == 0)).nonzero().flatten()
         if len(staying) == len(self.utterance):
             return None
         for name in ("utterance", "limits", "positions", "best"):

@@ -14,6 +14,7 @@ from speechseq.inference.search.history import Ended, Written, traced
 from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.search.limits import LimitConfig, never_written
 from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.inference.search.scoring import widest
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import select_rows
 from speechseq.shapes import Encoded
@@ -52,7 +53,8 @@ def _run(model: Recogniser, encoded: Encoded, limits: Tensor) -> tuple[list[Writ
     ready = speller.ready()
     utterance = parent = torch.arange(len(memory), device=device)
     token = torch.full_like(utterance, SOS)
-    log_prob = attention = torch.zeros(len(memory), device=device)
+    log_prob = torch.zeros(len(memory), device=device)
+    attention = log_prob.to(widest(device))
     steps: list[Written] = []
     ended: list[Ended] = []
     while len(utterance):

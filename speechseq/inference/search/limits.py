@@ -32,8 +32,9 @@ class LimitConfig(Config):
 
     def limits(self, memory_lengths: Lengths) -> Lengths:
         """Tokens (batch), eos included."""
-        tokens = (memory_lengths * self.tokens_per_position).ceil().long()
-        return tokens.clamp(min=self.at_least)
+        ratio = self.tokens_per_position
+        tokens = [math.ceil(length * ratio) for length in memory_lengths.tolist()]
+        return torch.tensor(tokens, device=memory_lengths.device).clamp(min=self.at_least)
 
 
 def never_written(symbols: int, device: torch.device) -> Tensor:

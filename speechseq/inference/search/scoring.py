@@ -76,6 +76,11 @@ class Parts(NamedTuple):
     covered: Tensor | None
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """What sums of many log-probabilities are kept in: float64; one kind of device has none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
     """Every tensor of the parts, changed."""
     return Parts(

@@ -10,7 +10,7 @@ from speechseq.inference.search.history import Written
 from speechseq.inference.search.limits import ends_too_early, never_written, refuse_end
 from speechseq.inference.search.recogniser import Recogniser
 from speechseq.inference.search.reordering import Carried
-from speechseq.inference.search.scoring import Parts, Score
+from speechseq.inference.search.scoring import Parts, Score, widest
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import select_rows
 from speechseq.shapes import Encoded
@@ -43,14 +43,15 @@ class Walk:
             *(fused.scorer.start(rows, memory.device) for fused in score.scorers),
         )
         self.states = Carried.fresh(states)
-        zeros = torch.zeros(rows, device=memory.device)
+        zeros = torch.zeros(rows, device=memory.device, dtype=widest(memory.device))
         self.token = torch.full((rows,), SOS, device=memory.device)
         self.parent = torch.arange(rows, device=memory.device)
-        self.log_prob = self.attention = self.length = zeros
+        self.log_prob, self.attention, self.length = zeros.float(), zeros, zeros
         self.fused: tuple[Tensor, ...] = (zeros,) * len(score.scorers)
         self.covered = memory.new_zeros(rows, positions, dtype=torch.float32)
         self.ctc = self._ctc(model, encoded)
         self.widths = score.widths(memory.device)
+        self.never: Tensor | None = None
         self.steps: list[Written] = []
 
     def step(self) -> Candidates:
@@ -92,22 +93,31 @@ class Walk:
         config = self.score.config
         pairs = zip(self.fused, scorer_log_probs, strict=True)
         fused = [(before.unsqueeze(1) + after).clamp(min=NEVER) for before, after in pairs]
-        covered = (self.covered > config.coverage_threshold).sum(dim=1, keepdim=True).float()
         attention = self.attention.unsqueeze(1) + log_probs
         parts = Parts(
             attention=self._apart(attention),
             ctc=self._apart(self.ctc[0].candidates(self.ctc[1])) if self.ctc else None,
             fused=tuple(map(self._apart, fused)),
             length=self._apart(self.length.unsqueeze(1) + self._widths(log_probs.shape[1])),
-            covered=self._apart(covered) if config.coverage_weight else None,
+            covered=self._apart(self._covered()) if config.coverage_weight else None,
         )
         total = self.score.total(parts)
-        never = never_written(log_probs.shape[1], self.device)
+        never = self._never(log_probs.shape[1])
         total = total.masked_fill(never, float("-inf"))
         if config.end_threshold is not None:
             early = self._apart(ends_too_early(log_probs, never, config.end_threshold))
             total = refuse_end(total, early.squeeze(2))
         return Candidates(total, parts, self._apart(log_probs))
+
+    def _covered(self) -> Tensor:
+        """Positions (rows, 1) that were looked at for long enough."""
+        over = self.covered > self.score.config.coverage_threshold
+        return over.sum(dim=1, keepdim=True).float()
+
+    def _never(self, symbols: int) -> Tensor:
+        if self.never is None:
+            self.never = never_written(symbols, self.device)
+        return self.never
 
     def _widths(self, symbols: int) -> Tensor:
         if len(self.widths) not in (1, symbols):

@@ -125,8 +125,15 @@ def test_of_equals_the_first_is_taken_in_any_batch():
 
 
 def test_scores_of_every_size_are_ranked():
-    scores = torch.cat([torch.randn(4, 50) * 10.0**power for power in range(-30, 30, 7)], dim=1)
-    assert torch.equal(best(scores, 40), scores.topk(40).indices)
+    scores = -torch.cat([torch.rand(4, 50) * 10.0**power for power in range(-30, 30, 7)], dim=1)
+    scores[:, 60] = 0.0
+    assert torch.equal(best(scores, 400), scores.topk(400).indices)
+
+
+def test_scores_of_long_hypotheses_are_told_apart_finer_than_single_precision():
+    scores = -4000.0 - 1e-6 * torch.randperm(64, dtype=torch.float64).unsqueeze(0)
+    assert len(set(scores.float()[0].tolist())) == 1
+    assert torch.equal(best(scores, 9), scores.topk(9).indices)
 
 
 def test_a_model_that_finds_all_symbols_equal_spells_the_first_ones():

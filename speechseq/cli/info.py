@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     contents = checkpoint.read(arguments.checkpoint)
     config = contents.config
-    audio = config["audio"] and AudioConfig.from_dict(config["audio"], where="audio")
+    hears = config["audio"] is not None
+    audio = AudioConfig.from_dict(config["audio"], where="audio") if hears else None
     vocabulary = Vocabulary.from_dict(contents.vocabulary)
     parameters = sum(
         tensor.numel() for name, tensor in contents.weights.items() if not name.endswith(_BUFFERS)

@@ -15,7 +15,7 @@ from speechseq.corpus.plan import Plan
 from speechseq.corpus.texts import lengths, padded
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.lines import decoded, numbered
-from speechseq.text.vocabulary import PAD, Vocabulary
+from speechseq.text.vocabulary import PAD, TRANSCRIPT_CONTROLS, Vocabulary
 
 _ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, an4_test-1, LJ01_2
 
@@ -78,7 +78,7 @@ class SentenceBatches:
         epoch, position: the epoch and the batch in it that come next.
 
     Raises:
-        ConfigError: a budget below 1.
+        ConfigError: a budget below 1, or a vocabulary without the controls of transcripts.
         DataError: no sentences, or unknown symbols; the sentence is named.
     """
 
@@ -92,6 +92,11 @@ class SentenceBatches:
     ) -> None:
         if tokens_per_batch < 1:
             raise ConfigError(f"tokens_per_batch: {tokens_per_batch} is not positive")
+        if vocabulary.controls != TRANSCRIPT_CONTROLS:
+            raise ConfigError(
+                f"a vocabulary with the controls {', '.join(vocabulary.controls)} is no recogniser's",
+                "use Vocabulary.transcripts, words or pieces, or a recogniser's own",
+            )
         if not sentences:
             raise DataError("no sentences to make batches of")
         self._ids = [sentence.id for sentence in sentences]

@@ -123,6 +123,11 @@ def test_an_unknown_symbol_names_its_sentence() -> None:
         )
 
 
+def test_a_voices_vocabulary_is_refused() -> None:
+    with pytest.raises(ConfigError, match="<pad>, <eos> is no recogniser's"):
+        SentenceBatches(SENTENCES, Vocabulary.characters(), tokens_per_batch=9, seed=0)
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"tokens_per_batch": 30}])
 def test_another_corpus_is_refused_on_resume(changed: dict[str, int]) -> None:
     with pytest.raises(DataError, match="resume"):

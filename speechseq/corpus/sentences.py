@@ -93,8 +93,9 @@ class SentenceBatches:
         if tokens_per_batch < 1:
             raise ConfigError(f"tokens_per_batch: {tokens_per_batch} is not positive")
         if vocabulary.controls != TRANSCRIPT_CONTROLS:
+            controls = ", ".join(vocabulary.controls)
             raise ConfigError(
-                f"a vocabulary with the controls {', '.join(vocabulary.controls)} is no recogniser's",
+                f"a vocabulary with the controls {controls} is no recogniser's",
                 "use Vocabulary.transcripts, words or pieces, or a recogniser's own",
             )
         if not sentences:

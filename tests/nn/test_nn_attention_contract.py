@@ -155,6 +155,8 @@ def test_a_beam_copies_nothing_of_the_memory_s_width(mechanism):
     module = built(mechanism)
     queries, order, state = grouped(module)
     _, _, after = module(queries[0], state)
+    kept = [a is b for a, b in zip(tensors(state), tensors(after), strict=True)]
+    assert sum(kept) == 3 * kept.count(False)  # memory, mask and keys to each past
     places = {part.data_ptr() for part in tensors(state) if part.dim() == 3 and len(part[0]) > 2}
     moved = {part.data_ptr() for part in tensors(module.reorder(after, order))}
     assert places

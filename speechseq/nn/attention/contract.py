@@ -4,7 +4,8 @@ A mechanism is a Config with `build(query_dim, memory_dim)` and a module with tw
 `start(memory, memory_mask) -> state`, once an utterance, where keys are projected, and
 `forward(query, state) -> (context, weights, state)`, each step. The state is a NamedTuple of
 batch-first tensors (or of tuples of them), handed in and out and never kept on the module: there is
-nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
+nothing to reset, and a beam search re-orders any mechanism by indexing the tuple. What a step does
+not change comes back as the very same tensor, so a search can see that it need not be copied.
 
 Two things more, which a mechanism may leave out:
 

@@ -1,6 +1,7 @@
 """How energies become weights: the options of Chorowski (2015), for any mechanism."""
 
 import dataclasses
+import math
 from typing import Literal
 
 import torch
@@ -38,7 +39,7 @@ class ReadingConfig(Config):
 
     def check(self) -> None:
         """Raise ConfigError for numbers that leave nothing to read, or turn the order around."""
-        if not 0.0 < self.sharpening < float("inf"):
+        if not 0.0 < self.sharpening < math.inf:
             raise ConfigError(
                 f"sharpening: {self.sharpening} is no positive number", "use 1.0 for none, or 2.0"
             )
@@ -98,7 +99,7 @@ def weigh(
     energies = energies.clamp(limits.min, limits.max)  # a row of nothing but -inf has no softmax
     if reading.smoothing:
         energies = F.logsigmoid(energies)
-    return torch.softmax(energies.masked_fill(~kept, float("-inf")), dim=-1)
+    return torch.softmax(torch.where(kept, energies, -math.inf), dim=-1)
 
 
 def _around(previous: Weights | None, memory_mask: MemoryMask, reach: int) -> MemoryMask:
@@ -119,6 +120,6 @@ def _largest(energies: Weights, memory_mask: MemoryMask, count: int) -> MemoryMa
 
     A threshold, because which of equal energies topk takes depends on the padding behind them.
     """
-    valid = energies.detach().masked_fill(~memory_mask, float("-inf"))
+    valid = torch.where(memory_mask, energies.detach(), -math.inf)
     least = valid.topk(min(count, valid.shape[1]), dim=1).values[:, -1:]
     return memory_mask & (valid >= least)

@@ -1,6 +1,7 @@
 """Connected strings: words where the alignment says, one voice, nothing that tells the joints."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,15 @@ RATE = 8000
 VOICES = ("ann", "bob")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The published layout: two speakers, ten digits, indices 0–7; digit d is a tone of its own."""
-    folder = tmp_path / "published" / "recordings"
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published layout: two speakers, four recordings of each digit, a tone of its own."""
+    folder = tmp_path_factory.mktemp("published") / "recordings"
+    folder.mkdir()
     chance = np.random.default_rng(0)
     for speaker in VOICES:
         for digit in range(10):
-            for index in range(8):
+            for index in (0, 1, 5, 6):
                 length = 800 + 100 * index + 10 * digit
                 tone = 0.3 * np.sin(2 * np.pi * (300 + 100 * digit) * np.arange(length) / RATE)
                 sound = tone * (np.arange(length) > 200) + 0.003 * chance.standard_normal(length)
@@ -35,9 +36,9 @@ def root(tmp_path: Path) -> Path:
     return folder.parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def train(root: Path) -> CutSet:
-    """The recordings 5–7 of each digit."""
+    """The recordings 5 and 6 of each digit."""
     return fsdd.read(root).train
 
 
@@ -99,8 +100,9 @@ def test_the_same_call_makes_the_same_bytes_and_another_seed_others(
 
 
 def test_a_folder_that_fits_is_used_and_one_of_other_recordings_is_made_anew(
-    train: CutSet, tmp_path: Path
+    root: Path, tmp_path: Path
 ) -> None:
+    train = fsdd.read(shutil.copytree(root, tmp_path / "copy")).train
     first = digit_strings.make(train, tmp_path / "a", utterances=3)
     wav = Path(_path(first[0]))
     good, date = wav.read_bytes(), wav.stat().st_mtime_ns
@@ -118,17 +120,17 @@ def test_a_folder_that_fits_is_used_and_one_of_other_recordings_is_made_anew(
 
 
 def test_lengths_words_and_speakers_are_drawn_evenly(train: CutSet, tmp_path: Path) -> None:
-    made = digit_strings.make(train, tmp_path / "a", utterances=300, shortest=2, longest=4)
+    made = digit_strings.make(train, tmp_path / "a", utterances=150, shortest=2, longest=4)
     texts = [cut.supervisions[0].text.split() for cut in made]
     lengths = Counter(map(len, texts))
     assert sorted(lengths) == [2, 3, 4]
-    assert min(lengths.values()) > 70
+    assert min(lengths.values()) > 35
     words = Counter(word for text in texts for word in text)
     assert sorted(words) == sorted(WORDS)
     assert min(words.values()) > 0.07 * words.total()
     speakers = Counter(cut.supervisions[0].speaker for cut in made)
     assert sorted(speakers) == list(VOICES)
-    assert min(speakers.values()) > 120
+    assert min(speakers.values()) > 60
 
 
 def test_train_and_test_strings_share_no_recording_and_no_string_two_voices(
@@ -136,12 +138,12 @@ def test_train_and_test_strings_share_no_recording_and_no_string_two_voices(
 ) -> None:
     used = []
     for part in fsdd.read(root):
-        digit_strings.make(part, tmp_path / "a", utterances=150)
+        digit_strings.make(part, tmp_path / "a", utterances=80)
         plan = json.loads((tmp_path / "a" / made_folder.MANIFEST).read_text("utf-8"))
         ids = [{piece["id"] for piece in u["words"]} for u in plan["utterances"]]
         assert all(len({id.split("_")[1] for id in of}) == 1 for of in ids)
         used.append(set().union(*ids))
-    assert len(used[0]) == 60  # so many strings use each of the 60 recordings
+    assert len(used[0]) == 40  # so many strings use each of the 60 recordings
     assert not used[0] & used[1]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 _HELP = "print what a checkpoint holds"
+_SHOWN = 200  # symbols: phonemes are 113, pieces may be thousands
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -37,11 +38,17 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"update      {config['update']:,}")
     print(f"audio       {_hears(audio) if audio else 'none: a model of text alone'}")
     print(f"vocabulary  {len(vocabulary)} entries, {_reads(vocabulary)}")
-    print(f"symbols     {' '.join(map(repr, vocabulary.symbols))}")
+    print(f"symbols     {_shown(vocabulary.symbols)}")
     print("configuration")
     shown = {"model": config["model"], "audio": config["audio"]}
     text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=96)
     print("".join(f"  {line}\n" for line in text.splitlines()), end="")
+
+
+def _shown(symbols: tuple[str, ...]) -> str:
+    more = len(symbols) - _SHOWN
+    listed = " ".join(map(repr, symbols[:_SHOWN]))
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _hears(audio: Any) -> str:

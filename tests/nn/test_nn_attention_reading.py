@@ -23,8 +23,16 @@ from attention_mechanisms import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from padding_law import Inputs, Lengths, Outputs, Part, Stream, assert_same_results, joined
-from padding_law import make_items as made_items
+from padding_law import (
+    Inputs,
+    Lengths,
+    Outputs,
+    Part,
+    Stream,
+    assert_same_results,
+    joined,
+    make_items,
+)
 from padding_law import run as run_part
 from torch import Tensor, nn
 
@@ -135,7 +143,7 @@ def test_law_1_an_item_alone_is_its_row_in_a_batch(mechanism, option):
         four_steps,
     )
     module = part.build().double()
-    items = made_items(part, torch.float64)
+    items = make_items(part, torch.float64)
     batch = run_part(part, module, items, 2, math.nan)
     assert_same_results(batch, joined([run_part(part, module, [item], 0, 0.0) for item in items]))
 
@@ -192,9 +200,9 @@ def test_trap_16_the_previous_alignment_is_detached_only_when_asked(config):
     torch.testing.assert_close(made, flowing(queries), rtol=0, atol=0)
     for function in (flowing, held):
         assert torch.autograd.gradcheck(function, queries, fast_mode=True)
-    grades = [gradient(x, queries) for x in (made, held(queries), flowing(queries))]
-    torch.testing.assert_close(grades[0], grades[1], rtol=1e-10, atol=1e-12)
-    assert (grades[0] - grades[2]).abs().max() > 1e-6
+    found = [gradient(x, queries) for x in (made, held(queries), flowing(queries))]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
+    assert (found[0] - found[2]).abs().max() > 1e-6
 
 
 def detached(state: object) -> object:

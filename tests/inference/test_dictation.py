@@ -7,10 +7,7 @@ import pytest
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
-from tiny_las import FRAMES, row_of, tiny_batch, tiny_las
-from tiny_recogniser import AUDIO as RECORDED
-from tiny_recogniser import VOCABULARY as VOICED
-from tiny_recogniser import tiny_recogniser
+from tiny_las import FRAMES, row_of, tiny_batch, tiny_config, tiny_las
 from torch import Tensor
 
 from speechseq.audio import wav
@@ -99,7 +96,9 @@ def test_a_normalizer_makes_of_a_text_what_was_taught() -> None:
 
 
 def test_a_transcriber_writes_a_dictation() -> None:
-    transcriber = Transcriber(tiny_recogniser(), VOICED, RECORDED)
+    audio = AudioConfig(n_fft=256, hop=80, window=200, mels=12, sample_rate=8000, fmax=4000.0)
+    model = tiny_config().build(symbols=len(VOCABULARY), features=audio.features)
+    transcriber = Transcriber(model.eval(), VOCABULARY, audio)
     waveforms = [0.3 * torch.randn(1, samples) for samples in (4000, 9000, 2500)]
     items = [Item(text="ab c", waveform=waveform) for waveform in waveforms]
     found = dictate(transcriber, items, strategy=Greedy())

@@ -89,9 +89,8 @@ class WordNGramScorer:
         self._backoff, words = tables(arpa)
         self._begin, self._end = words[BEGIN], words[END]
         spoken = {w: i for w, i in words.items() if w not in (BEGIN, END, UNKNOWN)}
-        likely = torch.argsort(self._backoff.log_probs[: len(words)], descending=True, stable=True)
-        rank = {int(word): place for place, word in enumerate(likely)}
-        ordered = sorted(spoken.items(), key=lambda item: rank[item[1]])
+        likely = self._backoff.log_probs.tolist()  # those of the unigrams come first
+        ordered = sorted(spoken.items(), key=lambda item: -likely[item[1]])
         self._trie = WordTrie.of(ordered, vocabulary, unknown=words[UNKNOWN])
 
     @classmethod

@@ -55,7 +55,8 @@ class RNNScorer:
 
     def start(self, rows: int, device: torch.device | str) -> LanguageState:
         """Zeros, on the device; the model goes there too."""
-        self.model.to(device)
+        with torch.inference_mode(False):  # a search runs in it; parameters may not be made in it
+            self.model.to(device)
         return self.model.start(rows)
 
     @torch.no_grad()

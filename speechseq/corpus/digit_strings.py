@@ -8,10 +8,10 @@ import random
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
+import torch
 from lhotse import CutSet, MonoCut
 from lhotse.supervision import AlignmentItem
 
@@ -28,6 +28,14 @@ _FRAME = 0.01  # seconds: the quietest such stretch of a recording is its backgr
 _DITHER = 1 / 32768  # the least background: a pause of zeros would tell where words are
 _SAFE = re.compile(r"\w[\w.-]*")
 _Words = dict[str, dict[str, list[MonoCut]]]
+
+
+class _Ranges(NamedTuple):
+    """What is drawn from: how many words, seconds of pause, dB of gain."""
+
+    words: tuple[int, int]
+    pause: tuple[float, float]
+    gain: tuple[float, float]
 
 
 def make(
@@ -63,7 +71,8 @@ def make(
             speaker who lacks a word; `folder` holds something else.
         MachineError: no room on the disk.
     """
-    _check(utterances, seed, shortest, longest, pause, gain)
+    ranges = _Ranges((shortest, longest), pause, gain)
+    _check(utterances, seed, ranges)
     words = _by_speaker(cuts, speakers, without)
     sources = {cut.id: cut for of in words.values() for same in of.values() for cut in same}
     rate = _rate(sources)
@@ -73,8 +82,7 @@ def make(
         "sample_rate": rate,
         "recordings": _digest(sources),
         "utterances": [
-            _drawn(words, i, seed, (shortest, longest), pause, gain, rate)
-            for i in range(utterances)
+            _drawn(words, i, random.Random(f"{seed} {i}"), ranges, rate) for i in range(utterances)
         ],
     }
     folder = Path(folder).resolve()
@@ -82,22 +90,16 @@ def make(
     return CutSet.from_cuts(_cut(folder, utterance, rate) for utterance in plan["utterances"])
 
 
-def _check(
-    utterances: int,
-    seed: int,
-    shortest: int,
-    longest: int,
-    pause: tuple[float, float],
-    gain: tuple[float, float],
-) -> None:
+def _check(utterances: int, seed: int, ranges: _Ranges) -> None:
     if utterances < 1 or seed < 0:
         raise ConfigError(f"utterances {utterances}, seed {seed}: they start at 1 and at 0")
+    shortest, longest = ranges.words
     if not 1 <= shortest <= longest:
         raise ConfigError(f"lengths {shortest}–{longest} make no sense", "1 <= shortest <= longest")
-    if not 0 <= pause[0] <= pause[1]:
-        raise ConfigError(f"pause: {pause} makes no sense", "seconds, 0 <= shortest <= longest")
-    if not gain[0] <= gain[1] <= 0:
-        raise ConfigError(f"gain: {gain} makes no sense", "dB, lowest <= highest <= 0")
+    if not 0 <= ranges.pause[0] <= ranges.pause[1]:
+        raise ConfigError(f"pause: {ranges.pause} makes no sense", "seconds, from 0 up")
+    if not ranges.gain[0] <= ranges.gain[1] <= 0:
+        raise ConfigError(f"gain: {ranges.gain} makes no sense", "dB, at most 0")
 
 
 def _by_speaker(cuts: CutSet, speakers: Collection[str], without: Collection[str]) -> _Words:
@@ -147,23 +149,16 @@ def _digest(sources: dict[str, MonoCut]) -> str:
 
 
 def _drawn(
-    words: _Words,
-    number: int,
-    seed: int,
-    lengths: tuple[int, int],
-    pause: tuple[float, float],
-    gain: tuple[float, float],
-    rate: int,
+    words: _Words, number: int, chance: random.Random, ranges: _Ranges, rate: int
 ) -> dict[str, Any]:
     """One string as plain data: where each recording begins, in samples, and how loud it is."""
-    chance = random.Random(f"{seed} {number}")
     speaker = chance.choice(list(words))
-    text = chance.choices(list(words[speaker]), k=chance.randint(*lengths))
+    text = chance.choices(list(words[speaker]), k=chance.randint(*ranges.words))
     place, pieces = 0, []
     for word in text:
         cut = chance.choice(words[speaker][word])
-        place += round(chance.uniform(*pause) * rate)
-        level = round(chance.uniform(*gain), 2)
+        place += round(chance.uniform(*ranges.pause) * rate)
+        level = round(chance.uniform(*ranges.gain), 2)
         pieces.append(
             {"word": word, "id": cut.id, "start": place, "samples": cut.num_samples, "gain": level}
         )
@@ -172,7 +167,7 @@ def _drawn(
         "id": f"{speaker}-{number:05d}",
         "text": " ".join(text),
         "speaker": speaker,
-        "samples": place + round(chance.uniform(*pause) * rate),
+        "samples": place + round(chance.uniform(*ranges.pause) * rate),
         "words": pieces,
     }
 
@@ -183,9 +178,8 @@ def _write(wavs: Path, plan: dict[str, Any], sources: dict[str, MonoCut]) -> Non
     sounds = {name: _sound(sources[name], rate) for name in used}
     for number, utterance in enumerate(plan["utterances"]):
         chance = np.random.default_rng([plan["seed"], number])
-        samples = np.rint(_joined(utterance, sounds, chance) * 32768).clip(-32768, 32767)
-        path = wavs / f"{utterance['id']}.wav"
-        soundfile.write(path, samples.astype(np.int16), rate, subtype="PCM_16")
+        samples = torch.from_numpy(_joined(utterance, sounds, chance))
+        wav.save(wavs / f"{utterance['id']}.wav", samples, rate)
 
 
 def _sound(cut: MonoCut, rate: int) -> tuple[np.ndarray, float]:

@@ -33,8 +33,8 @@ def trained() -> nn.Module:
     model = LanguageModelConfig(embedding=8, hidden=24, dropout=0.0).build(len(VOCABULARY))
     sentences = [Sentence(id=str(i), text=line) for i, line in enumerate(LINES)]
     batches = SentenceBatches(sentences, VOCABULARY, tokens_per_batch=100, seed=0)
-    optimizer, loss = torch.optim.Adam(model.parameters(), lr=0.02), LanguageModelLoss()
-    for _ in range(80):
+    optimizer, loss = torch.optim.Adam(model.parameters(), lr=0.05), LanguageModelLoss()
+    for _ in range(40):
         batch = next(batches)
         optimizer.zero_grad()
         loss(model(batch), batch).total.backward()
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         audio=None,
         vocabulary=VOCABULARY,
         weights=trained().state_dict(),
-        update=80,
+        update=40,
     )
 
 

@@ -1,5 +1,6 @@
 """A dictation pairs what was said with what was written down, free-running, and counts errors."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 

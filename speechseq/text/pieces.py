@@ -14,7 +14,8 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from speechseq.errors import ConfigError
 
 SPACE = "\u2581"  # sentencepiece writes a space so, before the word that it leads to
-_REFUSED = SPACE + " "  # no piece holds a plain space, so no vocabulary has this symbol
+_NOT_TAKEN = re.compile(f"([{SPACE}\ud800-\udfff])")  # surrogates: the library raises on them
+_REFUSED = {SPACE: SPACE + " "}  # no piece holds a plain space, so no vocabulary has this symbol
 _WHOLE_LINES = 1 << 20  # bytes; the library's own 4192 would leave longer texts out in silence
 
 
@@ -64,12 +65,10 @@ class Pieces:
 
     def split(self, text: str) -> list[str]:
         """Its pieces; a run of characters that the model lacks comes as single characters."""
-        if SPACE in text:  # the library would take it for a space
-            halves = text.split(SPACE)
-            joined = [symbol for half in halves for symbol in (_REFUSED, *self.split(half))]
-            return joined[1:]
-        cut = self._processor.encode(text, out_type=str)
-        return [symbol for piece in cut for symbol in self._known_or_apart(piece)]
+        symbols: list[str] = []
+        for i, part in enumerate(_NOT_TAKEN.split(text)):
+            symbols += [_REFUSED.get(part, part)] if i % 2 else self._cut(part)
+        return symbols
 
     def text(self, symbol: str) -> str:
         """The piece, its mark of a word's begin turned to a space."""
@@ -92,8 +91,9 @@ class Pieces:
     def _known(self) -> frozenset[str]:
         return frozenset(self.symbols)
 
-    def _known_or_apart(self, piece: str) -> list[str]:
-        return [piece] if piece in self._known else list(piece)
+    def _cut(self, text: str) -> list[str]:
+        pieces = self._processor.encode(text, out_type=str)
+        return [s for piece in pieces for s in ([piece] if piece in self._known else piece)]
 
 
 def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:

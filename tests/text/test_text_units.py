@@ -76,6 +76,7 @@ def test_an_uncovered_character_is_named_and_never_becomes_unk(pieces: Vocabular
     assert "'!' (U+0021) × 3" in caught.value.problem
     assert "'t'" not in caught.value.problem
     assert pieces.unknown("the\tcat") == {"\t": 1}
+    assert pieces.unknown("a\ud800 cat\x00") == {"\ud800": 1, "\x00": 1}
 
 
 def test_the_mark_of_a_space_is_no_space(pieces: Vocabulary) -> None:

@@ -62,9 +62,9 @@ def decode(
 def _search(
     model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused]
 ) -> list[Decoded]:
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(x) for x in features], device=device)
-    padded = pad_sequence(list(features), batch_first=True).to(device)
+    weight = next(model.parameters())  # its device and precision
+    lengths = torch.tensor([len(x) for x in features], device=weight.device)
+    padded = pad_sequence(list(features), batch_first=True).to(weight)
     check_features(padded, lengths)
     with evaluating(model):
         encoded = model.encode(padded, lengths)

@@ -124,10 +124,10 @@ class Transcriber:
         search = strategy or Beam(size=beam, n_best=n_best)
         return self._write_all(self._hear_all(sounds), search, scorers)
 
-    def _hear_all(self, sounds: Sequence[Sound]) -> list[Waveform | SpeechseqError]:
+    def _hear_all(self, sounds: Sequence[Sound]) -> list[Tensor | SpeechseqError]:
         if isinstance(sounds, (str, os.PathLike)):
             raise ConfigError("sounds is one path", "pass a list: [path]")
-        heard: list[Waveform | SpeechseqError] = []
+        heard: list[Tensor | SpeechseqError] = []
         for sound in sounds:
             try:
                 heard.append(hear(sound, self.audio, self.longest_seconds))
@@ -137,7 +137,7 @@ class Transcriber:
 
     def _write_all(
         self,
-        heard: Sequence[Waveform | SpeechseqError],
+        heard: Sequence[Tensor | SpeechseqError],
         search: Strategy,
         scorers: Sequence[Fused],
     ) -> list[Transcript | SpeechseqError]:
@@ -162,14 +162,14 @@ class Transcriber:
             yield rows
 
     def _write(
-        self, waveforms: Sequence[Waveform], search: Strategy, scorers: Sequence[Fused]
+        self, waveforms: Sequence[Tensor], search: Strategy, scorers: Sequence[Fused]
     ) -> list[Transcript | SpeechseqError]:
         features = [self._features(waveform) for waveform in waveforms]
         decoded = decode(self.model, features, search, scorers)
         rate = self.audio.sample_rate
         position = self.model.reduction * self.audio.hop / rate
         return [
-            write(result, self.vocabulary, waveform.shape[1] / rate, position)
+            write(result, self.vocabulary, waveform, rate, position)
             if isinstance(result, Decoded)
             else result
             for waveform, result in zip(waveforms, decoded, strict=True)

@@ -3,29 +3,45 @@
 import math
 
 from speechseq.inference.decoding import Decoded
+from speechseq.inference.pauses import into_pauses
 from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.timestamps import (
     Word,
+    WordTokens,
     attention_places,
     ctc_places,
     word_spans,
     word_tokens,
 )
 from speechseq.inference.transcript import Candidate, Transcript
+from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import EOS, Vocabulary
 
 
 def write(
-    decoded: Decoded, vocabulary: Vocabulary, seconds: float, seconds_per_position: float
+    decoded: Decoded,
+    vocabulary: Vocabulary,
+    waveform: Waveform,
+    rate: int,
+    seconds_per_position: float,
 ) -> Transcript:
-    """The Transcript of an utterance of so many seconds."""
+    """The Transcript of an utterance, (1, samples) at a rate; a position lasts so many seconds."""
+    seconds = waveform.shape[1] / rate
     best = decoded.hypotheses[0]
+    words = word_tokens(best.tokens, vocabulary.decode)
+    spans = [
+        (start * seconds_per_position, end * seconds_per_position)
+        for start, end in word_spans(words, _places(decoded), best.alignment.shape[1])
+    ]
     confidences = [math.exp(min(0.0, p)) for p in best.token_log_probs.tolist()]
     return Transcript(
         text=vocabulary.decode(best.tokens),
         log_prob=best.log_prob,
         finished=best.finished,
-        words=_words(decoded, confidences, vocabulary, seconds, seconds_per_position),
+        words=tuple(
+            _word(word, span, confidences, seconds)
+            for word, span in zip(words, into_pauses(spans, waveform, rate), strict=True)
+        ),
         tokens=best.tokens,
         token_confidences=tuple(confidences[: len(best.tokens)]),
         symbols=tuple(
@@ -38,28 +54,21 @@ def write(
     )
 
 
-def _words(
-    decoded: Decoded,
-    confidences: list[float],
-    vocabulary: Vocabulary,
-    seconds: float,
-    seconds_per_position: float,
-) -> tuple[Word, ...]:
+def _places(decoded: Decoded) -> list[float]:
     best = decoded.hypotheses[0]
     if decoded.ctc_log_probs is None:
-        places = attention_places(best.alignment)
-    else:
-        places = ctc_places(decoded.ctc_log_probs, best.tokens)
-    words = word_tokens(best.tokens, vocabulary.decode)
-    spans = word_spans(words, places, best.alignment.shape[1])
-    return tuple(
-        Word(
-            text=word.text,
-            start=min(start * seconds_per_position, seconds),
-            end=min(end * seconds_per_position, seconds),
-            confidence=math.prod(confidences[word.first : word.stop]),
-        )
-        for word, (start, end) in zip(words, spans, strict=True)
+        return attention_places(best.alignment)
+    return ctc_places(decoded.ctc_log_probs, best.tokens)
+
+
+def _word(
+    word: WordTokens, span: tuple[float, float], confidences: list[float], seconds: float
+) -> Word:
+    return Word(
+        text=word.text,
+        start=min(span[0], seconds),
+        end=min(span[1], seconds),
+        confidence=math.prod(confidences[word.first : word.stop]),
     )
 
 

@@ -1,0 +1,93 @@
+"""Word boundaries moved into the pauses that are heard beside them.
+
+A memory position lasts 40 to 80 ms; the sound itself knows better where a word begins and ends.
+"""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from speechseq.shapes import Waveform
+
+Span = tuple[float, float]
+_HOP, _WINDOW = 0.005, 0.02  # seconds
+_REACH = 0.12  # seconds that a boundary may move to find the quietest place
+_RISE = 0.15  # a pause ends where loudness has risen by so much of the way up to the word's
+_LEAST = 6.0  # dB between word and quietest place; with less there is no pause, only a boundary
+
+
+def into_pauses(
+    spans: Sequence[Span], waveform: Waveform, rate: int, reach: float = _REACH
+) -> list[Span]:
+    """The words' spans (seconds), each boundary at the quietest place near it.
+
+    Where that place is a pause, the word before ends where the pause begins and the next begins
+    where it ends. No boundary passes the middle of a word, so the order stays.
+    """
+    loudness, times = _loudness(waveform, rate)
+    if not spans or len(times) < 2:
+        return list(spans)
+    middles = [(start + end) / 2 for start, end in spans]
+    begin = _onset(loudness, times, spans[0][0], middles[0], reach)
+    backwards = [-time for time in reversed(times)]
+    end = -_onset(loudness[::-1], backwards, -spans[-1][1], -middles[-1], reach)
+    inner = [
+        _pause(loudness, times, limits, (one[1] + other[0]) / 2, reach)
+        for limits, (one, other) in zip(
+            itertools.pairwise(middles), itertools.pairwise(spans), strict=True
+        )
+    ]
+    edges = [begin, *itertools.chain.from_iterable(inner), end]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _loudness(waveform: Waveform, rate: int) -> tuple[np.ndarray, list[float]]:
+    """dB of 20 ms each 5 ms, and the middles of these."""
+    hop, size = max(1, round(_HOP * rate)), max(1, round(_WINDOW * rate))
+    if waveform.shape[1] < size:
+        return np.zeros(0), []
+    power = waveform[0].double().square().unfold(0, size, hop).mean(1)
+    times = (np.arange(len(power)) * hop + size / 2) / rate
+    return (10 * (power + 1e-10).log10()).numpy(), times.tolist()
+
+
+def _pause(
+    loudness: np.ndarray, times: list[float], limits: Span, guess: float, reach: float
+) -> Span:
+    """Where the pause nearest to the guess begins and ends; one point when there is none."""
+    low, high = bisect.bisect_left(times, limits[0]), bisect.bisect_right(times, limits[1])
+    first = max(low, bisect.bisect_left(times, guess - reach))
+    last = min(high, bisect.bisect_right(times, guess + reach))
+    if first >= last:
+        return guess, guess
+    quietest = first + int(loudness[first:last].argmin())
+    parts = (loudness[low : quietest + 1], loudness[quietest:high])
+    rise = min(_top(part) for part in parts) - loudness[quietest]
+    if rise < _LEAST:
+        return times[quietest], times[quietest]
+    loud = np.flatnonzero(loudness[low:high] > loudness[quietest] + _RISE * rise) + low
+    before, after = loud[loud < quietest], loud[loud > quietest]
+    begin = times[before[-1]] if len(before) else limits[0]
+    end = times[after[0]] if len(after) else limits[1]
+    return begin, end
+
+
+def _onset(
+    loudness: np.ndarray, times: list[float], guess: float, middle: float, reach: float
+) -> float:
+    """Where the first word begins: what lies before the sound is a pause too."""
+    first, last = bisect.bisect_left(times, guess - reach), bisect.bisect_right(times, middle)
+    part = loudness[first:last]
+    if not len(part):
+        return guess
+    rise = _top(part) - part.min()
+    if rise < _LEAST:  # all of it is word, perhaps from the sound's first sample on
+        return guess if first else times[0]
+    loud = np.flatnonzero(part > part.min() + _RISE * rise)
+    return min(times[first + int(loud[0])], middle)
+
+
+def _top(loudness: np.ndarray) -> float:
+    return float(np.percentile(loudness, 80))

@@ -53,6 +53,7 @@ class Settings(Config):
     long_utterances: int = 20
     longest: int = 7  # digits of a string; long ones have ten times as many
     speed: float = 0.15  # each string is learned faster or slower by up to so much
+    snr: tuple[float, float] = (10.0, 50.0)  # dB of speech over noise in what is learned
     frames_per_batch: int = 8000
     threads: int = 1
     beam: int = 8
@@ -88,6 +89,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
         utterances=settings.utterances,
         seed=settings.seed,
         longest=settings.longest,
+        snr=settings.snr,
         without=apart,
     )
     chance = random.Random(settings.seed)

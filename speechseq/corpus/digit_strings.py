@@ -31,11 +31,12 @@ _Words = dict[str, dict[str, list[MonoCut]]]
 
 
 class _Ranges(NamedTuple):
-    """What is drawn from: how many words, seconds of pause, dB of gain."""
+    """What is drawn from: how many words, seconds of pause, dB of gain, dB of speech over noise."""
 
     words: tuple[int, int]
     pause: tuple[float, float]
     gain: tuple[float, float]
+    snr: tuple[float, float] | None
 
 
 def make(
@@ -48,6 +49,7 @@ def make(
     longest: int = 7,
     pause: tuple[float, float] = PAUSE,
     gain: tuple[float, float] = GAIN,
+    snr: tuple[float, float] | None = None,
     speakers: Collection[str] = (),
     without: Collection[str] = (),
 ) -> CutSet:
@@ -57,8 +59,9 @@ def make(
     and its recording are drawn evenly. Before, between and after the words stands a pause of
     noise, as long as drawn from `pause` (seconds) and as loud as the background of its
     neighbours; each word is made louder or softer by `gain` (dB). The supervision's alignment
-    "word" says where each recording lies. The same call gives the same folder anywhere; one that
-    fits is used as it stands (`made_folder.ensure`).
+    "word" says where each recording lies. With `snr` each string also stands in steady noise,
+    white to pink, so many dB below its speech: another room and microphone. The same call gives
+    the same folder anywhere; one that fits is used as it stands (`made_folder.ensure`).
 
     Args:
         cuts: recordings of single words, with speakers; the test's and the training's apart.
@@ -71,7 +74,7 @@ def make(
             speaker who lacks a word; `folder` holds something else.
         MachineError: no room on the disk.
     """
-    ranges = _Ranges((shortest, longest), pause, gain)
+    ranges = _Ranges((shortest, longest), pause, gain, snr)
     _check(utterances, seed, ranges)
     words = _by_speaker(cuts, speakers, without)
     sources = {cut.id: cut for of in words.values() for same in of.values() for cut in same}
@@ -100,6 +103,8 @@ def _check(utterances: int, seed: int, ranges: _Ranges) -> None:
         raise ConfigError(f"pause: {ranges.pause} makes no sense", "seconds, from 0 up")
     if not ranges.gain[0] <= ranges.gain[1] <= 0:
         raise ConfigError(f"gain: {ranges.gain} makes no sense", "dB, at most 0")
+    if ranges.snr is not None and not ranges.snr[0] <= ranges.snr[1]:
+        raise ConfigError(f"snr: {ranges.snr} makes no sense", "dB, lowest <= highest")
 
 
 def _by_speaker(cuts: CutSet, speakers: Collection[str], without: Collection[str]) -> _Words:
@@ -163,13 +168,14 @@ def _drawn(
             {"word": word, "id": cut.id, "start": place, "samples": cut.num_samples, "gain": level}
         )
         place += cut.num_samples
-    return {
+    drawn = {
         "id": f"{speaker}-{number:05d}",
         "text": " ".join(text),
         "speaker": speaker,
         "samples": place + round(chance.uniform(*ranges.pause) * rate),
         "words": pieces,
     }
+    return drawn | ({"snr": round(chance.uniform(*ranges.snr), 2)} if ranges.snr else {})
 
 
 def _write(wavs: Path, plan: dict[str, Any], sources: dict[str, MonoCut]) -> None:
@@ -178,7 +184,10 @@ def _write(wavs: Path, plan: dict[str, Any], sources: dict[str, MonoCut]) -> Non
     sounds = {name: _sound(sources[name], rate) for name in used}
     for number, utterance in enumerate(plan["utterances"]):
         chance = np.random.default_rng([plan["seed"], number])
-        samples = torch.from_numpy(_joined(utterance, sounds, chance))
+        joined = _joined(utterance, sounds, chance)
+        if "snr" in utterance:
+            joined = _in_noise(joined, utterance["snr"], chance)
+        samples = torch.from_numpy(joined)
         wav.save(wavs / f"{utterance['id']}.wav", samples, rate)
 
 
@@ -210,6 +219,16 @@ def _joined(
         place = end
     noise[place:] *= levels[-1]
     return noise
+
+
+def _in_noise(samples: np.ndarray, snr: float, chance: np.random.Generator) -> np.ndarray:
+    """The samples in noise that falls by 0 (white) to 3 dB (pink) an octave."""
+    spectrum = np.fft.rfft(chance.standard_normal(len(samples)))
+    tilt = np.maximum(1, np.arange(len(spectrum))) ** (-0.5 * chance.uniform())
+    noise = np.fft.irfft(spectrum * tilt, len(samples))
+    ratio = np.sqrt(np.square(samples).mean() / np.square(noise).mean()) * 10 ** (-snr / 20)
+    noisy = samples + ratio * noise
+    return (noisy / max(1.0, np.abs(noisy).max())).astype(np.float32)
 
 
 def _cut(folder: Path, utterance: dict[str, Any], rate: int) -> MonoCut:

@@ -192,3 +192,21 @@ def test_recordings_that_do_not_fit_are_refused_by_name(train: CutSet, tmp_path:
     ):
         with pytest.raises(DataError, match=message):
             digit_strings.make(CutSet.from_cuts(cuts), tmp_path / "a", utterances=1)
+
+
+def test_noise_stands_so_many_db_below_the_string_that_it_is_added_to(
+    train: CutSet, tmp_path: Path
+) -> None:
+    numbers: dict[str, Any] = {"utterances": 6, "gain": (-12.0, -12.0)}
+    plain = digit_strings.make(train, tmp_path / "plain", **numbers)
+    noisy = digit_strings.make(train, tmp_path / "noisy", snr=(5.0, 25.0), **numbers)
+    plan = json.loads((tmp_path / "noisy" / made_folder.MANIFEST).read_text("utf-8"))
+    ratios = []
+    for a, b, utterance in zip(plain, noisy, plan["utterances"], strict=True):
+        clean, samples = (soundfile.read(_path(cut))[0] for cut in (a, b))
+        power = np.square(clean).mean() / np.square(samples - clean).mean()
+        ratios.append(10 * np.log10(power))
+        assert abs(ratios[-1] - utterance["snr"]) < 0.1
+    assert min(ratios) + 0.1 >= 5
+    assert max(ratios) <= 25.1
+    assert max(ratios) - min(ratios) > 3

@@ -1,0 +1,67 @@
+"""What each option of the attention does to short and to long strings, as Chorowski's paper shows.
+
+    python benchmarks/attention_kit.py runs/content runs/location runs/smoothing
+
+Each run is one of recipes/asr/spoken_digits.py, all with the same corpus settings. Every model
+reads the first run's test strings, short and ten times longer, with each way of reading, greedily
+and without a language model; the table is printed and written to the first run's kit.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from speechseq.corpus.features import load_waveform
+from speechseq.corpus.recording import spoken
+from speechseq.inference.dictation import Item, dictate
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.transcriber import Transcriber
+from speechseq.nn.attention.reading import ReadingConfig
+
+READINGS = {
+    "as trained": {},
+    "sharpening 2": {"sharpening": 2.0},
+    "keep top 5": {"keep_top": 5},
+    "window ±40": {"window": 40},
+    "window ±40, sharpening 2": {"window": 40, "sharpening": 2.0},
+}
+
+
+def items(corpus: Path, transcriber: Transcriber) -> list[Item]:
+    """The strings of a made folder, their texts from its manifest."""
+    manifest = json.loads((corpus / "manifest.json").read_text("utf-8"))
+    found = []
+    for utterance in manifest["utterances"]:
+        name = utterance["id"]
+        cut = spoken(corpus / "wavs" / f"{name}.wav", name, utterance["text"])
+        found.append(Item(cut.supervisions[0].text, load_waveform(cut, transcriber.audio), name))
+    return found
+
+
+def main() -> None:
+    """Read, count, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    table = []
+    for run in arguments.runs:
+        transcriber = Transcriber.load(run)
+        transcriber.longest_seconds = 120.0
+        attention = transcriber.model.speller.core.attention
+        trained = transcriber.model.config.speller.attention.reading.to_dict()
+        tests = {n: items(arguments.runs[0] / "corpus" / n, transcriber) for n in ("short", "long")}
+        for name, options in READINGS.items():
+            attention.reading = ReadingConfig.from_dict(trained | options)
+            wer = {
+                n: dictate(transcriber, t, strategy=Greedy()).score.wer for n, t in tests.items()
+            }
+            table.append({"run": run.name, "reading": name, **wer})
+            print(f"| {run.name} | {name} | {wer['short']:.2%} | {wer['long']:.2%} |", flush=True)
+    (arguments.runs[0] / "kit.json").write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()

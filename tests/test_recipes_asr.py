@@ -1,0 +1,76 @@
+"""Every recipe of recognition runs from corpus to report, and resumes to the same end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechseq.cli import main
+from speechseq.corpus.spoken_digits import WORDS
+from speechseq.inference.transcriber import Transcriber
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+TINY = [
+    *("--trainer.updates", "2", "--trainer.tensorboard", "false", "--trainer.schedule.ramp", "1"),
+    *("--trainer.schedule.hold", "1", "--trainer.schedule.end", "2", "--seed", "3"),
+    *("--model.listener.hidden", "8", "--model.speller.hidden", "8", "--beam", "2"),
+]
+
+
+def tones(rate: int, seconds: float, pitch: float) -> np.ndarray:
+    noise = np.random.default_rng(int(pitch)).normal(0, 0.01, int(rate * seconds))
+    return 0.3 * np.sin(2 * np.pi * pitch * np.arange(len(noise)) / rate) + noise
+
+
+@pytest.fixture(scope="module")
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layout of the FSDD: two speakers, ten digits that are tones, two recordings of each."""
+    root = tmp_path_factory.mktemp("fsdd")
+    rows = {"train": ["path\ttext\tspeaker"], "test": ["path\ttext\tspeaker"]}
+    for speaker in ("anna", "bert"):
+        for digit, word in enumerate(WORDS):
+            for take, part in enumerate(rows):
+                path = root / f"{digit}_{speaker}_{take}.flac"
+                sound = tones(8000, 0.2, 300 + 250 * digit + 20 * take + 50 * (speaker == "anna"))
+                soundfile.write(path, sound, 8000)
+                rows[part].append(f"{path.name}\t{word}\t{speaker}")
+    for part, lines in rows.items():
+        (root / f"{part}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    return root
+
+
+def check_run(run: Path) -> None:
+    """A run leaves what DESIGN promises, and its checkpoint folder alone is enough to transcribe."""
+    assert "<audio" in (run / "report.html").read_text("utf-8")
+    assert (run / "log.jsonl").stat().st_size > 0
+    transcriber = Transcriber.load(run / "checkpoints/last")
+    rate = transcriber.audio.sample_rate
+    sound = np.float32(tones(rate, 0.5, 440))
+    (transcript,) = transcriber.transcribe([(torch.from_numpy(sound), rate)], beam=2)
+    assert transcript.seconds == 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held_out", ["", "bert"])
+def test_the_digits_recipe_runs_and_keeps_a_speaker_apart(digits_folder, tmp_path, held_out):
+    run = tmp_path / "run"
+    flags = ["--root", str(digits_folder), "--run", str(run), "--held_out", held_out]
+    flags += ["--utterances", "12", "--test_utterances", "3", "--long_utterances", "1"]
+    assert main(["train", str(RECIPES / "asr/spoken_digits.py"), *TINY, *flags]) == 0
+    check_run(run)
+    result = json.loads((run / "result.json").read_text())
+    assert set(result["wer"]) == {"short", "long"}
+    learned = json.loads((run / "corpus/train/manifest.json").read_text())["utterances"]
+    assert {utterance["speaker"] for utterance in learned} == {"anna", "bert"} - {held_out}
+
+
+@pytest.mark.slow
+def test_the_sentences_recipe_runs_from_corpus_to_report(tmp_path):
+    run = tmp_path / "run"
+    flags = ["--run", str(run), "--utterances", "8", "--test_utterances", "2"]
+    assert main(["train", str(RECIPES / "asr/espeak_sentences.py"), *TINY, *flags]) == 0
+    check_run(run)
+    assert set(json.loads((run / "result.json").read_text())) > {"seen voices", "unseen voices"}

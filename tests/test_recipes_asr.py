@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = [
     *("--trainer.updates", "2", "--trainer.tensorboard", "false", "--trainer.schedule.ramp", "1"),
     *("--trainer.schedule.hold", "1", "--trainer.schedule.end", "2", "--seed", "3"),
-    *("--model.listener.hidden", "8", "--model.speller.hidden", "8", "--beam", "2"),
+    *("--model.listener.hidden", "8", "--model.speller.hidden", "8", "--search.size", "2"),
 ]
 
 
@@ -43,7 +43,7 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_run(run: Path) -> None:
-    """A run leaves what DESIGN promises, and its checkpoint folder alone is enough to transcribe."""
+    """A run leaves what DESIGN promises; its checkpoint folder alone is enough to transcribe."""
     assert "<audio" in (run / "report.html").read_text("utf-8")
     assert (run / "log.jsonl").stat().st_size > 0
     transcriber = Transcriber.load(run / "checkpoints/last")
@@ -59,6 +59,7 @@ def test_the_digits_recipe_runs_and_keeps_a_speaker_apart(digits_folder, tmp_pat
     run = tmp_path / "run"
     flags = ["--root", str(digits_folder), "--run", str(run), "--held_out", held_out]
     flags += ["--utterances", "12", "--test_utterances", "3", "--long_utterances", "1"]
+    flags += ["--longest", "2"]
     assert main(["train", str(RECIPES / "asr/spoken_digits.py"), *TINY, *flags]) == 0
     check_run(run)
     result = json.loads((run / "result.json").read_text())

@@ -29,6 +29,9 @@ from speechseq.corpus.sampling import Batches
 from speechseq.inference.dictation import dictate, items_of, write_recognition_report
 from speechseq.inference.error_rate import error_rate
 from speechseq.inference.lm_scorer import RNNScorer
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig
@@ -53,7 +56,6 @@ class Settings(Config):
     test_utterances: int = 200
     frames_per_batch: int = 12_000
     threads: int = 1
-    beam: int = 8
     lm: str = ""
     lm_weight: float = 0.3
     seed: int = 0
@@ -76,6 +78,7 @@ class Settings(Config):
         ctc=True,
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1, ctc=0.3)
+    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=1.0))
     trainer: TrainerConfig = TrainerConfig(
         updates=1500,
         learning_rate=2e-3,
@@ -137,7 +140,7 @@ def main(settings: Settings, run: Path) -> None:
         settings.trainer,
         run=run,
         about=Description(model=config, audio=audio, vocabulary=vocabulary),
-        validate=error_rate(held_out.one_epoch, vocabulary),
+        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 
     transcriber = Transcriber.load(summary.checkpoint)
@@ -145,7 +148,7 @@ def main(settings: Settings, run: Path) -> None:
     if settings.lm:
         scorers = [Fused("lm", RNNScorer.load(settings.lm, vocabulary), settings.lm_weight)]
     found = {
-        name: dictate(transcriber, items_of(cuts, audio), beam=settings.beam, scorers=scorers)
+        name: dictate(transcriber, items_of(cuts, audio), strategy=settings.search, scorers=scorers)
         for name, cuts in tests.items()
     }
     result = {name: dictation.score.wer for name, dictation in found.items()}

@@ -28,6 +28,9 @@ from speechseq.inference.error_rate import error_rate
 from speechseq.inference.judge import Judge
 from speechseq.inference.listening import Listening, listen, write_report
 from speechseq.inference.report import Figure
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
@@ -60,6 +63,7 @@ class Settings(Config):
         las_small(), reading=ReadingConfig(window=40, sharpening=2.0)
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
+    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=0.3))
     trainer: TrainerConfig = TrainerConfig(
         updates=300,
         learning_rate=2e-3,
@@ -110,7 +114,7 @@ def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path)
         settings.trainer,
         run=run,
         about=Description(model=settings.model, audio=settings.audio, vocabulary=vocabulary),
-        validate=error_rate(held_out.one_epoch, vocabulary),
+        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 
 
@@ -133,8 +137,8 @@ def main(settings: Settings, run: Path) -> None:
     train, test = make_corpus(settings, voice, run / "corpus")
     summary = train_recogniser(settings, train, test, run)
     transcriber = Transcriber.load(summary.checkpoint)
-    unseen = dictate(transcriber, items_of(test, settings.audio))
-    chain = dictate(transcriber, _said(voice, settings.audio.sample_rate))
+    unseen = dictate(transcriber, items_of(test, settings.audio), strategy=settings.search)
+    chain = dictate(transcriber, _said(voice, settings.audio.sample_rate), strategy=settings.search)
     seconds = time.monotonic() - began
     write_report(
         run / "report.html",

@@ -29,6 +29,9 @@ from speechseq.corpus.spoken_digits import WORDS
 from speechseq.inference.boundary_errors import boundary_errors
 from speechseq.inference.dictation import dictate, items_of, write_recognition_report
 from speechseq.inference.error_rate import error_rate
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
@@ -56,7 +59,6 @@ class Settings(Config):
     snr: tuple[float, float] = (10.0, 50.0)  # dB of speech over noise in what is learned
     frames_per_batch: int = 8000
     threads: int = 1
-    beam: int = 8
     seed: int = 0
     audio: AudioConfig = dataclasses.replace(
         AudioConfig.preset("las"), sample_rate=8000, n_fft=256, window=200, hop=80, fmax=4000.0
@@ -67,6 +69,7 @@ class Settings(Config):
         reading=ReadingConfig(window=40, sharpening=2.0),
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
+    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=0.3))
     trainer: TrainerConfig = TrainerConfig(
         updates=700,
         learning_rate=2e-3,
@@ -95,7 +98,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
     chance = random.Random(settings.seed)
     fastest = round(100 * settings.speed)
     hurried = [cut.perturb_speed(1 + chance.randint(-fastest, fastest) / 100) for cut in learned]
-    ten = 10 * settings.longest
+    most = 10 * settings.longest
     tests = {
         name: digit_strings.make(
             test,
@@ -108,7 +111,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
         )
         for name, count, shortest, longest in (
             ("short", settings.test_utterances, 1, settings.longest),
-            ("long", settings.long_utterances, ten - 20, ten),
+            ("long", settings.long_utterances, most * 5 // 7, most),
         )
     }
     return features.compute(CutSet.from_cuts(hurried), settings.audio, folder / "mels"), tests
@@ -136,14 +139,14 @@ def main(settings: Settings, run: Path) -> None:
         settings.trainer,
         run=run,
         about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
-        validate=error_rate(held_out.one_epoch, vocabulary),
+        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 
     began = time.monotonic()
     transcriber = Transcriber.load(summary.checkpoint)
     transcriber.longest_seconds = 120.0
     found = {
-        name: dictate(transcriber, items_of(cuts, audio), beam=settings.beam)
+        name: dictate(transcriber, items_of(cuts, audio), strategy=settings.search)
         for name, cuts in tests.items()
     }
     errors = boundary_errors(tests["short"], found["short"].transcripts)

@@ -13,7 +13,7 @@ from speechseq.shapes import Waveform
 
 Span = tuple[float, float]
 _HOP, _WINDOW = 0.005, 0.02  # seconds
-_REACH = 0.12  # seconds that a boundary may move to find the quietest place
+_REACH = 0.15  # seconds that a boundary may move to find the quietest place
 _RISE = 0.15  # a pause ends where loudness has risen by so much of the way up to the word's
 _LEAST = 6.0  # dB between word and quietest place; with less there is no pause, only a boundary
 

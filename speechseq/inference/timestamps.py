@@ -101,19 +101,25 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 
 
 def word_spans(
-    words: Sequence[WordTokens], places: Sequence[float], positions: int
+    words: Sequence[WordTokens], places: Sequence[float], positions: int, lead: float
 ) -> list[tuple[float, float]]:
     """Start and end of each word in positions: in order, none over another, within the sound.
 
-    Two words meet where the space between them lies, or half way where nothing stands between.
+    Two words meet half way between the last token of the one and the first of the next, or `lead`
+    before the latter where that is later: attention often reads a word from its first sounds
+    alone, so that the last token says little of the end, and lets the space look where the next
+    word begins. The last word ends where eos looked, when a place of eos follows the tokens.
     """
     if not words:
         return []
-    edges = [_before(words[0], places)]
+    edges = [places[words[0].first] - max(lead, 0.5)]
     for left, right in itertools.pairwise(words):
-        between = places[left.stop : right.first] or [places[left.stop - 1], places[right.first]]
-        edges.append(sum(between) / len(between))
-    edges.append(_after(words[-1], places))
+        first = places[right.first]
+        half = (places[left.stop - 1] + first) / 2
+        spelt = right.stop - right.first > 1  # a word of one token is read at its middle
+        edges.append(max(half, first - lead) if spelt else half)
+    last = words[-1].stop
+    edges.append(max(places[-1] if last < len(places) else 0.0, places[last - 1] + 0.5))
     limits = np.maximum.accumulate(np.clip(edges, 0.0, positions))
     return [(float(a), float(b)) for a, b in itertools.pairwise(limits)]
 
@@ -122,16 +128,3 @@ def _median(weights: np.ndarray) -> float:
     """Where half of the weight lies on either side, between the edges of positions."""
     total = np.concatenate([[0.0], weights.cumsum()])
     return float(np.interp(0.5, total, np.arange(len(total))))
-
-
-def _before(word: WordTokens, places: Sequence[float]) -> float:
-    return places[word.first] - _half_a_token(word, places)
-
-
-def _after(word: WordTokens, places: Sequence[float]) -> float:
-    return places[word.stop - 1] + _half_a_token(word, places)
-
-
-def _half_a_token(word: WordTokens, places: Sequence[float]) -> float:
-    count = word.stop - word.first
-    return max(0.5, (places[word.stop - 1] - places[word.first]) / max(count - 1, 1) / 2)

@@ -17,6 +17,8 @@ from speechseq.inference.transcript import Candidate, Transcript
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import EOS, Vocabulary
 
+_LEAD = 0.08  # seconds from a word's beginning to where its first token is read
+
 
 def write(
     decoded: Decoded,
@@ -31,7 +33,9 @@ def write(
     words = word_tokens(best.tokens, vocabulary.decode)
     spans = [
         (start * seconds_per_position, end * seconds_per_position)
-        for start, end in word_spans(words, _places(decoded), best.alignment.shape[1])
+        for start, end in word_spans(
+            words, _places(decoded), best.alignment.shape[1], _LEAD / seconds_per_position
+        )
     ]
     confidences = [math.exp(min(0.0, p)) for p in best.token_log_probs.tolist()]
     return Transcript(

@@ -102,20 +102,28 @@ def test_rows_of_nothing_are_survived(filled: float) -> None:
     assert attention_places(torch.zeros(2, 0)) == [0.0, 0.0]
 
 
-def test_words_of_a_planted_alignment_meet_where_the_space_is() -> None:
+def test_words_of_a_planted_alignment_meet_between_them() -> None:
     text = "one two six"
     centres = [2.0, 3.0, 4.0, 6.0, 8.0, 9.0, 10.0, 12.0, 13.0, 14.0, 15.0]
     places = attention_places(planted(centres, 20, 0.6, 0.01))
-    spans = word_spans(word_tokens(encode(text), VOCABULARY.decode), places, 20)
-    expected = [(1.5, 6.0), (6.0, 12.0), (12.0, 15.5)]
+    spans = word_spans(word_tokens(encode(text), VOCABULARY.decode), places, 20, 2.0)
+    expected = [(0.0, 6.0), (6.0, 11.5), (11.5, 15.5)]
     for (start, end), (true_start, true_end) in zip(spans, expected, strict=True):
         assert (start, end) == pytest.approx((true_start, true_end), abs=0.5)
 
 
 def test_words_of_pieces_meet_half_way() -> None:
     words = [WordTokens("seven", 0, 2), WordTokens("two", 2, 3)]
-    spans = word_spans(words, [2.0, 4.0, 9.0], 12)
+    spans = word_spans(words, [2.0, 4.0, 9.0], 12, 1.0)
     assert spans == [(1.0, 6.5), (6.5, 9.5)]
+
+
+def test_a_word_read_from_its_first_sounds_lasts_until_the_next_begins() -> None:
+    """All of a word is written at one place, and the space where the next word begins."""
+    words = [WordTokens("seven", 0, 5), WordTokens("two", 6, 9)]
+    places = [3.0] * 5 + [20.0] * 4
+    assert word_spans(words, places, 40, 2.0) == [(1.0, 18.0), (18.0, 20.5)]
+    assert word_spans(words, [*places, 27.0], 40, 2.0)[1] == (18.0, 27.0)  # eos looked there
 
 
 @settings(deadline=None, max_examples=80)
@@ -125,7 +133,7 @@ def test_spans_are_in_order_and_within_the_sound(count: int, positions: int, see
     tokens = [encode("ab ")[i] for i in torch.randint(3, (count,), generator=draw)]
     alignment = torch.rand(count, positions, generator=draw).pow(6)
     words = word_tokens(tokens, VOCABULARY.decode)
-    spans = word_spans(words, attention_places(alignment), positions)
+    spans = word_spans(words, attention_places(alignment), positions, 1.0)
     assert len(spans) == len(words)
     flat = [edge for span in spans for edge in span]
     assert flat == sorted(flat)

@@ -10,11 +10,13 @@ from speechseq.errors import ConfigError, SpeechseqError
 
 if TYPE_CHECKING:
     from speechseq.inference.search.beam import Beam
+    from speechseq.inference.search.recogniser import Fused
     from speechseq.inference.transcriber import Transcriber
     from speechseq.inference.transcript import LongTranscript, Transcript
     from speechseq.inference.windows import WindowConfig
 
 _HELP = "write down sound files with a trained checkpoint"
+_LM = 0.3
 _AT_ONCE = 64  # files read before their texts are printed: what is done stays done
 
 
@@ -53,6 +55,15 @@ def add(commands: Any) -> None:
         metavar="N",
         help="let the attention look only N positions around where it looked last",
     )
+    parser.add_argument(
+        "--lm",
+        type=Path,
+        metavar="DIR|FILE",
+        help="a language model beside the search: a checkpoint, or an ARPA file",
+    )
+    parser.add_argument(
+        "--lm-weight", type=float, metavar="W", help=f"of the language model (default: {_LM:g})"
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,6 +71,7 @@ class Options(NamedTuple):
     """What the flags come to."""
 
     search: "Beam"
+    scorers: "tuple[Fused, ...]"
     windows: "WindowConfig"
     as_json: bool
     timestamps: bool
@@ -69,6 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Transcribe the files; those that cannot be are named at the end, when all others are done."""
     options = _options(arguments)
     transcriber = _load(arguments, options)
+    if arguments.lm is not None:
+        options = options._replace(scorers=(_language_model(arguments, transcriber),))
     failed: dict[Path, SpeechseqError] = {}
     for path, result in _results(arguments.files, transcriber, options):
         if isinstance(result, SpeechseqError):
@@ -91,7 +105,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         windows = WindowConfig.of(arguments.window)
     except ConfigError as error:
         raise ConfigError(f"--window: {error.problem}", error.cure) from None
-    return Options(search, windows, arguments.json, arguments.timestamps)
+    if arguments.lm is None and arguments.lm_weight is not None:
+        raise ConfigError("--lm-weight: there is no language model", "name it with --lm")
+    return Options(search, (), windows, arguments.json, arguments.timestamps)
 
 
 def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
@@ -111,6 +127,17 @@ def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
     return transcriber
 
 
+def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "Fused":
+    from speechseq.inference import lm_scorer
+    from speechseq.inference.search.recogniser import Fused
+
+    weight = _LM if arguments.lm_weight is None else arguments.lm_weight
+    if not 0 < weight < float("inf"):
+        raise ConfigError(f"--lm-weight: {weight:g} is no positive number", f"use e.g. {_LM:g}")
+    scorer = lm_scorer.load(arguments.lm, transcriber.vocabulary, arguments.device)
+    return Fused("lm", scorer, weight)
+
+
 def _results(
     files: list[Path], transcriber: "Transcriber", options: Options
 ) -> "Iterator[tuple[Path, Transcript | LongTranscript | SpeechseqError]]":
@@ -119,7 +146,7 @@ def _results(
         part = files[begin : begin + _AT_ONCE]
         long = {path for path in part if _is_long(path, options)}
         short = [path for path in part if path not in long]
-        results = transcriber.attempt(short, strategy=options.search)
+        results = transcriber.attempt(short, strategy=options.search, scorers=options.scorers)
         known = dict(zip(short, results, strict=True))
         for path in part:
             yield path, known[path] if path in known else _long(path, transcriber, options)
@@ -140,7 +167,9 @@ def _long(
     from speechseq.inference.long_audio import transcribe_long
 
     try:
-        return transcribe_long(transcriber, path, options.windows, strategy=options.search)
+        return transcribe_long(
+            transcriber, path, options.windows, strategy=options.search, scorers=options.scorers
+        )
     except SpeechseqError as error:
         return error
 

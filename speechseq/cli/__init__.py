@@ -37,7 +37,9 @@ def run_recipe(
 
 
 def _run(argv: list[str]) -> None:
-    parser = Parser(prog="speechseq", description="Text to speech and speech to text, from corpus to model.")
+    parser = Parser(
+        prog="speechseq", description="Text to speech and speech to text, from corpus to model."
+    )
     parser.checked = False
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (prepare, train, synthesize, transcribe, score, info):

@@ -131,7 +131,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["prepare"], ["train"], ["synthesize"], ["score"], ["info"]]
+    "command", [[], ["prepare"], ["train"], ["synthesize"], ["transcribe"], ["score"], ["info"]]
 )
 def test_help_answers_at_once(command: list[str]) -> None:
     started = time.monotonic()

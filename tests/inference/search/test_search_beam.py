@@ -219,7 +219,28 @@ def test_the_search_ends_when_no_open_hypothesis_can_win():
         assert model.speller.steps < 40
 
 
-def test_a_utterance_that_is_done_takes_no_part_in_further_steps():
+def test_the_search_ends_by_the_bound_alone_where_nothing_more_ends():
+    """eos may follow the best of three steps, and nothing else: what is open only falls behind."""
+    model = toy(0)
+    step, steps = model.speller.step, []
+
+    def once(tokens, state, ready):
+        made = step(tokens, state, ready)
+        steps.append(len(tokens))
+        log_probs = made.log_probs.clone()
+        log_probs[:, EOS] = -1e4
+        if len(steps) == 3:  # a little less likely than the best that goes on
+            log_probs[0, EOS] = log_probs[0].max() - 0.2
+        return made._replace(log_probs=log_probs)
+
+    model.speller.step = once
+    roomy = LimitConfig(tokens_per_position=0.0, at_least=200)
+    own = recognise(model, *utterances(14), Beam(size=4, limit=roomy))[0]
+    assert len(own[0].ids) == 3
+    assert 3 < len(steps) < 60
+
+
+def test_an_utterance_that_is_done_takes_no_part_in_further_steps():
     model, rows = toy(0), []
     step = model.speller.step
 

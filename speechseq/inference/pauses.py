@@ -3,8 +3,8 @@
 A memory position lasts 40 to 80 ms; the sound itself knows better where a word begins and ends.
 """
 
-import bisect
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,10 +33,14 @@ def into_pauses(
     begin = _onset(loudness, times, spans[0][0], middles[0], reach)
     backwards = [-time for time in reversed(times)]
     end = -_onset(loudness[::-1], backwards, -spans[-1][1], -middles[-1], reach)
+    tops = [_top(loudness[bisect_left(times, a) : bisect_right(times, b)]) for a, b in spans]
     inner = [
-        _pause(loudness, times, limits, (one[1] + other[0]) / 2, reach)
-        for limits, (one, other) in zip(
-            itertools.pairwise(middles), itertools.pairwise(spans), strict=True
+        _pause(loudness, times, limits, (one[1] + other[0]) / 2, min(levels), reach)
+        for limits, levels, (one, other) in zip(
+            itertools.pairwise(middles),
+            itertools.pairwise(tops),
+            itertools.pairwise(spans),
+            strict=True,
         )
     ]
     edges = [begin, *itertools.chain.from_iterable(inner), end]
@@ -54,17 +58,21 @@ def _loudness(waveform: Waveform, rate: int) -> tuple[np.ndarray, list[float]]:
 
 
 def _pause(
-    loudness: np.ndarray, times: list[float], limits: Span, guess: float, reach: float
+    loudness: np.ndarray, times: list[float], limits: Span, guess: float, top: float, reach: float
 ) -> Span:
-    """Where the pause nearest to the guess begins and ends; one point when there is none."""
-    low, high = bisect.bisect_left(times, limits[0]), bisect.bisect_right(times, limits[1])
-    first = max(low, bisect.bisect_left(times, guess - reach))
-    last = min(high, bisect.bisect_right(times, guess + reach))
+    """Where the pause nearest to the guess begins and ends; one point when there is none.
+
+    Args:
+        limits: the middles of the words before and after.
+        top: dB of the softer of the two.
+    """
+    low, high = bisect_left(times, limits[0]), bisect_right(times, limits[1])
+    first = max(low, bisect_left(times, guess - reach))
+    last = min(high, bisect_right(times, guess + reach))
     if first >= last:
         return guess, guess
     quietest = first + int(loudness[first:last].argmin())
-    parts = (loudness[low : quietest + 1], loudness[quietest:high])
-    rise = min(_top(part) for part in parts) - loudness[quietest]
+    rise = top - loudness[quietest]
     if rise < _LEAST:
         return times[quietest], times[quietest]
     loud = np.flatnonzero(loudness[low:high] > loudness[quietest] + _RISE * rise) + low
@@ -78,7 +86,7 @@ def _onset(
     loudness: np.ndarray, times: list[float], guess: float, middle: float, reach: float
 ) -> float:
     """Where the first word begins: what lies before the sound is a pause too."""
-    first, last = bisect.bisect_left(times, guess - reach), bisect.bisect_right(times, middle)
+    first, last = bisect_left(times, guess - reach), bisect_right(times, middle)
     part = loudness[first:last]
     if not len(part):
         return guess
@@ -90,4 +98,5 @@ def _onset(
 
 
 def _top(loudness: np.ndarray) -> float:
-    return float(np.percentile(loudness, 80))
+    """How loud a word is; what has no frames is no word, and nothing beside it a pause."""
+    return float(np.percentile(loudness, 80)) if len(loudness) else float("-inf")

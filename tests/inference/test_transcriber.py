@@ -1,6 +1,5 @@
 """A transcriber reads each sound alike alone and in company, and refuses what it cannot hear."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ import soundfile
 import torch
 from tiny_recogniser import (
     AUDIO,
-    MODEL,
     RATE,
     SYMBOL,
     VOCABULARY,
@@ -24,10 +22,13 @@ from tiny_voice import save_voice
 from speechseq.audio import wav
 from speechseq.errors import CheckpointError, ConfigError, DataError, MachineError
 from speechseq.inference import decoding
+from speechseq.inference.decoding import Decoded
 from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
 from speechseq.inference.transcript import Transcript
+from speechseq.inference.writing import write
 from speechseq.nn.attention.reading import ReadingConfig
 
 TEXTS = [words(1 + i % 4, 9000 + i) for i in range(7)]
@@ -256,20 +257,28 @@ def test_greedy_and_other_searches_may_be_given(transcriber: Transcriber, sounds
     assert all(len(item.n_best) == 1 for item in written)
 
 
-def test_a_ctc_head_places_the_words(sounds: list) -> None:
-    """Its opinion is used where there is a head: here one that sees the first word at the end."""
-    torch.manual_seed(0)
-    config = dataclasses.replace(MODEL, ctc=True)
-    model = config.build(symbols=len(VOCABULARY), features=AUDIO.features).eval()
-    model.load_state_dict(tiny_recogniser().state_dict(), strict=False)
-    late = torch.full((100, len(VOCABULARY)), -9.0)
-    late[:, 3] = 0.0  # blank
-    late[8:, VOCABULARY.encode("b")[0]] = 1.0
-    model.ctc_log_probs = lambda memory, lengths: late[: memory.shape[1]].log_softmax(1)[None]
-    (item,) = Transcriber(model, VOCABULARY, AUDIO).transcribe(
-        [(tones("b ", 1)[: -SYMBOL // 2], RATE)]
+def test_a_ctc_head_places_the_words(transcriber: Transcriber) -> None:
+    """The attention is made to look everywhere at once; only the head knows the places."""
+    text, rate = "abc ab c", SYMBOL // 2  # two positions a symbol
+    tokens = VOCABULARY.encode(text)[:-1]
+    positions = 2 * len(tokens)
+    hypothesis = Hypothesis(
+        tokens=tuple(tokens),
+        score=0.0,
+        terms={"attention": 0.0},
+        finished=True,
+        alignment=torch.full((len(tokens) + 1, positions), 1 / positions),
+        token_log_probs=torch.zeros(len(tokens) + 1),
     )
-    assert item.words[0].end <= item.seconds
+    head = torch.zeros(positions, len(VOCABULARY))
+    head[torch.arange(positions), torch.tensor(tokens).repeat_interleave(2)] = 9.0
+    sound = tones(text).unsqueeze(0)
+    numbers = (VOCABULARY, sound, RATE, rate / RATE)
+    placed = write(Decoded([hypothesis], head.log_softmax(1)), *numbers)
+    lost = write(Decoded([hypothesis], None), *numbers)
+    starts = [0.0, 0.4, 0.7]
+    assert [word.start for word in placed.words] == pytest.approx(starts, abs=0.06)
+    assert [word.start for word in lost.words] != pytest.approx(starts, abs=0.06)
 
 
 def test_a_model_in_training_goes_on_training(transcriber: Transcriber, sounds: list) -> None:

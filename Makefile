@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/python recipes/tts/spoken_digits.py --run runs/demo
+	$(BIN)/python recipes/tts/spoken_digits.py --run runs/demo/voice
+	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
 test: $(VENV)/installed lint
 	$(BIN)/pytest -n 2

@@ -7,16 +7,12 @@ one step (forward, backward, clipping, Adam) on the same batch. Quote the ratio 
 """
 
 import argparse
-import json
 import platform
-import resource
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
+from in_turn import compare, report, serve
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,44 +24,13 @@ def main() -> None:
     options = _options()
     if options.worker:
         return work(options)
-    command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-    workers = {
-        name: subprocess.Popen(
-            [*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for name in CONTENDERS
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    memory: dict[str, float] = {}
-    for turn in range(options.rounds + 1):
-        for name, worker in workers.items():
-            answer = _ask(worker)
-            memory[name] = answer["gigabytes"]
-            if turn:  # the first step of each warms up
-                seconds[name].append(answer["seconds"])
-    for worker in workers.values():
-        worker.communicate("\n")
-    return report(options, seconds, memory)
-
-
-def report(
-    options: argparse.Namespace, seconds: dict[str, list[float]], memory: dict[str, float]
-) -> None:
-    """The table, then one JSON line."""
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(
+    measured = compare([sys.executable, __file__, *sys.argv[1:]], CONTENDERS, options.rounds)
+    title = (
         f"training step, Tacotron 2, batch {options.batch}, r = 1, float32, {options.threads} "
         f"threads, {options.rounds} rounds, seed {options.seed}, torch {torch.__version__}, "
         f"{platform.machine()}"
     )
-    for name, values in seconds.items():
-        print(
-            f"  {name:11s} median {median[name]:6.2f} s   range {min(values):.2f}–"
-            f"{max(values):.2f} s   peak {memory[name]:.2f} GB"
-        )
-    speed = median["torchaudio"] / median["speechseq"]
-    print(f"  speed {speed:.2f} x, memory {memory['speechseq'] / memory['torchaudio']:.2f} x")
-    print(json.dumps({"seconds": seconds, "gigabytes": memory, "speed": speed}))
+    return report(title, *CONTENDERS, measured)
 
 
 def work(options: argparse.Namespace) -> None:
@@ -76,15 +41,14 @@ def work(options: argparse.Namespace) -> None:
     make = {"speechseq": ours, "torchaudio": theirs}[options.worker]
     model, loss = make(data)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6, fused=True)
-    while sys.stdin.readline().strip():
-        start = time.perf_counter()
+
+    def step() -> None:
         loss().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        taken = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(json.dumps({"seconds": taken, "gigabytes": peak}), flush=True)
+
+    serve(step)
 
 
 def make_batch(options: argparse.Namespace) -> dict[str, Tensor]:
@@ -129,14 +93,6 @@ def theirs(data: dict[str, Tensor]) -> tuple[nn.Module, Callable[[], Tensor]]:
         return mels + F.binary_cross_entropy_with_logits(gate, stop)
 
     return model, loss
-
-
-def _ask(worker: subprocess.Popen[str]) -> dict[str, float]:
-    if worker.stdin is None or worker.stdout is None:
-        raise RuntimeError("the worker has no pipes")
-    worker.stdin.write("step\n")
-    worker.stdin.flush()
-    return json.loads(worker.stdout.readline())
 
 
 def _options() -> argparse.Namespace:

@@ -54,7 +54,7 @@ class Settings(Config):
 
     utterances: int = 6000
     test_utterances: int = 200
-    frames_per_batch: int = 12_000
+    frames_per_batch: int = 10_000
     threads: int = 1
     lm: str = ""
     lm_weight: float = 0.3
@@ -66,7 +66,7 @@ class Settings(Config):
     )
     model: LASConfig = LASConfig(
         listener=ListenerConfig(
-            convolutions=(16,), hidden=192, base_layers=1, pyramid_layers=1, dropout=0.1
+            convolutions=(16, 16), hidden=192, base_layers=2, pyramid_layers=0, dropout=0.1
         ),
         speller=SpellerConfig(
             embedding=64,
@@ -80,13 +80,13 @@ class Settings(Config):
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1, ctc=0.3)
     search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=1.0))
     trainer: TrainerConfig = TrainerConfig(
-        updates=1500,
+        updates=900,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=100, hold=700, end=1500, floor=0.03),
+        schedule=RampHoldDecayConfig(ramp=100, hold=450, end=900, floor=0.03),
         weight_decay=0.0,
         ema_decay=0.98,
         log_every=25,
-        checkpoint_every=250,
+        checkpoint_every=300,
         keep=1,
     )
 

@@ -1,7 +1,7 @@
 """The speech chain: a small LAS learns digits from several voices, and hears one that we made.
 
     python recipes/tts/spoken_digits.py --run runs/demo/voice
-    python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo
+    python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
 The second half of `make demo`. Makes its corpus with espeak, trains by attention alone, reads
 strings that it never heard, then what the voice of the first half says; RUN/report.html shows both
@@ -31,6 +31,7 @@ from speechseq.inference.report import Figure
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
+from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
@@ -47,9 +48,14 @@ from speechseq.training.trainer import Summary, Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
-    """Numbers of the corpus, the model and its training; `voice` is the first half's run."""
+    """Numbers of the corpus, the model and its training.
+
+    voice, voice_strings, voice_seed: the first half's run, its test strings and its seed.
+    """
 
     voice: str = "runs/demo/voice"
+    voice_strings: int = 20
+    voice_seed: int = 0
     utterances: int = 1200
     test_utterances: int = 60
     voices: tuple[str, ...] = ("en-us", "en-gb", "en-gb-scotland", "en-us+m3", "en-gb-x-rp")
@@ -63,7 +69,9 @@ class Settings(Config):
         las_small(), reading=ReadingConfig(window=40, sharpening=2.0)
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
-    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=0.3))
+    search: Beam = Beam(
+        score=ScoreConfig(end_threshold=1.5), limit=LimitConfig(tokens_per_position=0.3)
+    )
     trainer: TrainerConfig = TrainerConfig(
         updates=300,
         learning_rate=2e-3,
@@ -118,11 +126,16 @@ def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path)
     ).run()
 
 
-def hear_voice(run: Path) -> Listening:
+def hear_voice(settings: Settings) -> Listening:
     """What the first half's voice says, judged; strings and originals are those it kept."""
-    synthesizer = Synthesizer.load(run / "checkpoints" / "last")
+    run = Path(settings.voice)
+    synthesizer = Synthesizer.load(run)
     test = spoken_digits.make(
-        run / "corpus" / "test", utterances=20, seed=1, voices=("en-us",), rates=(150,)
+        run / "corpus" / "test",
+        utterances=settings.voice_strings,
+        seed=settings.voice_seed + 1,
+        voices=("en-us",),
+        rates=(150,),
     )
     recordings = [features.load_waveform(cut, synthesizer.audio) for cut in test]
     texts = [cut.supervisions[0].text for cut in test]
@@ -133,7 +146,7 @@ def main(settings: Settings, run: Path) -> None:
     """Voice, corpus, training, dictations, report."""
     torch.set_num_threads(settings.threads)
     began = time.monotonic()
-    voice = hear_voice(Path(settings.voice))
+    voice = hear_voice(settings)
     train, test = make_corpus(settings, voice, run / "corpus")
     summary = train_recogniser(settings, train, test, run)
     transcriber = Transcriber.load(summary.checkpoint)

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from lhotse import CutSet
 
-from speechseq.audio.augment import SpecAugmentPolicy
 from speechseq.audio.mel import AudioConfig
 from speechseq.cli import run_recipe
 from speechseq.config import Config
@@ -32,6 +31,7 @@ from speechseq.inference.error_rate import error_rate
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
+from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
@@ -55,8 +55,8 @@ class Settings(Config):
     test_utterances: int = 200
     long_utterances: int = 20
     longest: int = 7  # digits of a string; long ones have ten times as many
-    speed: float = 0.15  # each string is learned faster or slower by up to so much
-    snr: tuple[float, float] = (10.0, 50.0)  # dB of speech over noise in what is learned
+    speed: float = 0.05  # each string is learned faster or slower by up to so much
+    snr: tuple[float, float] | None = None  # dB of speech over noise in what is learned
     frames_per_batch: int = 8000
     threads: int = 1
     seed: int = 0
@@ -65,19 +65,20 @@ class Settings(Config):
     )
     model: LASConfig = dataclasses.replace(
         las_small(),
-        augment=SpecAugmentPolicy(warp=0, band_width=6, frame_width=15, frame_share=0.1),
         reading=ReadingConfig(window=40, sharpening=2.0),
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
-    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=0.3))
+    search: Beam = Beam(
+        score=ScoreConfig(end_threshold=1.5), limit=LimitConfig(tokens_per_position=0.3)
+    )
     trainer: TrainerConfig = TrainerConfig(
-        updates=700,
+        updates=800,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=50, hold=350, end=700, floor=0.03),
+        schedule=RampHoldDecayConfig(ramp=50, hold=400, end=800, floor=0.03),
         weight_decay=0.0,
         ema_decay=0.98,
         log_every=25,
-        checkpoint_every=175,
+        checkpoint_every=200,
         keep=1,
     )
 

@@ -1,0 +1,142 @@
+"""Listen, Attend and Spell on LibriSpeech: LAS-6-1280 with SpecAugment, in word pieces.
+
+    speechseq prepare librispeech data/raw --download --parts train-clean-100 dev-clean test-clean
+    speechseq train recipes/asr/librispeech_las.py --root data/raw/LibriSpeech --run runs/ls
+
+The paper's model and policy (Park 2019); CTC warms the attention up and then leaves it alone, short
+utterances come first. Wants a GPU; `--config recipes/overlays/las_cpu.yaml` makes it small.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from speechseq.audio.augment import POLICIES
+from speechseq.audio.mel import AudioConfig
+from speechseq.cli import run_recipe
+from speechseq.config import Config
+from speechseq.corpus import features, librispeech
+from speechseq.corpus.collate_speech import ASRCollate
+from speechseq.corpus.sampling import Batches
+from speechseq.inference.dictation import dictate, items_of, write_recognition_report
+from speechseq.inference.error_rate import error_rate
+from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.limits import LimitConfig
+from speechseq.inference.search.scoring import ScoreConfig
+from speechseq.inference.transcriber import Transcriber
+from speechseq.models.las import LASConfig, las_6_1280
+from speechseq.models.las_loss import LASLoss, LASLossConfig
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training.config import TrainerConfig
+from speechseq.training.log import curves
+from speechseq.training.resume import seed_everything
+from speechseq.training.saving import Description
+from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.showcase import Showcase
+from speechseq.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Config):
+    """Numbers of corpus, model and training; `shown` utterances are drawn at every checkpoint."""
+
+    root: str = "data/raw/LibriSpeech"
+    cache: str = "data/cache"
+    train: tuple[str, ...] = ("train-clean-100", "train-clean-360", "train-other-500")
+    dev: tuple[str, ...] = ("dev-clean",)
+    test: tuple[str, ...] = ("test-clean",)
+    pieces: int = 1000
+    longest_frames: int = 1700
+    frames_per_batch: int = 60_000
+    short_first_epochs: int = 1
+    shown: int = 2
+    device: str = "cuda"
+    workers: int = 4
+    threads: int = 0  # 0 leaves torch its own number
+    seed: int = 0
+    audio: AudioConfig = AudioConfig.preset("specaugment")
+    model: LASConfig = dataclasses.replace(las_6_1280(), augment=POLICIES["LD"], ctc=True)
+    loss: LASLossConfig = LASLossConfig(
+        label_smoothing=0.1, ctc=0.3, ctc_last=0.0, ctc_from=10_000, ctc_to=20_000
+    )
+    search: Beam = Beam(
+        size=8, score=ScoreConfig(coverage_weight=0.05), limit=LimitConfig(tokens_per_position=1.0)
+    )
+    trainer: TrainerConfig = TrainerConfig(
+        updates=160_000,
+        learning_rate=1e-3,
+        schedule=RampHoldDecayConfig.double(),
+        weight_decay=0.0,
+        amp="bf16",
+        checkpoint_every=2000,
+        best_by="wer",
+    )
+
+
+def main(settings: Settings, run: Path) -> None:
+    """Corpus, training, dictation, report."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    audio = settings.audio
+    train, dev, test = (
+        librispeech.read(settings.root, parts)
+        for parts in (settings.train, settings.dev, settings.test)
+    )
+    train, dev = (features.compute(cuts, audio, settings.cache) for cuts in (train, dev))
+    texts = [cut.supervisions[0].text for cut in train]
+    vocabulary = Vocabulary.train_pieces(texts, settings.pieces)
+    collate = ASRCollate(vocabulary, audio)
+    collate.check(train + dev)
+    batches, held_out = (
+        Batches(
+            cuts,
+            collate,
+            frames_per_batch=settings.frames_per_batch,
+            seed=settings.seed,
+            workers=settings.workers,
+            short_first_epochs=settings.short_first_epochs,
+            longest_frames=longest,
+        )
+        for cuts, longest in ((train, settings.longest_frames), (dev, None))
+    )
+    seed_everything(settings.seed)
+    shown = items_of(dev.subset(first=settings.shown), audio)
+
+    def show(model: nn.Module) -> list[Showcase]:
+        found = dictate(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
+        return [
+            Showcase(name=f"dev{i}", text=t.text, alignment=t.alignment.T)
+            for i, t in enumerate(found.transcripts)
+        ]
+
+    summary = Trainer(
+        settings.model.build(symbols=len(vocabulary), features=audio.features),
+        LASLoss(settings.loss),
+        batches,
+        settings.trainer,
+        run=run,
+        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
+        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
+        showcase=show,
+        device=settings.device,
+    ).run()
+
+    transcriber = Transcriber.load(summary.checkpoint, settings.device)
+    found = dictate(transcriber, items_of(test, audio), strategy=settings.search)
+    write_recognition_report(
+        run / "report.html",
+        found,
+        title="Listen, Attend and Spell on LibriSpeech",
+        summary=f"{', '.join(settings.test)} after {summary.updates} updates.",
+        curves=curves(run),
+        settings=settings.to_dict(),
+    )
+    print(f"{run / 'report.html'}: {summary.updates} updates, {found.line()}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_recipe(main, Settings))

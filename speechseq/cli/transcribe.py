@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from speechseq.errors import ConfigError, SpeechseqError
 
 if TYPE_CHECKING:
-    from speechseq.inference.search.beam import Beam
     from speechseq.inference.search.recogniser import Fused
     from speechseq.inference.transcriber import Transcriber
     from speechseq.inference.transcript import LongTranscript, Transcript
@@ -94,11 +93,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    from speechseq.inference.search.beam import Beam
+    from speechseq.inference.search.beam import usual_beam
     from speechseq.inference.windows import WindowConfig
 
     try:
-        search = Beam(size=arguments.beam, n_best=arguments.n_best)
+        search = usual_beam(arguments.beam, arguments.n_best)
     except ConfigError as error:
         raise ConfigError(f"--beam, --n-best: {error.problem}", error.cure) from None
     try:

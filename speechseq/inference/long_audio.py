@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from speechseq.audio import wav
 from speechseq.errors import ConfigError, SpeechseqError
-from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.beam import usual_beam
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.stitching import stitch
@@ -47,7 +47,7 @@ def transcribe_long(
             "take shorter windows, or raise longest_seconds of the Transcriber",
         )
     rate = wav.header(path).rate
-    search = strategy or Beam(size=beam)
+    search = strategy or usual_beam(beam)
     source = cut(wav.blocks(path), rate, windows)
     words: list[Word] = []
     count, unfinished, end = 0, 0, 0.0

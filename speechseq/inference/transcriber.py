@@ -16,7 +16,7 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.inference.decoding import Decoded, decode
 from speechseq.inference.device import checked_device
 from speechseq.inference.hearing import Sound, hear
-from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.beam import usual_beam
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.transcript import Transcript
@@ -107,7 +107,7 @@ class Transcriber:
         """
         heard = self._hear_all(sounds)
         _refuse(heard)
-        written = self._write_all(heard, strategy or Beam(size=beam, n_best=n_best), scorers)
+        written = self._write_all(heard, strategy or usual_beam(beam, n_best), scorers)
         _refuse(written)
         return [item for item in written if isinstance(item, Transcript)]
 
@@ -121,8 +121,9 @@ class Transcriber:
         scorers: Sequence[Fused] = (),
     ) -> list[Transcript | SpeechseqError]:
         """As `transcribe`; in the place of a sound that cannot be transcribed stands its error."""
-        search = strategy or Beam(size=beam, n_best=n_best)
-        return self._write_all(self._hear_all(sounds), search, scorers)
+        return self._write_all(
+            self._hear_all(sounds), strategy or usual_beam(beam, n_best), scorers
+        )
 
     def _hear_all(self, sounds: Sequence[Sound]) -> list[Tensor | SpeechseqError]:
         if isinstance(sounds, (str, os.PathLike)):

@@ -66,3 +66,12 @@ class Beam(Config):
         chosen = ended.take([place for own in places for place in own])
         found = iter(traced(walk.steps, chosen, score.names, lengths.tolist()))
         return [[next(found) for _ in own] for own in places]
+
+
+def usual_beam(size: int, n_best: int = 1) -> Beam:
+    """The beam of a user who names only its width.
+
+    Its end threshold is Hannun's: without one, the summed log-probability of a long transcript
+    falls below that of an early end.
+    """
+    return Beam(size=size, n_best=n_best, score=ScoreConfig(end_threshold=1.5))

@@ -37,8 +37,6 @@ class ContentState(NamedTuple):
 class ContentAttention(Attention):
     """energies = v · tanh(W query + V memory)."""
 
-    fixed: ClassVar[frozenset[str]] = frozenset({"memory", "mask", "keys"})
-
     def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:
         super().__init__()
         self.reading = config.reading

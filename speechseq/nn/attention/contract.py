@@ -7,25 +7,19 @@ batch-first tensors (or of tuples of them), handed in and out and never kept on 
 nothing to reset, and a beam search re-orders any mechanism by indexing the tuple. What a step does
 not change comes back as the very same tensor, so a search can see that it need not be copied.
 
-Two things more, which a mechanism may leave out:
-
-- its `reading` (see `reading.py`): it hands `self.reading` to `attend`, and, for a window, the
-  weights of the step before, which it keeps in its state. Then it can be sharpened, smoothed or
-  windowed like every other, in training and on a trained module.
-- `fixed`: the names of the state's fields that no step changes, such as memory, mask and keys.
-  `reorder` then leaves them where they are, which a beam search may use for rows that stay within
-  their utterance. A mechanism that names none is copied whole: slower, and right.
+A mechanism hands its `reading` (see `reading.py`) to `attend`, and, for a window, the weights of
+the step before, which it keeps in its state. Then it can be sharpened, smoothed or windowed like
+every other, in training and on a trained module.
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.nn.attention.reading import ReadingConfig, weigh
-from speechseq.nn.rows import select_rows
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 PLAIN = ReadingConfig()
@@ -39,7 +33,6 @@ class Attention(nn.Module):
     that it was trained on.
     """
 
-    fixed: ClassVar[frozenset[str]] = frozenset()
     reading: ReadingConfig = PLAIN
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
@@ -49,14 +42,6 @@ class Attention(nn.Module):
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
         """One step: context (batch, memory_dim), weights (batch, positions), the next state."""
         raise NotImplementedError
-
-    def reorder(self, state: Any, rows: Tensor) -> Any:
-        """The state in which row i is row `rows[i]` (batch) of this one, of the same utterance.
-
-        Rows that change their utterance, or leave, need all of a state: `nn.rows.select_rows`.
-        """
-        moving = {n: x for n, x in state._asdict().items() if n not in self.fixed}
-        return state._replace(**{n: select_rows(x, rows) for n, x in moving.items()})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -51,8 +51,6 @@ class DotState(NamedTuple):
 class DotAttention(Attention):
     """energies = φ(query) · ψ(memory)."""
 
-    fixed: ClassVar[frozenset[str]] = frozenset({"memory", "mask", "keys"})
-
     def __init__(self, query_dim: int, memory_dim: int, config: DotConfig) -> None:
         super().__init__()
         self.reading = config.reading

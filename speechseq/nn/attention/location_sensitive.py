@@ -56,8 +56,6 @@ class LocationSensitiveAttention(Attention):
     `reading.through_previous` is off.
     """
 
-    fixed: ClassVar[frozenset[str]] = frozenset({"memory", "mask", "keys"})
-
     def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:
         super().__init__()
         self.reading = config.reading

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from speechseq.config import choice
 from speechseq.errors import ConfigError
@@ -93,11 +93,6 @@ class MultiHeadAttention(Attention):
         contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)
         context = self.context(torch.cat(contexts, dim=1))
         return context, torch.stack(weights).mean(0), MultiHeadState(states)
-
-    def reorder(self, state: MultiHeadState, rows: Tensor) -> MultiHeadState:
-        """Each head's state, of which a head says what stays."""
-        heads = zip(self._heads(), state.heads, strict=True)
-        return MultiHeadState(tuple(head.reorder(own, rows) for head, own in heads))
 
     def _heads(self) -> list[Any]:
         return list(self.heads)

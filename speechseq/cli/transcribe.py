@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from speechseq.errors import ConfigError, SpeechseqError
 
 if TYPE_CHECKING:
+    from speechseq.inference.search.beam import Beam
     from speechseq.inference.search.recogniser import Fused
     from speechseq.inference.transcriber import Transcriber
     from speechseq.inference.transcript import LongTranscript, Transcript
@@ -128,6 +129,7 @@ def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
 
 def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "Fused":
     from speechseq.inference import lm_scorer
+    from speechseq.inference.search.beam import Beam
     from speechseq.inference.search.recogniser import Fused
 
     weight = _LM if arguments.lm_weight is None else arguments.lm_weight

@@ -1,7 +1,8 @@
 """Open vocabulary without downloads: a LAS learns to spell sentences that espeak says.
 
     speechseq train recipes/asr/espeak_sentences.py --run runs/sentences
-    speechseq train recipes/lm/sentences.py --run runs/lm
+    speechseq train recipes/lm/sentences.py --run runs/lm --recogniser runs/sentences \\
+        --exclude runs/sentences/corpus/test.txt
     speechseq train recipes/asr/espeak_sentences.py --run runs/sentences --lm runs/lm
 
 Sentences of a grammar, several hundred words, many voices; the model writes characters. A CTC head
@@ -26,9 +27,9 @@ from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, features
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
+from speechseq.inference import lm_scorer
 from speechseq.inference.dictation import dictate, items_of, write_recognition_report
 from speechseq.inference.error_rate import error_rate
-from speechseq.inference.lm_scorer import RNNScorer
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
@@ -99,6 +100,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
     seen, unseen = espeak_sentences.SEEN_VOICES, espeak_sentences.UNSEEN_VOICES
     tests: dict[str, CutSet] = {}
     said: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
     for offset, (name, voices) in enumerate((("seen voices", seen), ("unseen voices", unseen)), 1):
         tests[name] = espeak_sentences.make(
             folder / name.replace(" ", "_"),
@@ -108,6 +110,8 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
             exclude=said,
         )
         said += [cut.supervisions[0].text for cut in tests[name]]
+    # for the language model's --exclude
+    (folder / "test.txt").write_text("".join(f"{text}\n" for text in said), "utf-8")
     train = espeak_sentences.make(
         folder / "train",
         utterances=settings.utterances,
@@ -146,7 +150,7 @@ def main(settings: Settings, run: Path) -> None:
     transcriber = Transcriber.load(summary.checkpoint)
     scorers = []
     if settings.lm:
-        scorers = [Fused("lm", RNNScorer.load(settings.lm, vocabulary), settings.lm_weight)]
+        scorers = [Fused("lm", lm_scorer.load(settings.lm, vocabulary), settings.lm_weight)]
     found = {
         name: dictate(transcriber, items_of(cuts, audio), strategy=settings.search, scorers=scorers)
         for name, cuts in tests.items()

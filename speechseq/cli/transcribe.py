@@ -129,7 +129,6 @@ def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
 
 def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "Fused":
     from speechseq.inference import lm_scorer
-    from speechseq.inference.search.beam import Beam
     from speechseq.inference.search.recogniser import Fused
 
     weight = _LM if arguments.lm_weight is None else arguments.lm_weight

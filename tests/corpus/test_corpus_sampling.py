@@ -54,7 +54,7 @@ def _padding(batches: Batches, frames: Sequence[int], epoch: int) -> float:
 @pytest.mark.parametrize("budget", [1, 400, 900, 5000, 10**6])
 @pytest.mark.parametrize("most", [None, 1, 7])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_nobody_is_lost_and_no_batch_overflows(
+def test_trap_32_nobody_is_lost_and_no_batch_overflows(
     budget: int, most: int | None, shuffle: bool
 ) -> None:
     frames = _noise(101)

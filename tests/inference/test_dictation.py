@@ -177,7 +177,7 @@ def cer(batch: ASRBatch, written: Sequence[Sequence[int]]) -> float:
     return score(list(zip(asked, heard, strict=True))).cer
 
 
-def test_validation_is_free_running_not_teacher_forced() -> None:
+def test_trap_31_validation_is_free_running_not_teacher_forced() -> None:
     """FACTS trap 31: fed the true transcript, a model hides the errors that follow errors."""
     model, batch = talkative_las().eval(), tiny_batch()
     found = recognise(model, batch.features, batch.feature_lengths, Greedy())

@@ -50,7 +50,7 @@ def test_the_edits_lead_from_what_was_asked_to_what_was_heard(pairs: list) -> No
         assert all((e.kind == "equal") == (e.asked == e.heard) for e in row.edits)
 
 
-def test_errors_are_summed_over_the_corpus_not_averaged() -> None:
+def test_trap_31_errors_are_summed_over_the_corpus_not_averaged() -> None:
     """FACTS trap 31: 1 of 1 wrong and 0 of 9 wrong are 0.1, not the mean 0.5."""
     found = score([("one", "two"), ("one " * 9, "one " * 9)])
     assert found.wer == pytest.approx(0.1)

@@ -17,7 +17,7 @@ def numbered(batch: int, time: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("join", [1, 2, 3, 5])
-def test_law_4_frame_i_holds_frames_ki_to_ki_plus_k_and_zeros_after_an_odd_tail(join):
+def test_law_4_and_trap_10_frames_ki_to_ki_plus_k_become_frame_i_zeros_complete_the_tail(join):
     lengths = torch.tensor([7, 1, 4, 9])
     x = numbered(4, 11).masked_fill(~length_mask(lengths, 11)[..., None], float("nan"))
     made, fewer = join_frames(x, lengths, join)

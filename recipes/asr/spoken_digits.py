@@ -1,6 +1,6 @@
 """Connected digits, real recordings: a small LAS learns strings joined from the FSDD.
 
-    speechseq train recipes/asr/spoken_digits.py --root data/raw/fsdd --run runs/digits
+    speechseq train recipes/asr/spoken_digits.py --run runs/digits
 
 Joins recordings of single digits (8 kHz, six speakers) to strings of 1 to 7, trains by attention
 alone, then reads strings of recordings that it never heard, strings ten times as long, and says
@@ -49,7 +49,7 @@ from speechseq.training.trainer import Trainer
 class Settings(Config):
     """Numbers of the corpus, the model and its training."""
 
-    root: str = "data/raw/fsdd"
+    root: str = "data/raw/free-spoken-digit-dataset"
     held_out: str = ""  # a speaker of whom nothing is learned, and who alone is tested
     utterances: int = 4000
     test_utterances: int = 200

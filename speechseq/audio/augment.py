@@ -97,6 +97,39 @@ def spec_augment(
     return torch.where(hidden & valid.unsqueeze(2), fill, warped)
 
 
+def perturb_vocal_tract(
+    mel: Mel, most: float, generator: torch.Generator | None = None, groups: int = 1
+) -> Mel:
+    """Each utterance as from a longer or a shorter vocal tract: its bands stretched by one factor.
+
+    Band k takes what stood at band k·a, a drawn evenly from 1 - most … 1 + most; above a knee at
+    0.8 of the range the stretch gives way, so that the highest band stays in its place.
+
+    Args:
+        mel: (batch, frames, mels); frame by frame, so that padding stays apart.
+        groups: of equal channels side by side (mels, deltas, double deltas: 3), stretched alike.
+
+    Source: Jaitly and Hinton 2013.
+    """
+    batch, frames, channels = mel.shape
+    top = channels // groups - 1
+    source = mel.device if generator is None else generator.device
+    draws = torch.rand(batch, 1, generator=generator, device=source).to(mel.device)
+    factor = 1 + most * (2 * draws - 1)
+    knee = 0.8 * top / factor.clamp(min=1)
+    band = torch.arange(top + 1, device=mel.device, dtype=mel.dtype)
+    above = factor * knee + (band - knee) * ((top - factor * knee) / (top - knee))
+    place = torch.where(band <= knee, band * factor, above).clamp(0, top).to(mel.dtype)
+    lower = place.long().clamp(max=max(top - 1, 0))
+    share = (place - lower)[:, None, None]
+    bands = mel.view(batch, frames, groups, top + 1)
+    low, high = (
+        bands.gather(3, at[:, None, None].expand_as(bands))
+        for at in (lower, (lower + 1).clamp(max=top))
+    )
+    return torch.lerp(low, high, share).view_as(mel)
+
+
 def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "batch perturbed"]:
     """The waveform played `factor` times as fast, pitch and all: (batch, samples / factor).
 

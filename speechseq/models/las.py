@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from speechseq.audio.augment import SpecAugmentPolicy, spec_augment
+from speechseq.audio.augment import SpecAugmentPolicy, perturb_vocal_tract, spec_augment
 from speechseq.batch import ASRBatch
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
@@ -35,6 +35,8 @@ class LASConfig(Config):
     Attributes:
         normalization: what is done to the features first.
         augment: SpecAugment in training, on normalised features, whose mean is 0.
+        vocal_tract: the most by which bands are stretched in training, as a share; see
+            `perturb_vocal_tract`.
         feature_groups: 3 when features are statics, deltas and double deltas, masked alike.
         ctc: also give the memory a CTC head (its weight stands in the loss).
         reading: how the attention reads when it transcribes, such as through a window, which holds
@@ -48,6 +50,7 @@ class LASConfig(Config):
         UtteranceNormConfig, GlobalNormConfig, StreamingNormConfig, default=UtteranceNormConfig()
     )
     augment: SpecAugmentPolicy | None = None
+    vocal_tract: float = 0.0
     feature_groups: int = 1
     listener: ListenerConfig = ListenerConfig()
     speller: SpellerConfig = SpellerConfig()
@@ -181,10 +184,17 @@ class LAS(nn.Module):
     def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
         """Frames (batch, frames, features) to the memory (batch, positions, memory_dim)."""
         x = self.normalization(features, feature_lengths)
-        if self.training and self.config.augment is not None:
-            groups, policy = self.config.feature_groups, self.config.augment
-            x = spec_augment(x, feature_lengths, policy, groups=groups, value=0.0)
-        return self.listener(x, feature_lengths)
+        return self.listener(self._augmented(x, feature_lengths), feature_lengths)
+
+    def _augmented(self, x: Tensor, lengths: Tensor) -> Tensor:
+        config = self.config
+        if not self.training:
+            return x
+        if config.vocal_tract:
+            x = perturb_vocal_tract(x, config.vocal_tract, groups=config.feature_groups)
+        if config.augment is not None:
+            x = spec_augment(x, lengths, config.augment, groups=config.feature_groups, value=0.0)
+        return x
 
     def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
         """Log-probabilities (batch, positions, symbols) of symbols and blank, or None: no head."""

@@ -7,7 +7,13 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from speechseq.audio.augment import POLICIES, SpecAugmentPolicy, perturb_speed, spec_augment
+from speechseq.audio.augment import (
+    POLICIES,
+    SpecAugmentPolicy,
+    perturb_speed,
+    perturb_vocal_tract,
+    spec_augment,
+)
 from speechseq.errors import ConfigError
 
 HIDDEN = -77.0
@@ -288,3 +294,29 @@ def test_groups_that_do_not_divide_the_channels_are_refused(groups: int) -> None
 def test_speeds_without_sense_are_refused(factor: float) -> None:
     with pytest.raises(ConfigError, match="speed"):
         perturb_speed(torch.zeros(1, 100), factor)
+
+
+def test_a_vocal_tract_moves_a_peak_by_its_own_factor_and_keeps_the_ends():
+    bands = torch.arange(40.0)
+    mel = torch.exp(-0.5 * (bands - 20) ** 2 / 4).repeat(200, 3, 1)
+    made = perturb_vocal_tract(mel, 0.2, torch.Generator().manual_seed(0))
+    peaks = (made[:, 0] * bands).sum(1) / made[:, 0].sum(1)
+    assert 20 / 1.2 - 0.3 < float(peaks.min()) < 17.5
+    assert 23 < float(peaks.max()) < 20 / 0.8 + 0.3
+    assert torch.equal(made[:, 0], made[:, 2])  # one factor an utterance
+    ramp = bands.repeat(50, 1, 1)
+    stretched = perturb_vocal_tract(ramp, 0.3, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(stretched[..., 0], ramp[..., 0])
+    torch.testing.assert_close(stretched[..., -1], ramp[..., -1])
+    assert (stretched.diff(dim=2) >= 0).all()  # no band overtakes another
+    assert torch.equal(perturb_vocal_tract(mel, 0.0), mel)
+
+
+def test_a_vocal_tract_stretches_deltas_alike_and_leaves_the_padding_apart():
+    mel = torch.randn(4, 5, 6)
+    three = torch.cat([mel, 2 * mel, -mel], 2)
+    three[1, 3:] = float("nan")
+    made = perturb_vocal_tract(three, 0.3, torch.Generator().manual_seed(2), groups=3)
+    alone = perturb_vocal_tract(mel, 0.3, torch.Generator().manual_seed(2))
+    torch.testing.assert_close(made[0], torch.cat([alone, 2 * alone, -alone], 2)[0])
+    assert made[1, :3].isfinite().all()

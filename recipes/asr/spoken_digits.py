@@ -21,7 +21,7 @@ from lhotse import CutSet
 from speechseq.audio.mel import AudioConfig
 from speechseq.cli import run_recipe
 from speechseq.config import Config
-from speechseq.corpus import digit_strings, features, fsdd
+from speechseq.corpus import digit_strings, espeak_sentences, features, fsdd, spoken_digits
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.corpus.spoken_digits import WORDS
@@ -35,6 +35,7 @@ from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
+from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
@@ -51,10 +52,12 @@ class Settings(Config):
 
     root: str = "data/raw/free-spoken-digit-dataset"
     held_out: str = ""  # a speaker of whom nothing is learned, and who alone is tested
+    content: bool = False  # attention by content alone, to be compared with the location's
     utterances: int = 4000
     test_utterances: int = 200
     long_utterances: int = 20
     longest: int = 7  # digits of a string; long ones have ten times as many
+    synthetic: int = 0  # strings of espeak's voices that are learned beside them; extra `demo`
     speed: float = 0.05  # each string is learned faster or slower by up to so much
     snr: tuple[float, float] | None = None  # dB of speech over noise in what is learned
     frames_per_batch: int = 8000
@@ -96,6 +99,16 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
         snr=settings.snr,
         without=apart,
     )
+    if settings.synthetic:
+        learned += spoken_digits.make(
+            folder / "synthetic",
+            utterances=settings.synthetic,
+            seed=settings.seed,
+            longest=settings.longest,
+            voices=(*espeak_sentences.SEEN_VOICES, *espeak_sentences.UNSEEN_VOICES),
+            rates=(110, 140, 170, 200),
+            pitches=(20, 35, 50, 65),
+        )
     chance = random.Random(settings.seed)
     fastest = round(100 * settings.speed)
     hurried = [cut.perturb_speed(1 + chance.randint(-fastest, fastest) / 100) for cut in learned]
@@ -118,6 +131,17 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
     return features.compute(CutSet.from_cuts(hurried), settings.audio, folder / "mels"), tests
 
 
+def model_of(settings: Settings) -> LASConfig:
+    """The model, with the attention that is asked for."""
+    if not settings.content:
+        return settings.model
+    reading = settings.model.speller.attention.reading
+    speller = dataclasses.replace(
+        settings.model.speller, attention=ContentConfig(dim=128, reading=reading)
+    )
+    return dataclasses.replace(settings.model, speller=speller)
+
+
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, dictation, report."""
     torch.set_num_threads(settings.threads)
@@ -132,14 +156,15 @@ def main(settings: Settings, run: Path) -> None:
         tests["short"], collate, frames_per_batch=settings.frames_per_batch, seed=settings.seed
     )
     seed_everything(settings.seed)
-    model = settings.model.build(symbols=len(vocabulary), features=audio.features)
+    config = model_of(settings)
+    model = config.build(symbols=len(vocabulary), features=audio.features)
     summary = Trainer(
         model,
         LASLoss(settings.loss),
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
+        about=Description(model=config, audio=audio, vocabulary=vocabulary),
         validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 

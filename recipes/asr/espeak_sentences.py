@@ -34,6 +34,7 @@ from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recogniser import Fused
+from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig
 from speechseq.models.las_loss import LASLoss, LASLossConfig
@@ -79,7 +80,10 @@ class Settings(Config):
         ctc=True,
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1, ctc=0.3)
-    search: Beam = Beam(size=8, limit=LimitConfig(tokens_per_position=1.0))
+    search: Beam = Beam(
+        score=ScoreConfig(ctc_weight=0.3, end_threshold=1.5),
+        limit=LimitConfig(tokens_per_position=1.0),
+    )
     trainer: TrainerConfig = TrainerConfig(
         updates=900,
         learning_rate=2e-3,

@@ -64,7 +64,8 @@ class Settings(Config):
         label_smoothing=0.1, ctc=0.3, ctc_last=0.0, ctc_from=10_000, ctc_to=20_000
     )
     search: Beam = Beam(
-        size=8, score=ScoreConfig(coverage_weight=0.05), limit=LimitConfig(tokens_per_position=1.0)
+        score=ScoreConfig(coverage_weight=0.05, end_threshold=1.5),
+        limit=LimitConfig(tokens_per_position=1.0),
     )
     trainer: TrainerConfig = TrainerConfig(
         updates=160_000,

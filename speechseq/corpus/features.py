@@ -82,7 +82,7 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
     extractor = LogMelExtractor(config)
     _prepare(folder, config)
     done, problems = [], []
-    with _one_warning():
+    with one_warning():
         for cut in tqdm(cuts, desc="log-mels", unit="cut", disable=None, leave=False):
             try:
                 done.append(_with_mel(cut, extractor, folder))
@@ -156,7 +156,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
 
 
 @contextlib.contextmanager
-def _one_warning() -> Iterator[None]:
+def one_warning() -> Iterator[None]:
     """Of many files that were mixed down or resampled, say it once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", wav.WavWarning)

@@ -9,7 +9,7 @@ from lhotse import CutSet
 from torch import Tensor
 
 from speechseq.audio.mel import AudioConfig
-from speechseq.corpus.features import load_waveform
+from speechseq.corpus.features import load_waveform, one_warning
 from speechseq.inference.alignment_scores import mean_scores
 from speechseq.inference.recognition_report import Recognised, RecognitionSection
 from speechseq.inference.report import Figure, Picture, Report, Section, curve_pictures, write
@@ -119,15 +119,16 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
     Raises:
         DataError: a recording that cannot be read; it is named.
     """
-    return [
-        Item(
-            text=cut.supervisions[0].text,
-            waveform=load_waveform(cut, audio),
-            id=cut.id,
-            speaker=cut.supervisions[0].speaker or "",
-        )
-        for cut in cuts
-    ]
+    with one_warning():
+        return [
+            Item(
+                text=cut.supervisions[0].text,
+                waveform=load_waveform(cut, audio),
+                id=cut.id,
+                speaker=cut.supervisions[0].speaker or "",
+            )
+            for cut in cuts
+        ]
 
 
 def dictate(

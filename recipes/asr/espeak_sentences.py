@@ -81,7 +81,7 @@ class Settings(Config):
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1, ctc=0.3)
     search: Beam = Beam(
-        score=ScoreConfig(ctc_weight=0.3, end_threshold=1.5),
+        score=ScoreConfig(end_threshold=1.5),
         limit=LimitConfig(tokens_per_position=1.0),
     )
     trainer: TrainerConfig = TrainerConfig(

@@ -13,7 +13,7 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.checkpoint.folder import VOCABULARY, WEIGHTS
 from speechseq.checkpoint.skeleton import differences
 from speechseq.config import Config
-from speechseq.errors import CheckpointError
+from speechseq.errors import CheckpointError, ConfigError
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import resume
 from speechseq.training.ema import EMA
@@ -137,13 +137,12 @@ class Saver:
             self._folder.point(BEST, tally.best_update)
 
     def _check_same(self, contents: checkpoint.Contents) -> None:
-        audio = self._about.audio
-        found = {"model": contents.config["model"], "audio": contents.config["audio"]}
+        ours = {"model": self._about.model, "audio": self._about.audio}
+        found = {name: _filled(contents.config[name], config) for name, config in ours.items()}
         asked = {
-            "model": self._about.model.to_dict(),
-            "audio": None if audio is None else audio.to_dict(),
+            name: None if config is None else config.to_dict() for name, config in ours.items()
         }
-        if there := _first_difference(found, _as_read(asked)):
+        if there := _first_difference(_as_read(found), _as_read(asked)):
             problem = f"{contents.folder}: this run was begun with other settings: {there}"
             raise CheckpointError(problem, _OTHER_RUN)
         if contents.vocabulary != _as_read(self._about.vocabulary.to_dict()):
@@ -152,6 +151,16 @@ class Saver:
         if wrong := differences(contents.weights, self._model.state_dict()):
             problem = f"{contents.folder}: {WEIGHTS} does not fit the model: {wrong}"
             raise CheckpointError(problem, _OTHER_RUN)
+
+
+def _filled(found: Any, config: Config | None) -> Any:
+    """Stored settings with the defaults of keys that a later version has added."""
+    if found is None or config is None:
+        return found
+    try:
+        return type(config).from_dict(found).to_dict()
+    except ConfigError:  # of another kind, or with parts of a stranger's: compared as it stands
+        return found
 
 
 def _as_read(data: Any) -> Any:

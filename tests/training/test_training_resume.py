@@ -209,3 +209,21 @@ def test_losses_differ_without_dropouts_random_state() -> None:
     batch = next(ToyBatches())
     results = {toy_loss(trainer(batch), batch, update=1).total.item() for _ in range(5)}
     assert len(results) > 1
+
+
+def test_a_run_of_an_older_version_goes_on_where_a_new_setting_has_its_default(
+    tmp_path: Path,
+) -> None:
+    toy_trainer(tmp_path, updates=2).run()
+    path = checkpoint.read(tmp_path).folder / "config.json"
+    stored = json.loads(path.read_text("utf-8"))
+    del stored["model"]["norm"]  # as if the version that wrote it had not known it
+    path.write_text(json.dumps(stored), "utf-8")
+    assert toy_trainer(tmp_path, updates=3).run().updates == 3
+    stored["model"]["hidden"] = 9
+    newest = checkpoint.read(tmp_path).folder / "config.json"
+    newest.write_text(
+        json.dumps(json.loads(newest.read_text("utf-8")) | {"model": stored["model"]}), "utf-8"
+    )
+    with pytest.raises(CheckpointError, match=r"model\.hidden is 9 there, 8 here"):
+        toy_trainer(tmp_path, updates=4).run()

@@ -114,6 +114,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
             exclude=said,
         )
         said += [cut.supervisions[0].text for cut in tests[name]]
+        tests[name] = features.compute(tests[name], settings.audio, folder / "features")
     # for the language model's --exclude
     (folder / "test.txt").write_text("".join(f"{text}\n" for text in said), "utf-8")
     train = espeak_sentences.make(

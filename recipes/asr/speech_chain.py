@@ -102,7 +102,8 @@ def make_corpus(settings: Settings, voice: Listening, folder: Path) -> tuple[Cut
         exclude=[*said, *(cut.supervisions[0].text for cut in test)],
         **many,
     )
-    return features.compute(train, settings.audio, folder / "features"), test
+    train, test = (features.compute(c, settings.audio, folder / "mels") for c in (train, test))
+    return train, test
 
 
 def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path) -> Summary:

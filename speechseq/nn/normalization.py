@@ -26,15 +26,21 @@ class UtteranceNormConfig(Config):
     Args:
         variance: whether to divide by the standard deviation too.
         floor: least standard deviation that is divided by, so that a constant channel becomes 0.
+        depth: what lies further than this below the utterance's highest value is raised to there,
+            before anything else, so that the depth of a recording's silence tells nothing; for
+            log-mels of power 9 are 39 dB. None leaves values as they are.
     """
 
     kind: ClassVar[str] = "utterance"
     variance: bool = True
     floor: float = 1e-3
+    depth: float | None = None
 
     def check(self) -> None:
-        """Raise ConfigError for a floor that is not positive."""
+        """Raise ConfigError for a floor or a depth that is not positive."""
         _check_floor(self.floor)
+        if self.depth is not None and not self.depth > 0:
+            raise ConfigError(f"depth: {self.depth} is not positive", "use e.g. 9.0, or null")
 
     def build(self, features: int) -> "UtteranceNorm":
         """The module; it has no parameters and takes any number of features."""
@@ -106,6 +112,10 @@ class UtteranceNorm(nn.Module):
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
         clean = at_least_float32(zero_padding(x, mask))
+        if self.config.depth is not None:
+            heard = torch.where(mask[:, :, None], clean, float("-inf"))
+            highest = heard.amax((1, 2), keepdim=True)
+            clean = zero_padding(torch.maximum(clean, highest - self.config.depth), mask)
         centred = zero_padding(clean - clean.sum(1, keepdim=True) / count, mask)
         if self.config.variance:
             square = centred.square().sum(1, keepdim=True) / count

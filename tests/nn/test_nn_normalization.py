@@ -274,3 +274,33 @@ def test_a_config_survives_plain_data(config: Config) -> None:
 def test_numbers_without_sense_are_refused(kind: type, numbers: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         kind(**numbers)
+
+
+def test_depth_hides_how_deep_a_silence_is():
+    speech = torch.linspace(-6.0, 3.0, 40).view(1, 10, 4)
+    lengths = torch.tensor([14])
+    made = []
+    for silence in (-8.0, -11.0, -18.0):
+        x = torch.cat([speech, torch.full((1, 4, 4), silence)], 1)
+        made.append(UtteranceNormConfig(depth=9.0).build(4)(x, lengths))
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+    x = torch.cat([speech, torch.full((1, 4, 4), -6.0)], 1)
+    plain, deep = (UtteranceNormConfig(depth=d).build(4)(x, lengths) for d in (None, 9.0))
+    torch.testing.assert_close(plain, deep)  # nothing lies so deep
+
+
+@pytest.mark.parametrize("garbage", [1e4, float("nan")])
+def test_law_1_the_highest_value_is_looked_for_among_valid_frames_alone(garbage):
+    module = UtteranceNormConfig(depth=3.0).build(3)
+    x, lengths = 5 * torch.randn(3, 9, 3, dtype=torch.float64) - 20, torch.tensor([9, 1, 4])
+    padded = x.clone()
+    for row, n in enumerate(lengths.tolist()):
+        padded[row, n:] = garbage
+    made = module(padded.requires_grad_(), lengths)
+    for row, n in enumerate(lengths.tolist()):
+        torch.testing.assert_close(
+            made[row, :n], module(x[row : row + 1, :n], lengths[row : row + 1])[0]
+        )
+    made.sum().backward()
+    assert padded.grad.isfinite().all()

@@ -24,7 +24,7 @@ def into_pauses(
     """The words' spans (seconds), each boundary at the quietest place near it.
 
     Where that place is a pause, the word before ends where the pause begins and the next begins
-    where it ends. No boundary passes the middle of a word, so the order stays.
+    where it ends. No boundary reaches the middle of a word, so the order stays and each word lasts.
     """
     loudness, times = _loudness(waveform, rate)
     if not spans or len(times) < 2:
@@ -34,13 +34,12 @@ def into_pauses(
     backwards = [-time for time in reversed(times)]
     end = -_onset(loudness[::-1], backwards, -spans[-1][1], -middles[-1], reach)
     tops = [_top(loudness[bisect_left(times, a) : bisect_right(times, b)]) for a, b in spans]
+    guesses = [(one[1] + other[0]) / 2 for one, other in itertools.pairwise(spans)]
     inner = [
-        _pause(loudness, times, limits, (one[1] + other[0]) / 2, min(levels), reach)
-        for limits, levels, (one, other) in zip(
-            itertools.pairwise(middles),
-            itertools.pairwise(tops),
-            itertools.pairwise(spans),
-            strict=True,
+        # a fifth of each half of a word stays its own, however quiet
+        _pause(loudness, times, (_nearer(a, guess), _nearer(b, guess)), guess, min(levels), reach)
+        for (a, b), levels, guess in zip(
+            itertools.pairwise(middles), itertools.pairwise(tops), guesses, strict=True
         )
     ]
     edges = [begin, *itertools.chain.from_iterable(inner), end]
@@ -95,6 +94,10 @@ def _onset(
         return guess if first else times[0]
     loud = np.flatnonzero(part > part.min() + _RISE * rise)
     return min(times[first + int(loud[0])], middle)
+
+
+def _nearer(middle: float, guess: float) -> float:
+    return middle + (guess - middle) / 5
 
 
 def _top(loudness: np.ndarray) -> float:

@@ -65,3 +65,10 @@ def test_order_is_kept_whatever_is_guessed(edges: list[float], seed: int) -> Non
     flat = [edge for span in into_pauses(spans, sound, RATE) for edge in span]
     assert flat == sorted(flat)
     assert all(0.0 <= edge <= 2.0 for edge in flat)
+
+
+def test_no_word_vanishes_between_two_boundaries_that_seek_the_same_quiet() -> None:
+    """Fluent speech: the quietest place near both boundaries of the middle word is within it."""
+    sound = loud((0.0, 0.59), (0.61, 1.2))
+    spans = into_pauses([(0.0, 0.5), (0.5, 0.7), (0.7, 1.2)], sound, RATE)
+    assert all(end - start > 0.01 for start, end in spans)

@@ -26,7 +26,7 @@ from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
-_SECONDS = 20.0  # of one row of a full batch: what the memory of a small machine is sure to hold
+_SECONDS = 10.0  # of one row of a full batch: what the memory of a small machine is sure to hold
 
 
 class Transcriber:

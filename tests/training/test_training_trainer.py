@@ -268,6 +268,9 @@ def test_a_signal_ends_the_run_after_its_update_with_a_checkpoint(
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    # a shell's background job is born with SIGINT ignored, and would ignore the second one
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def loss(output: Tensor, batch: ToyBatch, *, update: int) -> ToyLosses:
         send(signal.SIGINT, trainer)
         os.kill(os.getpid(), signal.SIGINT)
@@ -275,8 +278,11 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         return toy_loss(output, batch, update=update)
 
     trainer = toy_trainer(tmp_path, loss=loss)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_it_runs_in_a_thread_too(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ class UtteranceNormConfig(Config):
 
     Args:
         variance: whether to divide by the standard deviation too.
+        together: divide by one deviation of all channels, so that a channel that hardly moves stays
+            small beside the others.
         floor: least standard deviation that is divided by, so that a constant channel becomes 0.
         depth: what lies further than this below the utterance's highest value is raised to there,
             before anything else, so that the depth of a recording's silence tells nothing; for
@@ -33,6 +35,7 @@ class UtteranceNormConfig(Config):
 
     kind: ClassVar[str] = "utterance"
     variance: bool = True
+    together: bool = False
     floor: float = 1e-3
     depth: float | None = None
 
@@ -119,6 +122,8 @@ class UtteranceNorm(nn.Module):
         centred = zero_padding(clean - clean.sum(1, keepdim=True) / count, mask)
         if self.config.variance:
             square = centred.square().sum(1, keepdim=True) / count
+            if self.config.together:
+                square = square.mean(2, keepdim=True)
             centred = centred / _deviation(square, self.config.floor)
         return centred.to(x.dtype)
 

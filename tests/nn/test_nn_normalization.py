@@ -304,3 +304,12 @@ def test_law_1_the_highest_value_is_looked_for_among_valid_frames_alone(garbage)
         )
     made.sum().backward()
     assert padded.grad.isfinite().all()
+
+
+def test_one_deviation_for_all_channels_keeps_their_proportions():
+    lengths = torch.tensor([7, 4])
+    x = torch.randn(2, 7, 3, dtype=torch.float64) * torch.tensor([5.0, 1.0, 0.1]) + 3
+    made = UtteranceNormConfig(together=True).build(3)(x, lengths)
+    for row, n in enumerate(lengths.tolist()):
+        centred = x[row, :n] - x[row, :n].mean(0)
+        torch.testing.assert_close(made[row, :n], centred / centred.square().mean().sqrt())

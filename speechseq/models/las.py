@@ -112,7 +112,7 @@ def las_6_1280() -> LASConfig:
 
 
 def las_small() -> LASConfig:
-    """A LAS of about 1.5 million parameters, for few words on a CPU; factor 4."""
+    """A LAS of about 1.8 million parameters, for few words on a CPU; factor 4."""
     return LASConfig(
         listener=ListenerConfig(
             convolutions=(16,), hidden=128, base_layers=1, pyramid_layers=1, dropout=0.1

@@ -1,7 +1,7 @@
 // Products of a few rows with weights that stand in the order in which they are read.
 //
-// y = x W', W (outputs, inputs) as in nn.Linear. The packed weights are panels of 32 outputs: for
-// each input its 32 weights side by side; in bfloat16 for each pair of inputs 32 pairs. A panel is
+// y = x W', W (outputs, inputs) as in nn.Linear. The packed weights are panels of PANEL outputs:
+// for each input its weights side by side; in bfloat16 for each pair of inputs the pairs. A panel is
 // read from memory once, and computed by one thread in one order, so that neither the number of
 // threads nor the other rows change a result.
 #pragma once
@@ -16,8 +16,8 @@
 
 namespace {
 
-constexpr int64_t PANEL = 32;
-constexpr int64_t BLOCK = 8;  // rows: 8 x 2 sums, and what they need, fit 32 registers
+constexpr int64_t PANEL = 2 * LANES;
+constexpr int64_t BLOCK = LANES == 16 ? 8 : 4;  // rows: 2 sums each; there are 32, or 16, registers
 
 inline int64_t panels(int64_t outputs) { return (outputs + PANEL - 1) / PANEL; }
 
@@ -58,7 +58,7 @@ void pack(const Number *weight, int64_t down, int64_t along, int64_t outputs, in
             }
 }
 
-// ROWS rows times one panel: 32 sums a row.
+// ROWS rows times one panel.
 template <int ROWS>
 inline void multiply(const float *x, int64_t stride, const float *panel, int64_t inputs,
                      Floats (&sums)[ROWS][2]) {
@@ -74,7 +74,7 @@ inline void multiply(const float *x, int64_t stride, const float *panel, int64_t
 }
 
 inline Floats add_pairs(Floats sum, uint32_t pair, Words weights) {
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && defined(__AVX512F__)
     return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(int(pair)),
                                     (__m512bh)weights);
 #else
@@ -120,7 +120,7 @@ void block(const Number *x, int64_t stride, const Number *panel, int64_t inputs,
         }
 }
 
-// One panel: y (rows, columns <= 32) = x (rows, inputs) times it, or plus it.
+// One panel: y (rows, columns <= PANEL) = x (rows, inputs) times it, or plus it.
 template <typename Number>
 void panel_product(const Number *x, int64_t rows, int64_t stride, const Number *panel,
                    int64_t inputs, float *y, int64_t y_stride, int64_t columns, bool accumulate) {

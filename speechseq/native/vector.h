@@ -1,4 +1,4 @@
-// Sixteen floats at a time, in the compiler's own vectors, so that any processor will do.
+// As many floats at a time as a register holds, in the compiler's own vectors: any processor will do.
 #pragma once
 
 #include <cstdint>
@@ -6,12 +6,18 @@
 
 namespace {
 
+#if defined(__AVX512F__)
 constexpr int64_t LANES = 16;
+#elif defined(__AVX__)
+constexpr int64_t LANES = 8;
+#else
+constexpr int64_t LANES = 4;
+#endif
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 // A float cut to its upper half (bfloat16).
 struct Bf16 {
@@ -44,7 +50,7 @@ inline void store(Bf16 *target, Floats values) {
     memcpy(target, &halves, sizeof halves);
 }
 
-// The first `count` of sixteen; zeros stand for the others.
+// The first `count` of LANES; zeros stand for the others.
 template <typename Number>
 inline Floats load(const Number *source, int64_t count) {
     if (count >= LANES) return load(source);

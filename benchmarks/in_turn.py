@@ -5,71 +5,133 @@ contender's own.
 """
 
 import json
+import os
 import resource
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, NamedTuple
+
+import torch
 
 
-class Measured(NamedTuple):
-    """Seconds of each round and peak memory in GB, by contender."""
+class Command(NamedTuple):
+    """How to start a contender's process, which calls `serve`."""
 
-    seconds: dict[str, list[float]]
-    gigabytes: dict[str, float]
+    words: Sequence[str]
+    environment: Mapping[str, str]
 
 
-def compare(command: Sequence[str], contenders: Sequence[str], rounds: int) -> Measured:
-    """Run `command --worker NAME` for each contender and ask each for a step a round."""
-    workers = {
-        name: subprocess.Popen(
-            [*command, "--worker", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+class Timing(NamedTuple):
+    """Seconds of each round and peak memory in GB; or why there are none."""
+
+    seconds: list[float]
+    gigabytes: float
+    failure: str = ""
+
+
+class _Worker:
+    """A contender's process, its errors kept for when it ends unasked."""
+
+    def __init__(self, command: Command) -> None:
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self.process = subprocess.Popen(
+            command.words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={**os.environ, **command.environment},
         )
-        for name in contenders
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    gigabytes: dict[str, float] = {}
-    for turn in range(rounds + 1):
-        for name, worker in workers.items():
-            answer = _ask(worker)
-            gigabytes[name] = answer["gigabytes"]
-            if turn:  # the first step of each warms up
-                seconds[name].append(answer["seconds"])
-    for worker in workers.values():
-        worker.communicate("\n")
-    return Measured(seconds, gigabytes)
+        self.seconds: list[float] = []
+        self.gigabytes, self.failure = 0.0, ""
+
+    def step(self, keep: bool) -> float:
+        """Ask for a step; its seconds."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write("step\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+        except (OSError, ValueError):
+            self.failure = self._last_words()
+            return 0.0
+        self.gigabytes = answer["gigabytes"]
+        if keep:
+            self.seconds.append(answer["seconds"])
+        return answer["seconds"]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+    def _last_words(self) -> str:
+        self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"ended with code {self.process.returncode}"
 
 
-def serve(step: Callable[[], object]) -> None:
-    """Answer each line on standard input with one timed step."""
+def compare(
+    commands: Mapping[str, Command],
+    *,
+    rounds: int,
+    seconds: float,
+    most: int = 30,
+    slow: float = 60.0,
+) -> dict[str, Timing]:
+    """Ask each contender for a step a round, after one to warm up.
+
+    Args:
+        commands: by the contenders' names.
+        rounds: at least so many, and more until `seconds` are spent, at most `most`.
+        slow: a contender whose step takes longer is asked for one more than the first, no more.
+    """
+    workers = {name: _Worker(command) for name, command in commands.items()}
+    try:
+        spent, turn = 0.0, 0
+        while turn <= rounds or (spent < seconds and turn <= most):
+            for worker in workers.values():
+                patient = not worker.seconds or worker.seconds[-1] < slow
+                if not worker.failure and patient:
+                    spent += worker.step(keep=turn > 0)
+            turn += 1
+            if all(worker.failure for worker in workers.values()):
+                break
+    finally:
+        for worker in workers.values():
+            worker.end()
+    return {name: Timing(w.seconds, w.gigabytes, w.failure) for name, w in workers.items()}
+
+
+def serve(step: Callable[[], object], device: torch.device) -> None:
+    """Answer each line on standard input with one timed step and the peak memory so far."""
+    timed = _timed_by_events if device.type == "cuda" else _timed
     while sys.stdin.readline().strip():
-        start = time.perf_counter()
-        step()
-        taken = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+        taken = timed(step)
+        if device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(device) / 1024**3
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         print(json.dumps({"seconds": taken, "gigabytes": peak}), flush=True)
 
 
-def report(title: str, ours: str, theirs: str, measured: Measured) -> None:
-    """The table, then one JSON line; quote the ratio of the medians."""
-    median = {name: statistics.median(values) for name, values in measured.seconds.items()}
-    print(title)
-    for name, values in measured.seconds.items():
-        print(
-            f"  {name:11s} median {median[name]:6.2f} s   range {min(values):.2f}–"
-            f"{max(values):.2f} s   peak {measured.gigabytes[name]:.2f} GB"
-        )
-    speed = median[theirs] / median[ours]
-    memory = measured.gigabytes[ours] / measured.gigabytes[theirs]
-    print(f"  speed {speed:.2f} x, memory {memory:.2f} x")
-    print(json.dumps({**measured._asdict(), "speed": speed}))
+def _timed(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
-def _ask(worker: subprocess.Popen[str]) -> dict[str, float]:
-    if worker.stdin is None or worker.stdout is None:
-        raise RuntimeError("the worker has no pipes")
-    worker.stdin.write("step\n")
-    worker.stdin.flush()
-    return json.loads(worker.stdout.readline())
+def _timed_by_events(step: Callable[[], object]) -> float:
+    begin = torch.cuda.Event(enable_timing=True)
+    end = torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    begin.record()
+    step()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1000

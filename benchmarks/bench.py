@@ -1,0 +1,113 @@
+"""Every row of the table in one command: ours beside its peers, step by step in turn.
+
+    python benchmarks/bench.py [--full] [--only PATTERN] [--json PATH] [--device cuda] [--list]
+
+Each contender lives in a process of its own and gets the same data from the same seed; a round
+asks each for one step. The table gives medians, ranges and peak memory; quote the ratios. See
+contract.py for how to add a row or a peer. What runs on --device cuda was never run by its authors.
+"""
+
+import argparse
+import fnmatch
+import json
+import sys
+from pathlib import Path
+
+import torch
+from contract import SIZES, Contender, Row, peers, rows
+from in_turn import Command, compare, serve
+from machine import machine
+from table import Result, markdown, plain
+
+PATIENCE = {"toy": (1, 0.0), "quick": (3, 12.0), "full": (5, 60.0)}  # rounds, seconds a row
+
+
+def main() -> None:
+    """Run the rows and print the table; write JSON where asked to."""
+    options = _options()
+    if options.worker:
+        return work(options)
+    chosen = choose(rows(), options.only, options.device)
+    if options.list:
+        return print("\n".join(f"{row.name:24} {row.about}" for row in chosen))
+    if not chosen:
+        raise SystemExit(f"no row is like {options.only!r} on {options.device}; see --list")
+    header = {**machine(torch.device(options.device)), "seed": options.seed, "size": options.size}
+    print(", ".join(f"{name} {value}" for name, value in header.items()), flush=True)
+    results = []
+    for row in chosen:
+        print(f"{row.name} …", file=sys.stderr, flush=True)
+        results.append(run(row, options))
+        if options.json:  # after every row: an interrupted run keeps what it has
+            saved = {"header": header, "rows": [plain(result) for result in results]}
+            options.json.write_text(json.dumps(saved, indent=1), "utf-8")
+    return print(markdown(results))
+
+
+def choose(known: list[Row], pattern: str, device: str) -> list[Row]:
+    """Rows whose name holds the pattern (or is like it, with * and ?), that the device can run."""
+    wanted = f"*{pattern.lower()}*"
+    kind = torch.device(device).type
+    return [
+        row for row in known if fnmatch.fnmatch(row.name.lower(), wanted) and kind in row.devices
+    ]
+
+
+def run(row: Row, options: argparse.Namespace) -> Result:
+    """Let our contenders and the row's peers do the same work in turn."""
+    ours, others = list(row.ours), peers(row)
+    rounds, seconds = PATIENCE[options.size]
+    timings = compare(
+        {side(c, c in ours): _command(row, c, c in ours, options) for c in [*ours, *others]},
+        rounds=options.rounds or rounds,
+        seconds=seconds,
+    )
+    return Result(
+        row,
+        options.size,
+        [(c, timings[side(c, True)]) for c in ours],
+        [(c, timings[side(c, False)]) for c in others],
+    )
+
+
+def side(contender: Contender, ours: bool) -> str:
+    """A contender's name among all of a row: a peer may be called as one of ours."""
+    return f"{'ours' if ours else 'peer'}/{contender.name}"
+
+
+def work(options: argparse.Namespace) -> None:
+    """Be one contender: answer each line on standard input with one timed step."""
+    row = next(row for row in rows() if row.name == options.only)
+    everyone = {side(c, True): c for c in row.ours} | {side(c, False): c for c in peers(row)}
+    torch.set_num_threads(row.threads)
+    device = torch.device(options.device)
+    data = row.make_data(options.size, options.seed, device)
+    torch.manual_seed(options.seed)
+    serve(everyone[options.worker].make(data, device), device)
+
+
+def _command(row: Row, contender: Contender, ours: bool, options: argparse.Namespace) -> Command:
+    words = [sys.executable, __file__, "--worker", side(contender, ours), "--only", row.name]
+    words += ["--size", options.size, "--seed", str(options.seed), "--device", options.device]
+    threads = {f"{kind}_NUM_THREADS": str(row.threads) for kind in ("OMP", "MKL", "OPENBLAS")}
+    return Command(words, {**threads, **contender.environment})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="quick")
+    parser.add_argument(
+        "--full", action="store_const", const="full", dest="size", help="the whole sizes, longer"
+    )
+    parser.add_argument("--only", default="", metavar="PATTERN", help="rows with it in their name")
+    parser.add_argument("--json", type=Path, help="write every round's numbers there")
+    parser.add_argument("--device", default="cpu", help="cuda: the rows that have a GPU form")
+    parser.add_argument("--rounds", type=int, help="at least so many (quick 3, full 5)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", action="store_true", help="name the rows and end")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What a row of the benchmark's table is, and what a peer is: two files a stranger can write.
+
+A row (rows/NAME.py) holds ROWS: shared data made from a seed, and our ways of doing the work. A
+peer (peers/NAME.py) holds NAME and STEPS: for each work that it can do, a function which builds
+from the same data a `step()`, called once a round and timed. It may hold ENVIRONMENT, variables for
+its process. Both are found by standing in their folder; peers/torchaudio_tacotron2.py is a pattern.
+What a peer's package needs is imported inside its functions, if not all who run the table have it:
+a peer that fails is shown with its error, and the others go on.
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).parent
+SIZES = ("toy", "quick", "full")
+
+# does the work once, and hands back what it made, batch first, so that tests see that all did the
+# same work
+Step = Callable[[], Tensor]
+# from the shared data (a NamedTuple whose tensors already lie on the device)
+Make = Callable[[Any, torch.device], Step]
+
+
+class Aim(NamedTuple):
+    """Times a peer's speed, times its memory at most, and seconds an item at most (full size)."""
+
+    speed: float | None = None
+    memory: float | None = None
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to do a row's work, with what its process needs in its environment.
+
+    aims: by the name of the peer that they are measured against.
+    """
+
+    name: str
+    make: Make
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    aims: Mapping[str, Aim] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison: the same work from the same data, in turn, on so many threads.
+
+    name: what --only looks in. work: what a peer's STEPS name. about, item: for the table.
+    sizes: the argument of `data`, for each of SIZES. items: how many of what seconds are counted
+    for (`item`) one step does.
+    """
+
+    name: str
+    work: str
+    about: str
+    threads: int
+    sizes: Mapping[str, Any]
+    data: Callable[[Any], Any]
+    ours: Sequence[Contender]
+    item: str
+    items: Callable[[Any], int]
+    devices: tuple[str, ...] = ("cpu",)
+
+    def make_data(self, size: str, seed: int, device: torch.device) -> Any:
+        """The shared data: of one seed the same in every process, and moved to the device."""
+        torch.manual_seed(seed)
+        return _moved(self.data(self.sizes[size]), device)
+
+
+def rows() -> list[Row]:
+    """All rows, in the order of their files' names."""
+    return [row for module in _modules("rows") for row in module.ROWS]
+
+
+def peers(row: Row) -> list[Contender]:
+    """Everyone else who can do a row's work."""
+    return [
+        Contender(
+            name=module.NAME,
+            make=module.STEPS[row.work],
+            environment=getattr(module, "ENVIRONMENT", {}),
+        )
+        for module in _modules("peers")
+        if row.work in module.STEPS
+    ]
+
+
+def _modules(folder: str) -> list[Any]:
+    names = sorted(found.name for found in pkgutil.iter_modules([str(HERE / folder)]))
+    return [importlib.import_module(f"{folder}.{name}") for name in names]
+
+
+def _moved(data: Any, device: torch.device) -> Any:
+    return type(data)(*(x.to(device) if isinstance(x, Tensor) else x for x in data))

@@ -1,0 +1,43 @@
+"""torchaudio's Tacotron 2, NVIDIA's code under another roof, with NVIDIA's unmasked loss."""
+
+import warnings
+
+import torch
+from contract import Step
+from noise import Speech
+from rows.speak_tacotron import Texts
+from torch import Tensor
+from torch.nn import functional as F
+from torchaudio.models import Tacotron2
+from updates import plain_update
+
+NAME = "torchaudio"
+
+
+def update(data: Speech, device: torch.device) -> Step:
+    """One training update."""
+    model, mel = Tacotron2(), data.mel.transpose(1, 2).contiguous()
+    steps = torch.arange(mel.shape[2], device=device)
+    stop = (steps >= (data.frame_lengths - 1).unsqueeze(1)).float()
+
+    def forward() -> tuple[Tensor, Tensor]:
+        before, after, gate, _ = model(data.tokens, data.token_lengths, mel, data.frame_lengths)
+        mels = F.mse_loss(before, mel) + F.mse_loss(after, mel)
+        return after.transpose(1, 2), mels + F.binary_cross_entropy_with_logits(gate, stop)
+
+    return plain_update(model, forward, device)
+
+
+def speak(data: Texts, device: torch.device) -> Step:
+    """Its `infer`, with a threshold that no probability passes."""
+    model = Tacotron2(decoder_max_step=data.steps, gate_threshold=1.0).eval().to(device)
+    warnings.filterwarnings("ignore", "Reached max decoder steps")
+
+    @torch.inference_mode()
+    def step() -> Tensor:
+        return model.infer(data.tokens, data.token_lengths)[0].transpose(1, 2)
+
+    return step
+
+
+STEPS = {"update a Tacotron 2": update, "speak with a Tacotron 2": speak}

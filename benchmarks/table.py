@@ -1,0 +1,129 @@
+"""The benchmark's results as a Markdown table, and as plain data for JSON."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from contract import Aim, Contender, Row
+from in_turn import Timing
+
+HEAD = ("work", "ours", "peer", "theirs", "ours, time", "speed", "memory", "aim")
+
+
+class Result(NamedTuple):
+    """A row that has run: the timings of our contenders and of the peers, in their order."""
+
+    row: Row
+    size: str
+    ours: Sequence[tuple[Contender, Timing]]
+    peers: Sequence[tuple[Contender, Timing]]
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """One line for each of ours beside each peer."""
+    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
+    for result in results:
+        for mine in result.ours:
+            for peer in result.peers or [None]:
+                lines.append(f"| {' | '.join(_cells(result, mine, peer))} |")
+    return "\n".join(lines)
+
+
+def plain(result: Result) -> dict[str, Any]:
+    """A row's numbers: seconds of every round as they were, nothing divided."""
+    sides = [("ours", contender) for contender in result.ours]
+    sides += [("peer", contender) for contender in result.peers]
+    return {
+        "row": result.row.name,
+        "about": result.row.about,
+        "size": result.size,
+        "threads": result.row.threads,
+        "item": result.row.item,
+        "items": _items(result),
+        "contenders": [
+            {
+                "side": side,
+                "name": contender.name,
+                "seconds": timing.seconds,
+                "gigabytes": timing.gigabytes,
+                "failure": timing.failure,
+                "aims": {peer: aim._asdict() for peer, aim in contender.aims.items()},
+            }
+            for side, (contender, timing) in sides
+        ],
+    }
+
+
+def shown(seconds: float) -> str:
+    """Three digits of seconds, milliseconds or microseconds."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * scale >= 1 or unit == "µs":
+            return f"{_digits(seconds * scale)} {unit}"
+    raise AssertionError
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _cells(
+    result: Result, mine: tuple[Contender, Timing], peer: tuple[Contender, Timing] | None
+) -> list[str]:
+    (ours, my_timing), items = mine, _items(result)
+    row = result.row
+    first = [
+        f"{row.about}, per {row.item}, {row.threads} thread{'s' * (row.threads > 1)}",
+        ours.name,
+    ]
+    if peer is None:
+        return [*first, "–", "–", _time(my_timing, items), "–", "–", "–"]
+    theirs, their_timing = peer
+    aim = ours.aims.get(theirs.name, Aim())
+    speed = memory = None
+    if my_timing.seconds and their_timing.seconds:
+        speed = statistics.median(their_timing.seconds) / statistics.median(my_timing.seconds)
+        memory = my_timing.gigabytes / their_timing.gigabytes
+    return [
+        *first,
+        theirs.name,
+        _time(their_timing, items),
+        _time(my_timing, items),
+        "–" if speed is None else f"{speed:.2f} ×",
+        "–" if memory is None else f"{memory:.2f} ×",
+        _aim(aim, speed, memory, _each(my_timing, items) if result.size == "full" else None),
+    ]
+
+
+def _items(result: Result) -> int:
+    return result.row.items(result.row.sizes[result.size])
+
+
+def _each(timing: Timing, items: int) -> float | None:
+    return statistics.median(timing.seconds) / items if timing.seconds else None
+
+
+def _time(timing: Timing, items: int) -> str:
+    """The median of the rounds, and their range."""
+    if not timing.seconds:
+        return f"– ({timing.failure or 'did not run'})"
+    middle, low, high = (
+        shown(value / items)
+        for value in (statistics.median(timing.seconds), min(timing.seconds), max(timing.seconds))
+    )
+    return f"{middle} ({low} to {high}), {timing.gigabytes:.2f} GB"
+
+
+def _aim(aim: Aim, speed: float | None, memory: float | None, seconds: float | None) -> str:
+    """Each aim, and whether it was met where it was measured."""
+    parts = []
+    if aim.speed is not None:
+        parts.append(f"≥ {aim.speed:g} ×{_verdict(speed and speed >= aim.speed)}")
+    if aim.memory is not None:
+        parts.append(f"memory ≤ {aim.memory:g} ×{_verdict(memory and memory <= aim.memory)}")
+    if aim.seconds is not None:
+        parts.append(f"≤ {shown(aim.seconds)}{_verdict(seconds and seconds <= aim.seconds)}")
+    return ", ".join(parts) or "–"
+
+
+def _verdict(met: bool | float | None) -> str:
+    return "" if met is None else " met" if met else " missed"

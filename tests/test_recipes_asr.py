@@ -14,8 +14,8 @@ from speechseq.inference.transcriber import Transcriber
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = [
-    *("--trainer.updates", "2", "--trainer.tensorboard", "false", "--trainer.schedule.ramp", "1"),
-    *("--trainer.schedule.hold", "1", "--trainer.schedule.end", "2", "--seed", "3"),
+    *("--trainer.updates", "2", "--trainer.tensorboard", "false", "--trainer.schedule.warmup", "1"),
+    *("--trainer.schedule.start", "1", "--trainer.schedule.end", "2", "--seed", "3"),
     *("--model.listener.hidden", "8", "--model.speller.hidden", "8", "--search.size", "2"),
     *("--search.limit.tokens_per_position", "0.1"),
 ]

@@ -40,7 +40,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
-from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 
@@ -83,7 +83,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig(
         updates=6000,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=200, hold=3000, end=6000, floor=0.03),
+        schedule=ExponentialConfig(warmup=200, start=3000, end=6000, floor=0.03),
         weight_decay=0.0,
         ema_decay=0.99,
         checkpoint_every=500,

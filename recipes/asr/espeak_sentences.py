@@ -46,7 +46,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
-from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
 
@@ -87,7 +87,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig(
         updates=900,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=100, hold=450, end=900, floor=0.03),
+        schedule=ExponentialConfig(warmup=100, start=450, end=900, floor=0.03),
         weight_decay=0.0,
         ema_decay=0.98,
         log_every=25,

@@ -35,7 +35,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
-from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 
@@ -70,7 +70,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig(
         updates=160_000,
         learning_rate=1e-3,
-        schedule=RampHoldDecayConfig.double(),
+        schedule=ExponentialConfig.double(),
         weight_decay=0.0,
         amp="bf16",
         checkpoint_every=2000,

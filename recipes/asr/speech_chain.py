@@ -42,7 +42,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
-from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Summary, Trainer
 
 
@@ -75,7 +75,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig(
         updates=300,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=50, hold=150, end=300, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=150, end=300, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.95,
         log_every=25,

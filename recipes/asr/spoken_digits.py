@@ -42,7 +42,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import Description
-from speechseq.training.schedule import RampHoldDecayConfig
+from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
 
@@ -77,7 +77,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig(
         updates=800,
         learning_rate=2e-3,
-        schedule=RampHoldDecayConfig(ramp=50, hold=400, end=800, floor=0.03),
+        schedule=ExponentialConfig(warmup=50, start=400, end=800, floor=0.03),
         weight_decay=0.0,
         ema_decay=0.98,
         log_every=25,

@@ -10,7 +10,6 @@ from speechseq.training.schedule import (
     CosineConfig,
     ExponentialConfig,
     InverseSquareRootConfig,
-    RampHoldDecayConfig,
     ScheduleConfig,
     StepsConfig,
 )
@@ -54,7 +53,6 @@ class TrainerConfig(Config):
         InverseSquareRootConfig,
         StepsConfig,
         CosineConfig,
-        RampHoldDecayConfig,
         default=ConstantConfig(),
     )
     clip_norm: float | None = 1.0

@@ -33,7 +33,9 @@ class ExponentialConfig(Config):
     """1 until `start`, then a steady decay that meets `floor` at `end` and stays there.
 
     Tacotron 2 (Shen 2018, §3.1) goes from 1e-3 to 1e-5 after 50,000 updates; the paper names no
-    end, ours is a choice.
+    end, ours is a choice. `basic`, `double` and `long` are SpecAugment's B, D and L (Park 2019,
+    §3), whose fourth number, the update from which noise is added to the weights, belongs to no
+    schedule.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -41,6 +43,21 @@ class ExponentialConfig(Config):
     start: int = 50_000
     end: int = 150_000
     floor: float = 0.01
+
+    @classmethod
+    def basic(cls) -> "ExponentialConfig":
+        """SpecAugment's B."""
+        return cls(warmup=500, start=20_000, end=80_000)
+
+    @classmethod
+    def double(cls) -> "ExponentialConfig":
+        """SpecAugment's D."""
+        return cls(warmup=1_000, start=40_000, end=160_000)
+
+    @classmethod
+    def long(cls) -> "ExponentialConfig":
+        """SpecAugment's L."""
+        return cls(warmup=1_000, start=140_000, end=320_000)
 
     def check(self) -> None:
         """Raise ConfigError unless 0 ≤ start < end and 0 < floor ≤ 1."""
@@ -120,59 +137,8 @@ class CosineConfig(Config):
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * gone)) / 2
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RampHoldDecayConfig(Config):
-    """SpecAugment's: linear to 1 at `ramp`, 1 until `hold`, a steady decay to `floor` at `end`.
-
-    From there on it stays. The defaults are the paper's B; `basic`, `double` and `long` are its
-    B, D and L (Park 2019, §3), whose fourth number, the update from which noise is added to the
-    weights, belongs to no schedule.
-    """
-
-    kind: ClassVar[str] = "ramp_hold_decay"
-    ramp: int = 500
-    hold: int = 20_000
-    end: int = 80_000
-    floor: float = 0.01
-
-    @classmethod
-    def basic(cls) -> "RampHoldDecayConfig":
-        """The paper's B."""
-        return cls()
-
-    @classmethod
-    def double(cls) -> "RampHoldDecayConfig":
-        """The paper's D."""
-        return cls(ramp=1_000, hold=40_000, end=160_000)
-
-    @classmethod
-    def long(cls) -> "RampHoldDecayConfig":
-        """The paper's L."""
-        return cls(ramp=1_000, hold=140_000, end=320_000)
-
-    def check(self) -> None:
-        """Raise ConfigError unless 0 ≤ ramp ≤ hold < end and 0 < floor ≤ 1."""
-        if self.ramp < 0:
-            raise ConfigError(f"ramp: {self.ramp} is negative", "0 means none")
-        if self.ramp > self.hold:
-            raise ConfigError(f"hold: {self.hold} is before the ramp's end at {self.ramp}")
-        if self.hold >= self.end:
-            raise ConfigError(f"end: the decay from {self.hold} to {self.end} takes no updates")
-        if not 0 < self.floor <= 1:
-            raise ConfigError(f"floor: {self.floor} is not above 0 and at most 1")
-
-    def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
-        return _rise(update, self.ramp) * _decay(update, self.hold, self.end, self.floor)
-
-
 ScheduleConfig = (
-    ConstantConfig
-    | ExponentialConfig
-    | InverseSquareRootConfig
-    | StepsConfig
-    | CosineConfig
-    | RampHoldDecayConfig
+    ConstantConfig | ExponentialConfig | InverseSquareRootConfig | StepsConfig | CosineConfig
 )
 
 

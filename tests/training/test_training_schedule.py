@@ -13,7 +13,6 @@ from speechseq.training.schedule import (
     CosineConfig,
     ExponentialConfig,
     InverseSquareRootConfig,
-    RampHoldDecayConfig,
     StepsConfig,
 )
 
@@ -23,7 +22,6 @@ ALL = (
     InverseSquareRootConfig(warmup=6),
     StepsConfig(at=(3, 7), factors=(0.5, 0.1)),
     CosineConfig(warmup=2, end=10),
-    RampHoldDecayConfig(ramp=3, hold=6, end=12),
 )
 
 
@@ -86,7 +84,7 @@ def test_the_cosine_is_that_of_torch() -> None:
 
 def test_the_ramp_the_hold_and_the_decay_are_those_of_torch() -> None:
     ramp, hold, end = 8, 20, 70
-    schedule = RampHoldDecayConfig(ramp=ramp, hold=hold, end=end)
+    schedule = ExponentialConfig(warmup=ramp, start=hold, end=end)
     rise = rates_of_torch(
         lambda o: lr_scheduler.LinearLR(o, start_factor=1 / ramp, total_iters=ramp - 1), hold
     )
@@ -99,13 +97,13 @@ def test_the_ramp_the_hold_and_the_decay_are_those_of_torch() -> None:
 @pytest.mark.parametrize(
     ("schedule", "ramp", "hold", "end"),
     [
-        (RampHoldDecayConfig.basic(), 500, 20_000, 80_000),
-        (RampHoldDecayConfig.double(), 1_000, 40_000, 160_000),
-        (RampHoldDecayConfig.long(), 1_000, 140_000, 320_000),
+        (ExponentialConfig.basic(), 500, 20_000, 80_000),
+        (ExponentialConfig.double(), 1_000, 40_000, 160_000),
+        (ExponentialConfig.long(), 1_000, 140_000, 320_000),
     ],
 )
 def test_b_d_and_l_are_those_of_specaugment(
-    schedule: RampHoldDecayConfig, ramp: int, hold: int, end: int
+    schedule: ExponentialConfig, ramp: int, hold: int, end: int
 ) -> None:
     """Peak 1e-3, reached, left and divided by 100 where the paper says."""
     at = (ramp // 2, ramp, hold, (hold + end) // 2, end, 2 * end)
@@ -142,17 +140,14 @@ def test_factors_stay_within_0_and_1(schedule: Config) -> None:
     ("kind", "numbers", "message"),
     [
         (ConstantConfig, {"warmup": -1}, "warmup: -1"),
-        (ExponentialConfig, {"start": 9, "end": 9}, "start: "),
+        (ExponentialConfig, {"start": 9, "end": 9}, "start: the decay from 9 to 9"),
+        (ExponentialConfig, {"warmup": -1}, "warmup: -1"),
         (ExponentialConfig, {"floor": 0.0}, "floor: 0.0"),
         (InverseSquareRootConfig, {"warmup": 0}, "warmup: 0"),
         (StepsConfig, {"at": (5,), "factors": ()}, "factors: 0 for 1"),
         (StepsConfig, {"at": (5, 5), "factors": (0.5, 0.1)}, "at: updates must rise"),
         (CosineConfig, {"warmup": 10, "end": 10}, "end: 10"),
         (CosineConfig, {"floor": 2.0}, "floor: 2.0"),
-        (RampHoldDecayConfig, {"ramp": -1}, "ramp: -1"),
-        (RampHoldDecayConfig, {"ramp": 9, "hold": 8}, "hold: 8 is before"),
-        (RampHoldDecayConfig, {"hold": 80_000}, "end: the decay from 80000"),
-        (RampHoldDecayConfig, {"floor": 0.0}, "floor: 0.0"),
     ],
 )
 def test_numbers_without_sense_are_refused(kind: type, numbers: dict, message: str) -> None:

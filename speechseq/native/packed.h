@@ -1,8 +1,8 @@
 // Products of a few rows with weights that stand in the order in which they are read.
 //
 // y = x W', W (outputs, inputs) as in nn.Linear. The packed weights are panels of PANEL outputs:
-// for each input its weights side by side; in bfloat16 for each pair of inputs the pairs. A panel is
-// read from memory once, and computed by one thread in one order, so that neither the number of
+// for each input its weights side by side; in bfloat16 for each pair of inputs the pairs. A panel
+// comes from memory once, and one thread computes it in one order, so that neither the number of
 // threads nor the other rows change a result.
 #pragma once
 
@@ -30,6 +30,15 @@ inline int64_t panel_size(int64_t inputs) {
 template <typename Number>
 inline int64_t packed_size(int64_t outputs, int64_t inputs) {
     return panels(outputs) * panel_size<Number>(inputs);
+}
+
+// The weights that follow are asked for long before they are needed: a core fetches too few lines by
+// itself to fill its time.
+template <typename Number>
+inline void fetch_ahead(const Number *weights) {
+    const char *far = reinterpret_cast<const char *>(weights) + 16384;
+    for (int64_t line = 0; line < int64_t(PANEL * sizeof(float)); line += 64)
+        __builtin_prefetch(far + line);
 }
 
 // The part of `count` things that is one thread's: from first to last, without the last.
@@ -63,6 +72,7 @@ template <int ROWS>
 inline void multiply(const float *x, int64_t stride, const float *panel, int64_t inputs,
                      Floats (&sums)[ROWS][2]) {
     for (int64_t k = 0; k < inputs; ++k, panel += PANEL) {
+        fetch_ahead(panel);
         const Floats left = load(panel), right = load(panel + LANES);
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
@@ -87,6 +97,7 @@ inline Floats add_pairs(Floats sum, uint32_t pair, Words weights) {
 template <int ROWS>
 inline void add_pair(const Bf16 *x, int64_t stride, const Bf16 *weights, size_t bytes,
                      Floats (&sums)[ROWS][2]) {
+    fetch_ahead(weights);
     const Words left = from_memory<Words>(weights), right = from_memory<Words>(weights + PANEL);
 #pragma GCC unroll 8
     for (int row = 0; row < ROWS; ++row) {

@@ -1,4 +1,4 @@
-// As many floats at a time as a register holds, in the compiler's own vectors: any processor will do.
+// As many floats at a time as a register holds, in the compiler's own vectors: fit for any machine.
 #pragma once
 
 #include <cstdint>

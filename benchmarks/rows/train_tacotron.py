@@ -46,7 +46,7 @@ ROWS = (
         about="training step, batch 16",
         threads=2,
         sizes={
-            "toy": Sizes(2, (3, 5), (7, 10)),
+            "toy": Sizes(2, (3, 5), (7, 11)),
             "quick": Sizes(16, (60, 140), (150, 400)),
             "full": Sizes(16, (60, 140), (300, 800)),
         },

@@ -1,0 +1,69 @@
+"""Every row and every peer keeps the contract, and does the same work as the others of its row."""
+
+import pytest
+import torch
+from contract import SIZES, Contender, Row, peers, rows
+
+CPU = torch.device("cpu")
+ROWS = rows()
+each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def everyone(row: Row) -> list[Contender]:
+    return [*row.ours, *peers(row)]
+
+
+def test_rows_have_names_of_their_own() -> None:
+    names = [row.name for row in ROWS]
+    assert len(names) > 4
+    assert sorted(names) == sorted(set(names))
+
+
+@each_row
+def test_a_row_has_what_the_command_needs(row: Row) -> None:
+    assert set(row.sizes) == set(SIZES)
+    assert row.threads in (1, 2)
+    assert row.about
+    assert row.item
+    assert all(row.items(row.sizes[size]) >= 1 for size in SIZES)
+    for side in (row.ours, peers(row)):
+        names = [contender.name for contender in side]
+        assert names
+        assert len(names) == len(set(names))
+
+
+@each_row
+def test_an_aim_names_a_peer_that_is_there(row: Row) -> None:
+    there = {peer.name for peer in peers(row)}
+    assert {peer for ours in row.ours for peer in ours.aims} <= there
+
+
+@each_row
+def test_one_seed_gives_every_process_the_same_data(row: Row) -> None:
+    first, again, other = (row.make_data("toy", seed, CPU) for seed in (3, 3, 4))
+    assert all(map(_equal, first, again))
+    assert not all(map(_equal, first, other))
+
+
+@each_row
+def test_all_of_a_row_make_the_same_shapes(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = {}
+    for contender in everyone(row):
+        with monkeypatch.context() as patch:
+            for name, value in contender.environment.items():
+                patch.setenv(name, value)
+            step = contender.make(row.make_data("toy", 0, CPU), CPU)
+            shapes[contender.name] = step().shape
+    assert len(set(shapes.values())) == 1, shapes
+    assert next(iter(shapes.values())).numel() > 0
+
+
+@each_row
+def test_a_step_can_be_asked_for_again(row: Row) -> None:
+    ours = row.ours[0]
+    step = ours.make(row.make_data("toy", 0, CPU), CPU)
+    assert step().shape == step().shape
+
+
+def _equal(a: object, b: object) -> bool:
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b

@@ -8,6 +8,7 @@ from speechseq.nn.attention.additive import additive_energies
 
 BATCH, POSITIONS, DIM, FILTERS = 3, 7, 5, 2
 each_kind = pytest.mark.parametrize("located", [False, True], ids=["content", "located"])
+each_size = pytest.mark.parametrize("size", [1e-3, 1.0, 30.0, 1e4, 1e30])
 
 
 def parts(located: bool, dtype: torch.dtype = torch.float64) -> list[Tensor]:
@@ -68,3 +69,13 @@ def test_mixed_precision_stays_close(located):
     assert (made.float() - plainly(*inputs)).abs().max() < 0.1
     made.float().sum().backward()
     assert all(torch.isfinite(x.grad).all() for x in inputs)
+
+
+@each_size
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_tanh_is_one_at_every_size(dtype, size):
+    """It is made of a sigmoid, whose exponential may overflow."""
+    query, keys = size * torch.randn(2, 6, dtype=dtype), size * torch.randn(2, 9, 6, dtype=dtype)
+    made = additive_energies(query, keys, torch.eye(6, dtype=dtype)[0])
+    true = torch.tanh(keys + query.unsqueeze(1))[..., 0]
+    torch.testing.assert_close(made, true, rtol=0, atol=2 * torch.finfo(dtype).eps)

@@ -16,19 +16,25 @@ from attention_mechanisms import (
     Mechanism,
     inputs,
     run,
+    shown,
     tensors,
 )
 from torch import Tensor, nn
 
 from speechseq.errors import ConfigError
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
-from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dot import DotConfig, dot_energies
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import length_mask, zero_padding
-from speechseq.nn.rows import select_rows
+from speechseq.nn.rows import Standing, regroup_rows, select_rows
 
+BEAM_READINGS = [
+    ReadingConfig(sharpening=2.0, smoothing=True),
+    ReadingConfig(keep_top=2),
+    ReadingConfig(window=1, first="uniform"),
+]
 each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
 
 
@@ -132,22 +138,59 @@ def test_trap_19_a_state_is_a_tuple_of_batch_first_tensors_that_a_beam_may_reord
         torch.testing.assert_close(part, expected[:, 2:], rtol=1e-12, atol=1e-12)
 
 
-def grouped(module: Attention) -> tuple[Tensor, Tensor, NamedTuple]:
-    """Three hypotheses of each of two utterances: queries, an order within each, a state."""
+BEAM = torch.tensor([0, 0, 0, 1, 1, 1])  # three hypotheses of each of two utterances
+
+
+def asked_by_a_beam(module: Attention) -> tuple[Tensor, Tensor, tuple]:
+    """What six queries read, and what each reads when the memory is its own, with the last state.
+
+    Two steps alone, one hypothesis an utterance; then the beam opens, and is re-ordered once.
+    """
     _, memory, mask = inputs()
+    memory, mask = memory[[0, 2]], mask[[0, 2]]
     queries = torch.randn(STEPS, 6, QUERY, dtype=torch.float64)
-    start = module.start(memory[[0, 2]], mask[[0, 2]])
-    _, _, state = run(module, queries[:2], select_rows(start, torch.tensor([0, 0, 0, 1, 1, 1])))
-    return queries[2:], torch.tensor([2, 2, 0, 4, 3, 4]), state
+    order = torch.tensor([2, 2, 0, 4, 3, 4])
+    _, _, state = run(module, queries[:1, [0, 3]], module.start(memory, mask))
+    first, seen, state = run(module, queries[1:3], regroup_rows(state, BEAM, None))
+    then, looked, state = run(module, queries[3:], regroup_rows(state, order, None))
+    own = module.start(memory[BEAM], mask[BEAM])
+    _, _, own = run(module, queries[:1, [0, 0, 0, 3, 3, 3]], own)
+    one = run(module, queries[1:3], own)
+    other = run(module, queries[3:], select_rows(one[2], order))
+    made = torch.cat([first, then], 1), torch.cat([seen, looked], 1)
+    true = torch.cat([one[0], other[0]], 1), torch.cat([one[1], other[1]], 1)
+    return torch.cat(made, 2), torch.cat(true, 2), state
 
 
 @each_mechanism
-def test_a_beam_copies_nothing_of_the_memory_s_width(mechanism):
+@pytest.mark.parametrize("option", [ReadingConfig(), *BEAM_READINGS], ids=shown)
+def test_trap_20_all_queries_of_a_beam_read_the_memory_of_their_utterance(mechanism, option):
     module = built(mechanism)
-    queries, _, state = grouped(module)
-    _, _, after = module(queries[0], state)
-    kept = [a is b for a, b in zip(tensors(state), tensors(after), strict=True)]
-    assert sum(kept) == 3 * kept.count(False)  # memory, mask and keys to each past
+    module.reading = option
+    made, true, _ = asked_by_a_beam(module)
+    torch.testing.assert_close(made, true, rtol=1e-12, atol=1e-12)
+
+
+@each_mechanism
+def test_a_beam_holds_one_memory_an_utterance(mechanism):
+    _, _, state = asked_by_a_beam(built(mechanism))
+    lengths = [len(part) for part in tensors(state)]
+    assert lengths.count(2) == 3 * lengths.count(6)  # memory, mask and keys to each past
+
+
+@each_mechanism
+def test_gradients_of_a_shared_memory_are_the_sum_over_its_queries(mechanism):
+    module, (queries, memory, mask) = built(mechanism), inputs()
+    memory.requires_grad_()
+    index = torch.arange(len(mask)).repeat_interleave(3)
+    queries = queries[:, index] + torch.randn(STEPS, len(index), QUERY, dtype=torch.float64)
+    found = []
+    for utterances in (None, index):
+        state = regroup_rows(module.start(memory, mask), index, utterances)
+        contexts, weights, _ = run(module, queries, state)
+        loss = (contexts * torch.arange(MEMORY)).sum() + weights.square().sum()
+        found.append(torch.autograd.grad(loss, memory)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
 
 
 class StrangerState(NamedTuple):
@@ -178,15 +221,36 @@ class Stranger(Attention):
         return *read, state._replace(previous=read.weights)
 
 
+class SharingState(NamedTuple):
+    memory: Standing
+    mask: Standing
+    previous: Tensor
+
+
+class Sharing(Stranger):
+    """The same, of one memory an utterance."""
+
+    def start(self, memory, memory_mask):
+        return SharingState(*super().start(memory, memory_mask))
+
+    def forward(self, query, state):
+        energies = dot_energies(self.query(query), state.memory)
+        read = attend(energies, state.memory, state.mask, self.reading, state.previous)
+        return *read, state._replace(previous=read.weights)
+
+
 def test_a_stranger_s_mechanism_is_under_20_lines_and_reads_in_every_way():
     parts = (StrangerState, StrangerConfig, Stranger)
     lines = [line for part in parts for line in inspect.getsource(part).splitlines() if line]
     assert len(lines) < 20
-    module = StrangerConfig().build(QUERY, MEMORY).double()
-    module.reading = ReadingConfig(window=0)
-    _, _, state = grouped(module)
-    _, weights, _ = module(torch.randn(6, QUERY, dtype=torch.float64), state)
-    assert (weights.sort(1).values[:, -1] == 1).all()
+    for kind, rows in ((Stranger, 6), (Sharing, 2)):
+        torch.manual_seed(0)
+        module = kind(QUERY, MEMORY).double()
+        module.reading = ReadingConfig(window=0)
+        made, true, state = asked_by_a_beam(module)
+        torch.testing.assert_close(made, true, rtol=1e-12, atol=1e-12)
+        assert len(state.memory) == rows
+        assert (made[..., MEMORY:].sort(2).values[..., -1] == 1).all()
 
 
 def test_a_window_needs_a_mechanism_that_keeps_its_weights():

@@ -1,5 +1,7 @@
 """The open hypotheses of a beam search: one step of the model and the scorers for all of them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,10 +11,9 @@ from speechseq.inference.search.ctc_prefix import CTCPrefix, CTCState
 from speechseq.inference.search.history import Written
 from speechseq.inference.search.limits import ends_too_early, never_written, refuse_end
 from speechseq.inference.search.recogniser import Recogniser
-from speechseq.inference.search.reordering import Carried
 from speechseq.inference.search.scoring import Parts, Score, widest
 from speechseq.nn.masks import length_mask
-from speechseq.nn.rows import select_rows
+from speechseq.nn.rows import regroup_rows, select_rows
 from speechseq.shapes import Encoded
 from speechseq.text.vocabulary import SOS
 
@@ -38,11 +39,10 @@ class Walk:
         self.speller, self.score, self.device = model.speller, score, memory.device
         self.ready = self.speller.ready()
         self.utterances = rows
-        states = (
+        self.states: tuple[Any, ...] = (
             self.speller.start(memory, length_mask(lengths, positions)),
             *(fused.scorer.start(rows, memory.device) for fused in score.scorers),
         )
-        self.states = Carried.fresh(states)
         zeros = torch.zeros(rows, device=memory.device, dtype=widest(memory.device))
         self.token = torch.full((rows,), SOS, device=memory.device)
         self.parent = torch.arange(rows, device=memory.device)
@@ -56,12 +56,12 @@ class Walk:
 
     def step(self) -> Candidates:
         """Ask the model and the scorers what follows every open hypothesis."""
-        speller_state, *scorer_states = self.states.state
+        speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state, self.ready)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
         asked = zip(self.score.scorers, scorer_states, strict=True)
         scored = [fused.scorer.score(self.token, state) for fused, state in asked]
-        self.states = self.states.stepped((spelled.state, *(state for _, state in scored)))
+        self.states = (spelled.state, *(state for _, state in scored))
         if self.score.config.coverage_weight:
             self.covered = self.covered + spelled.weights
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
@@ -73,10 +73,8 @@ class Walk:
         rows = first + picked.parent
         if staying is not None:
             rows, picked = rows[staying], picked.select(staying)
-        in_place = staying is None and rows.shape[1] == hypotheses
         self.utterances, self.parent = len(rows), rows.flatten()
-        move = self.states.within if in_place else self.states.select
-        self.states = move(self.parent)
+        self.states = regroup_rows(self.states, self.parent, staying)
         self.token, self.log_prob = picked.token.flatten(), picked.log_prob.flatten()
         open_still = picked.parts.attention.where(picked.goes_on, float("-inf"))
         self.attention, self.length = open_still.flatten(), picked.parts.length.flatten()

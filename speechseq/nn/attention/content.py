@@ -9,6 +9,7 @@ from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
+from speechseq.nn.rows import Standing
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -28,9 +29,9 @@ class ContentState(NamedTuple):
     """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
-    memory: Tensor
-    mask: Tensor
-    keys: Tensor
+    memory: Standing
+    mask: Standing
+    keys: Standing
     previous: Tensor
 
 

@@ -4,8 +4,12 @@ A mechanism is a Config with `build(query_dim, memory_dim)` and a module with tw
 `start(memory, memory_mask) -> state`, once an utterance, where keys are projected, and
 `forward(query, state) -> (context, weights, state)`, each step. The state is a NamedTuple of
 batch-first tensors (or of tuples of them), handed in and out and never kept on the module: there is
-nothing to reset, and a beam search re-orders any mechanism by indexing the tuple. What a step does
-not change comes back as the very same tensor, so a search can see that it need not be copied.
+nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
+
+A beam asks with k queries an utterance, and a state has a row for each of them. Fields that no step
+changes may be annotated `Standing` instead of Tensor: they keep one row an utterance, whatever k
+is, and all its queries read that. `attend`, `additive_energies` and `dot_energies` take such a
+memory, mask and keys as they are, so a mechanism made of these need not know what k is.
 
 A mechanism hands its `reading` (see `reading.py`) to `attend`, and, for a window, the weights of
 the step before, which it keeps in its state. Then it can be sharpened, smoothed or windowed like
@@ -16,10 +20,12 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.nn.attention.reading import ReadingConfig, weigh
+from speechseq.nn.rows import by_utterance
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 PLAIN = ReadingConfig()
@@ -64,8 +70,8 @@ class Read(NamedTuple):
 
 def attend(
     energies: Weights,
-    memory: Memory,
-    memory_mask: MemoryMask,
+    memory: Float[Tensor, "utterances positions memory_dim"],
+    memory_mask: Bool[Tensor, "utterances positions"],
     reading: ReadingConfig = PLAIN,
     previous: Weights | None = None,
 ) -> Read:
@@ -75,12 +81,15 @@ def attend(
     least, also under mixed precision.
 
     Args:
+        energies: k rows for each row of the memory, side by side; k is 1 outside of a beam.
         reading: how energies become weights; a mechanism gives its own `reading` here.
         previous: the weights of the step before; only a window needs them.
 
     Raises:
         ConfigError: `reading` has a window and there is no `previous`.
     """
-    weights = weigh(energies, memory_mask, reading, previous)
-    context = torch.bmm(weights.to(memory.dtype).unsqueeze(1), memory).squeeze(1)
-    return Read(context, weights)
+    asked = by_utterance(energies, len(memory))
+    before = None if previous is None else by_utterance(previous, len(memory))
+    weights = weigh(asked, memory_mask.unsqueeze(1), reading, before)
+    context = torch.bmm(weights.to(memory.dtype), memory)
+    return Read(context.flatten(0, 1), weights.flatten(0, 1))

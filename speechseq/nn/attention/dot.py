@@ -3,12 +3,15 @@
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from speechseq.errors import ConfigError
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
+from speechseq.nn.rows import Standing, by_utterance
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
@@ -42,9 +45,9 @@ class DotState(NamedTuple):
     """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
-    memory: Tensor
-    mask: Tensor
-    keys: Tensor
+    memory: Standing
+    mask: Standing
+    keys: Standing
     previous: Tensor
 
 
@@ -67,9 +70,16 @@ class DotAttention(Attention):
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
         """One step; the next state holds these weights."""
         asked = self.scale * self.query(query)
-        energies = (state.keys @ asked.unsqueeze(2)).squeeze(2)
+        energies = dot_energies(asked, state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)
+
+
+def dot_energies(
+    query: Float[Tensor, "batch dim"], keys: Float[Tensor, "utterances positions dim"]
+) -> Weights:
+    """query · keys (batch, positions); k queries for each row of the keys, side by side."""
+    return torch.bmm(by_utterance(query, len(keys)), keys.transpose(1, 2)).flatten(0, 1)
 
 
 def _network(inputs: int, config: DotConfig) -> nn.Sequential:

@@ -12,6 +12,7 @@ from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
+from speechseq.nn.rows import Standing
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -43,9 +44,9 @@ class LocationState(NamedTuple):
     """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights, under them the sum of all if it is read, (batch, 1 or 2, positions)."""
 
-    memory: Tensor
-    mask: Tensor
-    keys: Tensor
+    memory: Standing
+    mask: Standing
+    keys: Standing
     history: Tensor
 
 

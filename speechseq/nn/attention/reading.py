@@ -5,7 +5,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +14,8 @@ from speechseq.errors import ConfigError
 from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Memory, MemoryMask, Weights
 
+Several = Float[Tensor, "*rows positions"]
+Masks = Bool[Tensor, "*#rows positions"]
 HALF = 0.5 - 1e-5  # rounding may not decide a tie, such as the middle of an even alignment
 
 
@@ -63,19 +65,19 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
     return alignment
 
 
-def median(alignment: Weights) -> Int[Tensor, " batch"]:
+def median(alignment: Several) -> Int[Tensor, "*rows"]:
     """The first position up to which half of the weight lies, a row; 0 where there is none."""
-    before = (alignment.cumsum(1) < HALF).sum(1)
-    return before % alignment.shape[1]  # before the half everywhere: there is no weight
+    before = (alignment.cumsum(-1) < HALF).sum(-1)
+    return before % alignment.shape[-1]  # before the half everywhere: there is no weight
 
 
 def weigh(
-    energies: Weights,
-    memory_mask: MemoryMask,
+    energies: Several,
+    memory_mask: Masks,
     reading: ReadingConfig,
-    previous: Weights | None = None,
-) -> Weights:
-    """Energies (batch, positions) to weights: a distribution over the valid positions of each row.
+    previous: Several | None = None,
+) -> Several:
+    """Energies (…, positions) to weights: a distribution over the valid positions of each row.
 
     It is finite, sums to 1, is exactly 0 on padding, and in float32 at least, for energies of any
     size, infinite ones too; NaN alone stays NaN, so that a broken model shows. The window comes
@@ -102,24 +104,24 @@ def weigh(
     return torch.softmax(torch.where(kept, energies, -math.inf), dim=-1)
 
 
-def _around(previous: Weights | None, memory_mask: MemoryMask, reach: int) -> MemoryMask:
+def _around(previous: Several | None, memory_mask: Masks, reach: int) -> Masks:
     """The valid positions near the previous median; all of them where none is near."""
     if previous is None:
         raise ConfigError(
             "reading.window: this mechanism does not keep the weights of the step before",
             "keep them in its state and give them to attend(), or use no window",
         )
-    position = torch.arange(previous.shape[1], device=previous.device)
-    near = (position - median(previous).unsqueeze(1)).abs() <= reach
+    position = torch.arange(previous.shape[-1], device=previous.device)
+    near = (position - median(previous).unsqueeze(-1)).abs() <= reach
     inside = near & memory_mask
-    return torch.where(inside.any(1, keepdim=True), inside, memory_mask)
+    return torch.where(inside.any(-1, keepdim=True), inside, memory_mask)
 
 
-def _largest(energies: Weights, memory_mask: MemoryMask, count: int) -> MemoryMask:
+def _largest(energies: Several, memory_mask: Masks, count: int) -> Masks:
     """The positions whose energies are at least the count-th largest of the valid ones.
 
     A threshold, because which of equal energies topk takes depends on the padding behind them.
     """
     valid = torch.where(memory_mask, energies.detach(), -math.inf)
-    least = valid.topk(min(count, valid.shape[1]), dim=1).values[:, -1:]
+    least = valid.topk(min(count, valid.shape[-1]), dim=-1).values[..., -1:]
     return memory_mask & (valid >= least)

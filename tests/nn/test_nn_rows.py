@@ -1,0 +1,58 @@
+"""Rows of nested states: what stands keeps one row an utterance while all else is re-ordered."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.nn.rows import Standing, by_utterance, regroup_rows, select_rows
+
+
+class Inner(NamedTuple):
+    memory: Standing
+    previous: Tensor
+
+
+class Outer(NamedTuple):
+    inner: tuple[Inner, ...]
+    hidden: Tensor
+
+
+def state(utterances: int, rows: int) -> tuple[Outer, Tensor]:
+    inner = Inner(torch.randn(utterances, 3), torch.randn(rows, 2))
+    return Outer((inner, inner), torch.randn(rows)), torch.randn(rows, 5)
+
+
+def test_a_beam_leaves_what_stands_where_it_is():
+    given = state(2, 6)
+    rows = torch.tensor([2, 0, 0, 5, 3, 4])
+    (inner, again), hidden = regroup_rows(given, rows, None)[0]
+    assert inner.memory is again.memory is given[0].inner[0].memory
+    assert torch.equal(inner.previous, given[0].inner[0].previous[rows])
+    assert torch.equal(hidden, given[0].hidden[rows])
+
+
+def test_an_utterance_that_leaves_takes_along_what_stands():
+    given = state(3, 6)
+    rows = torch.tensor([1, 0, 5, 5])
+    outer, last = regroup_rows(given, rows, torch.tensor([0, 2]))
+    assert isinstance(outer, Outer)
+    for inner, before in zip(outer.inner, given[0].inner, strict=True):
+        assert isinstance(inner, Inner)
+        assert torch.equal(inner.memory, before.memory[[0, 2]])
+        assert torch.equal(inner.previous, before.previous[rows])
+    assert torch.equal(last, given[1][rows])
+
+
+def test_one_hypothesis_may_become_several():
+    (inner, _), hidden = regroup_rows(state(2, 2), torch.tensor([0, 0, 0, 1, 1, 1]), None)[0]
+    assert len(inner.memory) == 2
+    assert len(inner.previous) == len(hidden) == 6
+    assert torch.equal(by_utterance(hidden, 2), hidden[[0, 3]].unsqueeze(1).expand(2, 3))
+
+
+def test_outside_of_a_beam_rows_are_utterances():
+    given, rows = state(4, 4), torch.tensor([3, 1])
+    (inner, _), hidden = select_rows(given, rows)[0]
+    assert torch.equal(inner.memory, given[0].inner[0].memory[rows])
+    assert torch.equal(hidden, given[0].hidden[rows])

@@ -17,9 +17,9 @@ from speechseq.audio.spectrogram import (
     Padded,
     fold_back,
     frame,
-    frames_at_once,
     hann,
     overlap_add,
+    pieces,
     reflect,
 )
 from speechseq.errors import ConfigError, DataError
@@ -169,7 +169,7 @@ def _invert(
     own = None if lengths is None else samples_of(lengths, config)
     envelope = _envelope(target, config, lengths, own)
     sums, padded = target.new_empty(batch, _room(frames, config)), None
-    spectrum = torch.polar(target, phases.expand_as(target))
+    spectrum = target * torch.complex(phases.cos(), phases.sin())
     _synthesise(spectrum, config, sums.zero_())
     whole = sums[:, : samples + 2 * padding]
     waveform = fold_back(whole, samples, padding, own) * envelope
@@ -188,15 +188,12 @@ def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tenso
     tiny = torch.finfo(target.dtype).tiny
     window = hann(config.window, padded.device, padded.dtype)
     samples = frame(padded, config.n_fft, config.hop, config.window)
-    step = frames_at_once(target.device, target.dtype, config.n_fft)
-    for begin in range(0, target.shape[1], step):
-        wanted = target[:, begin : begin + step]
-        spectrum = torch.fft.rfft(samples[:, begin : begin + step] * window, n=config.n_fft)
-        pairs = torch.view_as_real(spectrum)
-        square = pairs.square()
-        scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(wanted)
-        pairs.mul_(scale[..., None])
-        _synthesise(spectrum, config, sums[:, begin * config.hop :])
+    for piece in pieces(target.shape[1], target.device, target.dtype, config.n_fft):
+        spectrum = torch.fft.rfft(samples[:, piece] * window, n=config.n_fft)
+        square = torch.view_as_real(spectrum).square()
+        scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(target[:, piece])
+        spectrum.mul_(scale)  # of the complex view: the pairs would be scaled one by one
+        _synthesise(spectrum, config, sums[:, piece.start * config.hop :])
 
 
 def _synthesise(spectrum: Tensor, config: AudioConfig, sums: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Waveform to log-mel and linear magnitude, and back, in the conventions of the field."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Literal, TypeVar
@@ -13,13 +14,15 @@ from torch import Tensor
 from speechseq.audio.framing import Framing, positive, require, within
 from speechseq.audio.presets import PRESETS
 from speechseq.audio.spectrogram import (
+    Band,
     MelScale,
     Padded,
     Triangles,
+    bands_of,
     frame,
-    frames_at_once,
     magnitudes,
     mel_filters,
+    pieces,
     pre_emphasise,
     reflect,
     unmix,
@@ -149,7 +152,7 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
         DataError: a waveform shorter than a window.
     """
     bins = config.bins
-    return _framewise(waveform, config, lengths, lambda part: part, bins, 0.0, bins)
+    return _framewise(waveform, config, lengths, lambda part: part, bins, bins)
 
 
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
@@ -162,13 +165,16 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
         DataError: a waveform shorter than a window.
     """
 
-    def finish(part: Magnitude) -> Mel:
-        part = part.square() if config.power == 2 else part
-        return compress(part @ _filters(config, part), config)
-
     with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 is too coarse for levels
-        value, bins = config.floor_value, config.bins_in_mels
-        return _framewise(waveform, config, lengths, finish, config.mels, value, bins)
+        dtype = torch.promote_types(waveform.dtype, torch.float32)
+        bands = _bands(config, waveform.device, dtype)
+
+        def hear(part: Magnitude) -> Mel:
+            part = part.square() if config.power == 2 else part
+            return torch.cat([part[..., band.bins] @ band.filters for band in bands], -1)
+
+        mel = _framewise(waveform, config, lengths, hear, config.mels, config.bins_in_mels)
+        return compress(mel, config)
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
@@ -216,16 +222,21 @@ def _filters(config: AudioConfig, like: Tensor) -> Float[Tensor, "bins_in_mels m
     return mel_filters(*numbers, like.device, like.dtype, c.triangles)[: c.bins_in_mels]
 
 
+@functools.lru_cache(maxsize=32)
+def _bands(config: AudioConfig, device: torch.device, dtype: torch.dtype) -> list[Band]:
+    with torch.inference_mode(False):  # a cached inference tensor would break later training
+        return bands_of(_filters(config, torch.empty((), device=device, dtype=dtype)))
+
+
 def _framewise(
     waveform: Waveform,
     config: AudioConfig,
     lengths: Lengths | None,
     finish: Callable[[Magnitude], Tensor],
     channels: int,
-    padding_value: float,
     bins: int,
 ) -> Float[Tensor, "batch frames channels"]:
-    """Run `finish` over the magnitudes of all frames, on a CPU few enough to stay in the cache."""
+    """`finish` of the magnitudes of all frames, worked on piece by piece; 0 in the padding."""
     batch, samples = waveform.shape
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
@@ -234,16 +245,17 @@ def _framewise(
     if waveform.device.type != "cpu" or waveform.requires_grad:
         padded = reflect(_conditioned(waveform, config), config.padding, lengths)
         spectra = magnitudes(_windowed(padded, config), *numbers)
-        return _silence(finish(spectra), own, config, padding_value)
-    out = waveform.new_full((batch, frames_of(samples, config), channels), padding_value)
-    step = frames_at_once(waveform.device, working_dtype(waveform), config.n_fft)
+        return _silence(finish(spectra), own, config)
+    out = waveform.new_zeros(batch, frames_of(samples, config), channels)
+    dtype, hop = working_dtype(waveform), config.hop
     for row, length in enumerate(own):
-        padded = reflect(_conditioned(waveform[row : row + 1, :length], config), config.padding)
-        frames = frames_of(length, config)
-        for begin in range(0, frames, step):
-            end = min(begin + step, frames)
-            part = padded[:, begin * config.hop : (end - 1) * config.hop + config.span]
-            out[row, begin:end] = finish(magnitudes(_windowed(part, config), *numbers))[0]
+        whole = _conditioned(waveform[row : row + 1, :length], config)
+        padded, frames = reflect(whole, config.padding), frames_of(length, config)
+        linear = waveform.new_empty(1, frames, bins)
+        for piece in pieces(frames, waveform.device, dtype, config.n_fft):
+            part = padded[:, piece.start * hop : (piece.stop - 1) * hop + config.span].to(dtype)
+            linear[:, piece] = magnitudes(_windowed(part, config), *numbers)
+        out[row, :frames] = finish(linear)[0]
     return out
 
 
@@ -269,10 +281,10 @@ def _windowed(padded: Padded, config: AudioConfig) -> Float[Tensor, "batch frame
     return frames * window_weights(config.window_shape, config.window, padded.device, dtype)
 
 
-def _silence(frames: Tensor, own: list[int], config: AudioConfig, value: float) -> Tensor:
+def _silence(frames: Tensor, own: list[int], config: AudioConfig) -> Tensor:
     counts = torch.tensor([frames_of(length, config) for length in own], device=frames.device)
     outside = torch.arange(frames.shape[1], device=frames.device) >= counts[:, None]
-    return frames.masked_fill(outside[:, :, None], value)
+    return frames.masked_fill(outside[:, :, None], 0)
 
 
 def _check_lengths(own: list[int], samples: int, config: AudioConfig) -> None:

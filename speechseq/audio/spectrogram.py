@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,8 @@ MelScale = Literal["slaney", "htk"]
 Triangles = Literal["hz", "mel"]
 WindowShape = Literal["hann", "hamming", "povey"]
 Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
-_CACHE_BYTES = 1 << 19
+_CACHE_BYTES = 1 << 20
+_FILTERS_A_BAND = 20
 _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 
@@ -74,6 +75,24 @@ def mel_filters(
         if area_norm:
             filters *= 2 / (edges[2:] - edges[:-2])
         return filters.to(device, dtype)
+
+
+class Band(NamedTuple):
+    """Some neighbouring filters, and the bins that they hear."""
+
+    bins: slice
+    filters: Float[Tensor, "bins mels"]
+
+
+def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
+    """The filters a few at a time: each is 0 nearly everywhere, and zeros need no product."""
+    return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
+
+
+def _band(filters: Float[Tensor, "bins mels"]) -> Band:
+    heard = filters.any(1).nonzero().flatten().tolist() or [0]
+    bins = slice(heard[0], heard[-1] + 1)
+    return Band(bins, filters[bins])
 
 
 def _triangles(
@@ -166,13 +185,13 @@ def magnitudes(
     The transform runs in the precision of `frames` (`working_dtype`: double on a CPU, so that
     quiet bins beside loud ones are exact to `dtype`). What follows runs in `dtype`.
     """
-    spectrum = torch.fft.rfft(frames, n=n_fft)
-    spectrum = spectrum[..., :bins].to(dtype.to_complex())
+    spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:
-        return spectrum.abs()  # its gradient at 0 is 0, that of a square root is NaN
-    square = torch.view_as_real(spectrum).square()
+        return spectrum.abs().to(dtype)  # its gradient at 0 is 0, that of a square root is NaN
+    pairs = torch.view_as_real(spectrum)
+    square = pairs.square() if frames.requires_grad else pairs.square_()
     power = square[..., 0] + square[..., 1]
-    return (power + epsilon if epsilon else power).sqrt_()
+    return (power + epsilon if epsilon else power).to(dtype).sqrt_()
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
@@ -201,9 +220,11 @@ def working_dtype(samples: Tensor) -> torch.dtype:
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 
-def frames_at_once(device: torch.device, dtype: torch.dtype, n_fft: int) -> int:
-    """How many frames to work on: on a CPU few enough for them and their spectra to stay in L2."""
-    return 1 << 40 if device.type != "cpu" else max(1, _CACHE_BYTES // (n_fft * dtype.itemsize))
+def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
+    """The frames in turn, on a CPU few enough to stay in the cache with their spectra."""
+    most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
+    size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
 def overlap_add(

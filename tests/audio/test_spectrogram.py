@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from speechseq.audio.spectrogram import (
+    bands_of,
     fold_back,
     frame,
     hann,
@@ -13,6 +14,7 @@ from speechseq.audio.spectrogram import (
     mel_filters,
     mel_to_hz,
     overlap_add,
+    pieces,
     reflect,
     unmix,
 )
@@ -114,3 +116,23 @@ def test_unmix_finds_magnitudes_with_these_bands_and_survives_empty_filters() ->
     empty = mel_filters(16000, 256, 80, 0.0, 8000.0, "htk", False, CPU, torch.float32)
     assert (empty.sum(0) == 0).any()
     assert unmix(torch.full((1, 5, 80), 1e6), empty, 10).isfinite().all()
+
+
+@pytest.mark.parametrize(("mels", "fmax"), [(80, 8000.0), (80, 300.0), (13, 4000.0)])
+def test_bands_hear_what_the_filters_hear(mels: int, fmax: float) -> None:
+    """Also where a whole band is between two bins and hears nothing."""
+    filters = mel_filters(16000, 256, mels, 0.0, fmax, "htk", False, CPU, torch.float64)
+    assert fmax > 300 or (filters[:, :20] == 0).all(0).any()
+    linear = torch.rand(7, 129, dtype=torch.float64)
+    heard = torch.cat([linear[:, band.bins] @ band.filters for band in bands_of(filters)], 1)
+    torch.testing.assert_close(heard, linear @ filters)
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 517, 5000])
+def test_pieces_cover_the_frames_in_turn_and_evenly(count: int) -> None:
+    cut = pieces(count, CPU, torch.float64, 1024)
+    assert [frame for piece in cut for frame in range(count)[piece]] == list(range(count))
+    sizes = [piece.stop - piece.start for piece in cut]
+    assert max(sizes, default=0) <= 128
+    assert not sizes or max(sizes) - sizes[-1] < len(sizes)
+    assert len(pieces(count, torch.device("meta"), torch.float32, 1024)) == min(count, 1)

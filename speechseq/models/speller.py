@@ -16,11 +16,13 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
+from speechseq.nn.packed_linear import packed
 from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS
 
 NEVER = -1e30  # the log-probability of what is no symbol of a transcript; finite, so 0 × it is 0
+FEW = 1024  # symbols: the gates of so many cost less than those of a search's hypotheses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,14 @@ class SpellerState(NamedTuple):
     core: CoreState
 
 
+class SpellerReady(NamedTuple):
+    """What all steps share: the loop's products, and the gates (symbols, gates) that each symbol
+    gives, or None where it is not worth while to make all of them."""
+
+    core: Ready
+    gates: Tensor | None
+
+
 class Spelled(NamedTuple):
     """One step: log_probs (rows, symbols), weights (rows, positions), and the state after it."""
 
@@ -153,14 +163,26 @@ class Speller(nn.Module):
         """The state before the first step, which is then fed with sos."""
         return SpellerState(self.core.start(memory, memory_mask))
 
-    def ready(self) -> Ready:
+    def ready(self) -> SpellerReady:
         """What all steps of a search share, made once; `step` makes it anew where none is given."""
-        return self.core.recurring()
+        core = self.core.recurring()
+        if torch.is_grad_enabled():
+            return SpellerReady(core, None)
+        products = tuple(tuple(map(packed, own)) for own in core.products)
+        symbols = self.embedding.weight
+        gates = self.core.cell.hoist(symbols) if len(symbols) <= FEW else None
+        return SpellerReady(core._replace(products=products), gates)
 
-    def step(self, tokens: Tensor, state: SpellerState, ready: Ready | None = None) -> Spelled:
+    def step(
+        self, tokens: Tensor, state: SpellerState, ready: SpellerReady | None = None
+    ) -> Spelled:
         """One step, fed with the tokens (rows) written before it."""
-        gates = self.core.cell.hoist(self.embedding(tokens))
-        weights, core = self.core.step(gates, state.core, ready or self.ready())
+        ready = ready or SpellerReady(self.core.recurring(), None)
+        if ready.gates is None:
+            gates = self.core.cell.hoist(self.embedding(tokens))
+        else:
+            gates = ready.gates.index_select(0, tokens)
+        weights, core = self.core.step(gates, state.core, ready.core)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
 
     def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:

@@ -85,6 +85,26 @@ def test_law_5_teacher_forced_equals_stepwise(name):
 
 
 @variants
+@pytest.mark.parametrize("few", [0, 1024], ids=["many symbols", "few symbols"])
+def test_law_5_what_a_search_makes_ready_changes_no_step(name, few, monkeypatch):
+    """Packed weights and the gates of every symbol, which a search makes once."""
+    monkeypatch.setattr("speechseq.models.speller.FEW", few)
+    model, batch = tiny_las(VARIANTS[name]).float().eval(), tiny_batch()
+    with torch.no_grad():
+        memory, lengths = model.encode(batch.features.float(), batch.feature_lengths)
+        mask = length_mask(lengths, memory.shape[1])
+        forced = model.speller(batch.tokens, memory, mask)
+        state, ready = model.speller.start(memory, mask), model.speller.ready()
+        assert (ready.gates is None) == (few == 0)
+        before = torch.full_like(batch.tokens[:, 0], SOS)
+        for step, token in enumerate(batch.tokens.unbind(1)):
+            spelled = model.speller.step(before, state, ready)
+            true = forced.log_probs[:, step]
+            torch.testing.assert_close(spelled.log_probs, true, rtol=1e-4, atol=1e-4)
+            state, before = spelled.state, token
+
+
+@variants
 def test_law_5_a_changed_symbol_changes_nothing_at_or_before_its_step(name):
     model, batch = tiny_las(VARIANTS[name]).eval(), tiny_batch()
     true = model(batch).log_probs

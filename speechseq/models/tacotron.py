@@ -202,6 +202,7 @@ class Tacotron(nn.Module):
         *,
         seed: int | Series[int] | None = None,
         max_steps: int | None = None,
+        precision: str = "float32",
     ) -> Generated:
         """Free-running: speak a whole batch.
 
@@ -210,15 +211,19 @@ class Tacotron(nn.Module):
             seed: of the pre-net's dropout, one for all rows or one a row; an utterance sounds the
                 same alone and in any batch. None draws one from torch's global generator.
             max_steps: a limit on steps beside the one that follows from each row's own length.
+            precision: "float32", "bfloat16" or "int8" weights in the decoder's loop; the fewer bits
+                a step has to read, the faster it is on a CPU. The first call with new weights packs
+                them.
 
         Raises:
-            ConfigError: for a number of seeds that is not the number of rows, or max_steps below 1.
+            ConfigError: for a number of seeds that is not the number of rows, max_steps below 1, or
+                another precision.
         """
         limits = self._limits(token_lengths, max_steps)
         noise = self._noise(seed, tokens)
         with evaluating(self):
             encoded = self.encoder(tokens, token_lengths)
-            run = free_run(self.decoder, encoded, limits, noise)
+            run = free_run(self.decoder, encoded, limits, noise, precision=precision)
             frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])
             mel_after, log_magnitude = self.postnet(run.mel, mask)

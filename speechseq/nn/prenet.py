@@ -73,10 +73,14 @@ class UtteranceNoise:
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:
         """Multipliers (rows, size) of each layer at a step, for the rows that still run."""
+        return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
+
+    def steps(self, step: int) -> Tensor:
+        """Multipliers (all rows, block, sum of sizes) of the block in which a step lies."""
         if step // self.block != self.drawn:
             self.drawn = step // self.block
             self.blocks = self._draw()[self.rows].to(self.device)
-        return self.blocks[rows, step % self.block].split(self.sizes, dim=-1)
+        return self.blocks
 
     def _draw(self) -> Tensor:
         shape = (self.block, sum(self.sizes))

@@ -1,0 +1,149 @@
+"""A frame decoder whose weights stand packed for the kernel that runs it freely on a CPU."""
+
+import copy
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.models.decoder_stack import LSTMStack, ResidualGRUStack
+from speechseq.models.frame_decoder import FrameDecoder
+from speechseq.models.packed_weights import Packed, pack, rounded
+from speechseq.native.library import library
+from speechseq.nn.attention.content import ContentAttention
+from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
+
+KERNEL = "frame_decoder"
+MOST_PRENET_LAYERS = 8  # the kernel's
+_PACKED: "WeakKeyDictionary[FrameDecoder, dict[str, tuple]]" = WeakKeyDictionary()
+
+
+class PackedDecoder(NamedTuple):
+    """What the kernel reads: sizes, the layers' addresses, the energies' direction, and the layers
+    themselves, to keep them alive."""
+
+    numbers: Tensor
+    matrices: Tensor
+    direction: Tensor
+    layers: tuple[Packed, ...]
+
+
+def packed_decoder(decoder: FrameDecoder, precision: str) -> PackedDecoder | None:
+    """The decoder's packed weights, made anew when they have changed; None where torch must run.
+
+    The kernel knows the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in
+    float32 on a CPU, and calls no hooks.
+    """
+    if not _known(decoder) or library(KERNEL) is None:
+        return None
+    kept = _PACKED.setdefault(decoder, {})
+    state = _fingerprint(decoder)
+    if precision not in kept or kept[precision][0] != state:
+        kept[precision] = state, _pack(decoder, precision)
+    return kept[precision][1]
+
+
+def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
+    """The decoder with the weights that packing in a precision leaves it, for torch to run."""
+    if precision == "float32":
+        return decoder
+    twin = copy.deepcopy(decoder)
+    for weight in _weights(twin):
+        weight.data = rounded(weight, precision).whole().to(weight)
+    return twin
+
+
+def _weights(decoder: FrameDecoder) -> list[Tensor]:
+    """All that is packed but biases: what a precision rounds."""
+    attention = decoder.core.attention
+    linears: list[nn.Module] = [*decoder.prenet.layers, decoder.frames, decoder.stop]
+    linears += [
+        part
+        for part in (getattr(attention, "query", None), getattr(decoder.stack, "project", None))
+        if isinstance(part, nn.Linear)
+    ]
+    cells = [*decoder.core.cells, *decoder.stack.cells]
+    weights = [part.weight for part in linears if isinstance(part, nn.Linear)]
+    return weights + [weight for cell in cells for weight in (cell.weight_ih, cell.weight_hh)]
+
+
+def _known(decoder: FrameDecoder) -> bool:
+    attention, cells = decoder.core.attention, decoder.core.cells
+    reading = attention.reading
+    plain = ReadingConfig(first=reading.first, through_previous=reading.through_previous)
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in decoder.modules())
+    return (
+        type(cells[0]) in (SplitLSTM, SplitGRU)
+        and len(cells) == 1
+        and type(attention) in (LocationSensitiveAttention, ContentAttention)
+        and reading == plain
+        and type(decoder.stack) in (LSTMStack, ResidualGRUStack)
+        and 1 <= len(decoder.prenet.layers) <= MOST_PRENET_LAYERS
+        and not hooked
+        and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in decoder.parameters())
+    )
+
+
+def _fingerprint(decoder: FrameDecoder) -> tuple:
+    """Changes when a weight does; the sums see what was written behind autograd's back."""
+    return tuple(
+        (p.data_ptr(), 0 if p.is_inference() else p._version, float(p.detach().sum()))
+        for p in decoder.parameters()
+    )
+
+
+def _pack(decoder: FrameDecoder, precision: str) -> PackedDecoder:
+    attention, stack = decoder.core.attention, decoder.stack
+    assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+    layers = [_linear(layer, precision) for layer in decoder.prenet.layers]
+    layers += _cell(decoder.core.cell, precision)
+    layers.append(_linear(attention.query, precision))
+    if isinstance(attention, LocationSensitiveAttention):
+        taps = attention.filters.weight.flatten(1)  # of both channels, one after the other
+        layers += [pack(taps, None, "float32"), _linear(attention.location, "float32")]
+    if isinstance(stack, ResidualGRUStack):
+        layers.append(_linear(stack.project, precision))
+    for cell in stack.cells:
+        layers += _cell(cell, precision)
+    heads = (decoder.frames, decoder.stop)
+    whole = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
+    layers.append(pack(*whole, precision))
+    direction = pack(attention.energy.weight.t(), None, "float32").weights.flatten()
+    words = torch.tensor([layer.words() for layer in layers])
+    return PackedDecoder(_numbers(decoder), words, direction, tuple(layers))
+
+
+def _linear(layer: nn.Module, precision: str) -> Packed:
+    assert isinstance(layer, nn.Linear)
+    return pack(layer.weight, layer.bias, precision)
+
+
+def _cell(cell: SplitCell, precision: str) -> list[Packed]:
+    return [
+        pack(cell.weight_ih, cell.bias_ih, precision, cell.gates),
+        pack(cell.weight_hh, cell.bias_hh, precision, cell.gates),
+    ]
+
+
+def _numbers(decoder: FrameDecoder) -> Tensor:
+    """The sizes in the order of the kernel's `Numbers`."""
+    cell, attention, stack = decoder.core.cell, decoder.core.attention, decoder.stack
+    assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+    location = (0, 0, 0)
+    if isinstance(attention, LocationSensitiveAttention):
+        filters = attention.filters
+        location = filters.out_channels, filters.in_channels, attention.reach
+    widths = decoder.prenet.sizes
+    return torch.tensor(
+        [
+            *(decoder.mels, decoder.frames.out_features + 1, cell.context_dim),
+            *(len(widths), *widths, *[0] * (MOST_PRENET_LAYERS - len(widths))),
+            *(cell.gates, cell.hidden),
+            *(attention.query.out_features, *location),
+            *(stack.cells[0].gates, stack.output_dim, len(stack.cells)),
+            *(int(decoder.config.project_context), decoder.config.attention_end_steps),
+        ]
+    )

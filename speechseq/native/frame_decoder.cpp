@@ -1,0 +1,477 @@
+// The free-running loop of a frame decoder: many steps of all rows in one parallel region.
+//
+// A row of the working memory belongs to an utterance and holds what it remembers and what a step
+// makes on its way; `Layout` says what stands where. Between two barriers every thread makes its
+// share of one layer's outputs for all rows that still go on.
+#include <cmath>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#include <vector>
+
+#include "thin.h"
+
+namespace {
+
+enum Ending : int64_t { STOP, ATTENTION_END, LIMIT };
+
+// As the Python side writes it, in this order, all int64.
+struct Numbers {
+    int64_t mels, outputs, memory;                    // outputs: reduction factor * mels, and stop
+    int64_t prenet_layers, prenet[8];                 // widths
+    int64_t rnn_gates, rnn_units;                     // 4 gates: LSTM, 3: GRU
+    int64_t dim, filters, channels, reach;            // of the attention; no filters: content alone
+    int64_t stack_gates, stack_units, stack_layers;   // 3 gates: residual GRUs behind a projection
+    int64_t project_context, attention_end_steps;
+};
+
+// The matrices in the order in which the Python side writes them.
+struct Weights {
+    const Matrix *prenet, *rnn, *query, *filters, *location, *project, *stack, *output;
+
+    Weights(const Matrix *all, const Numbers &n) {
+        prenet = all;
+        rnn = prenet + n.prenet_layers;
+        query = rnn + 2;
+        filters = query + 1;
+        location = filters + (n.filters > 0);
+        project = location + (n.filters > 0);
+        stack = project + (n.stack_gates == 3);
+        output = stack + 2 * n.stack_layers;
+    }
+};
+
+// Where a cell's numbers stand in a row: two hidden states, read and written in turn; an LSTM's
+// cell state.
+struct CellPlace {
+    int64_t gates, units, at;
+
+    int64_t hidden(int64_t step) const { return at + (step & 1) * units; }
+    int64_t cell() const { return at + 2 * units; }
+    int64_t size() const { return (gates == 4 ? 3 : 2) * units; }
+};
+
+struct Layout {
+    int64_t prenet, context, query, energies, stacked, made, rnn, stack, size;
+    const Numbers &n;
+
+    Layout(const Numbers &numbers, int64_t positions) : n(numbers) {
+        int64_t widest = 0;
+        for (int64_t i = 0; i < n.prenet_layers; ++i) widest = std::max(widest, n.prenet[i]);
+        prenet = 0;
+        context = prenet + 2 * widest;
+        query = context + n.memory;
+        energies = query + panels_of(n.dim) * LANES;
+        stacked = energies + positions;  // a residual stack's sum below each layer, and the last
+        made = stacked + (n.stack_gates == 3 ? (n.stack_layers + 1) * n.stack_units : 0);
+        rnn = made + n.outputs;
+        stack = rnn + rnn_cell().size();
+        size = stack + n.stack_layers * (n.stack_gates == 4 ? 3 : 2) * n.stack_units;
+        size = (size + LANES - 1) / LANES * LANES;
+        this->widest = widest;
+    }
+
+    int64_t widest;
+
+    int64_t prenet_layer(int64_t layer) const { return prenet + (layer & 1) * widest; }
+    CellPlace rnn_cell() const { return {n.rnn_gates, n.rnn_units, rnn}; }
+    CellPlace stack_cell(int64_t layer) const {
+        const CellPlace first{n.stack_gates, n.stack_units, stack};
+        return {n.stack_gates, n.stack_units, stack + layer * first.size()};
+    }
+    int64_t residual(int64_t layer) const { return stacked + layer * n.stack_units; }
+};
+
+// What one call works on. Shapes: memory (batch, positions, memory), keys (batch, positions, dim),
+// history (batch, channels, positions + 2 * reach), keep (batch, steps, all prenet widths) or null,
+// fed (batch, steps, mels) or null, mel (batch, steps, outputs - 1), stop (batch, steps), alignment
+// (batch, steps, positions); lengths, limits, resting, ending, step_lengths (batch).
+struct Run {
+    const Numbers &n;
+    Weights weights;
+    Layout place;
+    const float *direction, *memory, *keys;
+    float *history, *working;
+    const float *keep, *fed;
+    const int64_t *lengths, *limits;
+    int64_t *resting, *ending, *step_lengths;
+    float *mel, *stop, *alignment;
+    int64_t batch, positions, first_step, steps;
+    float rnn_zoneout, stack_zoneout, threshold;
+    std::vector<int64_t> going;
+
+    Piece piece(int64_t at, int64_t inputs) const { return {working + at, place.size, inputs}; }
+    float *row(int64_t number, int64_t at) const { return working + number * place.size + at; }
+};
+
+// One thread's view of a run.
+struct Worker {
+    Run &run;
+    int64_t thread, threads;
+    std::vector<float> scratch;
+
+    Share mine(int64_t count) const { return share(count, thread, threads); }
+
+    // Calls `visit` with at most MOST_ROWS rows at a time, until it has seen all that go on.
+    template <typename Visit>
+    void by_rows(Visit visit) const {
+        const int64_t count = int64_t(run.going.size());
+        for (int64_t first = 0; first < count; first += MOST_ROWS)
+            visit(Rows{run.going.data() + first, std::min(MOST_ROWS, count - first)});
+    }
+
+    // `after` takes a row's number, the first output, how many of 16 count, and the sums.
+    template <int PIECES, typename After>
+    void linear(const Matrix &matrix, const Piece (&pieces)[PIECES], int64_t outputs, After after) {
+        const Share part = mine(matrix.panels);
+        by_rows([&](Rows rows) {
+            for (int64_t panel = part.first; panel < part.last; panel += 4) {
+                const int64_t panels = std::min<int64_t>(4, part.last - panel);
+                Floats sums[MOST_ROWS][4];
+                product(matrix, pieces, rows, panel, panels, sums[0], 4);
+                for (int64_t i = 0; i < rows.count; ++i)
+                    for (int64_t j = 0; j < panels; ++j) {
+                        const int64_t at = (panel + j) * LANES;
+                        after(rows.numbers[i], at, std::min(outputs - at, LANES), sums[i][j]);
+                    }
+            }
+        });
+    }
+
+    // A cell's next state; `after` takes a row's number, the first unit, how many, and the hidden
+    // state.
+    template <int PIECES, typename After>
+    void cell(const Matrix *matrices, const Piece (&pieces)[PIECES], CellPlace place, int64_t step,
+              float zoneout, After after) {
+        const Share part = mine(panels_of(place.units));
+        const Piece hidden[] = {run.piece(place.hidden(step), place.units)};
+        for (int64_t block = part.first; block < part.last; ++block)
+            by_rows([&](Rows rows) {
+                Floats inputs[MOST_ROWS][4], past[MOST_ROWS][4];
+                product(matrices[0], pieces, rows, block * place.gates, place.gates, inputs[0], 4);
+                product(matrices[1], hidden, rows, block * place.gates, place.gates, past[0], 4);
+                const int64_t at = block * LANES, count = std::min(place.units - at, LANES);
+                for (int64_t i = 0; i < rows.count; ++i) {
+                    const int64_t row = rows.numbers[i];
+                    const Floats old = load(run.row(row, place.hidden(step) + at), count);
+                    float *const cell = run.row(row, place.cell() + at);
+                    Floats next = place.gates == 4 ? lstm(inputs[i], past[i], cell, count, zoneout)
+                                                   : gru(inputs[i], past[i], old);
+                    next += zoneout * (old - next);
+                    store(run.row(row, place.hidden(step + 1) + at), next, count);
+                    after(row, at, count, next);
+                }
+            });
+    }
+
+    static Floats lstm(const Floats *inputs, const Floats *past, float *cell, int64_t count,
+                       float zoneout) {
+        const Floats old = load(cell, count);
+        Floats next = sigmoid(inputs[1] + past[1]) * old +
+                      sigmoid(inputs[0] + past[0]) * hyperbolic_tangent(inputs[2] + past[2]);
+        const Floats hidden = sigmoid(inputs[3] + past[3]) * hyperbolic_tangent(next);
+        next += zoneout * (old - next);
+        store(cell, next, count);
+        return hidden;
+    }
+
+    static Floats gru(const Floats *inputs, const Floats *past, Floats old) {
+        const Floats reset = sigmoid(inputs[0] + past[0]), update = sigmoid(inputs[1] + past[1]);
+        const Floats fresh = hyperbolic_tangent(inputs[2] + reset * past[2]);
+        return fresh + update * (old - fresh);
+    }
+
+    void prenet(int64_t step) {
+        const Numbers &n = run.n;
+        int64_t whole = 0, before = 0;
+        for (int64_t layer = 0; layer < n.prenet_layers; ++layer) whole += n.prenet[layer];
+        Piece below = run.piece(run.place.made + n.outputs - 1 - n.mels, n.mels);
+        const int64_t within = step - run.first_step;
+        if (run.fed) below = {run.fed + within * n.mels, run.steps * n.mels, n.mels};
+        for (int64_t layer = 0; layer < n.prenet_layers; ++layer) {
+            const Piece pieces[] = {below};
+            const int64_t to = run.place.prenet_layer(layer);
+            linear(run.weights.prenet[layer], pieces, n.prenet[layer],
+                   [&](int64_t row, int64_t at, int64_t count, Floats sum) {
+                       sum = sum < 0.0f ? Floats{} : sum;  // a NaN stays
+                       const int64_t drawn = (row * run.steps + within) * whole + before + at;
+                       if (run.keep) sum *= load(run.keep + drawn, count);
+                       store(run.row(row, to + at), sum, count);
+                   });
+            below = run.piece(to, n.prenet[layer]);
+            before += n.prenet[layer];
+            barrier();
+        }
+    }
+
+    void attention_rnn(int64_t step) {
+        const Numbers &n = run.n;
+        const int64_t last = n.prenet_layers - 1;
+        const Piece pieces[] = {run.piece(run.place.prenet_layer(last), n.prenet[last]),
+                                run.piece(run.place.context, n.memory)};
+        cell(run.weights.rnn, pieces, run.place.rnn_cell(), step, run.rnn_zoneout, [](auto...) {});
+        barrier();
+    }
+
+    void query(int64_t step) {
+        const Piece pieces[] = {
+            run.piece(run.place.rnn_cell().hidden(step + 1), run.n.rnn_units)};
+        linear(*run.weights.query, pieces, run.n.dim,
+               [&](int64_t row, int64_t at, int64_t, Floats sum) {
+                   store(run.row(row, run.place.query + at), sum);
+               });
+        barrier();
+    }
+
+    void energies() {
+        const int64_t count = int64_t(run.going.size()), blocks = blocks_of(run.positions);
+        const Share part = mine(count * blocks);
+        for (int64_t task = part.first; task < part.last; ++task) {
+            const int64_t row = run.going[task / blocks], first = task % blocks * MOST_ROWS;
+            const int64_t found = std::min(run.lengths[row] - first, MOST_ROWS);
+            if (found > 0) some_energies(row, first, found);
+        }
+        barrier();
+    }
+
+    static int64_t blocks_of(int64_t positions) { return (positions + MOST_ROWS - 1) / MOST_ROWS; }
+
+    // The energies of up to eight positions, which are the rows of the two products.
+    void some_energies(int64_t row, int64_t first, int64_t count) {
+        static const int64_t numbers[MOST_ROWS] = {0, 1, 2, 3, 4, 5, 6, 7};
+        const Numbers &n = run.n;
+        const Rows rows{numbers, count};
+        const int64_t width = panels_of(n.filters) * LANES;
+        scratch.resize(std::max<int64_t>(MOST_ROWS * width, scratch.size()));
+        if (n.filters) find(row, first, rows, width);
+        Floats energies[MOST_ROWS] = {};
+        for (int64_t panel = 0; panel < panels_of(n.dim); ++panel) {
+            const int64_t at = panel * LANES, dims = std::min(n.dim - at, LANES);
+            Floats layer[MOST_ROWS] = {};
+            const Piece found[] = {{scratch.data(), width, n.filters}};
+            if (n.filters) product(*run.weights.location, found, rows, panel, 1, layer, 1);
+            const Floats asked = load(run.row(row, run.place.query + at));
+            const Floats direction = load(run.direction + at);
+            for (int64_t i = 0; i < count; ++i) {
+                const int64_t position = row * run.positions + first + i;
+                const Floats key = load(run.keys + position * n.dim + at, dims);
+                energies[i] += direction * hyperbolic_tangent(layer[i] + key + asked);
+            }
+        }
+        for (int64_t i = 0; i < count; ++i)
+            run.row(row, run.place.energies)[first + i] = total(energies[i]);
+    }
+
+    // What the filters find around positions from `first`, each row a window one further.
+    void find(int64_t row, int64_t first, Rows rows, int64_t width) {
+        const Numbers &n = run.n;
+        const int64_t whole = run.positions + 2 * n.reach, taps = 2 * n.reach + 1;
+        const float *latest = run.history + row * n.channels * whole + first;
+        const Piece both[] = {{latest, 1, taps}, {latest + whole, 1, taps}}, one[] = {both[0]};
+        for (int64_t panel = 0; panel < width / LANES; ++panel) {
+            Floats found[MOST_ROWS];
+            if (n.channels == 2)
+                product(*run.weights.filters, both, rows, panel, 1, found, 1);
+            else
+                product(*run.weights.filters, one, rows, panel, 1, found, 1);
+            for (int64_t i = 0; i < rows.count; ++i)
+                store(&scratch[i * width + panel * LANES], found[i]);
+        }
+    }
+
+    // Weights and context; with fewer rows than threads, several share a row's columns.
+    void read(int64_t step) {
+        const int64_t count = int64_t(run.going.size());
+        const int64_t parts = (threads + count - 1) / count;
+        const Share tasks = mine(count * parts);
+        for (int64_t task = tasks.first; task < tasks.last; ++task) {
+            const int64_t row = run.going[task / parts];
+            weigh(row);
+            if (task % parts == 0) remember(row, step);
+            const Share columns = share(panels_of(run.n.memory), task % parts, parts);
+            context(row, columns);
+        }
+        barrier();
+    }
+
+    // The softmax of a row's energies, into the scratch.
+    void weigh(int64_t row) {
+        const int64_t length = run.lengths[row];
+        const float *energies = run.row(row, run.place.energies);
+        scratch.resize(std::max<int64_t>(panels_of(length) * LANES, scratch.size()));
+        float *weights = scratch.data();
+        float most = energies[0];
+        for (int64_t i = 1; i < length; ++i) most = energies[i] > most ? energies[i] : most;
+        Floats sums = {};
+        for (int64_t i = 0; i < length; i += LANES) {
+            const int64_t found = std::min(length - i, LANES);
+            store(weights + i, exponential(load(energies + i, found) - most));
+            for (int64_t behind = found; behind < LANES; ++behind) weights[i + behind] = 0.0f;
+            sums += load(weights + i);
+        }
+        const float sum = total(sums);
+        for (int64_t i = 0; i < length; ++i) weights[i] /= sum;
+    }
+
+    void remember(int64_t row, int64_t step) {
+        const Numbers &n = run.n;
+        const int64_t length = run.lengths[row], whole = run.positions + 2 * n.reach;
+        float *latest = run.history + row * n.channels * whole + n.reach;
+        float *drawn = run.alignment + (row * run.steps + step - run.first_step) * run.positions;
+        for (int64_t i = 0; i < length; ++i) {
+            const float weight = scratch[i];
+            drawn[i] = weight;
+            if (n.channels) latest[i] = weight;
+            if (n.channels == 2) latest[whole + i] += weight;
+        }
+    }
+
+    void context(int64_t row, Share panels) {
+        constexpr int64_t wide = 4;
+        const int64_t width = run.n.memory;
+        for (int64_t panel = panels.first; panel < panels.last; panel += wide) {
+            const int64_t first = panel * LANES, last = std::min(panels.last * LANES, width);
+            const float *memory = run.memory + row * run.positions * width + first;
+            Floats sums[wide] = {};
+            for (int64_t i = 0; i < run.lengths[row]; ++i, memory += width)
+                for (int64_t j = 0; j < wide; ++j)
+                    if (const int64_t there = last - first - j * LANES; there > 0)
+                        sums[j] += scratch[i] * load(memory + j * LANES, there);
+            for (int64_t j = 0; j < wide; ++j)
+                if (const int64_t there = last - first - j * LANES; there > 0)
+                    store(run.row(row, run.place.context + first + j * LANES), sums[j], there);
+        }
+    }
+
+    // The stack's layers; gives back where the top layer's output stands.
+    int64_t stack(int64_t step) {
+        const Numbers &n = run.n;
+        const Piece hidden = run.piece(run.place.rnn_cell().hidden(step + 1), n.rnn_units);
+        const Piece context = run.piece(run.place.context, n.memory);
+        const Piece asked[] = {hidden, context};
+        if (n.stack_gates == 3) {
+            linear(*run.weights.project, asked, n.stack_units,
+                   [&](int64_t row, int64_t at, int64_t count, Floats sum) {
+                       store(run.row(row, run.place.residual(0) + at), sum, count);
+                   });
+            barrier();
+            return residual(step);
+        }
+        for (int64_t layer = 0; layer < n.stack_layers; ++layer) {
+            const Matrix *matrices = run.weights.stack + 2 * layer;
+            const CellPlace place = run.place.stack_cell(layer);
+            if (layer == 0) {
+                cell(matrices, asked, place, step, run.stack_zoneout, [](auto...) {});
+            } else {
+                const CellPlace under = run.place.stack_cell(layer - 1);
+                const Piece below[] = {run.piece(under.hidden(step + 1), n.stack_units)};
+                cell(matrices, below, place, step, run.stack_zoneout, [](auto...) {});
+            }
+            barrier();
+        }
+        return run.place.stack_cell(n.stack_layers - 1).hidden(step + 1);
+    }
+
+    int64_t residual(int64_t step) {
+        const Numbers &n = run.n;
+        for (int64_t layer = 0; layer < n.stack_layers; ++layer) {
+            const int64_t from = run.place.residual(layer), to = run.place.residual(layer + 1);
+            const Piece below[] = {run.piece(from, n.stack_units)};
+            cell(run.weights.stack + 2 * layer, below, run.place.stack_cell(layer), step, 0.0f,
+                 [&](int64_t row, int64_t at, int64_t count, Floats hidden) {
+                     store(run.row(row, to + at), load(run.row(row, from + at), count) + hidden,
+                           count);
+                 });
+            barrier();
+        }
+        return run.place.residual(n.stack_layers);
+    }
+
+    void output(int64_t top) {
+        const Numbers &n = run.n;
+        const Piece both[] = {run.piece(top, n.stack_units), run.piece(run.place.context, n.memory)};
+        const Piece one[] = {both[0]};
+        const auto keep = [&](int64_t row, int64_t at, int64_t count, Floats sum) {
+            store(run.row(row, run.place.made + at), sum, count);
+        };
+        if (n.project_context)
+            linear(*run.weights.output, both, n.outputs, keep);
+        else
+            linear(*run.weights.output, one, n.outputs, keep);
+        barrier();
+    }
+
+    void barrier() const {
+#pragma omp barrier
+    }
+
+    void step(int64_t number) {
+        prenet(number);
+        attention_rnn(number);
+        query(number);
+        energies();
+        read(number);
+        output(stack(number));
+    }
+};
+
+// Hands a row's step out, and says whether the row ends with it.
+bool finish(Run &run, int64_t row, int64_t step) {
+    const int64_t frames = run.n.outputs - 1, at = row * run.steps + step - run.first_step;
+    const float *made = run.row(row, run.place.made), *weights = run.alignment + at * run.positions;
+    std::copy(made, made + frames, run.mel + at * frames);
+    run.stop[at] = made[frames];
+    const int64_t length = run.lengths[row], largest = std::max_element(weights, weights + length) - weights;
+    run.resting[row] = largest == length - 1 ? run.resting[row] + 1 : 0;
+    run.step_lengths[row] = step + 1;
+    int64_t why = step + 1 >= run.limits[row] ? LIMIT : -1;
+    if (!run.fed) {
+        if (run.resting[row] >= run.n.attention_end_steps) why = ATTENTION_END;
+        if (1.0f / (1.0f + std::exp(-made[frames])) > run.threshold) why = STOP;
+    }
+    run.ending[row] = why;
+    return why >= 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Floats in a row of the working memory.
+void row_size(const int64_t *numbers, int64_t *size, int64_t positions, int64_t) {
+    *size = Layout(*(const Numbers *)numbers, positions).size;
+}
+
+// `steps` steps from `first_step`, or fewer if all rows end. Rows whose `ending` is not -1 rest.
+void decode(const int64_t *numbers, const int64_t *matrices, const float *direction,
+            const float *memory, const float *keys, float *history, float *working,
+            const float *keep, const float *fed, const int64_t *lengths, const int64_t *limits,
+            int64_t *resting, int64_t *ending, int64_t *step_lengths, float *mel, float *stop,
+            float *alignment, int64_t batch, int64_t positions, int64_t first_step, int64_t steps,
+            float rnn_zoneout, float stack_zoneout, float threshold, int64_t threads) {
+    const Numbers &n = *(const Numbers *)numbers;
+    Run run{n, Weights((const Matrix *)matrices, n), Layout(n, positions), direction, memory, keys,
+            history, working, keep, fed, lengths, limits, resting, ending, step_lengths, mel, stop,
+            alignment, batch, positions, first_step, steps, rnn_zoneout, stack_zoneout, threshold,
+            {}};
+    for (int64_t row = 0; row < batch; ++row)
+        if (ending[row] < 0) run.going.push_back(row);
+#pragma omp parallel num_threads(threads)
+    {
+        Worker worker{run, 0, 1, {}};
+#ifdef _OPENMP
+        worker.thread = omp_get_thread_num(), worker.threads = omp_get_num_threads();
+#endif
+        for (int64_t step = first_step; step < first_step + steps && !run.going.empty(); ++step) {
+            worker.step(step);
+#pragma omp single
+            {
+                auto &going = run.going;
+                going.erase(std::remove_if(going.begin(), going.end(),
+                                           [&](int64_t row) { return finish(run, row, step); }),
+                            going.end());
+            }
+        }
+    }
+}
+}

@@ -10,16 +10,20 @@ contract.py for how to add a row or a peer. What runs on --device cuda was never
 import argparse
 import fnmatch
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from contract import SIZES, Contender, Row, peers, rows
+from contract import SIZES, Contender, Report, Row, peers, rows
 from in_turn import Command, compare, serve
 from machine import machine
-from table import Result, markdown, plain
+from table import Reported, Result, markdown, plain
 
-PATIENCE = {"toy": (1, 0.0), "quick": (3, 12.0), "full": (5, 60.0)}  # rounds, seconds a row
+# of a row: least rounds, seconds to fill with further ones, and seconds after which none begins
+PATIENCE = {"toy": (1, 0.0, 0.0), "quick": (3, 12.0, 100.0), "full": (5, 60.0, 1200.0)}
 
 
 def main() -> None:
@@ -37,14 +41,14 @@ def main() -> None:
     results = []
     for row in chosen:
         print(f"{row.name} …", file=sys.stderr, flush=True)
-        results.append(run(row, options))
+        results.append(run(row, options) if isinstance(row, Row) else report(row, options))
         if options.json:  # after every row: an interrupted run keeps what it has
             saved = {"header": header, "rows": [plain(result) for result in results]}
             options.json.write_text(json.dumps(saved, indent=1), "utf-8")
     return print(markdown(results))
 
 
-def choose(known: list[Row], pattern: str, device: str) -> list[Row]:
+def choose(known: list[Row | Report], pattern: str, device: str) -> list[Row | Report]:
     """Rows whose name holds the pattern (or is like it, with * and ?), that the device can run."""
     wanted = f"*{pattern.lower()}*"
     kind = torch.device(device).type
@@ -56,11 +60,13 @@ def choose(known: list[Row], pattern: str, device: str) -> list[Row]:
 def run(row: Row, options: argparse.Namespace) -> Result:
     """Let our contenders and the row's peers do the same work in turn."""
     ours, others = list(row.ours), peers(row)
-    rounds, seconds = PATIENCE[options.size]
+    everyone = {side(c, True): c for c in ours} | {side(c, False): c for c in others}
+    rounds, seconds, limit = PATIENCE[options.size]
     timings = compare(
-        {side(c, c in ours): _command(row, c, c in ours, options) for c in [*ours, *others]},
+        {name: _command(row, name, options, c.environment) for name, c in everyone.items()},
         rounds=options.rounds or rounds,
         seconds=seconds,
+        limit=limit,
     )
     return Result(
         row,
@@ -68,6 +74,17 @@ def run(row: Row, options: argparse.Namespace) -> Result:
         [(c, timings[side(c, True)]) for c in ours],
         [(c, timings[side(c, False)]) for c in others],
     )
+
+
+def report(row: Report, options: argparse.Namespace) -> Reported:
+    """Let a script compare by itself, and read what it found."""
+    words, environment = _command(row, "report", options, {})
+    done = subprocess.run(
+        words, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return Reported(row, options.size, [], (done.stderr.strip().splitlines() or ["fell"])[-1])
+    return Reported(row, options.size, json.loads(done.stdout.splitlines()[-1]))
 
 
 def side(contender: Contender, ours: bool) -> str:
@@ -78,19 +95,23 @@ def side(contender: Contender, ours: bool) -> str:
 def work(options: argparse.Namespace) -> None:
     """Be one contender: answer each line on standard input with one timed step."""
     row = next(row for row in rows() if row.name == options.only)
-    everyone = {side(c, True): c for c in row.ours} | {side(c, False): c for c in peers(row)}
     torch.set_num_threads(row.threads)
+    if isinstance(row, Report):
+        return print(json.dumps(row.run(options.size)))
+    everyone = {side(c, True): c for c in row.ours} | {side(c, False): c for c in peers(row)}
     device = torch.device(options.device)
     data = row.make_data(options.size, options.seed, device)
     torch.manual_seed(options.seed)
-    serve(everyone[options.worker].make(data, device), device)
+    return serve(everyone[options.worker].make(data, device), device)
 
 
-def _command(row: Row, contender: Contender, ours: bool, options: argparse.Namespace) -> Command:
-    words = [sys.executable, __file__, "--worker", side(contender, ours), "--only", row.name]
+def _command(
+    row: Row | Report, worker: str, options: argparse.Namespace, environment: Mapping[str, str]
+) -> Command:
+    words = [sys.executable, __file__, "--worker", worker, "--only", row.name]
     words += ["--size", options.size, "--seed", str(options.seed), "--device", options.device]
     threads = {f"{kind}_NUM_THREADS": str(row.threads) for kind in ("OMP", "MKL", "OPENBLAS")}
-    return Command(words, {**threads, **contender.environment})
+    return Command(words, {**threads, **environment})
 
 
 def _options() -> argparse.Namespace:

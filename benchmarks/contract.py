@@ -75,7 +75,23 @@ class Row:
         return _moved(self.data(self.sizes[size]), device)
 
 
-def rows() -> list[Row]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """Comparisons that a script beside this one makes by itself, in one process of its own.
+
+    run: given one of SIZES, gives for each comparison `work`, `peer`, and seconds of one item:
+    `ours_seconds`, `theirs_seconds`. aim: what was aimed at in such a comparison.
+    """
+
+    name: str
+    about: str
+    threads: int
+    run: Callable[[str], list[dict[str, Any]]]
+    aim: Callable[[Mapping[str, Any]], Aim]
+    devices: tuple[str, ...] = ("cpu",)
+
+
+def rows() -> list[Row | Report]:
     """All rows, in the order of their files' names."""
     return [row for module in _modules("rows") for row in module.ROWS]
 

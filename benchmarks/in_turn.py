@@ -83,6 +83,7 @@ def compare(
     seconds: float,
     most: int = 30,
     slow: float = 60.0,
+    limit: float = float("inf"),
 ) -> dict[str, Timing]:
     """Ask each contender for a step a round, after one to warm up.
 
@@ -90,6 +91,7 @@ def compare(
         commands: by the contenders' names.
         rounds: at least so many, and more until `seconds` are spent, at most `most`.
         slow: a contender whose step takes longer is asked for one more than the first, no more.
+        limit: no new round after so many seconds, when all have been measured once.
     """
     workers = {name: _Worker(command) for name, command in commands.items()}
     try:
@@ -100,7 +102,7 @@ def compare(
                 if not worker.failure and patient:
                     spent += worker.step(keep=turn > 0)
             turn += 1
-            if all(worker.failure for worker in workers.values()):
+            if all(worker.failure for worker in workers.values()) or (turn > 1 and spent > limit):
                 break
     finally:
         for worker in workers.values():

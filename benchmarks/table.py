@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from contract import Aim, Contender, Row
+from contract import Aim, Contender, Report, Row
 from in_turn import Timing
 
 HEAD = ("work", "ours", "peer", "theirs", "ours, time", "speed", "memory", "aim")
@@ -19,18 +19,35 @@ class Result(NamedTuple):
     peers: Sequence[tuple[Contender, Timing]]
 
 
-def markdown(results: Sequence[Result]) -> str:
+class Reported(NamedTuple):
+    """A report that has run, or why it has not."""
+
+    report: Report
+    size: str
+    figures: Sequence[dict[str, Any]]
+    failure: str = ""
+
+
+def markdown(results: Sequence[Result | Reported]) -> str:
     """One line for each of ours beside each peer."""
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     for result in results:
+        if isinstance(result, Reported):
+            lines += [f"| {' | '.join(cells)} |" for cells in _reported_cells(result)]
+            continue
         for mine in result.ours:
             for peer in result.peers or [None]:
                 lines.append(f"| {' | '.join(_cells(result, mine, peer))} |")
     return "\n".join(lines)
 
 
-def plain(result: Result) -> dict[str, Any]:
+def plain(result: Result | Reported) -> dict[str, Any]:
     """A row's numbers: seconds of every round as they were, nothing divided."""
+    if isinstance(result, Reported):
+        report = result.report
+        about = {"row": report.name, "about": report.about, "threads": report.threads}
+        found = {"figures": result.figures, "failure": result.failure}
+        return {**about, "size": result.size, **found}
     sides = [("ours", contender) for contender in result.ours]
     sides += [("peer", contender) for contender in result.peers]
     return {
@@ -72,7 +89,7 @@ def _cells(
     (ours, my_timing), items = mine, _items(result)
     row = result.row
     first = [
-        f"{row.about}, per {row.item}, {row.threads} thread{'s' * (row.threads > 1)}",
+        f"{row.about}, per {row.item}, {_threads(row.threads)}",
         ours.name,
     ]
     if peer is None:
@@ -92,6 +109,25 @@ def _cells(
         "–" if memory is None else f"{memory:.2f} ×",
         _aim(aim, speed, memory, _each(my_timing, items) if result.size == "full" else None),
     ]
+
+
+def _reported_cells(result: Reported) -> list[list[str]]:
+    report, threads = result.report, _threads(result.report.threads)
+    if result.failure:
+        return [[f"{report.about}, {threads}", result.failure, *"–" * (len(HEAD) - 2)]]
+    lines = []
+    for figures in result.figures:
+        mine, theirs = figures["ours_seconds"], figures["theirs_seconds"]
+        aim = _aim(
+            report.aim(figures), theirs / mine, None, mine if result.size == "full" else None
+        )
+        times = [shown(theirs), shown(mine), f"{theirs / mine:.2f} ×", "–", aim]
+        lines.append([f"{figures['work']}, {threads}", "float32", figures["peer"], *times])
+    return lines
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def _items(result: Result) -> int:

@@ -28,10 +28,9 @@ def update(data: Speech, device: torch.device) -> Step:
     return plain_update(model, forward, device)
 
 
-def speak(data: Texts, device: torch.device) -> Step:
-    """Its `infer`, with a threshold that no probability passes."""
-    model = Tacotron2(decoder_max_step=data.steps, gate_threshold=1.0).eval().to(device)
-    warnings.filterwarnings("ignore", "Reached max decoder steps")
+def whole(data: Texts, device: torch.device) -> Step:
+    """Text to mel: its `infer`, with a threshold that no probability passes."""
+    model = endless(data.steps, device)
 
     @torch.inference_mode()
     def step() -> Tensor:
@@ -40,4 +39,27 @@ def speak(data: Texts, device: torch.device) -> Step:
     return step
 
 
-STEPS = {"update a Tacotron 2": update, "speak with a Tacotron 2": speak}
+def decoder_steps(data: Texts, device: torch.device) -> Step:
+    """The decoder's part of it; memory is made before."""
+    model = endless(data.steps, device)
+    with torch.inference_mode():
+        memory = model.encoder(model.embedding(data.tokens).transpose(1, 2), data.token_lengths)
+
+    @torch.inference_mode()
+    def step() -> Tensor:
+        return model.decoder.infer(memory, data.token_lengths)[0].transpose(1, 2)
+
+    return step
+
+
+def endless(steps: int, device: torch.device) -> Tacotron2:
+    """A model that makes so many steps, whatever it thinks of stopping."""
+    warnings.filterwarnings("ignore", "Reached max decoder steps")
+    return Tacotron2(decoder_max_step=steps, gate_threshold=1.0).eval().to(device)
+
+
+STEPS = {
+    "update a Tacotron 2": update,
+    "decoder steps of a Tacotron 2": decoder_steps,
+    "text to mel with a Tacotron 2": whole,
+}

@@ -4,11 +4,13 @@ import dataclasses
 from typing import NamedTuple
 
 import torch
-from contract import Aim, Contender, Row, Step
+from contract import Aim, Contender, Make, Row, Step
 from noise import MELS, SYMBOLS
 from torch import Tensor
 
+from speechseq.models.free_running import free_run
 from speechseq.models.tacotron import Tacotron, tacotron2
+from speechseq.nn.prenet import UtteranceNoise
 
 LONG = 10**6
 SYMBOLS_EACH = 100
@@ -39,29 +41,53 @@ def speaker(device: torch.device) -> Tacotron:
     return model.eval().to(device)
 
 
-def speak(data: Texts, device: torch.device) -> Step:
-    """Encoder, decoder and post-net in float32."""
-    model = speaker(device)
+def decoder_steps(precision: str) -> Make:
+    """The decoder's loop alone, its weights of that precision; memory is made before."""
 
-    def step() -> Tensor:
-        return model.generate(
-            data.tokens, data.token_lengths, seed=0, max_steps=data.steps
-        ).mel_after
+    def make(data: Texts, device: torch.device) -> Step:
+        model = speaker(device)
+        with torch.inference_mode():
+            encoded = model.encoder(data.tokens, data.token_lengths)
+        config, batch = model.config.decoder, len(data.tokens)
+        limits = torch.full((batch,), data.steps, device=device)
 
-    return step
+        @torch.inference_mode()
+        def step() -> Tensor:
+            noise = UtteranceNoise([0] * batch, config.prenet, config.prenet_dropout, device)
+            return free_run(model.decoder, encoded, limits, noise, precision=precision).mel
+
+        return step
+
+    return make
+
+
+def whole(precision: str) -> Make:
+    """Encoder, decoder and post-net: text to mel."""
+
+    def make(data: Texts, device: torch.device) -> Step:
+        model = speaker(device)
+        tokens, lengths, steps = data
+
+        def step() -> Tensor:
+            made = model.generate(tokens, lengths, seed=0, max_steps=steps, precision=precision)
+            return made.mel_after
+
+        return step
+
+    return make
 
 
 def row(batch: int, aims: dict[str, Aim]) -> Row:
-    """The row for so many utterances at once."""
+    """The decoder's steps for so many utterances at once, in the precisions that have aims."""
     return Row(
         name=f"speak-tacotron-{batch}",
-        work="speak with a Tacotron 2",
-        about=f"free-running Tacotron 2, batch {batch}, 100 symbols, 500 steps",
+        work="decoder steps of a Tacotron 2",
+        about=f"free-running Tacotron 2, decoder, batch {batch}, 100 symbols, 500 steps",
         threads=2,
         sizes={"toy": (batch, 3), "quick": (batch, 500), "full": (batch, 500)},
         data=texts,
         ours=[
-            Contender(name=name, make=MAKES[name], aims={"torchaudio": aim})
+            Contender(name=name, make=decoder_steps(name), aims={"torchaudio": aim})
             for name, aim in aims.items()
         ],
         item="step",
@@ -70,8 +96,19 @@ def row(batch: int, aims: dict[str, Aim]) -> Row:
     )
 
 
-MAKES = {"float32": speak}
 ROWS = (
-    row(1, {"float32": Aim(speed=4.0)}),
-    row(8, {"float32": Aim(speed=3.5)}),
+    row(1, {"float32": Aim(speed=4.0), "bfloat16": Aim(speed=7.5), "int8": Aim(speed=10.0)}),
+    row(8, {"float32": Aim(speed=3.5), "bfloat16": Aim(speed=6.0), "int8": Aim()}),
+    Row(
+        name="text-to-mel",
+        work="text to mel with a Tacotron 2",
+        about="text to mel, Tacotron 2, encoder and post-net too, 100 symbols, 500 steps",
+        threads=2,
+        sizes={"toy": (1, 3), "quick": (1, 500), "full": (1, 500)},
+        data=texts,
+        ours=[Contender(name=name, make=whole(name)) for name in ("float32", "bfloat16", "int8")],
+        item="utterance",
+        items=lambda sizes: sizes[0],
+        devices=("cpu", "cuda"),
+    ),
 )

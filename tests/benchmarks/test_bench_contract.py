@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from contract import SIZES, Contender, Row, peers, rows
+from contract import SIZES, Aim, Contender, Report, Row, peers, rows
 
 CPU = torch.device("cpu")
-ROWS = rows()
+EVERYTHING = rows()
+ROWS = [row for row in EVERYTHING if isinstance(row, Row)]
+REPORTS = [row for row in EVERYTHING if isinstance(row, Report)]
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
 
@@ -14,7 +16,7 @@ def everyone(row: Row) -> list[Contender]:
 
 
 def test_rows_have_names_of_their_own() -> None:
-    names = [row.name for row in ROWS]
+    names = [row.name for row in EVERYTHING]
     assert len(names) > 4
     assert sorted(names) == sorted(set(names))
 
@@ -63,6 +65,18 @@ def test_a_step_can_be_asked_for_again(row: Row) -> None:
     ours = row.ours[0]
     step = ours.make(row.make_data("toy", 0, CPU), CPU)
     assert step().shape == step().shape
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+def test_a_report_gives_what_the_table_needs(report: Report) -> None:
+    found = report.run("toy")
+    assert found
+    for figures in found:
+        assert figures["work"]
+        assert figures["peer"]
+        assert min(figures["ours_seconds"], figures["theirs_seconds"]) > 0
+        assert isinstance(report.aim(figures), Aim)
+    assert any(report.aim(figures).speed for figures in found)
 
 
 def _equal(a: object, b: object) -> bool:

@@ -48,6 +48,11 @@ def test_who_is_slow_is_asked_once_after_warming_up(tmp_path: Path) -> None:
     assert [len(found[name].seconds) for name in ("a", "slow")] == [3, 1]
 
 
+def test_no_round_begins_after_the_limit_when_all_were_measured(tmp_path: Path) -> None:
+    found = compare(commands(tmp_path / "log", a=10, b=10), rounds=9, seconds=0, limit=5)
+    assert [len(found[name].seconds) for name in "ab"] == [1, 1]
+
+
 def test_one_that_falls_leaves_its_last_words_and_the_others_go_on(tmp_path: Path) -> None:
     found = compare(commands(tmp_path / "log", falls=0, a=0), rounds=4, seconds=0)
     assert found["falls"].failure == "ValueError: no such thing"

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from contract import Aim, Contender, Row
+from contract import Aim, Contender, Report, Row
 from in_turn import Timing
-from table import HEAD, Result, markdown, plain, shown
+from table import HEAD, Reported, Result, markdown, plain, shown
 
 
 def contender(name: str, **aims: Aim) -> Contender:
@@ -63,6 +63,25 @@ def test_a_contender_that_fell_is_shown_with_its_last_words() -> None:
     (line,) = cells(result(Timing([2.0], 1.0), fallen, Aim(speed=2.0)))
     assert "espnet" in line["theirs"]
     assert (line["speed"], line["memory"], line["aim"]) == ("–", "–", "≥ 2 ×")
+
+
+REPORT = Report(
+    name="toy", about="toy", threads=1, run=lambda size: [], aim=lambda figures: Aim(speed=2.0)
+)
+
+
+def test_a_report_s_comparisons_are_lines_of_the_same_table() -> None:
+    figures = {"work": "hearing", "peer": "them", "ours_seconds": 0.001, "theirs_seconds": 0.003}
+    (line,) = cells(Reported(REPORT, "quick", [figures]))
+    assert (line["theirs"], line["ours, time"], line["speed"]) == ("3 ms", "1 ms", "3.00 ×")
+    assert line["aim"] == "≥ 2 × met"
+    data = json.loads(json.dumps(plain(Reported(REPORT, "quick", [figures]))))
+    assert data["figures"] == [figures]
+
+
+def test_a_report_that_fell_is_a_line_too() -> None:
+    (line,) = cells(Reported(REPORT, "quick", [], "RuntimeError: no"))
+    assert "RuntimeError: no" in line.values()
 
 
 def test_the_json_holds_every_round_and_survives_a_round_trip() -> None:

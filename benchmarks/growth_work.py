@@ -1,0 +1,90 @@
+"""The arithmetic that a Tacotron 2 needs, counted from its weights: what no kernel can save."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from speechseq.models.tacotron import Tacotron
+
+BYTES = {"float32": 4, "bf16": 2, "int8": 1}
+ATTENTION = "decoder.core.attention."
+EACH_POSITION = ("filters.weight", "location.weight", "energy.weight")  # of the attention
+
+
+class Shape(NamedTuple):
+    """A batch without padding: rows, tokens a row, decoder steps a row, frames a step."""
+
+    batch: int
+    tokens: int
+    steps: int
+    reduction_factor: int
+
+
+class Work(NamedTuple):
+    """FLOPs of everything once, and bytes that every step has to read again."""
+
+    flops: float
+    bytes_a_step: float
+
+
+def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
+    """One training update: forward, and twice that backward; a step reads only what recurs."""
+    recurs = sum(p.numel() for name, p in _matrices(model) if _recurs(name, model))
+    recurs -= _hoisted(model)
+    total = sum(_products(model, shape).values())
+    return Work(6 * total, BYTES[precision] * (recurs + _remembered(model, shape)))
+
+
+def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
+    """Decoder steps alone, by themselves; each reads all of the decoder's weights."""
+    products = _products(model, shape)
+    flops = sum(count for name, count in products.items() if _each_step(name))
+    weights = sum(p.numel() for name, p in _matrices(model) if _each_step(name))
+    read = BYTES[precision] * weights + BYTES["float32"] * _remembered(model, shape)
+    return Work(2 * flops, read)
+
+
+def _products(model: Tacotron, shape: Shape) -> dict[str, float]:
+    """Multiplications of each weight, and of the attention's weighted mean."""
+    tokens, steps = shape.batch * shape.tokens, shape.batch * shape.steps
+    found: dict[str, float] = {}
+    for name, parameter in _matrices(model):
+        times = {
+            "encoder": tokens,
+            "decoder": steps,
+            "postnet": steps * shape.reduction_factor,
+        }[name.split(".")[0]]
+        if name == f"{ATTENTION}key.weight":
+            times = tokens
+        elif name.startswith(ATTENTION) and name.endswith(EACH_POSITION):
+            times = steps * shape.tokens
+        found[name] = parameter.numel() * times
+    found["decoder.context"] = steps * shape.tokens * model.encoder.memory_dim
+    return found
+
+
+def _matrices(model: Tacotron) -> list[tuple[str, Tensor]]:
+    """What is multiplied with: no biases, norms or embeddings."""
+    named = model.named_parameters()
+    return [(name, p) for name, p in named if p.dim() > 1 and not name.endswith("embedding.weight")]
+
+
+def _each_step(name: str) -> bool:
+    return name.startswith("decoder.") and name != f"{ATTENTION}key.weight"
+
+
+def _recurs(name: str, model: Tacotron) -> bool:
+    attention = name.startswith(ATTENTION) and name != f"{ATTENTION}key.weight"
+    return attention or name.startswith("decoder.core.cell.") or name.endswith("weight_hh")
+
+
+def _hoisted(model: Tacotron) -> int:
+    """Weights of the attention RNN that meet its known inputs, before the loop."""
+    cell = model.decoder.core.cell
+    return cell.weight_ih.shape[0] * model.decoder.prenet.output_dim
+
+
+def _remembered(model: Tacotron, shape: Shape) -> int:
+    """Numbers of memory and keys, which each step's attention reads."""
+    keys = model.decoder.core.attention.key.weight.shape[0]
+    return shape.batch * shape.tokens * (model.encoder.memory_dim + keys)

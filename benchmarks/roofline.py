@@ -1,0 +1,109 @@
+"""What the machine can do at most: its rate of products and of reading memory, measured here."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+SIDE = 2048
+BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from what lies in one core's cache to what lies in none
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+READER = """
+#include <cstdint>
+typedef float vec __attribute__((vector_size(64)));
+extern "C" float read_all(const vec* x, int64_t count, int64_t threads) {
+  float total = 0;
+  #pragma omp parallel for num_threads(threads) schedule(static) reduction(+:total)
+  for (int64_t part = 0; part < threads; ++part) {
+    vec sums[8] = {};
+    int64_t begin = count * part / threads / 8 * 8, end = count * (part + 1) / threads / 8 * 8;
+    for (int64_t i = begin; i < end; i += 8)
+      for (int j = 0; j < 8; ++j) {
+        __builtin_prefetch(x + i + j + 64);
+        sums[j] += x[i + j];
+      }
+    for (int j = 0; j < 8; ++j) total += sums[j][0];
+  }
+  return total;
+}
+"""
+
+
+class Roof(NamedTuple):
+    """FLOP a second of each precision, and bytes read a second from buffers of rising size."""
+
+    flops: dict[str, float]
+    reads: dict[int, float]
+
+    def seconds(self, flops: float, bytes_a_pass: float, passes: float, precision: str) -> float:
+        """The least that so many products take, and so many passes over so many bytes."""
+        megabytes = bytes_a_pass / 2**20
+        fits = [size for size in self.reads if size >= megabytes] or [max(self.reads)]
+        reading = passes * bytes_a_pass / self.reads[min(fits)]
+        return max(flops / self.flops[precision], reading)
+
+
+def measure(threads: int, seconds: float = 0.4) -> Roof:
+    """The best of several ways, each tried for so many seconds."""
+    torch.set_num_threads(threads)
+    flops = {name: _product_rate(dtype, seconds) for name, dtype in DTYPES.items()}
+    flops["int8"] = flops["bf16"]  # products of int8 are counted as those that it replaces
+    read = _reader(threads)
+    return Roof(flops, {size: _read_rate(read, size * 2**20, seconds / 2) for size in BUFFERS})
+
+
+def _product_rate(dtype: torch.dtype, seconds: float) -> float:
+    """Square products, MKL's or oneDNN's, and 1 × 1 convolutions, which oneDNN makes."""
+    a, b = torch.randn(2, SIDE, SIDE).to(dtype)
+    kernel, image = b.view(SIDE, SIDE, 1, 1), a.t().reshape(1, SIDE, SIDE // 64, 64)
+    flat = image.to(memory_format=torch.channels_last)
+    ways: list[Callable[[], object]] = [
+        lambda: a @ b,
+        lambda: F.linear(a, b),
+        lambda: F.conv2d(image, kernel),
+        lambda: F.conv2d(flat, kernel),
+    ]
+    return 2 * SIDE**3 / min(_least(way, seconds) for way in ways)
+
+
+def _read_rate(read: Callable[[torch.Tensor], object], size: int, seconds: float) -> float:
+    buffer = torch.ones(size // 4)
+    return size / _least(lambda: read(buffer), seconds)
+
+
+def _least(work: Callable[[], object], seconds: float) -> float:
+    """The shortest of some runs: what else runs on the machine can only lengthen one."""
+    work()
+    best, until = float("inf"), time.perf_counter() + seconds
+    while (start := time.perf_counter()) < until:
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _reader(threads: int) -> Callable[[torch.Tensor], object]:
+    """A loop in C++ that does nothing but read; torch's sum where there is no compiler."""
+    compiler = shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        return torch.sum
+    with tempfile.TemporaryDirectory() as folder:
+        source, made = Path(folder) / "reader.cpp", Path(folder) / "reader.so"
+        source.write_text(READER)
+        flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC", "-w"]
+        subprocess.run([compiler, *flags, str(source), "-o", str(made)], check=True, timeout=120)
+        library = ctypes.CDLL(str(made))
+    library.read_all.restype = ctypes.c_float
+
+    def read(buffer: torch.Tensor) -> object:
+        vectors = buffer.numel() // 16
+        start = ctypes.c_void_p(buffer.data_ptr())
+        return library.read_all(start, ctypes.c_int64(vectors), ctypes.c_int64(threads))
+
+    return read

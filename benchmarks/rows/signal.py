@@ -1,0 +1,34 @@
+"""Griffin-Lim at equal spectral convergence, and log-mels, on one thread."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contract import Aim, Report
+
+THREADS = 1
+
+
+def compare(size: str) -> list[dict[str, Any]]:
+    """Sounds of 5 and 6 s; of 1 s and no batches inverted in all but the full size."""
+    import signal_speed  # librosa takes a second to import, and every worker reads this file
+
+    rounds = {"toy": 1, "quick": 5, "full": 7}[size]
+    return signal_speed.rows(quick=size != "full", threads=THREADS, rounds=rounds)
+
+
+def aim(figures: Mapping[str, Any]) -> Aim:
+    """Against torchaudio alone."""
+    if not figures["peer"].startswith("torchaudio"):
+        return Aim()
+    return Aim(speed=2.0 if figures["work"].startswith("Griffin-Lim") else 1.5)
+
+
+ROWS = (
+    Report(
+        name="signal",
+        about="Griffin-Lim and log-mels, per item",
+        threads=THREADS,
+        run=compare,
+        aim=aim,
+    ),
+)

@@ -26,6 +26,20 @@ class GRUState(NamedTuple):
 
 State = LSTMState | GRUState
 
+# what was drawn for a unit at a step, as bits
+DROPPED, HIDDEN_KEPT, CELL_KEPT = 1, 2, 4
+
+
+class FourGates(NamedTuple):
+    """A cell's parameters as four gates of `hidden` units over [inputs; context; hidden].
+
+    inputs (4 * hidden, input_dim), recurring (4 * hidden, context_dim + hidden), bias (4 * hidden).
+    """
+
+    inputs: Tensor
+    recurring: Tensor
+    bias: Tensor
+
 
 class SplitCell(nn.Module):
     """A recurrent cell cut in two: what its inputs give, hoisted, and what recurs, step by step.
@@ -44,6 +58,7 @@ class SplitCell(nn.Module):
     """
 
     gates = 0
+    zoned = 0  # the bits of the states that zoneout may keep
 
     def __init__(
         self,
@@ -79,10 +94,41 @@ class SplitCell(nn.Module):
         """The state before the first step: zeros."""
         raise NotImplementedError
 
+    def four_gates(self) -> FourGates:
+        """The same mathematics, as one product a step of what every cell has four of."""
+        raise NotImplementedError
+
+    def draw(self, steps: int, batch: int, device: torch.device | str) -> Tensor | None:
+        """What chance does to the units (steps, batch, hidden), bits; None where it does nothing.
+
+        Drawn for all steps at once, so that every way to run them meets the same.
+        """
+        if not self.training or not (self.dropout or self.zoneout):
+            return None
+        drawn = torch.zeros(steps, batch, self.hidden, dtype=torch.uint8, device=device)
+        for bit in (DROPPED, HIDDEN_KEPT, CELL_KEPT):
+            rate = self.dropout if bit == DROPPED else self.zoneout * bool(bit & self.zoned)
+            if rate:
+                drawn += bit * torch.empty_like(drawn).bernoulli_(rate)
+        return drawn
+
+    @property
+    def multiplier(self) -> float:
+        """What dropout multiplies the units by that it leaves."""
+        return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
+
     def forward(
-        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+        self,
+        gates: Tensor,
+        context: Tensor,
+        state: State,
+        recurring: tuple[RecurringLinear, ...],
+        drawn: Tensor | None = None,
     ) -> State:
-        """One step: hoisted gates (batch, gates), context (batch, context_dim), state → state."""
+        """One step: hoisted gates (batch, gates), context (batch, context_dim), state → state.
+
+        `drawn` (batch, hidden) is the step's part of what `draw` gave; drawn here if it is missing.
+        """
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: State) -> State:
@@ -109,15 +155,23 @@ class SplitCell(nn.Module):
     def _parameters_in_order(self) -> tuple[Tensor, ...]:
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
-    def _zone(self, old: Tensor, new: Tensor) -> Tensor:
+    def _drawn(self, drawn: Tensor | None, like: Tensor) -> Tensor | None:
+        if drawn is None:
+            one = self.draw(1, like.shape[0], like.device)
+            return None if one is None else one[0]
+        return drawn
+
+    def _zone(self, old: Tensor, new: Tensor, drawn: Tensor | None, bit: int) -> Tensor:
         if not self.zoneout:
             return new
-        if not self.training:
+        if drawn is None:
             return torch.lerp(new, old, self.zoneout)
-        return torch.where(torch.rand_like(new) < self.zoneout, old, new)
+        return torch.where((drawn & bit) != 0, old, new)
 
-    def _drop(self, hidden: Tensor) -> Tensor:
-        return F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
+    def _drop(self, hidden: Tensor, drawn: Tensor | None) -> Tensor:
+        if drawn is None or not self.dropout:
+            return hidden
+        return hidden * ((drawn & DROPPED) == 0) * self.multiplier
 
 
 def _no_context(inputs: Tensor) -> Tensor:
@@ -129,6 +183,7 @@ class SplitLSTM(SplitCell):
     """The LSTM cell, cut in two; gates in the order input, forget, cell, output."""
 
     gates = 4
+    zoned = HIDDEN_KEPT | CELL_KEPT
 
     def start(self, batch: int, like: Tensor) -> LSTMState:
         """The state before the first step: zeros, with the device and type of `like`."""
@@ -141,20 +196,30 @@ class SplitLSTM(SplitCell):
             weights = torch.cat([self.weight_ih[:, self.input_dim :], weights], dim=1)
         return (RecurringLinear(weights, None),)
 
+    def four_gates(self) -> FourGates:
+        """Input, forget, cell, output."""
+        inputs, context = self.weight_ih.split([self.input_dim, self.context_dim], 1)
+        return FourGates(inputs, torch.cat([context, self.weight_hh], 1), self._hoisted_bias())
+
     def _hoisted_bias(self) -> Tensor:
         return self.bias_ih + self.bias_hh
 
     def forward(
-        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+        self,
+        gates: Tensor,
+        context: Tensor,
+        state: State,
+        recurring: tuple[RecurringLinear, ...],
+        drawn: Tensor | None = None,
     ) -> LSTMState:
         """One step: gates (batch, 4 * hidden) from `hoist`, context, the state before it."""
         assert isinstance(state, LSTMState)
         total = recurring[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
         cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
-        hidden = torch.sigmoid(o) * torch.tanh(cell)
-        hidden = self._drop(self._zone(state.hidden, hidden))
-        return LSTMState(hidden, self._zone(state.cell, cell))
+        hidden, drawn = torch.sigmoid(o) * torch.tanh(cell), self._drawn(drawn, cell)
+        hidden = self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn)
+        return LSTMState(hidden, self._zone(state.cell, cell, drawn, CELL_KEPT))
 
     def _fused(self, inputs: Tensor) -> Tensor:
         zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
@@ -168,6 +233,7 @@ class SplitGRU(SplitCell):
     """The GRU cell, cut in two; gates in the order reset, update, new."""
 
     gates = 3
+    zoned = HIDDEN_KEPT
 
     def start(self, batch: int, like: Tensor) -> GRUState:
         """The state before the first step: zeros, with the device and type of `like`."""
@@ -178,8 +244,21 @@ class SplitGRU(SplitCell):
         context = self.weight_ih[:, self.input_dim :]
         return RecurringLinear(context, None), RecurringLinear(self.weight_hh, self.bias_hh)
 
+    def four_gates(self) -> FourGates:
+        """Reset, update, and the new gate in two: what inputs and context give, and the state."""
+        no_new = (0, 0, 0, self.hidden)
+        inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
+        recurring = torch.cat([context, _new_apart(self.weight_hh)], 1)
+        bias = F.pad(self.bias_ih, (0, self.hidden)) + _new_apart(self.bias_hh)
+        return FourGates(inputs, recurring, bias)
+
     def forward(
-        self, gates: Tensor, context: Tensor, state: State, recurring: tuple[RecurringLinear, ...]
+        self,
+        gates: Tensor,
+        context: Tensor,
+        state: State,
+        recurring: tuple[RecurringLinear, ...],
+        drawn: Tensor | None = None,
     ) -> GRUState:
         """One step: gates (batch, 3 * hidden) from `hoist`, context, the state before it."""
         if self.context_dim:
@@ -188,8 +267,10 @@ class SplitGRU(SplitCell):
         reset, update, new = gates.chunk(3, dim=-1)
         h_reset, h_update, h_new = from_hidden.chunk(3, dim=-1)
         candidate = torch.tanh(new + torch.sigmoid(reset + h_reset) * h_new)
-        hidden = torch.lerp(candidate, state.hidden, torch.sigmoid(update + h_update))
-        return GRUState(self._drop(self._zone(state.hidden, hidden)))
+        share = torch.sigmoid(update + h_update).to(state.hidden.dtype)
+        hidden = torch.lerp(candidate.to(state.hidden.dtype), state.hidden, share)
+        drawn = self._drawn(drawn, hidden)
+        return GRUState(self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn))
 
     def _fused(self, inputs: Tensor) -> Tensor:
         zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
@@ -197,6 +278,12 @@ class SplitGRU(SplitCell):
         # then: biases, layers, dropout, training, bidirectional, batch first
         arguments = (True, 1, 0.0, self.training, False, True)
         return torch.gru(inputs, zeros, parameters, *arguments)[0]
+
+
+def _new_apart(three: Tensor) -> Tensor:
+    """Rows of reset, update and new gate with zeros before the new gate's."""
+    reset, update, new = three.chunk(3)
+    return torch.cat([reset, update, torch.zeros_like(new), new])
 
 
 CELLS: dict[str, type[SplitCell]] = {"lstm": SplitLSTM, "gru": SplitGRU}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
 from speechseq.nn.recurring_linear import RecurringLinear
@@ -83,26 +84,52 @@ class CoreLoop(nn.Module):
         states = tuple(cell.start(memory.shape[0], memory) for cell in self.cells)
         return CoreState(states, attention, context)
 
-    def step(self, gates: Tensor, state: CoreState, ready: Ready) -> tuple[Tensor, CoreState]:
-        """One step from hoisted gates (batch, gates): the weights read, and the next state."""
+    def step(
+        self,
+        gates: Tensor,
+        state: CoreState,
+        ready: Ready,
+        drawn: Series[Tensor | None] | None = None,
+    ) -> tuple[Tensor, CoreState]:
+        """One step from hoisted gates (batch, gates): the weights read, and the next state.
+
+        `drawn` is what chance does to each cell, if it was drawn beforehand; see `SplitCell.draw`.
+        """
         below, rnn = state.context, []
-        cells = zip(self.cells, state.rnn, ready.products, strict=True)
-        for layer, (cell, before, products) in enumerate(cells):
+        drawn = drawn or [None] * len(state.rnn)
+        cells = zip(self.cells, state.rnn, ready.products, drawn, strict=True)
+        for layer, (cell, before, products, chance) in enumerate(cells):
             if layer:
                 gates = ready.biases[layer - 1].expand(len(below), -1)
-            rnn.append(cell(gates, below, before, products))
+            rnn.append(cell(gates, below, before, products, chance))
             below = rnn[-1].hidden
         context, weights, attention = self.attention(below, state.attention)
         return weights, CoreState(tuple(rnn), attention, context)
 
     def forward(self, inputs: Sequence, memory: Memory, memory_mask: MemoryMask) -> CoreOutput:
         """All steps of known inputs (batch, steps, input_dim), teacher-forced."""
+        batch, steps = inputs.shape[:2]
+        drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
+        if core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
+            parts = self.cells, self.attention, inputs, memory, memory_mask, drawn
+            return CoreOutput(*core_kernel.run(*parts))
+        return self.step_by_step(inputs, memory, memory_mask, drawn)
+
+    def step_by_step(
+        self,
+        inputs: Sequence,
+        memory: Memory,
+        memory_mask: MemoryMask,
+        drawn: Series[Tensor | None],
+    ) -> CoreOutput:
+        """The same in plain torch operations, for any mechanism and machine."""
         all_gates = self.cell.hoist(inputs)
         ready = self.recurring()
         state = self.start(memory, memory_mask)
         hidden, context, alignment = [], [], []
-        for gates in all_gates.unbind(1):
-            weights, state = self.step(gates, state, ready)
+        for t, gates in enumerate(all_gates.unbind(1)):
+            chance = [None if x is None else x[t] for x in drawn]
+            weights, state = self.step(gates, state, ready, chance)
             hidden.append(state.hidden)
             context.append(state.context)
             alignment.append(weights)

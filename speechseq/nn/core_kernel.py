@@ -1,0 +1,123 @@
+"""The core loop over all known steps as one function in C++, with its own backward pass.
+
+`fits` alone decides where it runs; everywhere else `CoreLoop` goes step by step, which is also what
+the tests compare it with.
+"""
+
+from collections.abc import Sequence as Series
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from speechseq.native.library import library
+from speechseq.nn.attention.content import ContentAttention, ContentState
+from speechseq.nn.attention.contract import Attention
+from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
+from speechseq.nn.core_passes import NAME, Fixed, Passes
+from speechseq.shapes import MemoryMask, Sequence
+
+LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many
+
+
+def fits(cells: Series[SplitCell], attention: Attention, inputs: Tensor, mask: MemoryMask) -> bool:
+    """Whether the kernel does these cells, this mechanism and this machine's numbers."""
+    lengths = mask.sum(1, keepdim=True)
+    return (
+        type(attention) in (LocationSensitiveAttention, ContentAttention)
+        and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
+        and _is_plain(attention.reading)
+        and _precision(cells, inputs) is not None
+        and library(NAME) is not None
+        and bool((mask == (torch.arange(mask.shape[1]) < lengths)).all())
+    )
+
+
+def run(
+    cells: Series[SplitCell],
+    attention: Attention,
+    inputs: Sequence,
+    memory: Tensor,
+    memory_mask: MemoryMask,
+    drawn: Series[Tensor | None],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states, contexts and alignment, (batch, steps, …); see `CoreLoop.forward`.
+
+    Args:
+        drawn: what `SplitCell.draw` gave for each cell, all steps.
+    """
+    number = _precision(cells, inputs)
+    assert number is not None, "ask `fits` first"
+    state = attention.start(memory, memory_mask)
+    gates = [cell.four_gates() for cell in cells]
+    hoisted = F.linear(inputs.transpose(0, 1), gates[0].inputs, gates[0].bias).to(number)
+    hidden, context, alignment = Passes.apply(
+        _fixed(cells, attention, state, drawn),
+        hoisted.contiguous(),
+        _widened(state.keys.float(), 2),
+        state.memory.float().contiguous(),
+        *_asked(attention, number),
+        *(gate.recurring.to(number) for gate in gates),
+        *(gate.bias.float() for gate in gates),
+    )
+    return hidden.transpose(0, 1), context.transpose(0, 1), alignment
+
+
+def _precision(cells: Series[SplitCell], inputs: Tensor) -> torch.dtype | None:
+    """The numbers of states and products; None where the kernel knows none of the kind."""
+    known = {p.dtype for cell in cells for p in cell.parameters()} == {torch.float32}
+    if not known or inputs.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    if torch.is_autocast_enabled("cpu"):
+        half = torch.get_autocast_dtype("cpu")
+        return half if half == torch.bfloat16 else None
+    return torch.float32 if inputs.dtype == torch.float32 else None
+
+
+def _is_plain(reading: ReadingConfig) -> bool:
+    return reading.window is None and reading.keep_top is None and not reading.smoothing
+
+
+def _widened(x: Tensor, dim: int) -> Tensor:
+    """With zeros up to a whole multiple of LANES along a dimension, from behind if negative."""
+    missing = -x.shape[dim] % LANES
+    if not missing:
+        return x.contiguous()
+    after = x.dim() - 1 - dim % x.dim()
+    return F.pad(x, (0, 0) * after + (0, missing)).contiguous()
+
+
+def _asked(attention: Attention, number: torch.dtype) -> tuple[Tensor | None, ...]:
+    """The mechanism's tensors of `Given`; its small ones stay in float32."""
+    assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+    query = _widened(attention.query.weight, 0).to(number)
+    direction = _widened(attention.energy.weight[0], 0)
+    if isinstance(attention, ContentAttention):
+        return query, direction, None, None
+    location = _widened(_widened(attention.location.weight, 0), 1)
+    return query, direction, _widened(attention.filters.weight, 0), location
+
+
+def _fixed(
+    cells: Series[SplitCell],
+    attention: Attention,
+    state: ContentState | LocationState,
+    drawn: Series[Tensor | None],
+) -> Fixed:
+    histories, kernel = 0, 1
+    if isinstance(attention, LocationSensitiveAttention):
+        histories, kernel = attention.filters.weight.shape[1:]
+    first = state.history[:, 0] if isinstance(state, LocationState) else state.previous
+    return Fixed(
+        state.mask.sum(1),
+        first.float().contiguous(),
+        attention.reading.sharpening,
+        attention.reading.through_previous,
+        histories,
+        kernel,
+        tuple(isinstance(cell, SplitLSTM) for cell in cells),
+        tuple(drawn),
+        torch.tensor([[cell.multiplier, 0.0 if cell.training else cell.zoneout] for cell in cells]),
+    )

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
+from speechseq.nn.recurrent_kernel import Weights, lstm_kernel, run_lstm
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -19,6 +20,10 @@ class _Bidirectional(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        return self.plain(x, lengths)
+
+    def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
+        """The same by torch operations, for every device and type."""
         mask = length_mask(lengths, x.shape[1])
         x = zero_padding(x, mask)
         ahead, _ = self.ahead(x)
@@ -33,6 +38,13 @@ class BiLSTM(_Bidirectional):
         super().__init__()
         self.ahead = nn.LSTM(input_dim, hidden, batch_first=True)
         self.back = nn.LSTM(input_dim, hidden, batch_first=True)
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
+        """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        ahead, back = (Weights(*layer.all_weights[0]) for layer in (self.ahead, self.back))
+        if lstm_kernel(x, ahead):
+            return run_lstm(x, lengths, (ahead, back))
+        return self.plain(x, lengths)
 
 
 class BiGRU(_Bidirectional):

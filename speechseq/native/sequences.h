@@ -1,0 +1,127 @@
+// Sequences of different lengths that lie end to end, walked step by step, the longest first.
+#pragma once
+
+#include <omp.h>
+
+#include "packed.h"
+
+namespace {
+
+// Item i has the frames starts[i] to starts[i] + lengths[i] - 1; direction 1 walks from the last.
+struct Sequences {
+    const int64_t *starts, *lengths;
+    int64_t batch;
+
+    int64_t steps() const { return lengths[0]; }
+
+    int64_t frame(int64_t item, int64_t step, int64_t direction) const {
+        return starts[item] + (direction ? lengths[item] - 1 - step : step);
+    }
+
+    // How many items are longer than `step`: they are the first.
+    int64_t active(int64_t step) const {
+        return std::partition_point(lengths, lengths + batch,
+                                    [step](int64_t length) { return length > step; }) -
+               lengths;
+    }
+};
+
+// Up to PANEL units of one direction, what a thread computes at once.
+struct Units {
+    int64_t direction, block, first, count;
+};
+
+// The shape of a layer: its frames are rows of (directions, gates, size) or (directions, size).
+struct Layer {
+    int64_t directions, gates, size;
+
+    int64_t blocks() const { return panels(size); }
+    int64_t items() const { return directions * blocks(); }
+    int64_t width() const { return directions * size; }
+
+    Units units(int64_t item) const {
+        const int64_t block = item % blocks(), first = block * PANEL;
+        return {item / blocks(), block, first, std::min(PANEL, size - first)};
+    }
+
+    // Where the first of some units stands in a frame of states, and of gates.
+    int64_t state(int64_t frame, Units own) const {
+        return frame * width() + own.direction * size + own.first;
+    }
+    // The same units' place one step before.
+    int64_t before(int64_t state, Units own) const {
+        return state + (own.direction ? width() : -width());
+    }
+    int64_t gate(int64_t frame, Units own) const {
+        return (frame * directions + own.direction) * gates * size + own.first;
+    }
+};
+
+// What a step hands to the next one, direction by direction and row by row, kept side by side; two
+// sets take turns, so that one barrier a step is enough. Rows are no multiple of 4 KB apart, or
+// they would all fall on the same lines of the cache.
+template <typename Number>
+struct Handed {
+    int64_t batch, stride;
+    Room<Number> room_;
+    int64_t side;
+
+    Handed(int64_t directions, int64_t batch, int64_t width)
+        : batch(batch), stride((width + 15) / 16 * 16 + 32),
+          room_(room<Number>(2 * directions * batch * stride)), side(directions * batch * stride) {}
+
+    Number *at(int64_t step, int64_t direction, int64_t row) const {
+        return room_.get() + step % 2 * side + (direction * batch + row) * stride;
+    }
+};
+
+// The weights (directions, gates * size, size), packed gate by gate: those that make gates of
+// states, whose panels for some units are found for each gate, or, transposed, those that bring
+// the gates' gradients back.
+template <typename Number>
+struct Weights {
+    Layer layer;
+    bool transposed;
+    Room<Number> room_;
+
+    Weights(Layer layer, bool transposed)
+        : layer(layer), transposed(transposed),
+          room_(room<Number>(layer.items() * products() * panel_size<Number>(inputs()))) {}
+
+    // For each unit: a product for each gate with all states, or one with all gates' gradients.
+    int64_t products() const { return transposed ? 1 : layer.gates; }
+    int64_t inputs() const { return transposed ? layer.gates * layer.size : layer.size; }
+
+    Number *panel(Units own, int64_t gate) const {
+        return room_.get() + ((own.direction * products() + gate) * layer.blocks() + own.block) *
+                                 panel_size<Number>(inputs());
+    }
+
+    // Packs what the units of a thread need.
+    void pack(const Number *weights, Share part) {
+        const int64_t size = layer.size, square = size * size;
+        for (int64_t item = part.first; item < part.last; ++item) {
+            const Units own = layer.units(item);
+            const Number *from = weights + own.direction * layer.gates * square;
+            for (int64_t gate = 0; gate < products(); ++gate) {
+                Number *into = panel(Units{own.direction, 0, 0, 0}, gate);
+                if (transposed)
+                    ::pack(from, 1, size, size, inputs(), into, Share{own.block, own.block + 1});
+                else
+                    ::pack(from + gate * square, size, 1, size, size, into,
+                           Share{own.block, own.block + 1});
+            }
+        }
+    }
+};
+
+// Asks for the lines of a row's gates before they are needed.
+template <typename Number>
+inline void fetch_gates(const Number *row, Layer layer) {
+    constexpr int64_t line = 64 / sizeof(Number);
+    for (int64_t gate = 0; gate < layer.gates; ++gate)
+        for (int64_t unit = 0; unit < PANEL; unit += line)
+            __builtin_prefetch(row + gate * layer.size + unit, 1);
+}
+
+}  // namespace

@@ -1,0 +1,148 @@
+"""Whole sequences through an LSTM in one call of a kernel, forward and backward."""
+
+from collections.abc import Sequence as Series
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from speechseq.native.library import call, library
+from speechseq.nn.masks import length_mask
+from speechseq.shapes import Hidden, Lengths, Sequence
+
+
+class Weights(NamedTuple):
+    """Of one direction, as nn.LSTM and nn.LSTMCell name them."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
+
+
+def lstm_kernel(x: Tensor, weights: Weights) -> bool:
+    """Whether `run_lstm` can serve: on the CPU, float32 or bfloat16, where the library is there."""
+    known = (torch.float32, torch.bfloat16)
+    types_known = x.dtype in known and weights.weight_hh.dtype in known
+    on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return on_cpu and types_known and library("lstm") is not None
+
+
+def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidden:
+    """(batch, time, input_dim) to (batch, time, directions * hidden), of exact lengths.
+
+    The second direction, where there is one, walks each item from its own last frame. Padding is
+    never read and comes out as zeros. Under autocast, products are made in its type; sums, cells
+    and gates' functions in float32.
+    """
+    frames = _Frames.of(lengths, x.shape[1])
+    weight_ih = torch.cat([own.weight_ih for own in directions])
+    bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
+    gates = F.linear(frames.pack(x), weight_ih, bias)
+    recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
+    return frames.place(_Recurrence.apply(gates, recurrent, frames))
+
+
+class _Frames(NamedTuple):
+    """Where the valid frames of a batch stand, end to end, without padding; the longest item first
+    in `starts` and `lengths`. No positions mean that all frames are valid."""
+
+    shape: tuple[int, int]
+    starts: Tensor
+    lengths: Tensor
+    positions: Tensor | None
+
+    @staticmethod
+    def of(lengths: Tensor, time: int) -> "_Frames":
+        lengths = lengths.to(torch.int64).clamp(max=time)
+        starts = lengths.cumsum(0) - lengths
+        sorted_lengths, order = lengths.sort(descending=True, stable=True)
+        mask = length_mask(lengths, time)
+        positions = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
+        return _Frames((len(lengths), time), starts[order], sorted_lengths, positions)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(batch, time, channels) to (frames, channels)."""
+        x = x.flatten(0, 1)
+        return x if self.positions is None else _Pack.apply(x, self.positions)
+
+    def place(self, x: Tensor) -> Tensor:
+        """(frames, channels) to (batch, time, channels), zeros in the padding."""
+        if self.positions is not None:
+            x = _Place.apply(x, self.positions, self.shape[0] * self.shape[1])
+        return x.unflatten(0, self.shape)
+
+    def before(self, hidden: Tensor) -> Tensor:
+        """What each frame's step began with: (frames, directions, hidden) to the same."""
+        before = torch.empty_like(hidden)
+        there = self.lengths > 0
+        first = self.starts[there]
+        before[1:, 0] = hidden[:-1, 0]
+        before[first, 0] = 0
+        if hidden.shape[1] == 2:
+            before[:-1, 1] = hidden[1:, 1]
+            before[first + self.lengths[there] - 1, 1] = 0
+        return before
+
+
+class _Pack(torch.autograd.Function):
+    """Rows by their index. No row is taken twice, so its gradient needs no sums, unlike torch's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.index, ctx.rows = index, len(x)
+        return x.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Place.apply(gradients[0], ctx.index, ctx.rows), None
+
+
+class _Place(torch.autograd.Function):
+    """Rows to their index among zeros: the way back of `_Pack`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, rows: int) -> Tensor:
+        ctx.index = index
+        return x.new_zeros(rows, x.shape[1]).index_copy_(0, index, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Pack.apply(gradients[0], ctx.index), None, None
+
+
+class _Recurrence(torch.autograd.Function):
+    """The steps of all directions. The gates' room is taken over for their activations, which
+    together with the cells are all that is kept: what made the gates has no more need of them."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
+        directions, _, size = recurrent.shape
+        hidden = gates.new_empty(len(gates), directions * size)
+        cells = gates.new_empty(len(gates), directions * size, dtype=torch.float32)
+        if len(gates):
+            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, recurrent)
+        ctx.frames = frames
+        ctx.save_for_backward(gates, recurrent, hidden, cells)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        gates, recurrent, hidden, cells = ctx.saved_tensors
+        above, below = gradients[0].contiguous(), torch.empty_like(gates)
+        if len(gates):
+            _call("lstm_backward", (gates, recurrent, cells, above, below), ctx.frames, recurrent)
+        directions, _, size = recurrent.shape
+        before = ctx.frames.before(hidden.unflatten(1, (directions, size)))
+        each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
+        return below, torch.stack([to.t() @ start for to, start in each]), None
+
+
+def _call(name: str, tensors: tuple[Tensor, ...], frames: _Frames, recurrent: Tensor) -> None:
+    kind = str(recurrent.dtype).removeprefix("torch.")
+    directions, _, size = recurrent.shape
+    numbers = (len(frames.lengths), size, directions)
+    call("lstm", f"{name}_{kind}", *tensors, frames.starts, frames.lengths, *numbers)

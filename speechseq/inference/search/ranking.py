@@ -14,9 +14,7 @@ def best(scores: Scores, count: int) -> Indices:
     torch.topk may take any of equals. Here score and place together make one integer, so no two
     are equal. A row's scores count by their distance to its highest, in single precision.
     """
-    places = scores.shape[1]
-    below = scores - scores.amax(dim=1, keepdim=True)
-    bits = (below.float() + 0.0).view(torch.int32)  # + 0.0: minus zero equals zero
-    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # rises with the number that the bits stand for
-    backwards = torch.arange(places - 1, -1, -1, device=scores.device)
-    return torch.topk((order.long() << 32) | backwards, count, dim=1).indices
+    below = (scores.amax(dim=1, keepdim=True) - scores).float()
+    bits = below.view(torch.int32)  # of numbers from 0 on: they rise with the numbers
+    places = torch.arange(scores.shape[1], device=scores.device)
+    return torch.topk(places.add(bits, alpha=1 << 32), count, dim=1, largest=False).indices

@@ -13,20 +13,17 @@ from torch import Tensor
 
 from speechseq.audio.framing import Framing, positive, require, within
 from speechseq.audio.presets import PRESETS
+from speechseq.audio.spectra import row_magnitudes, windowed
 from speechseq.audio.spectrogram import (
     Band,
     MelScale,
-    Padded,
     Triangles,
     bands_of,
-    frame,
     magnitudes,
     mel_filters,
-    pieces,
     pre_emphasise,
     reflect,
     unmix,
-    window_weights,
     working_dtype,
 )
 from speechseq.config import nearest
@@ -236,25 +233,21 @@ def _framewise(
     channels: int,
     bins: int,
 ) -> Float[Tensor, "batch frames channels"]:
-    """`finish` of the magnitudes of all frames, worked on piece by piece; 0 in the padding."""
+    """`finish` of the magnitudes of all frames; 0 in the padding."""
     batch, samples = waveform.shape
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
     waveform = waveform.float() if waveform.dtype.itemsize < 4 else waveform
-    numbers = (config.n_fft, config.magnitude_epsilon, bins, waveform.dtype)
     if waveform.device.type != "cpu" or waveform.requires_grad:
         padded = reflect(_conditioned(waveform, config), config.padding, lengths)
-        spectra = magnitudes(_windowed(padded, config), *numbers)
+        numbers = (config.n_fft, config.magnitude_epsilon, bins, waveform.dtype)
+        spectra = magnitudes(windowed(padded, config), *numbers)
         return _silence(finish(spectra), own, config)
     out = waveform.new_zeros(batch, frames_of(samples, config), channels)
-    dtype, hop = working_dtype(waveform), config.hop
     for row, length in enumerate(own):
-        whole = _conditioned(waveform[row : row + 1, :length], config)
-        padded, frames = reflect(whole, config.padding), frames_of(length, config)
-        linear = waveform.new_empty(1, frames, bins)
-        for piece in pieces(frames, waveform.device, dtype, config.n_fft):
-            part = padded[:, piece.start * hop : (piece.stop - 1) * hop + config.span].to(dtype)
-            linear[:, piece] = magnitudes(_windowed(part, config), *numbers)
+        padded = reflect(_conditioned(waveform[row : row + 1, :length], config), config.padding)
+        frames = frames_of(length, config)
+        linear = row_magnitudes(padded, config, frames, bins, waveform.dtype)
         out[row, :frames] = finish(linear)[0]
     return out
 
@@ -266,19 +259,6 @@ def _conditioned(waveform: Waveform, config: AudioConfig) -> Waveform:
     if not config.pre_emphasis or config.pre_emphasis_by_frame:
         return waveform
     return pre_emphasise(waveform.to(working_dtype(waveform)), config.pre_emphasis)
-
-
-def _windowed(padded: Padded, config: AudioConfig) -> Float[Tensor, "batch frames window"]:
-    """The frames as they are transformed: each alone without its mean, emphasised, windowed."""
-    dtype = working_dtype(padded)
-    frames = frame(padded, config.span, config.hop, config.window)
-    if config.remove_mean:
-        frames = frames.to(dtype)
-        frames = frames - frames.mean(2, keepdim=True)
-    if config.pre_emphasis_by_frame:
-        before = torch.cat([frames[..., :1], frames[..., :-1]], 2)
-        frames = frames.to(dtype) - config.pre_emphasis * before
-    return frames * window_weights(config.window_shape, config.window, padded.device, dtype)
 
 
 def _silence(frames: Tensor, own: list[int], config: AudioConfig) -> Tensor:

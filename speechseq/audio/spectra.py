@@ -1,0 +1,86 @@
+"""Magnitudes of the frames of one signal on a CPU: by a kernel where it can run, or by torch."""
+
+import functools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.audio.framing import Framing
+from speechseq.audio.spectrogram import (
+    Padded,
+    frame,
+    magnitudes,
+    pieces,
+    window_weights,
+    working_dtype,
+)
+from speechseq.native.library import call, library
+
+LANES = 16  # the kernel works on so many frames at most at a time
+
+
+def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
+    """The frames as they are transformed: each alone without its mean, emphasised, windowed."""
+    dtype = working_dtype(padded)
+    frames = frame(padded, config.span, config.hop, config.window)
+    if config.remove_mean:
+        frames = frames.to(dtype)
+        frames = frames - frames.mean(2, keepdim=True)
+    if config.pre_emphasis_by_frame:
+        before = torch.cat([frames[..., :1], frames[..., :-1]], 2)
+        frames = frames.to(dtype) - config.pre_emphasis * before
+    return frames * window_weights(config.window_shape, config.window, padded.device, dtype)
+
+
+def row_magnitudes(
+    padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int, dtype: torch.dtype
+) -> Float[Tensor, "1 frames bins"]:
+    """The lowest `bins` of the magnitudes of a signal and its mirrored ends, on a CPU.
+
+    Transformed in double precision, so that quiet bins beside loud ones are exact to `dtype`.
+    """
+    by_frame = config.remove_mean or config.pre_emphasis_by_frame
+    if not by_frame and kernel_transforms(config.n_fft):
+        return _by_kernel(padded, config, frames, bins).to(dtype)
+    linear, work = padded.new_empty(1, frames, bins, dtype=dtype), working_dtype(padded)
+    for piece in pieces(frames, padded.device, work, config.n_fft):
+        begin, end = piece.start * config.hop, (piece.stop - 1) * config.hop + config.span
+        part = windowed(padded[:, begin:end].to(work), config)
+        linear[:, piece] = magnitudes(part, config.n_fft, config.magnitude_epsilon, bins, dtype)
+    return linear
+
+
+def kernel_transforms(n_fft: int) -> bool:
+    """Whether the kernels are there and know this length: powers of two."""
+    return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("spectra") is not None
+
+
+@functools.lru_cache(maxsize=32)
+def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
+    """cos and sin of 2πk/n_fft, what the kernels turn by; do not write into it."""
+    angle = torch.arange(n_fft, dtype=torch.float64) * (2 * math.pi / n_fft)
+    return torch.stack([angle.cos(), angle.sin()], 1).to(dtype)
+
+
+def room_for(frames: int) -> int:
+    """So many frames, and what it takes to fill the kernel's last vector."""
+    return math.ceil(frames / LANES) * LANES
+
+
+def _by_kernel(
+    padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int
+) -> Float[Tensor, "1 frames bins"]:
+    work, n_fft = torch.float64, config.n_fft
+    signal = padded.contiguous()
+    room = room_for(frames)
+    out = signal.new_empty(bins, room)
+    call(
+        "spectra", f"magnitudes_{str(signal.dtype).removeprefix('torch.')}",
+        signal, signal.shape[1], frames, config.hop, (config.span - config.window) // 2,
+        config.window, n_fft,
+        window_weights(config.window_shape, config.window, signal.device, work),
+        turns(n_fft, work), bins, torch.tensor([config.magnitude_epsilon], dtype=work), out, room,
+    )  # fmt: skip
+    return out[:, :frames].T[None]

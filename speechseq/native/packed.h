@@ -74,25 +74,31 @@ void pack(const Number *weight, int64_t down, int64_t along, int64_t outputs, in
     constexpr int64_t group = sizeof(Number) == 2 ? 2 : 1;
     const int64_t size = panel_size<Number>(inputs), padded = size / PANEL;
     for (int64_t panel = part.first; panel < part.last; ++panel)
-        for (int64_t input = 0; input < padded; ++input)
+        for (int64_t input = 0; input < padded; ++input) {
+            if (group == 1 && down == 1 && (panel + 1) * PANEL <= outputs) {  // side by side
+                memcpy(packed + panel * size + input * PANEL,
+                       weight + panel * PANEL + input * along, PANEL * sizeof(Number));
+                continue;
+            }
             for (int64_t i = 0; i < PANEL; ++i) {
                 const int64_t output = panel * PANEL + i;
                 const bool there = output < outputs && input < inputs;
                 packed[panel * size + input / group * group * PANEL + i * group + input % group] =
                     there ? weight[output * down + input * along] : Number{};
             }
+        }
 }
 
-// ROWS rows times one panel.
+// ROWS rows times one panel; a row's inputs are `along` apart.
 template <int ROWS>
-inline void multiply(const float *x, int64_t stride, const float *panel, int64_t inputs,
-                     Floats (&sums)[ROWS][2]) {
-    for (int64_t k = 0; k < inputs; ++k, panel += PANEL) {
+inline void multiply(const float *x, int64_t stride, int64_t along, const float *panel,
+                     int64_t inputs, Floats (&sums)[ROWS][2]) {
+    for (int64_t k = 0; k < inputs; ++k, x += along, panel += PANEL) {
         fetch_ahead(panel);
         const Floats left = load(panel), right = load(panel + LANES);
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
-            const Floats value = broadcast(x[row * stride + k]);
+            const Floats value = broadcast(x[row * stride]);
             sums[row][0] += value * left;
             sums[row][1] += value * right;
         }
@@ -125,7 +131,7 @@ inline void add_pair(const Bf16 *x, int64_t stride, const Bf16 *weights, size_t 
 }
 
 template <int ROWS>
-inline void multiply(const Bf16 *x, int64_t stride, const Bf16 *panel, int64_t inputs,
+inline void multiply(const Bf16 *x, int64_t stride, int64_t, const Bf16 *panel, int64_t inputs,
                      Floats (&sums)[ROWS][2]) {
     for (int64_t pair = 0; pair < inputs / 2; ++pair, x += 2, panel += 2 * PANEL)
         add_pair<ROWS>(x, stride, panel, 4, sums);
@@ -133,10 +139,10 @@ inline void multiply(const Bf16 *x, int64_t stride, const Bf16 *panel, int64_t i
 }
 
 template <int ROWS, typename Number>
-void block(const Number *x, int64_t stride, const Number *panel, int64_t inputs, float *y,
-           int64_t y_stride, int64_t columns, bool accumulate) {
+void block(const Number *x, int64_t stride, int64_t along, const Number *panel, int64_t inputs,
+           float *y, int64_t y_stride, int64_t columns, bool accumulate) {
     Floats sums[ROWS][2] = {};
-    multiply<ROWS>(x, stride, panel, inputs, sums);
+    multiply<ROWS>(x, stride, along, panel, inputs, sums);
     for (int row = 0; row < ROWS; ++row)
         for (int64_t half = 0; half < 2; ++half) {
             float *target = y + row * y_stride + half * LANES;
@@ -150,10 +156,11 @@ void block(const Number *x, int64_t stride, const Number *panel, int64_t inputs,
 // One panel: y (rows, columns <= PANEL) = x (rows, inputs) times it, or plus it.
 template <typename Number>
 void panel_product(const Number *x, int64_t rows, int64_t stride, const Number *panel,
-                   int64_t inputs, float *y, int64_t y_stride, int64_t columns, bool accumulate) {
+                   int64_t inputs, float *y, int64_t y_stride, int64_t columns, bool accumulate,
+                   int64_t along = 1) {
     for (; rows > 0; rows -= BLOCK, x += BLOCK * stride, y += BLOCK * y_stride) {
 #define ROWS_CASE(N) \
-    case N: block<N>(x, stride, panel, inputs, y, y_stride, columns, accumulate); break;
+    case N: block<N>(x, stride, along, panel, inputs, y, y_stride, columns, accumulate); break;
         switch (std::min(rows, BLOCK)) {
             ROWS_CASE(1) ROWS_CASE(2) ROWS_CASE(3) ROWS_CASE(4)
             ROWS_CASE(5) ROWS_CASE(6) ROWS_CASE(7) ROWS_CASE(8)
@@ -163,14 +170,16 @@ void panel_product(const Number *x, int64_t rows, int64_t stride, const Number *
 }
 
 // Panels first to last: y (rows, outputs) = x (rows, inputs) W', or += with `accumulate`. Rows are
-// `stride` and `y_stride` apart. To be called by each thread of a parallel region with its share.
+// `stride` and `y_stride` apart, a row's inputs `along`, which is 1 in bfloat16. To be called by
+// each thread of a parallel region with its share.
 template <typename Number>
 void product(const Number *x, int64_t rows, int64_t stride, const Number *packed, int64_t inputs,
-             int64_t outputs, float *y, int64_t y_stride, bool accumulate, Share part) {
+             int64_t outputs, float *y, int64_t y_stride, bool accumulate, Share part,
+             int64_t along = 1) {
     const int64_t size = panel_size<Number>(inputs);
     for (int64_t panel = part.first; panel < part.last; ++panel)
         panel_product(x, rows, stride, packed + panel * size, inputs, y + panel * PANEL, y_stride,
-                      std::min(outputs - panel * PANEL, PANEL), accumulate);
+                      std::min(outputs - panel * PANEL, PANEL), accumulate, along);
 }
 
 }  // namespace

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from speechseq.native.library import call, library
+from speechseq.nn.dense import linear, outer_sum
 from speechseq.nn.masks import length_mask
 from speechseq.shapes import Hidden, Lengths, Sequence
 
@@ -40,7 +40,7 @@ def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidd
     frames = _Frames.of(lengths, x.shape[1])
     weight_ih = torch.cat([own.weight_ih for own in directions])
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
-    gates = F.linear(frames.pack(x), weight_ih, bias)
+    gates = linear(frames.pack(x), weight_ih, bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
     return frames.place(_Recurrence.apply(gates, recurrent, frames))
 
@@ -138,7 +138,7 @@ class _Recurrence(torch.autograd.Function):
         directions, _, size = recurrent.shape
         before = ctx.frames.before(hidden.unflatten(1, (directions, size)))
         each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
-        return below, torch.stack([to.t() @ start for to, start in each]), None
+        return below, torch.stack([outer_sum(to, start) for to, start in each]), None
 
 
 def _call(name: str, tensors: tuple[Tensor, ...], frames: _Frames, recurrent: Tensor) -> None:

@@ -21,18 +21,23 @@ class Shape(NamedTuple):
 
 
 class Work(NamedTuple):
-    """FLOPs of everything once, and bytes that every step has to read again."""
+    """FLOPs of everything, and bytes that each of so many passes has to read again."""
 
     flops: float
-    bytes_a_step: float
+    bytes_a_pass: float
+    passes: int
 
 
 def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
-    """One training update: forward, and twice that backward; a step reads only what recurs."""
-    recurs = sum(p.numel() for name, p in _matrices(model) if _recurs(name, model))
+    """One training update: forward, and twice that backward; a step reads only what recurs.
+
+    Each step comes twice, forward and backward, so there are twice as many passes as steps.
+    """
+    recurs = sum(p.numel() for name, p in _matrices(model) if _recurs(name))
     recurs -= _hoisted(model)
     total = sum(_products(model, shape).values())
-    return Work(6 * total, BYTES[precision] * (recurs + _remembered(model, shape)))
+    read = BYTES[precision] * (recurs + _remembered(model, shape))
+    return Work(6 * total, read, 2 * shape.steps)
 
 
 def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
@@ -41,7 +46,7 @@ def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
     flops = sum(count for name, count in products.items() if _each_step(name))
     weights = sum(p.numel() for name, p in _matrices(model) if _each_step(name))
     read = BYTES[precision] * weights + BYTES["float32"] * _remembered(model, shape)
-    return Work(2 * flops, read)
+    return Work(2 * flops, read, shape.steps)
 
 
 def _products(model: Tacotron, shape: Shape) -> dict[str, float]:
@@ -73,7 +78,7 @@ def _each_step(name: str) -> bool:
     return name.startswith("decoder.") and name != f"{ATTENTION}key.weight"
 
 
-def _recurs(name: str, model: Tacotron) -> bool:
+def _recurs(name: str) -> bool:
     attention = name.startswith(ATTENTION) and name != f"{ATTENTION}key.weight"
     return attention or name.startswith("decoder.core.cell.") or name.endswith("weight_hh")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from growth_work import Work
 from torch.nn import functional as F
 
-SIDE = 2048
 BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from what lies in one core's cache to what lies in none
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 READER = """
@@ -42,27 +42,27 @@ class Roof(NamedTuple):
     flops: dict[str, float]
     reads: dict[int, float]
 
-    def seconds(self, flops: float, bytes_a_pass: float, passes: float, precision: str) -> float:
-        """The least that so many products take, and so many passes over so many bytes."""
-        megabytes = bytes_a_pass / 2**20
-        fits = [size for size in self.reads if size >= megabytes] or [max(self.reads)]
-        reading = passes * bytes_a_pass / self.reads[min(fits)]
-        return max(flops / self.flops[precision], reading)
+    def seconds(self, work: Work, precision: str) -> float:
+        """The least that its products take, or all its reading, whichever is longer."""
+        # what a larger buffer allows, a smaller one does too: noise must not say otherwise
+        fits = [rate for size, rate in self.reads.items() if size * 2**20 >= work.bytes_a_pass]
+        rate = max(fits or [self.reads[max(self.reads)]])
+        return max(work.flops / self.flops[precision], work.passes * work.bytes_a_pass / rate)
 
 
-def measure(threads: int, seconds: float = 0.4) -> Roof:
-    """The best of several ways, each tried for so many seconds."""
+def measure(threads: int, seconds: float = 0.4, side: int = 2048) -> Roof:
+    """The best of several ways, each tried for so many seconds; products are of `side`."""
     torch.set_num_threads(threads)
-    flops = {name: _product_rate(dtype, seconds) for name, dtype in DTYPES.items()}
+    flops = {name: _product_rate(dtype, side, seconds) for name, dtype in DTYPES.items()}
     flops["int8"] = flops["bf16"]  # products of int8 are counted as those that it replaces
     read = _reader(threads)
     return Roof(flops, {size: _read_rate(read, size * 2**20, seconds / 2) for size in BUFFERS})
 
 
-def _product_rate(dtype: torch.dtype, seconds: float) -> float:
+def _product_rate(dtype: torch.dtype, side: int, seconds: float) -> float:
     """Square products, MKL's or oneDNN's, and 1 × 1 convolutions, which oneDNN makes."""
-    a, b = torch.randn(2, SIDE, SIDE).to(dtype)
-    kernel, image = b.view(SIDE, SIDE, 1, 1), a.t().reshape(1, SIDE, SIDE // 64, 64)
+    a, b = torch.randn(2, side, side).to(dtype)
+    kernel, image = b.view(side, side, 1, 1), a.t().reshape(1, side, side // 64, 64)
     flat = image.to(memory_format=torch.channels_last)
     ways: list[Callable[[], object]] = [
         lambda: a @ b,
@@ -70,7 +70,7 @@ def _product_rate(dtype: torch.dtype, seconds: float) -> float:
         lambda: F.conv2d(image, kernel),
         lambda: F.conv2d(flat, kernel),
     ]
-    return 2 * SIDE**3 / min(_least(way, seconds) for way in ways)
+    return 2 * side**3 / min(_least(way, seconds) for way in ways)
 
 
 def _read_rate(read: Callable[[torch.Tensor], object], size: int, seconds: float) -> float:

@@ -122,7 +122,9 @@ def _reported_cells(result: Reported) -> list[list[str]]:
             report.aim(figures), theirs / mine, None, mine if result.size == "full" else None
         )
         times = [shown(theirs), shown(mine), f"{theirs / mine:.2f} ×", "–", aim]
-        lines.append([f"{figures['work']}, {threads}", "float32", figures["peer"], *times])
+        lines.append(
+            [f"{report.about}: {figures['work']}, {threads}", "float32", figures["peer"], *times]
+        )
     return lines
 
 

@@ -1,0 +1,125 @@
+"""How time and memory grow with the work, and how far from the machine's limit each point is.
+
+    python benchmarks/growth.py [--quick] [--json growth.json] [--picture docs/growth.png]
+
+A full-size Tacotron 2 trains and speaks with one number varied at a time; every point runs in a
+process of its own. The limit is what the machine could do at most, measured in the same run: FLOPs
+over its rate of products, or bytes of weights a step over its rate of reading, whichever takes
+longer. Run it on a quiet machine: with another program beside it, two threads wait for each other.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from growth_points import Point, points, run
+from machine import machine
+from roofline import Roof, measure
+from table import shown
+
+PROCESSES = multiprocessing.get_context("forkserver")
+
+
+class Found(NamedTuple):
+    """A point with the seconds of its work, its gigabytes, and the seconds of the limit."""
+
+    point: Point
+    seconds: float
+    gigabytes: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        """How much of what the machine can do it does, at most 1 if the limit is one."""
+        return self.limit / self.seconds
+
+
+def main() -> None:
+    """Measure the roof and the points; print, save and draw them."""
+    options = _options()
+    began = time.monotonic()
+    PROCESSES.set_forkserver_preload(["growth_points"])
+    chosen = points(options.quick, options.threads)
+    patience = 0.1 if options.quick else 0.5
+    roofs = {n: apart(measure, n, patience) for n in sorted({point.threads for point in chosen})}
+    header: dict[str, Any] = machine(torch.device("cpu")) | {"seed": 0}
+    print(", ".join(f"{name} {value}" for name, value in header.items()))
+    for threads, roof in roofs.items():
+        print(described(threads, roof), flush=True)
+    print("\n| what | time | limit | share | memory |\n|---|---|---|---|---|")
+    found = []
+    for point in chosen:
+        if time.monotonic() - began > options.seconds:
+            print(f"{options.seconds:g} s are over: {point.name} is left out", file=sys.stderr)
+            continue
+        try:
+            found.append(_found(point, roofs[point.threads]))
+        except (concurrent.futures.BrokenExecutor, RuntimeError) as error:  # memory, most likely
+            print(f"{point.name} fell: {error}", file=sys.stderr)
+            continue
+        print(line(found[-1]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(plain(header, roofs, found), indent=1), "utf-8")
+    if options.picture:
+        from growth_picture import picture
+
+        options.picture.write_bytes(picture(found))
+
+
+def apart(work: Any, *arguments: Any) -> Any:
+    """What a function gives in a process of its own, whose peak of memory is nobody else's."""
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def line(found: Found) -> str:
+    """A point for the table."""
+    times = f"{shown(found.seconds)} | {shown(found.limit)} | {found.share:.0%}"
+    return f"| {found.point.name} | {times} | {found.gigabytes:.2f} GB |"
+
+
+def described(threads: int, roof: Roof) -> str:
+    """The machine's limits in words."""
+    flops = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in roof.flops.items())
+    reads = ", ".join(f"{size} MB {rate / 1e9:.0f}" for size, rate in roof.reads.items())
+    return f"{threads} threads: GFLOP/s: {flops}; reading GB/s: {reads}"
+
+
+def plain(header: dict[str, Any], roofs: dict[int, Roof], found: list[Found]) -> dict[str, Any]:
+    """Everything for JSON."""
+    return {
+        "header": header,
+        "roofs": {threads: roof._asdict() for threads, roof in roofs.items()},
+        "points": [
+            {**dataclasses.asdict(f.point), **f._replace(point=None)._asdict(), "share": f.share}
+            for f in found
+        ],
+    }
+
+
+def _found(point: Point, roof: Roof) -> Found:
+    ran = apart(run, point)
+    limit = roof.seconds(ran.work, point.precision) / ran.items
+    return Found(point, statistics.median(ran.seconds) / ran.items, ran.gigabytes, limit)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller points, a minute")
+    parser.add_argument("--threads", type=int, default=2, help="where they do not vary")
+    parser.add_argument("--seconds", type=float, default=900.0, help="begin no point after so many")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path, help="a PNG")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Growth as a picture: time beside the limit, the share of it that is reached, and memory."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+
+from speechseq.pictures import _FAINT, _LINES, _blank, _png, _style
+
+if TYPE_CHECKING:
+    from growth import Found
+    from matplotlib.axes import Axes
+
+PANELS = ("train batch", "train frames", "train reduction_factor", "train width", "train threads")
+SPEECH = "speak batch"
+TITLES = {
+    "train batch": "training: batch",
+    "train frames": "training: frames",
+    "train reduction_factor": "training: frames a step (r)",
+    "train width": "training: width of the model",
+    "train threads": "training: threads",
+    "speak batch": "speaking: batch",
+}
+COLOURS = dict(zip(("float32", "bf16", "int8"), _LINES, strict=False))
+UNITS = {"train": ("s an update", 1.0), "speak": ("ms a step", 1e3)}
+
+
+def picture(found: Sequence["Found"]) -> bytes:
+    """A column of three panels for each number that was varied, as PNG bytes."""
+    columns = _columns(found)
+    figure = _blank(2.5 * len(columns), 6.4)
+    grid = figure.subplots(3, len(columns), squeeze=False)
+    for (name, lines), (time, share, memory) in zip(columns.items(), grid.T, strict=True):
+        time.set_title(TITLES[name], loc="left", fontsize=9)
+        unit, scale = UNITS[name.split()[0]]
+        for precision, points in lines.items():
+            values = [f.point.value for f in points]
+            look = {"color": COLOURS[precision], "linewidth": 1.4, "marker": "o", "markersize": 3}
+            time.plot(values, [scale * f.seconds for f in points], label=precision, **look)
+            time.plot(values, [scale * f.limit for f in points], **look | _LIMIT)
+            share.plot(values, [f.share for f in points], **look)
+            memory.plot(values, [f.gigabytes for f in points], **look)
+        for axes in (time, share, memory):
+            _scaled(axes, sorted({f.point.value for points in lines.values() for f in points}))
+        time.set_yscale("log")
+        time.yaxis.set_major_formatter(FuncFormatter(_short))
+        time.yaxis.set_minor_formatter(NullFormatter())
+        time.set_ylabel(unit, fontsize=8)
+        share.set_ylim(0, 1.05)
+        share.yaxis.set_major_formatter(PercentFormatter(1.0))
+        memory.set_ylim(bottom=0)
+    for axes, label in zip(grid[1:, 0], ("share of the limit", "peak memory, GB"), strict=True):
+        axes.set_ylabel(label, fontsize=8)
+    _legend(grid[0, -1])
+    return _png(figure, grid[0, 0], "")
+
+
+_LIMIT: dict[str, Any] = {"linestyle": (0, (2, 2)), "marker": "", "linewidth": 1.1}
+
+
+def _columns(found: Sequence["Found"]) -> dict[str, dict[str, list["Found"]]]:
+    """By what was done and varied, then by precision, each line from its lowest value."""
+    columns: dict[str, dict[str, list[Found]]] = {}
+    for name in (*PANELS, SPEECH):
+        mine = [f for f in found if f"{f.point.work} {f.point.axis}" == name]
+        mine.sort(key=lambda f: (list(COLOURS).index(f.point.precision), f.point.value))
+        if mine:
+            lines = groupby(mine, key=lambda f: f.point.precision)
+            columns[name] = {precision: list(points) for precision, points in lines}
+    return columns
+
+
+def _scaled(axes: "Axes", values: list[float]) -> None:
+    """Logarithmic to the right, with a tick at each value that there is room for."""
+    _style(axes)
+    axes.set_xscale("log")
+    axes.set_xticks(values[:: 1 + len(values) // 6], minor=False)
+    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelsize=7.5)
+    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: "Axes") -> None:
+    axes.plot([], [], label="limit", **{**_LIMIT, "color": "#57606a"})
+    axes.legend(frameon=False, fontsize=7.5, loc="upper left")
+
+
+def _short(value: float, _: Any = None) -> str:
+    return f"{value:g}"

@@ -1,0 +1,31 @@
+"""A beam of 8 over a large LAS beside a loop over its hypotheses, on one thread."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import las_beam
+from contract import Aim, Report
+
+THREADS = 1
+
+
+def compare(size: str) -> list[dict[str, Any]]:
+    """1,200 frames and 150 characters in the full size, 160 and 20 in the others."""
+    rounds = {"toy": 1, "quick": 3, "full": 3}[size]
+    return las_beam.rows(quick=size != "full", threads=THREADS, rounds=rounds)
+
+
+def aim(figures: Mapping[str, Any]) -> Aim:
+    """Of every batch."""
+    return Aim(speed=10.0, seconds=0.5)
+
+
+ROWS = (
+    Report(
+        name="las-beam",
+        about="beam of 8, LAS, per utterance",
+        threads=THREADS,
+        run=compare,
+        aim=aim,
+    ),
+)

@@ -75,9 +75,9 @@ struct Handed {
     }
 };
 
-// The weights (directions, gates * size, size), packed gate by gate: those that make gates of
-// states, whose panels for some units are found for each gate, or, transposed, those that bring
-// the gates' gradients back.
+// The weights (directions, gates * size, size), packed unit by unit: those that make gates of
+// states, the gates of the same units one after the other, or, transposed, those that bring the
+// gates' gradients back.
 template <typename Number>
 struct Weights {
     Layer layer;
@@ -93,7 +93,7 @@ struct Weights {
     int64_t inputs() const { return transposed ? layer.gates * layer.size : layer.size; }
 
     Number *panel(Units own, int64_t gate) const {
-        return room_.get() + ((own.direction * products() + gate) * layer.blocks() + own.block) *
+        return room_.get() + ((own.direction * layer.blocks() + own.block) * products() + gate) *
                                  panel_size<Number>(inputs());
     }
 
@@ -103,14 +103,13 @@ struct Weights {
         for (int64_t item = part.first; item < part.last; ++item) {
             const Units own = layer.units(item);
             const Number *from = weights + own.direction * layer.gates * square;
-            for (int64_t gate = 0; gate < products(); ++gate) {
-                Number *into = panel(Units{own.direction, 0, 0, 0}, gate);
+            for (int64_t gate = 0; gate < products(); ++gate)
                 if (transposed)
-                    ::pack(from, 1, size, size, inputs(), into, Share{own.block, own.block + 1});
+                    ::pack(from + own.first, 1, size, own.count, inputs(), panel(own, 0),
+                           Share{0, 1});
                 else
-                    ::pack(from + gate * square, size, 1, size, size, into,
-                           Share{own.block, own.block + 1});
-            }
+                    ::pack(from + gate * square + own.first * size, size, 1, own.count, size,
+                           panel(own, gate), Share{0, 1});
         }
     }
 };

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from speechseq.audio.mel import AudioConfig, samples_of
 from speechseq.audio.mel import magnitude as magnitude_of
+from speechseq.audio.spectra import kernel_transforms, project, turned
 from speechseq.audio.spectrogram import (
     Padded,
     fold_back,
@@ -173,14 +174,22 @@ def _invert(
     _synthesise(spectrum, config, sums.zero_())
     whole = sums[:, : samples + 2 * padding]
     waveform = fold_back(whole, samples, padding, own) * envelope
-    guess = waveform.clone()
+    guess, by_kernel = waveform.clone(), _runs_in_the_kernel(target, config)
+    wanted = turned(target) if by_kernel else target
     for _ in range(iterations):
         padded = reflect(guess, padding, own, out=padded)
-        _project(padded, target, config, sums.zero_())
+        if by_kernel:
+            project(padded, wanted, frames, config, sums)
+        else:
+            _project(padded, target, config, sums.zero_())
         # the two buffers change places: large ones are dear to allocate again each time
         new = torch.mul(fold_back(whole, samples, padding, own), envelope, out=guess)
         guess, waveform = torch.lerp(waveform, new, 1 + momentum, out=waveform), new
     return waveform
+
+
+def _runs_in_the_kernel(target: Magnitude, config: AudioConfig) -> bool:
+    return _works_row_by_row(target) and len(target) == 1 and kernel_transforms(config.n_fft)
 
 
 def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tensor) -> None:

@@ -69,18 +69,48 @@ def room_for(frames: int) -> int:
     return math.ceil(frames / LANES) * LANES
 
 
+def project(
+    padded: Float[Tensor, "1 padded"], target: Float[Tensor, "bins room"], frames: int,
+    config: Framing, sums: Float[Tensor, "1 room_of_sums"],
+) -> None:  # fmt: skip
+    """Griffin-Lim's projection, by kernel: `sums` become the frames of `padded` added up again.
+
+    Each has got the magnitudes that `turned` made of its target, kept its phases, been windowed.
+    """
+    samples = padded.shape[1]
+    _call(
+        "project", padded, frames, config, padded.dtype, target, target.shape[1], sums[:, :samples]
+    )
+
+
+def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
+    """Frames side by side, as `project` reads them."""
+    _, frames, bins = target.shape
+    made = target.new_zeros(bins, room_for(frames))
+    made[:, :frames] = target[0].T
+    return made
+
+
 def _by_kernel(
     padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int
 ) -> Float[Tensor, "1 frames bins"]:
-    work, n_fft = torch.float64, config.n_fft
-    signal = padded.contiguous()
-    room = room_for(frames)
-    out = signal.new_empty(bins, room)
-    call(
-        "spectra", f"magnitudes_{str(signal.dtype).removeprefix('torch.')}",
-        signal, signal.shape[1], frames, config.hop, (config.span - config.window) // 2,
-        config.window, n_fft,
-        window_weights(config.window_shape, config.window, signal.device, work),
-        turns(n_fft, work), bins, torch.tensor([config.magnitude_epsilon], dtype=work), out, room,
-    )  # fmt: skip
+    out = padded.new_empty(bins, room_for(frames))
+    epsilon = torch.tensor([config.magnitude_epsilon], dtype=torch.float64)
+    _call("magnitudes", padded, frames, config, torch.float64, bins, epsilon, out, out.shape[1])
     return out[:, :frames].T[None]
+
+
+def _call(
+    function: str,
+    padded: Float[Tensor, "1 padded"],
+    frames: int,
+    config: Framing,
+    work: torch.dtype,
+    *others: Tensor | int,
+) -> None:
+    name = f"{function}_{str(padded.dtype).removeprefix('torch.')}"
+    first, window, n_fft = (config.span - config.window) // 2, config.window, config.n_fft
+    weights = window_weights(config.window_shape, window, padded.device, work)
+    signal = padded.contiguous()
+    numbers = (padded.shape[1], frames, config.hop, first, window, n_fft)
+    call("spectra", name, signal, *numbers, weights, turns(n_fft, work), *others)

@@ -1,8 +1,11 @@
 // Short-time spectra of one signal: magnitudes, and the projection of Griffin-Lim. Each lane of a
 // vector holds a frame of its own, so that the transform has no shuffles: the signal lies turned,
 // (hop, rows), and the samples of neighbouring frames side by side. Transforms are powers of two.
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -34,6 +37,9 @@ struct Frames {
     int64_t hop, first, window, n_fft;
     const Real *weights, *turns;  // turns: cos and sin of 2 pi k / n_fft, by turns
     int64_t half = n_fft / 2;
+
+    // Rows of the turned signal that `room` frames read.
+    int64_t rows(int64_t room) const { return room + (first + window) / hop + 1; }
 
     template <typename From>
     static Vector load(const From *source) {
@@ -96,6 +102,17 @@ struct Frames {
         return transform(x, y);
     }
 
+    // Overlap and add what `unbin` and `transform` made, windowed.
+    void add(const Complex *z, Real *turned_signal, int64_t rows, int64_t frame) const {
+        int64_t column = first % hop, row = first / hop + frame;
+        for (int64_t n = 0; n < window; ++n) {
+            Real *place = turned_signal + column * rows + row;
+            const Vector sum = load(place) + (n % 2 ? z[n / 2].re : z[n / 2].im) * weights[n];
+            memcpy(place, &sum, sizeof sum);
+            if (++column == hop) column = 0, ++row;
+        }
+    }
+
     // Twice bins k and half - k of the real signal's spectrum, the second one conjugated.
     std::pair<Complex, Complex> bins(const Complex *z, int64_t k) const {
         const Complex a = z[k], b = z[(half - k) % half];
@@ -126,13 +143,23 @@ void turn(const Real *signal, int64_t samples, int64_t hop, int64_t rows, Real *
             }
 }
 
+// (hop, rows) to (samples), in their place or added to them.
+template <typename Real>
+void turn_back(const Real *turned, int64_t samples, int64_t hop, int64_t rows, Real *signal, bool add) {
+    const int64_t block = 16;
+    for (int64_t from = 0; from * hop < samples; from += block)
+        for (int64_t m = 0; m < hop; ++m)
+            for (int64_t row = from; row < from + block && row * hop + m < samples; ++row)
+                signal[row * hop + m] = turned[m * rows + row] + (add ? signal[row * hop + m] : Real(0));
+}
+
 // `out` is (bins, room), room a multiple of every number of lanes and at least `count`.
 template <typename Real>
 void magnitudes(const Real *signal, int64_t samples, int64_t count, Frames<double> frames,
                 int64_t bins, const double *epsilon, Real *out, int64_t room, int64_t threads) {
     typedef Frames<double>::Complex Complex;
     typedef Frames<double>::Vector Vector;
-    const int64_t step = Frames<double>::COUNT, rows = room + (frames.first + frames.n_fft) / frames.hop + 1;
+    const int64_t step = Frames<double>::COUNT, rows = frames.rows(room);
     std::vector<Real> turned(frames.hop * rows);
     turn(signal, samples, frames.hop, rows, turned.data());
     const auto keep = [&](int64_t k, int64_t frame, Frames<double>::Complex bin) {
@@ -155,21 +182,58 @@ void magnitudes(const Real *signal, int64_t samples, int64_t count, Frames<doubl
     }
 }
 
+// Gives each frame its target magnitudes, keeps its phases and adds the frames up, windowed, into
+// `sums`, as long as the signal. `target` is (bins, room), zeros after `count`.
+template <typename Real>
+void project(const Real *signal, int64_t samples, int64_t count, Frames<Real> frames,
+             const Real *target, int64_t room, Real *sums, int64_t threads) {
+    typedef typename Frames<Real>::Complex Complex;
+    const int64_t step = Frames<Real>::COUNT, rows = frames.rows(room);
+    threads = std::max<int64_t>(1, std::min(threads, count / (8 * step)));  // each has own sums
+    std::vector<Real> turned(frames.hop * rows), added(threads * frames.hop * rows);
+    turn(signal, samples, frames.hop, rows, turned.data());
+    const auto bent = [&](Complex bin, int64_t k, int64_t frame) {
+        const auto size = Frames<Real>::root(bin.re * bin.re + bin.im * bin.im + std::numeric_limits<Real>::min());
+        const auto scale = Frames<Real>::load(target + k * room + frame) / (size * Real(frames.n_fft));
+        return Complex{bin.re * scale, bin.im * scale};
+    };
+#pragma omp parallel num_threads(threads)
+    {
+        const std::unique_ptr<Complex[]> x(new Complex[frames.half]), y(new Complex[frames.half]);
+        Real *own = added.data() + omp_get_thread_num() * frames.hop * rows;
+#pragma omp for schedule(static)
+        for (int64_t frame = 0; frame < count; frame += step) {
+            Complex *z = frames.spectrum(turned.data(), rows, frame, x.get(), y.get());
+            for (int64_t k = 0; k <= frames.half / 2; ++k) {
+                const auto both = frames.bins(z, k);
+                frames.unbin(bent(both.first, k, frame), bent(both.second, frames.half - k, frame), k, z);
+            }
+            frames.add(frames.transform(z, z == x.get() ? y.get() : x.get()), own, rows, frame);
+        }
+    }
+    for (int64_t thread = 0; thread < threads; ++thread)
+        turn_back(added.data() + thread * frames.hop * rows, samples, frames.hop, rows, sums, thread);
+}
+
 }  // namespace
 
+#define PASSES(NAME, NUMBER)                                                                       \
+    void magnitudes_##NAME(const NUMBER *signal, int64_t samples, int64_t count, int64_t hop,      \
+                           int64_t first, int64_t window, int64_t n_fft, const double *weights,    \
+                           const double *turns, int64_t bins, const double *epsilon, NUMBER *out,  \
+                           int64_t room, int64_t threads) {                                        \
+        magnitudes<NUMBER>(signal, samples, count, {hop, first, window, n_fft, weights, turns},    \
+                           bins, epsilon, out, room, threads);                                     \
+    }                                                                                              \
+    void project_##NAME(const NUMBER *signal, int64_t samples, int64_t count, int64_t hop,         \
+                        int64_t first, int64_t window, int64_t n_fft, const NUMBER *weights,       \
+                        const NUMBER *turns, const NUMBER *target, int64_t room, NUMBER *sums,     \
+                        int64_t threads) {                                                         \
+        project<NUMBER>(signal, samples, count, {hop, first, window, n_fft, weights, turns},       \
+                        target, room, sums, threads);                                              \
+    }
+
 extern "C" {
-void magnitudes_float32(const float *signal, int64_t samples, int64_t count, int64_t hop,
-                        int64_t first, int64_t window, int64_t n_fft, const double *weights,
-                        const double *turns, int64_t bins, const double *epsilon, float *out,
-                        int64_t room, int64_t threads) {
-    magnitudes<float>(signal, samples, count, {hop, first, window, n_fft, weights, turns}, bins,
-                      epsilon, out, room, threads);
-}
-void magnitudes_float64(const double *signal, int64_t samples, int64_t count, int64_t hop,
-                        int64_t first, int64_t window, int64_t n_fft, const double *weights,
-                        const double *turns, int64_t bins, const double *epsilon, double *out,
-                        int64_t room, int64_t threads) {
-    magnitudes<double>(signal, samples, count, {hop, first, window, n_fft, weights, turns}, bins,
-                       epsilon, out, room, threads);
-}
+PASSES(float32, float)
+PASSES(float64, double)
 }

@@ -132,6 +132,30 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
     torch.testing.assert_close(ours, waveform, atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("frames", [1, 2, 16, 301])  # the last is shared by threads
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernel_projects_as_torch_does(
+    monkeypatch: pytest.MonkeyPatch, name: str, frames: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    """On one and two threads; few iterations, since momentum makes much of rounding."""
+    config = AudioConfig.preset(name)
+    wanted = torch.rand(1, frames, config.bins, dtype=dtype)
+    wanted[:, frames // 2] = 0
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(griffin_lim(wanted, config, iterations=2, seed=1))
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(room, "kernel_transforms", lambda n_fft: False)
+    expected = griffin_lim(wanted, config, iterations=2, seed=1)
+    scale = float(expected.abs().amax()) if expected.numel() else 1.0
+    for waveform in found:
+        torch.testing.assert_close(waveform, expected, rtol=0, atol=tolerance * scale)
+
+
 def test_fast_beats_classic_by_3_db_on_real_speech(ljspeech: list[Tensor]) -> None:
     """32 iterations with momentum against 60 without, on true magnitudes; mean of six clips."""
     config, gains = AudioConfig(), []
@@ -210,6 +234,8 @@ def test_padding_changes_nothing(
 ) -> None:
     """`at_once` is the way of accelerators, which work on the padded batch as a whole."""
     config = AudioConfig.preset(name)
+    if at_once:
+        monkeypatch.setattr(room, "_works_row_by_row", lambda target: False)
     batch = target(config, batch=5).to(dtype)
     frames = batch.shape[1]
     lengths = torch.tensor([frames, 2, frames - 9, 1, frames // 2])
@@ -219,8 +245,6 @@ def test_padding_changes_nothing(
     ]
     for row, length in enumerate(lengths.tolist()):
         batch[row, length:] = junk
-    if at_once:
-        monkeypatch.setattr(room, "_works_row_by_row", lambda target: False)
     together = griffin_lim(batch, config, iterations=12, seed=5, frame_lengths=lengths)
     assert together.shape == (5, samples_of(frames, config))
     for row, own in enumerate(alone):

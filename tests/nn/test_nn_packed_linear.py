@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from speechseq.nn.packed_linear import PackedLinear, packed
+from speechseq.native.library import library
+from speechseq.nn.packed_linear import KERNELS, PackedLinear, packed
 from speechseq.nn.recurring_linear import RecurringLinear
 
 ONTO = {
@@ -16,16 +17,24 @@ ONTO = {
 }
 
 
+@pytest.fixture(params=["our kernel, if it can be had", "oneDNN"])
+def whose(request, monkeypatch):
+    if request.param == "oneDNN":
+        monkeypatch.setattr("speechseq.nn.packed_linear.library", lambda name: None)
+    return request.param == "oneDNN" or library(KERNELS) is None
+
+
 @pytest.mark.parametrize("rows", [1, 2, 17, 130])
 @pytest.mark.parametrize("onto", ONTO)
 @pytest.mark.parametrize("biased", [False, True], ids=["no bias", "bias"])
-def test_equals_the_recurring_linear(rows, onto, biased):
+def test_equals_the_recurring_linear(whose, rows, onto, biased):
     weight, bias, x = torch.randn(20, 9), torch.randn(20) if biased else None, torch.randn(rows, 9)
     base = ONTO[onto](rows)
     with torch.no_grad():
         plain = RecurringLinear(weight, bias)
         fast = packed(plain)
         assert isinstance(fast, PackedLinear)
+        assert fast.ours == (not whose)
         torch.testing.assert_close(fast(x, base), plain(x, base), rtol=1e-5, atol=1e-5)
         wide = torch.randn(rows, 13)[:, 2:11]
         torch.testing.assert_close(fast(wide, base), plain(wide, base), rtol=1e-5, atol=1e-5)

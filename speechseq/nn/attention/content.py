@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
+from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -55,6 +56,7 @@ class ContentAttention(Attention):
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
         """One step; the next state holds these weights."""
-        energies = additive_energies(self.query(query), state.keys, self.energy.weight[0])
+        parts = self.query(query), state.keys, self.energy.weight[0]
+        energies = kernel_energies(*parts) if runs(*parts) else additive_energies(*parts)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)

@@ -11,6 +11,7 @@ from speechseq.errors import ConfigError
 from speechseq.nn.attention.additive import additive_energies
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
+from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -80,15 +81,16 @@ class LocationSensitiveAttention(Attention):
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
         """One step; the next state holds these weights and the sum of all so far."""
-        energies = additive_energies(
-            self.query(query),
-            state.keys,
-            self.energy.weight[0],
-            self._located(state.history),
-            self.location.weight,
-        )
+        energies = self._energies(self.query(query), state.keys, state.history)
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
+
+    def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:
+        direction, location = self.energy.weight[0], self.location.weight
+        parts = query, keys, direction, history, self.filters.weight, location
+        if runs(*parts):
+            return kernel_energies(*parts)
+        return additive_energies(query, keys, direction, self._located(history), location)
 
     def _located(self, history: Tensor) -> Tensor:
         """What the filters find (batch, positions, filters)."""

@@ -1,0 +1,130 @@
+// What a step of a search takes longest for: products of few rows, and additive energies.
+//
+// A row is computed by one thread in one order: neither the threads nor the other rows change it.
+#include <omp.h>
+
+#include <vector>
+
+#include "packed.h"
+
+namespace {
+
+// y = onto + x W', those panels; rows of `onto` are `apart` numbers apart, 0 for one for all.
+void add_product(const float *x, const float *packed, const float *onto, int64_t apart, float *y,
+                 int64_t rows, int64_t inputs, int64_t outputs, Share part) {
+    const int64_t first = part.first * PANEL, last = std::min(part.last * PANEL, outputs);
+    if (onto && first < last)
+        for (int64_t row = 0; row < rows; ++row)
+            std::copy(onto + row * apart + first, onto + row * apart + last,
+                      y + row * outputs + first);
+    product(x, rows, inputs, packed, inputs, outputs, y, outputs, onto != nullptr, part);
+}
+
+// In the order of the caller's numbers. `queries` of each memory stand side by side.
+struct Sizes {
+    int64_t rows, queries, positions, dim, histories, filters, kernel;
+
+    int64_t padded() const { return positions + kernel + LANES; }
+};
+
+// What all rows read, packed: the filters, a part for each history, and the location's projection.
+struct Weights {
+    std::vector<float> filters, location;
+
+    Weights(const Sizes &s, const float *filter_weight, const float *location_weight) {
+        if (!s.histories) return;
+        const int64_t one = packed_size<float>(s.filters, s.kernel);
+        filters.resize(s.histories * one);
+        for (int64_t i = 0; i < s.histories; ++i)
+            pack(filter_weight + i * s.kernel, s.histories * s.kernel, 1, s.filters, s.kernel,
+                 filters.data() + i * one, Share{0, panels(s.filters)});
+        location.resize(packed_size<float>(s.dim, s.filters));
+        pack(location_weight, s.filters, 1, s.dim, s.filters, location.data(),
+             Share{0, panels(s.dim)});
+    }
+};
+
+// What the filters find (positions, filters): products of windows, each a number behind the last.
+void locate(const Sizes &s, const Weights &weights, const float *history, float *padded,
+            float *located) {
+    const int64_t one = packed_size<float>(s.filters, s.kernel);
+    std::fill(padded, padded + s.padded(), 0.0f);
+    for (int64_t i = 0; i < s.histories; ++i) {
+        std::copy_n(history + i * s.positions, s.positions, padded + s.kernel / 2);
+        product(padded, s.positions, 1, weights.filters.data() + i * one, s.kernel, s.filters,
+                located, s.filters, i > 0, Share{0, panels(s.filters)});
+    }
+}
+
+// layer (positions, dim) = query + keys + location located.
+void lay(const Sizes &s, const Weights &weights, const float *query, const float *keys,
+         const float *located, float *layer) {
+    for (int64_t p = 0; p < s.positions; ++p)
+        for (int64_t d = 0; d < s.dim; d += LANES) {
+            const int64_t at = p * s.dim + d, count = s.dim - d;
+            store(layer + at, load(query + d, count) + load(keys + at, count), count);
+        }
+    if (s.histories)
+        product(located, s.positions, s.filters, weights.location.data(), s.filters, s.dim, layer,
+                s.dim, true, Share{0, panels(s.dim)});
+}
+
+// direction · tanh(layer), with tanh x = 2 σ(2x) - 1.
+float energy(const float *layer, const float *direction, int64_t dim) {
+    Floats sums = {};
+    for (int64_t d = 0; d < dim; d += LANES) {
+        const Floats x = load(layer + d, dim - d);
+        sums += load(direction + d, dim - d) * (2.0f * sigmoid(2.0f * x) - 1.0f);
+    }
+    return total(sums);
+}
+
+}  // namespace
+
+extern "C" {
+
+// Floats that packed weights take.
+void size_packed(int64_t *size, int64_t outputs, int64_t inputs, int64_t) {
+    *size = packed_size<float>(outputs, inputs);
+}
+
+void pack_weight(const float *weight, float *packed, int64_t outputs, int64_t inputs,
+                 int64_t threads) {
+#pragma omp parallel num_threads(threads)
+    pack(weight, inputs, 1, outputs, inputs, packed,
+         share(panels(outputs), omp_get_thread_num(), omp_get_num_threads()));
+}
+
+// y (rows, outputs) = x (rows, inputs) W' + onto, which may be null.
+void linear(const float *x, const float *packed, const float *onto, int64_t apart, float *y,
+            int64_t rows, int64_t inputs, int64_t outputs, int64_t threads) {
+#pragma omp parallel num_threads(threads)
+    add_product(x, packed, onto, apart, y, rows, inputs, outputs,
+                share(panels(outputs), omp_get_thread_num(), omp_get_num_threads()));
+}
+
+// energies (rows, positions) from query (rows, dim), keys (rows / queries, positions, dim) and
+// history (rows, histories, positions); filters (filters, histories, kernel), location
+// (dim, filters).
+void additive_energies(const int64_t *sizes, const float *query, const float *keys,
+                       const float *direction, const float *history, const float *filters,
+                       const float *location, float *energies, int64_t threads) {
+    const Sizes s = *(const Sizes *)sizes;
+    const Weights weights(s, filters, location);
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<float> padded(s.padded()), located(s.positions * s.filters),
+            layer(s.positions * s.dim);
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < s.rows; ++row) {
+            const float *own = keys + row / s.queries * s.positions * s.dim;
+            locate(s, weights, history + row * s.histories * s.positions, padded.data(),
+                   located.data());
+            lay(s, weights, query + row * s.dim, own, located.data(), layer.data());
+            for (int64_t p = 0; p < s.positions; ++p)
+                energies[row * s.positions + p] = energy(&layer[p * s.dim], direction, s.dim);
+        }
+    }
+}
+
+}  // extern "C"

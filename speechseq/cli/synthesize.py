@@ -44,6 +44,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="another seed, another reading (default: 0)"
     )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="float32, bfloat16 or int8 weights: fewer bits, a faster CPU (default: float32)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     parser.set_defaults(run=run)
 
@@ -54,7 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     from speechseq.inference.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer.load(arguments.checkpoint, arguments.device)
+    synthesizer = Synthesizer.load(
+        arguments.checkpoint, arguments.device, precision=arguments.precision
+    )
     lines = _speakable(lines, synthesizer, arguments.skip_bad)
     if arguments.out_dir:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)

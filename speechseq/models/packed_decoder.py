@@ -6,11 +6,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechseq.models.decoder_stack import LSTMStack, ResidualGRUStack
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.packed_weights import Packed, pack, rounded
-from speechseq.native.library import library
+from speechseq.models.packed_weights import Packed, Shape, pack, rounded
+from speechseq.native.library import call, library
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
@@ -95,37 +96,57 @@ def _fingerprint(decoder: FrameDecoder) -> tuple:
     )
 
 
+class _Layers(list[Packed]):
+    """Layers in the order of the kernel's `Weights`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        lanes = torch.zeros(1, dtype=torch.long)
+        call(KERNEL, "lanes", lanes)
+        self.lanes = int(lanes)
+
+    def add_linear(self, layer: nn.Module, precision: str) -> None:
+        assert isinstance(layer, nn.Linear)
+        self.append(pack(layer.weight, layer.bias, precision, Shape(4, self.lanes)))
+
+    def add_single(self, weight: Tensor) -> None:
+        """A small layer in float32, which is read vector by vector."""
+        self.append(pack(weight, None, "float32", Shape(1, self.lanes)))
+
+    def add_cell(self, cell: SplitCell, precision: str) -> None:
+        shape = Shape(cell.gates, self.lanes, is_cell=True)
+        self.append(pack(cell.weight_ih, cell.bias_ih, precision, shape))
+        self.append(pack(cell.weight_hh, cell.bias_hh, precision, shape))
+
+
 def _pack(decoder: FrameDecoder, precision: str) -> PackedDecoder:
     attention, stack = decoder.core.attention, decoder.stack
     assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
-    layers = [_linear(layer, precision) for layer in decoder.prenet.layers]
-    layers += _cell(decoder.core.cell, precision)
-    layers.append(_linear(attention.query, precision))
+    layers = _Layers()
+    for layer in decoder.prenet.layers:
+        layers.add_linear(layer, precision)
+    layers.add_cell(decoder.core.cell, precision)
+    layers.add_linear(attention.query, precision)
     if isinstance(attention, LocationSensitiveAttention):
-        taps = attention.filters.weight.flatten(1)  # of both channels, one after the other
-        layers += [pack(taps, None, "float32"), _linear(attention.location, "float32")]
+        layers.add_single(attention.filters.weight.flatten(1))  # channel after channel
+        layers.add_single(attention.location.weight)
     if isinstance(stack, ResidualGRUStack):
-        layers.append(_linear(stack.project, precision))
+        layers.add_linear(stack.project, precision)
     for cell in stack.cells:
-        layers += _cell(cell, precision)
-    heads = (decoder.frames, decoder.stop)
-    whole = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
-    layers.append(pack(*whole, precision))
-    direction = pack(attention.energy.weight.t(), None, "float32").weights.flatten()
+        layers.add_cell(cell, precision)
+    layers.add_linear(_one_head(decoder.frames, decoder.stop), precision)
+    dims = attention.energy.weight[0].detach()
+    direction = F.pad(dims, (0, -len(dims) % layers.lanes))
     words = torch.tensor([layer.words() for layer in layers])
     return PackedDecoder(_numbers(decoder), words, direction, tuple(layers))
 
 
-def _linear(layer: nn.Module, precision: str) -> Packed:
-    assert isinstance(layer, nn.Linear)
-    return pack(layer.weight, layer.bias, precision)
-
-
-def _cell(cell: SplitCell, precision: str) -> list[Packed]:
-    return [
-        pack(cell.weight_ih, cell.bias_ih, precision, cell.gates),
-        pack(cell.weight_hh, cell.bias_hh, precision, cell.gates),
-    ]
+def _one_head(frames: nn.Linear, stop: nn.Linear) -> nn.Linear:
+    """Frames and stop as one layer."""
+    head = nn.Linear(frames.in_features, frames.out_features + 1, device="meta")
+    head.weight = nn.Parameter(torch.cat([frames.weight, stop.weight]), requires_grad=False)
+    head.bias = nn.Parameter(torch.cat([frames.bias, stop.bias]), requires_grad=False)
+    return head
 
 
 def _numbers(decoder: FrameDecoder) -> Tensor:

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from speechseq.errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-LANES = 16  # outputs in a panel
 
 
 def check_precision(precision: str) -> None:
@@ -44,35 +43,45 @@ def rounded(weight: Tensor, precision: str) -> Rounded:
 
 
 class Packed(NamedTuple):
-    """A linear layer as thin.h reads it: panels of 16 outputs, for each input 16 weights side by
-    side; scales and bias of whole panels, or None."""
+    """A linear layer as thin.h reads it: weights (panels, inputs, vectors, lanes), for each input
+    those of a panel's outputs side by side; scales and bias of whole panels, or None."""
 
     weights: Tensor
     scales: Tensor | None
     bias: Tensor | None
 
     def words(self) -> list[int]:
-        """Six 64-bit words: addresses of the three, inputs, panels, and the kind of number."""
-        panels, inputs, _ = self.weights.shape
+        """Seven 64-bit words: three addresses, inputs, panels, vectors, and the kind of number."""
+        panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         addresses = [0 if part is None else part.data_ptr() for part in self]
-        return [*addresses, inputs, panels, kind]
+        return [*addresses, inputs, panels, vectors, kind]
 
 
-def pack(weight: Tensor, bias: Tensor | None, precision: str, gates: int = 1) -> Packed:
-    """Pack a layer (outputs, inputs); the panels of a cell's gates stand unit by unit."""
+class Shape(NamedTuple):
+    """Of a panel: `vectors` of `lanes` outputs; in a cell a vector a gate, of the same units."""
+
+    vectors: int
+    lanes: int
+    is_cell: bool = False
+
+
+def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
+    """Pack a layer (outputs, inputs) in panels of a shape, in a precision; its bias in float32."""
     numbers, scales = rounded(weight, precision)
-    panels = _panels(numbers, gates)
-    columns = [
-        None if x is None else _panels(x.unsqueeze(1).float(), gates) for x in (scales, bias)
-    ]
-    return Packed(panels, *columns)
+    beside = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
+    return Packed(_panels(numbers, shape), *beside)
 
 
-def _panels(weight: Tensor, gates: int) -> Tensor:
-    """(gates * units, inputs) to (panels, inputs, 16), zero where a unit is none."""
+def _panels(weight: Tensor, shape: Shape) -> Tensor:
+    """(outputs, inputs) to (panels, inputs, vectors, lanes), zero where an output is none."""
+    vectors, lanes, is_cell = shape
     inputs = weight.shape[1]
-    by_gate = weight.detach().view(gates, -1, inputs)
-    by_gate = F.pad(by_gate, (0, 0, 0, -by_gate.shape[1] % LANES))
-    panels = by_gate.view(gates, -1, LANES, inputs).permute(1, 0, 3, 2)
-    return panels.reshape(-1, inputs, LANES).contiguous()
+    parts = weight.detach().view(vectors if is_cell else 1, -1, inputs)
+    whole = lanes if is_cell else vectors * lanes
+    parts = F.pad(parts, (0, 0, 0, -parts.shape[1] % whole))
+    if is_cell:
+        panels = parts.view(vectors, -1, lanes, inputs).permute(1, 3, 0, 2)
+    else:
+        panels = parts.view(-1, vectors, lanes, inputs).permute(0, 3, 1, 2)
+    return panels.contiguous()

@@ -61,7 +61,7 @@ struct Layout {
         prenet = 0;
         context = prenet + 2 * widest;
         query = context + n.memory;
-        energies = query + panels_of(n.dim) * LANES;
+        energies = query + vectors_of(n.dim) * LANES;
         stacked = energies + positions;  // a residual stack's sum below each layer, and the last
         made = stacked + (n.stack_gates == 3 ? (n.stack_layers + 1) * n.stack_units : 0);
         rnn = made + n.outputs;
@@ -120,19 +120,19 @@ struct Worker {
             visit(Rows{run.going.data() + first, std::min(MOST_ROWS, count - first)});
     }
 
-    // `after` takes a row's number, the first output, how many of 16 count, and the sums.
+    // `after` takes a row's number, the first of some outputs, how many count, and their sums.
     template <int PIECES, typename After>
     void linear(const Matrix &matrix, const Piece (&pieces)[PIECES], int64_t outputs, After after) {
         const Share part = mine(matrix.panels);
         by_rows([&](Rows rows) {
-            for (int64_t panel = part.first; panel < part.last; panel += 4) {
-                const int64_t panels = std::min<int64_t>(4, part.last - panel);
-                Floats sums[MOST_ROWS][4];
-                product(matrix, pieces, rows, panel, panels, sums[0], 4);
+            for (int64_t panel = part.first; panel < part.last; ++panel) {
+                Floats sums[MOST_ROWS][MOST_WIDE];
+                product(matrix, pieces, rows, panel, sums);
                 for (int64_t i = 0; i < rows.count; ++i)
-                    for (int64_t j = 0; j < panels; ++j) {
-                        const int64_t at = (panel + j) * LANES;
-                        after(rows.numbers[i], at, std::min(outputs - at, LANES), sums[i][j]);
+                    for (int64_t j = 0; j < matrix.wide; ++j) {
+                        const int64_t at = (panel * matrix.wide + j) * LANES;
+                        const int64_t count = std::min(outputs - at, LANES);
+                        if (count > 0) after(rows.numbers[i], at, count, sums[i][j]);
                     }
             }
         });
@@ -143,13 +143,13 @@ struct Worker {
     template <int PIECES, typename After>
     void cell(const Matrix *matrices, const Piece (&pieces)[PIECES], CellPlace place, int64_t step,
               float zoneout, After after) {
-        const Share part = mine(panels_of(place.units));
+        const Share part = mine(vectors_of(place.units));
         const Piece hidden[] = {run.piece(place.hidden(step), place.units)};
         for (int64_t block = part.first; block < part.last; ++block)
             by_rows([&](Rows rows) {
-                Floats inputs[MOST_ROWS][4], past[MOST_ROWS][4];
-                product(matrices[0], pieces, rows, block * place.gates, place.gates, inputs[0], 4);
-                product(matrices[1], hidden, rows, block * place.gates, place.gates, past[0], 4);
+                Floats inputs[MOST_ROWS][MOST_WIDE], past[MOST_ROWS][MOST_WIDE];
+                product(matrices[0], pieces, rows, block, inputs);
+                product(matrices[1], hidden, rows, block, past);
                 const int64_t at = block * LANES, count = std::min(place.units - at, LANES);
                 for (int64_t i = 0; i < rows.count; ++i) {
                     const int64_t row = rows.numbers[i];
@@ -241,21 +241,21 @@ struct Worker {
         static const int64_t numbers[MOST_ROWS] = {0, 1, 2, 3, 4, 5, 6, 7};
         const Numbers &n = run.n;
         const Rows rows{numbers, count};
-        const int64_t width = panels_of(n.filters) * LANES;
+        const int64_t width = vectors_of(n.filters) * LANES;
         scratch.resize(std::max<int64_t>(MOST_ROWS * width, scratch.size()));
         if (n.filters) find(row, first, rows, width);
         Floats energies[MOST_ROWS] = {};
-        for (int64_t panel = 0; panel < panels_of(n.dim); ++panel) {
+        for (int64_t panel = 0; panel < vectors_of(n.dim); ++panel) {
             const int64_t at = panel * LANES, dims = std::min(n.dim - at, LANES);
-            Floats layer[MOST_ROWS] = {};
+            Floats layer[MOST_ROWS][MOST_WIDE] = {};
             const Piece found[] = {{scratch.data(), width, n.filters}};
-            if (n.filters) product(*run.weights.location, found, rows, panel, 1, layer, 1);
+            if (n.filters) product(*run.weights.location, found, rows, panel, layer);
             const Floats asked = load(run.row(row, run.place.query + at));
             const Floats direction = load(run.direction + at);
             for (int64_t i = 0; i < count; ++i) {
                 const int64_t position = row * run.positions + first + i;
                 const Floats key = load(run.keys + position * n.dim + at, dims);
-                energies[i] += direction * hyperbolic_tangent(layer[i] + key + asked);
+                energies[i] += direction * hyperbolic_tangent(layer[i][0] + key + asked);
             }
         }
         for (int64_t i = 0; i < count; ++i)
@@ -269,13 +269,13 @@ struct Worker {
         const float *latest = run.history + row * n.channels * whole + first;
         const Piece both[] = {{latest, 1, taps}, {latest + whole, 1, taps}}, one[] = {both[0]};
         for (int64_t panel = 0; panel < width / LANES; ++panel) {
-            Floats found[MOST_ROWS];
+            Floats found[MOST_ROWS][MOST_WIDE];
             if (n.channels == 2)
-                product(*run.weights.filters, both, rows, panel, 1, found, 1);
+                product(*run.weights.filters, both, rows, panel, found);
             else
-                product(*run.weights.filters, one, rows, panel, 1, found, 1);
+                product(*run.weights.filters, one, rows, panel, found);
             for (int64_t i = 0; i < rows.count; ++i)
-                store(&scratch[i * width + panel * LANES], found[i]);
+                store(&scratch[i * width + panel * LANES], found[i][0]);
         }
     }
 
@@ -288,7 +288,7 @@ struct Worker {
             const int64_t row = run.going[task / parts];
             weigh(row);
             if (task % parts == 0) remember(row, step);
-            const Share columns = share(panels_of(run.n.memory), task % parts, parts);
+            const Share columns = share(vectors_of(run.n.memory), task % parts, parts);
             context(row, columns);
         }
         barrier();
@@ -298,7 +298,7 @@ struct Worker {
     void weigh(int64_t row) {
         const int64_t length = run.lengths[row];
         const float *energies = run.row(row, run.place.energies);
-        scratch.resize(std::max<int64_t>(panels_of(length) * LANES, scratch.size()));
+        scratch.resize(std::max<int64_t>(vectors_of(length) * LANES, scratch.size()));
         float *weights = scratch.data();
         float most = energies[0];
         for (int64_t i = 1; i < length; ++i) most = energies[i] > most ? energies[i] : most;
@@ -436,6 +436,9 @@ bool finish(Run &run, int64_t row, int64_t step) {
 }  // namespace
 
 extern "C" {
+
+// Outputs in a vector.
+void lanes(int64_t *count, int64_t) { *count = LANES; }
 
 // Floats in a row of the working memory.
 void row_size(const int64_t *numbers, int64_t *size, int64_t positions, int64_t) {

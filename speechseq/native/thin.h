@@ -1,7 +1,7 @@
 // Products of a few rows with weights that stand in the order in which they are read.
 //
-// y = W [x; x'; …] + bias. Packed weights are panels of 16 outputs: for each input its 16 weights
-// side by side, zeros for outputs that are none. They are float32, bfloat16, or int8 with a scale
+// y = W [x; x'; …] + bias. Packed weights are panels of 1, 3 or 4 vectors of outputs: for each input
+// its weights side by side, zeros for outputs that are none. They are float32, bfloat16, or int8 with a scale
 // for each output, and widened as they are read: x and all sums are float32, so a precision is a
 // rounding of the weights and nothing else. Every sum runs over the inputs in their order, for each
 // row by itself, so that neither the number of threads nor the other rows change a result.
@@ -11,24 +11,34 @@
 
 #include "vector.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
-constexpr int64_t MOST_ROWS = 8;  // 8 rows x 2 panels, or 4 x 4, are sums that 32 registers hold
+constexpr int64_t MOST_ROWS = 8, MOST_WIDE = 4;  // half of 8 x 4 sums fit 32 registers at once
 
-typedef int8_t Bytes __attribute__((vector_size(16)));
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
 inline Floats load(const int8_t *source) {
-    return __builtin_convertvector(__builtin_convertvector(from_memory<Bytes>(source), Ints),
-                                   Floats);
+#if defined(__AVX512F__)  // which compilers do not always see behind the other line
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)source);
+    const __m512i wide = _mm512_maskz_cvtepi8_epi32(0xffff, bytes);  // GCC warns of the plain one
+    return __builtin_convertvector((Ints)wide, Floats);
+#else
+    return __builtin_convertvector(from_memory<Bytes>(source), Floats);
+#endif
 }
 
 enum Kind : int64_t { FLOAT32, BFLOAT16, INT8 };
 
-// As the Python side writes it: six words of 64 bits. Bias and scales are whole panels, or null.
+// As the Python side writes it: seven words of 64 bits. `wide` vectors of outputs make a panel; bias
+// and scales are whole panels, or null.
 struct Matrix {
     const void *weights;
     const float *scales, *bias;
-    int64_t inputs, panels, kind;
+    int64_t inputs, panels, wide, kind;
 };
 
 // A part of the inputs: row r begins at x + r * stride.
@@ -52,71 +62,80 @@ inline Share share(int64_t count, int64_t thread, int64_t threads) {
     return {count * thread / threads, count * (thread + 1) / threads};
 }
 
-inline int64_t panels_of(int64_t outputs) { return (outputs + LANES - 1) / LANES; }
+inline int64_t vectors_of(int64_t numbers) { return (numbers + LANES - 1) / LANES; }
 
-// ROWS rows times PANELS panels, which stand `size` weights apart. Missing rows repeat the last.
-template <int ROWS, int PANELS, typename Number>
-void sum_panels(const Matrix &matrix, const Piece *piece, const Piece *end, Rows rows,
-                int64_t first, Floats *sums, int64_t down) {
-    const int64_t size = matrix.inputs * LANES;
-    const Number *weights = (const Number *)matrix.weights + first * size;
-    Floats own[ROWS][PANELS] = {};
+// The weights that follow are asked for long before they are needed: a core fetches too few lines
+// by itself to fill its time.
+template <typename Number>
+inline void fetch_ahead(const Number *weights, int64_t count) {
+    const char *far = (const char *)weights + 16384;
+    for (int64_t line = 0; line < count * int64_t(sizeof(Number)); line += 64)
+        __builtin_prefetch(far + line);
+}
+
+// ROWS rows times the vectors from `first` of a panel. Missing rows repeat the last.
+template <int WIDE, int ROWS, int TAKEN, typename Number>
+void sum_vectors(const Number *panel, const Piece *piece, const Piece *end, Rows rows,
+                 int64_t first, Floats *sums) {
+    constexpr int64_t down = WIDE * LANES;
+    Floats own[ROWS][TAKEN] = {};
     for (; piece != end; ++piece) {
         const float *x[ROWS];
         for (int row = 0; row < ROWS; ++row)
             x[row] = piece->x + piece->stride * rows.numbers[std::min<int64_t>(row, rows.count - 1)];
-        for (int64_t k = 0; k < piece->inputs; ++k, weights += LANES) {
-            Floats wide[PANELS];
+        for (int64_t k = 0; k < piece->inputs; ++k, panel += down) {
+            if (first == 0) fetch_ahead(panel, down);
+            Floats weights[TAKEN];
 #pragma GCC unroll 4
-            for (int panel = 0; panel < PANELS; ++panel) wide[panel] = load(weights + panel * size);
+            for (int i = 0; i < TAKEN; ++i) weights[i] = load(panel + (first + i) * LANES);
 #pragma GCC unroll 8
             for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
-                for (int panel = 0; panel < PANELS; ++panel)
-                    own[row][panel] += broadcast(x[row][k]) * wide[panel];
+                for (int i = 0; i < TAKEN; ++i) own[row][i] += broadcast(x[row][k]) * weights[i];
         }
     }
     for (int row = 0; row < std::min<int64_t>(ROWS, rows.count); ++row)
-        for (int panel = 0; panel < PANELS; ++panel) sums[row * down + panel] = own[row][panel];
+        for (int i = 0; i < TAKEN; ++i) sums[row * MOST_WIDE + first + i] = own[row][i];
 }
 
-template <int PANELS, typename Number>
-void sum_rows(const Matrix &matrix, const Piece *piece, const Piece *end, Rows rows, int64_t first,
-              Floats *sums, int64_t down) {
-    const auto run = rows.count == 1   ? sum_panels<1, PANELS, Number>
-                     : rows.count == 2 ? sum_panels<2, PANELS, Number>
-                     : rows.count <= 4 ? sum_panels<4, PANELS, Number>
-                                       : sum_panels<8, PANELS <= 2 ? PANELS : 2, Number>;
-    run(matrix, piece, end, rows, first, sums, down);
+template <int WIDE, typename Number>
+void sum_panel(const Matrix &matrix, const Piece *piece, const Piece *end, Rows rows, int64_t panel,
+               Floats *sums) {
+    const Number *const weights =
+        (const Number *)matrix.weights + panel * matrix.inputs * WIDE * LANES;
+    if (rows.count <= 4) {
+        const auto run = rows.count == 1   ? sum_vectors<WIDE, 1, WIDE, Number>
+                         : rows.count == 2 ? sum_vectors<WIDE, 2, WIDE, Number>
+                                           : sum_vectors<WIDE, 4, WIDE, Number>;
+        return run(weights, piece, end, rows, 0, sums);
+    }
+    constexpr int half = WIDE / 2, rest = WIDE - half;  // of all, the registers would not hold the sums
+    sum_vectors<WIDE, 8, rest, Number>(weights, piece, end, rows, 0, sums);
+    if (half) sum_vectors<WIDE, 8, half ? half : 1, Number>(weights, piece, end, rows, rest, sums);
 }
 
 template <typename Number>
-void sum_all(const Matrix &matrix, const Piece *piece, const Piece *end, Rows rows, int64_t first,
-             int64_t panels, Floats *sums, int64_t down) {
-    while (panels > 0) {
-        const int64_t taken = panels >= 4 && rows.count <= 4 ? 4 : panels >= 2 ? 2 : 1;
-        const auto run = taken == 4   ? sum_rows<4, Number>
-                         : taken == 2 ? sum_rows<2, Number>
-                                      : sum_rows<1, Number>;
-        run(matrix, piece, end, rows, first, sums, down);
-        first += taken, panels -= taken, sums += taken;
-    }
+void sum_any(const Matrix &matrix, const Piece *piece, const Piece *end, Rows rows, int64_t panel,
+             Floats *sums) {
+    const auto run = matrix.wide == 4   ? sum_panel<4, Number>
+                     : matrix.wide == 3 ? sum_panel<3, Number>
+                                        : sum_panel<1, Number>;
+    run(matrix, piece, end, rows, panel, sums);
 }
 
-// sums[row * down + panel] of `panels` panels from `first`; row counts from 0 in `rows`.
+// sums[row][i] of the vectors of one panel, for rows from 0.
 template <int PIECES>
-void product(const Matrix &matrix, const Piece (&pieces)[PIECES], Rows rows, int64_t first,
-             int64_t panels, Floats *sums, int64_t down) {
-    const auto run = matrix.kind == FLOAT32    ? sum_all<float>
-                     : matrix.kind == BFLOAT16 ? sum_all<Bf16>
-                                               : sum_all<int8_t>;
-    run(matrix, pieces, pieces + PIECES, rows, first, panels, sums, down);
-    for (int64_t panel = 0; panel < panels; ++panel) {
-        const int64_t at = (first + panel) * LANES;
+void product(const Matrix &matrix, const Piece (&pieces)[PIECES], Rows rows, int64_t panel,
+             Floats (*sums)[MOST_WIDE]) {
+    const auto run = matrix.kind == FLOAT32    ? sum_any<float>
+                     : matrix.kind == BFLOAT16 ? sum_any<Bf16>
+                                               : sum_any<int8_t>;
+    run(matrix, pieces, pieces + PIECES, rows, panel, sums[0]);
+    for (int64_t i = 0; i < matrix.wide; ++i) {
+        const int64_t at = (panel * matrix.wide + i) * LANES;
         for (int64_t row = 0; row < rows.count; ++row) {
-            Floats &sum = sums[row * down + panel];
-            if (matrix.scales) sum *= load(matrix.scales + at);
-            if (matrix.bias) sum += load(matrix.bias + at);
+            if (matrix.scales) sums[row][i] *= load(matrix.scales + at);
+            if (matrix.bias) sums[row][i] += load(matrix.bias + at);
         }
     }
 }

@@ -136,6 +136,21 @@ def test_text_files_that_cannot_be_read_are_code_3(
     assert expected in ended.err
 
 
+def test_a_precision_is_passed_on_and_another_is_code_2(
+    speechseq: Callable, voice: Path, tmp_path: Path
+) -> None:
+    start = ("synthesize", "--checkpoint", voice, "--text", "one two", "--out")
+    sounds = {}
+    for precision in ("float32", "int8"):
+        out = tmp_path / f"{precision}.wav"
+        assert speechseq(*start, out, "--precision", precision).code == 0
+        sounds[precision] = out.read_bytes()
+    assert sounds["float32"] != sounds["int8"]
+    ended = speechseq(*start, tmp_path / "x.wav", "--precision", "int4")
+    assert ended.code == 2
+    assert "float32, bfloat16, int8" in ended.err
+
+
 def test_a_device_that_is_not_here_is_code_5(
     speechseq: Callable, voice: Path, tmp_path: Path
 ) -> None:

@@ -153,3 +153,17 @@ def test_a_vocabulary_with_digits_kept_out_of_normalisation(model: Tacotron) -> 
 def test_an_unknown_symbol_is_named_with_what_the_voice_knows(synthesizer: Synthesizer) -> None:
     with pytest.raises(DataError, match=r"',' .*\n  cure: this voice learned only these symbols"):
         synthesizer.read("one, two")
+
+
+def test_a_precision_reaches_the_loop(voice: Path) -> None:
+    mels = {
+        precision: Synthesizer.load(voice, precision=precision)
+        .synthesize(["three one four"], seed=0, max_steps=5)[0]
+        .mel
+        for precision in ("float32", "bfloat16", "int8")
+    }
+    for precision in ("bfloat16", "int8"):
+        error = (mels[precision] - mels["float32"]).norm() / mels["float32"].norm()
+        assert 0 < error < 0.02
+    with pytest.raises(ConfigError, match="precision: 'half' is not known"):
+        Synthesizer.load(voice, precision="half")

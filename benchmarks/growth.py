@@ -13,14 +13,13 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
-import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from growth_points import Point, points, run
+from growth_points import Point, Ran, points, run
 from machine import machine
 from roofline import Roof, measure
 from table import shown
@@ -38,40 +37,53 @@ class Found(NamedTuple):
 
     @property
     def share(self) -> float:
-        """How much of what the machine can do it does, at most 1 if the limit is one."""
+        """How much of what the machine can do it does."""
         return self.limit / self.seconds
 
 
 def main() -> None:
-    """Measure the roof and the points; print, save and draw them."""
+    """Measure the points between two looks at the roof; print, save and draw them."""
     options = _options()
-    began = time.monotonic()
     PROCESSES.set_forkserver_preload(["growth_points"])
     chosen = points(options.quick, options.threads)
-    patience = 0.1 if options.quick else 0.5
-    roofs = {n: apart(measure, n, patience) for n in sorted({point.threads for point in chosen})}
     header: dict[str, Any] = machine(torch.device("cpu")) | {"seed": 0}
-    print(", ".join(f"{name} {value}" for name, value in header.items()))
-    for threads, roof in roofs.items():
-        print(described(threads, roof), flush=True)
+    print(", ".join(f"{name} {value}" for name, value in header.items()), flush=True)
+    threads, patience = sorted({p.threads for p in chosen}), 0.1 if options.quick else 0.4
+    before = {n: apart(measure, n, patience) for n in threads}
+    ran = _ran(chosen, options.seconds)
+    roofs = {n: roof.or_better(apart(measure, n, patience)) for n, roof in before.items()}
+    found = [judged(point, ran[point], roofs[point.threads]) for point in ran]
+    print("\n".join(described(n, roof) for n, roof in roofs.items()))
     print("\n| what | time | limit | share | memory |\n|---|---|---|---|---|")
-    found = []
-    for point in chosen:
-        if time.monotonic() - began > options.seconds:
-            print(f"{options.seconds:g} s are over: {point.name} is left out", file=sys.stderr)
-            continue
-        try:
-            found.append(_found(point, roofs[point.threads]))
-        except (concurrent.futures.BrokenExecutor, RuntimeError) as error:  # memory, most likely
-            print(f"{point.name} fell: {error}", file=sys.stderr)
-            continue
-        print(line(found[-1]), flush=True)
+    print("\n".join(line(f) for f in found))
     if options.json:
         options.json.write_text(json.dumps(plain(header, roofs, found), indent=1), "utf-8")
     if options.picture:
         from growth_picture import picture
 
         options.picture.write_bytes(picture(found))
+
+
+def _ran(chosen: list[Point], patience: float) -> dict[Point, Ran]:
+    """Each point's measurement; none is begun when patience is over, and one that falls is told."""
+    began, found = time.monotonic(), {}
+    for point in chosen:
+        if time.monotonic() - began > patience:
+            print(f"{patience:g} s are over: left out: {point.name}", file=sys.stderr)
+            continue
+        try:
+            found[point] = apart(run, point)
+        except (concurrent.futures.BrokenExecutor, RuntimeError) as error:  # memory, most likely
+            print(f"fell: {point.name}: {error}", file=sys.stderr)
+        else:
+            print(f"{point.name}: {shown(found[point].each)}", file=sys.stderr, flush=True)
+    return found
+
+
+def judged(point: Point, ran: Ran, roof: Roof) -> Found:
+    """A measurement beside the limit."""
+    limit = roof.seconds(ran.work, point.precision) / ran.items
+    return Found(point, ran.each, ran.gigabytes, limit)
 
 
 def apart(work: Any, *arguments: Any) -> Any:
@@ -103,12 +115,6 @@ def plain(header: dict[str, Any], roofs: dict[int, Roof], found: list[Found]) ->
             for f in found
         ],
     }
-
-
-def _found(point: Point, roof: Roof) -> Found:
-    ran = apart(run, point)
-    limit = roof.seconds(ran.work, point.precision) / ran.items
-    return Found(point, statistics.median(ran.seconds) / ran.items, ran.gigabytes, limit)
 
 
 def _options() -> argparse.Namespace:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from speechseq.pictures import _FAINT, _LINES, _blank, _png, _style
+from speechseq.pictures import _FAINT, _INK, _LINES, _blank, _png, _style
 
 if TYPE_CHECKING:
     from growth import Found
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = ("train batch", "train frames", "train reduction_factor", "train width", "train threads")
 SPEECH = "speak batch"
@@ -29,7 +30,7 @@ UNITS = {"train": ("s an update", 1.0), "speak": ("ms a step", 1e3)}
 def picture(found: Sequence["Found"]) -> bytes:
     """A column of three panels for each number that was varied, as PNG bytes."""
     columns = _columns(found)
-    figure = _blank(2.5 * len(columns), 6.4)
+    figure = _blank(2.25 * len(columns), 5.8)
     grid = figure.subplots(3, len(columns), squeeze=False)
     for (name, lines), (time, share, memory) in zip(columns.items(), grid.T, strict=True):
         time.set_title(TITLES[name], loc="left", fontsize=9)
@@ -44,15 +45,16 @@ def picture(found: Sequence["Found"]) -> bytes:
         for axes in (time, share, memory):
             _scaled(axes, sorted({f.point.value for points in lines.values() for f in points}))
         time.set_yscale("log")
+        time.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         time.yaxis.set_major_formatter(FuncFormatter(_short))
         time.yaxis.set_minor_formatter(NullFormatter())
         time.set_ylabel(unit, fontsize=8)
-        share.set_ylim(0, 1.05)
+        share.set_ylim(0, max(1.05, *(1.05 * f.share for p in lines.values() for f in p)))
         share.yaxis.set_major_formatter(PercentFormatter(1.0))
-        memory.set_ylim(bottom=0)
+        memory.set_ylim(0, 1.1 * max(f.gigabytes for p in lines.values() for f in p))
     for axes, label in zip(grid[1:, 0], ("share of the limit", "peak memory, GB"), strict=True):
         axes.set_ylabel(label, fontsize=8)
-    _legend(grid[0, -1])
+    _legend(figure, grid[0, -1])
     return _png(figure, grid[0, 0], "")
 
 
@@ -83,9 +85,13 @@ def _scaled(axes: "Axes", values: list[float]) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(axes: "Axes") -> None:
-    axes.plot([], [], label="limit", **{**_LIMIT, "color": "#57606a"})
-    axes.legend(frameon=False, fontsize=7.5, loc="upper left")
+def _legend(figure: "Figure", axes: "Axes") -> None:
+    """One for all panels, below them."""
+    lines, names = axes.get_legend_handles_labels()
+    limit = axes.plot([], [], **_LIMIT | {"color": _INK})
+    names.append("dashed: the machine's limit")
+    place = {"loc": "outside lower center", "ncols": len(names)}
+    figure.legend([*lines, *limit], names, frameon=False, fontsize=8, **place)
 
 
 def _short(value: float, _: Any = None) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import resource
+import statistics
 import time
 from typing import NamedTuple
 
@@ -66,6 +67,11 @@ class Ran(NamedTuple):
     gigabytes: float
     work: Work
     items: int
+
+    @property
+    def each(self) -> float:
+        """The median of one item's seconds."""
+        return statistics.median(self.seconds) / self.items
 
 
 def points(quick: bool, threads: int) -> list[Point]:

@@ -13,6 +13,8 @@ import torch
 from growth_work import Work
 from torch.nn import functional as F
 
+from speechseq.nn import dense
+
 BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from what lies in one core's cache to what lies in none
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 READER = """
@@ -42,6 +44,11 @@ class Roof(NamedTuple):
     flops: dict[str, float]
     reads: dict[int, float]
 
+    def or_better(self, other: "Roof") -> "Roof":
+        """The best of two measurements: what else runs on a machine can only lower one."""
+        flops = {name: max(rate, other.flops[name]) for name, rate in self.flops.items()}
+        return Roof(flops, {size: max(r, other.reads[size]) for size, r in self.reads.items()})
+
     def seconds(self, work: Work, precision: str) -> float:
         """The least that its products take, or all its reading, whichever is longer."""
         # what a larger buffer allows, a smaller one does too: noise must not say otherwise
@@ -60,13 +67,14 @@ def measure(threads: int, seconds: float = 0.4, side: int = 2048) -> Roof:
 
 
 def _product_rate(dtype: torch.dtype, side: int, seconds: float) -> float:
-    """Square products, MKL's or oneDNN's, and 1 × 1 convolutions, which oneDNN makes."""
+    """Square products, MKL's, oneDNN's or our own, and 1 × 1 convolutions, which oneDNN makes."""
     a, b = torch.randn(2, side, side).to(dtype)
     kernel, image = b.view(side, side, 1, 1), a.t().reshape(1, side, side // 64, 64)
     flat = image.to(memory_format=torch.channels_last)
     ways: list[Callable[[], object]] = [
         lambda: a @ b,
         lambda: F.linear(a, b),
+        lambda: dense.linear(a, b),
         lambda: F.conv2d(image, kernel),
         lambda: F.conv2d(flat, kernel),
     ]

@@ -17,14 +17,14 @@ def test_a_row_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saved = tmp_path / "bench.json"
-    flags = ["--size", "toy", "--only", "speak-tacotron-1", "--seed", "5", "--json", str(saved)]
+    flags = ["--size", "toy", "--only", "train-demo-voice", "--seed", "5", "--json", str(saved)]
     monkeypatch.setattr(sys, "argv", ["bench.py", *flags])
     bench.main()
     header, head, _, *lines = capsys.readouterr().out.splitlines()
     assert "seed 5" in header
     assert "torch" in header
     assert head.startswith("| work |")
-    assert len(lines) == len(row_of("speak-tacotron-1").ours)
+    assert len(lines) == len(row_of("train-demo-voice").ours)
     data = json.loads(saved.read_text())
     assert data["header"]["seed"] == 5
     (row,) = data["rows"]

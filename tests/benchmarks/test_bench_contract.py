@@ -1,6 +1,7 @@
 """Every row and every peer keeps the contract, and does the same work as the others of its row."""
 
 import pytest
+import signal_speed
 import torch
 from contract import SIZES, Aim, Contender, Report, Row, peers, rows
 
@@ -67,6 +68,15 @@ def test_a_step_can_be_asked_for_again(row: Row) -> None:
     assert step().shape == step().shape
 
 
+@pytest.fixture
+def _short_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sounds of a third of a second, inverted by few iterations, in the place of sixteen."""
+    long = signal_speed.sounds
+    monkeypatch.setattr(signal_speed, "sounds", lambda count, seconds: long(2, 0.3))
+    monkeypatch.setattr(signal_speed, "ITERATIONS", 16)
+
+
+@pytest.mark.usefixtures("_short_sounds")
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
 def test_a_report_gives_what_the_table_needs(report: Report) -> None:
     found = report.run("toy")

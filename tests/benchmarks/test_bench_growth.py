@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from growth import Found, line, plain
+from growth import Found, judged, line, plain
 from growth_picture import picture
 from growth_points import Point, points, run, sized
 from growth_work import Shape, Work, free_running, teacher_forced
@@ -62,6 +62,13 @@ def test_a_small_buffer_is_read_no_slower_than_a_large_one():
     assert ROOF.seconds(Work(0.0, 64 * 2**20, 1), "float32") == pytest.approx(64 * 2**20 / 30)
 
 
+def test_the_better_of_two_looks_at_the_roof_counts():
+    busy = Roof({"float32": 90.0, "bf16": 500.0, "int8": 1.0}, {1: 60.0, 4: 10.0, 16: 30.0})
+    best = ROOF.or_better(busy)
+    assert best.flops == {"float32": 100.0, "bf16": 500.0, "int8": 400.0}
+    assert best.reads == {1: 60.0, 4: 20.0, 16: 30.0}
+
+
 def test_the_roof_of_this_machine_is_measured():
     roof = measure(1, seconds=0.001, side=128)
     assert all(rate > 1e8 for rate in [*roof.flops.values(), *roof.reads.values()])
@@ -89,7 +96,7 @@ def test_a_point_runs_and_draws(work: str):
     assert ran.items == (1 if work == "train" else 3)
     assert min(ran.seconds) > 0
     found = [
-        Found(point, ran.seconds[0], 0.5, 0.001),
+        judged(point, ran, ROOF),
         Found(Point(axis="batch", work=work, batch=4), 2.0, 1.0, 1.0),
     ]
     assert "50%" in line(found[1])

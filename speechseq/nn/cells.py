@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.dense import linear
+from speechseq.nn.recurrent_kernel import Weights, lstm_kernel, run_lstm
 from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.shapes import Hidden, Sequence
 
@@ -81,7 +83,7 @@ class SplitCell(nn.Module):
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
         """The share of the gates that the inputs give, for all steps in one product."""
-        return F.linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
+        return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
     def _hoisted_bias(self) -> Tensor:
         return self.bias_ih
@@ -222,8 +224,11 @@ class SplitLSTM(SplitCell):
         return LSTMState(hidden, self._zone(state.cell, cell, drawn, CELL_KEPT))
 
     def _fused(self, inputs: Tensor) -> Tensor:
-        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
         parameters = self._parameters_in_order()
+        if lstm_kernel(inputs, Weights(*parameters)):
+            whole = torch.full((inputs.shape[0],), inputs.shape[1])
+            return run_lstm(inputs, whole, (Weights(*parameters),))
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
         # then: biases, layers, dropout, training, bidirectional, batch first
         arguments = (True, 1, 0.0, self.training, False, True)
         return torch.lstm(inputs, (zeros, zeros), parameters, *arguments)[0]

@@ -17,6 +17,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.core_passes import NAME, Fixed, Passes
+from speechseq.nn.dense import linear
 from speechseq.shapes import MemoryMask, Sequence
 
 LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many
@@ -52,7 +53,7 @@ def run(
     assert number is not None, "ask `fits` first"
     state = attention.start(memory, memory_mask)
     gates = [cell.four_gates() for cell in cells]
-    hoisted = F.linear(inputs.transpose(0, 1), gates[0].inputs, gates[0].bias).to(number)
+    hoisted = linear(inputs.transpose(0, 1), gates[0].inputs, gates[0].bias).to(number)
     hidden, context, alignment = Passes.apply(
         _fixed(cells, attention, state, drawn),
         hoisted.contiguous(),

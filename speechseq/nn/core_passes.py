@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from speechseq.native.library import call
+from speechseq.nn.dense import outer_sum
 
 NAME = "core_loop"
 
@@ -179,7 +180,7 @@ def _gathered(given: Given, made: _Made, to: _Slopes) -> list[Tensor | None]:
 
 
 def _outer(slopes: Tensor, inputs: Tensor) -> Tensor:
-    return slopes.flatten(0, 1).t() @ inputs.flatten(0, 1)
+    return outer_sum(slopes.flatten(0, 1), inputs.flatten(0, 1))
 
 
 def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None) -> None:

@@ -1,12 +1,12 @@
 // The free-running loop of a frame decoder: many steps of all rows in one parallel region.
 //
 // A row of the working memory belongs to an utterance and holds what it remembers and what a step
-// makes on its way; `Layout` says what stands where. Between two barriers every thread makes its
-// share of one layer's outputs for all rows that still go on.
+// makes on its way; `Layout` says what stands where. A step is a dozen phases, such as one layer
+// for all rows that still go on; its tasks go to whichever thread asks next.
+#include <sched.h>
+
+#include <atomic>
 #include <cmath>
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
 #include <vector>
 
 #include "thin.h"
@@ -52,13 +52,12 @@ struct CellPlace {
 };
 
 struct Layout {
-    int64_t prenet, context, query, energies, stacked, made, rnn, stack, size;
     const Numbers &n;
+    int64_t widest, prenet, context, query, energies, stacked, made, rnn, stack, size;
 
     Layout(const Numbers &numbers, int64_t positions) : n(numbers) {
-        int64_t widest = 0;
-        for (int64_t i = 0; i < n.prenet_layers; ++i) widest = std::max(widest, n.prenet[i]);
-        prenet = 0;
+        widest = *std::max_element(n.prenet, n.prenet + n.prenet_layers);
+        prenet = 0;  // two layers, the one below and its own, in turn
         context = prenet + 2 * widest;
         query = context + n.memory;
         energies = query + vectors_of(n.dim) * LANES;
@@ -67,11 +66,8 @@ struct Layout {
         rnn = made + n.outputs;
         stack = rnn + rnn_cell().size();
         size = stack + n.stack_layers * (n.stack_gates == 4 ? 3 : 2) * n.stack_units;
-        size = (size + LANES - 1) / LANES * LANES;
-        this->widest = widest;
+        size = vectors_of(size) * LANES;
     }
-
-    int64_t widest;
 
     int64_t prenet_layer(int64_t layer) const { return prenet + (layer & 1) * widest; }
     CellPlace rnn_cell() const { return {n.rnn_gates, n.rnn_units, rnn}; }
@@ -80,6 +76,11 @@ struct Layout {
         return {n.stack_gates, n.stack_units, stack + layer * first.size()};
     }
     int64_t residual(int64_t layer) const { return stacked + layer * n.stack_units; }
+};
+
+// How many tasks of a phase are taken, and how many are done.
+struct alignas(64) Phase {
+    std::atomic<int64_t> taken{0}, done{0};
 };
 
 // What one call works on. Shapes: memory (batch, positions, memory), keys (batch, positions, dim),
@@ -98,34 +99,70 @@ struct Run {
     float *mel, *stop, *alignment;
     int64_t batch, positions, first_step, steps;
     float rnn_zoneout, stack_zoneout, threshold;
-    std::vector<int64_t> going;
+    std::vector<Phase> phases;
+    std::vector<std::vector<int64_t>> going;  // the rows of each step, and of the one after the last
+
+    const std::vector<int64_t> &rows(int64_t step) const { return going[step - first_step]; }
 
     Piece piece(int64_t at, int64_t inputs) const { return {working + at, place.size, inputs}; }
     float *row(int64_t number, int64_t at) const { return working + number * place.size + at; }
 };
 
-// One thread's view of a run.
+// Hands a row's step out, and says whether the row ends with it.
+bool finish(Run &run, int64_t row, int64_t step) {
+    const int64_t frames = run.n.outputs - 1, at = row * run.steps + step - run.first_step;
+    const float *made = run.row(row, run.place.made), *weights = run.alignment + at * run.positions;
+    std::copy(made, made + frames, run.mel + at * frames);
+    run.stop[at] = made[frames];
+    const int64_t length = run.lengths[row], largest = std::max_element(weights, weights + length) - weights;
+    run.resting[row] = largest == length - 1 ? run.resting[row] + 1 : 0;
+    run.step_lengths[row] = step + 1;
+    int64_t why = step + 1 >= run.limits[row] ? LIMIT : -1;
+    if (!run.fed) {
+        if (run.resting[row] >= run.n.attention_end_steps) why = ATTENTION_END;
+        if (1.0f / (1.0f + std::exp(-made[frames])) > run.threshold) why = STOP;
+    }
+    run.ending[row] = why;
+    return why >= 0;
+}
+
+// One thread's view of a run: all threads walk through the same phases. One that the machine had put
+// to sleep finds the old phases done and walks on; it holds the others up only by a task in its
+// hands. What a phase reads is written by phases before it, and the rows of a step stay.
 struct Worker {
     Run &run;
-    int64_t thread, threads;
-    std::vector<float> scratch;
+    int64_t threads, phase = 0;
+    std::vector<float> scratch = {};
 
-    Share mine(int64_t count) const { return share(count, thread, threads); }
+    // Runs the tasks of the next phase that no other thread has taken, and waits for all to be done.
+    template <typename Task>
+    void share_out(int64_t count, Task task) {
+        Phase &now = run.phases[phase++];
+        const int64_t some = std::max<int64_t>(1, count / (8 * threads));
+        for (int64_t first; (first = now.taken.fetch_add(some)) < count;) {
+            const int64_t last = std::min(first + some, count);
+            for (int64_t i = first; i < last; ++i) task(i);
+            now.done.fetch_add(last - first);
+        }
+        for (int64_t looks = 0; now.done.load() < count; ++looks)
+            if (looks > 10000) sched_yield();  // the core may be wanted by who holds the task
+    }
 
-    // Calls `visit` with at most MOST_ROWS rows at a time, until it has seen all that go on.
+    // Calls `visit` with at most MOST_ROWS rows at a time, until it has seen all of a step.
     template <typename Visit>
-    void by_rows(Visit visit) const {
-        const int64_t count = int64_t(run.going.size());
+    void by_rows(int64_t step, Visit visit) const {
+        const auto &rows = run.rows(step);
+        const int64_t count = int64_t(rows.size());
         for (int64_t first = 0; first < count; first += MOST_ROWS)
-            visit(Rows{run.going.data() + first, std::min(MOST_ROWS, count - first)});
+            visit(Rows{rows.data() + first, std::min(MOST_ROWS, count - first)});
     }
 
     // `after` takes a row's number, the first of some outputs, how many count, and their sums.
     template <int PIECES, typename After>
-    void linear(const Matrix &matrix, const Piece (&pieces)[PIECES], int64_t outputs, After after) {
-        const Share part = mine(matrix.panels);
-        by_rows([&](Rows rows) {
-            for (int64_t panel = part.first; panel < part.last; ++panel) {
+    void linear(int64_t step, const Matrix &matrix, const Piece (&pieces)[PIECES], int64_t outputs,
+                After after) {
+        share_out(matrix.panels, [&](int64_t panel) {
+            by_rows(step, [&](Rows rows) {
                 Floats sums[MOST_ROWS][MOST_WIDE];
                 product(matrix, pieces, rows, panel, sums);
                 for (int64_t i = 0; i < rows.count; ++i)
@@ -134,7 +171,7 @@ struct Worker {
                         const int64_t count = std::min(outputs - at, LANES);
                         if (count > 0) after(rows.numbers[i], at, count, sums[i][j]);
                     }
-            }
+            });
         });
     }
 
@@ -143,10 +180,9 @@ struct Worker {
     template <int PIECES, typename After>
     void cell(const Matrix *matrices, const Piece (&pieces)[PIECES], CellPlace place, int64_t step,
               float zoneout, After after) {
-        const Share part = mine(vectors_of(place.units));
         const Piece hidden[] = {run.piece(place.hidden(step), place.units)};
-        for (int64_t block = part.first; block < part.last; ++block)
-            by_rows([&](Rows rows) {
+        share_out(vectors_of(place.units), [&](int64_t block) {
+            by_rows(step, [&](Rows rows) {
                 Floats inputs[MOST_ROWS][MOST_WIDE], past[MOST_ROWS][MOST_WIDE];
                 product(matrices[0], pieces, rows, block, inputs);
                 product(matrices[1], hidden, rows, block, past);
@@ -162,6 +198,7 @@ struct Worker {
                     after(row, at, count, next);
                 }
             });
+        });
     }
 
     static Floats lstm(const Floats *inputs, const Floats *past, float *cell, int64_t count,
@@ -191,7 +228,7 @@ struct Worker {
         for (int64_t layer = 0; layer < n.prenet_layers; ++layer) {
             const Piece pieces[] = {below};
             const int64_t to = run.place.prenet_layer(layer);
-            linear(run.weights.prenet[layer], pieces, n.prenet[layer],
+            linear(step, run.weights.prenet[layer], pieces, n.prenet[layer],
                    [&](int64_t row, int64_t at, int64_t count, Floats sum) {
                        sum = sum < 0.0f ? Floats{} : sum;  // a NaN stays
                        const int64_t drawn = (row * run.steps + within) * whole + before + at;
@@ -200,7 +237,6 @@ struct Worker {
                    });
             below = run.piece(to, n.prenet[layer]);
             before += n.prenet[layer];
-            barrier();
         }
     }
 
@@ -210,31 +246,26 @@ struct Worker {
         const Piece pieces[] = {run.piece(run.place.prenet_layer(last), n.prenet[last]),
                                 run.piece(run.place.context, n.memory)};
         cell(run.weights.rnn, pieces, run.place.rnn_cell(), step, run.rnn_zoneout, [](auto...) {});
-        barrier();
     }
 
     void query(int64_t step) {
         const Piece pieces[] = {
             run.piece(run.place.rnn_cell().hidden(step + 1), run.n.rnn_units)};
-        linear(*run.weights.query, pieces, run.n.dim,
+        linear(step, *run.weights.query, pieces, run.n.dim,
                [&](int64_t row, int64_t at, int64_t, Floats sum) {
                    store(run.row(row, run.place.query + at), sum);
                });
-        barrier();
     }
 
-    void energies() {
-        const int64_t count = int64_t(run.going.size()), blocks = blocks_of(run.positions);
-        const Share part = mine(count * blocks);
-        for (int64_t task = part.first; task < part.last; ++task) {
-            const int64_t row = run.going[task / blocks], first = task % blocks * MOST_ROWS;
-            const int64_t found = std::min(run.lengths[row] - first, MOST_ROWS);
-            if (found > 0) some_energies(row, first, found);
-        }
-        barrier();
+    void energies(int64_t step) {
+        const auto &rows = run.rows(step);
+        const int64_t blocks = (run.positions + MOST_ROWS - 1) / MOST_ROWS;
+        share_out(int64_t(rows.size()) * blocks, [&](int64_t task) {
+            const int64_t row = rows[task / blocks], first = task % blocks * MOST_ROWS;
+            const int64_t count = std::min(run.lengths[row] - first, MOST_ROWS);
+            if (count > 0) some_energies(row, first, count);
+        });
     }
-
-    static int64_t blocks_of(int64_t positions) { return (positions + MOST_ROWS - 1) / MOST_ROWS; }
 
     // The energies of up to eight positions, which are the rows of the two products.
     void some_energies(int64_t row, int64_t first, int64_t count) {
@@ -281,17 +312,14 @@ struct Worker {
 
     // Weights and context; with fewer rows than threads, several share a row's columns.
     void read(int64_t step) {
-        const int64_t count = int64_t(run.going.size());
-        const int64_t parts = (threads + count - 1) / count;
-        const Share tasks = mine(count * parts);
-        for (int64_t task = tasks.first; task < tasks.last; ++task) {
-            const int64_t row = run.going[task / parts];
+        const auto &rows = run.rows(step);
+        const int64_t count = int64_t(rows.size()), parts = (threads + count - 1) / count;
+        share_out(count * parts, [&](int64_t task) {
+            const int64_t row = rows[task / parts];
             weigh(row);
             if (task % parts == 0) remember(row, step);
-            const Share columns = share(vectors_of(run.n.memory), task % parts, parts);
-            context(row, columns);
-        }
-        barrier();
+            context(row, share(vectors_of(run.n.memory), task % parts, parts));
+        });
     }
 
     // The softmax of a row's energies, into the scratch.
@@ -350,11 +378,10 @@ struct Worker {
         const Piece context = run.piece(run.place.context, n.memory);
         const Piece asked[] = {hidden, context};
         if (n.stack_gates == 3) {
-            linear(*run.weights.project, asked, n.stack_units,
+            linear(step, *run.weights.project, asked, n.stack_units,
                    [&](int64_t row, int64_t at, int64_t count, Floats sum) {
                        store(run.row(row, run.place.residual(0) + at), sum, count);
                    });
-            barrier();
             return residual(step);
         }
         for (int64_t layer = 0; layer < n.stack_layers; ++layer) {
@@ -367,7 +394,6 @@ struct Worker {
                 const Piece below[] = {run.piece(under.hidden(step + 1), n.stack_units)};
                 cell(matrices, below, place, step, run.stack_zoneout, [](auto...) {});
             }
-            barrier();
         }
         return run.place.stack_cell(n.stack_layers - 1).hidden(step + 1);
     }
@@ -382,12 +408,11 @@ struct Worker {
                      store(run.row(row, to + at), load(run.row(row, from + at), count) + hidden,
                            count);
                  });
-            barrier();
         }
         return run.place.residual(n.stack_layers);
     }
 
-    void output(int64_t top) {
+    void output(int64_t step, int64_t top) {
         const Numbers &n = run.n;
         const Piece both[] = {run.piece(top, n.stack_units), run.piece(run.place.context, n.memory)};
         const Piece one[] = {both[0]};
@@ -395,43 +420,24 @@ struct Worker {
             store(run.row(row, run.place.made + at), sum, count);
         };
         if (n.project_context)
-            linear(*run.weights.output, both, n.outputs, keep);
+            linear(step, *run.weights.output, both, n.outputs, keep);
         else
-            linear(*run.weights.output, one, n.outputs, keep);
-        barrier();
-    }
-
-    void barrier() const {
-#pragma omp barrier
+            linear(step, *run.weights.output, one, n.outputs, keep);
     }
 
     void step(int64_t number) {
         prenet(number);
         attention_rnn(number);
         query(number);
-        energies();
+        energies(number);
         read(number);
-        output(stack(number));
+        output(number, stack(number));
+        share_out(1, [&](int64_t) {
+            for (const int64_t row : run.rows(number))
+                if (!finish(run, row, number)) run.going[number - run.first_step + 1].push_back(row);
+        });
     }
 };
-
-// Hands a row's step out, and says whether the row ends with it.
-bool finish(Run &run, int64_t row, int64_t step) {
-    const int64_t frames = run.n.outputs - 1, at = row * run.steps + step - run.first_step;
-    const float *made = run.row(row, run.place.made), *weights = run.alignment + at * run.positions;
-    std::copy(made, made + frames, run.mel + at * frames);
-    run.stop[at] = made[frames];
-    const int64_t length = run.lengths[row], largest = std::max_element(weights, weights + length) - weights;
-    run.resting[row] = largest == length - 1 ? run.resting[row] + 1 : 0;
-    run.step_lengths[row] = step + 1;
-    int64_t why = step + 1 >= run.limits[row] ? LIMIT : -1;
-    if (!run.fed) {
-        if (run.resting[row] >= run.n.attention_end_steps) why = ATTENTION_END;
-        if (1.0f / (1.0f + std::exp(-made[frames])) > run.threshold) why = STOP;
-    }
-    run.ending[row] = why;
-    return why >= 0;
-}
 
 }  // namespace
 
@@ -456,25 +462,15 @@ void decode(const int64_t *numbers, const int64_t *matrices, const float *direct
     Run run{n, Weights((const Matrix *)matrices, n), Layout(n, positions), direction, memory, keys,
             history, working, keep, fed, lengths, limits, resting, ending, step_lengths, mel, stop,
             alignment, batch, positions, first_step, steps, rnn_zoneout, stack_zoneout, threshold,
-            {}};
+            std::vector<Phase>(steps * (n.prenet_layers + n.stack_layers + 7)),
+            std::vector<std::vector<int64_t>>(steps + 1)};
     for (int64_t row = 0; row < batch; ++row)
-        if (ending[row] < 0) run.going.push_back(row);
+        if (ending[row] < 0) run.going[0].push_back(row);
 #pragma omp parallel num_threads(threads)
     {
-        Worker worker{run, 0, 1, {}};
-#ifdef _OPENMP
-        worker.thread = omp_get_thread_num(), worker.threads = omp_get_num_threads();
-#endif
-        for (int64_t step = first_step; step < first_step + steps && !run.going.empty(); ++step) {
+        Worker worker{run, threads};
+        for (int64_t step = first_step; step < first_step + steps && !run.rows(step).empty(); ++step)
             worker.step(step);
-#pragma omp single
-            {
-                auto &going = run.going;
-                going.erase(std::remove_if(going.begin(), going.end(),
-                                           [&](int64_t row) { return finish(run, row, step); }),
-                            going.end());
-            }
-        }
     }
 }
 }

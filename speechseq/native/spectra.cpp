@@ -91,7 +91,8 @@ struct Frames {
 
     // Even samples as real, odd ones as imaginary parts, of the frames from `frame` on.
     template <typename From>
-    Complex *spectrum(const From *turned_signal, int64_t rows, int64_t frame, Complex *x, Complex *y) const {
+    Complex *spectrum(const From *turned_signal, int64_t rows, int64_t frame, Complex *x,
+                      Complex *y) const {
         std::fill_n(x, half, Complex{});
         int64_t column = first % hop, row = first / hop + frame;
         for (int64_t n = 0; n < window; ++n) {
@@ -116,7 +117,8 @@ struct Frames {
     // Twice bins k and half - k of the real signal's spectrum, the second one conjugated.
     std::pair<Complex, Complex> bins(const Complex *z, int64_t k) const {
         const Complex a = z[k], b = z[(half - k) % half];
-        const Complex even = {a.re + b.re, a.im - b.im}, odd = turned({a.im + b.im, b.re - a.re}, k);
+        const Complex even = {a.re + b.re, a.im - b.im};
+        const Complex odd = turned({a.im + b.im, b.re - a.re}, k);
         return {{even.re + odd.re, even.im + odd.im}, {even.re - odd.re, even.im - odd.im}};
     }
 
@@ -145,12 +147,15 @@ void turn(const Real *signal, int64_t samples, int64_t hop, int64_t rows, Real *
 
 // (hop, rows) to (samples), in their place or added to them.
 template <typename Real>
-void turn_back(const Real *turned, int64_t samples, int64_t hop, int64_t rows, Real *signal, bool add) {
+void turn_back(const Real *turned, int64_t samples, int64_t hop, int64_t rows, Real *signal,
+               bool add) {
     const int64_t block = 16;
     for (int64_t from = 0; from * hop < samples; from += block)
         for (int64_t m = 0; m < hop; ++m)
-            for (int64_t row = from; row < from + block && row * hop + m < samples; ++row)
-                signal[row * hop + m] = turned[m * rows + row] + (add ? signal[row * hop + m] : Real(0));
+            for (int64_t row = from; row < from + block && row * hop + m < samples; ++row) {
+                Real &place = signal[row * hop + m];
+                place = turned[m * rows + row] + (add ? place : Real(0));
+            }
 }
 
 // `out` is (bins, room), room a multiple of every number of lanes and at least `count`.
@@ -162,9 +167,10 @@ void magnitudes(const Real *signal, int64_t samples, int64_t count, Frames<doubl
     const int64_t step = Frames<double>::COUNT, rows = frames.rows(room);
     std::vector<Real> turned(frames.hop * rows);
     turn(signal, samples, frames.hop, rows, turned.data());
-    const auto keep = [&](int64_t k, int64_t frame, Frames<double>::Complex bin) {
+    const auto keep = [&](int64_t k, int64_t frame, Complex bin) {
         if (k >= bins) return;
-        Vector size = Frames<double>::root((bin.re * bin.re + bin.im * bin.im) * 0.25 + *epsilon);
+        const Vector power = (bin.re * bin.re + bin.im * bin.im) * 0.25;
+        const Vector size = Frames<double>::root(power + *epsilon);
         for (int64_t i = 0; i < step; ++i) out[k * room + frame + i] = Real(size[i]);
     };
 #pragma omp parallel num_threads(threads)
@@ -192,9 +198,11 @@ void project(const Real *signal, int64_t samples, int64_t count, Frames<Real> fr
     threads = std::max<int64_t>(1, std::min(threads, count / (8 * step)));  // each has own sums
     std::vector<Real> turned(frames.hop * rows), added(threads * frames.hop * rows);
     turn(signal, samples, frames.hop, rows, turned.data());
-    const auto bent = [&](Complex bin, int64_t k, int64_t frame) {
-        const auto size = Frames<Real>::root(bin.re * bin.re + bin.im * bin.im + std::numeric_limits<Real>::min());
-        const auto scale = Frames<Real>::load(target + k * room + frame) / (size * Real(frames.n_fft));
+    const auto fitted = [&](Complex bin, int64_t k, int64_t frame) {
+        const Real tiny = std::numeric_limits<Real>::min();
+        const auto size = Frames<Real>::root(bin.re * bin.re + bin.im * bin.im + tiny);
+        const auto wanted = Frames<Real>::load(target + k * room + frame);
+        const auto scale = wanted / (size * Real(frames.n_fft));
         return Complex{bin.re * scale, bin.im * scale};
     };
 #pragma omp parallel num_threads(threads)
@@ -206,13 +214,15 @@ void project(const Real *signal, int64_t samples, int64_t count, Frames<Real> fr
             Complex *z = frames.spectrum(turned.data(), rows, frame, x.get(), y.get());
             for (int64_t k = 0; k <= frames.half / 2; ++k) {
                 const auto both = frames.bins(z, k);
-                frames.unbin(bent(both.first, k, frame), bent(both.second, frames.half - k, frame), k, z);
+                frames.unbin(fitted(both.first, k, frame),
+                             fitted(both.second, frames.half - k, frame), k, z);
             }
             frames.add(frames.transform(z, z == x.get() ? y.get() : x.get()), own, rows, frame);
         }
     }
     for (int64_t thread = 0; thread < threads; ++thread)
-        turn_back(added.data() + thread * frames.hop * rows, samples, frames.hop, rows, sums, thread);
+        turn_back(added.data() + thread * frames.hop * rows, samples, frames.hop, rows, sums,
+                  thread > 0);
 }
 
 }  // namespace

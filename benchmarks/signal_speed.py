@@ -4,9 +4,9 @@
 
 The sounds are gliding harmonics, hiss and pauses, made from a seed. Griffin-Lim is timed at equal
 spectral convergence: a peer runs its 60 iterations, and ours as many as it takes to come as near
-to the target, to 0.2 dB. Log-mels are compared with what a peer does best, one by one or in a batch. Seconds
-are medians, for one item; all who do a work do it by turns, so the ratios can be trusted where the
-seconds cannot. A peer is a few lines of signal_peers.py.
+to the target, to 0.2 dB. Log-mels are compared with what a peer does best, one by one or in a
+batch. Seconds are medians, for one item; all who do a work do it by turns, so the ratios can be
+trusted where the seconds cannot. A peer is a few lines of signal_peers.py.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
     torch.set_num_threads(threads)
     torch.manual_seed(0)  # peers draw their first phases from it
     try:
-        speech, words = (sounds(BATCH, 2.0 if quick else seconds) for seconds in (5.0, 6.0))
+        speech, words = sounds(BATCH, 2.0 if quick else 5.0), sounds(BATCH, 6.0)
         batches = (1,) if quick else (1, BATCH)
         found = [
             row
@@ -177,7 +177,7 @@ def in_turn(works: list[Callable[[], object]], items: int, rounds: int) -> list[
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="sounds of 2 s, no batches inverted")
+    parser.add_argument("--quick", action="store_true", help="Griffin-Lim of 2 s alone, no batches")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     return parser.parse_args()

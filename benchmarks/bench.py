@@ -33,7 +33,7 @@ def main() -> None:
         return work(options)
     chosen = choose(rows(), options.only, options.device)
     if options.list:
-        return print("\n".join(f"{row.name:24} {row.about}" for row in chosen))
+        return print("\n".join(f"{row.name:20} {told(row, options.size)}" for row in chosen))
     if not chosen:
         raise SystemExit(f"no row is like {options.only!r} on {options.device}; see --list")
     header = {**machine(torch.device(options.device)), "seed": options.seed, "size": options.size}
@@ -55,6 +55,11 @@ def choose(known: list[Row | Report], pattern: str, device: str) -> list[Row | R
     return [
         row for row in known if fnmatch.fnmatch(row.name.lower(), wanted) and kind in row.devices
     ]
+
+
+def told(row: Row | Report, size: str) -> str:
+    """What a row does, for the list."""
+    return row.described(size) if isinstance(row, Row) else row.about
 
 
 def run(row: Row, options: argparse.Namespace) -> Result:

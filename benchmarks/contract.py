@@ -53,21 +53,26 @@ class Contender:
 class Row:
     """One comparison: the same work from the same data, in turn, on so many threads.
 
-    name: what --only looks in. work: what a peer's STEPS name. about, item: for the table.
-    sizes: the argument of `data`, for each of SIZES. items: how many of what seconds are counted
-    for (`item`) one step does.
+    name: what --only looks in. work: what a peer's STEPS name. about, item: for the table, `about`
+    with places for the sizes, as str.format knows them.
+    sizes: the argument of `data`, a tuple, for each of SIZES. items: how many of what seconds are
+    counted for (`item`) one step does.
     """
 
     name: str
     work: str
     about: str
     threads: int
-    sizes: Mapping[str, Any]
+    sizes: Mapping[str, tuple[Any, ...]]
     data: Callable[[Any], Any]
     ours: Sequence[Contender]
     item: str
     items: Callable[[Any], int]
     devices: tuple[str, ...] = ("cpu",)
+
+    def described(self, size: str) -> str:
+        """What is done, at one of the sizes."""
+        return f"{self.about.format(*self.sizes[size])}, per {self.item}"
 
     def make_data(self, size: str, seed: int, device: torch.device) -> Any:
         """The shared data: of one seed the same in every process, and moved to the device."""

@@ -52,7 +52,7 @@ def plain(result: Result | Reported) -> dict[str, Any]:
     sides += [("peer", contender) for contender in result.peers]
     return {
         "row": result.row.name,
-        "about": result.row.about,
+        "about": result.row.described(result.size),
         "size": result.size,
         "threads": result.row.threads,
         "item": result.row.item,
@@ -87,11 +87,8 @@ def _cells(
     result: Result, mine: tuple[Contender, Timing], peer: tuple[Contender, Timing] | None
 ) -> list[str]:
     (ours, my_timing), items = mine, _items(result)
-    row = result.row
-    first = [
-        f"{row.about}, per {row.item}, {_threads(row.threads)}",
-        ours.name,
-    ]
+    about = f"{result.row.described(result.size)}, {_threads(result.row.threads)}"
+    first = [about, ours.name]
     if peer is None:
         return [*first, "–", "–", _time(my_timing, items), "–", "–", "–"]
     theirs, their_timing = peer

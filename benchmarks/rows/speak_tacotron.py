@@ -82,7 +82,7 @@ def row(batch: int, aims: dict[str, Aim]) -> Row:
     return Row(
         name=f"speak-tacotron-{batch}",
         work="decoder steps of a Tacotron 2",
-        about=f"free-running Tacotron 2, decoder, batch {batch}, 100 symbols, 500 steps",
+        about="free-running Tacotron 2, decoder, batch {0}, 100 symbols, {1} steps",
         threads=2,
         sizes={"toy": (batch, 3), "quick": (batch, 500), "full": (batch, 500)},
         data=texts,
@@ -102,7 +102,7 @@ ROWS = (
     Row(
         name="text-to-mel",
         work="text to mel with a Tacotron 2",
-        about="text to mel, Tacotron 2, encoder and post-net too, 100 symbols, 500 steps",
+        about="text to mel, Tacotron 2, encoder and post-net too, 100 symbols, {1} steps",
         threads=2,
         sizes={"toy": (1, 3), "quick": (1, 500), "full": (1, 500)},
         data=texts,

@@ -40,7 +40,7 @@ ROWS = (
     Row(
         name="train-demo-voice",
         work="update the demo's voice",
-        about="training step, the demo's voice, r = 4, 2,500 frames",
+        about="training step, the demo's voice, r = 4, batch {0}, {2[0]} to {2[1]} frames",
         threads=1,
         sizes={"toy": Sizes(2, (3, 5), (7, 10)), "quick": USUAL, "full": USUAL},
         data=speak_digits,

@@ -57,7 +57,7 @@ ROWS = (
     Row(
         name="train-las",
         work="update a LAS",
-        about="training step, LAS, batch 16, 4 BiLSTM 256, factor 8, 2 × LSTM 512",
+        about="training step, LAS, batch {0}, {1} frames, {2} characters",
         threads=1,
         sizes={"toy": (2, 16, 4), "quick": (16, 400, 50), "full": (16, 1200, 150)},
         data=recordings,

@@ -43,7 +43,7 @@ ROWS = (
     Row(
         name="train-tacotron",
         work="update a Tacotron 2",
-        about="training step, batch 16",
+        about="training step, batch {0}, {1[0]} to {1[1]} symbols, {2[0]} to {2[1]} frames",
         threads=2,
         sizes={
             "toy": Sizes(2, (3, 5), (7, 11)),

@@ -16,13 +16,13 @@ def result(mine: Timing, theirs: Timing, aim: Aim, size: str = "quick") -> Resul
     row = Row(
         name="toy",
         work="toy work",
-        about="toy",
+        about="toy of {0}",
         threads=2,
-        sizes={"quick": 4, "full": 8},
+        sizes={"quick": (4,), "full": (8,)},
         data=lambda size: size,
         ours=(),
         item="step",
-        items=lambda size: size,
+        items=lambda size: size[0],
     )
     return Result(
         row, size, [(contender("float32", them=aim), mine)], [(contender("them"), theirs)]
@@ -40,6 +40,7 @@ def cells(*results: Result) -> list[dict[str, str]]:
 def test_ratios_are_of_the_medians_and_times_of_one_item() -> None:
     mine, theirs = Timing([1.0, 9.0, 2.0], 1.0), Timing([6.0, 5.0, 7.0], 4.0)
     (line,) = cells(result(mine, theirs, Aim(speed=2.0, memory=0.5)))
+    assert line["work"] == "toy of 4, per step, 2 threads"
     assert line["speed"] == "3.00 ×"  # 6 over 2; means would say 1.5
     assert line["memory"] == "0.25 ×"
     assert line["ours, time"].startswith("500 ms (250 ms to 2.25 s)")  # four items a step

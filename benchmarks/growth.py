@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and smaller points, a minute")
     parser.add_argument("--threads", type=int, default=2, help="where they do not vary")
-    parser.add_argument("--seconds", type=float, default=900.0, help="begin no point after so many")
+    parser.add_argument("--seconds", type=float, default=330.0, help="begin no point after so many")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="a PNG")
     return parser.parse_args()

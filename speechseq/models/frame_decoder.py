@@ -143,7 +143,10 @@ class FrameDecoder(nn.Module):
         """Teacher-forced: every step is fed the true last frame of the group before it."""
         known = zero_padding(mel, frame_mask)
         inputs = self.prenet(teacher_inputs(known, self.config.reduction_factor))
-        core = self.core(inputs, memory, memory_mask)
+        steps = (
+            frame_mask.sum(1) + self.config.reduction_factor - 1
+        ) // self.config.reduction_factor
+        core = self.core(inputs, memory, memory_mask, steps)
         stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1))
         top = self._top(stacked, core.context)
         frames = ungroup_frames(self.frames(top), self.config.reduction_factor)

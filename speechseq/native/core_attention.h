@@ -16,21 +16,29 @@ struct Attention {
     int64_t layers, batch, steps, positions, query_dim, dim, memory_dim;
     int64_t histories, filters, kernel;  // 0 histories: content alone
     int64_t through_previous;
-    const int64_t *lengths;                    // (batch)
+    const int64_t *lengths;                    // (batch): positions
+    const int64_t *order, *starts;             // (batch): each row's item; (steps + 1)
     const float *first;                        // (batch, positions): the weights before all steps
     const float *keys, *memory, *direction;    // (batch, positions, dim or memory_dim); (dim)
     const Number *query;                       // (dim, query_dim)
     const float *filter_weight, *location;     // (filters, histories, kernel), (dim, filters)
-    float *queries;                            // (steps, batch, dim)
-    Number *context;                           // (steps + 1, batch, memory_dim), zeros first
+    float *queries;                            // (places, dim)
+    Number *context;                           // (batch + places, memory_dim), zeros first
     float *alignment;                          // (batch, steps, positions)
     const float *cumulative;                   // backward: the alignment summed over the steps
-    const Number *to_hidden, *to_context;      // gradients of what was given, time first
+    const Number *to_hidden, *to_context;      // (places, ...): gradients of what was given
     const float *to_alignment;
-    Number *to_queries;                        // (steps, batch, dim)
-    float *to_read;                            // (steps, batch, memory_dim), of the contexts
+    Number *to_queries;                        // (places, dim)
+    float *to_read;                            // (batch, steps, memory_dim), of the contexts
     float *to_keys;                            // (batch, positions, dim)
     float *to_direction, *to_filters, *to_location;  // a row each: dim; (h * k, filters); (dim, f)
+
+    // A step's rows stand together, its first at `place`; states stand `batch` further, behind those
+    // before the first step. A row whose item has no more steps is not there.
+    int64_t rows(int64_t step) const { return starts[step + 1] - starts[step]; }
+    int64_t place(int64_t step) const { return starts[step]; }
+    int64_t after(int64_t step) const { return batch + starts[step]; }
+    int64_t before(int64_t step) const { return step ? after(step - 1) : 0; }
 
     int64_t reach() const { return kernel / 2; }
     int64_t windowed() const { return positions + kernel + LANES; }  // numbers of a padded history
@@ -176,19 +184,18 @@ inline void add_outer(const float *a, int64_t a_stride, int64_t a_count, const f
 template <typename Number>
 void read_row(const Attention<Number> &a, const PackedAttention &packed, float factor, int64_t row,
               int64_t step, float *sum, Desk &desk) {
-    const int64_t length = a.lengths[row], place = step * a.batch + row;
-    float *weights = a.alignment + (row * a.steps + step) * a.positions;
-    const float *previous = step ? weights - a.positions : a.first + row * a.positions;
+    const int64_t item = a.order[row], length = a.lengths[item], place = a.place(step) + row;
+    float *weights = a.alignment + (item * a.steps + step) * a.positions;
+    const float *previous = step ? weights - a.positions : a.first + item * a.positions;
     lay_history(a, previous, sum, length, desk);
-    make_layer(a, packed, a.queries + place * a.dim, a.keys + row * a.positions * a.dim, length,
+    make_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
                desk);
     for (int64_t p = 0; p < length; ++p)
         weights[p] = dot(&desk.layer[p * a.dim], a.direction, a.dim);
     softmax(weights, length, factor);
-    std::fill(weights + length, weights + a.positions, 0.0f);
     for (int64_t p = 0; p < length; ++p) sum[p] += weights[p];
-    weighted_sum(weights, a.memory + row * a.positions * a.memory_dim, length, a.memory_dim,
-                 a.context + (place + a.batch) * a.memory_dim);
+    weighted_sum(weights, a.memory + item * a.positions * a.memory_dim, length, a.memory_dim,
+                 a.context + (a.after(step) + row) * a.memory_dim);
 }
 
 // The gradient of the history that lies on the desk, and of the filters: from that of `located`.
@@ -219,14 +226,15 @@ void unread_history(const Attention<Number> &a, const PackedAttention &packed, i
 template <typename Number>
 void unread_row(const Attention<Number> &a, const PackedAttention &packed, float factor,
                 int64_t row, int64_t step, float *previous, float *sum, Desk &desk) {
-    const int64_t length = a.lengths[row], place = step * a.batch + row;
-    const int64_t line = (row * a.steps + step) * a.positions;
-    const float *weights = a.alignment + line, *to_read = a.to_read + place * a.memory_dim;
-    const float *memory = a.memory + row * a.positions * a.memory_dim;
-    const float *before = step ? weights - a.positions : a.first + row * a.positions;
+    const int64_t item = a.order[row], length = a.lengths[item], place = a.place(step) + row;
+    const int64_t line = (item * a.steps + step) * a.positions;
+    const float *weights = a.alignment + line;
+    const float *to_read = a.to_read + (item * a.steps + step) * a.memory_dim;
+    const float *memory = a.memory + item * a.positions * a.memory_dim;
+    const float *before = step ? weights - a.positions : a.first + item * a.positions;
     float *slope = desk.weights.data(), *layer = desk.layer.data(), mean = 0.0f;
     lay_history(a, before, step ? a.cumulative + line - a.positions : nullptr, length, desk);
-    make_layer(a, packed, a.queries + place * a.dim, a.keys + row * a.positions * a.dim, length,
+    make_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
                desk);
     for (int64_t p = 0; p < length; ++p) {
         slope[p] = dot(to_read, memory + p * a.memory_dim, a.memory_dim) + previous[p] + sum[p];
@@ -244,7 +252,7 @@ void unread_row(const Attention<Number> &a, const PackedAttention &packed, float
             const Floats below = slope[p] * direction * (1.0f - value * value);
             query += below;
             store(layer + p * a.dim + d, below);
-            float *keys = a.to_keys + (row * a.positions + p) * a.dim + d;
+            float *keys = a.to_keys + (item * a.positions + p) * a.dim + d;
             store(keys, load(keys) + below);
         }
         store(to_direction + d, along);

@@ -22,12 +22,12 @@ struct Layer {
     int64_t inputs, hidden;
     const Number *weight;  // (4 * hidden, inputs + hidden)
     const float *bias;     // (4 * hidden), or null where `gates` comes with what is hoisted
-    Number *gates;         // (steps, batch, 4 * hidden): before a step its sums, then its gates
-    Number *cells;         // (steps + 1, batch, hidden), the first step's state before it; or null
-    Number *outputs;       // (steps + 1, batch, hidden), likewise
-    const uint8_t *drawn;  // (steps, batch, hidden), or null
+    Number *gates;         // (places, 4 * hidden): before a step its sums, then its gates
+    Number *cells;         // (batch + places, hidden), first the states before all steps; or null
+    Number *outputs;       // (batch + places, hidden), likewise
+    const uint8_t *drawn;  // (places, hidden), or null
     const float *rates;    // multiplier of what is not dropped; zoneout's share where none is drawn
-    Number *slopes;        // backward: (steps, batch, 4 * hidden), the gradient of the gates' sums
+    Number *slopes;        // backward: (places, 4 * hidden), the gradient of the gates' sums
 
     int64_t blocks() const { return (hidden + LANES - 1) / LANES; }
 };
@@ -95,11 +95,13 @@ void block_sums(const Layer<Number> &layer, const Number *packed, const Number *
     }
 }
 
-// LANES units of one row at one step; `hidden` and `cell` are the states in full precision.
+// LANES units at one place, whose states go to the place `after`; `hidden` and `cell` are those of
+// the row in full precision.
 template <typename Number>
-inline void step_units(const Layer<Number> &layer, int64_t row, int64_t rows, int64_t step,
-                       int64_t unit, const float *product, float *hidden, float *cell) {
-    const int64_t count = std::min(layer.hidden - unit, LANES), place = step * rows + row;
+inline void step_units(const Layer<Number> &layer, int64_t place, int64_t after, int64_t unit,
+                       const float *product, float *hidden, float *cell) {
+    const int64_t count = std::min(layer.hidden - unit, LANES);
+    after = after * layer.hidden + unit;
     Number *gates = layer.gates + place * 4 * layer.hidden + unit;
     Floats sums[4];
     for (int64_t gate = 0; gate < 4; ++gate) {
@@ -109,7 +111,6 @@ inline void step_units(const Layer<Number> &layer, int64_t row, int64_t rows, in
     }
     const Chance drawn = chance(layer, place * layer.hidden + unit, count);
     const Floats before = load(hidden + unit, count);
-    const int64_t after = (place + rows) * layer.hidden + unit;
     const Floats first = sigmoid(sums[0]), second = sigmoid(sums[1]);
     Floats third, fourth, made;
     if (layer.cells) {
@@ -132,12 +133,13 @@ inline void step_units(const Layer<Number> &layer, int64_t row, int64_t rows, in
     store(layer.outputs + after, given, count);
 }
 
-// The same units backward: `gradient` of what they gave, apart from what the next step's `straight`
+// The same backward, their states from the place `before`: `gradient` of what they gave, apart from what the next step's `straight`
 // and `cell` bring past its product; both are left for the step before.
 template <typename Number>
-inline void unstep_units(const Layer<Number> &layer, int64_t row, int64_t rows, int64_t step,
-                         int64_t unit, Floats gradient, float *straight, float *cell) {
-    const int64_t count = std::min(layer.hidden - unit, LANES), place = step * rows + row;
+inline void unstep_units(const Layer<Number> &layer, int64_t place, int64_t before, int64_t unit,
+                         Floats gradient, float *straight, float *cell) {
+    const int64_t count = std::min(layer.hidden - unit, LANES);
+    before = before * layer.hidden + unit;
     const Number *gates = layer.gates + place * 4 * layer.hidden + unit;
     Number *slopes = layer.slopes + place * 4 * layer.hidden + unit;
     Floats values[4], below[4];
@@ -148,7 +150,6 @@ inline void unstep_units(const Layer<Number> &layer, int64_t row, int64_t rows, 
     gradient = (gradient + load(straight + unit, count)) * drawn.multiplier;
     const Floats made = (1.0f - drawn.hidden) * gradient;
     Floats past = drawn.hidden * gradient;
-    const int64_t before = place * layer.hidden + unit;
     if (layer.cells) {
         const Floats old = load(layer.cells + before, count), brought = load(cell + unit, count);
         const Floats bent = hyperbolic_tangent(second * old + first * third);

@@ -13,13 +13,14 @@ namespace {
 template <typename Number>
 using Packed = std::vector<std::vector<Number>>;
 
-// The rows that are one thread's: thread, thread + threads, …; long ones often stand together.
+// The rows of a step that are one thread's: thread, thread + threads, …; long ones stand together.
 struct Rows {
-    int64_t first, apart, count;
+    int64_t first, apart, last;
 
-    Rows(int64_t batch)
-        : first(omp_get_thread_num()), apart(omp_get_num_threads()),
-          count((batch - first + apart - 1) / apart) {}
+    explicit Rows(int64_t rows)
+        : first(omp_get_thread_num()), apart(omp_get_num_threads()), last(rows) {}
+
+    int64_t count() const { return std::max<int64_t>(0, (last - first + apart - 1) / apart); }
 };
 
 inline Share own(int64_t count) {
@@ -42,7 +43,6 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
     const Number *asks = layers[a.layers - 1].outputs;
 #pragma omp parallel num_threads(threads)
     {
-        const Rows rows(a.batch);
         Desk desk(a);
         Numbers products(a.batch * 2 * PANEL);
         for (int64_t i = 0; i < a.layers; ++i)
@@ -50,27 +50,28 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
         pack(a.query, a.query_dim, 1, a.dim, a.query_dim, query.data(), own(panels(a.dim)));
 #pragma omp barrier
         for (int64_t step = 0; step < a.steps; ++step) {
-            const Number *below = a.context + step * a.batch * a.memory_dim;
+            const Rows rows(a.rows(step));
+            const int64_t place = a.place(step), before = a.before(step), after = a.after(step);
+            const Number *below = a.context + before * a.memory_dim;
             for (int64_t i = 0; i < a.layers; ++i) {
                 const Layer<Number> &layer = layers[i];
-                const Number *before = layer.outputs + step * a.batch * layer.hidden;
                 const Share part = own(layer.blocks());
                 for (int64_t block = part.first; block < part.last; ++block) {
-                    block_sums(layer, &weights[i][block * block_size(layer)], below, before,
-                               a.batch, products.data());
-                    for (int64_t row = 0; row < a.batch; ++row)
-                        step_units(layer, row, a.batch, step, block * LANES,
+                    block_sums(layer, &weights[i][block * block_size(layer)], below,
+                               layer.outputs + before * layer.hidden, rows.last, products.data());
+                    for (int64_t row = 0; row < rows.last; ++row)
+                        step_units(layer, place + row, after + row, block * LANES,
                                    &products[row * 2 * PANEL], &hidden[i][row * layer.hidden],
                                    &cells[i][row * layer.hidden]);
                 }
-                below = before + a.batch * layer.hidden;
+                below = layer.outputs + after * layer.hidden;
 #pragma omp barrier
             }
-            product(asks + ((step + 1) * a.batch + rows.first) * a.query_dim, rows.count,
+            product(asks + (after + rows.first) * a.query_dim, rows.count(),
                     rows.apart * a.query_dim, query.data(), a.query_dim, a.dim,
-                    a.queries + (step * a.batch + rows.first) * a.dim, rows.apart * a.dim, false,
+                    a.queries + (place + rows.first) * a.dim, rows.apart * a.dim, false,
                     Share{0, panels(a.dim)});
-            for (int64_t row = rows.first; row < a.batch; row += rows.apart)
+            for (int64_t row = rows.first; row < rows.last; row += rows.apart)
                 read_row(a, packed, factor, row, step, &sums[row * a.positions], desk);
 #pragma omp barrier
         }
@@ -85,12 +86,12 @@ void unstep_block(const Attention<Number> &a, const Layer<Number> &layer, int64_
                   const float *behind, float *straight, float *cells) {
     const int64_t count = std::min(layer.hidden - unit, LANES);
     const int64_t apart = layer.inputs + layer.hidden;
-    for (int64_t row = 0; row < a.batch; ++row) {
+    for (int64_t row = 0; row < a.rows(step); ++row) {
         Floats gradient = load(above + row * above_apart + unit, count) +
                           load(behind + row * apart + layer.inputs + unit, count);
         if (given) gradient += load(given + row * layer.hidden + unit, count);
-        unstep_units(layer, row, a.batch, step, unit, gradient, straight + row * layer.hidden,
-                     cells + row * layer.hidden);
+        unstep_units(layer, a.place(step) + row, a.before(step) + row, unit, gradient,
+                     straight + row * layer.hidden, cells + row * layer.hidden);
     }
 }
 
@@ -112,7 +113,6 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
     Numbers asked(a.batch * a.query_dim);
 #pragma omp parallel num_threads(threads)
     {
-        const Rows rows(a.batch);
         Desk desk(a);
         for (int64_t i = 0; i < a.layers; ++i) {
             const int64_t width = layers[i].inputs + layers[i].hidden;
@@ -122,22 +122,24 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
         pack(a.query, 1, a.query_dim, a.query_dim, a.dim, query.data(), own(panels(a.query_dim)));
 #pragma omp barrier
         for (int64_t step = a.steps - 1; step >= 0; --step) {
-            for (int64_t row = rows.first; row < a.batch; row += rows.apart) {
-                const int64_t place = (step * a.batch + row) * a.memory_dim;
+            const Rows rows(a.rows(step));
+            const int64_t place = a.place(step);
+            for (int64_t row = rows.first; row < rows.last; row += rows.apart) {
                 const float *next = &products[0][row * (a.memory_dim + layers[0].hidden)];
+                const Number *given = a.to_context + (place + row) * a.memory_dim;
+                float *to_read = a.to_read + (a.order[row] * a.steps + step) * a.memory_dim;
                 for (int64_t c = 0; c < a.memory_dim; ++c)
-                    a.to_read[place + c] =
-                        next[c] + (a.to_context ? number(a.to_context[place + c]) : 0.0f);
+                    to_read[c] = next[c] + (a.to_context ? number(given[c]) : 0.0f);
                 unread_row(a, packed, factor, row, step, &previous[row * a.positions],
                            &sums[row * a.positions], desk);
             }
-            product(a.to_queries + (step * a.batch + rows.first) * a.dim, rows.count,
+            product(a.to_queries + (place + rows.first) * a.dim, rows.count(),
                     rows.apart * a.dim, query.data(), a.dim, a.query_dim,
                     &asked[0] + rows.first * a.query_dim, rows.apart * a.query_dim, false,
                     Share{0, panels(a.query_dim)});
 #pragma omp barrier
             const Number *given =
-                a.to_hidden ? a.to_hidden + step * a.batch * a.query_dim : nullptr;
+                a.to_hidden ? a.to_hidden + place * a.query_dim : nullptr;
             const float *above = asked.data();
             int64_t apart = a.query_dim;
             for (int64_t i = a.layers - 1; i >= 0; --i) {
@@ -148,7 +150,7 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
                                  products[i].data(), straight[i].data(), cells[i].data());
 #pragma omp barrier
                 const int64_t width = layer.inputs + layer.hidden, gates = 4 * layer.hidden;
-                product(layer.slopes + step * a.batch * gates, a.batch, gates, weights[i].data(),
+                product(layer.slopes + place * gates, rows.last, gates, weights[i].data(),
                         gates, width, products[i].data(), width, false, own(panels(width)));
 #pragma omp barrier
                 given = nullptr, above = products[i].data(), apart = width;

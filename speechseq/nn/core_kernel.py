@@ -16,9 +16,10 @@ from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
-from speechseq.nn.core_passes import NAME, Fixed, Passes
+from speechseq.nn.core_passes import NAME, Fixed, Passes, Places
 from speechseq.nn.dense import linear
-from speechseq.shapes import MemoryMask, Sequence
+from speechseq.nn.distinct_rows import put_rows, take_rows
+from speechseq.shapes import Lengths, MemoryMask, Sequence
 
 LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many
 
@@ -42,9 +43,12 @@ def run(
     inputs: Sequence,
     memory: Tensor,
     memory_mask: MemoryMask,
+    lengths: Lengths,
     drawn: Series[Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden states, contexts and alignment, (batch, steps, …); see `CoreLoop.forward`.
+
+    Nothing is done for steps beyond a row's length.
 
     Args:
         drawn: what `SplitCell.draw` gave for each cell, all steps.
@@ -53,17 +57,23 @@ def run(
     assert number is not None, "ask `fits` first"
     state = attention.start(memory, memory_mask)
     gates = [cell.four_gates() for cell in cells]
-    hoisted = linear(inputs.transpose(0, 1), gates[0].inputs, gates[0].bias).to(number)
+    batch, steps = inputs.shape[:2]
+    places = Places.of(lengths, steps)
+    index = places.items * steps + places.steps
+    hoisted = linear(take_rows(inputs.flatten(0, 1), index), gates[0].inputs, gates[0].bias)
     hidden, context, alignment = Passes.apply(
-        _fixed(cells, attention, state, drawn),
-        hoisted.contiguous(),
+        _fixed(cells, attention, state, places, drawn),
+        hoisted.to(number),
         _widened(state.keys.float(), 2),
         state.memory.float().contiguous(),
         *_asked(attention, number),
         *(gate.recurring.to(number) for gate in gates),
         *(gate.bias.float() for gate in gates),
     )
-    return hidden.transpose(0, 1), context.transpose(0, 1), alignment
+    whole = (
+        put_rows(x, index, batch * steps).unflatten(0, (batch, steps)) for x in (hidden, context)
+    )
+    return *whole, alignment
 
 
 def _precision(cells: Series[SplitCell], inputs: Tensor) -> torch.dtype | None:
@@ -105,6 +115,7 @@ def _fixed(
     cells: Series[SplitCell],
     attention: Attention,
     state: ContentState | LocationState,
+    places: Places,
     drawn: Series[Tensor | None],
 ) -> Fixed:
     histories, kernel = 0, 1
@@ -112,6 +123,7 @@ def _fixed(
         histories, kernel = attention.filters.weight.shape[1:]
     first = state.history[:, 0] if isinstance(state, LocationState) else state.previous
     return Fixed(
+        places,
         state.mask.sum(1),
         first.float().contiguous(),
         attention.reading.sharpening,
@@ -119,6 +131,6 @@ def _fixed(
         histories,
         kernel,
         tuple(isinstance(cell, SplitLSTM) for cell in cells),
-        tuple(drawn),
+        tuple(None if x is None else x[places.steps, places.items] for x in drawn),
         torch.tensor([[cell.multiplier, 0.0 if cell.training else cell.zoneout] for cell in cells]),
     )

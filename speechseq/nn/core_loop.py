@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
+from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.shapes import Alignment, Hidden, Memory, MemoryMask, Sequence
+from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Sequence
 
 
 class CoreState(NamedTuple):
@@ -106,20 +107,32 @@ class CoreLoop(nn.Module):
         context, weights, attention = self.attention(below, state.attention)
         return weights, CoreState(tuple(rnn), attention, context)
 
-    def forward(self, inputs: Sequence, memory: Memory, memory_mask: MemoryMask) -> CoreOutput:
-        """All steps of known inputs (batch, steps, input_dim), teacher-forced."""
+    def forward(
+        self,
+        inputs: Sequence,
+        memory: Memory,
+        memory_mask: MemoryMask,
+        lengths: Lengths | None = None,
+    ) -> CoreOutput:
+        """All steps of known inputs (batch, steps, input_dim), teacher-forced.
+
+        `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
+        """
         batch, steps = inputs.shape[:2]
+        if lengths is None:
+            lengths = torch.full((batch,), steps, device=inputs.device)
         drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
         if core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
-            parts = self.cells, self.attention, inputs, memory, memory_mask, drawn
+            parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn
             return CoreOutput(*core_kernel.run(*parts))
-        return self.step_by_step(inputs, memory, memory_mask, drawn)
+        return self.step_by_step(inputs, memory, memory_mask, lengths, drawn)
 
     def step_by_step(
         self,
         inputs: Sequence,
         memory: Memory,
         memory_mask: MemoryMask,
+        lengths: Lengths,
         drawn: Series[Tensor | None],
     ) -> CoreOutput:
         """The same in plain torch operations, for any mechanism and machine."""
@@ -133,4 +146,6 @@ class CoreLoop(nn.Module):
             hidden.append(state.hidden)
             context.append(state.context)
             alignment.append(weights)
-        return CoreOutput(*(torch.stack(x, dim=1) for x in (hidden, context, alignment)))
+        mask = length_mask(lengths, inputs.shape[1])
+        parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
+        return CoreOutput(*(zero_padding(x, mask) for x in parts))

@@ -1,4 +1,4 @@
-"""Both passes of the core loop's kernel as one function of autograd; time comes first in here."""
+"""Both passes of the core loop's kernel as one function of autograd."""
 
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from speechseq.native.library import call
 from speechseq.nn.dense import outer_sum
@@ -13,13 +14,40 @@ from speechseq.nn.dense import outer_sum
 NAME = "core_loop"
 
 
+class Places(NamedTuple):
+    """Where the rows of each step stand, one step behind the other, without those that ended.
+
+    Row i is item `order[i]` at every step, the longest first; a step's rows begin at `starts[step]`
+    (steps + 1). `items` and `steps` say what stands at a place; `before` is the place of the state
+    before it, where the states before all steps, one an item, stand in front.
+    """
+
+    order: Tensor
+    starts: Tensor
+    items: Tensor
+    steps: Tensor
+    before: Tensor
+
+    @staticmethod
+    def of(lengths: Tensor, steps: int) -> "Places":
+        """Of rows that take so many steps each, 1 or more."""
+        lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
+        step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
+        starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
+        behind = starts[step - 1] + len(lengths)
+        before = torch.where(step > 0, behind, 0) + row
+        return Places(order, starts, order[row], step, before)
+
+
 class Fixed(NamedTuple):
     """What a run needs beside its differentiable tensors.
 
-    lengths (batch), first (batch, positions): the weights before all steps; a layer's `drawn` is
-    (steps, batch, hidden) or None, its `rates` are (multiplier of dropout, share of zoneout).
+    lengths (batch) and first (batch, positions) of the memory: the weights before all steps; a
+    layer's `drawn` is (places, hidden) or None, its `rates` are (multiplier of dropout, share of
+    zoneout).
     """
 
+    places: Places
     lengths: Tensor
     first: Tensor
     sharpening: float
@@ -56,9 +84,9 @@ def _given(flat: Series[Any], layers: int) -> Given:
 
 
 class _Made(NamedTuple):
-    """What the forward pass makes: queries (steps, batch, dim), context (steps + 1, batch,
-    memory_dim), alignment (batch, steps, positions); then of each layer its gates (steps, batch,
-    4 * hidden), hidden states and LSTM memories (steps + 1, batch, hidden)."""
+    """What the forward pass makes: queries (places, dim), context (batch + places, memory_dim),
+    alignment (batch, steps, positions); then of each layer its gates (places, 4 * hidden), hidden
+    states and LSTM memories (batch + places, hidden)."""
 
     queries: Tensor
     context: Tensor
@@ -81,7 +109,8 @@ class Passes(torch.autograd.Function):
         ctx.fixed, ctx.count = fixed, len(flat)
         ctx.save_for_backward(*flat, *made[:3], *made.gates, *made.hidden, *made.memories)
         ctx.set_materialize_grads(False)
-        return made.hidden[-1][1:], made.context[1:], made.alignment
+        batch = len(given.keys)
+        return made.hidden[-1][batch:], made.context[batch:], made.alignment
 
     @staticmethod
     @once_differentiable
@@ -93,7 +122,7 @@ class Passes(torch.autograd.Function):
         made = _Made(*flat[:3], *of_layers)
         to = _slopes(fixed, given, made, gradients)
         _call("backward", fixed, given, made, to)
-        return (None, to.gates[0], *_gathered(given, made, to))
+        return (None, to.gates[0], *_gathered(fixed, given, made, to))
 
 
 class _Slopes(NamedTuple):
@@ -114,26 +143,27 @@ class _Slopes(NamedTuple):
 
 
 def _room(fixed: Fixed, hoisted: Tensor, given: Given) -> _Made:
-    steps, batch = hoisted.shape[:2]
+    batch, positions, dim = given.keys.shape
+    places, steps = len(hoisted), len(fixed.places.starts) - 1
     widths = [len(weight) for weight in given.weights]
-    gates = (hoisted, *(hoisted.new_empty(steps, batch, width) for width in widths[1:]))
-    states = [
-        [_after_zeros(hoisted, steps, batch, width // 4) for width in widths] for _ in range(2)
-    ]
+    gates = (hoisted, *(hoisted.new_empty(places, width) for width in widths[1:]))
+    hidden, memories = (
+        [_after_zeros(hoisted, batch, width // 4) for width in widths] for _ in range(2)
+    )
     return _Made(
-        given.keys.new_empty(steps, batch, given.keys.shape[2]),
-        _after_zeros(hoisted, steps, batch, given.memory.shape[2]),
-        given.keys.new_empty(batch, steps, given.keys.shape[1]),
+        given.keys.new_empty(places, dim),
+        _after_zeros(hoisted, batch, given.memory.shape[2]),
+        given.keys.new_zeros(batch, steps, positions),
         gates,
-        tuple(states[0]),
-        tuple(x if lstm else None for x, lstm in zip(states[1], fixed.lstm, strict=True)),
+        tuple(hidden),
+        tuple(x if lstm else None for x, lstm in zip(memories, fixed.lstm, strict=True)),
     )
 
 
-def _after_zeros(like: Tensor, steps: int, batch: int, width: int) -> Tensor:
-    """(steps + 1, batch, width) to be written, but for the state before the first step: zeros."""
-    room = like.new_empty(steps + 1, batch, width)
-    room[0] = 0
+def _after_zeros(like: Tensor, batch: int, width: int) -> Tensor:
+    """(batch + places, width) to be written, but for the states before all steps: zeros."""
+    room = like.new_empty(batch + len(like), width)
+    room[:batch] = 0
     return room
 
 
@@ -149,7 +179,7 @@ def _slopes(fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | 
         None if context is None else context.to(number).contiguous(),
         None if alignment is None else alignment.contiguous(),
         torch.empty_like(made.queries, dtype=number),
-        direction.new_empty(steps, batch, given.memory.shape[2]),
+        direction.new_zeros(batch, steps, given.memory.shape[2]),
         torch.zeros_like(given.keys),
         direction.new_zeros(batch, len(direction)),
         direction.new_zeros(batch, taps, filters),
@@ -158,29 +188,26 @@ def _slopes(fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | 
     )
 
 
-def _gathered(given: Given, made: _Made, to: _Slopes) -> list[Tensor | None]:
+def _gathered(fixed: Fixed, given: Given, made: _Made, to: _Slopes) -> list[Tensor | None]:
     """The gradients of all that was given, each weight's as one product over all steps."""
-    filters = given.filters
-    inputs = (made.context[:-1], *(hidden[1:] for hidden in made.hidden))
-    before = [hidden[:-1] for hidden in made.hidden]
+    filters, batch, before = given.filters, len(given.keys), fixed.places.before
+    contexts = made.context.index_select(0, before)
+    inputs = (contexts, *(hidden[batch:] for hidden in made.hidden))
+    states = [hidden.index_select(0, before) for hidden in made.hidden]
     return [
         to.keys,
-        torch.bmm(made.alignment.transpose(1, 2), to.read.transpose(0, 1)),
-        _outer(to.queries, inputs[-1]),
+        torch.bmm(made.alignment.transpose(1, 2), to.read),
+        outer_sum(to.queries, inputs[-1]),
         to.direction.sum(0),
         None if filters is None else to.filters.sum(0).t().reshape(filters.shape),
         None if filters is None else to.location.sum(0),
         *(
-            torch.cat([_outer(slopes, x), _outer(slopes, y)], 1)
-            for slopes, x, y in zip(to.gates, inputs[:-1], before, strict=True)
+            torch.cat([outer_sum(slopes, x), outer_sum(slopes, y)], 1)
+            for slopes, x, y in zip(to.gates, inputs[:-1], states, strict=True)
         ),
         None,  # the bottom layer's bias was hoisted
-        *(slopes.sum((0, 1), dtype=torch.float32) for slopes in to.gates[1:]),
+        *(slopes.sum(0, dtype=torch.float32) for slopes in to.gates[1:]),
     ]
-
-
-def _outer(slopes: Tensor, inputs: Tensor) -> Tensor:
-    return outer_sum(slopes.flatten(0, 1), inputs.flatten(0, 1))
 
 
 def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None) -> None:
@@ -190,7 +217,8 @@ def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None)
     layers = len(fixed.lstm)
     sizes = (layers, batch, steps, positions, query.shape[1], keys.shape[2], memory.shape[2])
     located = (fixed.histories, 0 if filters is None else len(filters), fixed.kernel)
-    reads = (fixed.lengths, fixed.first, keys, memory, direction, query, filters, location)
+    lengths = (fixed.lengths, fixed.places.order, fixed.places.starts)
+    reads = (*lengths, fixed.first, keys, memory, direction, query, filters, location)
     slopes = (None,) * 10 if to is None else to[:10]
     attention = (*sizes, *located, fixed.through_previous, *reads, *made[:3], *slopes)
     rows = [

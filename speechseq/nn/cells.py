@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.nn.dense import linear
-from speechseq.nn.recurrent_kernel import Weights, lstm_kernel, run_lstm
+from speechseq.nn.recurrent_kernel import Weights, kernel_serves, run_gru, run_lstm
 from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.shapes import Hidden, Sequence
 
@@ -140,7 +140,7 @@ class SplitCell(nn.Module):
     def run(self, inputs: Sequence) -> Hidden:
         """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
 
-        Fused by torch (MKL, cuDNN) unless zoneout or dropout act inside the recurrence.
+        In one call (a kernel, or torch) unless zoneout or dropout act inside the recurrence.
         """
         if not (self.zoneout or (self.dropout and self.training)):
             return self._fused(inputs)
@@ -225,7 +225,7 @@ class SplitLSTM(SplitCell):
 
     def _fused(self, inputs: Tensor) -> Tensor:
         parameters = self._parameters_in_order()
-        if lstm_kernel(inputs, Weights(*parameters)):
+        if kernel_serves("lstm", inputs, Weights(*parameters)):
             whole = torch.full((inputs.shape[0],), inputs.shape[1])
             return run_lstm(inputs, whole, (Weights(*parameters),))
         zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
@@ -278,8 +278,11 @@ class SplitGRU(SplitCell):
         return GRUState(self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn))
 
     def _fused(self, inputs: Tensor) -> Tensor:
-        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
         parameters = self._parameters_in_order()
+        if kernel_serves("gru", inputs, Weights(*parameters)):
+            whole = torch.full((inputs.shape[0],), inputs.shape[1])
+            return run_gru(inputs, whole, (Weights(*parameters),))
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
         # then: biases, layers, dropout, training, bidirectional, batch first
         arguments = (True, 1, 0.0, self.training, False, True)
         return torch.gru(inputs, zeros, parameters, *arguments)[0]

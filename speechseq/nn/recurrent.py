@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
-from speechseq.nn.recurrent_kernel import Weights, lstm_kernel, run_lstm
+from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -15,11 +15,15 @@ class _Bidirectional(nn.Module):
     at a price: its backward pass is quadratic in time on a CPU (FACTS trap 37).
     """
 
+    kind: Kind
     ahead: nn.RNNBase
     back: nn.RNNBase
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        directions = [Weights(*layer.all_weights[0]) for layer in (self.ahead, self.back)]
+        if kernel_serves(self.kind, x, directions[0]):
+            return RUN[self.kind](x, lengths, directions)
         return self.plain(x, lengths)
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
@@ -34,21 +38,18 @@ class _Bidirectional(nn.Module):
 class BiLSTM(_Bidirectional):
     """Bidirectional LSTM (batch, time, input_dim) → (batch, time, 2 * hidden) of exact lengths."""
 
+    kind = "lstm"
+
     def __init__(self, input_dim: int, hidden: int) -> None:
         super().__init__()
         self.ahead = nn.LSTM(input_dim, hidden, batch_first=True)
         self.back = nn.LSTM(input_dim, hidden, batch_first=True)
 
-    def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
-        ahead, back = (Weights(*layer.all_weights[0]) for layer in (self.ahead, self.back))
-        if lstm_kernel(x, ahead):
-            return run_lstm(x, lengths, (ahead, back))
-        return self.plain(x, lengths)
-
 
 class BiGRU(_Bidirectional):
     """Bidirectional GRU (batch, time, input_dim) → (batch, time, 2 * hidden) of exact lengths."""
+
+    kind = "gru"
 
     def __init__(self, input_dim: int, hidden: int) -> None:
         super().__init__()

@@ -13,7 +13,6 @@ from speechseq.nn.distinct_rows import put_rows, take_rows
 from speechseq.nn.masks import length_mask
 from speechseq.shapes import Hidden, Lengths, Sequence
 
-
 Kind = Literal["lstm", "gru"]
 
 

@@ -8,10 +8,10 @@ from padding_law import Part, Stream, assert_same_results, joined, make_items, r
 from torch import Tensor, nn
 
 from speechseq.native.library import library
-from speechseq.nn.recurrent import BiLSTM
+from speechseq.nn.recurrent import BiGRU, BiLSTM
 
 pytestmark = pytest.mark.skipif(library("lstm") is None, reason="this machine has no kernels")
-LAYERS = [BiLSTM]
+LAYERS = [BiLSTM, BiGRU]
 SIZES = [(3, 5, (7,)), (20, 33, (5, 9, 1, 9, 33)), (7, 64, (4, 4)), (9, 100, tuple(range(1, 21)))]
 
 

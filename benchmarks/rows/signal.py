@@ -9,7 +9,7 @@ THREADS = 1
 
 
 def compare(size: str) -> list[dict[str, Any]]:
-    """Sounds of 5 and 6 s; of 1 s and no batches inverted in all but the full size."""
+    """Inverts sounds of 2 s one at a time, in the full size of 5 s and in a batch; hears 6 s."""
     import signal_speed  # librosa takes a second to import, and every worker reads this file
 
     rounds = {"toy": 1, "quick": 3, "full": 7}[size]

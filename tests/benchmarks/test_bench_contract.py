@@ -1,5 +1,8 @@
 """Every row and every peer keeps the contract, and does the same work as the others of its row."""
 
+from pathlib import Path
+
+import contract
 import pytest
 import signal_speed
 import torch
@@ -33,6 +36,31 @@ def test_a_row_has_what_the_command_needs(row: Row) -> None:
         names = [contender.name for contender in side]
         assert names
         assert len(names) == len(set(names))
+
+
+PEER = """
+import torch
+
+def update(data, device):
+    model = torch.nn.Linear(data.features.shape[2], 34).to(device)
+    return lambda: model(data.features)[:, : data.tokens.shape[1]]
+
+NAME = "a stranger's LAS"
+STEPS = {"update a LAS": update}
+"""
+
+
+def test_a_stranger_s_peer_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "strangers_las.py").write_text(PEER)
+    monkeypatch.setattr(contract, "HERE", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    row = next(row for row in ROWS if row.name == "train-las")
+    (peer,) = peers(row)
+    data = row.make_data("toy", 0, CPU)
+    assert peer.name == "a stranger's LAS"
+    assert peer.make(data, CPU)().shape == row.ours[0].make(data, CPU)().shape
+    assert not peers(next(row for row in ROWS if row.name == "train-tacotron"))
 
 
 @each_row

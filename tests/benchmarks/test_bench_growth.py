@@ -19,6 +19,7 @@ def small(reduction_factor: int) -> Tacotron:
     return sized(0.125, reduction_factor).build(symbols=20, mels=16).eval()
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_the_work_of_an_update_is_three_times_what_torchaudio_s_forward_multiplies():
     """The same architecture by other hands, without kernels, whose products torch can count."""
     lengths, mel = torch.full((2,), 40), torch.randn(2, 80, 6)

@@ -31,6 +31,8 @@ class UtteranceNormConfig(Config):
         depth: what lies further than this below the utterance's highest value is raised to there,
             before anything else, so that the depth of a recording's silence tells nothing; for
             log-mels of power 9 are 39 dB. None leaves values as they are.
+        channel_depth: the same below each channel's own highest value, so that a microphone that
+            is deaf to some channels tells as little.
     """
 
     kind: ClassVar[str] = "utterance"
@@ -38,12 +40,15 @@ class UtteranceNormConfig(Config):
     together: bool = False
     floor: float = 1e-3
     depth: float | None = None
+    channel_depth: float | None = None
 
     def check(self) -> None:
         """Raise ConfigError for a floor or a depth that is not positive."""
         _check_floor(self.floor)
-        if self.depth is not None and not self.depth > 0:
-            raise ConfigError(f"depth: {self.depth} is not positive", "use e.g. 9.0, or null")
+        for name in ("depth", "channel_depth"):
+            depth = getattr(self, name)
+            if depth is not None and not depth > 0:
+                raise ConfigError(f"{name}: {depth} is not positive", "use e.g. 9.0, or null")
 
     def build(self, features: int) -> "UtteranceNorm":
         """The module; it has no parameters and takes any number of features."""
@@ -114,11 +119,7 @@ class UtteranceNorm(nn.Module):
         """(batch, time, channels) to the same shape."""
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
-        clean = at_least_float32(zero_padding(x, mask))
-        if self.config.depth is not None:
-            heard = torch.where(mask[:, :, None], clean, float("-inf"))
-            highest = heard.amax((1, 2), keepdim=True)
-            clean = zero_padding(torch.maximum(clean, highest - self.config.depth), mask)
+        clean = self._raised(at_least_float32(zero_padding(x, mask)), mask)
         centred = zero_padding(clean - clean.sum(1, keepdim=True) / count, mask)
         if self.config.variance:
             square = centred.square().sum(1, keepdim=True) / count
@@ -126,6 +127,15 @@ class UtteranceNorm(nn.Module):
                 square = square.mean(2, keepdim=True)
             centred = centred / _deviation(square, self.config.floor)
         return centred.to(x.dtype)
+
+    def _raised(self, clean: Tensor, mask: Tensor) -> Tensor:
+        """What lies too deep, raised to where its depth begins."""
+        heard = torch.where(mask[:, :, None], clean, float("-inf"))
+        for depth, axes in ((self.config.depth, (1, 2)), (self.config.channel_depth, (1,))):
+            if depth is not None:
+                least = heard.amax(axes, keepdim=True) - depth
+                clean = zero_padding(torch.maximum(clean, least), mask)
+        return clean
 
 
 class GlobalNorm(nn.Module):

@@ -1,5 +1,7 @@
 """Normalisation: NumPy beside it, padding counts nowhere, and no future is heard."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -265,6 +267,8 @@ def test_a_config_survives_plain_data(config: Config) -> None:
     ("kind", "numbers", "words"),
     [
         (UtteranceNormConfig, {"floor": 0.0}, "floor: 0.0"),
+        (UtteranceNormConfig, {"depth": 0.0}, "depth: 0.0"),
+        (UtteranceNormConfig, {"channel_depth": -1.0}, "channel_depth: -1.0"),
         (GlobalNormConfig, {"floor": -1.0}, "floor: -1.0"),
         (StreamingNormConfig, {"floor": float("nan")}, "floor: nan"),
         (StreamingNormConfig, {"prior_frames": -1.0}, "prior_frames: -1.0"),
@@ -290,9 +294,22 @@ def test_depth_hides_how_deep_a_silence_is():
     torch.testing.assert_close(plain, deep)  # nothing lies so deep
 
 
+def test_a_channels_own_depth_hides_a_microphone_deaf_to_it():
+    x, lengths = 6 * torch.randn(1, 50, 3, dtype=torch.float64), torch.tensor([50])
+    x[0, 0] = 20.0
+    x[0, 1:, 1] = torch.where(x[0, 1:, 1] < 13.0, -30.0, x[0, 1:, 1])
+    deaf = x.clone()
+    deaf[:, :, 1] -= 15.0  # all of it lies below the utterance's highest less 7
+    config = UtteranceNormConfig(variance=False, channel_depth=7.0)
+    torch.testing.assert_close(config.build(3)(x, lengths), config.build(3)(deaf, lengths))
+    both = dataclasses.replace(config, depth=13.0).build(3)
+    assert float(both(deaf, lengths)[0, :, 1].abs().max()) == 0  # so quiet that it is noise alone
+
+
+@pytest.mark.parametrize("name", ["depth", "channel_depth"])
 @pytest.mark.parametrize("garbage", [1e4, float("nan")])
-def test_law_1_the_highest_value_is_looked_for_among_valid_frames_alone(garbage):
-    module = UtteranceNormConfig(depth=3.0).build(3)
+def test_law_1_the_highest_value_is_looked_for_among_valid_frames_alone(garbage, name):
+    module = UtteranceNormConfig.from_dict({name: 3.0}).build(3)
     x, lengths = 5 * torch.randn(3, 9, 3, dtype=torch.float64) - 20, torch.tensor([9, 1, 4])
     padded = x.clone()
     for row, n in enumerate(lengths.tolist()):

@@ -114,8 +114,8 @@ bool finish(Run &run, int64_t row, int64_t step) {
     const float *made = run.row(row, run.place.made), *weights = run.alignment + at * run.positions;
     std::copy(made, made + frames, run.mel + at * frames);
     run.stop[at] = made[frames];
-    const int64_t length = run.lengths[row], largest = std::max_element(weights, weights + length) - weights;
-    run.resting[row] = largest == length - 1 ? run.resting[row] + 1 : 0;
+    const float *last = weights + run.lengths[row] - 1;
+    run.resting[row] = std::max_element(weights, last + 1) == last ? run.resting[row] + 1 : 0;
     run.step_lengths[row] = step + 1;
     int64_t why = step + 1 >= run.limits[row] ? LIMIT : -1;
     if (!run.fed) {

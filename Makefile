@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench growth clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/tts/spoken_digits.py --run runs/demo/voice
@@ -24,7 +24,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/bench.py
+
+growth: $(VENV)/installed
+	$(BIN)/python benchmarks/growth.py --picture docs/growth.png
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,9 +16,16 @@ from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
+from speechseq.nn.core_loop import CoreLoop
+from speechseq.nn.prenet import Prenet
 
 KERNEL = "frame_decoder"
 MOST_PRENET_LAYERS = 8  # the kernel's
+_KNOWN = {
+    *(FrameDecoder, Prenet, CoreLoop, SplitLSTM, SplitGRU),
+    *(LocationSensitiveAttention, ContentAttention, LSTMStack, ResidualGRUStack),
+    *(nn.Linear, nn.Conv1d, nn.ModuleList),
+}
 _PACKED: "WeakKeyDictionary[FrameDecoder, dict[str, tuple]]" = WeakKeyDictionary()
 
 
@@ -36,7 +43,7 @@ def packed_decoder(decoder: FrameDecoder, precision: str) -> PackedDecoder | Non
     """The decoder's packed weights, made anew when they have changed; None where torch must run.
 
     The kernel knows the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in
-    float32 on a CPU, and calls no hooks.
+    float32 on a CPU, and calls no hooks. What is packed is kept as long as the decoder.
     """
     if not _known(decoder) or library(KERNEL) is None:
         return None
@@ -72,18 +79,17 @@ def _weights(decoder: FrameDecoder) -> list[Tensor]:
 
 
 def _known(decoder: FrameDecoder) -> bool:
-    attention, cells = decoder.core.attention, decoder.core.cells
-    reading = attention.reading
+    """No part is of another make than the kernel knows, in a subclass say, or has hooks."""
+    core, parts = decoder.core, list(decoder.modules())
+    reading = core.attention.reading
     plain = ReadingConfig(first=reading.first, through_previous=reading.through_previous)
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in decoder.modules())
     return (
-        type(cells[0]) in (SplitLSTM, SplitGRU)
-        and len(cells) == 1
-        and type(attention) in (LocationSensitiveAttention, ContentAttention)
+        {type(part) for part in parts} <= _KNOWN
+        and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        and len(core.cells) == 1
+        and len(decoder.stack.cells) >= 1
         and reading == plain
-        and type(decoder.stack) in (LSTMStack, ResidualGRUStack)
         and 1 <= len(decoder.prenet.layers) <= MOST_PRENET_LAYERS
-        and not hooked
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in decoder.parameters())
     )
 

@@ -100,7 +100,7 @@ struct Run {
     int64_t batch, positions, first_step, steps;
     float rnn_zoneout, stack_zoneout, threshold;
     std::vector<Phase> phases;
-    std::vector<std::vector<int64_t>> going;  // the rows of each step, and of the one after the last
+    std::vector<std::vector<int64_t>> going;  // the rows of each step, and of the next
 
     const std::vector<int64_t> &rows(int64_t step) const { return going[step - first_step]; }
 
@@ -126,15 +126,15 @@ bool finish(Run &run, int64_t row, int64_t step) {
     return why >= 0;
 }
 
-// One thread's view of a run: all threads walk through the same phases. One that the machine had put
-// to sleep finds the old phases done and walks on; it holds the others up only by a task in its
+// One thread's view of a run: all threads walk through the same phases. One that the machine had
+// put to sleep finds the old phases done and walks on; it holds the others up only by a task in its
 // hands. What a phase reads is written by phases before it, and the rows of a step stay.
 struct Worker {
     Run &run;
     int64_t threads, phase = 0;
     std::vector<float> scratch = {};
 
-    // Runs the tasks of the next phase that no other thread has taken, and waits for all to be done.
+    // Runs those tasks of the next phase that no other thread takes, and waits for all of them.
     template <typename Task>
     void share_out(int64_t count, Task task) {
         Phase &now = run.phases[phase++];
@@ -414,7 +414,8 @@ struct Worker {
 
     void output(int64_t step, int64_t top) {
         const Numbers &n = run.n;
-        const Piece both[] = {run.piece(top, n.stack_units), run.piece(run.place.context, n.memory)};
+        const Piece both[] = {run.piece(top, n.stack_units),
+                              run.piece(run.place.context, n.memory)};
         const Piece one[] = {both[0]};
         const auto keep = [&](int64_t row, int64_t at, int64_t count, Floats sum) {
             store(run.row(row, run.place.made + at), sum, count);
@@ -433,8 +434,9 @@ struct Worker {
         read(number);
         output(number, stack(number));
         share_out(1, [&](int64_t) {
+            auto &next = run.going[number - run.first_step + 1];
             for (const int64_t row : run.rows(number))
-                if (!finish(run, row, number)) run.going[number - run.first_step + 1].push_back(row);
+                if (!finish(run, row, number)) next.push_back(row);
         });
     }
 };
@@ -469,8 +471,8 @@ void decode(const int64_t *numbers, const int64_t *matrices, const float *direct
 #pragma omp parallel num_threads(threads)
     {
         Worker worker{run, threads};
-        for (int64_t step = first_step; step < first_step + steps && !run.rows(step).empty(); ++step)
-            worker.step(step);
+        for (int64_t step = 0; step < steps && !run.going[step].empty(); ++step)
+            worker.step(first_step + step);
     }
 }
 }

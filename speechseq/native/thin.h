@@ -1,10 +1,10 @@
 // Products of a few rows with weights that stand in the order in which they are read.
 //
-// y = W [x; x'; …] + bias. Packed weights are panels of 1, 3 or 4 vectors of outputs: for each input
-// its weights side by side, zeros for outputs that are none. They are float32, bfloat16, or int8 with a scale
-// for each output, and widened as they are read: x and all sums are float32, so a precision is a
-// rounding of the weights and nothing else. Every sum runs over the inputs in their order, for each
-// row by itself, so that neither the number of threads nor the other rows change a result.
+// y = W [x; x'; …] + bias. Packed weights are panels of 1, 3 or 4 vectors of outputs: for each
+// input its weights side by side, zeros for outputs that are none. They are float32, bfloat16, or
+// int8 with a scale for each output, and widened as they are read: x and all sums are float32, so a
+// precision is a rounding of the weights and nothing else. Every sum runs over the inputs in their
+// order, for each row by itself: neither the number of threads nor the other rows change a result.
 #pragma once
 
 #include <algorithm>
@@ -33,8 +33,8 @@ inline Floats load(const int8_t *source) {
 
 enum Kind : int64_t { FLOAT32, BFLOAT16, INT8 };
 
-// As the Python side writes it: seven words of 64 bits. `wide` vectors of outputs make a panel; bias
-// and scales are whole panels, or null.
+// As the Python side writes it: seven words of 64 bits. `wide` vectors of outputs make a panel;
+// bias and scales are whole panels, or null.
 struct Matrix {
     const void *weights;
     const float *scales, *bias;
@@ -81,8 +81,8 @@ void sum_vectors(const Number *panel, const Piece *piece, const Piece *end, Rows
     Floats own[ROWS][TAKEN] = {};
     for (; piece != end; ++piece) {
         const float *x[ROWS];
-        for (int row = 0; row < ROWS; ++row)
-            x[row] = piece->x + piece->stride * rows.numbers[std::min<int64_t>(row, rows.count - 1)];
+        for (int64_t row = 0; row < ROWS; ++row)
+            x[row] = piece->x + piece->stride * rows.numbers[std::min(row, rows.count - 1)];
         for (int64_t k = 0; k < piece->inputs; ++k, panel += down) {
             if (first == 0) fetch_ahead(panel, down);
             Floats weights[TAKEN];
@@ -109,7 +109,7 @@ void sum_panel(const Matrix &matrix, const Piece *piece, const Piece *end, Rows 
                                            : sum_vectors<WIDE, 4, WIDE, Number>;
         return run(weights, piece, end, rows, 0, sums);
     }
-    constexpr int half = WIDE / 2, rest = WIDE - half;  // of all, the registers would not hold the sums
+    constexpr int half = WIDE / 2, rest = WIDE - half;  // registers do not hold the sums of all
     sum_vectors<WIDE, 8, rest, Number>(weights, piece, end, rows, 0, sums);
     if (half) sum_vectors<WIDE, 8, half ? half : 1, Number>(weights, piece, end, rows, rest, sums);
 }

@@ -21,7 +21,7 @@ from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
-from speechseq.nn.prenet import UtteranceNoise
+from speechseq.nn.prenet import Prenet, UtteranceNoise
 from speechseq.shapes import Encoded
 
 WIDTH = 6
@@ -241,6 +241,10 @@ def test_what_the_kernel_does_not_know_torch_does():
         others.append(decoder_of(tiny))
         others[-1].core.attention.reading = reading
     others.append(decoder_of(tiny).double())
+    others.append(decoder_of(tiny))
+    nn.utils.parametrizations.weight_norm(others[-1].frames)
+    others.append(decoder_of(tiny))
+    others[-1].prenet = type("Louder", (Prenet,), {})(MELS, tiny.prenet)
     seen: list[Tensor] = []
     others.append(decoder_of(tiny))
     others[-1].prenet.register_forward_hook(lambda _, __, made: seen.append(made))

@@ -21,11 +21,22 @@ constexpr int64_t MOST_ROWS = 8, MOST_WIDE = 4;  // half of 8 x 4 sums fit 32 re
 
 typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
-inline Floats load(const int8_t *source) {
-#if defined(__AVX512F__)  // which compilers do not always see behind the other line
+// A vector of weights as floats. Compilers do not always see one instruction behind the plain lines.
+inline Floats widened(const float *source) { return load(source); }
+
+inline Floats widened(const Bf16 *source) {
+#if defined(__AVX512F__)
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)source);
+    return (Floats)((Words)_mm512_maskz_cvtepu16_epi32(0xffff, halves) << 16);
+#else
+    return load(source);
+#endif
+}
+
+inline Floats widened(const int8_t *source) {
+#if defined(__AVX512F__)
     const __m128i bytes = _mm_loadu_si128((const __m128i *)source);
-    const __m512i wide = _mm512_maskz_cvtepi8_epi32(0xffff, bytes);  // GCC warns of the plain one
-    return __builtin_convertvector((Ints)wide, Floats);
+    return __builtin_convertvector((Ints)_mm512_maskz_cvtepi8_epi32(0xffff, bytes), Floats);
 #else
     return __builtin_convertvector(from_memory<Bytes>(source), Floats);
 #endif
@@ -87,11 +98,11 @@ void sum_vectors(const Number *panel, const Piece *piece, const Piece *end, Rows
             if (first == 0) fetch_ahead(panel, down);
             Floats weights[TAKEN];
 #pragma GCC unroll 4
-            for (int i = 0; i < TAKEN; ++i) weights[i] = load(panel + (first + i) * LANES);
+            for (int i = 0; i < TAKEN; ++i) weights[i] = widened(panel + (first + i) * LANES);
 #pragma GCC unroll 8
             for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
-                for (int i = 0; i < TAKEN; ++i) own[row][i] += broadcast(x[row][k]) * weights[i];
+                for (int i = 0; i < TAKEN; ++i) own[row][i] += x[row][k] * weights[i];
         }
     }
     for (int row = 0; row < std::min<int64_t>(ROWS, rows.count); ++row)

@@ -15,7 +15,7 @@ struct Forward {
     Weights<Number> weights{layer, false};
     Handed<Number> states{layer.directions, all.batch, layer.size};
 
-    void step(int64_t step, Units own, int64_t rows, float *sums) {
+    void step(int64_t step, Units own, int64_t rows, int64_t, float *sums) {
         for (int64_t row = 0; row < rows; ++row)
             fetch_gates(gates + layer.gate(all.frame(row, step, own.direction), own), layer);
         if (step)
@@ -55,20 +55,6 @@ struct Forward {
         store(kept, h_new, count);
         store(state, out, count);
         store(handed, out, count);
-    }
-
-    void run(const Number *recurrent, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-        {
-            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-            weights.pack(recurrent, part);
-            const auto sums = room<float>(all.batch * 3 * PANEL);
-            for (int64_t t = 0; t < all.steps(); ++t) {
-                for (int64_t item = part.first; item < part.last; ++item)
-                    step(t, layer.units(item), all.active(t), sums.get());
-#pragma omp barrier
-            }
-        }
     }
 };
 
@@ -121,20 +107,6 @@ struct Backward {
         }
         store(carry, gradient * update, count);
     }
-
-    void run(const Number *recurrent, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-        {
-            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-            weights.pack(recurrent, part);
-            const auto sums = room<float>(all.batch * PANEL);
-            for (int64_t t = all.steps() - 1; t >= 0; --t) {
-                for (int64_t item = part.first; item < part.last; ++item)
-                    step(t, layer.units(item), all.active(t), all.active(t + 1), sums.get());
-#pragma omp barrier
-            }
-        }
-    }
 };
 
 }  // namespace
@@ -146,7 +118,7 @@ struct Backward {
                             int64_t directions, int64_t threads) {                              \
         Forward<NUMBER> pass{                                                                   \
             {directions, 3, size}, {starts, lengths, batch}, gates, bias, hidden, apart};       \
-        pass.run(weights, threads);                                                             \
+        walk(pass, weights, 3 * PANEL, false, threads);                                         \
     }                                                                                           \
     void gru_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const NUMBER *hidden,  \
                              const NUMBER *apart, const NUMBER *above, NUMBER *below,           \
@@ -155,7 +127,7 @@ struct Backward {
                              int64_t threads) {                                                 \
         Backward<NUMBER> pass{{directions, 3, size}, {starts, lengths, batch}, gates, hidden,   \
                               apart, above, below, beside};                                     \
-        pass.run(weights, threads);                                                             \
+        walk(pass, weights, PANEL, true, threads);                                              \
     }
 
 extern "C" {

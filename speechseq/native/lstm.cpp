@@ -14,7 +14,7 @@ struct Forward {
     Weights<Number> weights{layer, false};
     Handed<Number> states{layer.directions, all.batch, layer.size};
 
-    void step(int64_t step, Units own, int64_t rows, float *sums) {
+    void step(int64_t step, Units own, int64_t rows, int64_t, float *sums) {
         for (int64_t row = 0; row < rows; ++row)
             fetch_gates(gates + layer.gate(all.frame(row, step, own.direction), own), layer);
         if (step)
@@ -53,20 +53,6 @@ struct Forward {
         store(after, cell, count);
         store(state, out, count);
         store(handed, out, count);
-    }
-
-    void run(const Number *recurrent, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-        {
-            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-            weights.pack(recurrent, part);
-            const auto sums = room<float>(all.batch * 4 * PANEL);
-            for (int64_t t = 0; t < all.steps(); ++t) {
-                for (int64_t item = part.first; item < part.last; ++item)
-                    step(t, layer.units(item), all.active(t), sums.get());
-#pragma omp barrier
-            }
-        }
     }
 };
 
@@ -120,38 +106,7 @@ struct Backward {
         }
         store(carry, flow * f, count);
     }
-
-    void run(const Number *recurrent, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-        {
-            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-            weights.pack(recurrent, part);
-            const auto sums = room<float>(all.batch * PANEL);
-            for (int64_t t = all.steps() - 1; t >= 0; --t) {
-                for (int64_t item = part.first; item < part.last; ++item)
-                    step(t, layer.units(item), all.active(t), all.active(t + 1), sums.get());
-#pragma omp barrier
-            }
-        }
-    }
 };
-
-template <typename Number>
-void forward(Number *gates, const Number *weights, Number *hidden, float *cells,
-             const int64_t *starts, const int64_t *lengths, int64_t batch, int64_t size,
-             int64_t directions, int64_t threads) {
-    Forward<Number> pass{{directions, 4, size}, {starts, lengths, batch}, gates, hidden, cells};
-    pass.run(weights, threads);
-}
-
-template <typename Number>
-void backward(const Number *gates, const Number *weights, const float *cells, const Number *above,
-              Number *below, const int64_t *starts, const int64_t *lengths, int64_t batch,
-              int64_t size, int64_t directions, int64_t threads) {
-    Backward<Number> pass{
-        {directions, 4, size}, {starts, lengths, batch}, gates, cells, above, below};
-    pass.run(weights, threads);
-}
 
 }  // namespace
 
@@ -159,15 +114,17 @@ void backward(const Number *gates, const Number *weights, const float *cells, co
     void lstm_forward_##NAME(NUMBER *gates, const NUMBER *weights, NUMBER *hidden, float *cells, \
                              const int64_t *starts, const int64_t *lengths, int64_t batch,       \
                              int64_t size, int64_t directions, int64_t threads) {                \
-        forward(gates, weights, hidden, cells, starts, lengths, batch, size, directions,         \
-                threads);                                                                        \
+        Forward<NUMBER> pass{                                                                    \
+            {directions, 4, size}, {starts, lengths, batch}, gates, hidden, cells};              \
+        walk(pass, weights, 4 * PANEL, false, threads);                                          \
     }                                                                                            \
     void lstm_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const float *cells,    \
                               const NUMBER *above, NUMBER *below, const int64_t *starts,         \
                               const int64_t *lengths, int64_t batch, int64_t size,               \
                               int64_t directions, int64_t threads) {                             \
-        backward(gates, weights, cells, above, below, starts, lengths, batch, size, directions,  \
-                 threads);                                                                       \
+        Backward<NUMBER> pass{                                                                   \
+            {directions, 4, size}, {starts, lengths, batch}, gates, cells, above, below};        \
+        walk(pass, weights, PANEL, true, threads);                                               \
     }
 
 extern "C" {

@@ -114,6 +114,28 @@ struct Weights {
     }
 };
 
+// Calls pass.step(step, units, items that are in it, items that are in the one after it, sums) for
+// all steps and units; all threads end a step before one begins the next. An item needs `each`
+// numbers of the room for sums.
+template <typename Pass, typename Number>
+void walk(Pass &pass, const Number *recurrent, int64_t each, bool backward, int64_t threads) {
+    const int64_t steps = pass.all.steps();
+#pragma omp parallel num_threads(threads)
+    {
+        const Layer layer = pass.layer;
+        const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
+        pass.weights.pack(recurrent, part);
+        const auto sums = room<float>(pass.all.batch * each);
+        for (int64_t count = 0; count < steps; ++count) {
+            const int64_t t = backward ? steps - 1 - count : count;
+            const int64_t rows = pass.all.active(t), later = pass.all.active(t + 1);
+            for (int64_t item = part.first; item < part.last; ++item)
+                pass.step(t, layer.units(item), rows, later, sums.get());
+#pragma omp barrier
+        }
+    }
+}
+
 // Asks for the lines of a row's gates before they are needed.
 template <typename Number>
 inline void fetch_gates(const Number *row, Layer layer) {

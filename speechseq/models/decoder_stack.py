@@ -5,10 +5,10 @@ import itertools
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
+from speechseq.nn.dropout import dropout
 from speechseq.shapes import Hidden, Sequence
 
 
@@ -78,7 +78,7 @@ class LSTMStack(DecoderStack):
     def forward(self, inputs: Sequence) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, dim)."""
         for cell in self.cells:
-            inputs = F.dropout(cell.run(inputs), self.dropout, self.training)
+            inputs = dropout(cell.run(inputs), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
@@ -90,7 +90,7 @@ class LSTMStack(DecoderStack):
         after = []
         for cell, before in zip(self.cells, state, strict=True):
             after.append(cell.step(inputs, before))
-            inputs = F.dropout(after[-1].hidden, self.dropout, self.training)
+            inputs = dropout(after[-1].hidden, self.dropout, self.training)
         return inputs, tuple(after)
 
 

@@ -14,6 +14,7 @@ from speechseq.batch import TextBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import Losses
+from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
 from speechseq.text.vocabulary import BLANK, PAD, SOS, TRANSCRIPT_CONTROLS
@@ -110,10 +111,10 @@ class LanguageModel(nn.Module):
         return self._log_probs(hidden).squeeze(1), state
 
     def _embed(self, tokens: Tensor) -> Tensor:
-        return F.dropout(self.embedding(tokens), self.config.dropout, self.training)
+        return dropout(self.embedding(tokens), self.config.dropout, self.training)
 
     def _log_probs(self, hidden: Tensor) -> Tensor:
-        top = self.narrow(F.dropout(hidden, self.config.dropout, self.training))
+        top = self.narrow(dropout(hidden, self.config.dropout, self.training))
         if self.output is None:
             logits = F.linear(top, self.embedding.weight, self.output_bias)
         else:

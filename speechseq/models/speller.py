@@ -16,6 +16,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
+from speechseq.nn.dropout import dropout
 from speechseq.nn.packed_linear import packed
 from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
@@ -199,8 +200,8 @@ class Speller(nn.Module):
         return SpellerOutput(torch.stack(log_probs, 1), torch.stack(alignment, 1))
 
     def _log_probs(self, hidden: Tensor, context: Tensor) -> Tensor:
-        x = F.dropout(torch.cat([hidden, context], dim=-1), self.config.dropout, self.training)
+        x = dropout(torch.cat([hidden, context], dim=-1), self.config.dropout, self.training)
         if self.deep is not None:
-            x = F.dropout(torch.tanh(self.deep(x)), self.config.dropout, self.training)
+            x = dropout(torch.tanh(self.deep(x)), self.config.dropout, self.training)
         logits = at_least_float32(self.symbols(x)).masked_fill(self.never, NEVER)
         return torch.log_softmax(logits, dim=-1)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.nn.dense import linear
+from speechseq.nn.dropout import happens
 from speechseq.nn.recurrent_kernel import Weights, kernel_serves, run_gru, run_lstm
 from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.shapes import Hidden, Sequence
@@ -111,7 +112,7 @@ class SplitCell(nn.Module):
         for bit in (DROPPED, HIDDEN_KEPT, CELL_KEPT):
             rate = self.dropout if bit == DROPPED else self.zoneout * bool(bit & self.zoned)
             if rate:
-                drawn += bit * torch.empty_like(drawn).bernoulli_(rate)
+                drawn += bit * happens(tuple(drawn.shape), rate, device)
         return drawn
 
     @property

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import zero_padding
 from speechseq.shapes import Hidden, Mask, Sequence
 
@@ -105,4 +106,4 @@ class MaskedConv(nn.Module):
         x = self.conv(channels_first).transpose(1, 2)
         activate = ACTIVATIONS[self.activation]
         x = self.norm(activate(x), mask) if self.norm_last else activate(self.norm(x, mask))
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.dropout import dropout
+
 
 class Prenet(nn.Module):
     """Fully connected ReLU layers with dropout (Tacotron, table 1; Tacotron 2, §2.2).
@@ -43,7 +45,7 @@ class Prenet(nn.Module):
         """
         for i, layer in enumerate(self.layers):
             x = F.relu(layer(x))
-            x = F.dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
+            x = dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
         return x
 
 

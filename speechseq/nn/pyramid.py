@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.errors import ConfigError
+from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiLSTM
 from speechseq.shapes import Encoded, Lengths, Sequence
@@ -111,5 +112,5 @@ class PyramidBiLSTM(nn.Module):
                     x, lengths, self.join, self.joining if runs else "max_pool"
                 )
             if runs:
-                x = F.dropout(norm(layer(x, lengths)), self.dropout, self.training)
+                x = dropout(norm(layer(x, lengths)), self.dropout, self.training)
         return Encoded(zero_padding(x, length_mask(lengths, x.shape[1])), lengths)

@@ -145,7 +145,7 @@ struct Worker {
             now.done.fetch_add(last - first);
         }
         for (int64_t looks = 0; now.done.load() < count; ++looks)
-            if (looks > 10000) sched_yield();  // the core may be wanted by who holds the task
+            if (looks > 1000) sched_yield();  // the core may be wanted by who holds the task
     }
 
     // Calls `visit` with at most MOST_ROWS rows at a time, until it has seen all of a step.

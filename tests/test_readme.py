@@ -6,17 +6,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->"
 FOLDERS = ("speechseq", "recipes", "benchmarks")
+SUFFIXES = (".py", ".cpp", ".h")
+
+
+def about(path: Path) -> str:
+    """The first line of a Python room's docstring, or of a kernel's comment."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text)) or ""
+    return text.split("\n")[0].removeprefix("// ")
 
 
 def tree() -> str:
-    """One line a file: its name and the first line of its docstring."""
+    """One line a file: its name and what it says of itself."""
     lines = []
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+        paths = (ROOT / folder).rglob("*")
+        for path in sorted(path for path in paths if path.suffix in SUFFIXES):
             name = path.relative_to(ROOT)
-            about = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n")[0]
             shown = f"{name.parent}/" if path.name == "__init__.py" else f"  {name.name}"
-            lines.append(f"{shown:26} {about}")
+            lines.append(f"{shown:26} {about(path)}")
     return "```\n" + "\n".join(lines) + "\n```\n"
 
 

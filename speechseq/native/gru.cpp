@@ -1,6 +1,8 @@
-// The GRU over whole sequences, forward and backward; gates in the order reset, update, new. Each
-// thread owns some units and computes all their gates. In a forward pass the activations take the
-// place of the gates; what the state gives the new gate is kept apart, as reset multiplies it.
+// The GRU over whole sequences, forward and backward.
+//
+// Gates stand in the order reset, update, new. Each thread owns some units and computes all their
+// gates. In a forward pass the activations take the place of the gates; what the state gives the
+// new gate is kept apart, as reset multiplies it.
 #include "sequences.h"
 
 namespace {

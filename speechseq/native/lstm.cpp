@@ -1,6 +1,8 @@
-// The LSTM over whole sequences, forward and backward; gates in the order input, forget, cell,
-// output. Each thread owns some units and computes all their gates. In a forward pass the
-// activations take the place of the gates; the tanh of the cell is computed again when needed.
+// The LSTM over whole sequences, forward and backward.
+//
+// Gates stand in the order input, forget, cell, output. Each thread owns some units and computes
+// all their gates. In a forward pass the activations take the place of the gates; the tanh of the
+// cell is computed again when needed.
 #include "sequences.h"
 
 namespace {

@@ -1,6 +1,8 @@
-// Short-time spectra of one signal: magnitudes, and the projection of Griffin-Lim. Each lane of a
-// vector holds a frame of its own, so that the transform has no shuffles: the signal lies turned,
-// (hop, rows), and the samples of neighbouring frames side by side. Transforms are powers of two.
+// Short-time spectra of one signal: magnitudes, and the projection of Griffin-Lim.
+//
+// Each lane of a vector holds a frame of its own, so that the transform has no shuffles: the signal
+// lies turned, (hop, rows), and the samples of neighbouring frames side by side. Transforms are
+// powers of two.
 #include <omp.h>
 
 #include <algorithm>

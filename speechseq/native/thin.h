@@ -1,4 +1,4 @@
-// Products of a few rows with weights that stand in the order in which they are read.
+// Products of one to eight rows in three precisions, as fast as their weights can be read.
 //
 // y = W [x; x'; …] + bias. Packed weights are panels of 1, 3 or 4 vectors of outputs: for each
 // input its weights side by side, zeros for outputs that are none. They are float32, bfloat16, or

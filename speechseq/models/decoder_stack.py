@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.dropout import dropout
-from speechseq.shapes import Hidden, Sequence
+from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class DecoderStack(nn.Module):
@@ -23,8 +23,11 @@ class DecoderStack(nn.Module):
         """The layers' cells, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
-    def forward(self, inputs: Sequence) -> Hidden:
-        """(batch, steps, input_dim) to (batch, steps, output_dim), all steps at once."""
+    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
+        """(batch, steps, input_dim) to (batch, steps, output_dim), all steps at once.
+
+        What comes out behind a row's own steps, `lengths`, means nothing.
+        """
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
@@ -75,10 +78,10 @@ class LSTMStack(DecoderStack):
         )
         self.dropout, self.output_dim = config.dropout, config.dim
 
-    def forward(self, inputs: Sequence) -> Hidden:
+    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, dim)."""
         for cell in self.cells:
-            inputs = dropout(cell.run(inputs), self.dropout, self.training)
+            inputs = dropout(cell.run(inputs, lengths), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
@@ -118,11 +121,11 @@ class ResidualGRUStack(DecoderStack):
         )
         self.output_dim = config.dim
 
-    def forward(self, inputs: Sequence) -> Hidden:
+    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
         """(batch, steps, input_dim) to (batch, steps, dim)."""
         x = self.project(inputs)
         for cell in self.cells:
-            x = x + cell.run(x)
+            x = x + cell.run(x, lengths)
         return x
 
     def start(self, batch: int, like: Tensor) -> tuple:

@@ -142,14 +142,13 @@ class FrameDecoder(nn.Module):
     ) -> DecoderOutput:
         """Teacher-forced: every step is fed the true last frame of the group before it."""
         known = zero_padding(mel, frame_mask)
-        inputs = self.prenet(teacher_inputs(known, self.config.reduction_factor))
-        steps = (
-            frame_mask.sum(1) + self.config.reduction_factor - 1
-        ) // self.config.reduction_factor
+        r = self.config.reduction_factor
+        inputs = self.prenet(teacher_inputs(known, r))
+        steps = -(-frame_mask.sum(1) // r)
         core = self.core(inputs, memory, memory_mask, steps)
-        stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1))
+        stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1), steps)
         top = self._top(stacked, core.context)
-        frames = ungroup_frames(self.frames(top), self.config.reduction_factor)
+        frames = ungroup_frames(self.frames(top), r)
         return DecoderOutput(frames, self.stop(top).squeeze(-1), core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:

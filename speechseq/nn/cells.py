@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from speechseq.nn.dense import linear
 from speechseq.nn.dropout import happens
-from speechseq.nn.recurrent_kernel import Weights, kernel_serves, run_gru, run_lstm
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.shapes import Hidden, Sequence
+from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class LSTMState(NamedTuple):
@@ -61,6 +62,7 @@ class SplitCell(nn.Module):
     """
 
     gates = 0
+    kind: Kind
     zoned = 0  # the bits of the states that zoneout may keep
 
     def __init__(
@@ -138,13 +140,22 @@ class SplitCell(nn.Module):
         """One step of a cell that reads no context: inputs (batch, input_dim)."""
         return self(self.hoist(inputs), _no_context(inputs), state, self.recurring())
 
-    def run(self, inputs: Sequence) -> Hidden:
+    def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
         """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
 
         In one call (a kernel, or torch) unless zoneout or dropout act inside the recurrence.
+        `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
         """
-        if not (self.zoneout or (self.dropout and self.training)):
-            return self._fused(inputs)
+        if lengths is None:
+            lengths = torch.full((len(inputs),), inputs.shape[1], device=inputs.device)
+        weights = self._weights()
+        steps_apart = self.zoneout or (self.dropout and self.training)
+        if not steps_apart and kernel_serves(self.kind, inputs, weights):
+            return RUN[self.kind](inputs, lengths, (weights,))
+        hidden = self._step_by_step(inputs) if steps_apart else self._fused(inputs)
+        return zero_padding(hidden, length_mask(lengths, inputs.shape[1]))
+
+    def _step_by_step(self, inputs: Tensor) -> Tensor:
         recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
         nothing, hidden = _no_context(inputs), []
         for gates in self.hoist(inputs).unbind(1):
@@ -153,10 +164,15 @@ class SplitCell(nn.Module):
         return torch.stack(hidden, dim=1)
 
     def _fused(self, inputs: Tensor) -> Tensor:
-        raise NotImplementedError
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
+        # then: biases, layers, dropout, training, bidirectional, batch first
+        numbers = (self._weights(), True, 1, 0.0, self.training, False, True)
+        if self.kind == "lstm":
+            return torch.lstm(inputs, (zeros, zeros), *numbers)[0]
+        return torch.gru(inputs, zeros, *numbers)[0]
 
-    def _parameters_in_order(self) -> tuple[Tensor, ...]:
-        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+    def _weights(self) -> Weights:
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def _drawn(self, drawn: Tensor | None, like: Tensor) -> Tensor | None:
         if drawn is None:
@@ -186,6 +202,7 @@ class SplitLSTM(SplitCell):
     """The LSTM cell, cut in two; gates in the order input, forget, cell, output."""
 
     gates = 4
+    kind = "lstm"
     zoned = HIDDEN_KEPT | CELL_KEPT
 
     def start(self, batch: int, like: Tensor) -> LSTMState:
@@ -224,21 +241,12 @@ class SplitLSTM(SplitCell):
         hidden = self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn)
         return LSTMState(hidden, self._zone(state.cell, cell, drawn, CELL_KEPT))
 
-    def _fused(self, inputs: Tensor) -> Tensor:
-        parameters = self._parameters_in_order()
-        if kernel_serves("lstm", inputs, Weights(*parameters)):
-            whole = torch.full((inputs.shape[0],), inputs.shape[1])
-            return run_lstm(inputs, whole, (Weights(*parameters),))
-        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
-        # then: biases, layers, dropout, training, bidirectional, batch first
-        arguments = (True, 1, 0.0, self.training, False, True)
-        return torch.lstm(inputs, (zeros, zeros), parameters, *arguments)[0]
-
 
 class SplitGRU(SplitCell):
     """The GRU cell, cut in two; gates in the order reset, update, new."""
 
     gates = 3
+    kind = "gru"
     zoned = HIDDEN_KEPT
 
     def start(self, batch: int, like: Tensor) -> GRUState:
@@ -277,16 +285,6 @@ class SplitGRU(SplitCell):
         hidden = torch.lerp(candidate.to(state.hidden.dtype), state.hidden, share)
         drawn = self._drawn(drawn, hidden)
         return GRUState(self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn))
-
-    def _fused(self, inputs: Tensor) -> Tensor:
-        parameters = self._parameters_in_order()
-        if kernel_serves("gru", inputs, Weights(*parameters)):
-            whole = torch.full((inputs.shape[0],), inputs.shape[1])
-            return run_gru(inputs, whole, (Weights(*parameters),))
-        zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
-        # then: biases, layers, dropout, training, bidirectional, batch first
-        arguments = (True, 1, 0.0, self.training, False, True)
-        return torch.gru(inputs, zeros, parameters, *arguments)[0]
 
 
 def _new_apart(three: Tensor) -> Tensor:

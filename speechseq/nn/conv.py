@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.distinct_rows import put_rows, take_rows
 from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import zero_padding
 from speechseq.shapes import Hidden, Mask, Sequence
@@ -43,9 +44,8 @@ class MaskedBatchNorm(nn.Module):
         """(batch, time, channels) to the same shape; padding comes out as zeros."""
         every = x.flatten(0, 1)
         valid = mask.flatten().nonzero().squeeze(1)
-        normed = self._normalise(every.index_select(0, valid))
-        whole = torch.zeros_like(every, dtype=normed.dtype).index_copy(0, valid, normed)
-        return whole.view_as(x)
+        normed = self._normalise(take_rows(every, valid))
+        return put_rows(normed, valid, len(every)).view_as(x)
 
     def _normalise(self, valid: Tensor) -> Tensor:
         """torch's fused kernel over valid positions (count, channels): nothing else is there."""

@@ -27,7 +27,7 @@ class CountingStack(DecoderStack):
         super().__init__()
         self.output_dim = width
 
-    def forward(self, inputs):
+    def forward(self, inputs, lengths):
         steps = torch.arange(inputs.shape[1], dtype=inputs.dtype)
         return steps[None, :, None].expand(len(inputs), -1, self.output_dim)
 

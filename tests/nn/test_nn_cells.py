@@ -125,6 +125,17 @@ def test_dropout_of_the_hidden_state_is_fed_back_and_only_in_training(kind):
     )
 
 
+@pytest.mark.parametrize("numbers", [{}, {"zoneout": 0.3}], ids=["in one call", "step by step"])
+@each_cell
+def test_a_run_ends_each_row_with_its_own_last_step(kind, numbers):
+    cell, lengths = CELLS[kind](INPUT, 0, HIDDEN, **numbers).eval(), torch.tensor([STEPS, 1])
+    inputs = torch.randn(2, STEPS, INPUT)
+    whole, made = cell.run(inputs), cell.run(inputs, lengths)
+    torch.testing.assert_close(made[0], whole[0])
+    torch.testing.assert_close(made[1, :1], whole[1, :1])
+    assert not made[1, 1:].any()
+
+
 def test_a_cell_without_context_copies_no_weights_at_a_step():
     for cell in (SplitLSTM(INPUT, 0, HIDDEN), SplitGRU(INPUT, 0, HIDDEN)):
         product = cell.recurring()[-1]

@@ -104,7 +104,7 @@ def _reader(threads: int) -> Callable[[torch.Tensor], object]:
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "reader.cpp", Path(folder) / "reader.so"
         source.write_text(READER)
-        # sums in any order, but not -ffast-math: linked, it flushes the whole process's small numbers
+        # sums in any order, but not -ffast-math: it makes the whole process flush small numbers
         fast = ["-O3", "-march=native", "-fassociative-math", "-fno-signed-zeros"]
         flags = [*fast, "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-w"]
         subprocess.run([compiler, *flags, str(source), "-o", str(made)], check=True, timeout=120)

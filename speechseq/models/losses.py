@@ -12,7 +12,8 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.tacotron import TacotronOutput
-from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.distinct_rows import take_rows
+from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
@@ -81,14 +82,14 @@ class TacotronLoss(nn.Module):
         return Losses(torch.stack(list(terms.values())).sum(), terms)
 
     def _mel(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
-        difference = masked_difference(made, true, mask)
+        difference = valid_difference(made, true, mask)
         count = mask.sum() * true.shape[-1]
         square, absolute = difference.square().sum() / count, difference.abs().sum() / count
         return self.config.mse * square + self.config.l1 * absolute
 
     def _linear(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
         share, low = self.config.low_frequency_share, self.config.low_frequency_bins
-        difference = masked_difference(made, true, mask).abs()
+        difference = valid_difference(made, true, mask).abs()
         frames = mask.sum()
         whole = difference.sum() / (frames * true.shape[-1])
         if not share:
@@ -105,16 +106,18 @@ def _linear_target(batch: TTSBatch) -> Tensor:
     return batch.log_magnitude
 
 
-def masked_difference(
+def valid_difference(
     made: Float[Tensor, "batch made channels"], true: Sequence, mask: Mask
-) -> Sequence:
-    """made - true with zeros in the padding; `made` may be longer by an incomplete last step.
+) -> Float[Tensor, "valid channels"]:
+    """made - true of valid positions; `made` may be longer by an incomplete last step.
 
-    Both sides are cleaned before they meet: masking a finished loss keeps its value finite and its
-    gradient NaN (FACTS trap 6).
+    Others are left out before anything is computed: masking a finished loss keeps its value finite
+    and its gradient NaN (FACTS trap 6).
     """
-    made = made[:, : true.shape[1]]
-    return at_least_float32(zero_padding(made, mask)) - at_least_float32(zero_padding(true, mask))
+    valid = mask.flatten().nonzero().squeeze(1)
+    both = (x.flatten(0, 1) for x in (made[:, : true.shape[1]], true))
+    made, true = (at_least_float32(take_rows(x, valid)) for x in both)
+    return made - true
 
 
 def stop_loss(

@@ -8,6 +8,7 @@ from torch import nn
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
+from speechseq.nn.dense import linear
 from speechseq.nn.postnet import Postnet
 from speechseq.shapes import Magnitude, Mask, Mel
 
@@ -109,4 +110,5 @@ class LinearPostnet(OutputNet):
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Mel and log magnitude."""
-        return Refined(mel, self.project(self.cbhg(mel, mask.sum(dim=1))))
+        refined = self.cbhg(mel, mask.sum(dim=1))
+        return Refined(mel, linear(refined, self.project.weight, self.project.bias))

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from speechseq.nn.dense import linear
 from speechseq.shapes import Sequence
 
 
@@ -21,4 +22,6 @@ class Highway(nn.Module):
 
     def forward(self, x: Sequence) -> Sequence:
         """(batch, time, dim) to the same shape."""
-        return torch.lerp(x, torch.relu(self.transform(x)), torch.sigmoid(self.gate(x)))
+        transformed = linear(x, self.transform.weight, self.transform.bias)
+        gate = linear(x, self.gate.weight, self.gate.bias)
+        return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))

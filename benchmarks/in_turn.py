@@ -117,7 +117,7 @@ def serve(step: Callable[[], object], device: torch.device) -> None:
     """Answer each line on standard input with one timed step and the peak memory so far.
 
     Who had to wait for the others' steps takes one that is not counted first: meanwhile its memory
-    went back to the machine, and its data out of the caches. Next to a step of LONG this is nothing.
+    went back to the machine, and its data out of the caches. A step of LONG hardly feels that.
     """
     timed = _timed_by_events if device.type == "cuda" else _timed
     taken, ended = 0.0, time.perf_counter()

@@ -4,7 +4,7 @@
 
 Each contender lives in a process of its own and gets the same data from the same seed; a round
 asks each for one step. The table gives medians, ranges and peak memory; quote the ratios. See
-contract.py for how to add a row or a peer. What runs on --device cuda was never run by its authors.
+contract.py for how to add a row or a peer. What runs on --device cuda was never run.
 """
 
 import argparse

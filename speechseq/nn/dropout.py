@@ -11,7 +11,7 @@ LEVELS = 2**16
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """F.dropout; on a CPU a fifth of its time, and a quarter of what it keeps for the gradient.
+    """F.dropout; on a CPU under half of its time, and a quarter of what it keeps for the gradient.
 
     torch draws and keeps a float a unit there. The rate is rounded to a multiple of 2^-16.
     """

@@ -15,6 +15,7 @@ extern "C" void add(const float* x, float* y, int64_t count, float factor, int64
     for (int64_t i = 0; i < count; i++) y[i] += factor * x[i];
 }
 """
+KERNELS = sorted(path.stem for path in room._HERE.glob("*.cpp"))
 compiler = pytest.mark.skipif(room._compiler() is None, reason="this machine has no C++ compiler")
 
 
@@ -48,6 +49,19 @@ def test_a_source_is_compiled_once_and_called_with_tensors(folder: Path) -> None
     room.library.cache_clear()
     assert room.library("adding") is not None
     assert len(_made(folder)) == 2
+
+
+@compiler
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_kernel_compiles_where_there_is_a_compiler(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own tests are skipped where a library is missing: here it shows."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
+    room.library.cache_clear()
+    assert room.library(name) is not None
+    room.library.cache_clear()
 
 
 @compiler

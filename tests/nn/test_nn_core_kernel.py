@@ -151,6 +151,20 @@ def test_each_output_alone_may_be_asked_for_its_gradient(parts):
 
 
 @pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
+def test_law_1_nothing_that_stands_in_the_padding_is_read(cells):
+    made = []
+    for garbage in (0.0, 1e4, math.nan):
+        case = Case(cells)
+        case.memory[~case.mask] = garbage
+        case.inputs[~length_mask(case.steps, case.inputs.shape[1])] = garbage
+        out, leaves = case.run(kernel=True)
+        made.append([*out, *gradients(out, leaves)])
+    for clean, huge, nan in zip(*made, strict=True):
+        assert torch.equal(clean, huge)
+        assert torch.equal(clean, nan)
+
+
+@pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
 def test_threads_and_neighbours_change_nothing(cells):
     case, threads = Case(cells, lengths=(9, 4, 7, 2, 5)), torch.get_num_threads()
     try:

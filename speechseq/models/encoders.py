@@ -8,10 +8,11 @@ from torch import nn
 
 from speechseq.config import Config
 from speechseq.nn.cbhg import CBHG
-from speechseq.nn.conv import MaskedConv
+from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiLSTM
+from speechseq.nn.valid_rows import ValidRows
 from speechseq.shapes import Encoded, Lengths, Tokens
 
 
@@ -69,10 +70,9 @@ class ConvEncoder(Encoder):
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * lstm), zero in the padding."""
         mask = length_mask(lengths, tokens.shape[1])
-        x = self.embedding(tokens.where(mask, 0))
-        for conv in self.convs:
-            x = conv(x, mask)
-        return Encoded(self.lstm(x, lengths), lengths)
+        rows = ValidRows.of(mask)
+        x = in_turn(self.convs, rows.take(self.embedding(tokens.where(mask, 0))), rows)
+        return Encoded(self.lstm(rows.put(x), lengths), lengths)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

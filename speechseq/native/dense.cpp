@@ -71,10 +71,11 @@ void dense_pays(int64_t *answer, int64_t) {
     *answer = LANES == 16 && !intel;
 }
 
-// y (rows, outputs) = x (rows, inputs) weight' + bias, weight (outputs, inputs).
+// y (rows, outputs) = x (rows, inputs) weight' + bias, weight (outputs, inputs); x's rows are
+// `stride` numbers apart and may overlap, as windows of a convolution do.
 void dense_forward(const float *x, const float *weight, const float *bias, float *y, int64_t rows,
-                   int64_t inputs, int64_t outputs, int64_t threads) {
-    dense({x, inputs, 1}, {weight, inputs, 1}, bias, y, rows, inputs, outputs, threads);
+                   int64_t stride, int64_t inputs, int64_t outputs, int64_t threads) {
+    dense({x, stride, 1}, {weight, inputs, 1}, bias, y, rows, inputs, outputs, threads);
 }
 
 // x's gradient (rows, inputs) = gradient (rows, outputs) weight.

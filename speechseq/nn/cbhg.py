@@ -5,11 +5,12 @@ from collections.abc import Sequence as Series
 import torch
 from torch import nn
 
-from speechseq.nn.conv import MaskedConv
+from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.highway import Highway
-from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.masks import length_mask
 from speechseq.nn.recurrent import BiGRU
-from speechseq.shapes import Hidden, Lengths, Mask, Sequence
+from speechseq.nn.valid_rows import Rows, ValidRows
+from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class CBHG(nn.Module):
@@ -59,20 +60,17 @@ class CBHG(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
-        mask = length_mask(lengths, x.shape[1])
-        x = zero_padding(x, mask)
-        y = torch.cat([conv(x, mask) for conv in self.bank], dim=-1)
-        y = pool_pairs(y, mask)
-        for projection in self.projections:
-            y = projection(y, mask)
+        rows = ValidRows.of(length_mask(lengths, x.shape[1]))
+        x = rows.take(x)
+        y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
+        y = in_turn(self.projections, pool_pairs(y, rows), rows)
         y = self.widen(x + y)
         for highway in self.highways:
             y = highway(y)
-        return self.gru(y, lengths)
+        return self.gru(rows.put(y), lengths)
 
 
-def pool_pairs(x: Sequence, mask: Mask) -> Sequence:
+def pool_pairs(x: Rows, rows: ValidRows) -> Rows:
     """Maximum of each position and the next, stride 1; the last valid one has no next."""
-    following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
-    exists = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
-    return torch.where(exists.unsqueeze(-1), torch.maximum(x, following), x)
+    following = torch.cat([x[1:], x[-1:]])
+    return torch.where(rows.followed().unsqueeze(1), torch.maximum(x, following), x)

@@ -1,15 +1,14 @@
 """Convolutions over sequences that never see padding, batch norm that never counts it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from speechseq.nn.distinct_rows import put_rows, take_rows
 from speechseq.nn.dropout import dropout
-from speechseq.nn.masks import zero_padding
+from speechseq.nn.row_conv import convolve
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Mask, Sequence
 
 Activation = Literal["linear", "relu", "tanh"]
@@ -42,13 +41,11 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
         """(batch, time, channels) to the same shape; padding comes out as zeros."""
-        every = x.flatten(0, 1)
-        valid = mask.flatten().nonzero().squeeze(1)
-        normed = self._normalise(take_rows(every, valid))
-        return put_rows(normed, valid, len(every)).view_as(x)
+        rows = ValidRows.of(mask)
+        return rows.put(self.of_rows(rows.take(x)))
 
-    def _normalise(self, valid: Tensor) -> Tensor:
-        """torch's fused kernel over valid positions (count, channels): nothing else is there."""
+    def of_rows(self, valid: Rows) -> Rows:
+        """(rows, channels), all of them valid; torch's fused kernel, as nothing else is there."""
         if self.training:
             self.num_batches_tracked += 1
         # one position has no variance, which would make the running one NaN
@@ -69,8 +66,8 @@ class MaskedBatchNorm(nn.Module):
 class MaskedConv(nn.Module):
     """Convolution, batch norm, activation and dropout over (batch, time, channels), masked.
 
-    Padding is zeroed before the convolution and after the norm, so an item alone equals its row in
-    any padded batch. "Same" length for every kernel: an even one reaches one further to the right.
+    All of it acts on the valid positions alone, so an item alone equals its row in any padded
+    batch. "Same" length for every kernel: an even one reaches one further to the right.
 
     Args:
         input_dim, output_dim: channels in and out.
@@ -97,13 +94,24 @@ class MaskedConv(nn.Module):
         self.conv = nn.Conv1d(input_dim, output_dim, kernel, bias=bias)
         self.norm = MaskedBatchNorm(output_dim)
         self.activation, self.dropout, self.norm_last = activation, dropout, norm_last
-        self.reach = ((kernel - 1) // 2, kernel // 2)
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
         """(batch, time, input_dim) to (batch, time, output_dim); padding comes out as zeros."""
-        channels_first = F.pad(zero_padding(x, mask).transpose(1, 2), self.reach)
-        x = self.conv(channels_first).transpose(1, 2)
+        rows = ValidRows.of(mask)
+        return rows.put(self.of_rows(rows.take(x), rows))
+
+    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+        """(rows, input_dim) to (rows, output_dim): what several layers do one after another."""
+        x = convolve(x, rows, self.conv.weight, self.conv.bias)
         activate = ACTIVATIONS[self.activation]
-        x = self.norm(activate(x), mask) if self.norm_last else activate(self.norm(x, mask))
+        x = self.norm.of_rows(activate(x)) if self.norm_last else activate(self.norm.of_rows(x))
         return dropout(x, self.dropout, self.training)
+
+
+def in_turn(convs: Iterable[nn.Module], x: Rows, rows: ValidRows) -> Made:
+    """Rows through `MaskedConv`s one after another."""
+    for conv in convs:
+        assert isinstance(conv, MaskedConv)
+        x = conv.of_rows(x, rows)
+    return x

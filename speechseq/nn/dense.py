@@ -21,11 +21,32 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
     float32, at half the rate; there a kernel makes the three products of a training step. No
     gradient of a gradient there.
     """
-    if not _kernel_serves(x, weight) or x.shape[:-1].numel() < _FEW:
+    if not kernel_serves(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     made = _Linear.apply(rows, weight.contiguous(), bias)
     return made.unflatten(0, x.shape[:-1])
+
+
+def kernel_serves(a: Tensor, b: Tensor) -> bool:
+    """Whether the kernel makes products of these, and faster than torch."""
+    plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
+    if not plain or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+        return False
+    return _pays() and a.numel() > 0 and b.numel() > 0
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (rows, inputs) weight' + bias by the kernel, which has to serve; no gradients.
+
+    The rows of x may overlap; weight (outputs, inputs).
+    """
+    outputs, inputs = weight.shape
+    made = x.new_empty(len(x), outputs)
+    bias = None if bias is None else bias.contiguous()
+    sizes = (len(x), x.stride(0), inputs, outputs)
+    call("dense", "dense_forward", x[:1, :1], weight, bias, made, *sizes)
+    return made
 
 
 def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
@@ -33,7 +54,7 @@ def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
 
     Both may be some columns of a wider matrix.
     """
-    if not _kernel_serves(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
+    if not kernel_serves(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x
     outputs, inputs = gradient.shape[1], x.shape[1]
     made = gradient.new_empty(outputs, inputs)
@@ -47,11 +68,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        outputs, inputs = weight.shape
-        made = x.new_empty(len(x), outputs)
-        bias = None if bias is None else bias.contiguous()
-        call("dense", "dense_forward", x, weight, bias, made, len(x), inputs, outputs)
-        return made
+        return product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -67,13 +84,6 @@ class _Linear(torch.autograd.Function):
             call("dense", "dense_backward", gradient, weight, below, *sizes)
         beside = outer_sum(gradient, x) if ctx.needs_input_grad[1] else None
         return below, beside, gradient.sum(0) if ctx.needs_input_grad[2] else None
-
-
-def _kernel_serves(a: Tensor, b: Tensor) -> bool:
-    plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
-    if not plain or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
-        return False
-    return _pays() and a.numel() > 0 and b.numel() > 0
 
 
 @functools.cache

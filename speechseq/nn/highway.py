@@ -1,10 +1,10 @@
 """Highway layers: a gate decides how much of a layer's input is carried past it."""
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from speechseq.nn.dense import linear
-from speechseq.shapes import Sequence
 
 
 class Highway(nn.Module):
@@ -20,8 +20,8 @@ class Highway(nn.Module):
         nn.init.zeros_(self.transform.bias)
         nn.init.constant_(self.gate.bias, -1.0)
 
-    def forward(self, x: Sequence) -> Sequence:
-        """(batch, time, dim) to the same shape."""
+    def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
+        """(..., dim) to the same shape."""
         transformed = linear(x, self.transform.weight, self.transform.bias)
         gate = linear(x, self.gate.weight, self.gate.bias)
         return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))

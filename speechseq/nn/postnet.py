@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from speechseq.nn.conv import MaskedConv
+from speechseq.nn.conv import MaskedConv, in_turn
+from speechseq.nn.valid_rows import ValidRows
 from speechseq.shapes import Mask, Mel
 
 
@@ -40,6 +41,5 @@ class Postnet(nn.Module):
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
         """The residual (batch, frames, mels) to add; zero in the padding, and blind to it."""
-        for conv in self.convs:
-            mel = conv(mel, mask)
-        return mel
+        rows = ValidRows.of(mask)
+        return rows.put(in_turn(self.convs, rows.take(mel), rows))

@@ -21,9 +21,11 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import CELLS
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
+from speechseq.nn.dense import linear
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
-from speechseq.nn.masks import zero_padding
+from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import Prenet
+from speechseq.nn.valid_rows import ValidRows
 from speechseq.shapes import Alignment, FrameMask, Mel, Memory, MemoryMask, StopLogits
 
 
@@ -143,13 +145,16 @@ class FrameDecoder(nn.Module):
         """Teacher-forced: every step is fed the true last frame of the group before it."""
         known = zero_padding(mel, frame_mask)
         r = self.config.reduction_factor
-        inputs = self.prenet(teacher_inputs(known, r))
+        inputs = teacher_inputs(known, r)
         steps = -(-frame_mask.sum(1) // r)
+        rows = ValidRows.of(length_mask(steps, inputs.shape[1]))
+        inputs = rows.put(self.prenet(rows.take(inputs)))
         core = self.core(inputs, memory, memory_mask, steps)
         stacked = self.stack(torch.cat([core.hidden, core.context], dim=-1), steps)
-        top = self._top(stacked, core.context)
-        frames = ungroup_frames(self.frames(top), r)
-        return DecoderOutput(frames, self.stop(top).squeeze(-1), core.alignment)
+        top = rows.take(self._top(stacked, core.context))
+        frames = rows.put(linear(top, self.frames.weight, self.frames.bias))
+        stop = rows.put(self.stop(top)).squeeze(-1)
+        return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
         """The state before the first free-running step; the frame before it is zero."""

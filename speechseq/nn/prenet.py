@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.dense import linear
 from speechseq.nn.dropout import dropout
 
 
@@ -44,7 +45,7 @@ class Prenet(nn.Module):
         synthesis. Without it dropout acts in training only, so evaluation is deterministic.
         """
         for i, layer in enumerate(self.layers):
-            x = F.relu(layer(x))
+            x = F.relu(linear(x, layer.weight, layer.bias))
             x = dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
         return x
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
+from speechseq.models.speller_kernel import KernelState, SpellerKernel, fits
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -90,16 +91,16 @@ class SpellerConfig(Config):
 
 
 class SpellerState(NamedTuple):
-    """Between two steps of some rows."""
+    """Between two steps of some rows; laid out for the kernel once it has made a step."""
 
-    core: CoreState
+    core: CoreState | KernelState
 
 
 class SpellerReady(NamedTuple):
-    """What all steps share: the loop's products, and the gates (symbols, gates) that each symbol
-    gives, or None where it is not worth while to make all of them."""
+    """What all steps share: the loop's products, or the kernel that does a step at once, and the
+    gates (symbols, gates) that each symbol gives, or None where they are too many to be made."""
 
-    core: Ready
+    core: Ready | SpellerKernel
     gates: Tensor | None
 
 
@@ -166,12 +167,16 @@ class Speller(nn.Module):
 
     def ready(self) -> SpellerReady:
         """What all steps of a search share, made once; `step` makes it anew where none is given."""
-        core = self.core.recurring()
         if torch.is_grad_enabled():
-            return SpellerReady(core, None)
-        products = tuple(tuple(map(packed, own)) for own in core.products)
+            return SpellerReady(self.core.recurring(), None)
         symbols = self.embedding.weight
         gates = self.core.cell.hoist(symbols) if len(symbols) <= FEW else None
+        if fits(self.core, list(self.parameters())):
+            deep = None if self.deep is None else (self.deep.weight, self.deep.bias)
+            outputs = deep, (self.symbols.weight, self.symbols.bias)
+            return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
+        core = self.core.recurring()
+        products = tuple(tuple(map(packed, own)) for own in core.products)
         return SpellerReady(core._replace(products=products), gates)
 
     def step(
@@ -181,9 +186,14 @@ class Speller(nn.Module):
         ready = ready or SpellerReady(self.core.recurring(), None)
         if ready.gates is None:
             gates = self.core.cell.hoist(self.embedding(tokens))
+            which = torch.arange(len(tokens), device=tokens.device)
         else:
-            gates = ready.gates.index_select(0, tokens)
-        weights, core = self.core.step(gates, state.core, ready.core)
+            gates, which = ready.gates, tokens
+        if isinstance(ready.core, SpellerKernel):
+            log_probs, weights, held = ready.core.step(gates, which, state.core)
+            return Spelled(log_probs, weights, SpellerState(held))
+        assert isinstance(state.core, CoreState), "a state of the kernel's search fits no other"
+        weights, core = self.core.step(gates.index_select(0, which), state.core, ready.core)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
 
     def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:

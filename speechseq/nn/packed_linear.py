@@ -21,7 +21,7 @@ class PackedLinear(RecurringLinear):
         super().__init__(weight, bias)
         self.ours = library(KERNELS) is not None
         if self.ours:
-            self.packed = _packed(self.tape.weight.contiguous())
+            self.packed = pack_weight(self.tape.weight)
         else:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.tape.weight)
 
@@ -57,10 +57,11 @@ def packed(linear: RecurringLinear) -> RecurringLinear:
     return PackedLinear(weight, linear.bias)
 
 
-def _packed(weight: Tensor) -> Tensor:
+def pack_weight(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs) in the order in which the kernel reads it; ask `library` first."""
     outputs, inputs = weight.shape
     size = torch.empty(1, dtype=torch.int64)
     call(KERNELS, "size_packed", size, outputs, inputs)
     made = weight.new_empty(int(size))
-    call(KERNELS, "pack_weight", weight, made, outputs, inputs)
+    call(KERNELS, "pack_weight", weight.contiguous(), made, outputs, inputs)
     return made

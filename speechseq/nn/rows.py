@@ -13,6 +13,9 @@ from torch import Tensor
 # hypotheses read and no step changes, such as a memory and its keys. Other fields have k.
 Standing = Annotated[Tensor, "one row an utterance"]
 
+# of a field whose rows another one numbers: it is left as it is, and the numbers are re-ordered
+Stored = Annotated[Tensor, "rows that another field numbers"]
+
 
 def select_rows(state: Any, rows: Tensor) -> Any:
     """The given rows of every tensor in a nested tuple of batch-first tensors; k is 1."""
@@ -25,11 +28,11 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
         return state.index_select(0, rows)
     kind: Any = type(state)
     parts = []
-    for part, stands in zip(state, _standing(kind, len(state)), strict=True):
-        if not stands:
+    for part, held in zip(state, _held(kind, len(state)), strict=True):
+        if held == Standing:
+            part = part if utterances is None else part.index_select(0, utterances)
+        elif held != Stored:
             part = regroup_rows(part, rows, utterances)
-        elif utterances is not None:
-            part = part.index_select(0, utterances)
         parts.append(part)
     return kind(*parts) if hasattr(state, "_fields") else tuple(parts)
 
@@ -40,8 +43,8 @@ def by_utterance(x: Tensor, utterances: int) -> Tensor:
 
 
 @functools.cache
-def _standing(kind: type, fields: int) -> tuple[bool, ...]:
-    """Which fields of a tuple stand."""
+def _held(kind: type, fields: int) -> tuple[Any, ...]:
+    """How a tuple's fields are annotated."""
     hints = get_type_hints(kind, include_extras=True)
     names = getattr(kind, "_fields", ("",) * fields)
-    return tuple(hints.get(name) == Standing for name in names)
+    return tuple(map(hints.get, names))

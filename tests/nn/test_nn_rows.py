@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechseq.nn.rows import Standing, by_utterance, regroup_rows, select_rows
+from speechseq.nn.rows import Standing, Stored, by_utterance, regroup_rows, select_rows
 
 
 class Inner(NamedTuple):
@@ -56,3 +56,16 @@ def test_outside_of_a_beam_rows_are_utterances():
     (inner, _), hidden = select_rows(given, rows)[0]
     assert torch.equal(inner.memory, given[0].inner[0].memory[rows])
     assert torch.equal(hidden, given[0].hidden[rows])
+
+
+class Held(NamedTuple):
+    place: Tensor
+    numbers: Stored
+
+
+def test_what_is_read_by_number_stays_and_its_numbers_move():
+    given = Held(torch.tensor([1, 1, 0, 2]), torch.randn(3, 2))
+    rows = torch.tensor([3, 0, 2])
+    for held in (regroup_rows((given,), rows, torch.tensor([0]))[0], select_rows(given, rows)):
+        assert held.numbers is given.numbers
+        assert held.place.tolist() == [2, 1, 0]

@@ -1,0 +1,170 @@
+"""One step of the speller as one call of a kernel: for searches in float32 on a CPU."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.native.library import call, library
+from speechseq.nn.attention.content import ContentAttention, ContentState
+from speechseq.nn.attention.contract import Attention
+from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
+from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
+from speechseq.nn.core_loop import CoreLoop, CoreState
+from speechseq.nn.packed_linear import KERNELS, pack_weight
+from speechseq.nn.rows import Standing, Stored
+
+LINE = 16  # floats; the numbers of a row fill whole lines
+
+
+class KernelState(NamedTuple):
+    """What a CoreState holds, where the kernel finds it.
+
+    A search re-orders `place` alone: numbers and weights stay as the last step made them, and
+    hypotheses with one parent read the same row.
+
+    memory, its mask, keys: as in the attention's state; place (rows): the row that a hypothesis has
+    in numbers (any, width), what the cells hold, the context and perhaps the sum of all weights,
+    and in weights (any, positions), those of the last step.
+    """
+
+    memory: Standing
+    mask: Standing
+    keys: Standing
+    place: Tensor
+    numbers: Stored
+    weights: Stored
+
+
+def fits(core: CoreLoop, parameters: list[Tensor]) -> bool:
+    """Whether the kernel does these cells, this mechanism and this machine's numbers."""
+    return (
+        not torch.is_grad_enabled()
+        and not core.training
+        and type(core.attention) in (LocationSensitiveAttention, ContentAttention)
+        and _is_plain(core.attention)
+        and all(type(cell) is SplitLSTM and not cell.zoneout for cell in core.cells)
+        and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in parameters)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and library(KERNELS) is not None
+    )
+
+
+def _is_plain(attention: Attention) -> bool:
+    reading = attention.reading
+    return reading.window is None and reading.keep_top is None and not reading.smoothing
+
+
+class SpellerKernel:
+    """A speller's weights, packed once for a search.
+
+    Args:
+        deep, symbols: (weight, bias) of the output layers, deep perhaps missing.
+        never: mask (symbols) of those that get the log-probability `lowest`.
+    """
+
+    def __init__(
+        self,
+        core: CoreLoop,
+        deep: tuple[Tensor, Tensor] | None,
+        symbols: tuple[Tensor, Tensor],
+        never: Tensor,
+        lowest: float,
+    ) -> None:
+        attention = core.attention
+        assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+        self.lowest, self.sharpening = lowest, attention.reading.sharpening
+        self.layers, self.hidden = len(core.cells), core.cell.hidden
+        self.symbols = len(symbols[0])
+        query, direction = attention.query.weight, attention.energy.weight[0]
+        located = _located(attention)
+        given = [pack_weight(query), direction.contiguous(), located.filters, located.location]
+        outputs = [(None, None) if deep is None else (pack_weight(deep[0]), deep[1])]
+        outputs.append((pack_weight(symbols[0]), symbols[1]))
+        cells = [_packed_cell(cell, layer == 0) for layer, cell in enumerate(core.cells)]
+        self.parts = [*given, *outputs[0], *outputs[1], never, *(x for pair in cells for x in pair)]
+        sizes = [self.layers, self.hidden, core.cell.context_dim, len(direction)]
+        sizes += [located.histories, located.number, located.kernel]
+        sizes += [0 if deep is None else len(deep[0]), self.symbols]
+        addresses = [0 if part is None else part.data_ptr() for part in self.parts]
+        self.plan = torch.tensor([*sizes, *addresses])
+
+    def step(
+        self, gates: Tensor, which: Tensor, state: CoreState | KernelState
+    ) -> tuple[Tensor, Tensor, KernelState]:
+        """Log-probabilities (rows, symbols), weights (rows, positions) and the next state.
+
+        Row i takes row `which[i]` of the hoisted gates (any, 4 * hidden).
+        """
+        if isinstance(state, CoreState):
+            state = self._entered(state)
+        rows, (places, width) = len(which), state.numbers.shape
+        utterances, positions = state.mask.shape
+        numbers = state.numbers.new_empty(rows, width)
+        weights = state.weights.new_empty(rows, positions)
+        log_probs = state.weights.new_empty(rows, self.symbols)
+        read = (
+            gates.contiguous(),
+            which.contiguous(),
+            state.memory,
+            state.keys,
+            state.mask,
+            state.place,
+        )
+        made = state.numbers, state.weights, numbers, weights, log_probs
+        counts = rows, utterances, places, positions
+        call(KERNELS, "spell", self.plan, *read, *made, *counts, self.sharpening, self.lowest)
+        place = torch.arange(rows)
+        return log_probs, weights, state._replace(place=place, numbers=numbers, weights=weights)
+
+    def _entered(self, state: CoreState) -> KernelState:
+        """The same state, laid out for the kernel."""
+        attention, rows = state.attention, len(state.context)
+        cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]
+        numbers = [*cells, *(own.hidden for own in state.rnn), state.context]
+        if isinstance(attention, ContentState):
+            weights = attention.previous
+        else:
+            assert isinstance(attention, LocationState)
+            weights = attention.history[:, 0]
+            numbers += attention.history[:, 1:].unbind(1)
+        numbers.append(weights.new_zeros(rows, -sum(x.shape[1] for x in numbers) % LINE))
+        return KernelState(
+            attention.memory.contiguous(),
+            attention.mask.contiguous(),
+            attention.keys.contiguous(),
+            torch.arange(rows),
+            torch.cat(numbers, 1),
+            weights.contiguous(),
+        )
+
+
+class _Located(NamedTuple):
+    """filters, packed for each history, and location, packed; the sizes of the filters."""
+
+    filters: Tensor | None
+    location: Tensor | None
+    histories: int
+    number: int
+    kernel: int
+
+
+def _located(attention: Attention) -> _Located:
+    if not isinstance(attention, LocationSensitiveAttention):
+        return _Located(None, None, 0, 0, 1)
+    weight = attention.filters.weight
+    filters = torch.cat([pack_weight(own.contiguous()) for own in weight.unbind(1)])
+    number, histories, kernel = weight.shape
+    return _Located(filters, pack_weight(attention.location.weight), histories, number, kernel)
+
+
+def _packed_cell(cell: SplitCell, is_first: bool) -> tuple[Tensor, Tensor | None]:
+    """The recurring weights, block of units by block, and the bias where it is not hoisted."""
+    _, recurring, bias = cell.four_gates()
+    inputs, hidden = cell.context_dim, cell.hidden
+    size = torch.empty(1, dtype=torch.int64)
+    call(KERNELS, "size_cell", size, inputs, hidden)
+    made = recurring.new_empty(int(size))
+    call(KERNELS, "pack_cell", recurring.contiguous(), made, inputs, hidden)
+    return made, None if is_first else bias.contiguous()

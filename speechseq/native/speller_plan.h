@@ -1,0 +1,97 @@
+// What a step of a speller reads and writes: sizes, weights, where a row's numbers stand.
+#pragma once
+
+#include <vector>
+
+#include "core_attention.h"
+#include "search_attention.h"
+
+namespace {
+
+// As the Python side writes it, in this order, all 64-bit words. Matrices are packed.
+struct Speller {
+    int64_t layers, hidden, memory, dim, histories, filters, kernel, deep, symbols;
+    const float *query, *direction, *filter_weights, *location;
+    const float *deep_weights, *deep_bias, *symbol_weights, *symbol_bias;
+    const uint8_t *never;  // (symbols)
+
+    // Behind these: of each layer the address of its packed weights, and that of its bias.
+    const float *cell(int64_t layer) const { return behind()[2 * layer]; }
+    const float *bias(int64_t layer) const { return behind()[2 * layer + 1]; }
+
+    // A row's numbers: the cells' states, the hidden states, the context behind the top one, and
+    // the sum of all weights where it is read; up to a whole line.
+    int64_t cell_at(int64_t layer) const { return layer * hidden; }
+    int64_t hidden_at(int64_t layer) const { return (layers + layer) * hidden; }
+    int64_t context_at() const { return 2 * layers * hidden; }
+    int64_t sum_at() const { return context_at() + memory; }
+    int64_t width(int64_t positions) const {
+        return (sum_at() + (histories > 1 ? positions : 0) + 15) / 16 * 16;
+    }
+
+  private:
+    const float *const *behind() const { return reinterpret_cast<const float *const *>(this + 1); }
+};
+
+// One step. Rows of an utterance stand side by side. Shapes: gates (any, 4 * hidden), `which` of
+// them a row takes (rows); memory (utterances, positions, memory), keys (utterances, positions,
+// dim), mask (utterances, positions); `place` (rows) of a row in what was made before: before
+// (places, width), weights_before (places, positions); after (rows, width), weights (rows,
+// positions), log_probs (rows, symbols).
+struct Step {
+    const Speller &s;
+    const float *gates;
+    const int64_t *which;
+    const float *memory, *keys;
+    const uint8_t *mask;
+    const int64_t *place;
+    const float *before, *weights_before;
+    float *after, *weights, *log_probs;
+    int64_t rows, utterances, places, positions;
+    float sharpening;
+
+    int64_t queries() const { return rows / utterances; }
+    int64_t width() const { return s.width(positions); }
+    float *made(int64_t row, int64_t at) const { return after + row * width() + at; }
+    Sizes sizes() const {
+        return {rows, queries(), positions, s.dim, s.histories, s.filters, s.kernel};
+    }
+
+    // Up to the last position that is valid.
+    int64_t length(int64_t utterance) const {
+        int64_t length = positions;
+        while (length && !mask[utterance * positions + length - 1]) --length;
+        return length;
+    }
+};
+
+// The hypotheses of a step that continue the same one share all that comes from before it: this is
+// computed once for each parent.
+struct Parents {
+    std::vector<int64_t> first, of;  // a parent's first row; the parent of a row
+    Room<float> numbers;             // (parents, width)
+
+    explicit Parents(const Step &step) : of(step.rows) {
+        std::vector<int64_t> known(step.places, -1);
+        for (int64_t row = 0; row < step.rows; ++row) {
+            int64_t &parent = known[step.place[row]];
+            if (parent < 0 || utterance(step, parent) != row / step.queries()) {
+                parent = count();
+                first.push_back(row);
+            }
+            of[row] = parent;
+        }
+        numbers = room<float>(count() * step.width());
+        for (int64_t parent = 0; parent < count(); ++parent)
+            std::copy_n(step.before + place(step, parent) * step.width(), step.width(),
+                        numbers.get() + parent * step.width());
+    }
+
+    int64_t count() const { return first.size(); }
+    int64_t place(const Step &step, int64_t parent) const { return step.place[first[parent]]; }
+    int64_t utterance(const Step &step, int64_t parent) const {
+        return first[parent] / step.queries();
+    }
+};
+
+}  // namespace

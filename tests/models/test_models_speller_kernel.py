@@ -1,0 +1,207 @@
+"""A search's step in one kernel: what torch's operations make, hypothesis for hypothesis."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from speechseq.models.speller import Spelled, Speller, SpellerConfig
+from speechseq.models.speller_kernel import KERNELS, KernelState, SpellerKernel
+from speechseq.native.library import library
+from speechseq.nn.attention.content import ContentConfig
+from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.masks import length_mask
+from speechseq.nn.rows import regroup_rows
+from speechseq.text.vocabulary import BLANK, PAD, SOS
+
+there = pytest.mark.skipif(library(KERNELS) is None, reason="this machine has no C++ compiler")
+SYMBOLS, MEMORY, LENGTHS = 37, 11, (19, 7, 12)
+
+
+def speller(**numbers) -> Speller:
+    config = SpellerConfig(**{"embedding": 6, "layers": 2, "hidden": 21, **numbers})
+    return config.build(SYMBOLS, MEMORY).eval()
+
+
+def located(history: str, **numbers) -> LocationSensitiveConfig:
+    numbers = {"dim": 20, "filters": 5, "kernel": 9, **numbers}
+    return LocationSensitiveConfig(history=history, **numbers)
+
+
+SHARP = ReadingConfig(sharpening=2.0, first="one_hot")
+VARIANTS = {
+    "previous": {"attention": located("previous")},
+    "cumulative": {"attention": located("previous_and_cumulative", filters=33, kernel=41)},
+    "content": {"attention": ContentConfig(dim=37)},
+    "sharp": {"attention": located("previous_and_cumulative", reading=SHARP)},
+    "one layer": {"layers": 1, "hidden": 16, "attention": ContentConfig(dim=16)},
+    "three layers, deep": {"layers": 3, "output": 35, "attention": located("previous", dim=5)},
+    "wide": {"hidden": 70, "embedding": 9, "attention": located("previous", dim=128, kernel=3)},
+}
+variants = pytest.mark.parametrize("name", VARIANTS)
+# (parents of the hypotheses, utterances that stay): grows to 4 hypotheses, loses the second
+MOVES = [
+    ([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2], None),
+    ([1, 0, 1, 3, 4, 4, 4, 4, 11, 10, 9, 8], None),
+    ([0, 3, 3, 0, 9, 8, 9, 9], [0, 2]),
+    ([7, 7, 6, 4], [1]),
+]
+
+
+def memory(lengths: tuple[int, ...] = LENGTHS, garbage: float = 0.0) -> tuple[Tensor, Tensor]:
+    generator, longest = torch.Generator().manual_seed(1), max(lengths) + (garbage != 0)
+    made = torch.full((len(lengths), longest, MEMORY), garbage)
+    for row, length in enumerate(lengths):
+        made[row, :length] = torch.randn(length, MEMORY, generator=generator)
+    return made, length_mask(torch.tensor(lengths), longest)
+
+
+def walk(
+    module: Speller, given: tuple[Tensor, Tensor], dtype: torch.dtype = torch.float32
+) -> list[Spelled]:
+    """The steps of a search that goes as MOVES say."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        state, ready = module.start(given[0].to(dtype), given[1]), module.ready()
+        token, made = torch.full((len(given[0]),), SOS), []
+        for parents, stay in [*MOVES, (None, None)]:
+            made.append(module.step(token, state, ready))
+            state = made[-1].state
+            if parents:
+                utterances = None if stay is None else torch.tensor(stay)
+                state = regroup_rows(state, torch.tensor(parents), utterances)
+                token = torch.randint(4, SYMBOLS, (len(parents),), generator=generator)
+    return made
+
+
+def assert_same(made: list[Spelled], true: list[Spelled], tolerance: float = 1e-5) -> None:
+    for own, other in zip(made, true, strict=True):
+        for part in ("log_probs", "weights"):
+            a, b = getattr(own, part), getattr(other, part)
+            assert a.dtype == torch.float32
+            torch.testing.assert_close(a.double(), b.double(), rtol=tolerance, atol=tolerance)
+
+
+@there
+@variants
+def test_every_step_is_that_of_torch_s_operations(name):
+    module = speller(**VARIANTS[name])
+    made = walk(module, memory())
+    assert isinstance(made[0].state.core, KernelState)
+    true = walk(copy.deepcopy(module).double(), memory(), torch.float64)
+    assert not isinstance(true[0].state.core, KernelState)
+    assert_same(made, true)
+    assert float(made[-1].weights.std()) > 1e-3  # not all the same, whatever goes in
+
+
+@there
+@variants
+@pytest.mark.parametrize("garbage", [1e4, math.nan])
+def test_law_1_what_stands_in_the_padding_changes_nothing(name, garbage):
+    module = speller(**VARIANTS[name])
+    made, true = walk(module, memory(garbage=garbage)), walk(module, memory())
+    assert not any(spelled.weights[:, -1].any() for spelled in made)
+    assert_same([own._replace(weights=own.weights[:, :-1]) for own in made], true, 1e-6)
+
+
+@there
+@variants
+def test_threads_change_no_bit(name):
+    module, made = speller(**VARIANTS[name]), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made.append(walk(module, memory()))
+    for own, other in zip(*made, strict=True):
+        assert torch.equal(own.log_probs, other.log_probs)
+        assert torch.equal(own.weights, other.weights)
+
+
+@there
+@torch.no_grad()
+def test_hypotheses_alone_are_those_of_a_beam_bit_for_bit():
+    """Also where several continue one, whose products are made once for all of them."""
+    module, given = speller(attention=located("previous_and_cumulative")), memory()
+    ready, sos = module.ready(), torch.full((3,), SOS)
+    first = module.step(sos, module.start(*given), ready)
+    rows, tokens = torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(4, 10)
+    beam = module.step(tokens, regroup_rows(first.state, rows, None), ready)
+    for row in range(6):
+        utterance = rows[row : row + 1]
+        one = regroup_rows(first.state, utterance, utterance)
+        alone = module.step(tokens[row : row + 1], one, ready)
+        assert torch.equal(alone.log_probs[0], beam.log_probs[row])
+        assert torch.equal(alone.weights[0], beam.weights[row])
+
+
+@there
+@torch.no_grad()
+def test_a_state_is_a_value_that_no_later_step_changes():
+    module, given = speller(), memory()
+    ready, tokens = module.ready(), torch.tensor([SOS] * 3)
+    state = module.step(tokens, module.start(*given), ready).state
+    first = module.step(tokens, state, ready)
+    again = module.step(tokens, state, ready)
+    assert torch.equal(first.log_probs, again.log_probs)
+
+
+@there
+@torch.no_grad()
+@pytest.mark.parametrize("size", [30.0, 1e3, 1e30, math.inf, math.nan])
+@pytest.mark.parametrize("part", ["query", "key"])
+def test_huge_and_broken_numbers_end_as_in_torch(size, part, monkeypatch):
+    """e^2x of what is large is infinite, or zero, and their product is no number."""
+    module, made = speller(attention=ContentConfig(dim=8)), []
+    weight = getattr(module.core.attention, part).weight
+    weight.mul_(0.0).add_(size * torch.randn_like(weight).sign())
+    for _ in range(2):
+        made.append(walk(module, memory())[1])
+        monkeypatch.setattr("speechseq.models.speller.fits", lambda *parts: False)
+    own, other = made
+    valid = memory()[1].repeat_interleave(4, 0)  # padding has no weight in a broken row either
+    assert not own.weights[~valid].any()
+    pairs = [(own.log_probs, other.log_probs), (own.weights[valid], other.weights[valid])]
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+@there
+@torch.no_grad()
+def test_what_is_never_written_has_no_probability_and_all_else_sums_to_one():
+    for spelled in walk(speller(), memory()):
+        assert (spelled.log_probs[:, [PAD, SOS, BLANK]] < -1e29).all()
+        total = spelled.log_probs.double().exp().sum(1)
+        torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-6, atol=1e-6)
+
+
+@there
+def test_everything_else_goes_torch_s_way():
+    def kernel_of(module: Speller) -> bool:
+        return isinstance(module.ready().core, SpellerKernel)
+
+    assert not kernel_of(speller())  # gradients are asked for
+    with torch.no_grad():
+        assert kernel_of(speller())
+        assert not kernel_of(speller().train())
+        assert not kernel_of(speller().double())
+        assert not kernel_of(speller().bfloat16())
+        assert not kernel_of(speller(attention=DotConfig(dim=4)))
+        for reading in (ReadingConfig(window=3), ReadingConfig(smoothing=True)):
+            assert not kernel_of(speller(attention=ContentConfig(reading=reading)))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not kernel_of(speller())
+
+
+@there
+def test_without_a_compiler_a_search_is_the_same(monkeypatch):
+    module = speller(attention=located("previous"))
+    made = walk(module, memory())
+    for room in ("models.speller_kernel", "nn.packed_linear", "nn.attention.search_kernel"):
+        monkeypatch.setattr(f"speechseq.{room}.library", lambda name: None)
+        monkeypatch.setattr(f"speechseq.{room}.call", None)
+    plain = walk(module, memory())
+    assert not isinstance(plain[0].state.core, KernelState)
+    assert_same(made, plain, 2e-5)

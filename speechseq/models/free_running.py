@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from speechseq.models.frame_decoder import FrameDecoder
+from speechseq.models.free_steps import torch_run
 from speechseq.models.packed_decoder import packed_decoder, rounded_decoder
-from speechseq.models.packed_run import Steps, packed_run
+from speechseq.models.packed_run import packed_run
 from speechseq.models.packed_weights import check_precision
 from speechseq.nn.frames import ungroup_frames
-from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.nn.rows import select_rows
+from speechseq.nn.step_graph import Graphs, graphs_of
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
@@ -44,27 +44,6 @@ class FreeRun(NamedTuple):
     alignment: Alignment
     step_lengths: Lengths
     finished_reason: tuple[str, ...]
-
-
-class _Collected:
-    """The steps of all rows, collected as rows leave one after another."""
-
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-        self.rows: list[Tensor] = []
-        self.parts: list[tuple[Tensor, ...]] = []
-
-    def add(self, rows: Tensor, parts: tuple[Tensor, ...]) -> None:
-        self.rows.append(rows)
-        self.parts.append(parts)
-
-    def padded(self, index: int) -> Tensor:
-        """Part `index` of every step as (batch, steps, …), zero where a row had left."""
-        first = self.parts[0][index]
-        whole = first.new_zeros(self.batch, len(self.parts), *first.shape[1:])
-        for step, (rows, parts) in enumerate(zip(self.rows, self.parts, strict=True)):
-            whole[rows, step] = parts[index]
-        return whole
 
 
 def free_run(
@@ -99,7 +78,9 @@ def free_run(
     check_precision(precision)
     packed = None if torch.is_grad_enabled() else packed_decoder(decoder, precision)
     if packed is None:
-        made = _run(rounded_decoder(decoder, precision), encoded, limits, noise, fed)
+        graphs = _graphs(decoder, encoded, precision, fed)
+        decoder = rounded_decoder(decoder, precision)
+        made = torch_run(decoder, encoded, limits, noise, fed, graphs)
     else:
         made = packed_run(decoder, packed, encoded, limits, noise, fed)
     return FreeRun(
@@ -111,40 +92,10 @@ def free_run(
     )
 
 
-def _run(
-    decoder: FrameDecoder,
-    encoded: Encoded,
-    limits: Lengths,
-    noise: UtteranceNoise | None,
-    fed: StepInputs | None,
-) -> Steps:
-    config, device = decoder.config, encoded.memory.device
-    batch, positions = encoded.memory.shape[:2]
-    state = decoder.start(encoded.memory, length_mask(encoded.memory_lengths, positions))
-    ready = decoder.core.recurring()
-    rows = torch.arange(batch, device=device)
-    resting = torch.zeros(batch, dtype=torch.long, device=device)
-    reason = torch.full((batch,), -1, device=device)
-    step_lengths = torch.zeros(batch, dtype=torch.long, device=device)
-    last_position = encoded.memory_lengths - 1
-    steps, step = _Collected(batch), 0
-    while len(rows):
-        keep = noise.keep(step, rows) if noise else None
-        if fed is not None:
-            state = state._replace(frame=fed[rows, step])
-        output, state = decoder.step(state, ready, keep)
-        steps.add(rows, output)
-        step += 1
-        on_last = output.weights.argmax(dim=-1) == last_position[rows]
-        resting[rows] = torch.where(on_last, resting[rows] + 1, 0)
-        why = torch.where(step >= limits[rows], 2, -1)
-        if fed is None:
-            rested = resting[rows] >= config.attention_end_steps
-            stopped = torch.sigmoid(output.stop_logit) > config.stop_threshold
-            why = why.masked_fill(rested, 1).masked_fill(stopped, 0)
-        reason[rows], step_lengths[rows] = why, step
-        if (why >= 0).any():
-            going = (why < 0).nonzero().squeeze(1)
-            rows, state = rows[going], select_rows(state, going)
-    frames, stop_logits, alignment = (steps.padded(part) for part in range(3))
-    return Steps(frames, stop_logits, alignment, step_lengths, reason)
+def _graphs(
+    decoder: FrameDecoder, encoded: Encoded, precision: str, fed: StepInputs | None
+) -> Graphs | None:
+    """Where they are wanted, and nothing is made for this run alone: no gradient, no rounding."""
+    if torch.is_grad_enabled() or precision != "float32" or fed is not None:
+        return None
+    return graphs_of(decoder, encoded.memory.device)

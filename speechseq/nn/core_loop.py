@@ -5,13 +5,17 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurring_linear import RecurringLinear
+from speechseq.nn.step_graph import Graphs, graphs_of
 from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Sequence
+
+BUCKET_STEPS, BUCKET_POSITIONS = 64, 32  # a CUDA graph serves all lengths up to a multiple of these
 
 
 class CoreState(NamedTuple):
@@ -125,6 +129,9 @@ class CoreLoop(nn.Module):
         if core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
             parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn
             return CoreOutput(*core_kernel.run(*parts))
+        graphs = graphs_of(self, inputs.device)
+        if graphs is not None:
+            return self._from_graph(graphs, inputs, memory, memory_mask, lengths, drawn)
         return self.step_by_step(inputs, memory, memory_mask, lengths, drawn)
 
     def step_by_step(
@@ -149,3 +156,30 @@ class CoreLoop(nn.Module):
         mask = length_mask(lengths, inputs.shape[1])
         parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
         return CoreOutput(*(zero_padding(x, mask) for x in parts))
+
+    def _from_graph(
+        self,
+        graphs: Graphs,
+        inputs: Sequence,
+        memory: Memory,
+        memory_mask: MemoryMask,
+        lengths: Lengths,
+        drawn: Series[Tensor | None],
+    ) -> CoreOutput:
+        """The same from a CUDA graph, padded to the next lengths that one is recorded for."""
+        steps, positions = inputs.shape[1], memory.shape[1]
+        more, wider = -steps % BUCKET_STEPS, -positions % BUCKET_POSITIONS
+        arguments = (
+            F.pad(inputs, (0, 0, 0, more)),
+            F.pad(memory, (0, 0, 0, wider)),
+            F.pad(memory_mask, (0, wider)),
+            lengths,
+            tuple(None if x is None else F.pad(x, (0, 0, 0, 0, 0, more)) for x in drawn),
+        )
+        key = self.training, self.attention.reading
+        made = graphs(self.step_by_step, arguments, tuple(self.parameters()), key)
+        return CoreOutput(
+            made.hidden[:, :steps],
+            made.context[:, :steps],
+            made.alignment[:, :steps, :positions],
+        )

@@ -59,7 +59,7 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
     """The previous alignment (batch, positions) of the first step, in float32 at least."""
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
-        alignment[:, 0] = 1.0
+        alignment[:, :1].fill_(1.0)  # an assigned number would come from the host
     if reading.first == "uniform":
         alignment = (alignment + memory_mask) / memory_mask.sum(1, keepdim=True)
     return alignment

@@ -9,6 +9,7 @@ from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.recurrent import BiGRU
+from speechseq.nn.row_passes import larger_of_next
 from speechseq.nn.valid_rows import Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
@@ -72,5 +73,4 @@ class CBHG(nn.Module):
 
 def pool_pairs(x: Rows, rows: ValidRows) -> Rows:
     """Maximum of each position and the next, stride 1; the last valid one has no next."""
-    following = torch.cat([x[1:], x[-1:]])
-    return torch.where(rows.followed().unsqueeze(1), torch.maximum(x, following), x)
+    return larger_of_next(x, rows.followed())

@@ -1,18 +1,17 @@
 """Convolutions over sequences that never see padding, batch norm that never counts it."""
 
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.nn.dropout import dropout
 from speechseq.nn.row_conv import convolve
+from speechseq.nn.row_norm import Activation, kernel_serves, normalised
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Mask, Sequence
 
-Activation = Literal["linear", "relu", "tanh"]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "relu": torch.relu,
     "tanh": torch.tanh,
@@ -44,8 +43,29 @@ class MaskedBatchNorm(nn.Module):
         rows = ValidRows.of(mask)
         return rows.put(self.of_rows(rows.take(x)))
 
-    def of_rows(self, valid: Rows) -> Rows:
-        """(rows, channels), all of them valid; torch's fused kernel, as nothing else is there."""
+    def of_rows(
+        self,
+        x: Rows,
+        activation: Activation = "linear",
+        norm_last: bool = False,
+        dropout_rate: float = 0.0,
+    ) -> Rows:
+        """(rows, channels), all of them valid, to the same; an activation and dropout at once."""
+        if self.training and len(x) > 1 and kernel_serves(x, self.weight):
+            return self._in_one(x, activation, norm_last, dropout_rate)
+        activate = ACTIVATIONS[activation]
+        x = self._by_torch(activate(x)) if norm_last else activate(self._by_torch(x))
+        return dropout(x, dropout_rate, self.training)
+
+    def _in_one(self, x: Rows, activation: Activation, norm_last: bool, rate: float) -> Rows:
+        how = (self.weight, self.bias, self.eps, activation, norm_last, rate)
+        made, mean, variance = normalised(x, *how)
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (len(x) / (len(x) - 1)), self.momentum)
+        return made
+
+    def _by_torch(self, valid: Rows) -> Rows:
         if self.training:
             self.num_batches_tracked += 1
         # one position has no variance, which would make the running one NaN
@@ -104,9 +124,7 @@ class MaskedConv(nn.Module):
     def of_rows(self, x: Rows, rows: ValidRows) -> Made:
         """(rows, input_dim) to (rows, output_dim): what several layers do one after another."""
         x = convolve(x, rows, self.conv.weight, self.conv.bias)
-        activate = ACTIVATIONS[self.activation]
-        x = self.norm.of_rows(activate(x)) if self.norm_last else activate(self.norm.of_rows(x))
-        return dropout(x, self.dropout, self.training)
+        return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: ValidRows) -> Made:

@@ -1,10 +1,10 @@
 """Highway layers: a gate decides how much of a layer's input is carried past it."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from speechseq.nn.dense import linear
+from speechseq.nn.row_passes import carried
 
 
 class Highway(nn.Module):
@@ -24,4 +24,4 @@ class Highway(nn.Module):
         """(..., dim) to the same shape."""
         transformed = linear(x, self.transform.weight, self.transform.bias)
         gate = linear(x, self.gate.weight, self.gate.bias)
-        return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))
+        return carried(x, transformed, gate)

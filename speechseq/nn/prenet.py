@@ -45,6 +45,7 @@ class Prenet(nn.Module):
         synthesis. Without it dropout acts in training only, so evaluation is deterministic.
         """
         for i, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
             x = F.relu(linear(x, layer.weight, layer.bias))
             x = dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
         return x

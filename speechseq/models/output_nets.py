@@ -10,6 +10,7 @@ from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.dense import linear
 from speechseq.nn.postnet import Postnet
+from speechseq.nn.valid_rows import ValidRows
 from speechseq.shapes import Magnitude, Mask, Mel
 
 
@@ -110,5 +111,7 @@ class LinearPostnet(OutputNet):
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Mel and log magnitude."""
-        refined = self.cbhg(mel, mask.sum(dim=1))
-        return Refined(mel, linear(refined, self.project.weight, self.project.bias))
+        rows = ValidRows.of(mask)
+        refined = rows.take(self.cbhg(mel, mask.sum(dim=1)))
+        magnitude = linear(refined, self.project.weight, self.project.bias)
+        return Refined(mel, rows.put(magnitude))

@@ -80,12 +80,12 @@ def torch_run(
     if graphs is not None:
         places = _filled(rows)
         state = select_rows(state, places)
-    advance = _advancing(decoder, block, graphs)
+    go_on = _advancing(decoder, block, graphs)
     made, step = _Collected(batch), 0
     while len(rows):
         if fed is not None:
             state = state._replace(frame=fed[rows, step])
-        output, state = advance(state, _keep(noise, step, places, block))
+        output, state = go_on(state, _keep(noise, step, places, block))
         output = StepOutput(*(x[: len(rows)] for x in output))
         output = output._replace(weights=output.weights[..., :positions])
         made.add(rows, output)
@@ -128,15 +128,19 @@ def _keep(noise: UtteranceNoise | None, step: int, rows: Tensor, steps: int) -> 
 def _advancing(decoder: FrameDecoder, block: int, graphs: Graphs | None) -> Advance:
     """What makes the next steps: output (rows, steps, …) and the state behind them."""
     if graphs is None:
-        return functools.partial(_advance, decoder, block, decoder.core.recurring())
-    function = functools.partial(_advance, decoder, block, None)
+        return functools.partial(advance, decoder, block, decoder.core.recurring())
+    function = functools.partial(advance, decoder, block, None)
     weights, key = tuple(decoder.parameters()), (block, decoder.core.attention.reading)
     return lambda state, keep: graphs(function, (state, keep), weights, key)
 
 
-def _advance(
+def advance(
     decoder: FrameDecoder, steps: int, ready: Ready | None, state: DecoderState, keep: Keep | None
 ) -> tuple[StepOutput, DecoderState]:
+    """So many steps: outputs (rows, steps, …), and the state behind them.
+
+    `ready` is made here if it is missing; a graph so reads the weights as they are now.
+    """
     ready = ready or decoder.core.recurring()
     outputs = []
     for t in range(steps):

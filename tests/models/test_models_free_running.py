@@ -1,6 +1,7 @@
 """Law 6: every run ends and says why; a finished row leaves the work and does not change."""
 
 import dataclasses
+import itertools
 from typing import ClassVar, NamedTuple
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from tiny_tacotron import MELS, TINY, never_stopping, speak
 from torch import Tensor, nn
 
+from speechseq.models import free_running
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.free_running import FreeRun, free_run
 from speechseq.nn.attention.contract import Attention, AttentionConfig
@@ -17,6 +19,16 @@ from speechseq.shapes import Encoded
 MARK = 0  # the memory channel that says "stop here"
 WIDTH = 6
 each_tacotron = pytest.mark.parametrize("name", TINY)
+
+
+@pytest.fixture(autouse=True, params=["by itself", "from rehearsed graphs"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each law, for the decoder as it runs here, and for blocks of steps as a GPU may run them."""
+    if request.param == "from rehearsed graphs":
+        monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
+        monkeypatch.setattr(free_running, "packed_decoder", lambda *_: None)
+        monkeypatch.setattr(UtteranceNoise, "block", 4)
+    return request.param
 
 
 class MarchState(NamedTuple):
@@ -140,10 +152,13 @@ def test_law_6_a_row_is_zero_behind_its_end():
         assert not made.alignment[row, steps:].any()
 
 
-def test_law_6_finished_rows_leave_the_work():
+def test_law_6_finished_rows_leave_the_work(way):
     decoder, rows = marching(), []
     decoder.prenet.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     made = run(decoder, marked([9, 3, 30, 6], {0: 4, 3: 0}), lengthy(4, 11))
+    if way == "from rehearsed graphs":  # behind each block, to a power of two; some again and again
+        assert [width for width, _ in itertools.groupby(rows)] == [4, 1]
+        return
     assert rows == [4, 3, 3, 3, 3, 2, 1, 1, 1, 1, 1]
     assert len(rows) == int(made.step_lengths.max())
     assert sum(rows) == int(made.step_lengths.sum())

@@ -66,8 +66,9 @@ class LSTMStackConfig(DecoderStackConfig):
 class LSTMStack(DecoderStack):
     """LSTM layers one after another.
 
-    Without zoneout a layer runs over all steps in torch's own fused LSTM. Dropout acts on what a
-    layer hands on, not on what it remembers, so that both paths stay the same mathematics.
+    A layer runs over all steps in one call of a kernel, zoneout inside; without kernels in torch's
+    own fused LSTM, or with zoneout step by step. Dropout acts on what a layer hands on, not on what
+    it remembers, so that all paths stay the same mathematics.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:

@@ -7,14 +7,10 @@
 
 #include <vector>
 
+#include "chance.h"
 #include "packed.h"
 
 namespace {
-
-typedef uint8_t Bytes __attribute__((vector_size(LANES)));
-
-// What was drawn for a unit of a step; as in cells.py.
-constexpr uint32_t DROPPED = 1, HIDDEN_KEPT = 2, CELL_KEPT = 4;
 
 // One layer, its addresses and sizes in the order of core_passes.py's rows.
 template <typename Number>
@@ -32,25 +28,10 @@ struct Layer {
     int64_t blocks() const { return (hidden + LANES - 1) / LANES; }
 };
 
-// Of LANES units: the multiplier of dropout, and the shares that zoneout keeps.
-struct Chance {
-    Floats multiplier, hidden, cell;
-};
-
 template <typename Number>
 inline Chance chance(const Layer<Number> &layer, int64_t at, int64_t count) {
-    if (!layer.drawn)
-        return {broadcast(1.0f), broadcast(layer.rates[1]), broadcast(layer.rates[1])};
-    uint8_t own[LANES] = {};
-    memcpy(own, layer.drawn + at, count);
-    const Words drawn = __builtin_convertvector(from_memory<Bytes>(own), Words);
-    const Floats none = {}, one = broadcast(1.0f);
-    return {(drawn & DROPPED) != 0 ? none : broadcast(layer.rates[0]),
-            (drawn & HIDDEN_KEPT) != 0 ? one : none, (drawn & CELL_KEPT) != 0 ? one : none};
-}
-
-inline Floats between(Floats share, Floats old, Floats made) {
-    return share * old + (1.0f - share) * made;
+    const uint8_t *drawn = layer.drawn ? layer.drawn + at : nullptr;
+    return chance(drawn, layer.rates[0], layer.rates[1], count);
 }
 
 // The panels of each block of units, (input, forget) or (reset, update) in the first two, the other

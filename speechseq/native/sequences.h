@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include "chance.h"
 #include "packed.h"
 
 namespace {
@@ -54,6 +55,33 @@ struct Layer {
     }
     int64_t gate(int64_t frame, Units own) const {
         return (frame * directions + own.direction) * gates * size + own.first;
+    }
+};
+
+// Up to LANES units of one item at one step: where they stand among the frames' states and gates.
+struct Place {
+    int64_t state, gate, count;
+    int64_t item;    // in a row (directions, size) that belongs to the item
+    int64_t bias;    // in one frame's gates
+    int64_t before;  // the state that the step began with, or -1 where it began with zeros
+};
+
+// The numbers at `before` of a place.
+template <typename Number>
+inline Floats load_before(const Number *states, const Place &place) {
+    return place.before < 0 ? Floats{} : load(states + place.before, place.count);
+}
+
+// What acts inside the recurrence: bits (frames, directions * size) or null, the multiplier of
+// dropout, and the share that zoneout keeps where nothing is drawn.
+struct Chances {
+    const uint8_t *drawn;
+    float multiplier, zoneout;
+
+    bool act() const { return drawn || zoneout != 0.0f; }
+
+    Chance at(const Place &place) const {
+        return chance(drawn ? drawn + place.state : nullptr, multiplier, zoneout, place.count);
     }
 };
 
@@ -114,35 +142,88 @@ struct Weights {
     }
 };
 
-// Calls pass.step(step, units, items that are in it, items that are in the one after it, sums) for
-// all steps and units; all threads end a step before one begins the next. An item needs `each`
-// numbers of the room for sums.
-template <typename Pass, typename Number>
-void walk(Pass &pass, const Number *recurrent, int64_t each, bool backward, int64_t threads) {
-    const int64_t steps = pass.all.steps();
-#pragma omp parallel num_threads(threads)
-    {
-        const Layer layer = pass.layer;
-        const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-        pass.weights.pack(recurrent, part);
-        const auto sums = room<float>(pass.all.batch * each);
-        for (int64_t count = 0; count < steps; ++count) {
-            const int64_t t = backward ? steps - 1 - count : count;
-            const int64_t rows = pass.all.active(t), later = pass.all.active(t + 1);
-            for (int64_t item = part.first; item < part.last; ++item)
-                pass.step(t, layer.units(item), rows, later, sums.get());
-#pragma omp barrier
-        }
-    }
+inline Room<float> zeros(int64_t count) {
+    auto made = room<float>(count);
+    std::fill_n(made.get(), count, 0.0f);
+    return made;
 }
 
-// Asks for the lines of a row's gates before they are needed.
+// Asks for the lines of a row's gates before they are needed. Always inlined: GCC takes a function
+// that does nothing but this for one without effect, and drops the call.
 template <typename Number>
-inline void fetch_gates(const Number *row, Layer layer) {
+__attribute__((always_inline)) inline void fetch_gates(const Number *row, const Layer &layer) {
     constexpr int64_t line = 64 / sizeof(Number);
     for (int64_t gate = 0; gate < layer.gates; ++gate)
         for (int64_t unit = 0; unit < PANEL; unit += line)
             __builtin_prefetch(row + gate * layer.size + unit, 1);
+}
+
+// A pass over all steps, forward or backward: `gates`, `weights`, `chances` are what it reads, and
+// `handed` what its steps hand on. All threads end a step before one begins the next.
+template <typename Pass, typename Number>
+struct Walk {
+    Pass &pass;
+    const Layer layer = pass.layer;
+    const Sequences all = pass.all;
+    const bool backward = pass.weights.transposed;
+    const int64_t products = pass.weights.products();
+
+    // Calls pass.cell(place, sums, handed on) for all units at all steps. The sums of a product with
+    // what the step before handed on are PANEL numbers apart.
+    void run(const Number *recurrent, int64_t threads) {
+        const int64_t steps = all.steps();
+#pragma omp parallel num_threads(threads)
+        {
+            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
+            pass.weights.pack(recurrent, part);
+            const auto sums = room<float>(all.batch * products * PANEL);
+            for (int64_t count = 0; count < steps; ++count) {
+                const int64_t step = backward ? steps - 1 - count : count;
+                const int64_t rows = all.active(step);
+                for (int64_t item = part.first; item < part.last; ++item) {
+                    const Units own = layer.units(item);
+                    sum(step, own, rows, sums.get());
+                    for (int64_t row = 0; row < rows; ++row)
+                        cells(step, own, row, sums.get() + row * products * PANEL);
+                }
+#pragma omp barrier
+            }
+        }
+    }
+
+    // The products of some units; zeros for rows that nothing was handed on to.
+    void sum(int64_t step, Units own, int64_t rows, float *sums) {
+        for (int64_t row = 0; row < rows; ++row) {
+            const int64_t frame = all.frame(row, step, own.direction);
+            fetch_gates(pass.gates + layer.gate(frame, own), layer);
+            if (pass.chances.drawn) __builtin_prefetch(pass.chances.drawn + layer.state(frame, own));
+        }
+        const int64_t given = backward ? all.active(step + 1) : step ? rows : 0;
+        const Number *from = pass.handed.at(step + backward, own.direction, 0);
+        for (int64_t i = 0; i < products; ++i)
+            panel_product(from, given, pass.handed.stride, pass.weights.panel(own, i),
+                          pass.weights.inputs(), sums + i * PANEL, products * PANEL, PANEL, false);
+        std::fill(sums + given * products * PANEL, sums + rows * products * PANEL, 0.0f);
+    }
+
+    void cells(int64_t step, Units own, int64_t row, const float *sums) {
+        const int64_t frame = all.frame(row, step, own.direction);
+        Place place{layer.state(frame, own), layer.gate(frame, own), own.count,
+                    layer.state(row, own),   layer.gate(0, own),     -1};
+        if (step) place.before = layer.before(place.state, own);
+        Number *hand = pass.handed.at(step + !backward, own.direction, row) + own.first;
+        for (int64_t unit = 0; unit < own.count; unit += LANES) {
+            pass.cell(place, sums + unit, hand + unit);
+            place.state += LANES, place.gate += LANES, place.count -= LANES;
+            place.item += LANES, place.bias += LANES;
+            if (step) place.before += LANES;
+        }
+    }
+};
+
+template <typename Pass, typename Number>
+void walk(Pass &pass, const Number *recurrent, int64_t threads) {
+    Walk<Pass, Number>{pass}.run(recurrent, threads);
 }
 
 }  // namespace

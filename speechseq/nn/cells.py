@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from speechseq.nn.dense import linear
 from speechseq.nn.dropout import happens
 from speechseq.nn.masks import length_mask, zero_padding
-from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
+from speechseq.nn.recurrent_kernel import RUN, Chance, Kind, Weights, kernel_serves
 from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.shapes import Hidden, Lengths, Sequence
 
@@ -114,7 +114,7 @@ class SplitCell(nn.Module):
         for bit in (DROPPED, HIDDEN_KEPT, CELL_KEPT):
             rate = self.dropout if bit == DROPPED else self.zoneout * bool(bit & self.zoned)
             if rate:
-                drawn += bit * happens(tuple(drawn.shape), rate, device)
+                drawn.add_(happens(tuple(drawn.shape), rate, device), alpha=bit)
         return drawn
 
     @property
@@ -143,23 +143,24 @@ class SplitCell(nn.Module):
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
         """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
 
-        In one call (a kernel, or torch) unless zoneout or dropout act inside the recurrence.
+        In one call of a kernel, or of torch unless zoneout or dropout act inside the recurrence.
         `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
         """
         if lengths is None:
             lengths = torch.full((len(inputs),), inputs.shape[1], device=inputs.device)
-        weights = self._weights()
-        steps_apart = self.zoneout or (self.dropout and self.training)
-        if not steps_apart and kernel_serves(self.kind, inputs, weights):
-            return RUN[self.kind](inputs, lengths, (weights,))
-        hidden = self._step_by_step(inputs) if steps_apart else self._fused(inputs)
+        weights, drawn = self._weights(), self.draw(inputs.shape[1], len(inputs), inputs.device)
+        if kernel_serves(self.kind, inputs, weights):
+            chance = Chance(drawn, self.multiplier, self.zoneout)
+            return RUN[self.kind](inputs, lengths, (weights,), chance)
+        steps_apart = drawn is not None or self.zoneout
+        hidden = self._step_by_step(inputs, drawn) if steps_apart else self._fused(inputs)
         return zero_padding(hidden, length_mask(lengths, inputs.shape[1]))
 
-    def _step_by_step(self, inputs: Tensor) -> Tensor:
+    def _step_by_step(self, inputs: Tensor, drawn: Tensor | None) -> Tensor:
         recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
         nothing, hidden = _no_context(inputs), []
-        for gates in self.hoist(inputs).unbind(1):
-            state = self(gates, nothing, state, recurring)
+        for step, gates in enumerate(self.hoist(inputs).unbind(1)):
+            state = self(gates, nothing, state, recurring, None if drawn is None else drawn[step])
             hidden.append(state.hidden)
         return torch.stack(hidden, dim=1)
 

@@ -25,6 +25,21 @@ class Weights(NamedTuple):
     bias_hh: Tensor
 
 
+class Chance(NamedTuple):
+    """What acts on the states inside the recurrence, of one direction.
+
+    drawn (steps, batch, hidden): the bits of `SplitCell.draw`, or None where nothing was drawn; the
+    multiplier of what dropout leaves; the share of the old states that zoneout keeps without bits.
+    """
+
+    drawn: Tensor | None = None
+    multiplier: float = 1.0
+    zoneout: float = 0.0
+
+
+NO_CHANCE = Chance()
+
+
 def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
     """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
     known = (torch.float32, torch.bfloat16)
@@ -33,7 +48,9 @@ def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
     return on_cpu and types_known and library(kind) is not None
 
 
-def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidden:
+def run_lstm(
+    x: Sequence, lengths: Lengths, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Hidden:
     """(batch, time, input_dim) to (batch, time, directions * hidden), of exact lengths.
 
     The second direction, where there is one, walks each item from its own last frame. Padding is
@@ -44,17 +61,19 @@ def run_lstm(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidd
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
     gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
-    return frames.place(_LSTM.apply(gates, recurrent, frames))
+    return frames.place(_LSTM.apply(gates, recurrent, frames, frames.chance(chance)))
 
 
-def run_gru(x: Sequence, lengths: Lengths, directions: Series[Weights]) -> Hidden:
+def run_gru(
+    x: Sequence, lengths: Lengths, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Hidden:
     """As `run_lstm`, for GRUs."""
     frames = _Frames.of(lengths, x.shape[1])
     bias = torch.cat([own.bias_ih for own in directions])
     gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
     biases = torch.stack([own.bias_hh for own in directions]).to(gates.dtype)
-    return frames.place(_GRU.apply(gates, recurrent, biases, frames))
+    return frames.place(_GRU.apply(gates, recurrent, biases, frames, frames.chance(chance)))
 
 
 RUN = {"lstm": run_lstm, "gru": run_gru}
@@ -83,6 +102,15 @@ class _Frames(NamedTuple):
         x = x.flatten(0, 1)
         return x if self.positions is None else take_rows(x, self.positions)
 
+    def chance(self, chance: Chance) -> Chance:
+        """With the bits of the frames alone."""
+        if chance.drawn is None:
+            return chance
+        bits = chance.drawn.transpose(0, 1).flatten(0, 1)
+        if self.positions is not None:
+            bits = bits.index_select(0, self.positions)
+        return chance._replace(drawn=bits)
+
     def place(self, x: Tensor) -> Tensor:
         """(frames, channels) to (batch, time, channels), zeros in the padding."""
         if self.positions is not None:
@@ -107,24 +135,27 @@ class _LSTM(torch.autograd.Function):
     together with the cells are all that is kept: what made the gates has no more need of them."""
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
+    def forward(
+        ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames, chance: Chance
+    ) -> Tensor:
         directions, _, size = recurrent.shape
         hidden = gates.new_empty(len(gates), directions * size)
         cells = gates.new_empty(len(gates), directions * size, dtype=torch.float32)
         if len(gates):
-            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, recurrent)
-        ctx.frames = frames
-        ctx.save_for_backward(gates, recurrent, hidden, cells)
+            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, chance, recurrent)
+        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
+        ctx.save_for_backward(gates, recurrent, hidden, cells, chance.drawn)
         return hidden
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        gates, recurrent, hidden, cells = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        gates, recurrent, hidden, cells, drawn = ctx.saved_tensors
         above, below = gradients[0].contiguous(), torch.empty_like(gates)
         if len(gates):
-            _call("lstm_backward", (gates, recurrent, cells, above, below), ctx.frames, recurrent)
-        return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None
+            tensors, chance = (gates, recurrent, cells, above, below), ctx.chance
+            _call("lstm_backward", tensors, ctx.frames, chance._replace(drawn=drawn), recurrent)
+        return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None, None
 
 
 class _GRU(torch.autograd.Function):
@@ -132,28 +163,35 @@ class _GRU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gates: Tensor, recurrent: Tensor, biases: Tensor, frames: _Frames
+        ctx: Any,
+        gates: Tensor,
+        recurrent: Tensor,
+        biases: Tensor,
+        frames: _Frames,
+        chance: Chance,
     ) -> Tensor:
         directions, _, size = recurrent.shape
         hidden = gates.new_empty(len(gates), directions * size)
         apart = torch.empty_like(hidden)
         if len(gates):
-            _call("gru_forward", (gates, recurrent, biases, hidden, apart), frames, recurrent)
-        ctx.frames = frames
-        ctx.save_for_backward(gates, recurrent, hidden, apart)
+            tensors = (gates, recurrent, biases, hidden, apart)
+            _call("gru_forward", tensors, frames, chance, recurrent)
+        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
+        ctx.save_for_backward(gates, recurrent, hidden, apart, chance.drawn)
         return hidden
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        gates, recurrent, hidden, apart = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        gates, recurrent, hidden, apart, drawn = ctx.saved_tensors
         above = gradients[0].contiguous()
         below, beside = torch.empty_like(gates), torch.empty_like(gates)
         if len(gates):
             tensors = (gates, recurrent, hidden, apart, above, below, beside)
-            _call("gru_backward", tensors, ctx.frames, recurrent)
+            chance = ctx.chance._replace(drawn=drawn)
+            _call("gru_backward", tensors, ctx.frames, chance, recurrent)
         weight = _weight_gradient(beside, hidden, recurrent, ctx.frames)
-        return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None
+        return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None, None
 
 
 def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
@@ -163,8 +201,11 @@ def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _
     return torch.stack([outer_sum(to, start) for to, start in each])
 
 
-def _call(name: str, tensors: tuple[Tensor, ...], frames: _Frames, recurrent: Tensor) -> None:
+def _call(
+    name: str, tensors: tuple[Tensor, ...], frames: _Frames, chance: Chance, recurrent: Tensor
+) -> None:
     kind, number = name.split("_")[0], str(recurrent.dtype).removeprefix("torch.")
     directions, _, size = recurrent.shape
     numbers = (len(frames.lengths), size, directions)
-    call(kind, f"{name}_{number}", *tensors, frames.starts, frames.lengths, *numbers)
+    reads = (*tensors, frames.starts, frames.lengths, chance.drawn)
+    call(kind, f"{name}_{number}", *reads, *numbers, chance.multiplier, chance.zoneout)

@@ -18,11 +18,13 @@ def torch_cell(cell: SplitCell) -> nn.LSTMCell | nn.GRUCell:
     return made
 
 
-def steps(cell: SplitCell, inputs: Tensor, contexts: Tensor) -> list:
+def steps(cell: SplitCell, inputs: Tensor, contexts: Tensor, drawn: Tensor | None = None) -> list:
     """Every state, the gates hoisted for all steps first."""
     state, recurring, states = cell.start(len(inputs), inputs), cell.recurring(), []
-    for gates, context in zip(cell.hoist(inputs).unbind(1), contexts.unbind(1), strict=True):
-        state = cell(gates, context, state, recurring)
+    chances = [None] * inputs.shape[1] if drawn is None else drawn.unbind()
+    each = zip(cell.hoist(inputs).unbind(1), contexts.unbind(1), chances, strict=True)
+    for gates, context, chance in each:
+        state = cell(gates, context, state, recurring, chance)
         states.append(state)
     return states
 
@@ -66,13 +68,16 @@ def test_law_5_run_equals_steps(kind, zoneout):
 
 
 @each_cell
-def test_law_5_run_with_zoneout_in_training_draws_as_steps_do(kind):
-    cell = CELLS[kind](INPUT, 0, HIDDEN, zoneout=0.5).train()
+@pytest.mark.parametrize("kernels", [True, False])
+def test_law_5_run_with_chance_in_training_draws_for_all_steps_at_once(kind, kernels, monkeypatch):
+    cell = CELLS[kind](INPUT, 0, HIDDEN, zoneout=0.3, dropout=0.2).train()
     inputs = torch.randn(BATCH, STEPS, INPUT)
+    if not kernels:
+        monkeypatch.setattr("speechseq.nn.recurrent_kernel.library", lambda name: None)
     torch.manual_seed(3)
     whole = cell.run(inputs)
     torch.manual_seed(3)
-    stepwise = steps(cell, inputs, inputs[..., :0])
+    stepwise = steps(cell, inputs, inputs[..., :0], cell.draw(STEPS, BATCH, "cpu"))
     torch.testing.assert_close(whole, torch.stack([s.hidden for s in stepwise], 1))
 
 

@@ -1,5 +1,6 @@
 """Whole sequences in one call of a kernel: the same as torch's layers, step for step."""
 
+import copy
 import math
 
 import pytest
@@ -8,6 +9,8 @@ from padding_law import Part, Stream, assert_same_results, joined, make_items, r
 from torch import Tensor, nn
 
 from speechseq.native.library import library
+from speechseq.nn.cells import CELLS, HIDDEN_KEPT, SplitCell
+from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiGRU, BiLSTM
 
 pytestmark = pytest.mark.skipif(library("lstm") is None, reason="this machine has no kernels")
@@ -127,3 +130,94 @@ def test_float64_and_a_machine_without_kernels_take_torch_s_path(kind, monkeypat
     monkeypatch.undo()
     monkeypatch.setattr("speechseq.nn.recurrent_kernel.call", None)
     assert layer.double()(x.double(), n).dtype == torch.float64
+
+
+CHANCES = {
+    "zoneout": ({"zoneout": 0.3}, True),
+    "dropout": ({"dropout": 0.4}, True),
+    "both": ({"zoneout": 0.3, "dropout": 0.4}, True),
+    "zoneout in evaluation": ({"zoneout": 0.3, "dropout": 0.4}, False),
+}
+each_cell = pytest.mark.parametrize("kind", CELLS)
+
+
+def chancy(kind: str, sizes: tuple[int, int], chance: str) -> SplitCell:
+    numbers, training = CHANCES[chance]
+    return CELLS[kind](sizes[0], 0, sizes[1], **numbers).train(training)
+
+
+def both_ways(cell: SplitCell, x: Tensor, n: Tensor, monkeypatch) -> list[list[Tensor]]:
+    """Output and gradients by the kernel, and step by step in float64 with the same draws."""
+    drawn, plain = cell.draw(x.shape[1], len(x), "cpu"), copy.deepcopy(cell).double()
+    monkeypatch.setattr(SplitCell, "draw", lambda *_: drawn)
+    mask = length_mask(n, x.shape[1])
+    true = gradients(lambda x: zero_padding(plain._step_by_step(x, drawn), mask), plain, x.double())
+    monkeypatch.setattr(SplitCell, "_step_by_step", None)  # it must be the kernel that runs
+    return [gradients(lambda x: cell.run(x, n), cell, x), true]
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+@each_cell
+@pytest.mark.parametrize(("input_dim", "hidden", "lengths"), SIZES)
+def test_chance_inside_the_recurrence_is_the_cells(
+    kind, chance, input_dim, hidden, lengths, monkeypatch
+):
+    cell = chancy(kind, (input_dim, hidden), chance)
+    x, n = torch.randn(len(lengths), max(lengths) + 2, input_dim), torch.tensor(lengths)
+    made, true = both_ways(cell, x, n, monkeypatch)
+    assert made[0].dtype == torch.float32
+    output, *rest = errors(made, true)
+    assert output < 1e-6
+    assert max(rest) < 1e-5
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+@each_cell
+def test_chance_in_bfloat16_stays_within_the_same_bounds(kind, chance, monkeypatch):
+    cell, n = chancy(kind, (40, 48), chance), torch.tensor([30, 12, 25])
+    with torch.autocast("cpu", torch.bfloat16):
+        made, true = both_ways(cell, torch.randn(3, 30, 40), n, monkeypatch)
+    assert made[0].dtype == torch.bfloat16
+    assert errors(made[:1], true[:1])[0] < 0.02
+    for a, b in zip(made, true, strict=True):
+        assert float((a.double() - b).norm() / b.norm()) < 0.015
+
+
+@each_cell
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_zoneout_hands_a_kept_state_on_bit_for_bit(kind, dtype, monkeypatch):
+    cell, x = chancy(kind, (6, 35), "zoneout"), torch.randn(2, 40, 6)
+    drawn = cell.draw(40, 2, "cpu")
+    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+        y = cell.run(x)
+    kept = (drawn & HIDDEN_KEPT).bool().transpose(0, 1)[:, 1:]
+    same = y[:, 1:] == y[:, :-1]
+    assert same[kept].all()
+    assert same[~kept].float().mean() < 0.05  # bfloat16 has few bits to differ by
+
+
+@each_cell
+def test_chance_keeps_a_byte_a_unit_for_the_backward_pass(kind):
+    def kept(cell: SplitCell) -> int:
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x: sizes.append(x.nbytes) or x, lambda x: x
+        ):
+            cell.run(torch.randn(3, 9, 4))
+        return sum(sizes)
+
+    plain = kept(CELLS[kind](4, 0, 20).train())
+    assert kept(chancy(kind, (4, 20), "both")) - plain == 3 * 9 * 20
+    assert kept(chancy(kind, (4, 20), "zoneout in evaluation")) == plain
+
+
+@each_cell
+def test_threads_change_no_bit_of_a_zoned_run_and_its_gradients(kind, monkeypatch):
+    cell, x, n = chancy(kind, (5, 70), "both"), torch.randn(3, 17, 5), torch.tensor([9, 17, 4])
+    drawn, results = cell.draw(17, 3, "cpu"), []
+    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(gradients(lambda x: cell.run(x, n), cell, x))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

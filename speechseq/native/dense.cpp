@@ -1,6 +1,8 @@
 // Dense products of many rows, for processors on which torch's library does not use all it could.
 #include <omp.h>
 
+#include <vector>
+
 #include "packed.h"
 
 namespace {
@@ -18,40 +20,79 @@ struct Matrix {
     }
 };
 
-// Some rows, column by column, where they do not lie row by row.
-Matrix side_by_side(Matrix a, int64_t rows, int64_t columns, float *room) {
-    for (int64_t column = 0; column < columns; ++column)
-        for (int64_t row = 0; row < rows; row += LANES)
-            store(room + column * TALL + row, load(a.at(row, column), rows - row));
-    return {room, 1, TALL};
+// Some rows of a product, and the utterance that they are of: its rows begin, and end, there.
+struct Tile {
+    int64_t row, tall, begin, end;
+};
+
+std::vector<Tile> tiles_of(int64_t begin, int64_t end) {
+    std::vector<Tile> made;
+    for (int64_t row = begin; row < end; row += TALL)
+        made.push_back({row, std::min(end - row, TALL), begin, end});
+    return made;
 }
+
+// The rows of a matrix; those that do not lie row by row are copied, column by column.
+struct Plain {
+    Matrix a;
+    std::vector<Tile> tiles;
+
+    int64_t room() const { return a.along == 1 ? 0 : TALL * DEPTH; }
+
+    Matrix some(const Tile &tile, int64_t first, int64_t depth, float *room) const {
+        if (a.along == 1) return {a.at(tile.row, first), a.down, 1};
+        for (int64_t column = 0; column < depth; ++column)
+            for (int64_t row = 0; row < tile.tall; row += LANES)
+                store(room + column * TALL + row,
+                      load(a.at(tile.row + row, first + column), tile.tall - row));
+        return {room, 1, TALL};
+    }
+};
+
+// Each row's window of `kernel` rows, from `left` before it on, within its utterance: a run of
+// numbers in memory, but at an utterance's ends, where zeros stand beside it in a copy.
+struct Windows {
+    const float *x;
+    int64_t channels, kernel, left;
+    std::vector<Tile> tiles;
+
+    int64_t room() const { return (TALL + kernel) * channels; }
+
+    Matrix some(const Tile &tile, int64_t first, int64_t, float *room) const {
+        const int64_t from = tile.row - left, to = from + tile.tall + kernel - 1;
+        if (from >= tile.begin && to <= tile.end) return {x + from * channels + first, channels, 1};
+        std::fill_n(room, (to - from) * channels, 0.0f);
+        const int64_t begin = std::max(from, tile.begin), end = std::min(to, tile.end);
+        std::copy(x + begin * channels, x + end * channels, room + (begin - from) * channels);
+        return {room + first, channels, 1};
+    }
+};
 
 // y (rows, outputs) = a (rows, inputs) b' + bias, b (outputs, inputs). A sum is made in one order,
 // whatever the threads.
-void dense(Matrix a, Matrix b, const float *bias, float *y, int64_t rows, int64_t inputs,
-           int64_t outputs, int64_t threads) {
+template <typename Rows>
+void dense(const Rows &a, Matrix b, const float *bias, float *y, int64_t inputs, int64_t outputs,
+           int64_t threads) {
     const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, DEPTH)));
 #pragma omp parallel num_threads(threads)
     {
         const int64_t thread = omp_get_thread_num(), team = omp_get_num_threads();
         const Share panels_ = share(panels(outputs), thread, team);
-        const Share blocks = share((rows + TALL - 1) / TALL, thread, team);
-        const auto copy = room<float>(TALL * DEPTH);
+        const Share own = share(int64_t(a.tiles.size()), thread, team);
+        const auto copy = room<float>(a.room());
         for (int64_t first = 0; first < inputs; first += DEPTH) {
             const int64_t depth = std::min(inputs - first, DEPTH);
             pack(b.at(0, first), b.down, b.along, outputs, depth, packed.get(), panels_);
 #pragma omp barrier
-            for (int64_t row = blocks.first * TALL; row < std::min(blocks.last * TALL, rows);
-                 row += TALL) {
-                const int64_t tall = std::min(rows - row, TALL);
-                float *into = y + row * outputs;
+            for (int64_t i = own.first; i < own.last; ++i) {
+                const Tile &tile = a.tiles[i];
+                float *into = y + tile.row * outputs;
                 if (bias && !first)
-                    for (int64_t i = 0; i < tall; ++i)
-                        std::copy_n(bias, outputs, into + i * outputs);
-                Matrix own{a.at(row, first), a.down, a.along};
-                if (a.along != 1) own = side_by_side(own, tall, depth, copy.get());
-                product(own.data, tall, own.down, packed.get(), depth, outputs, into, outputs,
-                        first || bias, Share{0, panels(outputs)}, own.along);
+                    for (int64_t row = 0; row < tile.tall; ++row)
+                        std::copy_n(bias, outputs, into + row * outputs);
+                const Matrix rows = a.some(tile, first, depth, copy.get());
+                product(rows.data, tile.tall, rows.down, packed.get(), depth, outputs, into,
+                        outputs, first || bias, Share{0, panels(outputs)}, rows.along);
             }
 #pragma omp barrier
         }
@@ -71,24 +112,38 @@ void dense_pays(int64_t *answer, int64_t) {
     *answer = LANES == 16 && !intel;
 }
 
-// y (rows, outputs) = x (rows, inputs) weight' + bias, weight (outputs, inputs); x's rows are
-// `stride` numbers apart and may overlap, as windows of a convolution do.
+// y (rows, outputs) = x (rows, inputs) weight' + bias, weight (outputs, inputs).
 void dense_forward(const float *x, const float *weight, const float *bias, float *y, int64_t rows,
-                   int64_t stride, int64_t inputs, int64_t outputs, int64_t threads) {
-    dense({x, stride, 1}, {weight, inputs, 1}, bias, y, rows, inputs, outputs, threads);
+                   int64_t inputs, int64_t outputs, int64_t threads) {
+    const Plain a{{x, inputs, 1}, tiles_of(0, rows)};
+    dense(a, {weight, inputs, 1}, bias, y, inputs, outputs, threads);
 }
 
 // x's gradient (rows, inputs) = gradient (rows, outputs) weight.
 void dense_backward(const float *gradient, const float *weight, float *below, int64_t rows,
                     int64_t inputs, int64_t outputs, int64_t threads) {
-    dense({gradient, outputs, 1}, {weight, 1, inputs}, nullptr, below, rows, outputs, inputs,
-          threads);
+    const Plain a{{gradient, outputs, 1}, tiles_of(0, rows)};
+    dense(a, {weight, 1, inputs}, nullptr, below, outputs, inputs, threads);
 }
 
 // The weight's gradient (outputs, inputs) = gradient' x, of some columns of either: `outputs` and
-// `inputs` of them in rows of `wide` and `broad`.
+// `inputs` of them in rows of `wide` and `broad`, which may overlap.
 void dense_weight(const float *gradient, const float *x, float *weight, int64_t rows, int64_t wide,
                   int64_t broad, int64_t outputs, int64_t inputs, int64_t threads) {
-    dense({gradient, 1, wide}, {x, 1, broad}, nullptr, weight, outputs, rows, inputs, threads);
+    const Plain a{{gradient, 1, wide}, tiles_of(0, outputs)};
+    dense(a, {x, 1, broad}, nullptr, weight, rows, inputs, threads);
+}
+
+// A convolution along each of some utterances end to end: x (rows, channels), y (rows, outputs),
+// weight (outputs, kernel, channels); a window begins `left` rows before its own.
+void convolve(const float *x, const float *weight, const float *bias, float *y,
+              const int64_t *lengths, int64_t utterances, int64_t channels, int64_t kernel,
+              int64_t left, int64_t outputs, int64_t threads) {
+    Windows a{x, channels, kernel, left, {}};
+    for (int64_t i = 0, begin = 0; i < utterances; begin += lengths[i++]) {
+        const auto own = tiles_of(begin, begin + lengths[i]);
+        a.tiles.insert(a.tiles.end(), own.begin(), own.end());
+    }
+    dense(a, {weight, kernel * channels, 1}, bias, y, kernel * channels, outputs, threads);
 }
 }

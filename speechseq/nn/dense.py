@@ -36,19 +36,6 @@ def kernel_serves(a: Tensor, b: Tensor) -> bool:
     return _pays() and a.numel() > 0 and b.numel() > 0
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x (rows, inputs) weight' + bias by the kernel, which has to serve; no gradients.
-
-    The rows of x may overlap; weight (outputs, inputs).
-    """
-    outputs, inputs = weight.shape
-    made = x.new_empty(len(x), outputs)
-    bias = None if bias is None else bias.contiguous()
-    sizes = (len(x), x.stride(0), inputs, outputs)
-    call("dense", "dense_forward", x[:1, :1], weight, bias, made, *sizes)
-    return made
-
-
 def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
     """gradient' x: (rows, outputs) and (rows, inputs) to (outputs, inputs).
 
@@ -68,7 +55,11 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(x, weight, bias)
+        outputs, inputs = weight.shape
+        made = x.new_empty(len(x), outputs)
+        bias = None if bias is None else bias.contiguous()
+        call("dense", "dense_forward", x, weight, bias, made, len(x), inputs, outputs)
+        return made
 
     @staticmethod
     @once_differentiable

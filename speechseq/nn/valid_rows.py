@@ -16,27 +16,23 @@ Made = Float[Tensor, "rows outputs"]
 class ValidRows(NamedTuple):
     """Where the rows stand in a padded batch of this shape, (batch, time).
 
-    positions: of each row, in the flattened batch; item: the utterance that it belongs to;
-    place: in all utterances end to end, each up to its last valid position; total: of those
-    positions.
+    positions: of each row, in the flattened batch; item: the utterance that it belongs to; lengths
+    (batch): rows of each utterance; whole: whether they have no holes between them.
     """
 
     shape: tuple[int, int]
     positions: Int[Tensor, " rows"]
     item: Int[Tensor, " rows"]
-    place: Int[Tensor, " rows"]
-    total: int
+    lengths: Int[Tensor, " batch"]
+    whole: bool
 
     @staticmethod
     def of(mask: Mask) -> "ValidRows":
-        """Of a mask, which may have holes; a convolution reads zeros there."""
+        """Of any mask; a convolution reads zeros in its holes."""
         batch, time = mask.shape
-        positions = mask.flatten().nonzero().squeeze(1)
-        item = positions // time
-        ends = (mask * torch.arange(1, time + 1, device=mask.device)).amax(1)
-        starts = ends.cumsum(0) - ends
-        place = starts[item] + positions % time
-        return ValidRows((batch, time), positions, item, place, int(ends.sum()))
+        positions, lengths = mask.flatten().nonzero().squeeze(1), mask.sum(1)
+        whole = bool((mask == (torch.arange(time, device=mask.device) < lengths[:, None])).all())
+        return ValidRows((batch, time), positions, positions // time, lengths, whole)
 
     def take(self, x: Sequence) -> Rows:
         """(batch, time, channels) to (rows, channels)."""
@@ -52,10 +48,12 @@ class ValidRows(NamedTuple):
 
     def followed(self) -> Bool[Tensor, " rows"]:
         """Whether the position right behind each row is valid, and of the same utterance."""
-        next_item, next_place = (torch.cat([x[1:], x[:0].new_full((1,), -1)]) for x in self[2:4])
-        return (next_item == self.item) & (next_place == self.place + 1)
+        behind = self.positions + 1
+        following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
+        return (following == behind) & (behind % self.shape[1] != 0)
 
-    def apart(self, gap: int) -> tuple[Int[Tensor, " rows"], int]:
-        """Each row's place, and how many places there are, with `gap` empty ones before the first
-        utterance, between each two, and behind the last."""
-        return self.place + gap * (self.item + 1), self.total + gap * (self.shape[0] + 1)
+    def apart(self, rows: Rows, gap: int) -> Float[Tensor, "places channels"]:
+        """With `gap` zero rows before the first utterance, between each two, and behind the last;
+        for utterances without holes."""
+        places = torch.arange(len(rows), device=rows.device) + gap * (self.item + 1)
+        return put_rows(rows, places, len(rows) + gap * (self.shape[0] + 1))

@@ -23,7 +23,7 @@ class KernelState(NamedTuple):
     A search re-orders `place` alone: numbers and weights stay as the last step made them, and
     hypotheses with one parent read the same row.
 
-    memory, its mask, keys: as in the attention's state; place (rows): the row that a hypothesis has
+    memory, packed for each utterance; its mask and keys, as in the attention's state; place (rows): the row that a hypothesis has
     in numbers (any, width), what the cells hold, the context and perhaps the sum of all weights,
     and in weights (any, positions), those of the last step.
     """
@@ -131,7 +131,7 @@ class SpellerKernel:
             numbers += attention.history[:, 1:].unbind(1)
         numbers.append(weights.new_zeros(rows, -sum(x.shape[1] for x in numbers) % LINE))
         return KernelState(
-            attention.memory.contiguous(),
+            _packed_memory(attention.memory),
             attention.mask.contiguous(),
             attention.keys.contiguous(),
             torch.arange(rows),
@@ -141,7 +141,7 @@ class SpellerKernel:
 
 
 class _Located(NamedTuple):
-    """filters, packed for each history, and location, packed; the sizes of the filters."""
+    """filters (number, histories, kernel), location, packed; their sizes."""
 
     filters: Tensor | None
     location: Tensor | None
@@ -154,17 +154,29 @@ def _located(attention: Attention) -> _Located:
     if not isinstance(attention, LocationSensitiveAttention):
         return _Located(None, None, 0, 0, 1)
     weight = attention.filters.weight
-    filters = torch.cat([pack_weight(own.contiguous()) for own in weight.unbind(1)])
     number, histories, kernel = weight.shape
-    return _Located(filters, pack_weight(attention.location.weight), histories, number, kernel)
+    location = pack_weight(attention.location.weight)
+    return _Located(weight.contiguous(), location, histories, number, kernel)
 
 
 def _packed_cell(cell: SplitCell, is_first: bool) -> tuple[Tensor, Tensor | None]:
     """The recurring weights, block of units by block, and the bias where it is not hoisted."""
-    _, recurring, bias = cell.four_gates()
-    inputs, hidden = cell.context_dim, cell.hidden
+    hoisted, inputs, hidden = cell.input_dim, cell.context_dim, cell.hidden
+    made = cell.weight_hh.new_empty(_size("size_cell", inputs, hidden))
+    call(KERNELS, "pack_cell", cell.weight_ih, cell.weight_hh, made, hoisted, inputs, hidden)
+    return made, None if is_first else cell.bias_ih + cell.bias_hh
+
+
+def _packed_memory(memory: Tensor) -> Tensor:
+    """Each utterance's (positions, dim) as the weights of a product with its rows' weights."""
+    utterances, positions, dim = memory.shape
+    made = memory.new_empty(utterances, _size("size_packed", dim, positions))
+    call(KERNELS, "pack_memory", memory.contiguous(), made, utterances, positions, dim)
+    return made
+
+
+def _size(function: str, *numbers: int) -> int:
+    """How many numbers something takes that is packed."""
     size = torch.empty(1, dtype=torch.int64)
-    call(KERNELS, "size_cell", size, inputs, hidden)
-    made = recurring.new_empty(int(size))
-    call(KERNELS, "pack_cell", recurring.contiguous(), made, inputs, hidden)
-    return made, None if is_first else bias.contiguous()
+    call(KERNELS, function, size, *numbers)
+    return int(size)

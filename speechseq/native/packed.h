@@ -66,6 +66,17 @@ inline Share share(int64_t count, int64_t thread, int64_t threads) {
     return {count * thread / threads, count * (thread + 1) / threads};
 }
 
+// LANES outputs of a panel, from rows of W that stand `down` apart, of which `count` are there. A
+// line of each row at a time: a walk down the rows would meet every line again for each input.
+inline void pack_rows(const float *rows, int64_t down, int64_t count, int64_t inputs,
+                      float *panel) {
+    constexpr int64_t line = 16;
+    for (int64_t first = 0; first < inputs; first += line)
+        for (int64_t i = 0; i < LANES; ++i)
+            for (int64_t input = first; input < std::min(first + line, inputs); ++input)
+                panel[input * PANEL + i] = i < count ? rows[i * down + input] : 0.0f;
+}
+
 // Panels first to last of W, whose entry (output, input) stands at output * down + input * along:
 // (inputs, 1) for nn.Linear's weights, (1, stride) for the same matrix transposed.
 template <typename Number>

@@ -20,6 +20,65 @@ void add_product(const float *x, const float *packed, const float *onto, int64_t
     product(x, rows, inputs, packed, inputs, outputs, y, outputs, onto != nullptr, part);
 }
 
+// In the order of the caller's numbers. `queries` of each memory stand side by side.
+struct Sizes {
+    int64_t rows, queries, positions, dim, histories, filters, kernel;
+
+    int64_t padded() const { return positions + kernel + LANES; }
+};
+
+// What all rows read, packed: the filters, a part for each history, and the location's projection.
+struct Weights {
+    std::vector<float> filters, location;
+
+    Weights(const Sizes &s, const float *filter_weight, const float *location_weight) {
+        if (!s.histories) return;
+        const int64_t one = packed_size<float>(s.filters, s.kernel);
+        filters.resize(s.histories * one);
+        for (int64_t i = 0; i < s.histories; ++i)
+            pack(filter_weight + i * s.kernel, s.histories * s.kernel, 1, s.filters, s.kernel,
+                 filters.data() + i * one, Share{0, panels(s.filters)});
+        location.resize(packed_size<float>(s.dim, s.filters));
+        pack(location_weight, s.filters, 1, s.dim, s.filters, location.data(),
+             Share{0, panels(s.dim)});
+    }
+};
+
+// What the filters find (positions, filters): products of windows, each a number behind the last.
+void locate(const Sizes &s, const Weights &weights, const float *history, float *padded,
+            float *located) {
+    const int64_t one = packed_size<float>(s.filters, s.kernel);
+    std::fill(padded, padded + s.padded(), 0.0f);
+    for (int64_t i = 0; i < s.histories; ++i) {
+        std::copy_n(history + i * s.positions, s.positions, padded + s.kernel / 2);
+        product(padded, s.positions, 1, weights.filters.data() + i * one, s.kernel, s.filters,
+                located, s.filters, i > 0, Share{0, panels(s.filters)});
+    }
+}
+
+// layer (positions, dim) = query + keys + location located.
+void lay(const Sizes &s, const Weights &weights, const float *query, const float *keys,
+         const float *located, float *layer) {
+    for (int64_t p = 0; p < s.positions; ++p)
+        for (int64_t d = 0; d < s.dim; d += LANES) {
+            const int64_t at = p * s.dim + d, count = s.dim - d;
+            store(layer + at, load(query + d, count) + load(keys + at, count), count);
+        }
+    if (s.histories)
+        product(located, s.positions, s.filters, weights.location.data(), s.filters, s.dim, layer,
+                s.dim, true, Share{0, panels(s.dim)});
+}
+
+// direction · tanh(layer), with tanh x = 2 σ(2x) - 1.
+float energy(const float *layer, const float *direction, int64_t dim) {
+    Floats sums = {};
+    for (int64_t d = 0; d < dim; d += LANES) {
+        const Floats x = load(layer + d, dim - d);
+        sums += load(direction + d, dim - d) * (2.0f * sigmoid(2.0f * x) - 1.0f);
+    }
+    return total(sums);
+}
+
 }  // namespace
 
 extern "C" {
@@ -59,31 +118,35 @@ void additive_energies(const int64_t *sizes, const float *query, const float *ke
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < s.rows; ++row) {
             const float *own = keys + row / s.queries * s.positions * s.dim;
-            for (int64_t i = 0; i < s.histories; ++i)
-                locate(s, &weights.filters[i * packed_size<float>(s.filters, s.kernel)],
-                       history + (row * s.histories + i) * s.positions, padded.data(),
-                       located.data(), i > 0);
-            lay(s, weights.location.data(), query + row * s.dim, own, located.data(),
-                layer.data());
+            locate(s, weights, history + row * s.histories * s.positions, padded.data(),
+                   located.data());
+            lay(s, weights, query + row * s.dim, own, located.data(), layer.data());
             for (int64_t p = 0; p < s.positions; ++p)
                 energies[row * s.positions + p] = energy(&layer[p * s.dim], direction, s.dim);
         }
     }
 }
 
-// Floats that a packed cell takes, of weights (4 * hidden, inputs + hidden).
+// Floats that a packed cell takes.
 void size_cell(int64_t *size, int64_t inputs, int64_t hidden, int64_t) {
-    Layer<float> layer{};
-    layer.inputs = inputs, layer.hidden = hidden;
-    *size = layer.blocks() * block_size(layer);
+    *size = cell_blocks(hidden) * cell_block(inputs, hidden);
 }
 
-void pack_cell(const float *weight, float *packed, int64_t inputs, int64_t hidden,
-               int64_t threads) {
-    Layer<float> layer{};
-    layer.inputs = inputs, layer.hidden = hidden, layer.weight = weight;
-#pragma omp parallel num_threads(threads)
-    pack_units(layer, packed, share(layer.blocks(), omp_get_thread_num(), omp_get_num_threads()));
+// weight_ih (4 * hidden, hoisted + inputs), weight_hh (4 * hidden, hidden).
+void pack_cell(const float *weight_ih, const float *weight_hh, float *packed, int64_t hoisted,
+               int64_t inputs, int64_t hidden, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t block = 0; block < cell_blocks(hidden); ++block)
+        pack_block(weight_ih, weight_hh, hoisted, inputs, hidden, block, packed);
+}
+
+// Memories (utterances, positions, dim), each as the weights (dim, positions) of a product.
+void pack_memory(const float *memory, float *packed, int64_t utterances, int64_t positions,
+                 int64_t dim, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < utterances; ++i)
+        pack(memory + i * positions * dim, 1, dim, dim, positions,
+             packed + i * packed_size<float>(dim, positions), Share{0, panels(dim)});
 }
 
 // One step of a speller; see speller_plan.h.
@@ -97,7 +160,8 @@ void spell(const int64_t *speller, const float *gates, const int64_t *which, con
                     weights_before,  after,     weights, log_probs, rows,   utterances, places,
                     positions,       sharpening};
     const Parents parents(step);
-    const Room<float> queries = room<float>(rows * s.dim), deep = room<float>(rows * s.deep);
+    const Room<float> deep = room<float>(rows * s.deep);
+    Queries queries(step);
     const float *top = step.made(0, s.hidden_at(s.layers - 1));
     const int64_t width = step.width(), asked = s.hidden + s.memory;
 #pragma omp parallel num_threads(threads)
@@ -106,14 +170,14 @@ void spell(const int64_t *speller, const float *gates, const int64_t *which, con
         Papers papers(step);
         for (int64_t layer = 0; layer < s.layers; ++layer)
 #pragma omp for schedule(static)
-            for (int64_t block = 0; block < (s.hidden + LANES - 1) / LANES; ++block)
+            for (int64_t block = 0; block < cell_blocks(s.hidden); ++block)
                 step_units(step, parents, layer, block, sums.get());
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < panels(s.dim); ++i)
-            project(step, top, width, s.query, nullptr, s.hidden, s.dim, queries.get(), {i, i + 1});
+            project(step, top, width, s.query, nullptr, s.hidden, s.dim, queries.plain(0), {i, i + 1});
 #pragma omp for schedule(dynamic)
         for (int64_t parent = 0; parent < parents.count(); ++parent)
-            look(step, parents, parent, queries.get(), papers);
+            look(step, parents, parent, queries, papers);
 #pragma omp for schedule(static) collapse(2)
         for (int64_t utterance = 0; utterance < utterances; ++utterance)
             for (int64_t panel = 0; panel < panels(s.memory); ++panel)

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "core_attention.h"
-#include "search_attention.h"
 
 namespace {
 
@@ -33,9 +32,31 @@ struct Speller {
     const float *const *behind() const { return reinterpret_cast<const float *const *>(this + 1); }
 };
 
+// A layer's weights, for each block of LANES units two pairs of gates: input and forget, cell and
+// output; a pair is a panel over the inputs and one over the hidden state.
+inline int64_t cell_block(int64_t inputs, int64_t hidden) {
+    return 2 * (panel_size<float>(inputs) + panel_size<float>(hidden));
+}
+
+inline int64_t cell_blocks(int64_t hidden) { return (hidden + LANES - 1) / LANES; }
+
+// One block, from weight_ih (4 * hidden, hoisted + inputs) and weight_hh (4 * hidden, hidden).
+inline void pack_block(const float *weight_ih, const float *weight_hh, int64_t hoisted,
+                       int64_t inputs, int64_t hidden, int64_t block, float *packed) {
+    const int64_t unit = block * LANES, width = hoisted + inputs;
+    packed += block * cell_block(inputs, hidden);
+    for (int64_t gate = 0; gate < 4; ++gate) {
+        const int64_t row = gate * hidden + unit;
+        float *own = packed + gate / 2 * cell_block(inputs, hidden) / 2 + gate % 2 * LANES;
+        pack_rows(weight_ih + row * width + hoisted, width, hidden - unit, inputs, own);
+        pack_rows(weight_hh + row * hidden, hidden, hidden - unit, hidden,
+                  own + panel_size<float>(inputs));
+    }
+}
+
 // One step. Rows of an utterance stand side by side. Shapes: gates (any, 4 * hidden), `which` of
-// them a row takes (rows); memory (utterances, positions, memory), keys (utterances, positions,
-// dim), mask (utterances, positions); `place` (rows) of a row in what was made before: before
+// them a row takes (rows); memory (utterances), each packed as W (memory, positions); keys
+// (utterances, positions, dim), mask (utterances, positions); `place` (rows) of a row in what was made before: before
 // (places, width), weights_before (places, positions); after (rows, width), weights (rows,
 // positions), log_probs (rows, symbols).
 struct Step {
@@ -53,9 +74,6 @@ struct Step {
     int64_t queries() const { return rows / utterances; }
     int64_t width() const { return s.width(positions); }
     float *made(int64_t row, int64_t at) const { return after + row * width() + at; }
-    Sizes sizes() const {
-        return {rows, queries(), positions, s.dim, s.histories, s.filters, s.kernel};
-    }
 
     // Up to the last position that is valid.
     int64_t length(int64_t utterance) const {

@@ -8,7 +8,14 @@
 
 #include "speller_plan.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace {
+
+constexpr int64_t FOUND = 4 * LANES;  // positions at which filters look at once
+constexpr int64_t LAID = 32;          // positions whose layer stays near while all rows read it
 
 // LANES units of a row: from the gates' sums in two parts, the second of which may be missing.
 inline void step_cell(const Step &step, const Parents &parents, int64_t layer, int64_t unit,
@@ -29,14 +36,13 @@ inline void step_cell(const Step &step, const Parents &parents, int64_t layer, i
           count);
 }
 
-// A block of LANES units of a layer, all rows. Its weights are packed as `pack_units` does; `sums`
-// has room for (parents + rows, 4 * LANES).
+// A block of LANES units of a layer, all rows; `sums` has room for (parents + rows, 4 * LANES).
 void step_units(const Step &step, const Parents &parents, int64_t layer, int64_t block,
                 float *sums) {
     const Speller &s = step.s;
     const int64_t width = step.width(), inputs = layer ? s.hidden : s.memory;
     const int64_t size = panel_size<float>(inputs), sizes = size + panel_size<float>(s.hidden);
-    const float *packed = s.cell(layer) + block * 2 * sizes, *before = parents.numbers.get();
+    const float *packed = s.cell(layer) + block * cell_block(inputs, s.hidden), *before = parents.numbers.get();
     float *own = sums + parents.count() * 2 * PANEL;
     for (int64_t pair = 0; pair < 2; ++pair, packed += sizes) {
         const auto add = [&](const float *x, int64_t rows, const float *panel, int64_t inputs,
@@ -77,53 +83,109 @@ void deepen(const Step &step, const float *top, float *deep, int64_t panel) {
         }
 }
 
-// What one thread needs for the parent and the row that it works on.
-struct Papers {
-    std::vector<float> padded, located, layer, raised;
+// What the rows ask with, and e^2 of it where that is neither zero nor infinite: `small`.
+struct Queries {
+    int64_t dim;
+    std::vector<float> numbers;
+    std::vector<char> small;
 
-    explicit Papers(const Step &step)
-        : padded(step.sizes().padded()), located(step.positions * step.s.filters),
-          layer(step.positions * step.s.dim), raised(layer.size()) {}
+    explicit Queries(const Step &step)
+        : dim(step.s.dim), numbers(2 * step.rows * dim), small(step.rows) {}
+
+    float *plain(int64_t row) { return numbers.data() + row * dim; }
+    float *raised(int64_t row) { return numbers.data() + (small.size() + row) * dim; }
 };
 
-// e to the power of 2x, in place or elsewhere.
-inline void raise(const float *x, int64_t count, float *target) {
-    for (int64_t i = 0; i < count; i += LANES)
-        store(target + i, exponential(2.0f * load(x + i, count - i)), count - i);
+// What one thread needs for the parent and the row that it works on.
+struct Papers {
+    int64_t columns;  // positions in whole blocks of them
+    std::vector<float> padded, located, layer, raised;
+    std::vector<int64_t> rows;
+
+    explicit Papers(const Step &step)
+        : columns((step.positions + FOUND - 1) / FOUND * FOUND),
+          padded(step.s.histories * (columns + step.s.kernel)), located(columns * step.s.filters),
+          layer(LAID * step.s.dim), raised(layer.size()) {}
+};
+
+// What TALL filters from one on find at FOUND positions, over all histories.
+template <int TALL>
+void find_block(const Speller &s, const Papers &papers, int64_t filter, int64_t position,
+                float *located) {
+    Floats sums[TALL][FOUND / LANES] = {};
+    const float *window = papers.padded.data() + position;
+    for (int64_t i = 0; i < s.histories; ++i, window += papers.columns + s.kernel)
+        for (int64_t k = 0; k < s.kernel; ++k)
+            for (int64_t r = 0; r < TALL; ++r) {
+                const float tap = s.filter_weights[((filter + r) * s.histories + i) * s.kernel + k];
+                for (int64_t j = 0; j < FOUND / LANES; ++j)
+                    sums[r][j] += tap * load(window + k + j * LANES);
+            }
+    for (int64_t r = 0; r < TALL; ++r)
+        for (int64_t j = 0; j < FOUND / LANES; ++j)
+            store(located + (filter + r) * papers.columns + position + j * LANES, sums[r][j]);
 }
 
-// Whether e^2x is neither zero nor infinite; a NaN may pass, which stays one.
-inline bool is_small(const float *x, int64_t count) {
+// What the filters find (filters, columns) in a parent's histories.
+void find(const Step &step, const float *previous, const float *sum, int64_t length,
+          Papers &papers) {
+    const Speller &s = step.s;
+    std::fill(papers.padded.begin(), papers.padded.end(), 0.0f);
+    for (int64_t i = 0; i < s.histories; ++i)
+        std::copy_n(i ? sum : previous, length,
+                    papers.padded.data() + i * (papers.columns + s.kernel) + s.kernel / 2);
+    constexpr int64_t tall = 5;
+    for (int64_t filter = 0; filter < s.filters; filter += tall) {
+        const int64_t rest = s.filters - filter;
+        const auto run = rest >= 5   ? find_block<5>
+                         : rest == 4 ? find_block<4>
+                         : rest == 3 ? find_block<3>
+                         : rest == 2 ? find_block<2>
+                                     : find_block<1>;
+        for (int64_t position = 0; position < length; position += FOUND)
+            run(s, papers, filter, position, papers.located.data());
+    }
+}
+
+// e to the power of 2x, and whether all such are neither zero nor infinite; a NaN may pass.
+inline bool raise(const float *x, int64_t count, float *raised) {
     Floats most = {};
     for (int64_t i = 0; i < count; i += LANES) {
-        const Floats size = (Floats)((Words)load(x + i, count - i) & 0x7fffffffu);
+        const Floats value = load(x + i, count - i);
+        const Floats size = (Floats)((Words)value & 0x7fffffffu);
         most = size > most ? size : most;
+        store(raised + i, exponential(2.0f * value), count - i);
     }
     return largest(most) <= 43.0f;
 }
 
-// direction · tanh(query + layer), from e^2query and e^2layer: tanh x = 1 - 2 / (1 + e^2x).
-inline float raised_energy(const float *query, const float *layer, const float *direction,
-                           int64_t dim) {
-    Floats sums = {};
-    for (int64_t d = 0; d < dim; d += LANES) {
-        const int64_t count = dim - d;
-        const Floats both = 1.0f + load(query + d, count) * load(layer + d, count);
-        sums += load(direction + d, count) * (1.0f - 2.0f / both);
-    }
-    return total(sums);
+// 1 / x of numbers from 1 on, infinity as if it were 1e37.
+inline Floats reciprocal(Floats x) {
+#if defined(__AVX512F__)
+    const Floats highest = broadcast(1e37f);
+    x = x > highest ? highest : x;
+    const Floats guess = (Floats)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
+    return guess * (2.0f - x * guess);
+#else
+    return 1.0f / x;
+#endif
 }
 
-// The same from query and layer as they are.
-inline float plain_energy(const float *query, const float *layer, const float *direction,
-                          int64_t dim) {
-    Floats sums = {};
-    for (int64_t d = 0; d < dim; d += LANES) {
-        const int64_t count = dim - d;
-        const Floats x = load(query + d, count) + load(layer + d, count);
-        sums += load(direction + d, count) * hyperbolic_tangent(x);
+// Energies direction · tanh(query + layer) of `count` positions, from e^2query and e^2layer where
+// both are raised: tanh x = 1 - 2 / (1 + e^2x).
+template <bool RAISED>
+void energies(const float *query, const float *layer, const float *direction, int64_t dim,
+              int64_t count, float *target) {
+    for (int64_t p = 0; p < count; ++p, layer += dim) {
+        Floats sums = {};
+        for (int64_t d = 0; d < dim; d += LANES) {
+            const Floats one = load(query + d, dim - d), other = load(layer + d, dim - d);
+            const Floats bent = RAISED ? 1.0f - 2.0f * reciprocal(1.0f + one * other)
+                                       : hyperbolic_tangent(one + other);
+            sums += load(direction + d, dim - d) * bent;
+        }
+        target[p] = total(sums);
     }
-    return total(sums);
 }
 
 // Energies to weights in their place: a softmax over what is valid, zeros elsewhere.
@@ -140,76 +202,67 @@ void weigh(const Step &step, int64_t utterance, int64_t length, float *weights) 
     std::fill(weights + length, weights + step.positions, 0.0f);
 }
 
-// Where all rows of a parent look, by queries that are left in no certain state, and the sums of all weights so far.
-void look(const Step &step, const Parents &parents, int64_t parent, float *queries,
-          Papers &papers) {
+// keys + location located (count, dim) from a position on, and e^2 of it; whether that is fit.
+bool lay_positions(const Step &step, const float *keys, int64_t position, int64_t count,
+                   Papers &papers) {
     const Speller &s = step.s;
-    const int64_t utterance = parents.utterance(step, parent), length = step.length(utterance);
-    const float *sum = parents.numbers.get() + parent * step.width() + s.sum_at();
-    Sizes sizes = step.sizes();
-    sizes.positions = length;
     float *layer = papers.layer.data();
-    for (int64_t i = 0; i < s.histories; ++i)
-        locate(sizes, s.filter_weights + i * packed_size<float>(s.filters, s.kernel),
-               i ? sum : step.weights_before + parents.place(step, parent) * step.positions,
-               papers.padded.data(), papers.located.data(), i > 0);
-    lay(sizes, s.location, nullptr, step.keys + utterance * step.positions * s.dim,
-        papers.located.data(), layer);
-    const bool small = is_small(layer, length * s.dim);
-    if (small) raise(layer, length * s.dim, papers.raised.data());
-    const int64_t end = (utterance + 1) * step.queries();
-    for (int64_t row = parents.first[parent]; row < end; ++row) {
-        if (parents.of[row] != parent) continue;
-        float *query = queries + row * s.dim, *weights = step.weights + row * step.positions;
-        const bool both = small && is_small(query, s.dim);
-        if (both) raise(query, s.dim, query);
-        const auto energy = both ? raised_energy : plain_energy;
-        const float *found = both ? papers.raised.data() : layer;
-        for (int64_t p = 0; p < length; ++p)
-            weights[p] = energy(query, found + p * s.dim, s.direction, s.dim);
-        weigh(step, utterance, length, weights);
-        if (s.histories < 2) continue;
-        for (int64_t p = 0; p < step.positions; ++p)
-            *step.made(row, s.sum_at() + p) = sum[p] + weights[p];
+    std::copy_n(keys + position * s.dim, count * s.dim, layer);
+    if (s.histories)
+        product(papers.located.data() + position, count, 1, s.location, s.filters, s.dim, layer,
+                s.dim, true, Share{0, panels(s.dim)}, papers.columns);
+    return raise(layer, count * s.dim, papers.raised.data());
+}
+
+// Energies of the rows on the papers in the place of their weights, a few positions at a time.
+void ask(const Step &step, int64_t utterance, int64_t length, Queries &queries, Papers &papers) {
+    const Speller &s = step.s;
+    const float *keys = step.keys + utterance * step.positions * s.dim;
+    for (int64_t row : papers.rows)
+        queries.small[row] = raise(queries.plain(row), s.dim, queries.raised(row));
+    for (int64_t position = 0; position < length; position += LAID) {
+        const int64_t count = std::min(length - position, LAID);
+        const bool small = lay_positions(step, keys, position, count, papers);
+        for (int64_t row : papers.rows) {
+            float *target = step.weights + row * step.positions + position;
+            if (small && queries.small[row])
+                energies<true>(queries.raised(row), papers.raised.data(), s.direction, s.dim, count,
+                               target);
+            else
+                energies<false>(queries.plain(row), papers.layer.data(), s.direction, s.dim, count,
+                                target);
+        }
     }
 }
 
-// The context of up to ROWS rows of an utterance, `columns` of it from one on.
-template <int ROWS>
-void read_columns(const Step &step, int64_t utterance, int64_t row, int64_t rows, int64_t column) {
-    const int64_t length = step.length(utterance), dim = step.s.memory;
-    const float *memory = step.memory + utterance * step.positions * dim + column;
-    const float *weights[ROWS];
-    for (int64_t i = 0; i < ROWS; ++i)
-        weights[i] = step.weights + (row + std::min(i, rows - 1)) * step.positions;
-    const int64_t left = dim - column, right = left - LANES;
-    Floats sums[ROWS][2] = {};
-    for (int64_t p = 0; p < length; ++p, memory += dim) {
-        const Floats one = load(memory, left);
-        const Floats other = right > 0 ? load(memory + LANES, right) : Floats{};
-#pragma GCC unroll 8
-        for (int64_t i = 0; i < ROWS; ++i) {
-            sums[i][0] += weights[i][p] * one;
-            sums[i][1] += weights[i][p] * other;
-        }
-    }
-    for (int64_t i = 0; i < std::min<int64_t>(ROWS, rows); ++i) {
-        float *target = step.made(row + i, step.s.context_at() + column);
-        store(target, sums[i][0], left);
-        if (right > 0) store(target + LANES, sums[i][1], right);
+// Where all rows of a parent look, and the sums of all weights so far.
+void look(const Step &step, const Parents &parents, int64_t parent, Queries &queries,
+          Papers &papers) {
+    const int64_t utterance = parents.utterance(step, parent), length = step.length(utterance);
+    const float *sum = parents.numbers.get() + parent * step.width() + step.s.sum_at();
+    papers.rows.clear();
+    for (int64_t row = parents.first[parent]; row < (utterance + 1) * step.queries(); ++row)
+        if (parents.of[row] == parent) papers.rows.push_back(row);
+    if (step.s.histories)
+        find(step, step.weights_before + parents.place(step, parent) * step.positions, sum, length,
+             papers);
+    ask(step, utterance, length, queries, papers);
+    for (int64_t row : papers.rows) {
+        float *weights = step.weights + row * step.positions;
+        weigh(step, utterance, length, weights);
+        for (int64_t p = 0; step.s.histories > 1 && p < step.positions; ++p)
+            *step.made(row, step.s.sum_at() + p) = sum[p] + weights[p];
     }
 }
 
 // A panel of the contexts of all rows of an utterance.
 void read(const Step &step, int64_t utterance, int64_t panel) {
-    const int64_t end = (utterance + 1) * step.queries();
-    for (int64_t row = utterance * step.queries(); row < end; row += BLOCK) {
-        const int64_t rows = std::min(end - row, BLOCK);
-        const auto run = rows == 1   ? read_columns<1>
-                         : rows <= 4 ? read_columns<4>
-                                     : read_columns<BLOCK>;
-        run(step, utterance, row, rows, panel * PANEL);
-    }
+    const int64_t outputs = step.s.memory, row = utterance * step.queries();
+    const int64_t size = panel_size<float>(step.positions);
+    const float *packed = step.memory + (utterance * panels(outputs) + panel) * size;
+    panel_product(step.weights + row * step.positions, step.queries(), step.positions, packed,
+                  step.length(utterance), step.made(row, step.s.context_at() + panel * PANEL),
+                  step.width(), std::min(outputs - panel * PANEL, PANEL), false);
 }
 
 // Logits of a row to log-probabilities; what is never written has about `never`.

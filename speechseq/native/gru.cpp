@@ -7,7 +7,7 @@
 
 namespace {
 
-template <typename Number>
+template <typename Number, bool CHANCE>
 struct Forward {
     Layer layer;
     Sequences all;
@@ -30,7 +30,7 @@ struct Forward {
         const Floats fresh = hyperbolic_tangent(load(row + 2 * size, count) + reset * h_new);
         const Floats old = load_before(hidden, place);
         Floats out = fresh + update * (old - fresh);
-        if (chances.act()) {
+        if constexpr (CHANCE) {
             const Chance chance = chances.at(place);
             out = between(chance.hidden, old, out) * chance.multiplier;
         }
@@ -43,7 +43,7 @@ struct Forward {
     }
 };
 
-template <typename Number>
+template <typename Number, bool CHANCE>
 struct Backward {
     Layer layer;
     Sequences all;
@@ -64,7 +64,7 @@ struct Backward {
         Floats gradient = load(above + place.state, count) + load(sums);
         gradient += load(&carried[place.item], count);
         Floats past = {};
-        if (chances.act()) {
+        if constexpr (CHANCE) {
             const Chance chance = chances.at(place);
             gradient *= chance.multiplier;
             past = chance.hidden * gradient;
@@ -85,26 +85,25 @@ struct Backward {
 
 }  // namespace
 
-#define PASSES(NAME, NUMBER)                                                                      \
-    void gru_forward_##NAME(NUMBER *gates, const NUMBER *weights, const NUMBER *bias,             \
-                            NUMBER *hidden, NUMBER *apart, const int64_t *starts,                 \
-                            const int64_t *lengths, const uint8_t *drawn, int64_t batch,          \
-                            int64_t size, int64_t directions, float multiplier, float zoneout,    \
-                            int64_t threads) {                                                    \
-        Forward<NUMBER> pass{{directions, 3, size},        {starts, lengths, batch},              \
-                             {drawn, multiplier, zoneout}, gates, bias, hidden, apart};           \
-        walk(pass, weights, threads);                                                             \
-    }                                                                                             \
-    void gru_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const NUMBER *hidden,    \
-                             const NUMBER *apart, const NUMBER *above, NUMBER *below,             \
-                             NUMBER *beside, const int64_t *starts, const int64_t *lengths,       \
-                             const uint8_t *drawn, int64_t batch, int64_t size,                   \
-                             int64_t directions, float multiplier, float zoneout,                 \
-                             int64_t threads) {                                                   \
-        Backward<NUMBER> pass{{directions, 3, size},        {starts, lengths, batch},             \
-                              {drawn, multiplier, zoneout}, gates, hidden, apart, above, below,   \
-                              beside};                                                            \
-        walk(pass, weights, threads);                                                             \
+#define PASSES(NAME, NUMBER)                                                                     \
+    void gru_forward_##NAME(NUMBER *gates, const NUMBER *weights, const NUMBER *bias,            \
+                            NUMBER *hidden, NUMBER *apart, const int64_t *starts,                \
+                            const int64_t *lengths, const uint8_t *drawn, int64_t batch,         \
+                            int64_t size, int64_t directions, float multiplier, float zoneout,   \
+                            int64_t threads) {                                                   \
+        walk<Forward>(weights, threads, Layer{directions, 3, size},                              \
+                      Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},    \
+                      gates, bias, hidden, apart);                                               \
+    }                                                                                            \
+    void gru_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const NUMBER *hidden,   \
+                             const NUMBER *apart, const NUMBER *above, NUMBER *below,            \
+                             NUMBER *beside, const int64_t *starts, const int64_t *lengths,      \
+                             const uint8_t *drawn, int64_t batch, int64_t size,                  \
+                             int64_t directions, float multiplier, float zoneout,                \
+                             int64_t threads) {                                                  \
+        walk<Backward>(weights, threads, Layer{directions, 3, size},                             \
+                       Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},   \
+                       gates, hidden, apart, above, below, beside);                              \
     }
 
 extern "C" {

@@ -7,7 +7,7 @@
 
 namespace {
 
-template <typename Number>
+template <typename Number, bool CHANCE>
 struct Forward {
     Layer layer;
     Sequences all;
@@ -26,7 +26,7 @@ struct Forward {
         const Floats o = sigmoid(load(row + 3 * size, count) + load(sums + 3 * PANEL));
         const Floats old = load_before(kept, place);
         Floats cell = f * old + i * g, out = o * hyperbolic_tangent(cell);
-        if (chances.act()) {
+        if constexpr (CHANCE) {
             const Chance chance = chances.at(place);
             out = between(chance.hidden, load_before(hidden, place), out) * chance.multiplier;
             cell = between(chance.cell, old, cell);
@@ -41,7 +41,7 @@ struct Forward {
     }
 };
 
-template <typename Number>
+template <typename Number, bool CHANCE>
 struct Backward {
     Layer layer;
     Sequences all;
@@ -64,7 +64,7 @@ struct Backward {
         Floats now = load(kept + place.state, count), past = {};
         Floats gradient = load(above + place.state, count) + load(sums);
         Floats carry = load(&carried[place.item], count);
-        if (chances.act()) {
+        if constexpr (CHANCE) {
             const Chance chance = chances.at(place);
             gradient = (gradient + load(&zoned[place.item], count)) * chance.multiplier;
             store(&zoned[place.item], chance.hidden * gradient, count);
@@ -78,8 +78,8 @@ struct Backward {
         const Floats made[4] = {flow * g * i * (1.0f - i), flow * old * f * (1.0f - f),
                                 flow * i * (1.0f - g * g), gradient * bent * o * (1.0f - o)};
         for (int64_t k = 0; k < 4; ++k) {
-            store(below + place.gate + k * size, made[k], count);
             store(hand + k * size, made[k], count);
+            store(below + place.gate + k * size, made[k], count);
         }
         store(&carried[place.item], flow * f + past, count);
     }
@@ -93,18 +93,18 @@ struct Backward {
                              const uint8_t *drawn, int64_t batch, int64_t size,                  \
                              int64_t directions, float multiplier, float zoneout,                \
                              int64_t threads) {                                                  \
-        Forward<NUMBER> pass{{directions, 4, size},        {starts, lengths, batch},             \
-                             {drawn, multiplier, zoneout}, gates, hidden, cells};                \
-        walk(pass, weights, threads);                                                            \
+        walk<Forward>(weights, threads, Layer{directions, 4, size},                              \
+                      Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},    \
+                      gates, hidden, cells);                                                     \
     }                                                                                            \
     void lstm_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const float *cells,    \
                               const NUMBER *above, NUMBER *below, const int64_t *starts,         \
                               const int64_t *lengths, const uint8_t *drawn, int64_t batch,       \
                               int64_t size, int64_t directions, float multiplier, float zoneout, \
                               int64_t threads) {                                                 \
-        Backward<NUMBER> pass{{directions, 4, size},        {starts, lengths, batch},            \
-                              {drawn, multiplier, zoneout}, gates, cells, above, below};         \
-        walk(pass, weights, threads);                                                            \
+        walk<Backward>(weights, threads, Layer{directions, 4, size},                             \
+                       Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},   \
+                       gates, cells, above, below);                                              \
     }
 
 extern "C" {

@@ -168,8 +168,8 @@ struct Walk {
     const bool backward = pass.weights.transposed;
     const int64_t products = pass.weights.products();
 
-    // Calls pass.cell(place, sums, handed on) for all units at all steps. The sums of a product with
-    // what the step before handed on are PANEL numbers apart.
+    // Calls pass.cell(place, sums, handed on) for all units at all steps. The sums of each product
+    // with what the step before handed on are PANEL numbers apart.
     void run(const Number *recurrent, int64_t threads) {
         const int64_t steps = all.steps();
 #pragma omp parallel num_threads(threads)
@@ -196,7 +196,8 @@ struct Walk {
         for (int64_t row = 0; row < rows; ++row) {
             const int64_t frame = all.frame(row, step, own.direction);
             fetch_gates(pass.gates + layer.gate(frame, own), layer);
-            if (pass.chances.drawn) __builtin_prefetch(pass.chances.drawn + layer.state(frame, own));
+            if (const uint8_t *drawn = pass.chances.drawn)
+                __builtin_prefetch(drawn + layer.state(frame, own));
         }
         const int64_t given = backward ? all.active(step + 1) : step ? rows : 0;
         const Number *from = pass.handed.at(step + backward, own.direction, 0);
@@ -221,9 +222,17 @@ struct Walk {
     }
 };
 
-template <typename Pass, typename Number>
-void walk(Pass &pass, const Number *recurrent, int64_t threads) {
-    Walk<Pass, Number>{pass}.run(recurrent, threads);
+// Runs a kind of pass, which is compiled twice: where no chance acts it costs nothing.
+template <template <typename, bool> class Pass, typename Number, typename... Given>
+void walk(const Number *recurrent, int64_t threads, Layer layer, Sequences all, Chances chances,
+          Given... given) {
+    if (chances.act()) {
+        Pass<Number, true> pass{layer, all, chances, given...};
+        Walk<Pass<Number, true>, Number>{pass}.run(recurrent, threads);
+    } else {
+        Pass<Number, false> pass{layer, all, chances, given...};
+        Walk<Pass<Number, false>, Number>{pass}.run(recurrent, threads);
+    }
 }
 
 }  // namespace

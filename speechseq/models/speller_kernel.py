@@ -21,11 +21,11 @@ class KernelState(NamedTuple):
     """What a CoreState holds, where the kernel finds it.
 
     A search re-orders `place` alone: numbers and weights stay as the last step made them, and
-    hypotheses with one parent read the same row.
+    hypotheses that continue the same one read the same row.
 
-    memory, packed for each utterance; its mask and keys, as in the attention's state; place (rows): the row that a hypothesis has
-    in numbers (any, width), what the cells hold, the context and perhaps the sum of all weights,
-    and in weights (any, positions), those of the last step.
+    memory, packed for each utterance; its mask and keys, as in the attention's state; place (rows):
+    which row is a hypothesis's own in numbers (any, width), what the cells hold, the context and
+    perhaps the sum of all weights, and in weights (any, positions), those of the last step.
     """
 
     memory: Standing

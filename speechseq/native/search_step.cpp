@@ -79,6 +79,26 @@ float energy(const float *layer, const float *direction, int64_t dim) {
     return total(sums);
 }
 
+// The places of the `taken` highest of some scores, best first; of equals the first. They count by
+// their distance to the highest, in single precision.
+void choose(const double *scores, int64_t count, int64_t taken, int64_t *places, float *below) {
+    double highest = -INFINITY;
+    for (int64_t i = 0; i < count; ++i)  // a NaN is never passed by
+        if (!(scores[i] <= highest)) highest = std::isnan(highest) ? highest : scores[i];
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const float own = float(highest - scores[i]);
+        if (found == taken && !(own < below[taken - 1])) continue;
+        int64_t at = found < taken ? found++ : taken - 1;
+        for (; at && own < below[at - 1]; --at) {
+            below[at] = below[at - 1];
+            places[at] = places[at - 1];
+        }
+        below[at] = own;
+        places[at] = i;
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -174,7 +194,8 @@ void spell(const int64_t *speller, const float *gates, const int64_t *which, con
                 step_units(step, parents, layer, block, sums.get());
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < panels(s.dim); ++i)
-            project(step, top, width, s.query, nullptr, s.hidden, s.dim, queries.plain(0), {i, i + 1});
+            project(step, top, width, s.query, nullptr, s.hidden, s.dim, queries.plain(0),
+                    {i, i + 1});
 #pragma omp for schedule(dynamic)
         for (int64_t parent = 0; parent < parents.count(); ++parent)
             look(step, parents, parent, queries, papers);
@@ -192,6 +213,14 @@ void spell(const int64_t *speller, const float *gates, const int64_t *which, con
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < rows; ++row) normalise(step, row, never);
     }
+}
+
+// Places (rows, taken) of the best of scores (rows, count).
+void best(const double *scores, int64_t *places, int64_t rows, int64_t count, int64_t taken,
+          int64_t) {
+    std::vector<float> below(taken);
+    for (int64_t row = 0; row < rows; ++row)
+        choose(scores + row * count, count, taken, places + row * taken, below.data());
 }
 
 }  // extern "C"

@@ -56,9 +56,9 @@ inline void pack_block(const float *weight_ih, const float *weight_hh, int64_t h
 
 // One step. Rows of an utterance stand side by side. Shapes: gates (any, 4 * hidden), `which` of
 // them a row takes (rows); memory (utterances), each packed as W (memory, positions); keys
-// (utterances, positions, dim), mask (utterances, positions); `place` (rows) of a row in what was made before: before
-// (places, width), weights_before (places, positions); after (rows, width), weights (rows,
-// positions), log_probs (rows, symbols).
+// (utterances, positions, dim), mask (utterances, positions); `place` (rows) of a row in what was
+// made before: before (places, width), weights_before (places, positions); after (rows, width),
+// weights (rows, positions), log_probs (rows, symbols).
 struct Step {
     const Speller &s;
     const float *gates;

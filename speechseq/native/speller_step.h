@@ -42,7 +42,8 @@ void step_units(const Step &step, const Parents &parents, int64_t layer, int64_t
     const Speller &s = step.s;
     const int64_t width = step.width(), inputs = layer ? s.hidden : s.memory;
     const int64_t size = panel_size<float>(inputs), sizes = size + panel_size<float>(s.hidden);
-    const float *packed = s.cell(layer) + block * cell_block(inputs, s.hidden), *before = parents.numbers.get();
+    const float *packed = s.cell(layer) + block * cell_block(inputs, s.hidden);
+    const float *before = parents.numbers.get();
     float *own = sums + parents.count() * 2 * PANEL;
     for (int64_t pair = 0; pair < 2; ++pair, packed += sizes) {
         const auto add = [&](const float *x, int64_t rows, const float *panel, int64_t inputs,

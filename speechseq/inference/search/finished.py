@@ -42,7 +42,7 @@ class Finished:
         self.step += 1
         bad = candidates.total.amax(dim=(1, 2)).isnan()
         ends = picked.ends
-        event = ends.any() | bad.any()
+        event = (ends | bad.unsqueeze(1)).any()
         if self.full:
             event = event | (self.best[:, -1] >= self._most(picked)).any()
         if self.step < self.soonest and not event:  # the one time that a step waits for the device

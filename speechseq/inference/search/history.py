@@ -1,5 +1,6 @@
 """What a search wrote at each step, and the way back from the last token to the first."""
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -73,27 +74,42 @@ def traced(
         names: of the terms.
         memory_lengths: by utterance; alignments are cut to them.
     """
-    count = int(ended.step.max()) + 1
-    token, log_prob, row = ended.token, ended.log_prob, ended.row
-    tokens, log_probs, weights = [], [], []
-    for step in range(count - 1, -1, -1):
-        written = steps[step]
-        row = torch.where(ended.step == step, ended.row, row)  # those that end later go on
-        going = ended.step >= step
-        own = torch.where(going, row, 0)
-        tokens.append(token)
-        log_probs.append(log_prob)
-        weights.append(written.weights[own])
-        earlier = torch.where(going, written.token[own], ended.token)
-        earlier_log_prob = torch.where(going, written.log_prob[own], ended.log_prob)
-        token, log_prob, row = earlier, earlier_log_prob, written.parent[own]
-    whole = [torch.stack(part[::-1], 1).cpu() for part in (tokens, log_probs, weights)]
+    rows = _rows(steps, ended)
+    steps = steps[: rows.shape[1]]
+    places = rows + torch.tensor(_starts(steps), device=rows.device)
+    looked = [step.weights[row] for step, row in zip(steps, rows.unbind(1), strict=True)]
+    tokens = _written([step.token for step in steps], places, ended.step, ended.token)
+    log_probs = _written([step.log_prob for step in steps], places, ended.step, ended.log_prob)
+    whole = [part.cpu() for part in (tokens, log_probs, torch.stack(looked, 1))]
     return [
         _hypothesis(whole, place, terms, last, names, memory_lengths[utterance])
         for place, (terms, last, utterance) in enumerate(
             zip(ended.terms.tolist(), ended.step.tolist(), ended.utterance.tolist(), strict=True)
         )
     ]
+
+
+def _rows(steps: list[Written], ended: Ended) -> Tensor:
+    """The row at each step (ended, steps) that a hypothesis came by; 0 behind its last step."""
+    parents, starts = torch.cat([step.parent for step in steps]).tolist(), _starts(steps)
+    found = torch.zeros(len(ended.step), int(ended.step.max()) + 1, dtype=torch.long)
+    for own, row, last in zip(found, ended.row.tolist(), ended.step.tolist(), strict=True):
+        path = [row]
+        for step in range(last, 0, -1):
+            path.append(parents[starts[step] + path[-1]])
+        own[: last + 1] = torch.tensor(path[::-1])
+    return found.to(ended.row.device)
+
+
+def _starts(steps: list[Written]) -> list[int]:
+    """Where the rows of each step begin, when those of all steps stand one behind the other."""
+    return [0, *itertools.accumulate(len(step.token) for step in steps[:-1])]
+
+
+def _written(fed: list[Tensor], places: Tensor, steps: Tensor, last: Tensor) -> Tensor:
+    """What each step wrote (ended, steps): what the next was fed with, and what was `last`."""
+    written = torch.cat(fed)[places].roll(-1, 1)
+    return written.scatter(1, steps.unsqueeze(1), last.unsqueeze(1))
 
 
 def _hypothesis(

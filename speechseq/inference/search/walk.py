@@ -38,14 +38,15 @@ class Walk:
         rows, positions, _ = memory.shape
         self.speller, self.score, self.device = model.speller, score, memory.device
         self.ready = self.speller.ready()
-        self.utterances = rows
+        self.utterances, self.hypotheses = rows, 1
+        self.first = torch.arange(rows, device=memory.device).unsqueeze(1)  # of an utterance's rows
         self.states: tuple[Any, ...] = (
             self.speller.start(memory, length_mask(lengths, positions)),
             *(fused.scorer.start(rows, memory.device) for fused in score.scorers),
         )
         zeros = torch.zeros(rows, device=memory.device, dtype=widest(memory.device))
         self.token = torch.full((rows,), SOS, device=memory.device)
-        self.parent = torch.arange(rows, device=memory.device)
+        self.parent = self.first.flatten()
         self.log_prob, self.attention, self.length = zeros.float(), zeros, zeros
         self.fused: tuple[Tensor, ...] = (zeros,) * len(score.scorers)
         self.covered = memory.new_zeros(rows, positions, dtype=torch.float32)
@@ -68,12 +69,14 @@ class Walk:
 
     def advance(self, picked: Picked, staying: Tensor | None) -> None:
         """Go on with what was picked, in these utterances alone (None: in all of them)."""
-        hypotheses = len(self.token) // self.utterances
-        first = hypotheses * torch.arange(self.utterances, device=self.device).unsqueeze(1)
-        rows = first + picked.parent
+        rows = self.first + picked.parent
         if staying is not None:
             rows, picked = rows[staying], picked.select(staying)
-        self.utterances, self.parent = len(rows), rows.flatten()
+        if staying is not None or rows.shape[1] != self.hypotheses:
+            self.utterances, self.hypotheses = rows.shape
+            starts = torch.arange(0, rows.numel(), self.hypotheses, device=self.device)
+            self.first = starts.unsqueeze(1)
+        self.parent = rows.flatten()
         self.states = regroup_rows(self.states, self.parent, staying)
         self.token, self.log_prob = picked.token.flatten(), picked.log_prob.flatten()
         open_still = picked.parts.attention.where(picked.goes_on, float("-inf"))

@@ -13,7 +13,7 @@ from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.length_rules import GNMT, PerCharacter, PerToken, PerTokenBonus
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.ranking import best
+from speechseq.inference.search.ranking import _best, best
 from speechseq.inference.search.recognise import recognise
 from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.search.scoring import Parts, Score, ScoreConfig
@@ -22,6 +22,14 @@ from speechseq.text.vocabulary import EOS
 each_strategy = pytest.mark.parametrize(
     "strategy", [Greedy(), Beam(size=3, score=ScoreConfig(ctc_weight=0.3))], ids=lambda s: s.kind
 )
+
+
+@pytest.fixture(params=["kernel", "torch"])
+def each_way(request, monkeypatch):
+    """The choice of the best by the kernel, where there is one, and by torch's operations."""
+    if request.param == "torch":
+        monkeypatch.setattr("speechseq.inference.search.ranking.library", lambda name: None)
+        monkeypatch.setattr("speechseq.inference.search.ranking.call", None)
 
 
 @each_strategy
@@ -113,8 +121,9 @@ def test_modes_come_back_and_nothing_is_recorded_for_gradients(strategy):
     assert model.training
 
 
+@pytest.mark.usefixtures("each_way")
 def test_of_equals_the_first_is_taken_in_any_batch():
-    scores = torch.randint(-2, 3, (6, 500)).float()
+    scores = torch.randint(-2, 3, (6, 500)).double()
     scores[scores == -1] = -math.inf
     scores[:, 7] = -0.0  # equal to 0
     true = scores.sort(dim=1, descending=True, stable=True).indices
@@ -123,16 +132,28 @@ def test_of_equals_the_first_is_taken_in_any_batch():
         assert torch.equal(best(scores[3:4], size), true[3:4, :size])
 
 
+@pytest.mark.usefixtures("each_way")
 def test_scores_of_every_size_are_ranked():
-    scores = -torch.cat([torch.rand(4, 50) * 10.0**power for power in range(-30, 30, 7)], dim=1)
+    sizes = [torch.rand(4, 50).double() * 10.0**power for power in range(-30, 30, 7)]
+    scores = -torch.cat(sizes, dim=1).float().double()
     scores[:, 60] = 0.0
     assert torch.equal(best(scores, 400), scores.topk(400).indices)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_scores_of_long_hypotheses_are_told_apart_finer_than_single_precision():
     scores = -4000.0 - 1e-6 * torch.randperm(64, dtype=torch.float64).unsqueeze(0)
     assert len(set(scores.float()[0].tolist())) == 1
     assert torch.equal(best(scores, 9), scores.topk(9).indices)
+
+
+def test_what_is_no_number_or_impossible_is_ranked_alike_by_both_ways():
+    scores = torch.randn(6, 90).double().round()
+    scores[1] = scores[2, 40:] = -math.inf
+    scores[3, 7:] = -math.inf
+    scores[4, 30] = scores[5, 0] = math.nan
+    for size in (1, 9, 90):
+        assert torch.equal(best(scores, size), _best(scores, size))
 
 
 def test_a_model_that_finds_all_symbols_equal_spells_the_first_ones():

@@ -20,6 +20,7 @@ import torch
 from contract import SIZES, Contender, Report, Row, peers, rows
 from in_turn import Command, compare, serve
 from machine import machine
+from roofline import Roof, measure_accelerator
 from table import Reported, Result, markdown, plain
 
 # of a row: least rounds, seconds to fill with further ones, and seconds after which none begins
@@ -31,30 +32,42 @@ def main() -> None:
     options = _options()
     if options.worker:
         return work(options)
-    chosen = choose(rows(), options.only, options.device)
+    kind = None if options.rehearse else torch.device(options.device).type
+    chosen = choose(rows(), options.only, kind)
     if options.list:
         return print("\n".join(f"{row.name:20} {told(row, options.size)}" for row in chosen))
     if not chosen:
         raise SystemExit(f"no row is like {options.only!r} on {options.device}; see --list")
+    roof = limits(chosen, options)
     header = {**machine(torch.device(options.device)), "seed": options.seed, "size": options.size}
+    if roof is not None:
+        header |= {f"{name} FLOP/s": f"{rate:.3g}" for name, rate in roof.flops.items()}
+        header |= {f"bytes/s of {size} MB": f"{rate:.3g}" for size, rate in roof.reads.items()}
     print(", ".join(f"{name} {value}" for name, value in header.items()), flush=True)
     results = []
     for row in chosen:
         print(f"{row.name} …", file=sys.stderr, flush=True)
-        results.append(run(row, options) if isinstance(row, Row) else report(row, options))
+        results.append(run(row, options, roof) if isinstance(row, Row) else report(row, options))
         if options.json:  # after every row: an interrupted run keeps what it has
             saved = {"header": header, "rows": [plain(result) for result in results]}
             options.json.write_text(json.dumps(saved, indent=1), "utf-8")
     return print(markdown(results))
 
 
-def choose(known: list[Row | Report], pattern: str, device: str) -> list[Row | Report]:
-    """Rows whose name holds the pattern (or is like it, with * and ?), that the device can run."""
+def choose(known: list[Row | Report], pattern: str, kind: str | None) -> list[Row | Report]:
+    """Rows whose name holds the pattern (or is like it, with * and ?), for a device or for any."""
     wanted = f"*{pattern.lower()}*"
-    kind = torch.device(device).type
-    return [
-        row for row in known if fnmatch.fnmatch(row.name.lower(), wanted) and kind in row.devices
-    ]
+    named = [row for row in known if fnmatch.fnmatch(row.name.lower(), wanted)]
+    return [row for row in named if kind is None or kind in row.devices]
+
+
+def limits(chosen: list[Row | Report], options: argparse.Namespace) -> Roof | None:
+    """What the accelerator can do at most, if a row tells how near it comes."""
+    contenders = [c for row in chosen if isinstance(row, Row) for c in row.ours]
+    if options.list or not any(c.needs for c in contenders):
+        return None
+    toy = options.size == "toy"
+    return measure_accelerator(torch.device(options.device), *((0.01, 256, (1, 4)) if toy else ()))
 
 
 def told(row: Row | Report, size: str) -> str:
@@ -62,7 +75,7 @@ def told(row: Row | Report, size: str) -> str:
     return row.described(size) if isinstance(row, Row) else row.about
 
 
-def run(row: Row, options: argparse.Namespace) -> Result:
+def run(row: Row, options: argparse.Namespace, roof: Roof | None = None) -> Result:
     """Let our contenders and the row's peers do the same work in turn."""
     ours, others = list(row.ours), peers(row)
     everyone = {side(c, True): c for c in ours} | {side(c, False): c for c in others}
@@ -78,6 +91,7 @@ def run(row: Row, options: argparse.Namespace) -> Result:
         options.size,
         [(c, timings[side(c, True)]) for c in ours],
         [(c, timings[side(c, False)]) for c in others],
+        roof,
     )
 
 
@@ -130,6 +144,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cuda: the rows that have a GPU form")
     parser.add_argument("--rounds", type=int, help="at least so many (quick 3, full 5)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--rehearse", action="store_true", help="rows of other devices too, to see that they run"
+    )
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from growth_work import Work
 from torch import Tensor
 
 HERE = Path(__file__).parent
@@ -36,17 +37,26 @@ class Aim(NamedTuple):
     seconds: float | None = None
 
 
+class Needs(NamedTuple):
+    """The arithmetic and reading of one step, in one of roofline's precisions."""
+
+    work: Work
+    precision: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contender:
     """One way to do a row's work, with what its process needs in its environment.
 
-    aims: by the name of the peer that they are measured against.
+    aims: by the name of the peer that they are measured against. needs: of the row's sizes, gives
+    what no way to do it can save, to tell how far from the machine's limit it is.
     """
 
     name: str
     make: Make
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aims: Mapping[str, Aim] = dataclasses.field(default_factory=dict)
+    needs: Callable[[Any], Needs] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +66,8 @@ class Row:
     name: what --only looks in. work: what a peer's STEPS name. about, item: for the table, `about`
     with places for the sizes, as str.format knows them.
     sizes: the argument of `data`, a tuple, for each of SIZES. items: how many of what seconds are
-    counted for (`item`) one step does.
+    counted for (`item`) one step does. rate: a unit, and how much of it an item is, to tell how
+    much is made in a second.
     """
 
     name: str
@@ -69,6 +80,7 @@ class Row:
     item: str
     items: Callable[[Any], int]
     devices: tuple[str, ...] = ("cpu",)
+    rate: tuple[str, float] | None = None
 
     def described(self, size: str) -> str:
         """What is done, at one of the sizes."""

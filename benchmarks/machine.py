@@ -18,6 +18,8 @@ def machine(device: torch.device) -> dict[str, str | int]:
     }
     if device.type == "cuda":
         about["gpu"] = torch.cuda.get_device_name(device)
+        about["gpu memory"] = torch.cuda.get_device_properties(device).total_memory
+        about["cuda"] = str(torch.version.cuda)
     return about
 
 

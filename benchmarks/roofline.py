@@ -1,6 +1,7 @@
 """What the machine can do at most: its rate of products and of reading memory, measured here."""
 
 import ctypes
+import functools
 import shutil
 import subprocess
 import tempfile
@@ -64,6 +65,39 @@ def measure(threads: int, seconds: float = 0.4, side: int = 2048) -> Roof:
     flops["int8"] = flops["bf16"]  # products of int8 are counted as those that it replaces
     read = _reader(threads)
     return Roof(flops, {size: _read_rate(read, size * 2**20, seconds / 2) for size in BUFFERS})
+
+
+def measure_accelerator(
+    device: torch.device,
+    seconds: float = 0.4,
+    side: int = 8192,
+    megabytes: tuple[int, ...] = (24, 2048),
+) -> Roof:
+    """Of a GPU: square products of its library, and copies, whose bytes are read and written.
+
+    Numbers are random: it makes products of zeros faster.
+    """
+    flops, reads = {}, {}
+    for name, dtype in DTYPES.items():
+        a, b = torch.randn(2, side, side, device=device).to(dtype)
+        flops[name] = 2 * side**3 / _launched(functools.partial(torch.mm, a, b), device, seconds)
+    for size in megabytes:  # within a GPU's cache, and beyond it
+        x = torch.randn(size * 2**18, device=device)
+        copy = functools.partial(torch.empty_like(x).copy_, x)
+        reads[size] = 2 * size * 2**20 / _launched(copy, device, seconds)
+    return Roof(flops, reads)
+
+
+def _launched(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """The shortest time of one of ten launched together, so that waiting for them counts less."""
+
+    def ten() -> None:
+        for _ in range(10):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return _least(ten, seconds) / 10
 
 
 def _product_rate(dtype: torch.dtype, side: int, seconds: float) -> float:

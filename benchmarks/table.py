@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from contract import Aim, Contender, Report, Row
 from in_turn import Timing
+from roofline import Roof
 
 HEAD = ("work", "ours", "peer", "theirs", "ours, time", "speed", "memory", "aim")
 
@@ -17,6 +18,7 @@ class Result(NamedTuple):
     size: str
     ours: Sequence[tuple[Contender, Timing]]
     peers: Sequence[tuple[Contender, Timing]]
+    roof: Roof | None = None
 
 
 class Reported(NamedTuple):
@@ -90,7 +92,7 @@ def _cells(
     about = f"{result.row.described(result.size)}, {_threads(result.row.threads)}"
     first = [about, ours.name]
     if peer is None:
-        return [*first, "–", "–", _time(my_timing, items), "–", "–", "–"]
+        return [*first, "–", "–", _our_time(result, mine), "–", "–", "–"]
     theirs, their_timing = peer
     aim = ours.aims.get(theirs.name, Aim())
     speed = memory = None
@@ -100,8 +102,8 @@ def _cells(
     return [
         *first,
         theirs.name,
-        _time(their_timing, items),
-        _time(my_timing, items),
+        _time(their_timing, items) + _rate(result, their_timing),
+        _our_time(result, mine),
         "–" if speed is None else f"{speed:.2f} ×",
         "–" if memory is None else f"{memory:.2f} ×",
         _aim(aim, speed, memory, _each(my_timing, items) if result.size == "full" else None),
@@ -146,6 +148,25 @@ def _time(timing: Timing, items: int) -> str:
         for value in (statistics.median(timing.seconds), min(timing.seconds), max(timing.seconds))
     )
     return f"{middle} ({low} to {high}), {timing.gigabytes:.2f} GB"
+
+
+def _our_time(result: Result, mine: tuple[Contender, Timing]) -> str:
+    """Time, rate, and the share of the machine's limit."""
+    contender, timing = mine
+    told = _time(timing, _items(result)) + _rate(result, timing)
+    if not timing.seconds or contender.needs is None or result.roof is None:
+        return told
+    needs = contender.needs(result.row.sizes[result.size])
+    share = result.roof.seconds(*needs) / statistics.median(timing.seconds)
+    return f"{told}, {share:.0%} of the machine's limit"
+
+
+def _rate(result: Result, timing: Timing) -> str:
+    each = _each(timing, _items(result))
+    if result.row.rate is None or each is None:
+        return ""
+    unit, of_an_item = result.row.rate
+    return f", {_digits(of_an_item / each)} {unit}"
 
 
 def _aim(aim: Aim, speed: float | None, memory: float | None, seconds: float | None) -> str:

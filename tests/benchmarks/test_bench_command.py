@@ -39,8 +39,9 @@ def test_a_pattern_without_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_patterns_choose_by_name() -> None:
     known = rows()
-    assert bench.choose(known, "", "cpu") == known
+    assert bench.choose(known, "", None) == known
     assert {row.name for row in bench.choose(known, "SPEAK", "cpu")} == {
         row.name for row in known if row.name.startswith("speak")
     }
-    assert all("cuda" in row.devices for row in bench.choose(known, "", "cuda:0"))
+    assert all("cuda" in row.devices for row in bench.choose(known, "", "cuda"))
+    assert not any(row.name.startswith("gpu") for row in bench.choose(known, "", "cpu"))

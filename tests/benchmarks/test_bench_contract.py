@@ -1,5 +1,7 @@
 """Every row and every peer keeps the contract, and does the same work as the others of its row."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import contract
@@ -8,11 +10,16 @@ import signal_speed
 import torch
 from contract import SIZES, Aim, Contender, Report, Row, peers, rows
 
-CPU = torch.device("cpu")
+CPU, ROOT = torch.device("cpu"), Path(__file__).parents[2]
 EVERYTHING = rows()
 ROWS = [row for row in EVERYTHING if isinstance(row, Row)]
 REPORTS = [row for row in EVERYTHING if isinstance(row, Report)]
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+# the rows for a GPU differ in numbers alone
+ALIKE = [row for row in ROWS if row.name.startswith("gpu-") and "64-bf16" not in row.name]
+each_kind = pytest.mark.parametrize(
+    "row", [row for row in ROWS if row not in ALIKE[:-1]], ids=lambda row: row.name
+)
 
 
 def everyone(row: Row) -> list[Contender]:
@@ -76,7 +83,7 @@ def test_one_seed_gives_every_process_the_same_data(row: Row) -> None:
     assert not all(map(_equal, first, other))
 
 
-@each_row
+@each_kind
 def test_all_of_a_row_make_the_same_shapes(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = {}
     for contender in everyone(row):
@@ -89,11 +96,27 @@ def test_all_of_a_row_make_the_same_shapes(row: Row, monkeypatch: pytest.MonkeyP
     assert next(iter(shapes.values())).numel() > 0
 
 
-@each_row
+@each_kind
 def test_a_step_can_be_asked_for_again(row: Row) -> None:
     ours = row.ours[0]
     step = ours.make(row.make_data("toy", 0, CPU), CPU)
     assert step().shape == step().shape
+
+
+ABSENT = "soundfile lhotse librosa jiwer jsonargparse beartype hypothesis pocketsphinx safetensors"
+WITHOUT = f"""
+import sys
+sys.modules.update(dict.fromkeys({ABSENT.split()!r}))  # so that importing them fails
+sys.path.insert(0, "benchmarks")
+import bench, graph_check, contract
+print(*(peer.name for row in contract.rows() if "gpu" in row.name for peer in contract.peers(row)))
+"""
+
+
+def test_a_borrowed_machine_needs_little_more_than_torch() -> None:
+    words = [sys.executable, "-c", WITHOUT]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout.split() == ["torchaudio"] * 6, done.stderr
 
 
 @pytest.fixture

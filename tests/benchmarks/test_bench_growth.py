@@ -6,7 +6,7 @@ from growth import Found, judged, line, plain
 from growth_picture import picture
 from growth_points import Point, points, run, sized
 from growth_work import Shape, Work, free_running, teacher_forced
-from roofline import Roof, measure
+from roofline import Roof, measure, measure_accelerator
 from torch.utils.flop_counter import FlopCounterMode
 from torchaudio.models import Tacotron2
 
@@ -73,6 +73,12 @@ def test_the_better_of_two_looks_at_the_roof_counts():
 def test_the_roof_of_this_machine_is_measured():
     roof = measure(1, seconds=0.001, side=128)
     assert all(rate > 1e8 for rate in [*roof.flops.values(), *roof.reads.values()])
+
+
+def test_the_roof_of_an_accelerator_is_measured():
+    roof = measure_accelerator(torch.device("cpu"), seconds=0.001, side=64, megabytes=(1, 2))
+    assert set(roof.reads) == {1, 2}
+    assert all(rate > 1e6 for rate in [*roof.flops.values(), *roof.reads.values()])
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -1,10 +1,13 @@
 """The table and the JSON say what was measured, and nothing that was not."""
 
+import dataclasses
 import json
 
 import pytest
-from contract import Aim, Contender, Report, Row
+from contract import Aim, Contender, Needs, Report, Row
+from growth_work import Work
 from in_turn import Timing
+from roofline import Roof
 from table import HEAD, Reported, Result, markdown, plain, shown
 
 
@@ -45,6 +48,22 @@ def test_ratios_are_of_the_medians_and_times_of_one_item() -> None:
     assert line["memory"] == "0.25 ×"
     assert line["ours, time"].startswith("500 ms (250 ms to 2.25 s)")  # four items a step
     assert line["aim"] == "≥ 2 × met, memory ≤ 0.5 × met"
+
+
+def test_a_rate_is_of_one_second_and_a_share_of_the_machine_s_limit() -> None:
+    ran = result(Timing([2.0, 9.0, 1.0], 1.0), Timing([4.0], 1.0), Aim())
+    mine = dataclasses.replace(
+        ran.ours[0][0], needs=lambda sizes: Needs(Work(60.0 * sizes[0], 1.0, 1), "bf16")
+    )
+    ran = ran._replace(
+        row=dataclasses.replace(ran.row, rate=("m/s", 3.0)),
+        ours=[(mine, ran.ours[0][1])],
+        roof=Roof({"float32": 1.0, "bf16": 480.0}, {1: 1e9}),
+    )
+    (line,) = cells(ran)
+    # four items in 2 seconds, each of 3 m; 240 FLOPs take half a second at least
+    assert line["ours, time"].endswith("1.00 GB, 6 m/s, 25% of the machine's limit")
+    assert line["theirs"].endswith("1.00 GB, 3 m/s")
 
 
 def test_an_aim_that_is_missed_says_so() -> None:

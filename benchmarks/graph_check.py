@@ -1,0 +1,137 @@
+"""Whether loops from CUDA graphs make what the same loops make step by step: look here first.
+
+    python3 benchmarks/graph_check.py [--device cuda] [--full]
+
+Trains and speaks with small Tacotrons, or with the full ones at full lengths, in float32 and bf16.
+Prints the largest difference of each, relative to the largest number, what was recorded, and what
+memory it took; ends with 1 if one is too large or nothing was recorded. On a CPU the graphs are
+rehearsed.
+"""
+
+import argparse
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+import torch
+from noise import MELS, SYMBOLS, Sizes, Speech, speech
+from torch import Tensor
+
+from speechseq.batch import TTSBatch
+from speechseq.models.losses import TacotronLoss, TacotronLossConfig
+from speechseq.models.tacotron import (
+    Tacotron,
+    TacotronConfig,
+    tacotron1,
+    tacotron2,
+    tacotron2_small,
+)
+from speechseq.nn.step_graph import graphs_of
+
+BINS = 33
+MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "small Tacotron 2": tacotron2_small()}
+FULL_MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "Tacotron 2": tacotron2()}
+TIMES = 3  # as it is, recorded, replayed
+LIMITS = {"float32": 1e-3, "bf16": 5e-2}  # a product of another shape sums in another order
+SMALL = (Sizes(2, (3, 9), (30, 60)), Sizes(2, (5, 12), (20, 50)))
+FULL = (Sizes(16, (60, 140), (300, 800)), Sizes(16, (60, 140), (300, 780)))
+
+
+def main() -> None:
+    """Check both models both ways."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--full", action="store_true")
+    options = parser.parse_args()
+    device, sizes = torch.device(options.device), FULL if options.full else SMALL
+    os.environ["SPEECHSEQ_NATIVE"] = "0"
+    wrong = 0
+    for name, config in (FULL_MODELS if options.full else MODELS).items():
+        for precision in LIMITS:
+            train = functools.partial(trained, sizes=sizes, device=device, precision=precision)
+            wrong += check(f"{name}, train, {precision}", config, device, train)
+        speak = functools.partial(spoken, sizes=sizes, device=device)
+        wrong += check(f"{name}, speak, float32", config, device, speak)
+    sys.exit(wrong > 0)
+
+
+def check(
+    name: str,
+    config: TacotronConfig,
+    device: torch.device,
+    make: Callable[[Tacotron], list[Tensor]],
+) -> bool:
+    """Print one line; whether something is wrong."""
+    torch.manual_seed(0)
+    model = config.build(symbols=SYMBOLS, mels=MELS, bins=BINS).to(device)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", RuntimeWarning)
+        expected = asked("0", model, make)
+        before = _gigabytes(device)
+        made = asked("1" if device.type == "cuda" else "rehearse", model, make)
+    off = max(_off(a, b) for a, b in zip(made, expected, strict=True))
+    owners = [graphs_of(owner, device) for owner in (model.decoder, model.decoder.core)]
+    recorded = sum(len(graphs.replays) for graphs in owners if graphs is not None)
+    wrong = not off <= LIMITS[name.split()[-1]] or not recorded
+    told = f"{recorded} graphs, {_gigabytes(device) - before:.2f} GB more, off by {off:.1e}"
+    print(f"{'WRONG' if wrong else 'right'}  {name}: {told}", flush=True)
+    for warning in said:
+        print(f"       {warning.message}")
+    return wrong
+
+
+def asked(how: str, model: Tacotron, make: Callable[[Tacotron], list[Tensor]]) -> list[Tensor]:
+    """What is made with graphs, or without."""
+    os.environ["SPEECHSEQ_CUDA_GRAPHS"] = how
+    return make(model)
+
+
+def trained(
+    model: Tacotron, sizes: tuple[Sizes, ...], device: torch.device, precision: str
+) -> list[Tensor]:
+    """Outputs, and the gradients summed over batches of several lengths, some of one bucket."""
+    model.train().zero_grad()
+    loss, found = TacotronLoss(TacotronLossConfig()), []
+    for turn in range(TIMES * len(sizes)):
+        torch.manual_seed(turn % len(sizes))
+        batch = _batch(speech(sizes[turn % len(sizes)]), device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            output = model(batch)
+        loss(output, batch, update=1).total.backward()
+        found += [output.mel_after.detach().clone(), output.alignment.detach().clone()]
+    return [*found, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+
+
+def spoken(model: Tacotron, sizes: tuple[Sizes, ...], device: torch.device) -> list[Tensor]:
+    """Mels of rows that end one after another."""
+    model.eval()
+    torch.manual_seed(0)
+    steps = sizes[0].frames[1]
+    lengths = torch.linspace(3, sizes[0].tokens[1], sizes[0].batch).long().to(device)
+    tokens = torch.randint(1, SYMBOLS, (len(lengths), int(lengths.max())), device=device)
+    made = [model.generate(tokens, lengths, seed=0, max_steps=steps) for _ in range(TIMES)]
+    return [x for run in made for x in (run.mel_after, run.alignment)]
+
+
+def _batch(data: Speech, device: torch.device) -> TTSBatch:
+    magnitude = torch.randn(*data.mel.shape[:2], BINS)
+    return TTSBatch(**data._asdict(), log_magnitude=magnitude).to(device)
+
+
+def _gigabytes(device: torch.device) -> float:
+    """Reserved, for a graph's memory is never counted as allocated."""
+    return torch.cuda.memory_reserved(device) / 2**30 if device.type == "cuda" else 0.0
+
+
+def _off(made: Tensor, true: Tensor) -> float:
+    if made.shape != true.shape:
+        return float("inf")
+    return float(
+        (made - true).abs().max() / true.abs().max().clamp(min=1e-2)
+    )  # some gradients are 0
+
+
+if __name__ == "__main__":
+    main()

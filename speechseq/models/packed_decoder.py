@@ -1,7 +1,8 @@
 """A frame decoder whose weights stand packed for the kernel that runs it freely on a CPU."""
 
 import copy
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,7 +27,7 @@ _KNOWN = {
     *(LocationSensitiveAttention, ContentAttention, LSTMStack, ResidualGRUStack),
     *(nn.Linear, nn.Conv1d, nn.ModuleList),
 }
-_PACKED: "WeakKeyDictionary[FrameDecoder, dict[str, tuple]]" = WeakKeyDictionary()
+_KEPT: "WeakKeyDictionary[FrameDecoder, dict[tuple, tuple]]" = WeakKeyDictionary()
 
 
 class PackedDecoder(NamedTuple):
@@ -47,21 +48,38 @@ def packed_decoder(decoder: FrameDecoder, precision: str) -> PackedDecoder | Non
     """
     if not _known(decoder) or library(KERNEL) is None:
         return None
-    kept = _PACKED.setdefault(decoder, {})
-    state = _fingerprint(decoder)
-    if precision not in kept or kept[precision][0] != state:
-        kept[precision] = state, _pack(decoder, precision)
-    return kept[precision][1]
+    return _kept(decoder, precision, _pack)
 
 
 def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
-    """The decoder with the weights that packing in a precision leaves it, for torch to run."""
+    """The decoder with the weights that packing in a precision leaves it, for torch to run.
+
+    Those are kept as long as the decoder and made anew when its own have changed; all else, its
+    biases say, is the decoder's own.
+    """
     if precision == "float32":
         return decoder
-    twin = copy.deepcopy(decoder)
-    for weight in _weights(twin):
-        weight.data = rounded(weight, precision).whole().to(weight)
-    return twin
+    weights, instead = _weights(decoder), {id(x): x for x in decoder.parameters()}
+    for weight, other in zip(weights, _kept(decoder, precision, _round), strict=True):
+        instead[id(weight)] = other
+    return copy.deepcopy(decoder, instead)
+
+
+def _kept(decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Any]) -> Any:
+    """What is made of the decoder's weights in a precision, made anew when they have changed."""
+    kept, state = _KEPT.setdefault(decoder, {}), _fingerprint(decoder)
+    if kept.get((make, precision), (None,))[0] != state:
+        kept[make, precision] = state, make(decoder, precision)
+    return kept[make, precision][1]
+
+
+@torch.inference_mode(False)  # who asks next may want gradients
+@torch.no_grad()
+def _round(decoder: FrameDecoder, precision: str) -> list[nn.Parameter]:
+    return [
+        nn.Parameter(rounded(x, precision).whole().to(x), requires_grad=x.requires_grad)
+        for x in _weights(decoder)
+    ]
 
 
 def _weights(decoder: FrameDecoder) -> list[Tensor]:
@@ -96,10 +114,10 @@ def _known(decoder: FrameDecoder) -> bool:
 
 def _fingerprint(decoder: FrameDecoder) -> tuple:
     """Changes when a weight does; the sums see what was written behind autograd's back."""
-    return tuple(
-        (p.data_ptr(), 0 if p.is_inference() else p._version, float(p.detach().sum()))
-        for p in decoder.parameters()
-    )
+    parameters = list(decoder.parameters())
+    sums = torch.stack([p.detach().sum() for p in parameters]).tolist()
+    versions = (0 if p.is_inference() else p._version for p in parameters)
+    return tuple(zip((p.data_ptr() for p in parameters), versions, sums, strict=True))
 
 
 class _Layers(list[Packed]):

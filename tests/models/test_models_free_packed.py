@@ -13,7 +13,7 @@ from speechseq.models import free_running
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.free_running import FreeRun, free_run
-from speechseq.models.packed_decoder import KERNEL, packed_decoder
+from speechseq.models.packed_decoder import KERNEL, packed_decoder, rounded_decoder
 from speechseq.models.packed_weights import PRECISIONS, rounded
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.native.library import library
@@ -231,6 +231,45 @@ def test_the_twin_of_a_packed_decoder_is_its_own():
     nn.init.zeros_(twin.frames.weight)
     assert not torch.equal(run(twin, heard, limits).mel, before)
     assert torch.equal(run(decoder, heard, limits).mel, before)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+def test_rounded_weights_are_kept_until_the_decoder_s_own_change(precision):
+    decoder = decoder_of(DECODERS["tiny Tacotron 2"])
+    with torch.inference_mode():
+        first = rounded_decoder(decoder, precision)
+    second = rounded_decoder(decoder, precision)
+    cells = [(d.frames.weight, d.core.cell.weight_hh) for d in (decoder, first, second)]
+    for own, one, two in zip(*cells, strict=True):
+        assert one is two
+        assert torch.equal(one, rounded(own, precision).whole())
+        assert not torch.equal(one, own)
+    assert first.frames.bias is decoder.frames.bias
+    decoder.core.cell.weight_hh.data[0, 0] += 1.0  # behind autograd's back
+    third = rounded_decoder(decoder, precision)
+    own = rounded(decoder.core.cell.weight_hh, precision).whole()
+    assert torch.equal(third.core.cell.weight_hh, own)
+    assert not torch.equal(second.core.cell.weight_hh, own)
+
+
+def test_a_rounded_decoder_has_what_is_no_weight_from_the_decoder_as_it_is():
+    decoder = decoder_of(DECODERS["tiny Tacotron 2"])
+    heard, limits = encoded([4, 1]), torch.tensor([5, 5])
+    assert by_torch(decoder, heard, limits, precision="int8").finished_reason == ("limit",) * 2
+    decoder.config = dataclasses.replace(decoder.config, attention_end_steps=1)
+    ended = by_torch(decoder, heard, limits, precision="int8")
+    assert ended.finished_reason[1] == "attention_end"
+    rounded_decoder(decoder, "int8").train()
+    assert not decoder.training
+
+
+def test_a_rounded_decoder_hands_a_gradient_on_whoever_asked_first():
+    decoder = decoder_of(DECODERS["tiny Tacotron 2"])
+    heard, limits, noise = encoded([4]), torch.tensor([5]), noise_of(decoder.config, [1])
+    by_torch(decoder, heard, limits, precision="bfloat16")  # without gradients
+    heard.memory.requires_grad_()
+    free_run(decoder, heard, limits, noise, precision="bfloat16").mel.sum().backward()
+    assert heard.memory.grad.any()
 
 
 def test_what_the_kernel_does_not_know_torch_does():

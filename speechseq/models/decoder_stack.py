@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.dropout import dropout
-from speechseq.shapes import Hidden, Lengths, Sequence
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 
 
 class DecoderStack(nn.Module):
@@ -23,11 +23,8 @@ class DecoderStack(nn.Module):
         """The layers' cells, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
-    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, steps, input_dim) to (batch, steps, output_dim), all steps at once.
-
-        What comes out behind a row's own steps, `lengths`, means nothing.
-        """
+    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+        """All steps of a batch at once, (rows, input_dim) to (rows, output_dim)."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
@@ -79,10 +76,10 @@ class LSTMStack(DecoderStack):
         )
         self.dropout, self.output_dim = config.dropout, config.dim
 
-    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, steps, input_dim) to (batch, steps, dim)."""
+    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+        """(rows, input_dim) to (rows, dim)."""
         for cell in self.cells:
-            inputs = dropout(cell.run(inputs, lengths), self.dropout, self.training)
+            inputs = dropout(cell.run_rows(inputs, rows), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
@@ -122,11 +119,11 @@ class ResidualGRUStack(DecoderStack):
         )
         self.output_dim = config.dim
 
-    def forward(self, inputs: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, steps, input_dim) to (batch, steps, dim)."""
+    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+        """(rows, input_dim) to (rows, dim)."""
         x = self.project(inputs)
         for cell in self.cells:
-            x = x + cell.run(x, lengths)
+            x = x + cell.run_rows(x, rows)
         return x
 
     def start(self, batch: int, like: Tensor) -> tuple:

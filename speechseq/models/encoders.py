@@ -72,7 +72,7 @@ class ConvEncoder(Encoder):
         mask = length_mask(lengths, tokens.shape[1])
         rows = ValidRows.of(mask)
         x = in_turn(self.convs, rows.take(self.embedding(tokens.where(mask, 0))), rows)
-        return Encoded(self.lstm(rows.put(x), lengths), lengths)
+        return Encoded(rows.put(self.lstm.of_rows(x, rows)), lengths)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,5 +115,6 @@ class CBHGEncoder(Encoder):
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * gru), zero in the padding."""
         mask = length_mask(lengths, tokens.shape[1])
-        x = self.prenet(self.embedding(tokens.where(mask, 0)))
-        return Encoded(self.cbhg(x, lengths), lengths)
+        rows = ValidRows.of(mask)
+        x = self.prenet(rows.take(self.embedding(tokens.where(mask, 0))))
+        return Encoded(rows.put(self.cbhg.of_rows(x, rows)), lengths)

@@ -112,6 +112,6 @@ class LinearPostnet(OutputNet):
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Mel and log magnitude."""
         rows = ValidRows.of(mask)
-        refined = rows.take(self.cbhg(mel, mask.sum(dim=1)))
+        refined = self.cbhg.of_rows(rows.take(mel), rows)
         magnitude = linear(refined, self.project.weight, self.project.bias)
         return Refined(mel, rows.put(magnitude))

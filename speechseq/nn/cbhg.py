@@ -10,7 +10,7 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.recurrent import BiGRU
 from speechseq.nn.row_passes import larger_of_next
-from speechseq.nn.valid_rows import Rows, ValidRows
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -62,13 +62,16 @@ class CBHG(nn.Module):
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
         rows = ValidRows.of(length_mask(lengths, x.shape[1]))
-        x = rows.take(x)
+        return rows.put(self.of_rows(rows.take(x), rows))
+
+    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+        """(rows, input_dim) to (rows, 2 * gru)."""
         y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
         y = in_turn(self.projections, pool_pairs(y, rows), rows)
         y = self.widen(x + y)
         for highway in self.highways:
             y = highway(y)
-        return self.gru(rows.put(y), lengths)
+        return self.gru.of_rows(y, rows)
 
 
 def pool_pairs(x: Rows, rows: ValidRows) -> Rows:

@@ -7,11 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.nn.chance import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
 from speechseq.nn.dense import linear
-from speechseq.nn.dropout import happens
-from speechseq.nn.masks import length_mask, zero_padding
-from speechseq.nn.recurrent_kernel import RUN, Chance, Kind, Weights, kernel_serves
+from speechseq.nn.masks import length_mask
+from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.nn.recurring_linear import RecurringLinear
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -29,9 +30,6 @@ class GRUState(NamedTuple):
 
 
 State = LSTMState | GRUState
-
-# what was drawn for a unit at a step, as bits
-DROPPED, HIDDEN_KEPT, CELL_KEPT = 1, 2, 4
 
 
 class FourGates(NamedTuple):
@@ -63,7 +61,7 @@ class SplitCell(nn.Module):
 
     gates = 0
     kind: Kind
-    zoned = 0  # the bits of the states that zoneout may keep
+    zoned: tuple[int, ...] = ()  # the bits of the states that zoneout may keep
 
     def __init__(
         self,
@@ -108,14 +106,10 @@ class SplitCell(nn.Module):
 
         Drawn for all steps at once, so that every way to run them meets the same.
         """
-        if not self.training or not (self.dropout or self.zoneout):
+        if not self.training:
             return None
-        drawn = torch.zeros(steps, batch, self.hidden, dtype=torch.uint8, device=device)
-        for bit in (DROPPED, HIDDEN_KEPT, CELL_KEPT):
-            rate = self.dropout if bit == DROPPED else self.zoneout * bool(bit & self.zoned)
-            if rate:
-                drawn.add_(happens(tuple(drawn.shape), rate, device), alpha=bit)
-        return drawn
+        zoned = dict.fromkeys(self.zoned, self.zoneout)
+        return draw((steps, batch, self.hidden), self.dropout, zoned, device)
 
     @property
     def multiplier(self) -> float:
@@ -141,20 +135,25 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.recurring())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """All steps of a cell that reads no context: (batch, steps, input_dim) → hidden states.
+        """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
+        batch, steps = inputs.shape[:2]
+        lengths = torch.full((batch,), steps) if lengths is None else lengths
+        rows = ValidRows.of(length_mask(lengths.to(inputs.device), steps))
+        return rows.put(self.run_rows(rows.take(inputs), rows))
+
+    def run_rows(self, inputs: Rows, rows: ValidRows) -> Made:
+        """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
 
         In one call of a kernel, or of torch unless zoneout or dropout act inside the recurrence.
-        `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
         """
-        if lengths is None:
-            lengths = torch.full((len(inputs),), inputs.shape[1], device=inputs.device)
-        weights, drawn = self._weights(), self.draw(inputs.shape[1], len(inputs), inputs.device)
+        batch, steps = rows.shape
+        weights, drawn = self._weights(), self.draw(steps, batch, inputs.device)
         if kernel_serves(self.kind, inputs, weights):
             chance = Chance(drawn, self.multiplier, self.zoneout)
-            return RUN[self.kind](inputs, lengths, (weights,), chance)
-        steps_apart = drawn is not None or self.zoneout
-        hidden = self._step_by_step(inputs, drawn) if steps_apart else self._fused(inputs)
-        return zero_padding(hidden, length_mask(lengths, inputs.shape[1]))
+            return RUN[self.kind](inputs, rows, (weights,), chance)
+        one_by_one = drawn is not None or self.zoneout
+        padded = rows.put(inputs)
+        return rows.take(self._step_by_step(padded, drawn) if one_by_one else self._fused(padded))
 
     def _step_by_step(self, inputs: Tensor, drawn: Tensor | None) -> Tensor:
         recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
@@ -166,7 +165,7 @@ class SplitCell(nn.Module):
 
     def _fused(self, inputs: Tensor) -> Tensor:
         zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
-        # then: biases, layers, dropout, training, bidirectional, batch first
+        # behind the weights: biases, layers, dropout, training, bidirectional, batch first
         numbers = (self._weights(), True, 1, 0.0, self.training, False, True)
         if self.kind == "lstm":
             return torch.lstm(inputs, (zeros, zeros), *numbers)[0]
@@ -204,7 +203,7 @@ class SplitLSTM(SplitCell):
 
     gates = 4
     kind = "lstm"
-    zoned = HIDDEN_KEPT | CELL_KEPT
+    zoned = (HIDDEN_KEPT, CELL_KEPT)
 
     def start(self, batch: int, like: Tensor) -> LSTMState:
         """The state before the first step: zeros, with the device and type of `like`."""
@@ -248,7 +247,7 @@ class SplitGRU(SplitCell):
 
     gates = 3
     kind = "gru"
-    zoned = HIDDEN_KEPT
+    zoned = (HIDDEN_KEPT,)
 
     def start(self, batch: int, like: Tensor) -> GRUState:
         """The state before the first step: zeros, with the device and type of `like`."""

@@ -5,6 +5,7 @@ from torch import nn
 
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
 from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -21,10 +22,15 @@ class _Bidirectional(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        rows = ValidRows.of(length_mask(lengths, x.shape[1]))
+        return rows.put(self.of_rows(rows.take(x), rows))
+
+    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+        """(rows, input_dim) to (rows, 2 * hidden)."""
         directions = [Weights(*layer.all_weights[0]) for layer in (self.ahead, self.back)]
         if kernel_serves(self.kind, x, directions[0]):
-            return RUN[self.kind](x, lengths, directions)
-        return self.plain(x, lengths)
+            return RUN[self.kind](x, rows, directions)
+        return rows.take(self.plain(rows.put(x), rows.lengths))
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
         """The same by torch operations, for every device and type."""

@@ -8,10 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from speechseq.native.library import call, library
+from speechseq.nn.chance import NO_CHANCE, Chance
 from speechseq.nn.dense import linear, outer_sum
-from speechseq.nn.distinct_rows import put_rows, take_rows
-from speechseq.nn.masks import length_mask
-from speechseq.shapes import Hidden, Lengths, Sequence
+from speechseq.nn.valid_rows import Made, Rows, ValidRows
 
 Kind = Literal["lstm", "gru"]
 
@@ -25,21 +24,6 @@ class Weights(NamedTuple):
     bias_hh: Tensor
 
 
-class Chance(NamedTuple):
-    """What acts on the states inside the recurrence, of one direction.
-
-    drawn (steps, batch, hidden): the bits of `SplitCell.draw`, or None where nothing was drawn; the
-    multiplier of what dropout leaves; the share of the old states that zoneout keeps without bits.
-    """
-
-    drawn: Tensor | None = None
-    multiplier: float = 1.0
-    zoneout: float = 0.0
-
-
-NO_CHANCE = Chance()
-
-
 def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
     """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
     known = (torch.float32, torch.bfloat16)
@@ -49,73 +33,52 @@ def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
 
 
 def run_lstm(
-    x: Sequence, lengths: Lengths, directions: Series[Weights], chance: Chance = NO_CHANCE
-) -> Hidden:
-    """(batch, time, input_dim) to (batch, time, directions * hidden), of exact lengths.
+    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Made:
+    """(rows, input_dim) to (rows, directions * hidden), each utterance by itself.
 
-    The second direction, where there is one, walks each item from its own last frame. Padding is
-    never read and comes out as zeros. Under autocast, products are made in its type; sums, cells
-    and gates' functions in float32.
+    The second direction, where there is one, walks each item from its own last frame. Under
+    autocast, products are made in its type; sums, cells and gates' functions in float32.
     """
-    frames = _Frames.of(lengths, x.shape[1])
+    frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
-    gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
+    gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
-    return frames.place(_LSTM.apply(gates, recurrent, frames, frames.chance(chance)))
+    return _LSTM.apply(gates, recurrent, frames, _of_rows(chance, rows))
 
 
 def run_gru(
-    x: Sequence, lengths: Lengths, directions: Series[Weights], chance: Chance = NO_CHANCE
-) -> Hidden:
+    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Made:
     """As `run_lstm`, for GRUs."""
-    frames = _Frames.of(lengths, x.shape[1])
+    frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
-    gates = linear(frames.pack(x), torch.cat([own.weight_ih for own in directions]), bias)
+    gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
     biases = torch.stack([own.bias_hh for own in directions]).to(gates.dtype)
-    return frames.place(_GRU.apply(gates, recurrent, biases, frames, frames.chance(chance)))
+    return _GRU.apply(gates, recurrent, biases, frames, _of_rows(chance, rows))
 
 
 RUN = {"lstm": run_lstm, "gru": run_gru}
 
 
-class _Frames(NamedTuple):
-    """Where the valid frames of a batch stand, end to end, without padding; the longest item first
-    in `starts` and `lengths`. No positions mean that all frames are valid."""
+def _of_rows(chance: Chance, rows: ValidRows) -> Chance:
+    if chance.drawn is None:
+        return chance
+    return chance._replace(drawn=chance.drawn[rows.positions % rows.shape[1], rows.item])
 
-    shape: tuple[int, int]
+
+class _Frames(NamedTuple):
+    """Where each utterance's rows begin, and how many they are, the longest first."""
+
     starts: Tensor
     lengths: Tensor
-    positions: Tensor | None
 
     @staticmethod
-    def of(lengths: Tensor, time: int) -> "_Frames":
-        lengths = lengths.to(torch.int64).clamp(max=time)
-        starts = lengths.cumsum(0) - lengths
-        sorted_lengths, order = lengths.sort(descending=True, stable=True)
-        mask = length_mask(lengths, time)
-        positions = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
-        return _Frames((len(lengths), time), starts[order], sorted_lengths, positions)
-
-    def pack(self, x: Tensor) -> Tensor:
-        """(batch, time, channels) to (frames, channels)."""
-        x = x.flatten(0, 1)
-        return x if self.positions is None else take_rows(x, self.positions)
-
-    def chance(self, chance: Chance) -> Chance:
-        """With the bits of the frames alone."""
-        if chance.drawn is None:
-            return chance
-        bits = chance.drawn.transpose(0, 1).flatten(0, 1)
-        if self.positions is not None:
-            bits = bits.index_select(0, self.positions)
-        return chance._replace(drawn=bits)
-
-    def place(self, x: Tensor) -> Tensor:
-        """(frames, channels) to (batch, time, channels), zeros in the padding."""
-        if self.positions is not None:
-            x = put_rows(x, self.positions, self.shape[0] * self.shape[1])
-        return x.unflatten(0, self.shape)
+    def of(rows: ValidRows) -> "_Frames":
+        starts = rows.lengths.cumsum(0) - rows.lengths
+        lengths, order = rows.lengths.sort(descending=True, stable=True)
+        return _Frames(starts[order], lengths)
 
     def before(self, hidden: Tensor) -> Tensor:
         """What each frame's step began with: (frames, directions, hidden) to the same."""

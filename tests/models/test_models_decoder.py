@@ -27,9 +27,9 @@ class CountingStack(DecoderStack):
         super().__init__()
         self.output_dim = width
 
-    def forward(self, inputs, lengths):
-        steps = torch.arange(inputs.shape[1], dtype=inputs.dtype)
-        return steps[None, :, None].expand(len(inputs), -1, self.output_dim)
+    def forward(self, inputs, rows):
+        step = (rows.positions % rows.shape[1]).to(inputs.dtype)
+        return step.unsqueeze(1).expand(-1, self.output_dim)
 
     def start(self, batch, like):
         return (like.new_zeros(batch, self.output_dim),)

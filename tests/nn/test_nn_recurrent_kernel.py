@@ -9,7 +9,8 @@ from padding_law import Part, Stream, assert_same_results, joined, make_items, r
 from torch import Tensor, nn
 
 from speechseq.native.library import library
-from speechseq.nn.cells import CELLS, HIDDEN_KEPT, SplitCell
+from speechseq.nn.cells import CELLS, SplitCell
+from speechseq.nn.chance import HIDDEN_KEPT
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiGRU, BiLSTM
 

@@ -14,7 +14,7 @@ from speechseq.models.packed_run import packed_run
 from speechseq.models.packed_weights import check_precision
 from speechseq.nn.frames import ungroup_frames
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.nn.step_graph import Graphs, graphs_of
+from speechseq.nn.step_graph import graphs_of
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
@@ -78,9 +78,10 @@ def free_run(
     check_precision(precision)
     packed = None if torch.is_grad_enabled() else packed_decoder(decoder, precision)
     if packed is None:
-        graphs = _graphs(decoder, encoded, precision, fed)
-        decoder = rounded_decoder(decoder, precision)
-        made = torch_run(decoder, encoded, limits, noise, fed, graphs)
+        alone = torch.is_grad_enabled() or fed is not None  # of which there is no like
+        graphs = None if alone else graphs_of(decoder, encoded.memory.device)
+        rounded = rounded_decoder(decoder, precision)
+        made = torch_run(rounded, encoded, limits, noise, fed, graphs)
     else:
         made = packed_run(decoder, packed, encoded, limits, noise, fed)
     return FreeRun(
@@ -90,12 +91,3 @@ def free_run(
         made.step_lengths,
         tuple(REASONS[i] for i in made.ending.tolist()),
     )
-
-
-def _graphs(
-    decoder: FrameDecoder, encoded: Encoded, precision: str, fed: StepInputs | None
-) -> Graphs | None:
-    """Where they are wanted, and nothing is made for this run alone: no gradient, no rounding."""
-    if torch.is_grad_enabled() or precision != "float32" or fed is not None:
-        return None
-    return graphs_of(decoder, encoded.memory.device)

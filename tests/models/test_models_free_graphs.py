@@ -14,6 +14,7 @@ from speechseq.models import free_running
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.free_running import FreeRun, free_run
 from speechseq.models.free_steps import advance
+from speechseq.models.packed_weights import PRECISIONS
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.step_graph import graphs_of
@@ -83,10 +84,18 @@ def test_weights_that_training_moved_are_read_anew():
     check_same(rehearsed(decoder, [0, 1]), run(decoder, [0, 1]))
 
 
-@pytest.mark.parametrize("how", [{"precision": "bfloat16"}, {"fed": torch.randn(2, 20, MELS)}])
-def test_what_is_made_for_one_run_is_not_recorded(how):
+def test_weights_are_rounded_in_a_graph_too():
     decoder = decoder_of(tiny_tacotron2().decoder)
-    check_same(rehearsed(decoder, [0, 1], **how), run(decoder, [0, 1], **how))
+    expected = {kind: run(decoder, [0, 1], precision=kind) for kind in PRECISIONS}
+    for kind in PRECISIONS * 3:
+        check_same(rehearsed(decoder, [0, 1], precision=kind), expected[kind])
+    # of each precision two rows at first, then one; they are not recorded anew at each run
+    assert len(graphs(decoder).replays) == 2 * len(PRECISIONS)
+
+
+def test_a_run_that_is_fed_is_not_recorded():
+    decoder, fed = decoder_of(tiny_tacotron2().decoder), torch.randn(2, 20, MELS)
+    check_same(rehearsed(decoder, [0, 1], fed=fed), run(decoder, [0, 1], fed=fed))
     assert not graphs(decoder).met
 
 

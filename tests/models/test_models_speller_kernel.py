@@ -151,12 +151,13 @@ def test_a_state_is_a_value_that_no_later_step_changes():
 @there
 @torch.no_grad()
 @pytest.mark.parametrize("size", [30.0, 1e3, 1e30, math.inf, math.nan])
-@pytest.mark.parametrize("part", ["query", "key"])
-def test_huge_and_broken_numbers_end_as_in_torch(size, part, monkeypatch):
+@pytest.mark.parametrize("parts", [["query"], ["key"], ["query", "key"]], ids=" and ".join)
+def test_huge_and_broken_numbers_end_as_in_torch(size, parts, monkeypatch):
     """e^2x of what is large is infinite, or zero, and their product is no number."""
     module, made = speller(attention=ContentConfig(dim=8)), []
-    weight = getattr(module.core.attention, part).weight
-    weight.mul_(0.0).add_(size * torch.randn_like(weight).sign())
+    for part in parts:
+        weight = getattr(module.core.attention, part).weight
+        weight.copy_(size * torch.randn_like(weight).sign())
     for _ in range(2):
         made.append(walk(module, memory())[1])
         monkeypatch.setattr("speechseq.models.speller.fits", lambda *parts: False)

@@ -8,7 +8,7 @@ place goes the same way with plain calls, on a CPU too, and that is what the tes
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from collections.abc import Sequence as Series
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from speechseq.nn.recording import Recorder, Recording
 
-_KEPT: "WeakKeyDictionary[nn.Module, Graphs]" = WeakKeyDictionary()
+_KEPT: "WeakKeyDictionary[nn.Module, dict[tuple, Graphs]]" = WeakKeyDictionary()
 _REMEMBERED = 256  # keys met once
 
 
@@ -34,7 +34,10 @@ def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
         device.type == "cuda" and torch.cuda.is_current_stream_capturing()
     ):
         return None
-    return _KEPT.setdefault(owner, Graphs(Recorder(device, rehearsed)))
+    kept, way = _KEPT.setdefault(owner, {}), (device, rehearsed)
+    if way not in kept:
+        kept[way] = Graphs(Recorder(device, rehearsed))
+    return kept[way]
 
 
 class Graphs:
@@ -77,8 +80,7 @@ class Graphs:
         if like not in self.replays and not self._recorded(like, function, leaves, shape, weights):
             return function(*arguments)
         replay = self.replays[like] = self.replays.pop(like)  # the latest stands last
-        grad = torch.is_grad_enabled()  # not so in inference mode, whose tensors cannot be refilled
-        with torch.inference_mode(False), torch.set_grad_enabled(grad):
+        with _refillable():
             made = _Replayed.apply(self, replay, *_tensors(leaves), *weights)
         return tree_unflatten(made, replay.shape)
 
@@ -96,9 +98,8 @@ class Graphs:
             self.met.add(like)
             return False
         self.turn += 1
-        grad = torch.is_grad_enabled()
         try:
-            with torch.inference_mode(False), torch.set_grad_enabled(grad):
+            with _refillable():
                 made = _Replay(lambda x: function(*tree_unflatten(x, shape)), leaves, weights, self)
         except RuntimeError as error:
             self.failed = True
@@ -196,6 +197,14 @@ class _Replayed(torch.autograd.Function):
             )
         ctx.graphs.turn += 1
         return None, None, *ctx.replay.back(gradients)
+
+
+@contextlib.contextmanager
+def _refillable() -> Iterator[None]:
+    """Without inference mode, outside of which its tensors could not be written to again."""
+    grad = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(grad):
+        yield
 
 
 def _tensors(leaves: list) -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from speechseq.native.library import call
 from speechseq.nn.dense import outer_sum
+from speechseq.nn.last_pass import saved
 
 NAME = "core_loop"
 
@@ -96,6 +97,10 @@ class _Made(NamedTuple):
     memories: tuple[Tensor | None, ...]
 
 
+def _made(flat: Series[Any], layers: int) -> _Made:
+    return _Made(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
+
+
 class Passes(torch.autograd.Function):
     """The loop; it writes over the hoisted gates that it is handed."""
 
@@ -116,18 +121,19 @@ class Passes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         fixed, layers = ctx.fixed, len(ctx.fixed.lstm)
-        given = _given(ctx.saved_tensors[: ctx.count], layers)
-        flat = ctx.saved_tensors[ctx.count :]
-        of_layers = (flat[i : i + layers] for i in range(3, len(flat), layers))
-        made = _Made(*flat[:3], *of_layers)
-        to = _slopes(fixed, given, made, gradients)
+        tensors, last = saved(ctx)
+        given, made = _given(tensors[: ctx.count], layers), _made(tensors[ctx.count :], layers)
+        to = _slopes(fixed, given, made, gradients, last)
         _call("backward", fixed, given, made, to)
+        del tensors
+        made = made._replace(memories=())
         return (None, to.gates[0], *_gathered(fixed, given, made, to))
 
 
 class _Slopes(NamedTuple):
     """Of the backward pass: the gradients of what was given, sums of all steps before them, and
-    those of what had been made; each shaped as what it belongs to, those of weights a row each."""
+    those of what had been made; each shaped as what it belongs to, those of weights a row each.
+    Those of the gates may stand in the gates' own room."""
 
     cumulative: Tensor
     hidden: Tensor | None
@@ -167,7 +173,9 @@ def _after_zeros(like: Tensor, batch: int, width: int) -> Tensor:
     return room
 
 
-def _slopes(fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | None]) -> _Slopes:
+def _slopes(
+    fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | None], last: bool
+) -> _Slopes:
     batch, steps = made.alignment.shape[:2]
     taps, number, direction = fixed.histories * fixed.kernel, made.context.dtype, given.direction
     filters = 0 if given.filters is None else len(given.filters)
@@ -184,27 +192,28 @@ def _slopes(fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | 
         direction.new_zeros(batch, len(direction)),
         direction.new_zeros(batch, taps, filters),
         direction.new_zeros(batch, dim, filters),
-        tuple(torch.empty_like(gates) for gates in made.gates),
+        made.gates if last else tuple(torch.empty_like(gates) for gates in made.gates),
     )
 
 
 def _gathered(fixed: Fixed, given: Given, made: _Made, to: _Slopes) -> list[Tensor | None]:
     """The gradients of all that was given, each weight's as one product over all steps."""
     filters, batch, before = given.filters, len(given.keys), fixed.places.before
-    contexts = made.context.index_select(0, before)
-    inputs = (contexts, *(hidden[batch:] for hidden in made.hidden))
-    states = [hidden.index_select(0, before) for hidden in made.hidden]
+    weights = []
+    for i, (slopes, hidden) in enumerate(zip(to.gates, made.hidden, strict=True)):
+        below = made.hidden[i - 1][batch:] if i else made.context.index_select(0, before)
+        from_below = outer_sum(slopes, below)
+        del below  # one copy of the states at a time
+        from_before = outer_sum(slopes, hidden.index_select(0, before))
+        weights.append(torch.cat([from_below, from_before], 1))
     return [
         to.keys,
         torch.bmm(made.alignment.transpose(1, 2), to.read),
-        outer_sum(to.queries, inputs[-1]),
+        outer_sum(to.queries, made.hidden[-1][batch:]),
         to.direction.sum(0),
         None if filters is None else to.filters.sum(0).t().reshape(filters.shape),
         None if filters is None else to.location.sum(0),
-        *(
-            torch.cat([outer_sum(slopes, x), outer_sum(slopes, y)], 1)
-            for slopes, x, y in zip(to.gates, inputs[:-1], states, strict=True)
-        ),
+        *weights,
         None,  # the bottom layer's bias was hoisted
         *(slopes.sum(0, dtype=torch.float32) for slopes in to.gates[1:]),
     ]

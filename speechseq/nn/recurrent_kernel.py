@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from speechseq.native.library import call, library
 from speechseq.nn.chance import NO_CHANCE, Chance
 from speechseq.nn.dense import linear, outer_sum
+from speechseq.nn.last_pass import saved
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
 
 Kind = Literal["lstm", "gru"]
@@ -95,7 +96,8 @@ class _Frames(NamedTuple):
 
 class _LSTM(torch.autograd.Function):
     """The steps of all directions. The gates' room is taken over for their activations, which
-    together with the cells are all that is kept: what made the gates has no more need of them."""
+    together with the cells are all that is kept: what made the gates has no more need of them. The
+    last backward pass takes it over again, for the gates' gradient."""
 
     @staticmethod
     def forward(
@@ -113,8 +115,8 @@ class _LSTM(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        gates, recurrent, hidden, cells, drawn = ctx.saved_tensors
-        above, below = gradients[0].contiguous(), torch.empty_like(gates)
+        (gates, recurrent, hidden, cells, drawn), last = saved(ctx)
+        above, below = gradients[0].contiguous(), gates if last else torch.empty_like(gates)
         if len(gates):
             tensors, chance = (gates, recurrent, cells, above, below), ctx.chance
             _call("lstm_backward", tensors, ctx.frames, chance._replace(drawn=drawn), recurrent)
@@ -146,9 +148,9 @@ class _GRU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        gates, recurrent, hidden, apart, drawn = ctx.saved_tensors
-        above = gradients[0].contiguous()
-        below, beside = torch.empty_like(gates), torch.empty_like(gates)
+        (gates, recurrent, hidden, apart, drawn), last = saved(ctx)
+        above, beside = gradients[0].contiguous(), torch.empty_like(gates)
+        below = gates if last else torch.empty_like(gates)
         if len(gates):
             tensors = (gates, recurrent, hidden, apart, above, below, beside)
             chance = ctx.chance._replace(drawn=drawn)

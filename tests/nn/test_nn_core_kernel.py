@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from speechseq.native.library import library
-from speechseq.nn import core_kernel
+from speechseq.nn import core_kernel, core_passes
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -256,3 +256,19 @@ def test_one_seed_draws_the_same_both_ways(chance, monkeypatch):
     for a, b in zip(made, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert torch.equal(after, then)
+
+
+def test_backward_may_run_again_and_its_last_pass_stands_in_the_gates_room(monkeypatch):
+    made, leaves = Case("lstm gru").run(kernel=True)
+    loss = sum((x * torch.randn_like(x)).sum() for x in made)
+    same: list[bool] = []
+
+    def spy(way, fixed, given, made, to):
+        same.extend(a is b for a, b in zip(made.gates, to.gates, strict=True))
+        return call(way, fixed, given, made, to)
+
+    call = core_passes._call
+    monkeypatch.setattr(core_passes, "_call", spy)
+    each = [torch.autograd.grad(loss, leaves, retain_graph=again) for again in (True, True, False)]
+    assert all(torch.equal(a, b) for grads in each for a, b in zip(grads, each[0], strict=True))
+    assert same == [False, False, False, False, True, True]

@@ -9,6 +9,7 @@ from padding_law import Part, Stream, assert_same_results, joined, make_items, r
 from torch import Tensor, nn
 
 from speechseq.native.library import library
+from speechseq.nn import recurrent_kernel
 from speechseq.nn.cells import CELLS, SplitCell
 from speechseq.nn.chance import HIDDEN_KEPT
 from speechseq.nn.masks import length_mask, zero_padding
@@ -111,13 +112,21 @@ def test_threads_change_no_bit(kind, dtype):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_backward_may_run_again_over_one_graph(kind):
-    layer, n = kind(4, 20), torch.tensor([6, 3])
+def test_backward_may_run_again_over_one_graph_and_its_last_pass_takes_no_room(kind, monkeypatch):
+    layer, n, passes = kind(4, 20), torch.tensor([6, 3]), []
     loss = _weigh(layer(torch.randn(2, 6, 4), n))
-    first, second = (
-        torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True) for _ in range(2)
-    )
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    call = recurrent_kernel.call
+    monkeypatch.setattr(recurrent_kernel, "call", lambda *a: (passes.append(a), call(*a)))
+    each = [
+        torch.autograd.grad(loss, list(layer.parameters()), retain_graph=again)
+        for again in (True, True, False)
+    ]
+    assert all(torch.equal(a, b) for made in each for a, b in zip(made, each[0], strict=True))
+    gates_reused = [
+        arguments[2].data_ptr() in [x.data_ptr() for x in arguments[3:] if isinstance(x, Tensor)]
+        for arguments in passes
+    ]
+    assert gates_reused == [False, False, True]
 
 
 @pytest.mark.parametrize("kind", LAYERS)

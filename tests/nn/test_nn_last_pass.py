@@ -6,8 +6,7 @@ import torch
 from speechseq.nn import last_pass
 from speechseq.nn.last_pass import saved
 
-
-LASTS: list[bool] = []
+lasts: list[bool] = []
 
 
 class Square(torch.autograd.Function):
@@ -21,7 +20,7 @@ class Square(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         (x,), last = saved(ctx)
-        LASTS.append(last)
+        lasts.append(last)
         if last:
             with pytest.raises(RuntimeError):
                 ctx.saved_tensors  # noqa: B018 -- gone: the caller alone holds it
@@ -32,12 +31,12 @@ class Square(torch.autograd.Function):
 def test_only_a_pass_that_keeps_no_graph_is_the_last(known, monkeypatch):
     if not known:  # a torch that does not tell
         monkeypatch.setattr(last_pass, "_IS_KEPT", lambda: True)
-    LASTS.clear()
+    lasts.clear()
     x = torch.tensor([3.0], requires_grad=True)
     y = Square.apply(x)
     for again in (True, True, False):
         assert torch.autograd.grad(y, x, retain_graph=again)[0] == 6
-    assert LASTS == [False, False, known]
+    assert lasts == [False, False, known]
 
 
 def test_a_torch_of_the_version_that_we_name_tells():

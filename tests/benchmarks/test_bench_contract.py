@@ -86,7 +86,8 @@ def test_one_seed_gives_every_process_the_same_data(row: Row) -> None:
 @each_kind
 def test_all_of_a_row_make_the_same_shapes(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = {}
-    for contender in everyone(row):
+    # step by step or from graphs: on a CPU it is the same
+    for contender in (c for c in everyone(row) if not c.name.endswith("step by step")):
         with monkeypatch.context() as patch:
             for name, value in contender.environment.items():
                 patch.setenv(name, value)

@@ -8,10 +8,6 @@
 
 #include "speller_plan.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 namespace {
 
 constexpr int64_t FOUND = 4 * LANES;  // positions at which filters look at once
@@ -160,18 +156,6 @@ inline bool raise(const float *x, int64_t count, float *raised) {
     return largest(most) <= 43.0f;
 }
 
-// 1 / x of numbers from 1 on, infinity as if it were 1e37.
-inline Floats reciprocal(Floats x) {
-#if defined(__AVX512F__)
-    const Floats highest = broadcast(1e37f);
-    x = x > highest ? highest : x;
-    const Floats guess = (Floats)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
-    return guess * (2.0f - x * guess);
-#else
-    return 1.0f / x;
-#endif
-}
-
 // Energies direction · tanh(query + layer) of `count` positions, from e^2query and e^2layer where
 // both are raised: tanh x = 1 - 2 / (1 + e^2x).
 template <bool RAISED>
@@ -181,7 +165,7 @@ void energies(const float *query, const float *layer, const float *direction, in
         Floats sums = {};
         for (int64_t d = 0; d < dim; d += LANES) {
             const Floats one = load(query + d, dim - d), other = load(layer + d, dim - d);
-            const Floats bent = RAISED ? 1.0f - 2.0f * reciprocal(1.0f + one * other)
+            const Floats bent = RAISED ? 1.0f - 2.0f / (1.0f + one * other)
                                        : hyperbolic_tangent(one + other);
             sums += load(direction + d, dim - d) * bent;
         }

@@ -171,7 +171,7 @@ class Speller(nn.Module):
             return SpellerReady(self.core.recurring(), None)
         symbols = self.embedding.weight
         gates = self.core.cell.hoist(symbols) if len(symbols) <= FEW else None
-        if fits(self.core, list(self.parameters())):
+        if not self.training and fits(self.core, list(self.parameters())):
             deep = None if self.deep is None else (self.deep.weight, self.deep.bias)
             outputs = deep, (self.symbols.weight, self.symbols.bias)
             return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
@@ -184,17 +184,19 @@ class Speller(nn.Module):
     ) -> Spelled:
         """One step, fed with the tokens (rows) written before it."""
         ready = ready or SpellerReady(self.core.recurring(), None)
-        if ready.gates is None:
-            gates = self.core.cell.hoist(self.embedding(tokens))
-            which = torch.arange(len(tokens), device=tokens.device)
-        else:
-            gates, which = ready.gates, tokens
+        gates = ready.gates
         if isinstance(ready.core, SpellerKernel):
-            log_probs, weights, held = ready.core.step(gates, which, state.core)
+            if gates is None:
+                gates, tokens = self._hoisted(tokens), torch.arange(len(tokens))
+            log_probs, weights, held = ready.core.step(gates, tokens, state.core)
             return Spelled(log_probs, weights, SpellerState(held))
+        gates = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
         assert isinstance(state.core, CoreState), "a state of the kernel's search fits no other"
-        weights, core = self.core.step(gates.index_select(0, which), state.core, ready.core)
+        weights, core = self.core.step(gates, state.core, ready.core)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
+
+    def _hoisted(self, tokens: Tensor) -> Tensor:
+        return self.core.cell.hoist(self.embedding(tokens))
 
     def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:
         state, ready, own = self.start(memory, memory_mask), self.ready(), before[:, 0]

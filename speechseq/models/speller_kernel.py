@@ -101,20 +101,15 @@ class SpellerKernel:
             state = self._entered(state)
         rows, (places, width) = len(which), state.numbers.shape
         utterances, positions = state.mask.shape
+        assert len(state.place) == rows and rows % utterances == 0, "a token for each hypothesis"
         numbers = state.numbers.new_empty(rows, width)
         weights = state.weights.new_empty(rows, positions)
         log_probs = state.weights.new_empty(rows, self.symbols)
-        read = (
-            gates.contiguous(),
-            which.contiguous(),
-            state.memory,
-            state.keys,
-            state.mask,
-            state.place,
-        )
+        fed = gates.contiguous(), which.contiguous()
+        read = state.memory, state.keys, state.mask, state.place
         made = state.numbers, state.weights, numbers, weights, log_probs
         counts = rows, utterances, places, positions
-        call(KERNELS, "spell", self.plan, *read, *made, *counts, self.sharpening, self.lowest)
+        call(KERNELS, "spell", self.plan, *fed, *read, *made, *counts, self.sharpening, self.lowest)
         place = torch.arange(rows)
         return log_probs, weights, state._replace(place=place, numbers=numbers, weights=weights)
 

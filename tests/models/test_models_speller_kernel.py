@@ -187,6 +187,9 @@ def test_everything_else_goes_torch_s_way():
     with torch.no_grad():
         assert kernel_of(speller())
         assert not kernel_of(speller().train())
+        drops_outputs = speller(dropout=0.5)
+        drops_outputs.training = True
+        assert not kernel_of(drops_outputs)
         assert not kernel_of(speller().double())
         assert not kernel_of(speller().bfloat16())
         assert not kernel_of(speller(attention=DotConfig(dim=4)))

@@ -101,7 +101,8 @@ class SpellerKernel:
             state = self._entered(state)
         rows, (places, width) = len(which), state.numbers.shape
         utterances, positions = state.mask.shape
-        assert len(state.place) == rows and rows % utterances == 0, "a token for each hypothesis"
+        assert len(state.place) == rows, "a token for each hypothesis"
+        assert rows % utterances == 0, "as many hypotheses for each utterance"
         numbers = state.numbers.new_empty(rows, width)
         weights = state.weights.new_empty(rows, positions)
         log_probs = state.weights.new_empty(rows, self.symbols)

@@ -96,13 +96,19 @@ class SpellerKernel:
         """Log-probabilities (rows, symbols), weights (rows, positions) and the next state.
 
         Row i takes row `which[i]` of the hoisted gates (any, 4 * hidden).
+
+        Raises:
+            ValueError: not a token for each hypothesis, or not as many for each utterance.
         """
         if isinstance(state, CoreState):
             state = self._entered(state)
         rows, (places, width) = len(which), state.numbers.shape
         utterances, positions = state.mask.shape
-        assert len(state.place) == rows, "a token for each hypothesis"
-        assert rows % utterances == 0, "as many hypotheses for each utterance"
+        if len(state.place) != rows or rows % utterances:  # the kernel would read beyond its rows
+            raise ValueError(
+                f"{rows} tokens for {len(state.place)} hypotheses of {utterances} utterances: give "
+                "one a hypothesis, and each utterance as many hypotheses"
+            )
         numbers = state.numbers.new_empty(rows, width)
         weights = state.weights.new_empty(rows, positions)
         log_probs = state.weights.new_empty(rows, self.symbols)

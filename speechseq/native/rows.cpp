@@ -1,6 +1,6 @@
-// What happens to the rows of a batch between two products: batch norm with its activation and
-// dropout, pooling of neighbours, highways. Each reads and writes memory once, or twice.
+// What happens to the rows of a batch between two products: norm, pooling of neighbours, highways.
 //
+// Batch norm comes with its activation and dropout. Each reads and writes memory once, or twice.
 // Sums over rows are made block by block, and the blocks' in order: the threads change nothing.
 #include <algorithm>
 #include <cmath>
@@ -10,8 +10,8 @@
 
 namespace {
 
-constexpr int64_t BLOCK = 128;     // rows whose sums are made together
-constexpr int64_t GROUP = 4;       // vectors of channels whose rows of a block fit the first cache
+constexpr int64_t BLOCK = 128;  // rows whose sums are made together
+constexpr int64_t GROUP = 4;    // vectors of channels whose rows of a block fit the first cache
 
 enum Activation : int64_t { LINEAR, RELU, TANH };
 
@@ -61,7 +61,7 @@ inline void by_vectors(int64_t channels, Visit visit) {
     for (int64_t at = 0; at < channels; at += LANES) visit(at, std::min(channels - at, LANES));
 }
 
-// Of a block's rows: `first` of each channel's values, then of what `second` makes with that sum.
+// Of a block's rows: each channel's mean, and the sum of squares around it.
 template <typename Number>
 void block_sums(const Norm &n, int64_t block, Number number, float *sums, float *squares) {
     const int64_t first = block * BLOCK, last = std::min(n.rows, first + BLOCK);
@@ -197,7 +197,8 @@ inline Floats won(Floats own, Floats other) {
 
 #define BY_ACTIVATION(FUNCTION, ...)                                             \
     switch (2 * activation + last) {                                             \
-        case 2 * LINEAR: case 2 * LINEAR + 1: FUNCTION<LINEAR, false>(__VA_ARGS__); break; \
+        case 2 * LINEAR: FUNCTION<LINEAR, false>(__VA_ARGS__); break;            \
+        case 2 * LINEAR + 1: FUNCTION<LINEAR, false>(__VA_ARGS__); break;        \
         case 2 * RELU: FUNCTION<RELU, false>(__VA_ARGS__); break;                \
         case 2 * RELU + 1: FUNCTION<RELU, true>(__VA_ARGS__); break;             \
         case 2 * TANH: FUNCTION<TANH, false>(__VA_ARGS__); break;                \

@@ -150,6 +150,18 @@ def test_a_state_is_a_value_that_no_later_step_changes():
 
 @there
 @torch.no_grad()
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_tokens_that_do_not_fit_the_hypotheses_are_refused(count):
+    """The kernel trusts its counts: with others it would read beyond its rows."""
+    module, given = speller(), memory()
+    ready = module.ready()
+    state = module.step(torch.tensor([SOS] * 3), module.start(*given), ready).state
+    with pytest.raises(ValueError, match=f"{count} tokens for 3 hypotheses of 3 utterances"):
+        module.step(torch.full((count,), SOS), state, ready)
+
+
+@there
+@torch.no_grad()
 @pytest.mark.parametrize("size", [30.0, 1e3, 1e30, math.inf, math.nan])
 @pytest.mark.parametrize("parts", [["query"], ["key"], ["query", "key"]], ids=" and ".join)
 def test_huge_and_broken_numbers_end_as_in_torch(size, parts, monkeypatch):

@@ -7,8 +7,9 @@
 
 namespace {
 
-// So many inputs and rows at a time: a panel and the rows beside it fit a core's second cache.
-constexpr int64_t DEPTH = 1024, TALL = 64;
+// So many inputs and rows at a time: a panel and the rows beside it fit a core's second cache. All
+// panels do, if they hold so many numbers.
+constexpr int64_t DEPTH = 1024, TALL = 64, FITS = 3 << 16;
 
 // Entry (row, column) stands at row * down + column * along.
 struct Matrix {
@@ -72,16 +73,16 @@ struct Windows {
 // whatever the threads.
 template <typename Rows>
 void dense(const Rows &a, Matrix b, const float *bias, float *y, int64_t inputs, int64_t outputs,
-           int64_t threads) {
-    const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, DEPTH)));
+           int64_t threads, int64_t most = DEPTH) {
+    const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, most)));
 #pragma omp parallel num_threads(threads)
     {
         const int64_t thread = omp_get_thread_num(), team = omp_get_num_threads();
         const Share panels_ = share(panels(outputs), thread, team);
         const Share own = share(int64_t(a.tiles.size()), thread, team);
         const auto copy = room<float>(a.room());
-        for (int64_t first = 0; first < inputs; first += DEPTH) {
-            const int64_t depth = std::min(inputs - first, DEPTH);
+        for (int64_t first = 0; first < inputs; first += most) {
+            const int64_t depth = std::min(inputs - first, most);
             pack(b.at(0, first), b.down, b.along, outputs, depth, packed.get(), panels_);
 #pragma omp barrier
             for (int64_t i = own.first; i < own.last; ++i) {
@@ -131,7 +132,9 @@ void dense_backward(const float *gradient, const float *weight, float *below, in
 void dense_weight(const float *gradient, const float *x, float *weight, int64_t rows, int64_t wide,
                   int64_t broad, int64_t outputs, int64_t inputs, int64_t threads) {
     const Plain a{{gradient, 1, wide}, tiles_of(0, outputs)};
-    dense(a, {x, 1, broad}, nullptr, weight, rows, inputs, threads);
+    // few outputs meet each panel: it should not have to come from the third cache for them
+    const int64_t some = std::min(std::max(FITS / inputs, DEPTH / 4), DEPTH);
+    dense(a, {x, 1, broad}, nullptr, weight, rows, inputs, threads, inputs > 1024 ? DEPTH : some);
 }
 
 // A convolution along each of some utterances end to end: x (rows, channels), y (rows, outputs),

@@ -164,19 +164,24 @@ void block(const Number *x, int64_t stride, int64_t along, const Number *panel, 
         }
 }
 
-// One panel: y (rows, columns <= PANEL) = x (rows, inputs) times it, or plus it.
+// One panel: y (rows, columns <= PANEL) = x (rows, inputs) times it, or plus it. The rows go in
+// blocks of about one size: a block of a row or two waits for its own sums.
 template <typename Number>
 void panel_product(const Number *x, int64_t rows, int64_t stride, const Number *panel,
                    int64_t inputs, float *y, int64_t y_stride, int64_t columns, bool accumulate,
                    int64_t along = 1) {
-    for (; rows > 0; rows -= BLOCK, x += BLOCK * stride, y += BLOCK * y_stride) {
+    for (int64_t blocks = (rows + BLOCK - 1) / BLOCK; blocks > 0; --blocks) {
+        const int64_t some = (rows + blocks - 1) / blocks;
 #define ROWS_CASE(N) \
     case N: block<N>(x, stride, along, panel, inputs, y, y_stride, columns, accumulate); break;
-        switch (std::min(rows, BLOCK)) {
+        switch (some) {
             ROWS_CASE(1) ROWS_CASE(2) ROWS_CASE(3) ROWS_CASE(4)
             ROWS_CASE(5) ROWS_CASE(6) ROWS_CASE(7) ROWS_CASE(8)
         }
 #undef ROWS_CASE
+        rows -= some;
+        x += some * stride;
+        y += some * y_stride;
     }
 }
 

@@ -19,6 +19,11 @@ struct Matrix {
     const float *at(int64_t row, int64_t column) const {
         return data + row * down + column * along;
     }
+
+    // Columns from `first`, `depth` of them, of the rows of some panels.
+    void into_panels(int64_t first, int64_t depth, int64_t rows, float *to, Share some) const {
+        pack(at(0, first), down, along, rows, depth, to, some);
+    }
 };
 
 // Some rows of a product, and the utterance that they are of: its rows begin, and end, there.
@@ -26,11 +31,27 @@ struct Tile {
     int64_t row, tall, begin, end;
 };
 
-std::vector<Tile> tiles_of(int64_t begin, int64_t end) {
+std::vector<Tile> tiles_of(int64_t begin, int64_t end, int64_t tall = TALL) {
     std::vector<Tile> made;
-    for (int64_t row = begin; row < end; row += TALL)
-        made.push_back({row, std::min(end - row, TALL), begin, end});
+    for (int64_t row = begin; row < end; row += tall)
+        made.push_back({row, std::min(end - row, tall), begin, end});
     return made;
+}
+
+std::vector<Tile> tiles_of_all(const int64_t *lengths, int64_t utterances, int64_t tall) {
+    std::vector<Tile> made;
+    for (int64_t i = 0, begin = 0; i < utterances; begin += lengths[i++]) {
+        const auto own = tiles_of(begin, begin + lengths[i], tall);
+        made.insert(made.end(), own.begin(), own.end());
+    }
+    return made;
+}
+
+// So many rows of a weight's gradient are summed at a time: few outputs meet each panel, which
+// should not have to come from the third cache for them.
+int64_t summed(int64_t inputs) {
+    if (inputs > 1024) return DEPTH;
+    return std::min(std::max(FITS / inputs, DEPTH / 4), DEPTH);
 }
 
 // The rows of a matrix; those that do not lie row by row are copied, column by column.
@@ -69,11 +90,35 @@ struct Windows {
     }
 };
 
+// The same windows as the columns of a matrix: entry (number, row) is a number of a row's window.
+struct WindowColumns {
+    const float *x;
+    int64_t channels, left;
+    std::vector<Tile> of_rows;  // the utterance of each
+
+    void into_panels(int64_t first, int64_t depth, int64_t numbers, float *to, Share some) const {
+        for (int64_t panel = some.first; panel < some.last; ++panel)
+            for (int64_t i = 0; i < depth; ++i) {
+                const Tile &own = of_rows[first + i];
+                const int64_t begin = own.begin * channels, end = own.end * channels;
+                const int64_t at = (own.row - left) * channels + panel * PANEL;
+                const int64_t there = std::min(numbers - panel * PANEL, PANEL);
+                float *target = to + panel * panel_size<float>(depth) + i * PANEL;
+                if (at >= begin && at + PANEL <= end && there == PANEL) {
+                    memcpy(target, x + at, PANEL * sizeof(float));
+                    continue;
+                }
+                for (int64_t j = 0; j < PANEL; ++j)
+                    target[j] = j < there && at + j >= begin && at + j < end ? x[at + j] : 0.0f;
+            }
+    }
+};
+
 // y (rows, outputs) = a (rows, inputs) b' + bias, b (outputs, inputs). A sum is made in one order,
 // whatever the threads.
-template <typename Rows>
-void dense(const Rows &a, Matrix b, const float *bias, float *y, int64_t inputs, int64_t outputs,
-           int64_t threads, int64_t most = DEPTH) {
+template <typename Rows, typename Columns>
+void dense(const Rows &a, const Columns &b, const float *bias, float *y, int64_t inputs,
+           int64_t outputs, int64_t threads, int64_t most = DEPTH) {
     const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, most)));
 #pragma omp parallel num_threads(threads)
     {
@@ -83,7 +128,7 @@ void dense(const Rows &a, Matrix b, const float *bias, float *y, int64_t inputs,
         const auto copy = room<float>(a.room());
         for (int64_t first = 0; first < inputs; first += most) {
             const int64_t depth = std::min(inputs - first, most);
-            pack(b.at(0, first), b.down, b.along, outputs, depth, packed.get(), panels_);
+            b.into_panels(first, depth, outputs, packed.get(), panels_);
 #pragma omp barrier
             for (int64_t i = own.first; i < own.last; ++i) {
                 const Tile &tile = a.tiles[i];
@@ -117,14 +162,14 @@ void dense_pays(int64_t *answer, int64_t) {
 void dense_forward(const float *x, const float *weight, const float *bias, float *y, int64_t rows,
                    int64_t inputs, int64_t outputs, int64_t threads) {
     const Plain a{{x, inputs, 1}, tiles_of(0, rows)};
-    dense(a, {weight, inputs, 1}, bias, y, inputs, outputs, threads);
+    dense(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
 }
 
 // x's gradient (rows, inputs) = gradient (rows, outputs) weight.
 void dense_backward(const float *gradient, const float *weight, float *below, int64_t rows,
                     int64_t inputs, int64_t outputs, int64_t threads) {
     const Plain a{{gradient, outputs, 1}, tiles_of(0, rows)};
-    dense(a, {weight, 1, inputs}, nullptr, below, outputs, inputs, threads);
+    dense(a, Matrix{weight, 1, inputs}, nullptr, below, outputs, inputs, threads);
 }
 
 // The weight's gradient (outputs, inputs) = gradient' x, of some columns of either: `outputs` and
@@ -132,9 +177,7 @@ void dense_backward(const float *gradient, const float *weight, float *below, in
 void dense_weight(const float *gradient, const float *x, float *weight, int64_t rows, int64_t wide,
                   int64_t broad, int64_t outputs, int64_t inputs, int64_t threads) {
     const Plain a{{gradient, 1, wide}, tiles_of(0, outputs)};
-    // few outputs meet each panel: it should not have to come from the third cache for them
-    const int64_t some = std::min(std::max(FITS / inputs, DEPTH / 4), DEPTH);
-    dense(a, {x, 1, broad}, nullptr, weight, rows, inputs, threads, inputs > 1024 ? DEPTH : some);
+    dense(a, Matrix{x, 1, broad}, nullptr, weight, rows, inputs, threads, summed(inputs));
 }
 
 // A convolution along each of some utterances end to end: x (rows, channels), y (rows, outputs),
@@ -142,11 +185,18 @@ void dense_weight(const float *gradient, const float *x, float *weight, int64_t 
 void convolve(const float *x, const float *weight, const float *bias, float *y,
               const int64_t *lengths, int64_t utterances, int64_t channels, int64_t kernel,
               int64_t left, int64_t outputs, int64_t threads) {
-    Windows a{x, channels, kernel, left, {}};
-    for (int64_t i = 0, begin = 0; i < utterances; begin += lengths[i++]) {
-        const auto own = tiles_of(begin, begin + lengths[i]);
-        a.tiles.insert(a.tiles.end(), own.begin(), own.end());
-    }
-    dense(a, {weight, kernel * channels, 1}, bias, y, kernel * channels, outputs, threads);
+    const Windows a{x, channels, kernel, left, tiles_of_all(lengths, utterances, TALL)};
+    const int64_t inputs = kernel * channels;
+    dense(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
+}
+
+// The gradient of that weight, from y's: gradient (rows, outputs).
+void convolve_weight(const float *gradient, const float *x, float *weight, const int64_t *lengths,
+                     int64_t utterances, int64_t channels, int64_t kernel, int64_t left,
+                     int64_t outputs, int64_t threads) {
+    const WindowColumns b{x, channels, left, tiles_of_all(lengths, utterances, 1)};
+    const Plain a{{gradient, 1, outputs}, tiles_of(0, outputs)};
+    const int64_t inputs = kernel * channels, rows = int64_t(b.of_rows.size());
+    dense(a, b, nullptr, weight, rows, inputs, threads, summed(inputs));
 }
 }

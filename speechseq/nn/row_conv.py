@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechseq.native.library import call
-from speechseq.nn.dense import kernel_serves, outer_sum
+from speechseq.nn.dense import kernel_serves
 from speechseq.nn.valid_rows import ValidRows
 
 
@@ -67,12 +67,8 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, rows: ValidRows, le
 
 
 def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, rows: ValidRows) -> Tensor:
-    """One product over all rows, with as many zeros between utterances as a window reaches."""
-    inputs, kernel = weight.shape[1:]
-    reach = kernel // 2
-    gradient, x = (rows.apart(t, reach) for t in (gradient, x))
-    count = len(x) - 2 * reach
-    offset = x.storage_offset() + (reach - (kernel - 1) // 2) * inputs
-    windows = x.as_strided((count, kernel * inputs), (inputs, 1), offset)
-    flat = outer_sum(gradient[reach : reach + count], windows)
-    return flat.unflatten(1, (kernel, inputs)).transpose(1, 2)
+    outputs, inputs, kernel = weight.shape
+    made = x.new_empty(outputs, kernel, inputs)
+    sizes = (len(rows.lengths), inputs, kernel, (kernel - 1) // 2, outputs)
+    call("dense", "convolve_weight", gradient, x, made, rows.lengths, *sizes)
+    return made.transpose(1, 2)

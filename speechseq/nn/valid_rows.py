@@ -51,9 +51,3 @@ class ValidRows(NamedTuple):
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)
-
-    def apart(self, rows: Rows, gap: int) -> Float[Tensor, "places channels"]:
-        """With `gap` zero rows before the first utterance, between each two, and behind the last;
-        for utterances without holes."""
-        places = torch.arange(len(rows), device=rows.device) + gap * (self.item + 1)
-        return put_rows(rows, places, len(rows) + gap * (self.shape[0] + 1))

@@ -42,18 +42,13 @@ def fits(core: CoreLoop, parameters: list[Tensor]) -> bool:
         not torch.is_grad_enabled()
         and not core.training
         and type(core.attention) in (LocationSensitiveAttention, ContentAttention)
-        and _is_plain(core.attention)
+        and core.attention.reading.is_plain
         and all(type(cell) is SplitLSTM and not cell.zoneout for cell in core.cells)
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in parameters)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and library(KERNELS) is not None
     )
-
-
-def _is_plain(attention: Attention) -> bool:
-    reading = attention.reading
-    return reading.window is None and reading.keep_top is None and not reading.smoothing
 
 
 class SpellerKernel:

@@ -14,7 +14,6 @@ from speechseq.native.library import library
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
-from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.core_passes import NAME, Fixed, Passes, Places
 from speechseq.nn.dense import linear
@@ -30,7 +29,7 @@ def fits(cells: Series[SplitCell], attention: Attention, inputs: Tensor, mask: M
     return (
         type(attention) in (LocationSensitiveAttention, ContentAttention)
         and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
-        and _is_plain(attention.reading)
+        and attention.reading.is_plain
         and _precision(cells, inputs) is not None
         and library(NAME) is not None
         and bool((mask == (torch.arange(mask.shape[1]) < lengths)).all())
@@ -85,10 +84,6 @@ def _precision(cells: Series[SplitCell], inputs: Tensor) -> torch.dtype | None:
         half = torch.get_autocast_dtype("cpu")
         return half if half == torch.bfloat16 else None
     return torch.float32 if inputs.dtype == torch.float32 else None
-
-
-def _is_plain(reading: ReadingConfig) -> bool:
-    return reading.window is None and reading.keep_top is None and not reading.smoothing
 
 
 def _widened(x: Tensor, dim: int) -> Tensor:

@@ -39,6 +39,11 @@ class ReadingConfig(Config):
     first: Literal["zeros", "one_hot", "uniform"] = "zeros"
     through_previous: bool = True
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether weights are a softmax of all energies, sharpened at most: what kernels know."""
+        return self.window is None and self.keep_top is None and not self.smoothing
+
     def check(self) -> None:
         """Raise ConfigError for numbers that leave nothing to read, or turn the order around."""
         if not 0.0 < self.sharpening < math.inf:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from speechseq.pictures import _FAINT, _INK, _LINES, _blank, _png, _style
+from speechseq.pictures import FAINT, INK, LINES, empty_figure, png, style
 
 if TYPE_CHECKING:
     from growth import Found
@@ -23,14 +23,14 @@ TITLES = {
     "train threads": "training: threads",
     "speak batch": "speaking: batch",
 }
-COLOURS = dict(zip(("float32", "bf16", "int8"), _LINES, strict=False))
+COLOURS = dict(zip(("float32", "bf16", "int8"), LINES, strict=False))
 UNITS = {"train": ("s an update", 1.0), "speak": ("ms a step", 1e3)}
 
 
 def picture(found: Sequence["Found"]) -> bytes:
     """A column of three panels for each number that was varied, as PNG bytes."""
     columns = _columns(found)
-    figure = _blank(2.25 * len(columns), 5.8)
+    figure = empty_figure(2.25 * len(columns), 5.8)
     grid = figure.subplots(3, len(columns), squeeze=False)
     for (name, lines), (time, share, memory) in zip(columns.items(), grid.T, strict=True):
         time.set_title(TITLES[name], loc="left", fontsize=9)
@@ -55,7 +55,7 @@ def picture(found: Sequence["Found"]) -> bytes:
     for axes, label in zip(grid[1:, 0], ("share of the limit", "peak memory, GB"), strict=True):
         axes.set_ylabel(label, fontsize=8)
     _legend(figure, grid[0, -1])
-    return _png(figure, grid[0, 0], "")
+    return png(figure)
 
 
 _LIMIT: dict[str, Any] = {"linestyle": (0, (2, 2)), "marker": "", "linewidth": 1.1}
@@ -75,20 +75,20 @@ def _columns(found: Sequence["Found"]) -> dict[str, dict[str, list["Found"]]]:
 
 def _scaled(axes: "Axes", values: list[float]) -> None:
     """Logarithmic to the right, with a tick at each value that there is room for."""
-    _style(axes)
+    style(axes)
     axes.set_xscale("log")
     axes.set_xticks(values[:: 1 + len(values) // 6], minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(_short))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=7.5)
-    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
     """One for all panels, below them."""
     lines, names = axes.get_legend_handles_labels()
-    limit = axes.plot([], [], **_LIMIT | {"color": _INK})
+    limit = axes.plot([], [], **_LIMIT | {"color": INK})
     names.append("dashed: the machine's limit")
     place = {"loc": "outside lower center", "ncols": len(names)}
     figure.legend([*lines, *limit], names, frameon=False, fontsize=8, **place)

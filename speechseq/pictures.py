@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import: only those who dr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _FAINT = "#1f2430", "#d7dbe3"
-_LINES = ("#2563eb", "#d9480f", "#0f8a5f", "#9333ea", "#b7791f", "#c2255c", "#0e7490", "#57606a")
+INK, FAINT = "#1f2430", "#d7dbe3"  # letters and ticks; grids
+LINES = ("#2563eb", "#d9480f", "#0f8a5f", "#9333ea", "#b7791f", "#c2255c", "#0e7490", "#57606a")
 _DPI = 110
 _MOST_SYMBOLS = 90  # more would be too small to read; then positions are numbered instead
 _LONGEST_TITLE = 110
@@ -49,7 +49,7 @@ def alignment_picture(
     axes.set_xlabel(across)
     axes.set_ylabel("" if named else "position")
     _bar(figure, axes, image, "weight")
-    return _png(figure, axes, title)
+    return _titled(figure, axes, title)
 
 
 def mel_picture(
@@ -64,7 +64,7 @@ def mel_picture(
     lowest, highest = _range(everything)
     frames = max(len(array) for array in shown.values())
     width = float(np.clip(0.016 * frames, 6.0, 16.0))
-    figure = _blank(width, 1.0 + 2.4 * len(shown))
+    figure = empty_figure(width, 1.0 + 2.4 * len(shown))
     rows = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, array) in zip(rows, shown.items(), strict=True):
         image = axes.imshow(
@@ -78,10 +78,10 @@ def mel_picture(
         )
         axes.set_xlim(-0.5, frames - 0.5)
         axes.set_ylabel(f"{name} · mel band" if name else "mel band")
-        _style(axes)
+        style(axes)
     rows[-1].set_xlabel("frame")
     _bar(figure, list(rows), image, "log-mel")
-    return _png(figure, rows[0], title)
+    return _titled(figure, rows[0], title)
 
 
 def curves_picture(
@@ -101,13 +101,39 @@ def curves_picture(
         ends.append((name, colour, float(updates[-1]), float(values[-1])))
     if log:
         axes.set_yscale("log")
-    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("update")
     _name_ends(axes, ends)
-    return _png(figure, axes, title)
+    return _titled(figure, axes, title)
+
+
+def empty_figure(width: float, height: float) -> "Figure":
+    """A white figure of so many inches, whose parts make room for each other."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style(axes: "Axes") -> None:
+    """Axes without a frame, with ticks and labels in ink."""
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(colors=INK, labelsize=9, length=3, width=0.6)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+
+
+def png(figure: "Figure") -> bytes:
+    """The figure as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
 
 
 def _array(values: Tensor) -> np.ndarray:
@@ -133,38 +159,21 @@ def _visible(symbol: str) -> str:
 
 
 def _cycle(count: int) -> list[str]:
-    return [_LINES[i % len(_LINES)] for i in range(count)]
-
-
-def _blank(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return [LINES[i % len(LINES)] for i in range(count)]
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    figure = _blank(width, height)
+    figure = empty_figure(width, height)
     axes = figure.subplots()
-    _style(axes)
+    style(axes)
     return figure, axes
-
-
-def _style(axes: "Axes") -> None:
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9, length=3, width=0.6)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
 
 
 def _bar(figure: "Figure", axes: Any, image: Any, label: str) -> None:
     bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.04, aspect=30)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=_INK, labelsize=8, length=2)
-    bar.set_label(label, color=_INK, fontsize=9)
+    bar.ax.tick_params(colors=INK, labelsize=8, length=2)
+    bar.set_label(label, color=INK, fontsize=9)
 
 
 def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> None:
@@ -188,10 +197,8 @@ def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> N
         )
 
 
-def _png(figure: "Figure", axes: "Axes", title: str) -> bytes:
+def _titled(figure: "Figure", axes: "Axes", title: str) -> bytes:
     if title:
         short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
-        axes.set_title(_unformatted(short), loc="left", fontsize=10, color=_INK)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
+        axes.set_title(_unformatted(short), loc="left", fontsize=10, color=INK)
+    return png(figure)

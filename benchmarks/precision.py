@@ -1,18 +1,25 @@
 """What rounding a trained voice's weights does to its mels and to what a judge hears.
 
     python benchmarks/precision.py RUN/checkpoints/last --root LJSpeech-1.1 [--dev 20 --test 20]
+    python benchmarks/precision.py RUN/checkpoints/last --root RUN/corpus --judge digits \\
+        --judged 60 --seeds 0 1 2 3
 
-Every held-out utterance is fed to the decoder's packed loop frame by frame, without dropout, at
-each precision; the mels behind the post-net are compared with those of float32: the error's norm
-over the mel's own, and over what is left of it without its mean. Then the voice speaks the same
-texts freely, with each of some seeds, and a recogniser judges them (extra `judge`).
+The second form is for the demo's voice (recipes/tts/spoken_digits.py): espeak says strings that it
+did not learn from. Every held-out utterance is fed to the decoder's packed loop frame by frame,
+without dropout, at each precision; the mels behind the post-net are compared with those of float32:
+the error's norm over the mel's own, and over what is left of it without its mean. Then the voice
+speaks the same texts freely, with each of the seeds, and a recogniser judges them beside the
+recordings (extra `judge`).
 """
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import judged_voice
 import torch
 from lhotse import CutSet
 from torch import Tensor
@@ -20,6 +27,7 @@ from torch import Tensor
 from speechseq.batch import TTSBatch
 from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
+from speechseq.corpus.made_folder import MANIFEST
 from speechseq.inference.judge import Judge
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.free_running import evaluating, free_run
@@ -28,49 +36,49 @@ from speechseq.models.tacotron import Tacotron
 from speechseq.nn.frames import teacher_inputs
 from speechseq.nn.masks import length_mask
 
+EXACT = "float32"
+JUDGES = {"digits": Judge.digits, "sentences": Judge.sentences}
+
 
 def main() -> None:
-    """Print a table, then one JSON line."""
+    """Print a line for each precision, then one JSON line."""
     options = _options()
     torch.set_num_threads(options.threads)
     voice = Synthesizer.load(options.checkpoint)
-    splits = ljspeech.read_split(options.root, dev=options.dev, test=options.test)
-    with torch.inference_mode():
-        made = {
-            precision: torch.cat(list(_mels(voice, splits.dev, options.cache, precision)))
-            for precision in PRECISIONS
-        }
-    true = made["float32"]
-    texts = [cut.supervisions[0].text for cut in splits.dev][: options.judged]
-    found = []
-    for precision, mel in made.items():
-        off = float((mel - true).norm())
-        row = {
-            "precision": precision,
-            "frames": len(mel),
-            "error": off / float(true.norm()),
-            "centred_error": off / float((true - true.mean()).norm()),
-            "wer": _judged(options.checkpoint, precision, texts, options.seeds),
-        }
+    cuts = features.compute(_held_out(options), voice.audio, options.cache)
+    found = mel_errors(voice, cuts)
+    for precision, row in found.items():
         print(
-            f"{precision}: mel off by {row['error']:.3%} over {row['frames']} frames "
-            f"({row['centred_error']:.3%} of what varies), judged WER {row['wer']}"
+            f"{precision}: mel off by {row['error']:.3%} over {row['frames']:,} frames "
+            f"({row['centred_error']:.3%} of what varies)"
         )
-        found.append(row)
+    if options.judged and options.seeds:
+        judge, some = JUDGES[options.judge](), cuts.subset(first=options.judged)
+        print(f"recordings: {judged_voice.of_recordings(some, voice.audio, judge)}")
+        heard = judged(voice, some, options.seeds, judge)
+        found = {precision: row | heard[precision] for precision, row in found.items()}
     print(json.dumps(found))
 
 
-def _mels(voice: Synthesizer, cuts: CutSet, cache: Path, precision: str) -> Iterator[Tensor]:
-    """Of each utterance (frames, mels), teacher-forced."""
-    model, audio = voice.model, voice.audio
-    assert isinstance(model, Tacotron)
-    collate = TTSCollate(voice.vocabulary, audio)
-    with evaluating(model):
-        for cut in features.compute(cuts, audio, cache):
-            yield _forced(model, collate([cut]), precision)
+def mel_errors(voice: Synthesizer, cuts: CutSet) -> dict[str, dict[str, Any]]:
+    """By precision, how far teacher-forced mels are from those of float32."""
+    with torch.inference_mode(), evaluating(voice.model):
+        made = {name: torch.cat(list(_mels(voice, cuts, name))) for name in PRECISIONS}
+    true = made[EXACT]
+    off = {name: float((mel - true).norm()) for name, mel in made.items()}
+    whole, varying = float(true.norm()), float((true - true.mean()).norm())
+    return {
+        name: {
+            "frames": len(true),
+            "error": off[name] / whole,
+            "centred_error": off[name] / varying,
+        }
+        for name in PRECISIONS
+    }
 
 
-def _forced(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
+def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
+    """Of a batch of one, (frames, mels) behind the post-net, with weights of this precision."""
     config = model.config
     r = config.decoder.reduction_factor
     fed = teacher_inputs((batch.mel - config.mel_mean) / config.mel_scale, r)
@@ -81,30 +89,60 @@ def _forced(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
     return (after * config.mel_scale + config.mel_mean)[0, : int(batch.frame_lengths)]
 
 
-def _judged(checkpoint: Path, precision: str, texts: list[str], seeds: int) -> list[float]:
-    if not texts or not seeds:
-        return []
-    voice, judge = Synthesizer.load(checkpoint, precision=precision), Judge.sentences()
-    rates = []
-    for seed in range(seeds):
-        spoken = [item.waveform for item in voice.synthesize(texts, seed=seed)]
-        rates.append(round(judge.judge(texts, spoken, voice.audio.sample_rate).wer, 4))
-    return rates
+def judged(
+    voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge
+) -> dict[str, dict[str, Any]]:
+    """By precision, what a judge mishears, and how that compares with float32."""
+    heard = {name: judged_voice.of_voice(voice, cuts, seeds, judge, name) for name in PRECISIONS}
+    found = {}
+    for precision, misheard in heard.items():
+        beside = misheard.beside(heard[EXACT])
+        found[precision] = misheard.plain() | {"beside": dataclasses.asdict(beside)}
+        low, high = beside.interval.low, beside.interval.high
+        print(
+            f"{precision}: {misheard}; {beside.difference:+.2%} beside {EXACT} "
+            f"({low:+.2%} to {high:+.2%} at {beside.interval.level:.0%}, p = {beside.p_value:.2f})"
+        )
+    return found
+
+
+def _held_out(options: argparse.Namespace) -> CutSet:
+    if options.judge == "digits":
+        return judged_voice.unlearned_digits(options.root, options.judged)
+    return ljspeech.read_split(options.root, dev=options.dev, test=options.test).dev
+
+
+def _mels(voice: Synthesizer, cuts: CutSet, precision: str) -> Iterator[Tensor]:
+    """Of each utterance (frames, mels), teacher-forced."""
+    collate = TTSCollate(voice.vocabulary, voice.audio)
+    for cut in cuts:
+        yield forced_mel(voice.model, collate([cut]), precision)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument(
-        "--root", type=Path, required=True, help="a folder laid out as LJSpeech-1.1"
+        "--root",
+        type=Path,
+        required=True,
+        help="a folder laid out as LJSpeech-1.1, or the RUN/corpus of the demo's voice",
+    )
+    parser.add_argument(
+        "--judge", choices=JUDGES, default="sentences", help="digits: strings of the demo's voice"
     )
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     parser.add_argument("--dev", type=int, default=100, help="as in the recipe that trained it")
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--judged", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--judged", type=int, default=20, help="texts; of digits, strings made")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--threads", type=int, default=2)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.judge == "digits" and not (options.root / "train" / MANIFEST).is_file():
+        parser.error(f"--root {options.root}: give the folder `corpus` of the demo's run")
+    return options
 
 
 if __name__ == "__main__":

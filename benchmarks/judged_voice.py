@@ -1,0 +1,95 @@
+"""What a judge mishears of a voice, with each of some seeds, and how far chance moves that."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lhotse import CutSet
+
+from speechseq.audio.mel import AudioConfig
+from speechseq.corpus import spoken_digits
+from speechseq.corpus.made_folder import MANIFEST
+from speechseq.inference import bootstrap
+from speechseq.inference.dictation import items_of
+from speechseq.inference.judge import Judge
+from speechseq.inference.score import Score
+from speechseq.inference.synthesizer import Synthesizer
+
+
+class Misheard(NamedTuple):
+    """Errors (seeds, texts), and the words (texts) that were asked for each time."""
+
+    errors: list[list[int]]
+    asked: list[int]
+
+    @classmethod
+    def of(cls, scores: Sequence[Score]) -> "Misheard":
+        """Of the same texts, scored once for each seed."""
+        errors = [[row.words.errors for row in score.rows] for score in scores]
+        return cls(errors, [row.words.asked for row in scores[0].rows])
+
+    @property
+    def words(self) -> int:
+        """How many were asked for with all seeds together."""
+        return len(self.errors) * sum(self.asked)
+
+    @property
+    def wer(self) -> float:
+        """Word error rate over all seeds."""
+        return sum(map(sum, self.errors)) / self.words
+
+    @property
+    def wers(self) -> list[float]:
+        """Word error rate of each seed."""
+        return [sum(errors) / sum(self.asked) for errors in self.errors]
+
+    def beside(self, other: "Misheard") -> bootstrap.Comparison:
+        """This against another voice's, both heard with the same texts and seeds.
+
+        Texts are drawn anew, each with its errors of all seeds: these are not independent.
+        """
+        first, second = ([sum(text) for text in zip(*m.errors, strict=True)] for m in (other, self))
+        return bootstrap.compare(first, second, [len(self.errors) * words for words in self.asked])
+
+    def plain(self) -> dict[str, Any]:
+        """Its figures as JSON data."""
+        return {"wer": self.wer, "words": self.words, "wers": self.wers}
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{wer:.1%}" for wer in self.wers)
+        return f"judged WER {self.wer:.2%} of {self.words:,} words ({each})"
+
+
+def of_voice(
+    voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge, precision: str
+) -> Misheard:
+    """What is misheard of the cuts' texts, spoken freely with weights of this precision."""
+    rounded = Synthesizer(voice.model, voice.vocabulary, voice.audio, precision=precision)
+    texts, rate = _texts(cuts), voice.audio.sample_rate
+    spoken = ([item.waveform for item in rounded.synthesize(texts, seed=seed)] for seed in seeds)
+    return Misheard.of([judge.judge(texts, waveforms, rate) for waveforms in spoken])
+
+
+def of_recordings(cuts: CutSet, audio: AudioConfig, judge: Judge) -> Misheard:
+    """What is misheard of the cuts' own sounds: a judge is a weak recogniser."""
+    recordings = [item.waveform[0] for item in items_of(cuts, audio)]
+    return Misheard.of([judge.judge(_texts(cuts), recordings, audio.sample_rate)])
+
+
+def unlearned_digits(corpus: Path, count: int) -> CutSet:
+    """Strings that do not stand in the demo's `corpus`/train, said as those that do."""
+    learned = json.loads((corpus / "train" / MANIFEST).read_text("utf-8"))["utterances"]
+    return spoken_digits.make(
+        corpus / "unlearned",
+        utterances=count,
+        seed=1,
+        exclude=[utterance["text"] for utterance in learned],
+        voices=[utterance["voice"] for utterance in learned],
+        rates=[utterance["rate"] for utterance in learned],
+        pitches=[utterance["pitch"] for utterance in learned],
+    )
+
+
+def _texts(cuts: CutSet) -> list[str]:
+    return [cut.supervisions[0].text for cut in cuts]

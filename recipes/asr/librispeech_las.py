@@ -109,10 +109,7 @@ def main(settings: Settings, run: Path) -> None:
 
     def show(model: nn.Module) -> list[Showcase]:
         found = dictate(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
-        return [
-            Showcase(name=f"dev{i}", text=t.text, alignment=t.alignment.T)
-            for i, t in enumerate(found.transcripts)
-        ]
+        return [Showcase.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
 
     summary = Trainer(
         settings.model.build(symbols=len(vocabulary), features=audio.features),

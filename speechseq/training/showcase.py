@@ -33,18 +33,32 @@ class Spoken(Protocol):
     def sample_rate(self) -> int: ...
 
 
+@runtime_checkable
+class Written(Protocol):
+    """What a recogniser gives for a sound; its symbols name the alignment's steps."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def alignment(self) -> Tensor: ...
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Showcase:
     """One utterance as the model makes it now; whatever is None is not written.
 
     alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols name
-    the alignment's positions; target is the recording's mel, shown beside the model's.
+    the alignment's positions, across its steps; target is the recording's mel, shown beside the
+    model's.
     """
 
     name: str
     text: str
     alignment: Float[Tensor, "steps positions"] | None = None
     symbols: tuple[str, ...] | None = None
+    across: str = "decoder step"
     mel: Float[Tensor, "frames mels"] | None = None
     target: Float[Tensor, "other_frames mels"] | None = None
     waveform: Float[Tensor, " samples"] | None = None
@@ -63,6 +77,17 @@ class Showcase:
             sample_rate=spoken.sample_rate,
         )
 
+    @classmethod
+    def of_transcript(cls, name: str, written: Written) -> "Showcase":
+        """A transcript, with time to the right in its alignment and what was written upwards."""
+        return cls(
+            name=name,
+            text=written.text,
+            alignment=written.alignment.T,
+            symbols=written.symbols,
+            across="position in the sound",
+        )
+
 
 def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
     """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
@@ -78,7 +103,7 @@ def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
         stem = f"{update}-" + re.sub(r"[^\w.-]+", "_", item.name)
         title = f"update {update} · {item.text}"
         if item.alignment is not None:
-            picture = alignment_picture(item.alignment, item.symbols, title)
+            picture = alignment_picture(item.alignment, item.symbols, title, item.across)
             _write(run / "pictures" / f"{stem}-alignment.png", picture)
         if item.mel is not None:
             picture = mel_picture(item.mel, title, target=item.target)

@@ -1,31 +1,14 @@
 // The core loop over all steps in one parallel region: cells, attention, and both backward.
 //
-// Threads own units of the cells and rows of the attention. They wait for each other after each
-// layer and after the attention; every number is computed by one thread in one order.
-#include <omp.h>
-
-#include <vector>
-
+// The tasks of a layer are blocks of its units, those of the attention its rows: threads wait for
+// each other after each layer, after the queries, and after the attention.
 #include "core_attention.h"
+#include "sharing.h"
 
 namespace {
 
 template <typename Number>
 using Packed = std::vector<std::vector<Number>>;
-
-// The rows of a step that are one thread's: thread, thread + threads, …; long ones stand together.
-struct Rows {
-    int64_t first, apart, last;
-
-    explicit Rows(int64_t rows)
-        : first(omp_get_thread_num()), apart(omp_get_num_threads()), last(rows) {}
-
-    int64_t count() const { return std::max<int64_t>(0, (last - first + apart - 1) / apart); }
-};
-
-inline Share own(int64_t count) {
-    return share(count, omp_get_thread_num(), omp_get_num_threads());
-}
 
 template <typename Number>
 void forward(const Attention<Number> &a, const Layer<Number> *layers, float factor,
@@ -40,40 +23,42 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
     std::vector<Number> query(packed_size<Number>(a.dim, a.query_dim));
     const PackedAttention packed(a);
     Numbers sums(a.batch * a.positions);
-    const Number *asks = layers[a.layers - 1].outputs;
+    Team team(threads);
 #pragma omp parallel num_threads(threads)
     {
+        Member member{team};
         Desk desk(a);
         Numbers products(a.batch * 2 * PANEL);
         for (int64_t i = 0; i < a.layers; ++i)
-            pack_units(layers[i], weights[i].data(), own(layers[i].blocks()));
-        pack(a.query, a.query_dim, 1, a.dim, a.query_dim, query.data(), own(panels(a.dim)));
-#pragma omp barrier
+            member.share_out(layers[i].blocks(), [&](int64_t block) {
+                pack_units(layers[i], weights[i].data(), {block, block + 1});
+            });
+        member.share_out(panels(a.dim), [&](int64_t panel) {
+            pack(a.query, a.query_dim, 1, a.dim, a.query_dim, query.data(), {panel, panel + 1});
+        });
         for (int64_t step = 0; step < a.steps; ++step) {
-            const Rows rows(a.rows(step));
+            const int64_t rows = a.rows(step);
             const int64_t place = a.place(step), before = a.before(step), after = a.after(step);
             const Number *below = a.context + before * a.memory_dim;
             for (int64_t i = 0; i < a.layers; ++i) {
                 const Layer<Number> &layer = layers[i];
-                const Share part = own(layer.blocks());
-                for (int64_t block = part.first; block < part.last; ++block) {
+                member.share_out(layer.blocks(), [&](int64_t block) {
                     block_sums(layer, &weights[i][block * block_size(layer)], below,
-                               layer.outputs + before * layer.hidden, rows.last, products.data());
-                    for (int64_t row = 0; row < rows.last; ++row)
+                               layer.outputs + before * layer.hidden, rows, products.data());
+                    for (int64_t row = 0; row < rows; ++row)
                         step_units(layer, place + row, after + row, block * LANES,
                                    &products[row * 2 * PANEL], &hidden[i][row * layer.hidden],
                                    &cells[i][row * layer.hidden]);
-                }
+                });
                 below = layer.outputs + after * layer.hidden;
-#pragma omp barrier
             }
-            product(asks + (after + rows.first) * a.query_dim, rows.count(),
-                    rows.apart * a.query_dim, query.data(), a.query_dim, a.dim,
-                    a.queries + (place + rows.first) * a.dim, rows.apart * a.dim, false,
-                    Share{0, panels(a.dim)});
-            for (int64_t row = rows.first; row < rows.last; row += rows.apart)
+            member.share_out(panels(a.dim), [&](int64_t panel) {
+                product(below, rows, a.query_dim, query.data(), a.query_dim, a.dim,
+                        a.queries + place * a.dim, a.dim, false, {panel, panel + 1});
+            });
+            member.share_out(rows, [&](int64_t row) {
                 read_row(a, packed, factor, row, step, &sums[row * a.positions], desk);
-#pragma omp barrier
+            });
         }
     }
 }
@@ -111,20 +96,24 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
     const PackedAttention packed(a);
     Numbers previous(a.batch * a.positions), sums(a.batch * a.positions);
     Numbers asked(a.batch * a.query_dim);
+    Team team(threads);
 #pragma omp parallel num_threads(threads)
     {
+        Member member{team};
         Desk desk(a);
         for (int64_t i = 0; i < a.layers; ++i) {
             const int64_t width = layers[i].inputs + layers[i].hidden;
-            pack(layers[i].weight, 1, width, width, 4 * layers[i].hidden, weights[i].data(),
-                 own(panels(width)));
+            member.share_out(panels(width), [&](int64_t panel) {
+                pack(layers[i].weight, 1, width, width, 4 * layers[i].hidden, weights[i].data(),
+                     {panel, panel + 1});
+            });
         }
-        pack(a.query, 1, a.query_dim, a.query_dim, a.dim, query.data(), own(panels(a.query_dim)));
-#pragma omp barrier
+        member.share_out(panels(a.query_dim), [&](int64_t panel) {
+            pack(a.query, 1, a.query_dim, a.query_dim, a.dim, query.data(), {panel, panel + 1});
+        });
         for (int64_t step = a.steps - 1; step >= 0; --step) {
-            const Rows rows(a.rows(step));
-            const int64_t place = a.place(step);
-            for (int64_t row = rows.first; row < rows.last; row += rows.apart) {
+            const int64_t rows = a.rows(step), place = a.place(step);
+            member.share_out(rows, [&](int64_t row) {
                 const float *next = &products[0][row * (a.memory_dim + layers[0].hidden)];
                 const Number *given = a.to_context + (place + row) * a.memory_dim;
                 float *to_read = a.to_read + (a.order[row] * a.steps + step) * a.memory_dim;
@@ -132,27 +121,26 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
                     to_read[c] = next[c] + (a.to_context ? number(given[c]) : 0.0f);
                 unread_row(a, packed, factor, row, step, &previous[row * a.positions],
                            &sums[row * a.positions], desk);
-            }
-            product(a.to_queries + (place + rows.first) * a.dim, rows.count(),
-                    rows.apart * a.dim, query.data(), a.dim, a.query_dim,
-                    &asked[0] + rows.first * a.query_dim, rows.apart * a.query_dim, false,
-                    Share{0, panels(a.query_dim)});
-#pragma omp barrier
+            });
+            member.share_out(panels(a.query_dim), [&](int64_t panel) {
+                product(a.to_queries + place * a.dim, rows, a.dim, query.data(), a.dim,
+                        a.query_dim, asked.data(), a.query_dim, false, {panel, panel + 1});
+            });
             const Number *given =
                 a.to_hidden ? a.to_hidden + place * a.query_dim : nullptr;
             const float *above = asked.data();
             int64_t apart = a.query_dim;
             for (int64_t i = a.layers - 1; i >= 0; --i) {
                 const Layer<Number> &layer = layers[i];
-                const Share part = own(layer.blocks());
-                for (int64_t block = part.first; block < part.last; ++block)
+                member.share_out(layer.blocks(), [&](int64_t block) {
                     unstep_block(a, layer, step, block * LANES, given, above, apart,
                                  products[i].data(), straight[i].data(), cells[i].data());
-#pragma omp barrier
+                });
                 const int64_t width = layer.inputs + layer.hidden, gates = 4 * layer.hidden;
-                product(layer.slopes + place * gates, rows.last, gates, weights[i].data(),
-                        gates, width, products[i].data(), width, false, own(panels(width)));
-#pragma omp barrier
+                member.share_out(panels(width), [&](int64_t panel) {
+                    product(layer.slopes + place * gates, rows, gates, weights[i].data(), gates,
+                            width, products[i].data(), width, false, {panel, panel + 1});
+                });
                 given = nullptr, above = products[i].data(), apart = width;
             }
         }

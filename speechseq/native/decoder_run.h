@@ -1,7 +1,6 @@
 // What a frame decoder's free run reads and writes: sizes, weights, where a row's numbers stand.
 #pragma once
 
-#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -74,11 +73,6 @@ struct Layout {
     int64_t residual(int64_t layer) const { return stacked + layer * n.stack_units; }
 };
 
-// How many tasks of a phase are taken, and how many are done.
-struct alignas(64) Phase {
-    std::atomic<int64_t> taken{0}, done{0};
-};
-
 // What one call works on. Shapes: memory (batch, positions, memory), keys (batch, positions, dim),
 // history (batch, channels, positions + 2 * reach), keep (batch, steps, all prenet widths) or null,
 // fed (batch, steps, mels) or null, mel (batch, steps, outputs - 1), stop (batch, steps), alignment
@@ -95,7 +89,6 @@ struct Run {
     float *mel, *stop, *alignment;
     int64_t batch, positions, first_step, steps;
     float rnn_zoneout, stack_zoneout, threshold;
-    std::vector<Phase> phases;
     std::vector<std::vector<int64_t>> going;  // the rows of each step, and of the next
 
     const std::vector<int64_t> &rows(int64_t step) const { return going[step - first_step]; }

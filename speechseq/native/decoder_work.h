@@ -1,32 +1,16 @@
 // How the threads of a free run share the work of a step: its products, and its cells.
 #pragma once
 
-#include <sched.h>
-
 #include "decoder_run.h"
+#include "sharing.h"
 
 namespace {
 
-// One thread's view of a run: all threads walk through the same phases. One that the machine had
-// put to sleep finds the old phases done and walks on; it holds the others up only by a task in its
-// hands. What a phase reads is written by phases before it, and the rows of a step stay.
-struct Worker {
+// One thread's view of a run. The rows of a step stay until the run ends.
+struct Worker : Member {
     Run &run;
-    int64_t threads, phase = 0;
 
-    // Runs those tasks of the next phase that no other thread takes, and waits for all of them.
-    template <typename Task>
-    void share_out(int64_t count, Task task) {
-        Phase &now = run.phases[phase++];
-        const int64_t some = std::max<int64_t>(1, count / (8 * threads));
-        for (int64_t first; (first = now.taken.fetch_add(some)) < count;) {
-            const int64_t last = std::min(first + some, count);
-            for (int64_t i = first; i < last; ++i) task(i);
-            now.done.fetch_add(last - first);
-        }
-        for (int64_t looks = 0; now.done.load() < count; ++looks)
-            if (looks > 1000) sched_yield();  // the core may be wanted by who holds the task
-    }
+    Worker(Run &run, Team &team) : Member{team}, run(run) {}
 
     // Calls `visit` with at most MOST_ROWS rows at a time, until it has seen all of a step.
     template <typename Visit>

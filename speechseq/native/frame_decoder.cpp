@@ -148,13 +148,13 @@ void decode(const int64_t *numbers, const int64_t *matrices, const float *direct
     Run run{n, Weights((const Matrix *)matrices, n), Layout(n, positions), direction, memory, keys,
             history, working, keep, fed, lengths, limits, resting, ending, step_lengths, mel, stop,
             alignment, batch, positions, first_step, steps, rnn_zoneout, stack_zoneout, threshold,
-            std::vector<Phase>(steps * (n.prenet_layers + n.stack_layers + 7)),
             std::vector<std::vector<int64_t>>(steps + 1)};
     for (int64_t row = 0; row < batch; ++row)
         if (ending[row] < 0) run.going[0].push_back(row);
+    Team team(threads);
 #pragma omp parallel num_threads(threads)
     {
-        Steps mine{run, {run, threads}};
+        Steps mine{run, {run, team}};
         for (int64_t step = 0; step < steps && !run.going[step].empty(); ++step)
             mine.step(first_step + step);
     }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 
+#include "sharing.h"
 #include "vector.h"
 
 #if defined(__AVX512BF16__)
@@ -55,15 +56,6 @@ template <typename Number>
 Room<Number> room(int64_t count) {
     void *made = ::operator new(count * sizeof(Number), std::align_val_t{64});
     return Room<Number>(static_cast<Number *>(made));
-}
-
-// The part of `count` things that is one thread's: from first to last, without the last.
-struct Share {
-    int64_t first, last;
-};
-
-inline Share share(int64_t count, int64_t thread, int64_t threads) {
-    return {count * thread / threads, count * (thread + 1) / threads};
 }
 
 // LANES outputs of a panel, from rows of W that stand `down` apart, of which `count` are there. A

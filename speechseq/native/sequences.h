@@ -1,10 +1,9 @@
 // Sequences of different lengths that lie end to end, walked step by step, the longest first.
 #pragma once
 
-#include <omp.h>
-
 #include "chance.h"
 #include "packed.h"
+#include "sharing.h"
 
 namespace {
 
@@ -172,21 +171,23 @@ struct Walk {
     // with what the step before handed on are PANEL numbers apart.
     void run(const Number *recurrent, int64_t threads) {
         const int64_t steps = all.steps();
+        Team team(threads);
 #pragma omp parallel num_threads(threads)
         {
-            const Share part = share(layer.items(), omp_get_thread_num(), omp_get_num_threads());
-            pass.weights.pack(recurrent, part);
+            Member member{team};
             const auto sums = room<float>(all.batch * products * PANEL);
+            member.share_out(layer.items(), [&](int64_t item) {
+                pass.weights.pack(recurrent, {item, item + 1});
+            });
             for (int64_t count = 0; count < steps; ++count) {
                 const int64_t step = backward ? steps - 1 - count : count;
                 const int64_t rows = all.active(step);
-                for (int64_t item = part.first; item < part.last; ++item) {
+                member.share_out(layer.items(), [&](int64_t item) {
                     const Units own = layer.units(item);
                     sum(step, own, rows, sums.get());
                     for (int64_t row = 0; row < rows; ++row)
                         cells(step, own, row, sums.get() + row * products * PANEL);
-                }
-#pragma omp barrier
+                });
             }
         }
     }

@@ -64,15 +64,6 @@ struct Rows {
     int64_t count;
 };
 
-struct Share {
-    int64_t first, last;
-};
-
-// The part of `count` things that is one thread's: from first to last, without the last.
-inline Share share(int64_t count, int64_t thread, int64_t threads) {
-    return {count * thread / threads, count * (thread + 1) / threads};
-}
-
 inline int64_t vectors_of(int64_t numbers) { return (numbers + LANES - 1) / LANES; }
 
 // The weights that follow are asked for long before they are needed: a core fetches too few lines

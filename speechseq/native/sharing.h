@@ -79,8 +79,8 @@ private:
         return last - first;
     }
 
-    // A lot of a thread's part that nobody has taken, or -1. Its owner takes the first, a helper the
-    // last, which is furthest from what the owner reads.
+    // A lot of a thread's part that nobody has taken, or -1: the first for its owner, for a helper
+    // the last, which the owner comes to last.
     int64_t take(int64_t whose, Share part) {
         std::atomic<Left> &left = team.parts[whose].left;
         Left seen = left.load(std::memory_order_relaxed), rest;

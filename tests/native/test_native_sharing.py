@@ -119,7 +119,6 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., N
         assert room.library("phases") is not None
         yield lambda name, *arguments: room.call("phases", name, *arguments)
     room.library.cache_clear()
-    torch.set_num_threads(1)
 
 
 def serial(counts: list[int], most: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -164,22 +165,35 @@ def test_law_1_nothing_that_stands_in_the_padding_is_read(cells):
         assert torch.equal(clean, nan)
 
 
+@pytest.mark.parametrize(("lengths", "steps"), [((9, 4, 7, 2, 5), 5), ((3,), 1), ((6, 40, 1), 30)])
+@pytest.mark.parametrize("mechanism", ["content", "both histories"])
 @pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
-def test_threads_and_neighbours_change_nothing(cells):
-    case, threads = Case(cells, lengths=(9, 4, 7, 2, 5)), torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        alone = case.run(kernel=True)[0]
-        torch.set_num_threads(2)
-        together = case.run(kernel=True)[0]
-    finally:
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_the_kernel_s_threads_change_no_bit(cells, mechanism, lengths, steps, half, monkeypatch):
+    def call_on(threads, *arguments):
         torch.set_num_threads(threads)
+        call(*arguments)
+        torch.set_num_threads(1)
+
+    call, made = core_passes.call, []
+    case = Case(cells, MECHANISMS[mechanism], "both", lengths=lengths, steps=steps)
+    for threads in (1, 2, 3, 5, 2):
+        monkeypatch.setattr(core_passes, "call", partial(call_on, threads))
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out, leaves = case.run(kernel=True)
+            made.append([*out, *gradients(out, leaves)])
+    for others in made[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(made[0], others, strict=True))
+
+
+@pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
+def test_neighbours_change_nothing(cells):
+    case = Case(cells, lengths=(9, 4, 7, 2, 5))
+    together = case.run(kernel=True)[0]
     for name in ("inputs", "memory", "mask", "steps"):
         setattr(case, name, getattr(case, name)[1:2])
-    row = case.run(kernel=True)[0]
-    for a, b, c in zip(alone, together, row, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
-        torch.testing.assert_close(a[1:2], c, rtol=0, atol=1e-6)
+    for a, b in zip(together, case.run(kernel=True)[0], strict=True):
+        torch.testing.assert_close(a[1:2], b, rtol=0, atol=1e-6)
 
 
 def test_a_graph_may_be_walked_twice():

@@ -52,9 +52,9 @@ extern "C" void come_late(int64_t *done, int64_t phases, int64_t count, int64_t)
 #pragma omp parallel num_threads(2)
     {
         Member member{team};
-        if (member.own == 0 || await([&] { return ended.load(); }))
-            for (int64_t phase = 0; phase < phases; ++phase)
-                member.share_out(count, [&](int64_t) { done[member.own]++; });
+        if (member.own) await([&] { return ended.load(); });
+        for (int64_t phase = 0; phase < phases; ++phase)
+            member.share_out(count, [&](int64_t) { done[member.own]++; });
         ended = true;
     }
 }

@@ -1,4 +1,4 @@
-"""Tacotron 2 on a GPU, launched step by step and from CUDA graphs: training, and free-running.
+"""Tacotron 2 on a GPU, step by step, from CUDA graphs, and with the fused step in them.
 
 Lengths are spread evenly, so that a batch's frames are known. On a CPU (`--rehearse`, to see that
 all of it runs) both ways are the same; graph_check.py goes through the graphs there.
@@ -10,23 +10,23 @@ import torch
 from contract import Aim, Contender, Make, Needs, Row, Step
 from growth_work import Shape, free_running, teacher_forced
 from noise import MELS, SYMBOLS, Sizes, Speech
-from rows.speak_tacotron import SYMBOLS_EACH, Texts, speaker, texts
+from rows.speak_tacotron import SYMBOLS_EACH, Texts, decoder_steps, looping, speaker, texts
 from torch import Tensor
 from updates import trainers_update
 
 from speechseq.batch import TTSBatch
-from speechseq.models.free_running import free_run
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import Tacotron, tacotron2
-from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Encoded
 
 WAYS: dict[str, Mapping[str, str]] = {
     "step by step": {"SPEECHSEQ_NATIVE": "0", "SPEECHSEQ_CUDA_GRAPHS": "0"},
     "graphs": {"SPEECHSEQ_NATIVE": "0", "SPEECHSEQ_CUDA_GRAPHS": "1"},
 }
+FUSED = {"SPEECHSEQ_NATIVE": "1", "SPEECHSEQ_CUDA_GRAPHS": "1"}
 FRAME = 256 / 22050  # seconds
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+KEPT_IN = {"float32": "float32", "bf16": "bfloat16"}
 
 
 def spread(sizes: Sizes) -> Speech:
@@ -65,26 +65,24 @@ def update(r: int, precision: str) -> Make:
     return make
 
 
-def decoder_steps(precision: str) -> Make:
+def torchs_steps(precision: str) -> Make:
     """The decoder's loop alone; in bf16 its weights, activations and the memory are."""
 
     def make(data: Texts, device: torch.device) -> Step:
-        model, batch = speaker(device), len(data.tokens)
+        model = speaker(device)
         with torch.inference_mode():
             memory, lengths = model.encoder(data.tokens, data.token_lengths)
-        decoder = model.decoder.to(DTYPES[precision])
+        model.decoder.to(DTYPES[precision])
         encoded = Encoded(memory.to(DTYPES[precision]), lengths)
-        limits = torch.full((batch,), data.steps, device=device)
-        config = decoder.config
-
-        @torch.inference_mode()
-        def step() -> Tensor:
-            noise = UtteranceNoise([0] * batch, config.prenet, config.prenet_dropout, device)
-            return free_run(decoder, encoded, limits, noise).mel
-
-        return warmed(step)
+        return warmed(looping(model.decoder, encoded, data.steps))
 
     return make
+
+
+def fused_steps(precision: str) -> Make:
+    """The same in the fused step; in bf16 its weights are, and nothing else."""
+    make = decoder_steps(KEPT_IN[precision])
+    return lambda data, device: warmed(make(data, device))
 
 
 def _weightless(r: int) -> Tacotron:
@@ -148,13 +146,13 @@ def speaking(batch: int, aim: Aim) -> Row:
         ours=[
             Contender(
                 name=f"{precision}, {way}",
-                make=decoder_steps(precision),
+                make=torchs_steps(precision) if way in WAYS else fused_steps(precision),
                 environment=environment,
-                aims={"torchaudio": aim} if way == "graphs" else {},
+                aims={"torchaudio": aim} if way == "fused" else {},
                 needs=lambda sizes, precision=precision: speaking_needs(sizes, precision),
             )
             for precision in DTYPES
-            for way, environment in WAYS.items()
+            for way, environment in {**WAYS, "fused": FUSED}.items()
         ],
         item="step",
         items=lambda sizes: sizes[1],

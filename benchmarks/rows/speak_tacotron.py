@@ -8,9 +8,11 @@ from contract import Aim, Contender, Make, Row, Step
 from noise import MELS, SYMBOLS
 from torch import Tensor
 
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.free_running import free_run
 from speechseq.models.tacotron import Tacotron, tacotron2
 from speechseq.nn.prenet import UtteranceNoise
+from speechseq.shapes import Encoded
 
 LONG = 10**6
 SYMBOLS_EACH = 100
@@ -41,6 +43,21 @@ def speaker(device: torch.device) -> Tacotron:
     return model.eval().to(device)
 
 
+def looping(
+    decoder: FrameDecoder, encoded: Encoded, steps: int, precision: str = "float32"
+) -> Step:
+    """The decoder's loop alone, so many steps for each row of a memory."""
+    config, device, batch = decoder.config, encoded.memory.device, len(encoded.memory)
+    limits = torch.full((batch,), steps, device=device)
+
+    @torch.inference_mode()
+    def step() -> Tensor:
+        noise = UtteranceNoise([0] * batch, config.prenet, config.prenet_dropout, device)
+        return free_run(decoder, encoded, limits, noise, precision=precision).mel
+
+    return step
+
+
 def decoder_steps(precision: str) -> Make:
     """The decoder's loop alone, its weights of that precision; memory is made before."""
 
@@ -48,15 +65,7 @@ def decoder_steps(precision: str) -> Make:
         model = speaker(device)
         with torch.inference_mode():
             encoded = model.encoder(data.tokens, data.token_lengths)
-        config, batch = model.config.decoder, len(data.tokens)
-        limits = torch.full((batch,), data.steps, device=device)
-
-        @torch.inference_mode()
-        def step() -> Tensor:
-            noise = UtteranceNoise([0] * batch, config.prenet, config.prenet_dropout, device)
-            return free_run(model.decoder, encoded, limits, noise, precision=precision).mel
-
-        return step
+        return looping(model.decoder, encoded, data.steps, precision)
 
     return make
 

@@ -9,7 +9,9 @@ from torch import nn
 
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.free_steps import torch_run
-from speechseq.models.packed_decoder import packed_decoder, rounded_decoder
+from speechseq.models.fused_door import fused_way
+from speechseq.models.known_decoder import rounded_decoder
+from speechseq.models.packed_decoder import packed_decoder
 from speechseq.models.packed_run import packed_run
 from speechseq.models.packed_weights import check_precision
 from speechseq.nn.frames import ungroup_frames
@@ -81,7 +83,8 @@ def free_run(
         alone = torch.is_grad_enabled() or fed is not None  # of which there is no like
         graphs = None if alone else graphs_of(decoder, encoded.memory.device)
         rounded = rounded_decoder(decoder, precision)
-        made = torch_run(rounded, encoded, limits, noise, fed, graphs)
+        fused = None if graphs is None else fused_way(rounded, precision)
+        made = torch_run(rounded, encoded, limits, noise, fed, graphs, fused)
     else:
         made = packed_run(decoder, packed, encoded, limits, noise, fed)
     return FreeRun(

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,8 +65,9 @@ def torch_run(
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
     graphs: Graphs | None = None,
+    fused: Callable[..., Any] | None = None,
 ) -> Steps:
-    """As `free_run`; with graphs, many steps at once of a power of two of rows.
+    """As `free_run`; with graphs, many steps at once of a power of two of rows, `fused` if it can.
 
     The host then looks only behind each block for who has ended: what a row makes beyond its end
     costs time and is cut off. No frames can be fed to graphs.
@@ -80,12 +81,14 @@ def torch_run(
     if graphs is not None:
         places = _filled(rows)
         state = select_rows(state, places)
-    go_on = _advancing(decoder, block, graphs)
+    go_on = _advancing(decoder, block, graphs, fused)
     made, step = _Collected(batch), 0
     while len(rows):
         if fed is not None:
             state = state._replace(frame=fed[rows, step])
         output, state = go_on(state, _keep(noise, step, places, block))
+        if noise is not None and graphs is not None:
+            noise.steps(step + block)  # drawn on the host while the device is at work
         output = StepOutput(*(x[: len(rows)] for x in output))
         output = output._replace(weights=output.weights[..., :positions])
         made.add(rows, output)
@@ -125,12 +128,16 @@ def _keep(noise: UtteranceNoise | None, step: int, rows: Tensor, steps: int) -> 
     return noise.steps(step)[rows, first : first + steps].split(noise.sizes, dim=-1)
 
 
-def _advancing(decoder: FrameDecoder, block: int, graphs: Graphs | None) -> Advance:
+def _advancing(
+    decoder: FrameDecoder, block: int, graphs: Graphs | None, fused: Callable[..., Any] | None
+) -> Advance:
     """What makes the next steps: output (rows, steps, …) and the state behind them."""
     if graphs is None:
         return functools.partial(advance, decoder, block, decoder.core.recurring())
-    function = functools.partial(advance, decoder, block, None)
-    weights, key = tuple(decoder.parameters()), (block, decoder.core.attention.reading)
+    one_by_one = functools.partial(advance, decoder, block, None)
+    function = one_by_one if fused is None else functools.partial(fused, block)
+    weights = tuple(decoder.parameters())
+    key = block, decoder.core.attention.reading, fused is None
     return lambda state, keep: graphs(function, (state, keep), weights, key)
 
 

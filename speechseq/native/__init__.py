@@ -1,1 +1,1 @@
-"""Kernels in C++ for what torch does slowly on a CPU; see `library`."""
+"""Kernels for what torch does slowly: in C++ for a CPU, see `library`; in Triton for a GPU."""

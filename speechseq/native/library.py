@@ -26,10 +26,15 @@ _FLAGS = (
 )
 
 
+def wanted() -> bool:
+    """Whether kernels are: `SPEECHSEQ_NATIVE=0` chooses torch's operations."""
+    return os.environ.get("SPEECHSEQ_NATIVE", "1") != "0"
+
+
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
     """The library made of `name`.cpp, or None where it is not to be had; a failure warns once."""
-    if os.environ.get("SPEECHSEQ_NATIVE", "1") == "0":
+    if not wanted():
         return None
     compiler = _compiler()
     if compiler is None:

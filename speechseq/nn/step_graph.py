@@ -160,19 +160,19 @@ class _Replay:
     def go(self, arguments: Series[Tensor]) -> tuple[Tensor, ...]:
         """The results for such arguments, in tensors that the caller may keep."""
         with torch.no_grad():
-            for own, given in zip(self.given, arguments, strict=True):
-                own.copy_(given)
-            return tuple(x.clone() for x in self.forward.replay() if x is not None)
+            _copy(arguments, self.given)
+            return _copied([x for x in self.forward.replay() if x is not None])
 
     def back(self, gradients: Series[Tensor]) -> list[Tensor | None]:
         """The gradients of all arguments and weights, None for those that need none."""
         assert self.backward is not None
         asked = [x for x, sloped in zip(gradients, self.sloped, strict=True) if sloped]
-        for own, given in zip(self.slopes, asked, strict=True):
-            own.copy_(given)
-        made = iter(self.backward.replay())
+        _copy(asked, self.slopes)
         # a leaf would take what it is handed for its gradient: the next replay writes there
-        return [_copied(next(made)) if wanted else None for wanted in self.wanted]
+        replayed = self.backward.replay()
+        made = iter(_copied([x for x in replayed if x is not None]))
+        found = iter([None if x is None else next(made) for x in replayed])
+        return [next(found) if wanted else None for wanted in self.wanted]
 
 
 class _Replayed(torch.autograd.Function):
@@ -216,8 +216,21 @@ def _own(x: Tensor) -> Tensor:
     return x.detach().clone(memory_format=torch.contiguous_format).requires_grad_(x.requires_grad)
 
 
-def _copied(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.clone()
+def _copied(tensors: Series[Tensor]) -> tuple[Tensor, ...]:
+    copies = tuple(map(torch.empty_like, tensors))
+    _copy(tensors, copies)
+    return copies
+
+
+def _copy(sources: Series[Tensor], places: Series[Tensor]) -> None:
+    """In one launch for each kind of number: a GPU waits for the host here."""
+    kinds: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for place, source in zip(places, sources, strict=True):
+        into, of = kinds.setdefault(place.dtype, ([], []))
+        into.append(place)
+        of.append(source)
+    for into, of in kinds.values():
+        torch._foreach_copy_(into, of)
 
 
 def _like(leaves: Series[Any], places: bool = False) -> tuple:

@@ -13,7 +13,8 @@ from speechseq.models import free_running
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.free_running import FreeRun, free_run
-from speechseq.models.packed_decoder import KERNEL, packed_decoder, rounded_decoder
+from speechseq.models.known_decoder import rounded_decoder
+from speechseq.models.packed_decoder import KERNEL, packed_decoder
 from speechseq.models.packed_weights import PRECISIONS, rounded
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.native.library import library

@@ -1,0 +1,219 @@
+"""A decoder step's kernels for a GPU, in Triton: thin products, cells, energies, and the reading.
+
+Few rows meet large weights, so each program has some outputs of all rows, and reads its weights
+once. Weights may be narrower than float32; numbers are float32, and so are sums. Widths are known
+when a kernel is compiled; a name in capitals is such a number.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _products(
+    acc, x, apart, rows, inside, weight, outs, width, first,
+    COUNT: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
+):  # fmt: skip
+    """The products of `COUNT` inputs of each row with weights (outputs, width), from `first` on.
+
+    Of few rows they are summed for each place of a chunk, and over its places at the end.
+    """
+    for start in range(0, COUNT, CHUNK):
+        place = start + tl.arange(0, CHUNK)
+        there = place < COUNT
+        at = weight + outs[:, None] * width + first + place[None, :]
+        w = tl.load(at, mask=there[None, :], other=0.0).to(tl.float32)
+        at = x + rows[:, None] * apart + place[None, :]
+        v = tl.load(at, mask=inside[:, None] & there[None, :], other=0.0)
+        if MATRIX:
+            acc = tl.dot(v, tl.trans(w), acc, input_precision="ieee")
+        else:
+            acc += v[:, None, :] * w[None, :, :]
+    return acc
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr):
+    if MATRIX:
+        return tl.zeros((ROWS, OUTS), tl.float32)
+    else:
+        return tl.zeros((ROWS, OUTS, CHUNK), tl.float32)
+
+
+@triton.jit
+def _total(acc, MATRIX: tl.constexpr):
+    if MATRIX:
+        return acc
+    else:
+        return tl.sum(acc, 2)
+
+
+@triton.jit
+def linear(
+    x, x_apart, y, y_apart, weight, bias, keep, keep_apart, made, made_apart, batch,
+    X: tl.constexpr, Y: tl.constexpr, OUTPUTS: tl.constexpr,
+    BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
+    ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
+):  # fmt: skip
+    """made = act([x; y] · weight + bias) · keep, rows `apart`; weight (OUTPUTS padded, X + Y)."""
+    outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
+    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    inside = rows < batch
+    acc = _zeros(ROWS, OUTS, CHUNK, MATRIX)
+    acc = _products(acc, x, x_apart, rows, inside, weight, outs, X + Y, 0, X, CHUNK, MATRIX)
+    acc = _products(acc, y, y_apart, rows, inside, weight, outs, X + Y, X, Y, CHUNK, MATRIX)
+    total = _total(acc, MATRIX)
+    valid = inside[:, None] & (outs < OUTPUTS)[None, :]
+    if BIASED:
+        total += tl.load(bias + outs)[None, :]
+    if RELU:
+        total = tl.where(total < 0, 0.0, total)  # NaN stays
+    if KEPT:
+        total *= tl.load(keep + rows[:, None] * keep_apart + outs[None, :], mask=valid, other=0.0)
+    tl.store(made + rows[:, None] * made_apart + outs[None, :], total, mask=valid)
+
+
+@triton.jit
+def _tanh(x):
+    return 2.0 * tl.sigmoid(2.0 * x) - 1.0
+
+
+@triton.jit
+def _between(share, one, other):
+    return one + share * (other - one)
+
+
+@triton.jit
+def cell(
+    x, x_apart, y, y_apart, weight, bias, before, inner, after, inner_after, passed, batch, zoneout,
+    X: tl.constexpr, Y: tl.constexpr, HIDDEN: tl.constexpr,
+    LSTM: tl.constexpr, PASSED: tl.constexpr,
+    ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
+):  # fmt: skip
+    """A step of an LSTM or GRU over [x; y; before]: its state after it; `inner` is the LSTM's cell.
+
+    Weights (blocks · 4 · UNITS, X + Y + HIDDEN) stand block by block, in each gate by gate: input,
+    forget, cell, output; or reset, update, and the new gate in two, of the inputs and of the hidden
+    state. `passed` is x + after.
+    """
+    block = tl.program_id(0)
+    outs = block * 4 * UNITS + tl.arange(0, 4 * UNITS)
+    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    inside, width = rows < batch, X + Y + HIDDEN
+    acc = _zeros(ROWS, 4 * UNITS, CHUNK, MATRIX)
+    acc = _products(acc, x, x_apart, rows, inside, weight, outs, width, 0, X, CHUNK, MATRIX)
+    acc = _products(acc, y, y_apart, rows, inside, weight, outs, width, X, Y, CHUNK, MATRIX)
+    acc = _products(
+        acc, before, HIDDEN, rows, inside, weight, outs, width, X + Y, HIDDEN, CHUNK, MATRIX
+    )
+    total = _total(acc, MATRIX) + tl.load(bias + outs)[None, :]
+    gates = tl.permute(tl.reshape(total, (ROWS, 2, 2, UNITS)), (0, 3, 1, 2))
+    even, odd = tl.split(gates)
+    first, third = tl.split(even)
+    second, fourth = tl.split(odd)
+    units = block * UNITS + tl.arange(0, UNITS)
+    valid = inside[:, None] & (units < HIDDEN)[None, :]
+    at = rows[:, None] * HIDDEN + units[None, :]
+    old = tl.load(before + at, mask=valid, other=0.0)
+    if LSTM:
+        kept = tl.load(inner + at, mask=valid, other=0.0)
+        fresh = tl.sigmoid(second) * kept + tl.sigmoid(first) * _tanh(third)
+        hidden = tl.sigmoid(fourth) * _tanh(fresh)
+        tl.store(inner_after + at, _between(zoneout, fresh, kept), mask=valid)
+    else:
+        hidden = _between(tl.sigmoid(second), _tanh(third + tl.sigmoid(first) * fourth), old)
+    hidden = _between(zoneout, hidden, old)
+    tl.store(after + at, hidden, mask=valid)
+    if PASSED:
+        below = tl.load(x + rows[:, None] * x_apart + units[None, :], mask=valid, other=0.0)
+        tl.store(passed + at, below + hidden, mask=valid)
+
+
+@triton.jit
+def energies(
+    query, keys, direction, history, folded, made, positions,
+    DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
+    PLACES: tl.constexpr,
+):  # fmt: skip
+    """direction · tanh(query + keys + what the filters find in the history), for some positions.
+
+    keys (rows, positions, DIM); history (rows, CHANNELS, positions); folded (CHANNELS · TAPS, DIM),
+    the filters and their projection in one.
+    """
+    row = tl.program_id(0)
+    place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
+    there = place < positions
+    dims = tl.arange(0, WIDE)
+    within = dims < DIM
+    at = keys + (row * positions + place[:, None]) * DIM + dims[None, :]
+    layer = tl.load(at, mask=there[:, None] & within[None, :], other=0.0)
+    layer += tl.load(query + row * DIM + dims, mask=within, other=0.0)[None, :]
+    for channel in tl.static_range(CHANNELS):
+        for tap in range(TAPS):
+            beside = place + tap - TAPS // 2
+            read = there & (beside >= 0) & (beside < positions)
+            start = history + (row * CHANNELS + channel) * positions
+            seen = tl.load(start + beside, mask=read, other=0.0)
+            filters = folded + (channel * TAPS + tap) * DIM
+            layer += seen[:, None] * tl.load(filters + dims, mask=within, other=0.0)[None, :]
+    along = tl.load(direction + dims, mask=within, other=0.0)
+    found = tl.sum(_tanh(layer) * along[None, :], 1)
+    tl.store(made + row * positions + place, found, mask=there)
+
+
+@triton.jit
+def _bounded(x):
+    """Infinite ones made finite, so that a row of them has a softmax; NaN stays."""
+    x = tl.where(x > 3.4028234e38, 3.4028234e38, x)
+    return tl.where(x < -3.4028234e38, -3.4028234e38, x)
+
+
+@triton.jit
+def _exponentials(energy, mask, at, there, most):
+    valid = tl.load(mask + at, mask=there, other=0) != 0
+    return tl.where(
+        valid, tl.exp(_bounded(tl.load(energy + at, mask=there, other=0.0)) - most), 0.0
+    )
+
+
+@triton.jit
+def read(
+    energy, mask, memory, history, weights, weights_apart, context, history_after, positions,
+    DIM: tl.constexpr, CHANNELS: tl.constexpr,
+    ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
+):  # fmt: skip
+    """The softmax of a row's energies, and its context, some columns of the memory a program.
+
+    The first program of a row leaves the weights, and the history with them: the previous ones, and
+    the sum of all. mask (rows, positions) holds bytes, ALL is positions up to a power of two.
+    """
+    row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
+    everywhere = tl.arange(0, ALL)
+    there = everywhere < positions
+    at = row * positions + everywhere
+    valid = tl.load(mask + at, mask=there, other=0) != 0
+    known = _bounded(tl.load(energy + at, mask=there, other=0.0))
+    most = tl.max(tl.where(valid, known, float("-inf")), 0)
+    each = _exponentials(energy, mask, at, there, most)
+    total = tl.sum(each, 0)
+    if start == 0:
+        made = each / total
+        tl.store(weights + row * weights_apart + everywhere, made, mask=there)
+        first = row * CHANNELS * positions + everywhere
+        if CHANNELS > 0:
+            tl.store(history_after + first, made, mask=there)
+        if CHANNELS > 1:
+            second = first + positions
+            made += tl.load(history + second, mask=there, other=0.0)
+            tl.store(history_after + second, made, mask=there)
+    columns = start + tl.arange(0, COLUMNS)
+    within = columns < DIM
+    acc = tl.zeros((PLACES, COLUMNS), tl.float32)
+    for begin in range(0, ALL, PLACES):
+        place = begin + tl.arange(0, PLACES)
+        near = place < positions
+        share = _exponentials(energy, mask, row * positions + place, near, most) / total
+        held = memory + (row * positions + place[:, None]) * DIM + columns[None, :]
+        part = tl.load(held, mask=near[:, None] & within[None, :], other=0.0)
+        acc += share[:, None] * part
+    tl.store(context + row * DIM + columns, tl.sum(acc, 0), mask=within)

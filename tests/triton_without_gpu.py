@@ -1,0 +1,116 @@
+"""Triton's kernels without a GPU: interpreted on a CPU, or compiled for a GPU and not launched.
+
+    python tests/triton_without_gpu.py tacotron2 90
+
+compiles what a full-size decoder's step launches for one row and for eight, for a GPU of compute
+capability 9.0, and prints the kernels' names.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import triton
+import triton.language
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.language import standard
+from triton.runtime import interpreter
+from triton.runtime.interpreter import InterpretedFunction
+from triton.runtime.jit import JITFunction
+
+from speechseq.models import tacotron
+from speechseq.models.frame_decoder import FrameDecoder
+from speechseq.models.fused_step import fused_advance
+from speechseq.native import step_kernels
+
+NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
+
+
+def interpret(patch: pytest.MonkeyPatch, backwards: bool = False) -> None:
+    """Have every launch interpreted; `backwards` begins with the grid's last program.
+
+    Programs of one launch run side by side on a GPU: what they make may not depend on their order.
+    """
+    patch.setenv("TRITON_INTERPRET", "1")
+    for room in (step_kernels, triton.language, standard):
+        _replace(patch, room, InterpretedFunction)
+    if backwards:
+        builder = interpreter.interpreter_builder
+        forwards = builder.set_grid_idx
+
+        def set_grid_idx(*index: int) -> None:
+            forwards(*(n - 1 - i for n, i in zip(builder.grid_dim, index, strict=True)))
+
+        patch.setattr(builder, "set_grid_idx", set_grid_idx)
+
+
+def _replace(patch: pytest.MonkeyPatch, room: ModuleType, make: Callable) -> None:
+    """Have all kernels of a room, and the parts that they call, made anew of plain functions.
+
+    The tests' type checker wraps every function; Triton wants its source, and its globals.
+    """
+    for name, kernel in list(vars(room).items()):
+        if isinstance(kernel, JITFunction):
+            patch.setattr(room, name, make(inspect.unwrap(kernel.fn)))
+
+
+class Compiled:
+    """Takes a launch, and compiles it as Triton would specialize it."""
+
+    def __init__(self, kernel: JITFunction, capability: int) -> None:
+        self.kernel, self.target = kernel, GPUTarget("cuda", capability, 32)
+
+    def __getitem__(self, _grid: tuple[int, ...]) -> Callable:
+        return self._compile
+
+    def _compile(self, *given: Any, num_warps: int = 4, **named: Any) -> None:
+        values = {**dict(zip(self.kernel.arg_names, given, strict=False)), **named}
+        assert set(values) == set(self.kernel.arg_names)
+        types, constants, even = {}, {}, {}
+        for i, parameter in enumerate(self.kernel.params):
+            value = values[parameter.name]
+            if parameter.is_constexpr or (value == 1 if isinstance(value, int) else False):
+                types[parameter.name], constants[i,] = "constexpr", value
+                continue
+            types[parameter.name] = _type(value)
+            if _even(value):
+                even[i,] = [["tt.divisibility", 16]]
+        source = ASTSource(fn=self.kernel, signature=types, constexprs=constants, attrs=even)
+        made = triton.compile(source, target=self.target, options={"num_warps": num_warps})
+        assert made.asm["cubin"]
+        print(self.kernel.fn.__name__)
+
+
+def _type(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return NAMES[value.dtype]
+    return "fp32" if isinstance(value, float) else "i32"
+
+
+def _even(value: Any) -> bool:
+    if isinstance(value, float):
+        return False
+    return (value.data_ptr() if isinstance(value, Tensor) else value) % 16 == 0
+
+
+@torch.inference_mode()
+def main(name: str, capability: str) -> None:
+    """Launch a step of the model's decoder, and compile what it launches."""
+    for kernel in ("linear", "cell", "energies", "read"):
+        compiled = Compiled(getattr(step_kernels, kernel), int(capability))
+        setattr(step_kernels, kernel, compiled)
+    decoder = FrameDecoder(512, 80, getattr(tacotron, name)().decoder)
+    for rows in (1, 8):
+        memory, mask = torch.zeros(rows, 96, 512), torch.ones(rows, 96, dtype=torch.bool)
+        keep = tuple(torch.ones(rows, 1, size) for size in decoder.prenet.sizes)
+        fused_advance(decoder, torch.bfloat16, 1, decoder.start(memory, mask), keep)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -205,5 +205,5 @@ class FusedAttention:
 def _history(state: LocationState | ContentState) -> tuple[Tensor, int]:
     """What the filters read, and its channels; of none, any tensor and 0."""
     if isinstance(state, LocationState):
-        return state.history, state.history.shape[1]
+        return state.history.contiguous(), state.history.shape[1]
     return state.memory, 0

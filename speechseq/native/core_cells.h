@@ -2,7 +2,7 @@
 //
 // A cell has four gates of `hidden` units over [inputs; hidden before]. LSTM: input, forget, cell,
 // output. GRU: reset, update, and the new gate in two, what the inputs and what the hidden state
-// give. The gates of one unit belong to one thread, so a cell follows its product without waiting.
+// give. The gates of one unit belong to one task, so a cell follows its product without waiting.
 #pragma once
 
 #include <vector>

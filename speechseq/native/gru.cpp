@@ -1,8 +1,7 @@
 // The GRU over whole sequences, forward and backward.
 //
-// Gates stand in the order reset, update, new. Each thread owns some units and computes all their
-// gates. In a forward pass the activations take the place of the gates; what the state gives the
-// new gate is kept apart, as reset multiplies it.
+// Gates stand in the order reset, update, new. In a forward pass the activations take the place of
+// the gates; what the state gives the new gate is kept apart, as reset multiplies it.
 #include "sequences.h"
 
 namespace {
@@ -87,23 +86,13 @@ struct Backward {
 
 #define PASSES(NAME, NUMBER)                                                                     \
     void gru_forward_##NAME(NUMBER *gates, const NUMBER *weights, const NUMBER *bias,            \
-                            NUMBER *hidden, NUMBER *apart, const int64_t *starts,                \
-                            const int64_t *lengths, const uint8_t *drawn, int64_t batch,         \
-                            int64_t size, int64_t directions, float multiplier, float zoneout,   \
-                            int64_t threads) {                                                   \
-        walk<Forward>(weights, threads, Layer{directions, 3, size},                              \
-                      Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},    \
-                      gates, bias, hidden, apart);                                               \
+                            NUMBER *hidden, NUMBER *apart, SEQUENCES) {                          \
+        WALK(Forward, 3, gates, bias, hidden, apart);                                            \
     }                                                                                            \
     void gru_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const NUMBER *hidden,   \
                              const NUMBER *apart, const NUMBER *above, NUMBER *below,            \
-                             NUMBER *beside, const int64_t *starts, const int64_t *lengths,      \
-                             const uint8_t *drawn, int64_t batch, int64_t size,                  \
-                             int64_t directions, float multiplier, float zoneout,                \
-                             int64_t threads) {                                                  \
-        walk<Backward>(weights, threads, Layer{directions, 3, size},                             \
-                       Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},   \
-                       gates, hidden, apart, above, below, beside);                              \
+                             NUMBER *beside, SEQUENCES) {                                        \
+        WALK(Backward, 3, gates, hidden, apart, above, below, beside);                           \
     }
 
 extern "C" {

@@ -1,8 +1,7 @@
 // The LSTM over whole sequences, forward and backward.
 //
-// Gates stand in the order input, forget, cell, output. Each thread owns some units and computes
-// all their gates. In a forward pass the activations take the place of the gates; the tanh of the
-// cell is computed again when needed.
+// Gates stand in the order input, forget, cell, output. In a forward pass the activations take the
+// place of the gates; the tanh of the cell is computed again when needed.
 #include "sequences.h"
 
 namespace {
@@ -89,22 +88,12 @@ struct Backward {
 
 #define PASSES(NAME, NUMBER)                                                                     \
     void lstm_forward_##NAME(NUMBER *gates, const NUMBER *weights, NUMBER *hidden, float *cells, \
-                             const int64_t *starts, const int64_t *lengths,                      \
-                             const uint8_t *drawn, int64_t batch, int64_t size,                  \
-                             int64_t directions, float multiplier, float zoneout,                \
-                             int64_t threads) {                                                  \
-        walk<Forward>(weights, threads, Layer{directions, 4, size},                              \
-                      Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},    \
-                      gates, hidden, cells);                                                     \
+                             SEQUENCES) {                                                        \
+        WALK(Forward, 4, gates, hidden, cells);                                                  \
     }                                                                                            \
     void lstm_backward_##NAME(const NUMBER *gates, const NUMBER *weights, const float *cells,    \
-                              const NUMBER *above, NUMBER *below, const int64_t *starts,         \
-                              const int64_t *lengths, const uint8_t *drawn, int64_t batch,       \
-                              int64_t size, int64_t directions, float multiplier, float zoneout, \
-                              int64_t threads) {                                                 \
-        walk<Backward>(weights, threads, Layer{directions, 4, size},                             \
-                       Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout},   \
-                       gates, cells, above, below);                                              \
+                              const NUMBER *above, NUMBER *below, SEQUENCES) {                   \
+        WALK(Backward, 4, gates, cells, above, below);                                           \
     }
 
 extern "C" {

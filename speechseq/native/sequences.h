@@ -26,7 +26,7 @@ struct Sequences {
     }
 };
 
-// Up to PANEL units of one direction, what a thread computes at once.
+// Up to PANEL units of one direction, with all their gates: a task.
 struct Units {
     int64_t direction, block, first, count;
 };
@@ -85,7 +85,7 @@ struct Chances {
 };
 
 // What a step hands to the next one, direction by direction and row by row, kept side by side; two
-// sets take turns, so that one barrier a step is enough. Rows are no multiple of 4 KB apart, or
+// sets take turns, so that it is enough to wait once a step. Rows are no multiple of 4 KB apart, or
 // they would all fall on the same lines of the cache.
 template <typename Number>
 struct Handed {
@@ -124,7 +124,7 @@ struct Weights {
                                  panel_size<Number>(inputs());
     }
 
-    // Packs what the units of a thread need.
+    // Packs what some tasks need.
     void pack(const Number *weights, Share part) {
         const int64_t size = layer.size, square = size * size;
         for (int64_t item = part.first; item < part.last; ++item) {
@@ -237,3 +237,11 @@ void walk(const Number *recurrent, int64_t threads, Layer layer, Sequences all, 
 }
 
 }  // namespace
+
+// What each door of a pass takes beside its own tensors, and what it calls with them.
+#define SEQUENCES                                                                               \
+    const int64_t *starts, const int64_t *lengths, const uint8_t *drawn, int64_t batch,         \
+        int64_t size, int64_t directions, float multiplier, float zoneout, int64_t threads
+#define WALK(PASS, GATES, ...)                                                                  \
+    walk<PASS>(weights, threads, Layer{directions, GATES, size},                                \
+               Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout}, __VA_ARGS__)

@@ -96,7 +96,7 @@ private:
 
     void wait() {
         for (int64_t looks = 0; team.done.load(std::memory_order_acquire) < behind; ++looks)
-            if (looks > 20000) sched_yield();  // the core may be wanted by who holds a task
+            if (looks > 4000) sched_yield();  // the core may be wanted by who holds a task
     }
 };
 

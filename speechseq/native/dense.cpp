@@ -1,9 +1,8 @@
 // Dense products of many rows, for processors on which torch's library does not use all it could.
-#include <omp.h>
-
 #include <vector>
 
 #include "packed.h"
+#include "sharing.h"
 
 namespace {
 
@@ -120,17 +119,17 @@ template <typename Rows, typename Columns>
 void dense(const Rows &a, const Columns &b, const float *bias, float *y, int64_t inputs,
            int64_t outputs, int64_t threads, int64_t most = DEPTH) {
     const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, most)));
+    Team team(threads);
 #pragma omp parallel num_threads(threads)
     {
-        const int64_t thread = omp_get_thread_num(), team = omp_get_num_threads();
-        const Share panels_ = share(panels(outputs), thread, team);
-        const Share own = share(int64_t(a.tiles.size()), thread, team);
+        Member member{team};
         const auto copy = room<float>(a.room());
         for (int64_t first = 0; first < inputs; first += most) {
             const int64_t depth = std::min(inputs - first, most);
-            b.into_panels(first, depth, outputs, packed.get(), panels_);
-#pragma omp barrier
-            for (int64_t i = own.first; i < own.last; ++i) {
+            member.share_out(panels(outputs), [&](int64_t panel) {
+                b.into_panels(first, depth, outputs, packed.get(), {panel, panel + 1});
+            });
+            member.share_out(int64_t(a.tiles.size()), [&](int64_t i) {
                 const Tile &tile = a.tiles[i];
                 float *into = y + tile.row * outputs;
                 if (bias && !first)
@@ -139,8 +138,7 @@ void dense(const Rows &a, const Columns &b, const float *bias, float *y, int64_t
                 const Matrix rows = a.some(tile, first, depth, copy.get());
                 product(rows.data, tile.tall, rows.down, packed.get(), depth, outputs, into,
                         outputs, first || bias, Share{0, panels(outputs)}, rows.along);
-            }
-#pragma omp barrier
+            });
         }
     }
 }

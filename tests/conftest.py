@@ -10,7 +10,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 # Triton comes with torch for Linux alone
-collect_ignore = [] if importlib.util.find_spec("triton") else ["models/test_models_fused.py"]
+OF_TRITON = ["models/test_models_fused.py", "nn/test_nn_launched_loop.py"]
+collect_ignore = [] if importlib.util.find_spec("triton") else OF_TRITON
 
 
 @pytest.fixture(autouse=True)

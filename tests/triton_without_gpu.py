@@ -1,9 +1,9 @@
 """Triton's kernels without a GPU: interpreted on a CPU, or compiled for a GPU and not launched.
 
-    python tests/triton_without_gpu.py tacotron2 90
+    python tests/triton_without_gpu.py speak tacotron2 90
 
-compiles what a full-size decoder's step launches for one row and for eight, for a GPU of compute
-capability 9.0, and prints the kernels' names.
+compiles what a full-size decoder launches when it speaks (`train`: when its core loop is trained),
+for a GPU of compute capability 9.0, and prints the kernels' names.
 """
 
 import inspect
@@ -27,7 +27,8 @@ from triton.runtime.jit import JITFunction
 from speechseq.models import tacotron
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.fused_step import fused_advance
-from speechseq.native import step_kernels
+from speechseq.native import loop_kernels, step_kernels
+from speechseq.nn.launched_loop import launched
 
 NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
 
@@ -38,7 +39,7 @@ def interpret(patch: pytest.MonkeyPatch, backwards: bool = False) -> None:
     Programs of one launch run side by side on a GPU: what they make may not depend on their order.
     """
     patch.setenv("TRITON_INTERPRET", "1")
-    for room in (step_kernels, triton.language, standard):
+    for room in (step_kernels, loop_kernels, triton.language, standard):
         _replace(patch, room, InterpretedFunction)
     if backwards:
         builder = interpreter.interpreter_builder
@@ -99,17 +100,34 @@ def _even(value: Any) -> bool:
     return (value.data_ptr() if isinstance(value, Tensor) else value) % 16 == 0
 
 
-@torch.inference_mode()
-def main(name: str, capability: str) -> None:
-    """Launch a step of the model's decoder, and compile what it launches."""
-    for kernel in ("linear", "cell", "energies", "read"):
-        compiled = Compiled(getattr(step_kernels, kernel), int(capability))
-        setattr(step_kernels, kernel, compiled)
-    decoder = FrameDecoder(512, 80, getattr(tacotron, name)().decoder)
+def speak(decoder: FrameDecoder) -> None:
+    """A step of its own, for one row and for eight, its weights in bfloat16."""
     for rows in (1, 8):
         memory, mask = torch.zeros(rows, 96, 512), torch.ones(rows, 96, dtype=torch.bool)
         keep = tuple(torch.ones(rows, 1, size) for size in decoder.prenet.sizes)
-        fused_advance(decoder, torch.bfloat16, 1, decoder.start(memory, mask), keep)
+        with torch.inference_mode():
+            fused_advance(decoder, torch.bfloat16, 1, decoder.start(memory, mask), keep)
+
+
+def train(decoder: FrameDecoder) -> None:
+    """One step of its core loop and back, in float32 and in bfloat16."""
+    core = decoder.train().core
+    memory, mask = torch.zeros(2, 96, 512), torch.ones(2, 96, dtype=torch.bool)
+    inputs = torch.zeros(2, 1, core.cell.input_dim)
+    for number in (torch.float32, torch.bfloat16):
+        drawn = [cell.draw(1, 2, inputs.device) for cell in core.cells]
+        made = launched(core.cells, core.attention, inputs, memory, mask, drawn, number)
+        sum(x.float().sum() for x in made).backward()
+
+
+def main(what: str, name: str, capability: str) -> None:
+    """Compile what a full-size model launches."""
+    for room in (step_kernels, loop_kernels):
+        for kernel, made in list(vars(room).items()):
+            if isinstance(made, JITFunction) and not kernel.startswith("_"):
+                setattr(room, kernel, Compiled(made, int(capability)))
+    decoder = FrameDecoder(512, 80, getattr(tacotron, name)().decoder)
+    {"speak": speak, "train": train}[what](decoder)
 
 
 if __name__ == "__main__":

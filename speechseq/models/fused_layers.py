@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechseq.native import step_kernels
+from speechseq.native.launches import power_of_two, programs
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
 from speechseq.nn.cells import GRUState, LSTMState, SplitCell, State
@@ -28,24 +29,15 @@ class _Tiles(NamedTuple):
 
 def _tiles(batch: int, outputs: int) -> _Tiles:
     if batch > FEW:
-        return _Tiles(min(max(_power(batch), LEAST), MANY), 4 * LEAST, True)
-    rows = _power(batch)
+        return _Tiles(min(max(power_of_two(batch), LEAST), MANY), 4 * LEAST, True)
+    rows = power_of_two(batch)
     return _Tiles(rows, min(TILE // (rows * outputs), CHUNK), False)
-
-
-def _power(least: int) -> int:
-    """The first power of two that is not below."""
-    return 1 << (least - 1).bit_length()
 
 
 def _whole(x: Tensor, multiple: int) -> Tensor:
     """With zeros at its end, up to a multiple."""
     more = -len(x) % multiple
     return F.pad(x, (*(0, 0) * (x.dim() - 1), 0, more)) if more else x.contiguous()
-
-
-def _programs(count: int, each: int) -> int:
-    return -(-count // each)
 
 
 class FusedLinear:
@@ -77,9 +69,9 @@ class FusedLinear:
         """
         batch, aside = len(x), x if y is None else y
         made = x.new_empty(batch, self.outputs) if made is None else made
-        outs = max(1, _power(self.outputs // PROGRAMS)) if batch <= FEW else LEAST
+        outs = max(1, power_of_two(self.outputs // PROGRAMS)) if batch <= FEW else LEAST
         tiles = _tiles(batch, outs)
-        grid = (_programs(self.outputs, outs), _programs(batch, tiles.rows))
+        grid = (programs(self.outputs, outs), programs(batch, tiles.rows))
         step_kernels.linear[grid](
             *(x, x.stride(0), aside, aside.stride(0), self.weight),
             x if self.bias is None else self.bias,
@@ -104,7 +96,7 @@ class FusedCell:
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
         self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
-        self.units = min(max(_power(cell.hidden // PROGRAMS), LEAST // 4), LEAST)
+        self.units = min(max(power_of_two(cell.hidden // PROGRAMS), LEAST // 4), LEAST)
         four = cell.four_gates()
         parts = four.inputs.to(dtype), four.recurring.to(dtype)
         self.weight = self._blocks(torch.cat(parts, 1))
@@ -123,7 +115,7 @@ class FusedCell:
         after, inner = torch.empty_like(before), torch.empty_like(before)
         on = torch.empty_like(before) if passed else after
         tiles = _tiles(batch, 4 * self.units)
-        grid = (_programs(self.hidden, self.units), _programs(batch, tiles.rows))
+        grid = (programs(self.hidden, self.units), programs(batch, tiles.rows))
         step_kernels.cell[grid](
             *(x, x.stride(0), aside, aside.stride(0), self.weight, self.bias, before),
             *(state.cell if isinstance(state, LSTMState) else before, after, inner, on),
@@ -152,9 +144,7 @@ class FusedAttention:
         self.direction = attention.energy.weight[0]
         self.folded, self.taps = self.direction, 0
         if isinstance(attention, LocationSensitiveAttention):
-            filters = attention.filters.weight
-            folded = torch.einsum("fct,df->ctd", filters, attention.location.weight)
-            self.folded, self.taps = folded.reshape(-1, len(self.direction)), filters.shape[2]
+            self.folded, self.taps = attention.folded(), attention.filters.weight.shape[2]
 
     def __call__(
         self, hidden: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
@@ -170,10 +160,11 @@ class FusedAttention:
         batch, positions, dim = state.keys.shape
         history, channels = _history(state)
         energy = query.new_empty(batch, positions)
-        step_kernels.energies[batch, _programs(positions, PLACES)](
-            *(query, state.keys, self.direction, history, self.folded, energy, positions),
+        step_kernels.energies[batch, programs(positions, PLACES)](
+            *(query, state.keys, self.direction, history, channels * positions),
+            *(history[:, -1], channels * positions, self.folded, energy, positions),
             DIM=dim,
-            WIDE=_power(dim),
+            WIDE=power_of_two(dim),
             CHANNELS=channels,
             TAPS=self.taps,
             PLACES=PLACES,
@@ -188,12 +179,12 @@ class FusedAttention:
         history, channels = _history(state)
         context = state.memory.new_empty(batch, dim)
         remembered = torch.empty_like(history) if channels else history
-        step_kernels.read[batch, _programs(dim, COLUMNS)](
-            *(energy, valid, state.memory, history, weights, weights.stride(0), context),
-            *(remembered, positions),
+        step_kernels.read[batch, programs(dim, COLUMNS)](
+            *(energy, valid, state.memory, history, 1.0, weights, weights.stride(0)),
+            *(context, dim, remembered, positions),
             DIM=dim,
             CHANNELS=channels,
-            ALL=_power(positions),
+            ALL=power_of_two(positions),
             COLUMNS=COLUMNS,
             PLACES=4 * PLACES,
         )

@@ -130,35 +130,52 @@ def cell(
 
 
 @triton.jit
+def _layer(
+    query, keys, previous, previous_apart, cumulative, cumulative_apart, folded, row, place,
+    positions, dims,
+    DIM: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
+):  # fmt: skip
+    """tanh(query + keys + what the filters find around each place), zero beyond the positions."""
+    there, within = place < positions, dims < DIM
+    at = keys + (row * positions + place[:, None]) * DIM + dims[None, :]
+    layer = tl.load(at, mask=there[:, None] & within[None, :], other=0.0).to(tl.float32)
+    layer += tl.load(query + row * DIM + dims, mask=within, other=0.0).to(tl.float32)[None, :]
+    for channel in tl.static_range(CHANNELS):
+        if channel == 0:
+            start = previous + row * previous_apart
+        else:
+            start = cumulative + row * cumulative_apart
+        for tap in range(TAPS):
+            beside = place + tap - TAPS // 2
+            read = there & (beside >= 0) & (beside < positions)
+            seen = tl.load(start + beside, mask=read, other=0.0)
+            filters = folded + (channel * TAPS + tap) * DIM
+            layer += seen[:, None] * tl.load(filters + dims, mask=within, other=0.0)[None, :]
+    return _tanh(layer)
+
+
+@triton.jit
 def energies(
-    query, keys, direction, history, folded, made, positions,
+    query, keys, direction, previous, previous_apart, cumulative, cumulative_apart, folded, made,
+    positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
     """direction · tanh(query + keys + what the filters find in the history), for some positions.
 
-    keys (rows, positions, DIM); history (rows, CHANNELS, positions); folded (CHANNELS · TAPS, DIM),
-    the filters and their projection in one.
+    keys (rows, positions, DIM); the history's rows of positions, those of the previous weights and
+    those of the sum of all; folded (CHANNELS · TAPS, DIM), the filters and their projection in one.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
-    there = place < positions
     dims = tl.arange(0, WIDE)
-    within = dims < DIM
-    at = keys + (row * positions + place[:, None]) * DIM + dims[None, :]
-    layer = tl.load(at, mask=there[:, None] & within[None, :], other=0.0)
-    layer += tl.load(query + row * DIM + dims, mask=within, other=0.0)[None, :]
-    for channel in tl.static_range(CHANNELS):
-        for tap in range(TAPS):
-            beside = place + tap - TAPS // 2
-            read = there & (beside >= 0) & (beside < positions)
-            start = history + (row * CHANNELS + channel) * positions
-            seen = tl.load(start + beside, mask=read, other=0.0)
-            filters = folded + (channel * TAPS + tap) * DIM
-            layer += seen[:, None] * tl.load(filters + dims, mask=within, other=0.0)[None, :]
-    along = tl.load(direction + dims, mask=within, other=0.0)
-    found = tl.sum(_tanh(layer) * along[None, :], 1)
-    tl.store(made + row * positions + place, found, mask=there)
+    layer = _layer(
+        query, keys, previous, previous_apart, cumulative, cumulative_apart, folded, row, place,
+        positions, dims, DIM, CHANNELS, TAPS,
+    )  # fmt: skip
+    along = tl.load(direction + dims, mask=dims < DIM, other=0.0)
+    found = tl.sum(layer * along[None, :], 1)
+    tl.store(made + row * positions + place, found, mask=place < positions)
 
 
 @triton.jit
@@ -169,32 +186,33 @@ def _bounded(x):
 
 
 @triton.jit
-def _exponentials(energy, mask, at, there, most):
+def _exponentials(energy, mask, at, there, factor, most):
     valid = tl.load(mask + at, mask=there, other=0) != 0
-    return tl.where(
-        valid, tl.exp(_bounded(tl.load(energy + at, mask=there, other=0.0)) - most), 0.0
-    )
+    known = _bounded(factor * tl.load(energy + at, mask=there, other=0.0))
+    return tl.where(valid, tl.exp(known - most), 0.0)
 
 
 @triton.jit
 def read(
-    energy, mask, memory, history, weights, weights_apart, context, history_after, positions,
+    energy, mask, memory, history, factor, weights, weights_apart, context, context_apart,
+    history_after, positions,
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """The softmax of a row's energies, and its context, some columns of the memory a program.
+    """The softmax of a row's energies times `factor`, and its context, some columns a program.
 
-    The first program of a row leaves the weights, and the history with them: the previous ones, and
-    the sum of all. mask (rows, positions) holds bytes, ALL is positions up to a power of two.
+    The first program of a row leaves the weights, and the history with them (rows, CHANNELS,
+    positions): the previous ones, and the sum of all. mask (rows, positions) holds bytes, ALL is
+    positions up to a power of two.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
     everywhere = tl.arange(0, ALL)
     there = everywhere < positions
     at = row * positions + everywhere
     valid = tl.load(mask + at, mask=there, other=0) != 0
-    known = _bounded(tl.load(energy + at, mask=there, other=0.0))
+    known = _bounded(factor * tl.load(energy + at, mask=there, other=0.0))
     most = tl.max(tl.where(valid, known, float("-inf")), 0)
-    each = _exponentials(energy, mask, at, there, most)
+    each = _exponentials(energy, mask, at, there, factor, most)
     total = tl.sum(each, 0)
     if start == 0:
         made = each / total
@@ -212,8 +230,8 @@ def read(
     for begin in range(0, ALL, PLACES):
         place = begin + tl.arange(0, PLACES)
         near = place < positions
-        share = _exponentials(energy, mask, row * positions + place, near, most) / total
+        share = _exponentials(energy, mask, row * positions + place, near, factor, most) / total
         held = memory + (row * positions + place[:, None]) * DIM + columns[None, :]
         part = tl.load(held, mask=near[:, None] & within[None, :], other=0.0)
         acc += share[:, None] * part
-    tl.store(context + row * DIM + columns, tl.sum(acc, 0), mask=within)
+    tl.store(context + row * context_apart + columns, tl.sum(acc, 0), mask=within)

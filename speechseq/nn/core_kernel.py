@@ -27,13 +27,29 @@ def fits(cells: Series[SplitCell], attention: Attention, inputs: Tensor, mask: M
     """Whether the kernel does these cells, this mechanism and this machine's numbers."""
     lengths = mask.sum(1, keepdim=True)
     return (
-        type(attention) in (LocationSensitiveAttention, ContentAttention)
-        and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
-        and attention.reading.is_plain
-        and _precision(cells, inputs) is not None
+        known_number(cells, attention, inputs, "cpu") is not None
         and library(NAME) is not None
         and bool((mask == (torch.arange(mask.shape[1]) < lengths)).all())
     )
+
+
+def known_number(
+    cells: Series[SplitCell], attention: Attention, inputs: Tensor, device: str
+) -> torch.dtype | None:
+    """The numbers of states and products in a kernel of a kind of device; None where the kernels
+    know a cell, the mechanism or the numbers not."""
+    known = (
+        type(attention) in (LocationSensitiveAttention, ContentAttention)
+        and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
+        and attention.reading.is_plain
+        and {p.dtype for cell in cells for p in cell.parameters()} == {torch.float32}
+    )
+    if not known or inputs.device.type != device or torch.compiler.is_compiling():
+        return None
+    if torch.is_autocast_enabled(device):
+        half = torch.get_autocast_dtype(device)
+        return half if half == torch.bfloat16 else None
+    return torch.float32 if inputs.dtype == torch.float32 else None
 
 
 def run(
@@ -52,7 +68,7 @@ def run(
     Args:
         drawn: what `SplitCell.draw` gave for each cell, all steps.
     """
-    number = _precision(cells, inputs)
+    number = known_number(cells, attention, inputs, "cpu")
     assert number is not None, "ask `fits` first"
     state = attention.start(memory, memory_mask)
     gates = [cell.four_gates() for cell in cells]
@@ -73,17 +89,6 @@ def run(
         put_rows(x, index, batch * steps).unflatten(0, (batch, steps)) for x in (hidden, context)
     )
     return *whole, alignment
-
-
-def _precision(cells: Series[SplitCell], inputs: Tensor) -> torch.dtype | None:
-    """The numbers of states and products; None where the kernel knows none of the kind."""
-    known = {p.dtype for cell in cells for p in cell.parameters()} == {torch.float32}
-    if not known or inputs.device.type != "cpu" or torch.compiler.is_compiling():
-        return None
-    if torch.is_autocast_enabled("cpu"):
-        half = torch.get_autocast_dtype("cpu")
-        return half if half == torch.bfloat16 else None
-    return torch.float32 if inputs.dtype == torch.float32 else None
 
 
 def _widened(x: Tensor, dim: int) -> Tensor:

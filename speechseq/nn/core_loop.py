@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.native.launches import launches
 from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
@@ -157,6 +158,23 @@ class CoreLoop(nn.Module):
         parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
         return CoreOutput(*(zero_padding(x, mask) for x in parts))
 
+    def _launched(
+        self,
+        inputs: Sequence,
+        memory: Memory,
+        memory_mask: MemoryMask,
+        lengths: Lengths,
+        drawn: Series[Tensor | None],
+    ) -> CoreOutput:
+        """The same in few launches of a GPU."""
+        from speechseq.nn.launched_loop import launched
+
+        number = core_kernel.known_number(self.cells, self.attention, inputs, inputs.device.type)
+        assert number is not None
+        parts = self.cells, self.attention, inputs, memory, memory_mask, drawn, number
+        mask = length_mask(lengths, inputs.shape[1])
+        return CoreOutput(*(zero_padding(x, mask) for x in launched(*parts)))
+
     def _from_graph(
         self,
         graphs: Graphs,
@@ -176,8 +194,11 @@ class CoreLoop(nn.Module):
             lengths,
             tuple(None if x is None else F.pad(x, (0, 0, 0, 0, 0, more)) for x in drawn),
         )
-        key = self.training, self.attention.reading
-        made = graphs(self.step_by_step, arguments, tuple(self.parameters()), key)
+        number = core_kernel.known_number(self.cells, self.attention, inputs, inputs.device.type)
+        fits = number is not None and launches(inputs.device)
+        key = self.training, self.attention.reading, fits
+        way = self._launched if fits else self.step_by_step
+        made = graphs(way, arguments, tuple(self.parameters()), key)
         return CoreOutput(
             made.hidden[:, :steps],
             made.context[:, :steps],

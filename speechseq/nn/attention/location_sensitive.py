@@ -85,6 +85,11 @@ class LocationSensitiveAttention(Attention):
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
+    def folded(self) -> Tensor:
+        """Filters and their projection as one matrix (channels * width, dim), for kernels."""
+        both = torch.einsum("fck,df->ckd", self.filters.weight, self.location.weight)
+        return both.flatten(0, 1)
+
     def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:
         direction, location = self.energy.weight[0], self.location.weight
         parts = query, keys, direction, history, self.filters.weight, location

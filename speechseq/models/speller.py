@@ -1,6 +1,7 @@
 """The speller of Listen, Attend and Spell (Chan 2015, §3.2): a memory to symbols, one a step."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
+from speechseq.models.speller_graph import graph_step, weights_of
 from speechseq.models.speller_kernel import KernelState, SpellerKernel, fits
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
@@ -20,6 +22,7 @@ from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
 from speechseq.nn.dropout import dropout
 from speechseq.nn.packed_linear import packed
 from speechseq.nn.precision import at_least_float32
+from speechseq.nn.step_graph import graphs_of
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS
 
@@ -190,9 +193,21 @@ class Speller(nn.Module):
                 gates, tokens = self._hoisted(tokens), torch.arange(len(tokens))
             log_probs, weights, held = ready.core.step(gates, tokens, state.core)
             return Spelled(log_probs, weights, SpellerState(held))
-        gates = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
         assert isinstance(state.core, CoreState), "a state of the kernel's search fits no other"
-        weights, core = self.core.step(gates, state.core, ready.core)
+        one = functools.partial(self._one_step, ready.core, gates)
+        searching = not (self.training or torch.is_grad_enabled())
+        graphs = graphs_of(self, tokens.device) if searching else None
+        if graphs is None:
+            return one(tokens, state)
+        read = *self.parameters(), *weights_of(ready.core), *([] if gates is None else [gates])
+        return graph_step(graphs, one, read, tokens, state, self.core.attention.reading)
+
+    def _one_step(
+        self, ready: Ready, gates: Tensor | None, tokens: Tensor, state: SpellerState
+    ) -> Spelled:
+        assert isinstance(state.core, CoreState)
+        own = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
+        weights, core = self.core.step(own, state.core, ready)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
 
     def _hoisted(self, tokens: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The launched core loop's way back: eight launches a step, and one product for each weight."""
+"""The launched core loop's way back: nine launches a step, and one product for each weight."""
 
 from collections.abc import Sequence as Series
 

@@ -1,7 +1,7 @@
 """The core loop over all known steps in few launches of a GPU, with its own backward pass.
 
-Five launches a step and eight on the way back (two more for each further layer), where torch's
-operations need 33 and 68; for a CUDA graph to hold. Weights, memory and filters have their
+Five launches a step and nine on the way back (two more for each further layer), where torch's
+operations need 33 and 68, more in bfloat16; for a CUDA graph to hold. Weights and memory have their
 gradients from one product each over all steps.
 """
 

@@ -37,6 +37,23 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
     return kind(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
+def standing(state: Any) -> int:
+    """How many utterances a nested tuple is about: the rows of the first that stands for one each.
+
+    Raises:
+        ValueError: nothing in it stands.
+    """
+    tuples: list[Any] = [state]
+    for one in tuples:  # which grows
+        kind: Any = type(one)
+        for part, held in zip(one, _held(kind, len(one)), strict=True):
+            if held == Standing:
+                return len(part)
+            if isinstance(part, tuple):
+                tuples.append(part)
+    raise ValueError("nothing in this state has one row an utterance")
+
+
 def by_utterance(x: Tensor, utterances: int) -> Tensor:
     """(rows, …) to (utterances, k, …)."""
     return x.view(utterances, -1, *x.shape[1:])

@@ -69,7 +69,8 @@ class FusedLinear:
         """
         batch, aside = len(x), x if y is None else y
         made = x.new_empty(batch, self.outputs) if made is None else made
-        outs = max(1, power_of_two(self.outputs // PROGRAMS)) if batch <= FEW else LEAST
+        few = min(power_of_two(max(self.outputs // PROGRAMS, 1)), LEAST)
+        outs = few if batch <= FEW else LEAST
         tiles = _tiles(batch, outs)
         grid = (programs(self.outputs, outs), programs(batch, tiles.rows))
         step_kernels.linear[grid](

@@ -2,8 +2,8 @@
 
     python3 benchmarks/graph_check.py [--device cuda] [--full]
 
-Trains and speaks with small Tacotrons, or with the full ones at full lengths, in float32 and bf16;
-on a GPU with torch's operations and with the fused kernels.
+Trains and speaks with small Tacotrons, trains a speller and walks a search with it, or with full
+ones at full lengths, in float32 and bf16; on a GPU with torch's operations and with fused kernels.
 Prints the largest difference of each, relative to the largest number, what was recorded, and what
 memory it took; ends with 1 if one is too large or nothing was recorded. On a CPU the graphs are
 rehearsed.
@@ -15,13 +15,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from noise import MELS, SYMBOLS, Sizes, Speech, speech
-from torch import Tensor
+from noise import MELS, SYMBOLS, Sizes, Speech, lengths, speech
+from torch import Tensor, nn
 
 from speechseq.batch import TTSBatch
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
+from speechseq.models.speller import Speller, SpellerConfig
 from speechseq.models.tacotron import (
     Tacotron,
     TacotronConfig,
@@ -29,9 +32,14 @@ from speechseq.models.tacotron import (
     tacotron2,
     tacotron2_small,
 )
+from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.core_loop import CoreLoop
+from speechseq.nn.masks import length_mask
+from speechseq.nn.rows import regroup_rows
 from speechseq.nn.step_graph import graphs_of
 
 BINS = 33
+OWNERS = (FrameDecoder, CoreLoop, Speller)  # of graphs
 MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "small Tacotron 2": tacotron2_small()}
 FULL_MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "Tacotron 2": tacotron2()}
 TIMES = 3  # as it is, recorded, replayed
@@ -48,37 +56,59 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     device, sizes = torch.device(options.device), FULL if options.full else SMALL
-    wrong = 0
-    for name, config in (FULL_MODELS if options.full else MODELS).items():
-        kinds = ("torch", "fused") if device.type == "cuda" else ("torch",)
-        for kind in kinds:
+    chosen, wrong = (FULL_MODELS, 0) if options.full else (MODELS, 0)
+    for kind in ("torch", "fused") if device.type == "cuda" else ("torch",):
+        rounded = ("float32", "bfloat16") if kind == "fused" else ("float32",)
+        for name, config in chosen.items():
+            does = functools.partial(check, device, functools.partial(tacotron, config))
             for precision in ("float32", "bf16"):
                 train = functools.partial(trained, sizes=sizes, device=device, precision=precision)
-                wrong += check(f"{name}, train, {kind}, {precision}", config, device, train)
-            for precision in ("float32", "bfloat16") if kind == "fused" else ("float32",):
+                wrong += does(f"{name}, train, {kind}, {precision}", train)
+            for precision in rounded:
                 speak = functools.partial(spoken, sizes=sizes, device=device, precision=precision)
-                wrong += check(f"{name}, speak, {kind}, {precision}", config, device, speak)
+                wrong += does(f"{name}, speak, {kind}, {precision}", speak)
+        does = functools.partial(
+            check, device, functools.partial(speller, 512 if options.full else 32)
+        )
+        for precision in ("float32", "bf16"):
+            spell = functools.partial(spelled, sizes=sizes, device=device, precision=precision)
+            wrong += does(f"speller, train, {kind}, {precision}", spell)
+        search = functools.partial(searched, sizes=sizes, device=device)
+        wrong += does(f"speller, search, {kind}, float32", search)
     sys.exit(wrong > 0)
 
 
+def tacotron(config: TacotronConfig) -> Tacotron:
+    """A model of random weights."""
+    return config.build(symbols=SYMBOLS, mels=MELS, bins=BINS)
+
+
+def speller(width: int) -> Speller:
+    """Two layers, the upper of which asks."""
+    attention = LocationSensitiveConfig(dim=width // 4, filters=10, kernel=101, history="previous")
+    config = SpellerConfig(embedding=128, layers=2, hidden=width, attention=attention)
+    return config.build(SYMBOLS, width)
+
+
 def check(
-    name: str,
-    config: TacotronConfig,
     device: torch.device,
-    make: Callable[[Tacotron], list[Tensor]],
+    build: Callable[[], nn.Module],
+    name: str,
+    make: Callable[[Any], list[Tensor]],
 ) -> bool:
     """Print one line; whether something is wrong."""
     os.environ["SPEECHSEQ_NATIVE"] = "1" if "fused" in name else "0"
     torch.manual_seed(0)
-    model = config.build(symbols=SYMBOLS, mels=MELS, bins=BINS).to(device)
+    model = build().to(device)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", RuntimeWarning)
         expected = asked("0", model, make)  # step by step in torch's operations
         before = _gigabytes(device)
         made = asked("1" if device.type == "cuda" else "rehearse", model, make)
     off = max(_off(a, b) for a, b in zip(made, expected, strict=True))
-    owners = [graphs_of(owner, device) for owner in (model.decoder, model.decoder.core)]
-    recorded = sum(len(graphs.replays) for graphs in owners if graphs is not None)
+    owners = [part for part in model.modules() if isinstance(part, OWNERS)]
+    kept = [graphs_of(owner, device) for owner in owners]
+    recorded = sum(len(graphs.replays) for graphs in kept if graphs is not None)
     wrong = not off <= LIMITS[name.split()[-1]] or not recorded
     told = f"{recorded} graphs, {_gigabytes(device) - before:.2f} GB more, off by {off:.1e}"
     print(f"{'WRONG' if wrong else 'right'}  {name}: {told}", flush=True)
@@ -87,7 +117,7 @@ def check(
     return wrong
 
 
-def asked(how: str, model: Tacotron, make: Callable[[Tacotron], list[Tensor]]) -> list[Tensor]:
+def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> list[Tensor]:
     """What is made with graphs, or without."""
     os.environ["SPEECHSEQ_CUDA_GRAPHS"] = how
     return make(model)
@@ -126,6 +156,53 @@ def spoken(
         for _ in range(TIMES)
     ]
     return [x for run in made for x in (run.mel_after, run.alignment)]
+
+
+def spelled(
+    model: Speller, sizes: tuple[Sizes, ...], device: torch.device, precision: str
+) -> list[Tensor]:
+    """What a speller writes behind given symbols, and the gradients, over batches."""
+    model.train().zero_grad()
+    found = []
+    for turn in range(TIMES * len(sizes)):
+        tokens, memory, mask = heard(sizes[turn % len(sizes)], model, device, turn % len(sizes))
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            output = model(tokens, memory, mask)
+        output.log_probs[..., 4:].float().square().mean().backward()
+        found += [output.log_probs.detach()[..., 4:].clone(), output.alignment.detach().clone()]
+    return [*found, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+
+
+@torch.inference_mode()
+def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> list[Tensor]:
+    """What the steps of a search of four hypotheses find, its utterances ending one by one."""
+    model.eval()
+    found = []
+    for _ in range(TIMES):
+        tokens, memory, mask = heard(sizes[0], model, device, 0)
+        state, ready = model.start(memory, mask), model.ready()
+        width, rows = len(memory), tokens[:, 0]
+        for _ in range(2 * len(memory)):
+            made = model.step(rows, state, ready)
+            found += [made.log_probs[:, 4:].clone(), made.weights.clone()]
+            each, staying = len(rows) // width, max(1, width - 1)
+            parents = torch.arange(staying, device=device).repeat_interleave(4) * each
+            going = torch.arange(staying, device=device)
+            state = regroup_rows(made.state, parents, going)
+            rows, width = 4 + torch.arange(4 * staying, device=device) % 40, staying
+    return found
+
+
+def heard(
+    sizes: Sizes, model: Speller, device: torch.device, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Random symbols, memory, and its mask: an eighth of the frames."""
+    torch.manual_seed(seed)
+    positions = lengths(sizes.batch, (sizes.frames[0] // 8, sizes.frames[1] // 8))
+    tokens = torch.randint(4, SYMBOLS, (sizes.batch, sizes.tokens[1]))
+    memory = torch.randn(sizes.batch, int(positions.max()), model.core.cell.context_dim)
+    mask = length_mask(positions, memory.shape[1])
+    return tokens.to(device), memory.to(device), mask.to(device)
 
 
 def _batch(data: Speech, device: torch.device) -> TTSBatch:

@@ -2,10 +2,18 @@
 
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
-from speechseq.nn.rows import Standing, Stored, by_utterance, regroup_rows, select_rows
+from speechseq.nn.rows import (
+    Standing,
+    Stored,
+    by_utterance,
+    regroup_rows,
+    select_rows,
+    standing,
+)
 
 
 class Inner(NamedTuple):
@@ -69,3 +77,10 @@ def test_what_is_read_by_number_stays_and_its_numbers_move():
     for held in (regroup_rows((given,), rows, torch.tensor([0]))[0], select_rows(given, rows)):
         assert held.numbers is given.numbers
         assert held.place.tolist() == [2, 1, 0]
+
+
+def test_utterances_are_counted_by_what_stands_however_deep():
+    assert standing(state(2, 6)) == 2
+    assert standing(state(5, 5)) == 5
+    with pytest.raises(ValueError, match="nothing in this state"):
+        standing((torch.randn(3, 2), (torch.randn(3),)))

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -52,6 +53,32 @@ class Utterance(Config):
             raise ConfigError(f"{self.id}: pitch {self.pitch} is outside 0–99")
         if "\0" in self.text or not any(map(str.isalnum, self.text)):
             raise DataError(f"{self.id}: nothing to say in {self.text!r}")
+
+
+def drawn(
+    prefix: str,
+    texts: Sequence[str],
+    seed: int,
+    voices: Sequence[str],
+    rates: Sequence[int],
+    pitches: Sequence[int],
+) -> list[Utterance]:
+    """Texts as utterances prefix-00000, …; each draws its voice, rate and pitch from those given.
+
+    Raises:
+        ConfigError, DataError: as `Utterance`.
+    """
+    chance = random.Random(f"{seed} voices")
+    return [
+        Utterance(
+            id=f"{prefix}-{i:05d}",
+            text=text,
+            voice=chance.choice(voices),
+            rate=chance.choice(rates),
+            pitch=chance.choice(pitches),
+        )
+        for i, text in enumerate(texts)
+    ]
 
 
 def speak(

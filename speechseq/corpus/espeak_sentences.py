@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lhotse import CutSet
 
-from speechseq.corpus.espeak import Utterance, speak
+from speechseq.corpus.espeak import drawn, speak
 from speechseq.corpus.sentence_grammar import sentence
 from speechseq.errors import ConfigError
 
@@ -80,15 +80,5 @@ def make(
         ConfigError, DataError, MachineError: as `texts` and `speak`.
     """
     said = texts(utterances, seed, exclude=exclude, known=known)
-    drawn = random.Random(f"{seed} voices")
-    plan = [
-        Utterance(
-            id=f"sentence-{i:05d}",
-            text=text,
-            voice=drawn.choice(voices),
-            rate=drawn.choice(rates),
-            pitch=drawn.choice(pitches),
-        )
-        for i, text in enumerate(said)
-    ]
+    plan = drawn("sentence", said, seed, voices, rates, pitches)
     return speak(plan, folder, margin=margin)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lhotse import CutSet
 
-from speechseq.corpus.espeak import Utterance, speak
+from speechseq.corpus.espeak import drawn, speak
 from speechseq.errors import ConfigError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -38,11 +38,11 @@ def texts(
             left[len(text.split())] -= 1
     if count > sum(left.values()):
         raise ConfigError(f"only {sum(left.values())} different strings are left, not {count}")
-    drawn = random.Random(seed)
+    chance = random.Random(seed)
     chosen: list[str] = []
     while len(chosen) < count:
-        length = drawn.choice([length for length, rest in left.items() if rest > 0])
-        text = " ".join(drawn.choices(WORDS, k=length))
+        length = chance.choice([length for length, rest in left.items() if rest > 0])
+        text = " ".join(chance.choices(WORDS, k=length))
         if text not in taken:
             taken.add(text)
             chosen.append(text)
@@ -72,17 +72,7 @@ def make(
         ConfigError, DataError, MachineError: as `texts` and `speak`.
     """
     said = texts(utterances, seed, shortest=shortest, longest=longest, exclude=exclude)
-    drawn = random.Random(f"{seed} voices")
-    plan = [
-        Utterance(
-            id=f"digits-{i:05d}",
-            text=text,
-            voice=drawn.choice(voices),
-            rate=drawn.choice(rates),
-            pitch=drawn.choice(pitches),
-        )
-        for i, text in enumerate(said)
-    ]
+    plan = drawn("digits", said, seed, voices, rates, pitches)
     return speak(plan, folder, margin=margin)
 
 

@@ -1,5 +1,7 @@
 """What must run step by step: the attention RNN and the attention, and nothing else."""
 
+import functools
+from collections.abc import Callable
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
 
@@ -158,23 +160,6 @@ class CoreLoop(nn.Module):
         parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
         return CoreOutput(*(zero_padding(x, mask) for x in parts))
 
-    def _launched(
-        self,
-        inputs: Sequence,
-        memory: Memory,
-        memory_mask: MemoryMask,
-        lengths: Lengths,
-        drawn: Series[Tensor | None],
-    ) -> CoreOutput:
-        """The same in few launches of a GPU."""
-        from speechseq.nn.launched_loop import launched
-
-        number = core_kernel.known_number(self.cells, self.attention, inputs, inputs.device.type)
-        assert number is not None
-        parts = self.cells, self.attention, inputs, memory, memory_mask, drawn, number
-        mask = length_mask(lengths, inputs.shape[1])
-        return CoreOutput(*(zero_padding(x, mask) for x in launched(*parts)))
-
     def _from_graph(
         self,
         graphs: Graphs,
@@ -195,12 +180,11 @@ class CoreLoop(nn.Module):
             tuple(None if x is None else F.pad(x, (0, 0, 0, 0, 0, more)) for x in drawn),
         )
         number = core_kernel.known_number(self.cells, self.attention, inputs, inputs.device.type)
-        fits = number is not None and launches(inputs.device)
-        key = self.training, self.attention.reading, fits
-        way = self._launched if fits else self.step_by_step
-        made = graphs(way, arguments, tuple(self.parameters()), key)
-        return CoreOutput(
-            made.hidden[:, :steps],
-            made.context[:, :steps],
-            made.alignment[:, :steps, :positions],
-        )
+        way: Callable[..., tuple[Tensor, Tensor, Tensor]] = self.step_by_step
+        if number is not None and launches(inputs.device):
+            from speechseq.nn.launched_loop import launched  # Triton is not everywhere
+
+            way = functools.partial(launched, self.cells, self.attention, number)
+        key = self.training, self.attention.reading, way == self.step_by_step
+        hidden, context, alignment = graphs(way, arguments, tuple(self.parameters()), key)
+        return CoreOutput(hidden[:, :steps], context[:, :steps], alignment[:, :steps, :positions])

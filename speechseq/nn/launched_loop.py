@@ -20,23 +20,25 @@ from speechseq.nn.dense import linear
 from speechseq.nn.launched_backward import Backward
 from speechseq.nn.launched_forward import Forward
 from speechseq.nn.launched_parts import Made, Settled, given_of, own, room_for
-from speechseq.shapes import MemoryMask, Sequence
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.shapes import Lengths, MemoryMask, Sequence
 
 
 def launched(
     cells: Series[SplitCell],
     attention: Attention,
+    number: torch.dtype,
     inputs: Sequence,
     memory: Tensor,
     memory_mask: MemoryMask,
+    lengths: Lengths,
     drawn: Series[Tensor | None],
-    number: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states, contexts and alignment, (batch, steps, …), of all steps of all rows.
+    """Hidden states, contexts and alignment, (batch, steps, …); see `CoreLoop.step_by_step`.
 
     Args:
-        drawn: what `SplitCell.draw` gave for each cell, all steps.
         number: of states and products, float32 or bfloat16.
+        drawn: what `SplitCell.draw` gave for each cell, all steps.
     """
     assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
     state = attention.start(memory, memory_mask)
@@ -55,7 +57,9 @@ def launched(
             *(gate.recurring.to(number) for gate in gates),
             *(gate.bias.to(number) for gate in gates),
         )
-    return hidden.transpose(0, 1), context.transpose(0, 1), alignment
+    mask = length_mask(lengths, inputs.shape[1])
+    hidden, context = (zero_padding(x.transpose(0, 1), mask) for x in (hidden, context))
+    return hidden, context, zero_padding(alignment, mask)
 
 
 def _folded(attention: LocationSensitiveAttention | ContentAttention) -> tuple[Tensor, int, int]:

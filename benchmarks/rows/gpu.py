@@ -1,7 +1,8 @@
 """Tacotron 2 on a GPU, step by step, from CUDA graphs, and with fused kernels in them.
 
-Lengths are spread evenly, so that a batch's frames are known. On a CPU (`--rehearse`, to see that
-all of it runs) both ways are the same; graph_check.py goes through the graphs there.
+Lengths are spread evenly, so that a batch's frames are known. On a CPU (`--rehearse --size toy`, to
+see that all of it runs) nothing is recorded, and the CPU's kernels stand for the fused ones;
+graph_check.py goes through the graphs there.
 """
 
 from collections.abc import Mapping

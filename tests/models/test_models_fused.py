@@ -36,6 +36,7 @@ each_tiny = pytest.mark.parametrize("config", TINY.values(), ids=list(TINY))
 def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launches, "KIND", "cpu")
     monkeypatch.setattr(fused_layers, "PROGRAMS", 4)  # an interpreter runs them one by one
+    monkeypatch.setattr(fused_layers, "COLUMNS", 4)  # several programs read a row
     launches._tried.cache_clear()
 
 

@@ -61,7 +61,7 @@ class TacotronLoss(nn.Module):
         """Terms and total; `update` counts optimizer updates, for what fades.
 
         Raises:
-            ConfigError: when the output has a linear spectrum and the batch has none.
+            ConfigError: when the output has a linear spectrum and the batch has none, or another.
         """
         config = self.config
         frames = length_mask(batch.frame_lengths, batch.mel.shape[1])
@@ -69,7 +69,7 @@ class TacotronLoss(nn.Module):
         if output.log_magnitude is None:
             terms["mel_after"] = self._mel(output.mel_after, batch.mel, frames)
         elif config.linear:
-            true = _linear_target(batch)
+            true = _linear_target(batch, output.log_magnitude.shape[2])
             terms["linear"] = config.linear * self._linear(output.log_magnitude, true, frames)
         terms["stop"] = config.stop * stop_loss(
             output.stop_logits, output.step_lengths, config.stop_positive_weight
@@ -97,11 +97,16 @@ class TacotronLoss(nn.Module):
         return (1 - share) * whole + share * difference[..., :low].sum() / (frames * low)
 
 
-def _linear_target(batch: TTSBatch) -> Tensor:
+def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
     if batch.log_magnitude is None:
         raise ConfigError(
             "log_magnitude: the model makes a linear spectrum and the batch has none",
             "collate with log_magnitude=True, or give the term no weight: linear=0",
+        )
+    if batch.log_magnitude.shape[2] != bins:
+        raise ConfigError(
+            f"log_magnitude: the batch has {batch.log_magnitude.shape[2]} bins, the model {bins}",
+            "build(..., bins=audio.bins) with the AudioConfig that made the batch",
         )
     return batch.log_magnitude
 

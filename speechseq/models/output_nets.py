@@ -6,7 +6,6 @@ from typing import ClassVar, NamedTuple
 from torch import nn
 
 from speechseq.config import Config
-from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.dense import linear
 from speechseq.nn.postnet import Postnet
@@ -33,7 +32,7 @@ class OutputNet(nn.Module):
 class OutputNetConfig(Config):
     """Numbers of what follows the decoder; `build` makes its module."""
 
-    def build(self, mels: int, bins: int | None) -> OutputNet:
+    def build(self, mels: int, bins: int) -> OutputNet:
         """The net for mels of this width and, where it makes one, a linear spectrum of `bins`."""
         raise NotImplementedError
 
@@ -48,7 +47,7 @@ class ConvPostnetConfig(OutputNetConfig):
     kernel: int = 5
     dropout: float = 0.5
 
-    def build(self, mels: int, bins: int | None) -> "ConvPostnet":
+    def build(self, mels: int, bins: int) -> "ConvPostnet":
         """The post-net for mels of this width; it makes no linear spectrum."""
         net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
         return ConvPostnet(net)
@@ -80,17 +79,8 @@ class LinearPostnetConfig(OutputNetConfig):
     highways: int = 4
     gru: int = 128
 
-    def build(self, mels: int, bins: int | None) -> "LinearPostnet":
-        """The net for mels of this width and a linear spectrum of `bins`.
-
-        Raises:
-            ConfigError: without `bins`.
-        """
-        if bins is None:
-            raise ConfigError(
-                "bins: missing, and this post-net makes a linear spectrum",
-                "pass build(..., bins=audio_config.bins)",
-            )
+    def build(self, mels: int, bins: int) -> "LinearPostnet":
+        """The net for mels of this width and a linear spectrum of `bins`."""
         return LinearPostnet(mels, bins, self)
 
 

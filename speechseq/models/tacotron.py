@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
@@ -52,12 +53,13 @@ class TacotronConfig(Config):
             raise ConfigError(f"mel_scale: {self.mel_scale} is not positive", "use 1.0 for none")
 
     def build(self, symbols: int, mels: int, bins: int | None = None) -> "Tacotron":
-        """The model for a vocabulary and mels of these sizes; `bins` of the linear spectrum.
+        """The model for a vocabulary and mels of these sizes.
 
-        Raises:
-            ConfigError: when the post-net makes a linear spectrum and `bins` is missing.
+        Args:
+            bins: of the linear spectrum, where the post-net makes one: `bins` of the AudioConfig
+                that the mels come from. None takes those of `AudioConfig()`, 513.
         """
-        return Tacotron(symbols, mels, bins, self)
+        return Tacotron(symbols, mels, AudioConfig().bins if bins is None else bins, self)
 
 
 def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:
@@ -166,7 +168,7 @@ class Generated:
 class Tacotron(nn.Module):
     """Text to mel frames: encoder, frame decoder, post-net."""
 
-    def __init__(self, symbols: int, mels: int, bins: int | None, config: TacotronConfig) -> None:
+    def __init__(self, symbols: int, mels: int, bins: int, config: TacotronConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = config.encoder.build(symbols)

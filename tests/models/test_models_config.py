@@ -9,6 +9,7 @@ import torch
 from tiny_tacotron import BINS, MELS, SYMBOLS, TINY, tiny_batch, tiny_model, tiny_tacotron2
 from torch import Tensor, nn
 
+from speechseq.audio.mel import AudioConfig
 from speechseq.errors import ConfigError
 from speechseq.models.frame_decoder import FrameDecoderConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron1, tacotron2
@@ -128,9 +129,12 @@ def test_a_stranger_s_attention_needs_no_edit_elsewhere():
         TacotronConfig.from_dict(data)
 
 
-def test_a_linear_spectrum_needs_its_bins():
-    with pytest.raises(ConfigError, match="bins: missing"):
-        tacotron1().build(symbols=SYMBOLS, mels=MELS)
+def test_a_linear_spectrum_has_the_default_audio_s_bins_unless_told_others():
+    with torch.device("meta"):
+        default = tacotron1().build(symbols=SYMBOLS, mels=MELS)
+        other = tacotron1().build(symbols=SYMBOLS, mels=MELS, bins=BINS)
+    assert shapes(default.postnet)["project.weight"][0] == AudioConfig().bins == 513
+    assert shapes(other.postnet)["project.weight"][0] == BINS
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

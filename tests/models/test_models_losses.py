@@ -274,6 +274,13 @@ def test_a_linear_spectrum_without_a_target_is_refused_not_skipped():
     assert "linear" not in TacotronLoss(TacotronLossConfig(linear=0.0))(output, bare).terms
 
 
+def test_a_linear_target_of_another_width_is_refused():
+    output, batch = made_up(2, True)
+    batch = dataclasses.replace(batch, log_magnitude=batch.log_magnitude[..., :-1])
+    with pytest.raises(ConfigError, match=f"{BINS - 1} bins, the model {BINS}"):
+        TacotronLoss(TacotronLossConfig())(output, batch)
+
+
 def test_a_low_frequency_share_needs_bins():
     with pytest.raises(ConfigError, match="low_frequency_bins"):
         TacotronLossConfig(low_frequency_share=0.5)

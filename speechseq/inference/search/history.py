@@ -108,7 +108,7 @@ def _starts(steps: list[Written]) -> list[int]:
 
 def _written(fed: list[Tensor], places: Tensor, steps: Tensor, last: Tensor) -> Tensor:
     """What each step wrote (ended, steps): what the next was fed with, and what was `last`."""
-    written = torch.cat(fed)[places].roll(-1, 1)
+    written = torch.cat(fed)[places].roll(-1, 1).to(last.dtype)  # sos was fed in a type of its own
     return written.scatter(1, steps.unsqueeze(1), last.unsqueeze(1))
 
 

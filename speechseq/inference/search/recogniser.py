@@ -13,7 +13,7 @@ class Step(Protocol):
 
     @property
     def log_probs(self) -> Tensor:
-        """Normalised, float32, never NaN or -inf; PAD, SOS and BLANK have about -1e30."""
+        """Normalised, of any floating dtype, never NaN or -inf; PAD, SOS, BLANK about -1e30."""
 
     @property
     def weights(self) -> Tensor:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from speechseq import files
 from speechseq.errors import CheckpointError, ConfigError, MachineError
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
@@ -70,15 +71,8 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def read_bytes(path: Path, limit: int) -> bytes:
     """The file's bytes when it is a regular file of at most `limit` bytes; no FIFO is waited on."""
-    if not path.is_file():
-        problem = "is no regular file" if os.path.lexists(path) else "is missing"
-        raise CheckpointError(f"{path}: {problem}", COPY_AGAIN)
-    try:
-        if (size := path.stat().st_size) > limit:
-            raise CheckpointError(f"{path}: {size} bytes, expected at most {limit}", COPY_AGAIN)
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    kind = files.Kind(name="this file", limit=limit, error=CheckpointError, cure=COPY_AGAIN)
+    return files.read_bytes(path, kind)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

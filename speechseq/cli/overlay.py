@@ -7,9 +7,17 @@ from typing import Any, TypeVar
 
 import yaml
 
+from speechseq import files
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 
+_YAML = files.Kind(
+    name="a YAML file of numbers",
+    limit=1 << 20,
+    error=ConfigError,
+    cure="name a YAML file of numbers",
+    streams=True,
+)
 C = TypeVar("C", bound=Config)
 
 
@@ -39,13 +47,11 @@ def read_file(path: str | Path) -> Any:
     """The plain data of a YAML overlay.
 
     Raises:
-        ConfigError: no such file, or no YAML; the line is named.
+        ConfigError: no such file, an empty one, or no YAML; the line is named.
     """
-    try:
-        return parse(Path(path).read_text("utf-8"), str(path)) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(f"{path}: {reason}", "name a YAML file of numbers") from None
+    if not (text := files.read_text(path, _YAML)):
+        raise ConfigError(f"{path}: is empty", "write `key: number` lines, or leave it out")
+    return parse(text, str(path)) or {}
 
 
 def parse(text: str, source: str) -> Any:

@@ -4,12 +4,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from speechseq import files
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 if TYPE_CHECKING:
     from speechseq.inference.synthesizer import Speech, Synthesizer
 
 _HELP = "speak texts with a trained checkpoint"
+_TEXTS = files.Kind(
+    name="a file of texts", limit=64 << 20, cure="name a file with a text a line", streams=True
+)
 _AT_ONCE = 64  # lines spoken before their wavs are written: what is done stays done
 
 
@@ -81,15 +85,10 @@ def _lines(arguments: argparse.Namespace) -> list[Line]:
     if arguments.out_dir.exists() and not arguments.out_dir.is_dir():
         raise ConfigError(f"--out-dir: {arguments.out_dir} is not a folder", "name a folder")
     path = arguments.text_file
-    texts = _read_text(path).split("\n")
-    if texts[-1] == "":  # the end of the last line is no line
-        texts.pop()
-    if not texts:
+    lines = [(i, files.decoded(path, _TEXTS, i, line)) for i, line in files.lines(path, _TEXTS)]
+    if not lines:
         raise DataError(f"{path}: is empty", "write a text a line")
-    return [
-        Line(f"{path}:{number}", text, arguments.out_dir / f"{number:04d}.wav")
-        for number, text in enumerate(texts, 1)
-    ]
+    return [Line(f"{path}:{i}", text, arguments.out_dir / f"{i:04d}.wav") for i, text in lines]
 
 
 def _checked_out(arguments: argparse.Namespace) -> Path:
@@ -103,17 +102,6 @@ def _checked_out(arguments: argparse.Namespace) -> Path:
     if out.is_dir():
         raise ConfigError(f"--out: {out} is a folder", "name a file in it")
     return out
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        number = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{number}: not UTF-8 text", "save the file as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "name a file with a text a line") from None
 
 
 def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) -> list[Line]:

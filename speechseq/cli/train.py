@@ -7,10 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from speechseq import files
 from speechseq.cli.recipe import read_flags
 from speechseq.config import Config, nearest
 from speechseq.errors import ConfigError
 
+_RECIPE = files.Kind(
+    name="a recipe", limit=1 << 20, error=ConfigError, cure="name a file such as recipes/tts/….py"
+)
 _HELP = "run a recipe: train a model and see what it learned"
 
 
@@ -45,6 +49,7 @@ def load_recipe(path: Path) -> ModuleType:
         others = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
         cure = nearest(path.name, others) if others else "name a file such as recipes/tts/….py"
         raise ConfigError(f"{path}: no such recipe", cure)
+    files.read_text(path, _RECIPE)  # or it is refused here, before Python reads all of it
     name = f"recipe_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

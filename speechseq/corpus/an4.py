@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut
 
-from speechseq.corpus.metadata import refuse
+from speechseq import files
+from speechseq.corpus.metadata import TEXTS, refuse
 from speechseq.corpus.recording import spoken, wav_of
 from speechseq.corpus.table import Parts, read_parts
 from speechseq.errors import DataError
@@ -39,16 +40,12 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
 
 def _part(folder: Path, part: str, lower: bool) -> CutSet:
     path = folder / "etc" / f"an4_{part}.transcription"
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as transcripts ({error})") from None
     cuts: dict[str, MonoCut] = {}
     problems = []
-    for number, line in enumerate(lines, start=1):
+    for number, content in files.lines(path, TEXTS):
         try:
-            if line.strip():
-                cut = _cut(folder / "wav" / _FOLDERS[part], line.strip(), lower)
+            if line := files.decoded(path, TEXTS, number, content).strip():
+                cut = _cut(folder / "wav" / _FOLDERS[part], line, lower)
                 if cut.id in cuts:
                     raise DataError(f"the id {cut.id!r} stands twice")
                 cuts[cut.id] = cut

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from lhotse import CutSet, MonoCut
 from tqdm import tqdm
 
+from speechseq import files
 from speechseq.config import nearest
 from speechseq.corpus import download as archive
-from speechseq.corpus.metadata import refuse
+from speechseq.corpus.metadata import TEXTS, refuse
 from speechseq.corpus.recording import spoken, wav_of
 from speechseq.errors import ConfigError, DataError
 
@@ -118,9 +119,9 @@ def _lines(part: Path, problems: list[str]) -> Iterator[tuple[Path, int, str]]:
     """File, number and text of each line of transcript; sounds without one become problems."""
     for path in sorted(part.rglob("*.trans.txt")):
         try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: not readable as transcripts ({error})")
+            lines = files.read_text(path, TEXTS).split("\n")
+        except DataError as error:
+            problems.append(error.problem)
             continue
         yield from ((path, i, line) for i, line in enumerate(lines, start=1) if line.strip())
         said = {line.split(maxsplit=1)[0] for line in lines if line.strip()}

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from speechseq import files
 from speechseq.errors import DataError
 
+TEXTS = files.Kind(
+    name="a list of utterances",
+    limit=128 << 20,
+    cure="name the folder of a corpus, which holds this file and its sounds",
+)
 SHOWN = 50  # problems printed one by one; of the others only the number
 _BAD_ID = re.compile(r"[/\\\x00-\x1f]|^\.|\.\.|^\s|\s$|^$")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -59,11 +65,7 @@ def refuse(problems: list[str], cure: str) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file", "name the folder that holds metadata.csv and wavs/"
-        )
-    data = path.read_bytes()
+    data = files.read_bytes(path, TEXTS)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path}: the text is UTF-16", "save it as UTF-8")
     if data.startswith(b"\xef\xbb\xbf"):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from lhotse import CutSet, MonoCut
 
-from speechseq.corpus.metadata import refuse
+from speechseq import files
+from speechseq.corpus.metadata import TEXTS, refuse
 from speechseq.corpus.recording import spoken
 from speechseq.errors import DataError
 
@@ -49,7 +50,7 @@ def read(path: Path, *, lower: bool = False) -> CutSet:
     """
     cuts: dict[str, MonoCut] = {}
     problems = []
-    for line, content in enumerate(_lines(path), start=2):
+    for line, content in _lines(path):
         try:
             row = _row(content)
             name, text = Path(row.path).stem, row.text.lower() if lower else row.text
@@ -65,15 +66,12 @@ def read(path: Path, *, lower: bool = False) -> CutSet:
     return CutSet.from_cuts(cuts.values())
 
 
-def _lines(path: Path) -> list[str]:
-    """The rows below the head."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as a table ({error})") from None
-    if not lines or tuple(lines[0].split("\t")) != COLUMNS:
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The rows below the head, and their numbers in the file."""
+    lines = files.read_text(path, TEXTS).split("\n")
+    if tuple(lines[0].split("\t")) != COLUMNS:
         raise DataError(f"{path}: the first line is not the head {'⇥'.join(COLUMNS)} (with tabs)")
-    return [line for line in lines[1:] if line.strip()]
+    return [(i, line) for i, line in enumerate(lines, start=1) if i > 1 and line.strip()]
 
 
 def _row(content: str) -> Row:

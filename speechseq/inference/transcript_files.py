@@ -14,8 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speechseq import files
 from speechseq.errors import DataError
 
+_TRANSCRIPTS = files.Kind(
+    name="a file of transcripts",
+    limit=512 << 20,
+    cure="name a file of transcripts",
+    streams=True,
+)
 _SHOWN = 20  # problems, or ids, that are named one by one
 _TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*$")
 _ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
@@ -90,16 +97,9 @@ def _some(ids: list[str]) -> str:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Lines with something on them, and their numbers."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{number}: not UTF-8 text", "save the file as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "name a file of transcripts") from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = files.lines(path, _TRANSCRIPTS)
+    texts = ((number, files.decoded(path, _TRANSCRIPTS, number, line)) for number, line in found)
+    kept = [(number, line) for number, line in texts if line.strip()]
     if not kept:
         raise DataError(f"{path}: is empty", "name a file of transcripts")
     return kept

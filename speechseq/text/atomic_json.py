@@ -1,12 +1,16 @@
 """Small JSON files, written whole or not at all and read with clear errors."""
 
+import dataclasses
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from speechseq import files
 from speechseq.errors import CheckpointError, MachineError
+
+_JSON = files.Kind(name="a JSON file", limit=16 << 20, error=CheckpointError)
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:
@@ -39,8 +43,6 @@ def read_json(path: str | os.PathLike[str], cure: str) -> Any:
         CheckpointError: it is missing, unreadable or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}", cure) from None
+        return json.loads(files.read_bytes(path, dataclasses.replace(_JSON, cure=cure)))
     except (ValueError, RecursionError):
         raise CheckpointError(f"{path}: is no JSON, it may have been cut", cure) from None

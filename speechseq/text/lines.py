@@ -1,35 +1,26 @@
-"""The lines of a text file, plain or gzipped, with their numbers."""
+"""The lines of a text file that may be large, plain or gzipped, with their numbers."""
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
-from speechseq.errors import DataError
+from speechseq import files
 
-_GZIP = b"\x1f\x8b"
-_CURE = "copy the file again"
+TEXT = files.Kind(
+    name="a text file",
+    limit=64 << 30,  # read line by line: the text of LibriSpeech's language model is 4 GB
+    cure="name a text file (UTF-8, plain or gzipped)",
+    streams=True,
+    gzipped=True,
+)
 
 
 def numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
     """Number, from 1, and bytes of every line, without its end.
 
     Raises:
-        DataError: the file is missing, unreadable, or a damaged gzip file.
+        DataError: the file is missing, unreadable, empty, no text, or a damaged gzip file.
     """
-    number = 0
-    try:
-        with open(path, "rb") as plain:
-            zipped = plain.peek(2)[:2] == _GZIP
-            with gzip.open(plain) if zipped else plain as file:
-                for number, line in enumerate(file, start=1):
-                    yield number, line.rstrip(b"\r\n")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        problem = f"{Path(path)}:{number + 1}: the gzip file is damaged: {error}"
-        raise DataError(problem, _CURE) from None
-    except OSError as error:
-        raise DataError(f"{Path(path)}: cannot be read: {error.strerror}") from None
+    return files.lines(path, TEXT)
 
 
 def decoded(path: str | os.PathLike[str], number: int, line: bytes) -> str:
@@ -38,8 +29,4 @@ def decoded(path: str | os.PathLike[str], number: int, line: bytes) -> str:
     Raises:
         DataError: it is no UTF-8; file and line are named.
     """
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"{Path(path)}:{number}: no UTF-8: byte {error.start + 1} of the line"
-        raise DataError(problem, "convert the file, for example with iconv -t utf-8") from None
+    return files.decoded(path, TEXT, number, line)

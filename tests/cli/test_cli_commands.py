@@ -120,7 +120,7 @@ def test_wrong_use_is_code_2(
     [
         (b"", "is empty"),
         ("one\nzw\xf6lf\n".encode("latin-1"), "t.txt:2: not UTF-8"),
-        (None, "No such file"),
+        (None, "no such file"),
     ],
 )
 def test_text_files_that_cannot_be_read_are_code_3(

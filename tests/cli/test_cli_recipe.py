@@ -195,7 +195,7 @@ def test_yaml_that_cannot_be_read_names_the_line(
         (["--trainer.updates"], ["--trainer.updates: expected one argument"]),
         (["--trainer.updates", "-3"], ["updates: -3 is not positive"]),
         (["--up", "5"], ["unknown flag --up"]),
-        (["--config", "missing.yaml"], ["missing.yaml: No such file"]),
+        (["--config", "missing.yaml"], ["missing.yaml: no such file"]),
         (["stray"], ["unrecognized arguments: stray"]),
     ],
 )

@@ -136,7 +136,7 @@ def test_references_without_words_have_no_rate(speechseq: Callable, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("hyp", None, "hyp: No such file"),
+        ("hyp", None, "hyp: no such file"),
         ("hyp", b"", "hyp: is empty"),
         ("hyp", b"\n \n", "hyp: is empty"),
         ("hyp", "u1 one\nu2 zw\xf6lf\n".encode("latin-1"), "hyp:2: not UTF-8"),

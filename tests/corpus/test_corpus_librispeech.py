@@ -95,7 +95,7 @@ def _latin(folder: Path) -> None:
         (_appended("84-121-0002\n"), ":3:", "84-121-0002: empty text"),
         (_appended("84-121-0001 YES\n"), ":3:", "stands twice"),
         (_appended("84-122-0001 YES\n"), ":3:", "is not of 84-121"),
-        (_latin, ":", "not readable as transcripts"),
+        (_latin, ":1:", "not UTF-8"),
     ],
 )
 def test_nothing_is_lost_in_silence(root: Path, spoil: Callable, where: str, reason: str) -> None:

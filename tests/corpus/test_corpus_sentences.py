@@ -74,7 +74,7 @@ def test_gzip_is_read_and_damage_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [(b"", "no sentences"), (b" \n", "no sentences"), (b"a\n\xff", ":2: no UTF-8")],
+    [(b"", "no sentences"), (b" \n", "no sentences"), (b"a\n\xff", ":2: not UTF-8")],
 )
 def test_a_file_without_text_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
     path = tmp_path / "a.txt"
@@ -84,7 +84,7 @@ def test_a_file_without_text_is_refused(tmp_path: Path, data: bytes, problem: st
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere\.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere\.txt: no such file"):
         read(tmp_path / "nowhere.txt")
 
 

@@ -110,7 +110,7 @@ def test_what_is_no_arpa_file_is_refused(tmp_path: Path, data: bytes) -> None:
 
 def test_a_word_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.arpa").write_bytes(SMALL.replace("one", "\xe9").encode("latin-1"))
-    with pytest.raises(DataError, match=r"a\.arpa:10: no UTF-8"):
+    with pytest.raises(DataError, match=r"a\.arpa:10: not UTF-8"):
         arpa.read(tmp_path / "a.arpa")
 
 

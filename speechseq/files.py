@@ -1,0 +1,194 @@
+"""Bytes and lines of files that people name: regular ones within a limit, or a clear error.
+
+Opening a FIFO waits for a writer, reading a device may never end, and a size in a file system is no
+promise. Every reader of the package opens its files here; the caller names the class of the error.
+"""
+
+import dataclasses
+import gzip
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from speechseq.errors import DataError, SpeechseqError
+
+PathLike = str | os.PathLike[str]
+_GZIP = b"\x1f\x8b"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
+_HANDED = re.compile(r"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)|/dev/stdin|-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of file, such as a language model.
+
+    Args:
+        name: its name in messages, with an article.
+        limit: the most bytes that are read of it; a gzipped file's are counted unpacked.
+        error: class of every error about it.
+        cure: printed when there is no such file, or another thing of that name.
+        longest_line: bytes of one line at most.
+        streams: "-", /dev/stdin and /dev/fd/N (a shell's `<(command)`) are read as well.
+        gzipped: `lines` unpacks a gzip file.
+    """
+
+    name: str
+    limit: int
+    error: type[SpeechseqError] = DataError
+    cure: str = "check the path"
+    longest_line: int = 1 << 20
+    streams: bool = False
+    gzipped: bool = False
+
+
+def check_regular(path: PathLike, kind: Kind) -> None:
+    """Raise the kind's error when `path` is no regular file; nothing is opened."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            problem = f"{path}: is a link to {os.readlink(path)}, which does not exist"
+            raise kind.error(problem, "mend or remove the link") from None
+        raise kind.error(f"{path}: no such file", kind.cure) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte or a lone surrogate
+        raise _unreadable(path, kind, error) from None
+    _refuse_special(path, kind, mode)
+
+
+@contextmanager
+def opened(path: PathLike, kind: Kind) -> Iterator[BinaryIO]:
+    """The file, open for reading; one larger than the kind's limit is refused.
+
+    Raises:
+        kind.error: no such file, not a regular one, too large, or unreadable, also later on.
+    """
+    handle = _handle(path, kind)
+    try:
+        with os.fdopen(handle, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > kind.limit:
+                raise _too_large(path, kind, f"{size:,}")
+            yield file
+    except gzip.BadGzipFile:  # an OSError of its own, which `lines` words
+        raise
+    except OSError as error:
+        raise _unreadable(path, kind, error) from None
+
+
+def read_bytes(path: PathLike, kind: Kind) -> bytes:
+    """All bytes of the file.
+
+    Raises:
+        kind.error: as `opened`.
+    """
+    with opened(path, kind) as file:
+        data = file.read(kind.limit + 1)
+    if len(data) > kind.limit:
+        raise _too_large(path, kind, f"more than {kind.limit:,}")
+    return data
+
+
+def read_text(path: PathLike, kind: Kind) -> str:
+    """All of a UTF-8 file, without a byte order mark and with "\\n" as the end of every line.
+
+    Raises:
+        kind.error: as `lines` and `decoded`.
+    """
+    return "".join(f"{decoded(path, kind, i, line)}\n" for i, line in lines(path, kind))
+
+
+def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
+    """Number, from 1, and bytes of every line, without its end and a byte order mark.
+
+    No more than a line is held in memory.
+
+    Raises:
+        kind.error: as `opened`; or UTF-16, a damaged gzip file, NUL bytes, too long a line. What
+            came before has then been given already.
+    """
+    number = 0
+    try:
+        with opened(path, kind) as plain:
+            zipped = kind.gzipped and _peek(plain)[:2] == _GZIP
+            file = cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if zipped else plain
+            left = kind.limit
+            while line := file.readline(min(kind.longest_line, left) + 1):
+                number += 1
+                left -= len(line)
+                _check_line(path, kind, number, line, left)
+                yield number, line.rstrip(b"\r\n").removeprefix(_BOM if number == 1 else b"")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        problem = f"{path}:{number + 1}: the gzip file is damaged: {error}"
+        raise kind.error(problem, "copy the file again") from None
+
+
+def decoded(path: PathLike, kind: Kind, number: int, line: bytes) -> str:
+    """A line as text.
+
+    Raises:
+        kind.error: it is no UTF-8; file and line are named.
+    """
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"{path}:{number}: not UTF-8 text: byte {error.start + 1} of the line"
+        raise kind.error(problem, "convert the file, for example with iconv -t utf-8") from None
+
+
+def _handle(path: PathLike, kind: Kind) -> int:
+    """A file descriptor of a regular file, or of a stream that the shell handed over."""
+    handed = _HANDED.fullmatch(os.fspath(path)) if kind.streams else None
+    try:
+        if handed:
+            return os.dup(int(handed[1] or handed[2] or 0))
+        check_regular(path, kind)
+        # between the two looks it may have become a FIFO, whose opening must not wait
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError, OverflowError) as error:
+        raise _unreadable(path, kind, error) from None
+    try:
+        _refuse_special(path, kind, os.fstat(handle).st_mode)
+    except SpeechseqError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_special(path: PathLike, kind: Kind, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise kind.error(f"{path}: is a directory, not {kind.name}", "name a file inside it")
+    if not stat.S_ISREG(mode):
+        found = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
+        problem = f"{path}: is {found}, not a regular file"
+        raise kind.error(problem, "write its content to a file first")
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """The first bytes, which stay to be read."""
+    return file.peek(3)  # type: ignore[attr-defined]  # of io.BufferedReader
+
+
+def _check_line(path: PathLike, kind: Kind, number: int, line: bytes, left: int) -> None:
+    if left < 0:
+        raise _too_large(path, kind, f"more than {kind.limit:,}")
+    if number == 1 and line[:2] in _UTF16:
+        raise kind.error(f"{path}: the text is UTF-16", "save it as UTF-8")
+    if b"\0" in line:
+        raise kind.error(f"{path}:{number}: holds NUL bytes, so it is no text", kind.cure)
+    if len(line) > kind.longest_line:
+        problem = f"{path}:{number}: the line is longer than {kind.longest_line:,} bytes"
+        raise kind.error(problem, kind.cure)
+
+
+def _too_large(path: PathLike, kind: Kind, size: str) -> SpeechseqError:
+    problem = f"{path}: {size} bytes, expected at most {kind.limit:,} of {kind.name}"
+    return kind.error(problem, kind.cure)
+
+
+def _unreadable(path: PathLike, kind: Kind, error: Exception) -> SpeechseqError:
+    reason = getattr(error, "strerror", None) or error
+    return kind.error(f"{path}: cannot be read: {reason}", kind.cure)

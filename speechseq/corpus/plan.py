@@ -52,6 +52,10 @@ class Plan:
         chance.shuffle(batches)
         return batches
 
+    def count(self, number: int) -> int:
+        """How many batches an epoch has."""
+        return len(self.epoch(number))
+
     def sorted_epoch(self) -> list[list[int]]:
         """Every utterance once, from the longest to the shortest."""
         return self._filled(self._order(0.0, random.Random(0)))

@@ -9,6 +9,7 @@ import torch
 from lhotse import CutSet, MonoCut
 from torch.utils.data import DataLoader, Dataset
 
+from speechseq.corpus import place
 from speechseq.corpus.metadata import SHOWN
 from speechseq.corpus.plan import Plan
 from speechseq.errors import ConfigError, DataError, SpeechseqError
@@ -77,10 +78,19 @@ class Batches:
             shuffle=shuffle,
             short_first_epochs=short_first_epochs,
         )
+        self._numbers = {
+            "utterances": len(self._cuts),
+            "frames": sum(frames),
+            "frames_per_batch": frames_per_batch,
+            "max_utterances": max_utterances,
+            "seed": seed,
+            "shuffle": shuffle,
+            "short_first_epochs": short_first_epochs,
+        }
         self._collate, self._workers = collate, workers
         self._ahead: Iterator[Any] | None = None
         self.epoch = self.position = 0
-        self._batches_of_epoch = len(self._plan.epoch(0))
+        self._batches_of_epoch = self._plan.count(0)
 
     def plan(self, epoch: int) -> list[list[str]]:
         """Ids of every batch of an epoch, in order."""
@@ -99,7 +109,7 @@ class Batches:
         self.position += 1
         if self.position == self._batches_of_epoch:
             self.epoch, self.position = self.epoch + 1, 0
-            self._batches_of_epoch = len(self._plan.epoch(self.epoch))
+            self._batches_of_epoch = self._plan.count(self.epoch)
         return batch
 
     def one_epoch(self) -> Iterator[Any]:
@@ -107,24 +117,20 @@ class Batches:
         for batch in self._plan.sorted_epoch():
             yield self._collate([self._cuts[i] for i in batch])
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where training stands: what was consumed, not what workers have loaded ahead."""
-        return {"epoch": self.epoch, "position": self.position, "corpus": self._fingerprint()}
+        return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that the saved run consumed.
 
-        Raises:
-            DataError: the corpus, the seed or a limit is another one, so no batch would be alike.
+        If the corpus, the seed or a limit is another one, the saved epoch begins anew with the new
+        batches, and a warning names what changed.
         """
-        if state["corpus"] != self._fingerprint():
-            raise DataError(
-                "resume: the corpus, seed, frames_per_batch, max_utterances or short_first_epochs "
-                "has changed",
-                "resume with those of the saved run, or start a new run from its weights",
-            )
-        self.epoch, self.position = state["epoch"], state["position"]
-        self._batches_of_epoch = len(self._plan.epoch(self.epoch))
+        self.epoch, self.position = place.find(
+            state, self._fingerprint(), self._numbers, self._plan.count
+        )
+        self._batches_of_epoch = self._plan.count(self.epoch)
         self._ahead = None
 
     def _loader(self) -> DataLoader:

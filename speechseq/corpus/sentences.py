@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from speechseq.batch import TextBatch
+from speechseq.corpus import place
 from speechseq.corpus.plan import Plan
 from speechseq.corpus.texts import lengths, padded
 from speechseq.errors import ConfigError, DataError
@@ -107,6 +109,12 @@ class SentenceBatches:
             frames=counts, budget=tokens_per_batch, most=len(counts), seed=seed, shuffle=True
         )
         self._fingerprint = _fingerprint(self._tokens, self._plan)
+        self._numbers = {
+            "sentences": len(counts),
+            "tokens": sum(counts),
+            "tokens_per_batch": tokens_per_batch,
+            "seed": seed,
+        }
         self._go_to(0, 0)
 
     def __iter__(self) -> "SentenceBatches":
@@ -124,22 +132,17 @@ class SentenceBatches:
         for places in self._plan.sorted_epoch():
             yield self._batch(places)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where training stands."""
-        return {"epoch": self.epoch, "position": self.position, "corpus": self._fingerprint}
+        return place.save(self.epoch, self.position, self._fingerprint, self._numbers)
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the last batch that the saved run consumed.
 
-        Raises:
-            DataError: the sentences, the seed or the budget are others, so no batch would be alike.
+        If the sentences, the seed or the budget are others, the saved epoch begins anew with the
+        new batches, and a warning names what changed.
         """
-        if state["corpus"] != self._fingerprint:
-            raise DataError(
-                "resume: the sentences, seed or tokens_per_batch have changed",
-                "resume with those of the saved run, or start a new run",
-            )
-        self._go_to(state["epoch"], state["position"])
+        self._go_to(*place.find(state, self._fingerprint, self._numbers, self._plan.count))
 
     def _go_to(self, epoch: int, position: int) -> None:
         self.epoch, self.position = epoch, position

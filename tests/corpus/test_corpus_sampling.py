@@ -132,7 +132,7 @@ def test_resume_equals_uninterrupted_from_any_batch_on(shuffle: bool, short_firs
         saved = Batches(cuts, Ids(), **options)
         _take(saved, stop)
         state = json.loads(json.dumps(saved.state_dict()))
-        assert all(type(value) is int for value in state.values())
+        assert {"epoch", "position", "corpus"} < state.keys()
         resumed = Batches(cuts, Ids(), **options)
         _take(resumed, 3)  # whatever it did before
         resumed.load_state_dict(state)
@@ -196,18 +196,51 @@ def test_workers_end_with_their_batches() -> None:
     assert time.monotonic() - begin < 4  # torch gives up waiting for one after 5 s
 
 
-def test_a_state_of_another_corpus_or_budget_is_refused() -> None:
-    cuts = _cuts(_noise(30))
-    state = Batches(cuts, Ids(), frames_per_batch=3000, seed=4).state_dict()
-    for changed in (
-        Batches(cuts.subset(first=29), Ids(), frames_per_batch=3000, seed=4),
-        Batches(_cuts(_noise(30, seed=1)), Ids(), frames_per_batch=3000, seed=4),
-        Batches(cuts, Ids(), frames_per_batch=3001, seed=4),
-        Batches(cuts, Ids(), frames_per_batch=3000, seed=5),
-        Batches(cuts, Ids(), frames_per_batch=3000, seed=4, short_first_epochs=1),
-    ):
-        with pytest.raises(DataError, match="resume"):
-            changed.load_state_dict(state)
+OTHER_BATCHES: dict[str, tuple[int, dict[str, Any], str]] = {
+    "fewer cuts": (29, {}, "utterances: 30 before, 29 now; frames: "),
+    "more cuts": (40, {}, "utterances: 30 before, 40 now; frames: "),
+    "another budget": (30, {"frames_per_batch": 1500}, "frames_per_batch: 3000 before, 1500 now"),
+    "another limit": (30, {"max_utterances": 2}, "max_utterances: None before, 2 now"),
+    "another seed": (30, {"seed": 5}, "seed: 4 before, 5 now"),
+    "short ones first": (30, {"short_first_epochs": 1}, "short_first_epochs: 0 before, 1 now"),
+}
+
+
+@pytest.mark.parametrize("changed", OTHER_BATCHES)
+def test_with_other_batches_the_saved_epoch_begins_anew_and_the_change_is_named(
+    changed: str,
+) -> None:
+    count, options, named = OTHER_BATCHES[changed]
+    known: dict[str, Any] = {"frames_per_batch": 3000, "seed": 4}
+    saved = Batches(_cuts(_noise(30)), Ids(), **known)
+    _take(saved, len(saved.plan(0)) + 2)
+    other = Batches(_cuts(_noise(count)), Ids(), **known | options)
+    with pytest.warns(UserWarning, match=named) as told:
+        other.load_state_dict(saved.state_dict())
+    assert "epoch 1 begins anew" in str(told[0].message)
+    assert (other.epoch, other.position) == (1, 0)
+    batches = len(other.plan(1))
+    assert [list(batch) for batch in _take(other, batches)] == other.plan(1)
+    assert (other.epoch, other.position) == (2, 0)
+
+
+def test_a_state_of_before_the_numbers_were_saved_still_tells_other_batches() -> None:
+    batches = Batches(_cuts(_noise(30)), Ids(), frames_per_batch=3000, seed=4)
+    next(batches)
+    state = batches.state_dict()
+    del state["numbers"]
+    batches.load_state_dict(state)
+    assert batches.position == 1
+    other = Batches(_cuts(_noise(29)), Ids(), frames_per_batch=3000, seed=4)
+    with pytest.warns(UserWarning, match="the utterances, or one of utterances, frames"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("place", [{"position": 10**9}, {"epoch": -1}, {"position": "2"}])
+def test_a_place_that_no_epoch_has_is_refused(place: dict[str, Any]) -> None:
+    batches = Batches(_cuts(_noise(30)), Ids(), frames_per_batch=3000, seed=4)
+    with pytest.raises(ValueError, match="epoch"):
+        batches.load_state_dict(batches.state_dict() | place)
 
 
 def test_validation_sees_everyone_once_and_does_not_move_training() -> None:

@@ -128,12 +128,25 @@ def test_a_voices_vocabulary_is_refused() -> None:
         SentenceBatches(SENTENCES, Vocabulary.characters(), tokens_per_batch=9, seed=0)
 
 
-@pytest.mark.parametrize("changed", [{"seed": 1}, {"tokens_per_batch": 30}])
-def test_another_corpus_is_refused_on_resume(changed: dict[str, int]) -> None:
-    with pytest.raises(DataError, match="resume"):
-        batches(**changed).load_state_dict(batches().state_dict())
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"seed": 1}, "seed: 0 before, 1 now"), ({"tokens_per_batch": 30}, "24 before, 30 now")],
+)
+def test_with_other_numbers_the_saved_epoch_begins_anew(
+    changed: dict[str, int], named: str
+) -> None:
+    saved, other = batches(), batches(**changed)
+    while saved.epoch < 1:
+        next(saved)
+    next(saved)
+    with pytest.warns(UserWarning, match=f"{named}.*epoch 1 begins anew"):
+        other.load_state_dict(saved.state_dict())
+    assert (other.epoch, other.position) == (1, 0)
+
+
+def test_with_other_sentences_the_saved_epoch_begins_anew() -> None:
     other = SentenceBatches(SENTENCES[1:], VOCABULARY, tokens_per_batch=24, seed=0)
-    with pytest.raises(DataError, match="resume"):
+    with pytest.warns(UserWarning, match=f"sentences: {len(SENTENCES)} before"):
         other.load_state_dict(batches().state_dict())
 
 

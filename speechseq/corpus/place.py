@@ -1,0 +1,62 @@
+"""The place of training in its batches: saved, and found again, also in batches that changed."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def save(epoch: int, position: int, fingerprint: int, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of endless batches, as plain data.
+
+    Args:
+        epoch, position: the epoch and the batch in it that come next.
+        fingerprint: equal for two corpora and plans only if all their batches are equal.
+        numbers: settings and counts by name, for a message about what changed.
+    """
+    return {
+        "epoch": epoch,
+        "position": position,
+        "corpus": fingerprint,
+        "numbers": dict(numbers),
+    }
+
+
+def find(
+    state: Mapping[str, Any],
+    fingerprint: int,
+    numbers: Mapping[str, Any],
+    batches_of: Callable[[int], int],
+) -> tuple[int, int]:
+    """Epoch and position at which a resumed run goes on.
+
+    With equal batches this is the saved place. With others (a grown corpus, another batch size)
+    the saved epoch begins anew, and a warning names the changes.
+
+    Args:
+        batches_of: how many batches an epoch has.
+
+    Raises:
+        ValueError: the state holds no place, or one that no epoch has.
+    """
+    epoch, position = state["epoch"], state["position"]
+    if type(epoch) is not int or type(position) is not int or min(epoch, position) < 0:
+        raise ValueError(f"no epoch {epoch!r}, batch {position!r}")
+    if state["corpus"] == fingerprint:
+        if position >= (count := batches_of(epoch)):
+            raise ValueError(f"epoch {epoch} has {count} batches, not {position}")
+        return epoch, position
+    warnings.warn(
+        f"resumed with other batches ({_changes(state.get('numbers', {}), numbers)}): "
+        f"epoch {epoch} begins anew; the result will not equal an uninterrupted run bit for bit",
+        stacklevel=4,
+    )
+    return epoch, 0
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changed = [
+        f"{name}: {before[name]} before, {now[name]} now"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+    return "; ".join(changed) or f"the utterances, or one of {', '.join(now)}"

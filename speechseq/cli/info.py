@@ -60,5 +60,6 @@ def _hears(audio: Any) -> str:
 
 
 def _reads(vocabulary: Any) -> str:
-    voice = vocabulary.voice
-    return f"phonemes of espeak's {voice}" if voice else vocabulary.spelling.name
+    voice, normalizer = vocabulary.voice, vocabulary.normalizer
+    units = f"phonemes of espeak's {voice}" if voice else vocabulary.spelling.name
+    return units if normalizer == "english" else f"{units}, normalizer {normalizer}"

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from lhotse import CutSet, MonoCut
@@ -13,7 +14,6 @@ from speechseq.batch import TTSBatch
 from speechseq.corpus import features
 from speechseq.corpus.texts import Texts, lengths, padded
 from speechseq.errors import ConfigError, DataError
-from speechseq.text.normalize import normalize
 from speechseq.text.vocabulary import PAD, Vocabulary
 
 
@@ -26,7 +26,9 @@ class TTSCollate:
         frame_multiple: each item's own frames are rounded up to a multiple of it with silent
             frames that count as valid, so that a decoder's last step of r frames is all learned.
         log_magnitude: also make the linear-frequency target, from the sound, of as many frames.
-        normalizer: what is done to a text before it is encoded; None for texts that are ready.
+        normalizer: turns a text into the one that is encoded. "vocabulary" is the vocabulary's own
+            normaliser, which is also the Synthesizer's. None for texts that are ready, a function
+            to make them so: what they say must be what the vocabulary's normaliser makes of it.
     """
 
     def __init__(
@@ -36,14 +38,17 @@ class TTSCollate:
         *,
         frame_multiple: int = 1,
         log_magnitude: bool = False,
-        normalizer: Callable[[str], str] | None = normalize,
+        normalizer: Callable[[str], str] | Literal["vocabulary"] | None = "vocabulary",
     ) -> None:
         if frame_multiple < 1:
             raise ConfigError(f"frame_multiple: {frame_multiple} is less than 1")
         self.audio = audio
         self.frame_multiple = frame_multiple
         self.log_magnitude = log_magnitude
-        self._texts = Texts(vocabulary, normalizer)
+        self._vocabulary = vocabulary
+        self._normalizer = None if isinstance(normalizer, str) else normalizer
+        own = isinstance(normalizer, str)
+        self._texts = Texts(vocabulary, vocabulary.normalize if own else self._ready)
 
     def check(self, cuts: CutSet) -> None:
         """Encode every text now, so that a bad one ends the run before it has begun.
@@ -76,6 +81,18 @@ class TTSCollate:
             log_magnitude=None if linear is None else padded(linear, self.audio.floor_value),
             ids=tuple(cut.id for cut in cuts),
         )
+
+    def _ready(self, text: str) -> str:
+        """The text of the caller's normaliser, refused if the voice would read it differently."""
+        ready = self._normalizer(text) if self._normalizer else text
+        spoken = self._vocabulary.normalize(ready)
+        if ready.strip() and self._vocabulary.encode(ready) != self._vocabulary.encode(spoken):
+            raise DataError(
+                f"the text {ready[:60]!r} is learned as it is, but a voice with this vocabulary "
+                f"would read {spoken[:60]!r}",
+                'build the vocabulary with normalizer="none", or TTSCollate without a normalizer',
+            )
+        return ready
 
     def _linear(self, cut: MonoCut) -> Tensor:
         with warnings.catch_warnings():  # features.compute has said it

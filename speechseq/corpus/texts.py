@@ -16,7 +16,7 @@ class Texts:
 
     Args:
         vocabulary: encodes the text of each cut's supervisions.
-        normalizer: what is done to a text before it is encoded; None for texts that are ready.
+        normalizer: turns a text into the one that is encoded; None for texts that are ready.
     """
 
     def __init__(self, vocabulary: Vocabulary, normalizer: Callable[[str], str] | None) -> None:

@@ -18,7 +18,6 @@ from speechseq.inference.device import checked_device
 from speechseq.models.packed_weights import check_precision
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.shapes import Waveform
-from speechseq.text.normalize import normalize
 from speechseq.text.vocabulary import Vocabulary
 
 
@@ -129,19 +128,19 @@ class Synthesizer:
         return cls(model.to(where).eval(), vocabulary, audio, precision=precision)
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text.
+        """Normalise and encode a text, as the voice's vocabulary did in training.
 
         Raises:
             DataError: nothing to say in it, or symbols that the vocabulary lacks.
         """
-        normalized = normalize(text)
+        normalized = self.vocabulary.normalize(text)
         if not any(map(str.isalnum, normalized)):
             raise DataError(f"nothing to say in the text {text[:60]!r}", "write a word or a number")
         try:
             ids = tuple(self.vocabulary.encode(normalized))
         except DataError as error:
             known = "".join(self.vocabulary.symbols)
-            cure = f"this voice learned only these symbols: {known!r}"
+            cure = f"this voice learned only these symbols (write numbers as words): {known!r}"
             raise DataError(error.problem, cure) from None
         return Reading(text=text, normalized=normalized, ids=ids)
 

@@ -28,7 +28,7 @@ def to_ascii(text: str) -> str:
     """Printable ASCII and a few signs of money, degree and power; equal for NFC and NFD."""
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
-    text = _DASH_BETWEEN_WORDS.sub(" -- ", _composed(text))
+    text = _DASH_BETWEEN_WORDS.sub(" -- ", composed(text))
     text = _GREEK.sub(_named, text)
     cache: dict[str, str] = {}
     return _spaced("".join([cache.get(c) or cache.setdefault(c, _form(c)) for c in text]))
@@ -52,7 +52,7 @@ def _spaced(text: str) -> str:
     return _CONTROL_OR_SPACE.sub(" ", text).strip()
 
 
-def _composed(text: str) -> str:
+def composed(text: str) -> str:
     """NFC, after marks that are piled too high are taken off (alike in every normal form)."""
     if text.isascii():
         return text

@@ -13,7 +13,9 @@ _CONSONANTS = "bcdfghjklmnpqrstvwxzçðħŋɕɖɟɡɢɣɥɦɬɭɱɲɳɴɸɹɻɽ�
 _MARKS = "ˈˌːˑʰʲʷˤˠ˞\u0303\u0329\u032a\u0361"
 SYMBOLS = _VOWELS + _CONSONANTS + _MARKS + " " + PUNCTUATION
 
-_PIECES = re.compile(rf"([{re.escape(PUNCTUATION.replace(chr(39), '').replace('-', ''))}]+)")
+_STOPS = f"[{re.escape(PUNCTUATION.replace(chr(39), '').replace('-', ''))}]"
+_PIECES = re.compile(rf"((?:(?<!\d){_STOPS}|{_STOPS}(?!\d))+)")  # espeak reads 3,5 and 9:30 itself
+_SWITCH = re.compile(r"\([^()]*\)")  # "(en)" before words that espeak says in another language
 _LETTERS = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}")
 _UTF8, _IPA = 1, 2
 
@@ -21,7 +23,8 @@ _UTF8, _IPA = 1, 2
 def phonemize(text: str, voice: str = "en-us") -> str:
     """IPA of a text, stress marks and punctuation kept where they stood.
 
-    espeak drops punctuation, so the text is cut at it and the pieces are spoken one by one.
+    espeak drops punctuation, so the text is cut at it and the pieces are spoken one by one. Words
+    that espeak says in another language keep no mark of it.
 
     Raises:
         ConfigError: there is no such voice.
@@ -47,5 +50,6 @@ def _spoken(piece: str) -> str:
     place = ctypes.c_void_p(ctypes.addressof(buffer))
     clauses = []
     while place.value:
-        clauses.append(library().espeak_TextToPhonemes(ctypes.byref(place), _UTF8, _IPA).decode())
+        said = library().espeak_TextToPhonemes(ctypes.byref(place), _UTF8, _IPA).decode()
+        clauses.append(_SWITCH.sub("", said))
     return before + " ".join(filter(None, clauses)).strip() + after

@@ -4,13 +4,15 @@ import dataclasses
 import os
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Literal
 
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.text.alphabet import PUNCTUATION
 from speechseq.text.atomic_json import read_json, write_json
+from speechseq.text.letter_case import fold_case
+from speechseq.text.normalizers import checked, normalizer, suited
 from speechseq.text.phonemes import SYMBOLS as IPA_SYMBOLS
 from speechseq.text.phonemes import phonemize
 from speechseq.text.pieces import Pieces, train
@@ -38,9 +40,14 @@ class Vocabulary:
         end: `encode` closes with the eos id.
         voice: the espeak voice that turns text to phonemes before it is encoded; "" for none.
         spelling: how a text is cut into symbols.
+        normalizer: name of what `normalize` does to a text before it is encoded, in training and
+            in use: "english" (numbers and abbreviations to words, all in ASCII), "unicode" (the
+            same words in the symbols of the vocabulary) or "none". "" chooses "english" for an
+            English voice and for symbols whose letters are all ASCII, "unicode" for all others.
 
     Raises:
-        ConfigError: a symbol comes twice or is none of its spelling, or a control is missing.
+        ConfigError: a symbol comes twice or is none of its spelling, a control is missing, or
+            there is no such normalizer.
     """
 
     symbols: tuple[str, ...]
@@ -49,6 +56,7 @@ class Vocabulary:
     end: bool = True
     voice: str = ""
     spelling: Spelling = Characters()
+    normalizer: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -65,12 +73,17 @@ class Vocabulary:
                 f"vocabulary: controls {self.controls!r} must begin with <pad>, <eos>",
                 "append further controls after these two",
             )
+        chosen = checked(self.normalizer or suited(self.symbols, self.voice))
+        object.__setattr__(self, "normalizer", chosen)
 
     @classmethod
-    def characters(cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True) -> "Vocabulary":
+    def characters(
+        cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
+    ) -> "Vocabulary":
         """Characters; case is folded unless a symbol is itself an upper-case letter."""
         kept = tuple(symbols)
-        return cls(symbols=kept, fold_case=all(s == s.lower() for s in kept), end=end)
+        fold = all(s == s.lower() for s in kept)
+        return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
@@ -112,10 +125,15 @@ class Vocabulary:
 
     @classmethod
     def phonemes(
-        cls, symbols: Iterable[str] = IPA_SYMBOLS, *, voice: str = "en-us", end: bool = True
+        cls,
+        symbols: Iterable[str] = IPA_SYMBOLS,
+        *,
+        voice: str = "en-us",
+        end: bool = True,
+        normalizer: str = "",
     ) -> "Vocabulary":
         """IPA symbols of espeak's voices; `encode` phonemizes its text (extra `espeak`)."""
-        return cls(symbols=tuple(symbols), end=end, voice=voice)
+        return cls(symbols=tuple(symbols), end=end, voice=voice, normalizer=normalizer)
 
     @property
     def pad_id(self) -> int:
@@ -130,6 +148,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.controls) + len(self.symbols)
 
+    def normalize(self, text: str) -> str:
+        """The reading of a text that `encode` takes, in training and in use."""
+        return self._normalizer(text)
+
     def units(self, text: str) -> list[str]:
         """The symbols of a text: of its phonemes, or of its characters with case folded.
 
@@ -138,7 +160,7 @@ class Vocabulary:
         """
         if self.voice:
             return self.spelling.split(phonemize(text, self.voice))
-        return self.spelling.split("".join(map(self._folded, text)) if self.fold_case else text)
+        return self.spelling.split(fold_case(text, self._alphabet) if self.fold_case else text)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a (normalised) text, closed with eos when `end` is set.
@@ -152,8 +174,8 @@ class Vocabulary:
             listed = ", ".join(f"{_named(s)} × {n}" for s, n in unknown.items())
             raise DataError(
                 f"unknown symbols in the text {short(text)}: {listed}",
-                "pass it through speechseq.text.normalize.normalize first, "
-                "or build the vocabulary with these symbols",
+                "write them in the symbols of the vocabulary, numbers as words (its normalize "
+                "does what can be done), or build the vocabulary with these symbols",
             )
         return [self._ids[unit] for unit in units] + [self.eos_id] * self.end
 
@@ -205,19 +227,26 @@ class Vocabulary:
         return self._unknown(self.units(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; `from_dict` turns it back into an equal vocabulary."""
+        """Plain data; `from_dict` turns it back into an equal vocabulary.
+
+        The normalizer is left out where it is English by choice and by default: older programs
+        know no such key, and read English.
+        """
+        older = self.normalizer == suited(self.symbols, self.voice) == "english"
         return {
             "symbols": list(self.symbols),
             "controls": list(self.controls),
             "fold_case": self.fold_case,
             "end": self.end,
             "voice": self.voice,
-            **self.spelling.to_dict(),
-        }
+            **({} if older else {"normalizer": self.normalizer}),
+        } | self.spelling.to_dict()
 
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "vocabulary") -> "Vocabulary":
         """Build from what `to_dict` gave, strictly: every key, and no other.
+
+        Without the key "normalizer", as in older files, the symbols and the voice choose it.
 
         Raises:
             CheckpointError: a missing or unknown key, a wrong type, symbols that make no sense.
@@ -255,10 +284,10 @@ class Vocabulary:
     def _alphabet(self) -> frozenset[str]:
         return frozenset("".join(self.symbols))
 
-    def _folded(self, character: str) -> str:
-        lower = character.lower()
-        known = self._alphabet
-        return lower if character not in known and lower in known else character
+    @cached_property
+    def _normalizer(self) -> Callable[[str], str]:
+        known = frozenset(PUNCTUATION) & self._alphabet if self.voice else self._alphabet
+        return normalizer(self.normalizer, known, fold=self.fold_case, voice=self.voice)
 
     def _unknown(self, units: list[str]) -> dict[str, int]:
         return {unit: n for unit, n in Counter(units).items() if unit not in self._ids}

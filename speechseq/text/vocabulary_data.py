@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechseq.errors import ConfigError
+from speechseq.text.normalizers import checked
 from speechseq.text.pieces import Pieces
 from speechseq.text.spelling import Characters, Spelling, Words
 
@@ -22,7 +23,7 @@ def read(data: Any) -> tuple[dict[str, Any], Spelling]:
     units = data.get("units", "characters")
     if not isinstance(units, str) or units not in _UNITS:
         raise ConfigError(f"units: {short(units)} is none of {', '.join(_UNITS)}")
-    types = {**_TYPES, **({"units": str} if "units" in data else {})}
+    types = _TYPES | {key: str for key in ("units", "normalizer") if key in data}
     if units == "pieces":
         types["model"] = str
     if set(data) != set(types):
@@ -32,7 +33,10 @@ def read(data: Any) -> tuple[dict[str, Any], Spelling]:
         listed = kind is not list or all(isinstance(item, str) for item in value)
         if type(value) is not kind or not listed:
             raise ConfigError(f"{key} has the wrong type: {short(value)}")
-    return {key: data[key] for key in _TYPES}, _spelling(units, data)
+    if "normalizer" in data:
+        checked(data["normalizer"])
+    kept = {key: data[key] for key in (*_TYPES, "normalizer") if key in data}
+    return kept, _spelling(units, data)
 
 
 def _spelling(units: str, data: Mapping[str, Any]) -> Spelling:

@@ -50,3 +50,25 @@ def test_what_espeak_says_of_normalised_text_has_an_id(text: str) -> None:
 def test_symbols_cover_european_voices(voice: str) -> None:
     text = "the quick brown fox jumps over the lazy dog, genre, Zürich, garçon, señor, hjärta"
     assert Vocabulary.phonemes(voice=voice).unknown(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("voice", "text"),
+    [
+        ("de", "Der Computer, im Update (Software)"),
+        ("fr-fr", "le weekend du manager"),
+        ("ru", "это Windows"),
+        ("el", "computer"),
+    ],
+)
+def test_a_switch_of_language_leaves_no_mark(voice: str, text: str) -> None:
+    said = phonemize(text, voice)
+    assert said.count("(") == text.count("(")
+    assert not {"en", voice[:2]} & set(said.replace("(", " ").replace(")", " ").split())
+    if voice == "de":
+        assert "ˈʌpdeɪt (" in said
+
+
+def test_figures_with_a_mark_inside_are_one_number() -> None:
+    assert phonemize("3,5, ja", "de") == "dɾˈaɪ kɔmɑː fˈʏnf, jˈɑː"
+    assert phonemize("9.", "de").endswith(".")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from speechseq.errors import ConfigError
+from speechseq.ranges import Items, checked, shown, unwrapped
 
 C = TypeVar("C", bound="Config")  # typing.Self is unknown to the checker that executes the hints
 
@@ -16,14 +17,19 @@ C = TypeVar("C", bound="Config")  # typing.Self is unknown to the checker that e
 class Config:
     """Base of every configuration: subclasses are frozen, keyword-only dataclasses.
 
-    Fields hold numbers, booleans, strings, tuples and other Configs. A field that may hold one of
-    several Configs is declared with `choice(...)`; each of them has a `kind` that names it in data.
-    `check()` is called after construction and raises ConfigError for values that make no sense.
+    Fields hold numbers, booleans, strings, tuples and other Configs. A number's hint declares its
+    range (`layers: Depth = 2`, see `ranges`); construction checks types and ranges, however the
+    values came. A field that may hold one of several Configs is declared with `choice(...)`; each
+    of them has a `kind` that names it in data. `check()` is called last and raises ConfigError for
+    values that make no sense together.
     """
 
     kind: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
+        for name, (hint, metadata) in _fields(type(self)).items():
+            value = _value(getattr(self, name), hint, metadata, (), name)
+            object.__setattr__(self, name, value)  # frozen for everyone else
         self.check()
 
     def check(self) -> None:
@@ -50,18 +56,19 @@ class Config:
             where: the dotted key that this data stands under, for error messages.
 
         Raises:
-            ConfigError: unknown key (the nearest valid one is named), wrong type, missing key.
+            ConfigError: unknown key (the nearest valid one is named), wrong type, missing key, a
+                number out of range.
         """
         if not isinstance(data, Mapping):
-            raise ConfigError(f"{where or cls.__name__}: expected a mapping of keys, got {data!r}")
-        fields = {f.name: f for f in dataclasses.fields(cls)}
+            problem = f"expected a mapping of keys, got {shown(data)}"
+            raise ConfigError(f"{where or cls.__name__}: {problem}")
+        fields = _fields(cls)
         values = {key: value for key, value in data.items() if key != "kind" or not cls.kind}
         for key in values:
             if key not in fields:
                 raise ConfigError(f"{_join(where, key)}: unknown key", nearest(key, fields))
-        hints = typing.get_type_hints(cls)
         built = {
-            key: _value(value, hints[key], fields[key].metadata, also, _join(where, key))
+            key: _value(value, *fields[key], also, _join(where, key))
             for key, value in values.items()
         }
         try:
@@ -77,16 +84,28 @@ def choice(*options: type[Config], default: Config) -> Any:
     return dataclasses.field(default=default, metadata={"options": options})
 
 
-def nearest(key: str, valid: Iterable[str]) -> str:
+def nearest(key: object, valid: Iterable[str]) -> str:
     """A cure for an unknown key: the valid name most like it, and all valid names."""
     names = sorted(valid)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}valid: {', '.join(names)}"
 
 
 def _join(where: str, key: object) -> str:
-    return f"{where}.{key}" if where else str(key)
+    name = key if isinstance(key, str) and len(key) < 200 else shown(key)
+    return f"{where}.{name}" if where else str(name)
+
+
+def _fields(cls: type[Config]) -> dict[str, tuple[Any, Mapping]]:
+    """Hint (ranges included) and metadata of each field; read once a class, which takes a while."""
+    if cls not in _FIELDS:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        _FIELDS[cls] = {f.name: (hints[f.name], f.metadata) for f in dataclasses.fields(cls)}
+    return _FIELDS[cls]
+
+
+_FIELDS: dict[type[Config], dict[str, tuple[Any, Mapping]]] = {}
 
 
 def _plain(value: Any) -> Any:
@@ -105,29 +124,21 @@ def _value(
         return _one_of(value, (*also, *metadata["options"]), also, where)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _union(value, arguments, also, where)
-    if origin is tuple:
-        return _tuple(value, arguments, also, where)
+        return _optional(value, arguments, also, where)
+    base, limit = unwrapped(hint)
+    if typing.get_origin(base) is tuple:
+        return _tuple(value, typing.get_args(base), limit, also, where)
     if origin is typing.Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, arguments))}")
+        if not isinstance(value, str) or value not in arguments:
+            problem = f"{shown(value)} is none of {', '.join(map(repr, arguments))}"
+            raise ConfigError(f"{where}: {problem}")
         return value
     if isinstance(hint, type) and issubclass(hint, Config):
-        return hint.from_dict(value, also=also, where=where)
-    return _scalar(value, hint, where)
+        return value if isinstance(value, hint) else hint.from_dict(value, also=also, where=where)
+    return checked(where, value, hint)
 
 
-def _scalar(value: Any, hint: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    # bool is an int to Python, never to a person who meant a number
-    if hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
-        return value
-    name = hint.__name__
-    raise ConfigError(f"{where}: expected {name}, got {value!r} ({type(value).__name__})")
-
-
-def _union(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -> Any:
+def _optional(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -> Any:
     if value is None and type(None) in hints:
         return None
     rest = [hint for hint in hints if hint is not type(None)]
@@ -139,9 +150,14 @@ def _union(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -
     return _value(value, rest[-1], {}, also, where)
 
 
-def _tuple(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -> tuple:
+def _tuple(
+    value: Any, hints: tuple, limit: Items, also: Sequence[type[Config]], where: str
+) -> tuple:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{where}: expected a list, got {value!r}")
+        raise ConfigError(f"{where}: expected a list, got {shown(value)}")
+    if not limit.least <= len(value) <= limit.most:
+        problem = f"{where}: a list of {len(value):,} is out of range"
+        raise ConfigError(problem, f"use {limit.least} to {limit.most:,} values")
     if len(hints) == 2 and hints[1] is Ellipsis:
         hints = (hints[0],) * len(value)
     if len(hints) != len(value):
@@ -151,8 +167,11 @@ def _tuple(value: Any, hints: tuple, also: Sequence[type[Config]], where: str) -
 
 
 def _one_of(value: Any, options: tuple, also: Sequence[type[Config]], where: str) -> Config:
+    if isinstance(value, Config):
+        return value
     kinds = {option.kind: option for option in options}  # the field's own options win
     kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in kinds:
-        raise ConfigError(f"{_join(where, 'kind')}: unknown {kind!r}", nearest(str(kind), kinds))
+    if not isinstance(kind, str) or kind not in kinds:
+        problem = f"{_join(where, 'kind')}: unknown {shown(kind)}"
+        raise ConfigError(problem, nearest(shown(kind), kinds))
     return kinds[kind].from_dict(value, also=also, where=where)

@@ -11,6 +11,7 @@ import random
 import string
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from lhotse import CutSet, MonoCut
@@ -35,6 +36,7 @@ from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.models.listener import ListenerConfig
 from speechseq.models.speller import SpellerConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.ranges import Count, CountOrNone, Items, Range, Seed, ThreadsOrNone, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -44,6 +46,8 @@ from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 
+Speed = Annotated[float, Range(0.1, 10)]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
@@ -51,15 +55,15 @@ class Settings(Config):
 
     root: str = "data/raw/an4"
     cache: str = "data/cache"
-    dev: int = 100
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
-    frames_per_batch: int = 16_000
-    short_first_epochs: int = 1
-    shown: int = 2
+    dev: Count = 100
+    speeds: Annotated[tuple[Speed, ...], Items(1, 100)] = (0.9, 1.0, 1.1)
+    frames_per_batch: Count = 16_000
+    short_first_epochs: CountOrNone = 1
+    shown: CountOrNone = 2
     device: str = "cpu"
-    workers: int = 0
-    threads: int = 0  # 0 leaves torch its own number
-    seed: int = 0
+    workers: Workers = 0
+    threads: ThreadsOrNone = 0  # 0 leaves torch its own number
+    seed: Seed = 0
     audio: AudioConfig = dataclasses.replace(AudioConfig.preset("las"), mels=80)
     model: LASConfig = LASConfig(
         augment=SpecAugmentPolicy(warp=0, band_width=15, frame_width=40, frame_share=0.1),

@@ -41,6 +41,7 @@ from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.models.listener import ListenerConfig
 from speechseq.models.speller import SpellerConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.ranges import Count, Seed, Threads, Weight
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -54,13 +55,13 @@ from speechseq.training.trainer import Trainer
 class Settings(Config):
     """Numbers of the corpus, the model and its training."""
 
-    utterances: int = 6000
-    test_utterances: int = 200
-    frames_per_batch: int = 10_000
-    threads: int = 1
+    utterances: Count = 6000
+    test_utterances: Count = 200
+    frames_per_batch: Count = 10_000
+    threads: Threads = 1
     lm: str = ""
-    lm_weight: float = 0.3
-    seed: int = 0
+    lm_weight: Weight = 0.3
+    seed: Seed = 0
     spec_augment: bool = True
     audio: AudioConfig = AudioConfig.preset("las")
     augment: SpecAugmentPolicy = SpecAugmentPolicy(

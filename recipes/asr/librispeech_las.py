@@ -30,6 +30,7 @@ from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_6_1280
 from speechseq.models.las_loss import LASLoss, LASLossConfig
+from speechseq.ranges import Count, CountOrNone, Seed, ThreadsOrNone, Width, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -49,15 +50,15 @@ class Settings(Config):
     train: tuple[str, ...] = ("train-clean-100", "train-clean-360", "train-other-500")
     dev: tuple[str, ...] = ("dev-clean",)
     test: tuple[str, ...] = ("test-clean",)
-    pieces: int = 1000
-    longest_frames: int = 1700
-    frames_per_batch: int = 60_000
-    short_first_epochs: int = 1
-    shown: int = 2
+    pieces: Width = 1000
+    longest_frames: Count = 1700
+    frames_per_batch: Count = 60_000
+    short_first_epochs: CountOrNone = 1
+    shown: CountOrNone = 2
     device: str = "cuda"
-    workers: int = 4
-    threads: int = 0  # 0 leaves torch its own number
-    seed: int = 0
+    workers: Workers = 4
+    threads: ThreadsOrNone = 0  # 0 leaves torch its own number
+    seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("specaugment")
     model: LASConfig = dataclasses.replace(las_6_1280(), augment=POLICIES["LD"], ctc=True)
     loss: LASLossConfig = LASLossConfig(

@@ -22,6 +22,7 @@ from speechseq.cli import run_recipe
 from speechseq.config import Config
 from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate_speech import ASRCollate
+from speechseq.corpus.espeak import Pitch, Rate
 from speechseq.corpus.sampling import Batches
 from speechseq.inference.dictation import Item, dictate, items_of
 from speechseq.inference.error_rate import error_rate
@@ -37,6 +38,7 @@ from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.ranges import Count, Seed, Threads
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -54,16 +56,16 @@ class Settings(Config):
     """
 
     voice: str = "runs/demo/voice"
-    voice_strings: int = 20
-    voice_seed: int = 0
-    utterances: int = 1200
-    test_utterances: int = 60
+    voice_strings: Count = 20
+    voice_seed: Seed = 0
+    utterances: Count = 1200
+    test_utterances: Count = 60
     voices: tuple[str, ...] = ("en-us", "en-gb", "en-gb-scotland", "en-us+m3", "en-gb-x-rp")
-    rates: tuple[int, ...] = (120, 140, 160, 180)
-    pitches: tuple[int, ...] = (30, 50, 70)
-    frames_per_batch: int = 8000
-    threads: int = 1
-    seed: int = 0
+    rates: tuple[Rate, ...] = (120, 140, 160, 180)
+    pitches: tuple[Pitch, ...] = (30, 50, 70)
+    frames_per_batch: Count = 8000
+    threads: Threads = 1
+    seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("las")
     model: LASConfig = dataclasses.replace(
         las_small(), reading=ReadingConfig(window=40, sharpening=2.0)

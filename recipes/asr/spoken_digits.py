@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from lhotse import CutSet
@@ -37,6 +38,7 @@ from speechseq.models.las import LASConfig, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.ranges import BelowOne, Count, CountOrNone, Finite, Range, Seed, Threads
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -53,16 +55,20 @@ class Settings(Config):
     root: str = "data/raw/free-spoken-digit-dataset"
     held_out: str = ""  # a speaker of whom nothing is learned, and who alone is tested
     content: bool = False  # attention by content alone, to be compared with the location's
-    utterances: int = 4000
-    test_utterances: int = 200
-    long_utterances: int = 20
-    longest: int = 7  # digits of a string; long ones have ten times as many
-    synthetic: int = 0  # strings of espeak's voices that are learned beside them; extra `demo`
-    speed: float = 0.05  # each string is learned faster or slower by up to so much
-    snr: tuple[float, float] | None = None  # dB of speech over noise in what is learned
-    frames_per_batch: int = 8000
-    threads: int = 1
-    seed: int = 0
+    utterances: Count = 4000
+    test_utterances: Count = 200
+    long_utterances: CountOrNone = 20
+    longest: Annotated[int, Range(1, 1000)] = (
+        7  # digits of a string; long ones have ten times as many
+    )
+    synthetic: CountOrNone = (
+        0  # strings of espeak's voices that are learned beside them; extra `demo`
+    )
+    speed: BelowOne = 0.05  # each string is learned faster or slower by up to so much
+    snr: tuple[Finite, Finite] | None = None  # dB of speech over noise in what is learned
+    frames_per_batch: Count = 8000
+    threads: Threads = 1
+    seed: Seed = 0
     audio: AudioConfig = dataclasses.replace(
         AudioConfig.preset("las"), sample_rate=8000, n_fft=256, window=200, hop=80, fmax=4000.0
     )

@@ -13,6 +13,7 @@ on as --exclude FILE.
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -25,6 +26,7 @@ from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm_scorer import RNNScorer, perplexity
 from speechseq.models import language_model
 from speechseq.models.language_model import LanguageModelConfig, LanguageModelLoss
+from speechseq.ranges import Count, Range, Seed, Threads, WidthOrNone
 from speechseq.text import arpa, ngrams
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
@@ -48,16 +50,16 @@ class Settings(Config):
 
     texts: str = ""
     exclude: str = ""
-    grammar_sentences: int = 20_000
-    held_out: int = 500
+    grammar_sentences: Count = 20_000
+    held_out: Count = 500
     recogniser: str = ""
-    pieces: int = 0
-    ngrams: int = 0
-    word_ngrams: int = 0
+    pieces: WidthOrNone = 0
+    ngrams: Annotated[int, Range(0, 100)] = 0
+    word_ngrams: Annotated[int, Range(0, 100)] = 0
     device: str = "cpu"
-    threads: int = 1
-    tokens_per_batch: int = 4000
-    seed: int = 0
+    threads: Threads = 1
+    tokens_per_batch: Count = 4000
+    seed: Seed = 0
     model: LanguageModelConfig = LanguageModelConfig(embedding=64, hidden=256)
     trainer: TrainerConfig = TrainerConfig(
         updates=1000,

@@ -26,6 +26,7 @@ from speechseq.inference.listening import listen, write_report
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron1
+from speechseq.ranges import Count, Seed, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -44,13 +45,13 @@ class Settings(Config):
     root: str = "data/raw/LJSpeech-1.1"
     cache: str = "data/cache"
     skip_bad: bool = False
-    dev: int = 100
-    test: int = 500
-    judged: int = 20
+    dev: Count = 100
+    test: Count = 500
+    judged: Count = 20
     device: str = "cuda"
-    workers: int = 4
-    frames_per_batch: int = 40_000
-    seed: int = 0
+    workers: Workers = 4
+    frames_per_batch: Count = 40_000
+    seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
     model: TacotronConfig = tacotron1(reduction_factor=2)
     loss: TacotronLossConfig = TacotronLossConfig(

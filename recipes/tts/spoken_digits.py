@@ -21,6 +21,7 @@ from speechseq.cli import run_recipe
 from speechseq.config import Config
 from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate import TTSCollate
+from speechseq.corpus.espeak import Rate
 from speechseq.corpus.sampling import Batches
 from speechseq.inference.judge import Judge
 from speechseq.inference.listening import listen, write_report
@@ -28,6 +29,7 @@ from speechseq.inference.report import Figure
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron2_small
+from speechseq.ranges import Count, Seed, Threads
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
@@ -42,13 +44,13 @@ from speechseq.training.trainer import Trainer
 class Settings(Config):
     """Numbers of the corpus, the model and its training."""
 
-    utterances: int = 400
-    test_utterances: int = 20
+    utterances: Count = 400
+    test_utterances: Count = 20
     voice: str = "en-us"
-    words_per_minute: int = 150
-    frames_per_batch: int = 2500
-    threads: int = 1  # steps this small gain little from two, and lose much on a busy machine
-    seed: int = 0
+    words_per_minute: Rate = 150
+    frames_per_batch: Count = 2500
+    threads: Threads = 1  # steps this small gain little from two, and lose much on a busy machine
+    seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
     model: TacotronConfig = tacotron2_small(reduction_factor=4)
     loss: TacotronLossConfig = TacotronLossConfig(

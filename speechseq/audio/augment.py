@@ -2,6 +2,7 @@
 
 import dataclasses
 from fractions import Fraction
+from typing import Annotated
 
 import torch
 import torchaudio.functional
@@ -11,7 +12,11 @@ from torch import Tensor
 from speechseq.audio.deltas import frames_at
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.ranges import Range, Share
 from speechseq.shapes import FrameMask, Lengths, Mel, Waveform
+
+Frames = Annotated[int, Range(0, 1_000_000)]
+Masks = Annotated[int, Range(0, 100)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,20 +30,12 @@ class SpecAugmentPolicy(Config):
         frame_share: most of an utterance's frames that one mask takes, as a share (p).
     """
 
-    warp: int = 80
-    band_width: int = 27
-    band_masks: int = 2
-    frame_width: int = 100
-    frame_share: float = 1.0
-    frame_masks: int = 2
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers out of range."""
-        for name in ("warp", "band_width", "band_masks", "frame_width", "frame_masks"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is negative", "0 means none")
-        if not 0 <= self.frame_share <= 1:
-            raise ConfigError(f"frame_share: {self.frame_share} is not between 0 and 1")
+    warp: Frames = 80
+    band_width: Frames = 27
+    band_masks: Masks = 2
+    frame_width: Frames = 100
+    frame_share: Share = 1.0
+    frame_masks: Masks = 2
 
 
 # Park 2019, table 1: for LibriSpeech basic and double, for Switchboard mild and strong

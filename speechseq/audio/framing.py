@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 from speechseq.audio.spectrogram import WindowShape
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.ranges import BelowOne, Factor, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,18 +29,18 @@ class Framing(Config):
         magnitude_epsilon: e in sqrt(re² + im² + e).
     """
 
-    sample_rate: int = 22050
-    n_fft: int = 1024
-    hop: int = 256
-    window: int = 1024
+    sample_rate: Annotated[int, Range(100, 1_000_000)] = 22050
+    n_fft: Annotated[int, Range(2, 32_768)] = 1024
+    hop: Annotated[int, Range(1, 32_768)] = 256
+    window: Annotated[int, Range(1, 32_768)] = 1024
     window_shape: WindowShape = "hann"
     centred: bool = True
     snip_edges: bool = False
-    gain: float = 1.0
-    pre_emphasis: float = 0.0
+    gain: Factor = 1.0
+    pre_emphasis: BelowOne = 0.0
     pre_emphasis_by_frame: bool = False
     remove_mean: bool = False
-    magnitude_epsilon: float = 0.0
+    magnitude_epsilon: Annotated[float, Range(0, 1e6)] = 0.0
 
     @property
     def bins(self) -> int:
@@ -64,8 +66,6 @@ class Framing(Config):
 
     def check(self) -> None:
         """Raise ConfigError when the numbers contradict each other."""
-        for name in ("sample_rate", "n_fft", "hop", "window", "gain"):
-            positive(self, name)
         require(
             self.hop <= self.window,
             f"hop: {self.hop} is larger than window {self.window}, samples between would be lost",
@@ -92,22 +92,9 @@ class Framing(Config):
             "pre_emphasis_by_frame: there is nothing to apply, pre_emphasis is 0",
             "set pre_emphasis to 0.97, or pre_emphasis_by_frame to false",
         )
-        within(self, "magnitude_epsilon", 0 <= self.magnitude_epsilon < math.inf, "0 or a bit more")
-        within(self, "pre_emphasis", 0 <= self.pre_emphasis < 1, "0 for none, or 0.97")
 
 
 def require(true: bool, problem: str, cure: str) -> None:
     """Raise ConfigError with this problem and cure unless `true`."""
     if not true:
         raise ConfigError(problem, cure)
-
-
-def positive(config: Config, name: str) -> None:
-    """Raise ConfigError unless this number of the config is above 0 and finite."""
-    value = getattr(config, name)
-    require(0 < value < math.inf, f"{name}: {value} is not positive", f"set {name} > 0")
-
-
-def within(config: Config, name: str, fits: bool, cure: str) -> None:
-    """Raise ConfigError that this number is out of range, unless it fits."""
-    require(fits, f"{name}: {getattr(config, name)} is out of range", f"set {name} to {cure}")

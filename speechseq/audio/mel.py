@@ -2,16 +2,15 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from speechseq.audio.framing import Framing, positive, require, within
+from speechseq.audio.framing import Framing, require
 from speechseq.audio.presets import PRESETS
 from speechseq.audio.spectra import row_magnitudes, windowed
 from speechseq.audio.spectrogram import (
@@ -28,6 +27,7 @@ from speechseq.audio.spectrogram import (
 )
 from speechseq.config import nearest
 from speechseq.errors import ConfigError, DataError
+from speechseq.ranges import Range
 from speechseq.shapes import Lengths, Magnitude, Mel, Waveform
 
 Count = TypeVar("Count", int, Tensor)
@@ -55,18 +55,18 @@ class AudioConfig(Framing):
     The fields of Framing come before these.
     """
 
-    mels: int = 80
-    fmin: float = 0.0
-    fmax: float = 8000.0
+    mels: Annotated[int, Range(1, 1024)] = 80
+    fmin: Annotated[float, Range(0, 500_000)] = 0.0
+    fmax: Annotated[float, Range(0, 500_000, above=True)] = 8000.0
     mel_scale: MelScale = "slaney"
     triangles: Triangles = "hz"
     area_norm: bool = True
-    power: int = 1
+    power: Annotated[int, Range(1, 2)] = 1
     log: Literal["ln", "log10", "db"] = "ln"
-    floor: float = 1e-5
-    reference_level: float = 0.0
-    lowest_level: float | None = None
-    deltas: int = 0
+    floor: Annotated[float, Range(0, 1e9, above=True)] = 1e-5
+    reference_level: Annotated[float, Range(-1e4, 1e4)] = 0.0
+    lowest_level: Annotated[float, Range(-1e4, 0, below=True)] | None = None
+    deltas: Annotated[int, Range(0, 2)] = 0
 
     @classmethod
     def preset(cls, name: str) -> "AudioConfig":
@@ -100,8 +100,6 @@ class AudioConfig(Framing):
     def check(self) -> None:
         """Raise ConfigError when the numbers contradict each other."""
         super().check()
-        for name in ("mels", "fmax", "floor"):
-            positive(self, name)
         nyquist = self.sample_rate / 2
         require(
             self.fmax <= nyquist,
@@ -118,11 +116,6 @@ class AudioConfig(Framing):
             f"mels: {self.mels} bands from the {self.bins} bins of n_fft {self.n_fft}",
             "set fewer mels or a larger n_fft",
         )
-        lowest = -1 if self.lowest_level is None else self.lowest_level
-        within(self, "reference_level", math.isfinite(self.reference_level), "0 for none, or 20")
-        within(self, "lowest_level", -math.inf < lowest < 0, "-100, or null for none")
-        within(self, "power", self.power in (1, 2), "1 for magnitudes or 2 for their squares")
-        within(self, "deltas", self.deltas in (0, 1, 2), "0, 1 or 2")
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:

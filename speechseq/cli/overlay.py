@@ -1,7 +1,7 @@
 """Numbers from YAML files and flags, laid over a recipe's settings; parts are chosen in Python."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ _YAML = files.Kind(
     streams=True,
 )
 C = TypeVar("C", bound=Config)
+_LINES = "write `key: number` lines"
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,6 +29,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                problem = "a key must be a name"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} stands twice", key_node.start_mark
@@ -66,7 +70,12 @@ def parse(text: str, source: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark and "\n" in text else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{source}{line}: {problem}", "write `key: number` lines") from None
+        raise ConfigError(f"{source}{line}: {problem}", _LINES) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: is nested too deeply", _LINES) from None
+    # what looks like a date, a number of thousands of digits, or is tagged as what it is not
+    except (ValueError, OverflowError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{source}: a value cannot be read: {error}", _LINES) from None
 
 
 def overlay(settings: C, data: Any, source: str) -> C:

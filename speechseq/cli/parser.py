@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from speechseq.config import nearest
 from speechseq.errors import ConfigError
+from speechseq.ranges import shown
 
 _FEW = 20  # flags that can be named in one message
 
@@ -40,6 +41,8 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str], namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, and refuse unknown flags before argparse complains of what is missing."""
+        if nul := [word for word in args if "\0" in word]:
+            raise ConfigError(f"{self.prog}: {shown(nul[0])} holds a NUL character", "leave it out")
         known = self._option_string_actions
         for word in args if self.checked else ():
             flag = word.partition("=")[0]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq import files
 from speechseq.errors import ConfigError, DataError, SpeechseqError
+from speechseq.ranges import DrawSeed, checked
 
 if TYPE_CHECKING:
     from speechseq.inference.synthesizer import Speech, Synthesizer
@@ -59,6 +60,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Speak the text or the lines of the file."""
+    checked("--seed", arguments.seed, DrawSeed)
     lines = _lines(arguments)
 
     from speechseq.inference.synthesizer import Synthesizer

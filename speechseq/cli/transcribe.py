@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq.errors import ConfigError, SpeechseqError
+from speechseq.ranges import Factor, checked
 
 if TYPE_CHECKING:
     from speechseq.inference.search.beam import Beam
@@ -131,9 +132,8 @@ def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -
     from speechseq.inference import lm_scorer
     from speechseq.inference.search.recogniser import Fused
 
-    weight = _LM if arguments.lm_weight is None else arguments.lm_weight
-    if not 0 < weight < float("inf"):
-        raise ConfigError(f"--lm-weight: {weight:g} is no positive number", f"use e.g. {_LM:g}")
+    given = arguments.lm_weight
+    weight = _LM if given is None else checked("--lm-weight", given, Factor)
     scorer = lm_scorer.load(arguments.lm, transcriber.vocabulary, arguments.device)
     return Fused("lm", scorer, weight)
 

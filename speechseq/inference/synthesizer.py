@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.device import checked_device
 from speechseq.models.packed_weights import check_precision
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
+from speechseq.ranges import Range
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
@@ -31,10 +32,10 @@ class VocoderConfig(Config):
         linear_power: exponent of a model's own linear magnitudes (Tacotron's 1.2).
     """
 
-    iterations: int = 60
-    momentum: float = 0.99
-    mel_power: float = 1.0
-    linear_power: float = 1.2
+    iterations: Annotated[int, Range(0, 100_000)] = 60
+    momentum: Annotated[float, Range(0, 10)] = 0.99
+    mel_power: Annotated[float, Range(0, 10, above=True)] = 1.0
+    linear_power: Annotated[float, Range(0, 10, above=True)] = 1.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

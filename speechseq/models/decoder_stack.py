@@ -10,6 +10,7 @@ from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.dropout import dropout
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ranges import Depth, Dropout, Width
 
 
 class DecoderStack(nn.Module):
@@ -50,10 +51,10 @@ class LSTMStackConfig(DecoderStackConfig):
     """LSTM layers of `dim` units, with zoneout (Tacotron 2) or dropout of what they give."""
 
     kind: ClassVar[str] = "lstm"
-    layers: int = 1
-    dim: int = 1024
-    dropout: float = 0.1
-    zoneout: float = 0.0
+    layers: Depth = 1
+    dim: Width = 1024
+    dropout: Dropout = 0.1
+    zoneout: Dropout = 0.0
 
     def build(self, input_dim: int) -> "LSTMStack":
         """The stack for inputs of this width."""
@@ -100,8 +101,8 @@ class ResidualGRUStackConfig(DecoderStackConfig):
     """Tacotron's decoder RNN (Wang 2017, table 1): GRU layers with residual connections."""
 
     kind: ClassVar[str] = "residual_gru"
-    layers: int = 2
-    dim: int = 256
+    layers: Depth = 2
+    dim: Width = 256
 
     def build(self, input_dim: int) -> "ResidualGRUStack":
         """The stack for inputs of this width."""

@@ -7,12 +7,14 @@ from typing import ClassVar
 from torch import nn
 
 from speechseq.config import Config
+from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiLSTM
 from speechseq.nn.valid_rows import ValidRows
+from speechseq.ranges import Depth, DepthOrNone, Dropout, Kernel, Width, Widths
 from speechseq.shapes import Encoded, Lengths, Tokens
 
 
@@ -40,12 +42,12 @@ class ConvEncoderConfig(EncoderConfig):
     """Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM."""
 
     kind: ClassVar[str] = "conv"
-    embedding: int = 512
-    layers: int = 3
-    channels: int = 512
-    kernel: int = 5
-    dropout: float = 0.5
-    lstm: int = 256
+    embedding: Width = 512
+    layers: DepthOrNone = 3
+    channels: Width = 512
+    kernel: Kernel = 5
+    dropout: Dropout = 0.5
+    lstm: Width = 256
 
     def build(self, symbols: int) -> "ConvEncoder":
         """The encoder for a vocabulary of this many symbols."""
@@ -80,14 +82,20 @@ class CBHGEncoderConfig(EncoderConfig):
     """Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG."""
 
     kind: ClassVar[str] = "cbhg"
-    embedding: int = 256
-    prenet: tuple[int, ...] = (256, 128)
-    dropout: float = 0.5
-    bank: int = 16
-    channels: int = 128
-    projections: tuple[int, ...] = (128, 128)
-    highways: int = 4
-    gru: int = 128
+    embedding: Width = 256
+    prenet: Widths = (256, 128)
+    dropout: Dropout = 0.5
+    bank: Depth = 16
+    channels: Width = 128
+    projections: Widths = (128, 128)
+    highways: DepthOrNone = 4
+    gru: Width = 128
+
+    def check(self) -> None:
+        """Raise ConfigError unless the last projection can be added to what the pre-net gives."""
+        if self.projections[-1] != self.prenet[-1]:
+            problem = f"projections: the last, {self.projections[-1]}, is added to the pre-net's"
+            raise ConfigError(f"{problem} last, {self.prenet[-1]}", "give both the same width")
 
     def build(self, symbols: int) -> "CBHGEncoder":
         """The encoder for a vocabulary of this many symbols."""

@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence as Series
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config, choice
-from speechseq.errors import ConfigError
 from speechseq.models.decoder_stack import (
     DecoderStackConfig,
     LSTMStackConfig,
@@ -26,6 +25,7 @@ from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.valid_rows import ValidRows
+from speechseq.ranges import Dropout, Every, Range, Width, Widths
 from speechseq.shapes import Alignment, FrameMask, Mel, Memory, MemoryMask, StopLogits
 
 
@@ -39,15 +39,15 @@ class FrameDecoderConfig(Config):
     and spare_frames bound its length: limit = spare_frames + frames_per_token * tokens.
     """
 
-    reduction_factor: int = 1
-    prenet: tuple[int, ...] = (256, 256)
-    prenet_dropout: float = 0.5
+    reduction_factor: Annotated[int, Range(1, 100)] = 1
+    prenet: Widths = (256, 256)
+    prenet_dropout: Dropout = 0.5
     prenet_bias: bool = False
     free_running_dropout: bool = True
     attention_rnn: Literal["lstm", "gru"] = "lstm"
-    attention_rnn_dim: int = 1024
-    attention_rnn_dropout: float = 0.1
-    attention_rnn_zoneout: float = 0.0
+    attention_rnn_dim: Width = 1024
+    attention_rnn_dropout: Dropout = 0.1
+    attention_rnn_zoneout: Dropout = 0.0
     attention: AttentionConfig = choice(
         LocationSensitiveConfig,
         ContentConfig,
@@ -59,27 +59,10 @@ class FrameDecoderConfig(Config):
         LSTMStackConfig, ResidualGRUStackConfig, default=LSTMStackConfig()
     )
     project_context: bool = True
-    stop_threshold: float = 0.5
-    attention_end_steps: int = 60
-    frames_per_token: float = 20.0
-    spare_frames: int = 200
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers that no decoder can run with."""
-        if self.reduction_factor < 1:
-            raise ConfigError(
-                f"reduction_factor: {self.reduction_factor} frames a step", "use 1 or more"
-            )
-        if not 0.0 < self.stop_threshold < 1.0:
-            raise ConfigError(
-                f"stop_threshold: {self.stop_threshold} is no probability", "use e.g. 0.5"
-            )
-        if self.attention_end_steps < 1:
-            raise ConfigError(
-                f"attention_end_steps: {self.attention_end_steps} would end every utterance at "
-                "its first step",
-                "use e.g. 60, or a very large number for never",
-            )
+    stop_threshold: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
+    attention_end_steps: Every = 60
+    frames_per_token: Annotated[float, Range(0, 1000)] = 20.0
+    spare_frames: Annotated[int, Range(0, 100_000)] = 200
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
         """The most steps (batch) that utterances of these lengths may take, each by its own."""

@@ -17,6 +17,7 @@ from speechseq.models.loss_terms import Losses
 from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
+from speechseq.ranges import Depth, Dropout, Width
 from speechseq.text.vocabulary import BLANK, PAD, SOS, TRANSCRIPT_CONTROLS
 
 _NEVER = [PAD, SOS, BLANK]  # no text holds them
@@ -36,19 +37,11 @@ class LanguageModelConfig(Config):
     """
 
     kind: ClassVar[str] = "language_model"
-    embedding: int = 256
-    hidden: int = 512
-    layers: int = 1
-    dropout: float = 0.2
+    embedding: Width = 256
+    hidden: Width = 512
+    layers: Depth = 1
+    dropout: Dropout = 0.2
     tied: bool = False
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers that no model can have."""
-        for name in ("embedding", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"dropout: {self.dropout} is not at least 0 and below 1")
 
     def build(self, symbols: int) -> "LanguageModel":
         """The model over so many symbols, the four controls of transcripts counted."""

@@ -1,7 +1,7 @@
 """Listen, Attend and Spell: one model, three builders whose bodies are the papers' tables."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from speechseq.nn.normalization import (
     UtteranceNormConfig,
 )
 from speechseq.nn.precision import at_least_float32
+from speechseq.ranges import BelowOne, Range
 from speechseq.shapes import Alignment, Encoded, Lengths, LogProbs, Memory, Sequence
 from speechseq.text.vocabulary import EOS, PAD, SOS
 
@@ -50,20 +51,13 @@ class LASConfig(Config):
         UtteranceNormConfig, GlobalNormConfig, StreamingNormConfig, default=UtteranceNormConfig()
     )
     augment: SpecAugmentPolicy | None = None
-    vocal_tract: float = 0.0
-    feature_groups: int = 1
+    vocal_tract: BelowOne = 0.0
+    feature_groups: Annotated[int, Range(1, 64)] = 1
     listener: ListenerConfig = ListenerConfig()
     speller: SpellerConfig = SpellerConfig()
     ctc: bool = False
     reading: ReadingConfig | None = None
-    init: float = 0.0
-
-    def check(self) -> None:
-        """Raise ConfigError for groups or a range of weights that cannot be."""
-        if self.feature_groups < 1 or self.init < 0:
-            raise ConfigError(
-                f"feature_groups: {self.feature_groups}, init: {self.init}: too small"
-            )
+    init: Annotated[float, Range(0, 100)] = 0.0
 
     def build(self, symbols: int, features: int) -> "LAS":
         """The model for a vocabulary and frames of these sizes.

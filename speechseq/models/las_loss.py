@@ -1,6 +1,7 @@
 """What a recogniser is trained to do: named, masked terms and their total."""
 
 import dataclasses
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from speechseq.models.las import LASOutput
 from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.speller import NEVER
 from speechseq.nn.masks import length_mask
+from speechseq.ranges import Factor, Range, Share, Update, Weight
 from speechseq.shapes import Lengths, LogProbs, Scalar, Tokens
 from speechseq.text.vocabulary import BLANK
 
@@ -28,21 +30,18 @@ class LASLossConfig(Config):
         guide, guide_sigma, guide_half_life: guided attention, as in `TacotronLossConfig`.
     """
 
-    label_smoothing: float = 0.0
-    ctc: float = 0.0
-    ctc_last: float = 0.0
-    ctc_from: int = 0
-    ctc_to: int = 0
-    guide: float = 0.0
-    guide_sigma: float = 0.4
-    guide_half_life: float = 0.0
+    label_smoothing: Share = 0.0
+    ctc: Share = 0.0
+    ctc_last: Share = 0.0
+    ctc_from: Update = 0
+    ctc_to: Update = 0
+    guide: Weight = 0.0
+    guide_sigma: Factor = 0.4
+    guide_half_life: Annotated[float, Range(0, 1e12)] = 0.0
 
     def check(self) -> None:
-        """Raise ConfigError for weights that are no shares, and a schedule that goes backward."""
-        for name in ("label_smoothing", "ctc", "ctc_last"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is no share", "use 0 to 1")
-        if not 0 <= self.ctc_from <= self.ctc_to:
+        """Raise ConfigError for a schedule that goes backward."""
+        if self.ctc_from > self.ctc_to:
             raise ConfigError(f"ctc_to: {self.ctc_to} comes before ctc_from {self.ctc_from}")
 
     def ctc_at(self, update: int) -> float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,10 @@ from speechseq.errors import ConfigError
 from speechseq.nn.conv import MaskedBatchNorm
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.pyramid import Joining, PyramidBiLSTM, join_frames
+from speechseq.ranges import Depth, Dropout, Items, Range, Update, Width
 from speechseq.shapes import Encoded, Lengths, Sequence
+
+_LONGEST_POSITION = 4096  # frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,20 +27,15 @@ class GrowthConfig(Config):
     memory is pooled by a further `pool`.
     """
 
-    first_layers: int = 2
-    layer_every: int = 0
-    pool: int = 2
-    pool_until: int = 0
+    first_layers: Depth = 2
+    layer_every: Update = 0
+    pool: Annotated[int, Range(1, 64)] = 2
+    pool_until: Update = 0
 
     @property
     def wanted(self) -> bool:
         """Whether anything grows at all."""
         return self.layer_every > 0 or self.pool_until > 0
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers below their least."""
-        if self.first_layers < 1 or self.pool < 1 or self.layer_every < 0 or self.pool_until < 0:
-            raise ConfigError(f"growth: {self} has numbers below their least", "count from 1 or 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,15 +49,22 @@ class ListenerConfig(Config):
         growth: see `GrowthConfig`.
     """
 
-    convolutions: tuple[int, ...] = ()
-    hidden: int = 256
-    base_layers: int = 1
-    pyramid_layers: int = 3
-    join: int = 2
+    convolutions: Annotated[tuple[Width, ...], Items(0, 8)] = ()
+    hidden: Width = 256
+    base_layers: Depth = 1
+    pyramid_layers: Annotated[int, Range(0, 16)] = 3
+    join: Annotated[int, Range(1, 64)] = 2
     joining: Joining = "concatenate"
     layer_norm: bool = False
-    dropout: float = 0.0
+    dropout: Dropout = 0.0
     growth: GrowthConfig = GrowthConfig()
+
+    def check(self) -> None:
+        """Raise ConfigError for a memory whose positions are longer than any speech."""
+        reduction = self.join**self.pyramid_layers * 2 ** len(self.convolutions)
+        if reduction > _LONGEST_POSITION:
+            problem = f"join: one position stands for {reduction:,} frames"
+            raise ConfigError(problem, f"use fewer pyramid_layers: at most {_LONGEST_POSITION:,}")
 
     def build(self, features: int) -> "Listener":
         """The listener for frames of this many features."""

@@ -1,6 +1,7 @@
 """What a Tacotron is trained to do: named, masked terms and their total."""
 
 import dataclasses
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.distinct_rows import take_rows
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
+from speechseq.ranges import Factor, Range, Share, Weight
 from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
 
@@ -29,16 +31,16 @@ class TacotronLossConfig(Config):
     updates (0: never).
     """
 
-    mse: float = 1.0
-    l1: float = 0.0
-    linear: float = 1.0
-    low_frequency_share: float = 0.0
-    low_frequency_bins: int = 0
-    stop: float = 1.0
-    stop_positive_weight: float = 1.0
-    guide: float = 0.0
-    guide_sigma: float = 0.4
-    guide_half_life: float = 0.0
+    mse: Weight = 1.0
+    l1: Weight = 0.0
+    linear: Weight = 1.0
+    low_frequency_share: Share = 0.0
+    low_frequency_bins: Annotated[int, Range(0, 16_385)] = 0
+    stop: Weight = 1.0
+    stop_positive_weight: Weight = 1.0
+    guide: Weight = 0.0
+    guide_sigma: Factor = 0.4
+    guide_half_life: Annotated[float, Range(0, 1e12)] = 0.0
 
     def check(self) -> None:
         """Raise ConfigError for a low-frequency share without bins."""

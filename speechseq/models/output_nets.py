@@ -1,7 +1,7 @@
 """What follows the frame decoder: a better mel (Tacotron 2) or a linear spectrum (Tacotron)."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from torch import nn
 
@@ -10,6 +10,7 @@ from speechseq.nn.cbhg import CBHG
 from speechseq.nn.dense import linear
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.valid_rows import ValidRows
+from speechseq.ranges import Depth, DepthOrNone, Dropout, Items, Kernel, Range, Width
 from speechseq.shapes import Magnitude, Mask, Mel
 
 
@@ -42,10 +43,10 @@ class ConvPostnetConfig(OutputNetConfig):
     """Tacotron 2's post-net: a residual added to the mel."""
 
     kind: ClassVar[str] = "conv"
-    layers: int = 5
-    channels: int = 512
-    kernel: int = 5
-    dropout: float = 0.5
+    layers: Annotated[int, Range(2, 256)] = 5
+    channels: Width = 512
+    kernel: Kernel = 5
+    dropout: Dropout = 0.5
 
     def build(self, mels: int, bins: int) -> "ConvPostnet":
         """The post-net for mels of this width; it makes no linear spectrum."""
@@ -73,11 +74,11 @@ class LinearPostnetConfig(OutputNetConfig):
     """
 
     kind: ClassVar[str] = "linear"
-    bank: int = 8
-    channels: int = 128
-    projections: tuple[int, ...] = (256,)
-    highways: int = 4
-    gru: int = 128
+    bank: Depth = 8
+    channels: Width = 128
+    projections: Annotated[tuple[Width, ...], Items(0, 256)] = (256,)
+    highways: DepthOrNone = 4
+    gru: Width = 128
 
     def build(self, mels: int, bins: int) -> "LinearPostnet":
         """The net for mels of this width and a linear spectrum of `bins`."""

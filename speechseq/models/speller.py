@@ -23,6 +23,7 @@ from speechseq.nn.dropout import dropout
 from speechseq.nn.packed_linear import packed
 from speechseq.nn.precision import at_least_float32
 from speechseq.nn.step_graph import graphs_of
+from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS
 
@@ -37,17 +38,14 @@ class SamplingConfig(Config):
     The rate rises linearly from 0 at update `start` to `rate` at update `end`; LAS takes 0.1.
     """
 
-    rate: float = 0.0
-    start: int = 0
-    end: int = 0
+    rate: Share = 0.0
+    start: Update = 0
+    end: Update = 0
 
     def check(self) -> None:
-        """Raise ConfigError for a rate that is none."""
-        if not 0 <= self.rate <= 1 or not 0 <= self.start <= self.end:
-            raise ConfigError(
-                f"sampling: rate {self.rate} from update {self.start} to {self.end} makes no sense",
-                "rate within 0 to 1, start no later than end",
-            )
+        """Raise ConfigError for an end before the start."""
+        if self.start > self.end:
+            raise ConfigError(f"end: update {self.end} comes before start {self.start}")
 
     def at(self, update: int) -> float:
         """The rate of an update."""
@@ -68,10 +66,10 @@ class SpellerConfig(Config):
         dropout: of what the output layers read.
     """
 
-    embedding: int = 128
-    layers: int = 2
-    hidden: int = 512
-    recurrent_dropout: float = 0.0
+    embedding: Width = 128
+    layers: Depth = 2
+    hidden: Width = 512
+    recurrent_dropout: Dropout = 0.0
     attention: AttentionConfig = choice(
         LocationSensitiveConfig,
         ContentConfig,
@@ -79,14 +77,9 @@ class SpellerConfig(Config):
         MultiHeadConfig,
         default=LocationSensitiveConfig(),
     )
-    output: int = 0
-    dropout: float = 0.0
+    output: WidthOrNone = 0
+    dropout: Dropout = 0.0
     sampling: SamplingConfig = SamplingConfig()
-
-    def check(self) -> None:
-        """Raise ConfigError for a speller without layers."""
-        if self.layers < 1:
-            raise ConfigError(f"layers: {self.layers} LSTM layers", "use 1 or more; LAS has 2")
 
     def build(self, symbols: int, memory_dim: int) -> "Speller":
         """The speller for a vocabulary of this many entries and a memory of this width."""

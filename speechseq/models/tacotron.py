@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence as Series
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import UtteranceNoise
+from speechseq.ranges import Finite, Range
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
 
 
@@ -44,13 +45,8 @@ class TacotronConfig(Config):
     postnet: OutputNetConfig = choice(
         ConvPostnetConfig, LinearPostnetConfig, default=ConvPostnetConfig()
     )
-    mel_mean: float = 0.0
-    mel_scale: float = 1.0
-
-    def check(self) -> None:
-        """Raise ConfigError for a scale that cannot be divided by."""
-        if self.mel_scale <= 0:
-            raise ConfigError(f"mel_scale: {self.mel_scale} is not positive", "use 1.0 for none")
+    mel_mean: Finite = 0.0
+    mel_scale: Annotated[float, Range(1e-6, 1e9)] = 1.0
 
     def build(self, symbols: int, mels: int, bins: int | None = None) -> "Tacotron":
         """The model for a vocabulary and mels of these sizes.

@@ -6,7 +6,7 @@ padding; each channel is normalised by itself, and padding counts nowhere.
 
 import dataclasses
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError, DataError
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.precision import at_least_float32
+from speechseq.ranges import Factor, Finite, Range
 from speechseq.shapes import Lengths, Sequence
 
 
@@ -38,17 +39,9 @@ class UtteranceNormConfig(Config):
     kind: ClassVar[str] = "utterance"
     variance: bool = True
     together: bool = False
-    floor: float = 1e-3
-    depth: float | None = None
-    channel_depth: float | None = None
-
-    def check(self) -> None:
-        """Raise ConfigError for a floor or a depth that is not positive."""
-        _check_floor(self.floor)
-        for name in ("depth", "channel_depth"):
-            depth = getattr(self, name)
-            if depth is not None and not depth > 0:
-                raise ConfigError(f"{name}: {depth} is not positive", "use e.g. 9.0, or null")
+    floor: Factor = 1e-3
+    depth: Factor | None = None
+    channel_depth: Factor | None = None
 
     def build(self, features: int) -> "UtteranceNorm":
         """The module; it has no parameters and takes any number of features."""
@@ -65,11 +58,7 @@ class GlobalNormConfig(Config):
 
     kind: ClassVar[str] = "global"
     variance: bool = True
-    floor: float = 1e-3
-
-    def check(self) -> None:
-        """Raise ConfigError for a floor that is not positive."""
-        _check_floor(self.floor)
+    floor: Factor = 1e-3
 
     def build(self, features: int) -> "GlobalNorm":
         """The module for so many features, not fitted yet."""
@@ -87,18 +76,11 @@ class StreamingNormConfig(Config):
     """
 
     kind: ClassVar[str] = "streaming"
-    prior_frames: float = 50.0
-    prior_mean: float = 0.0
-    prior_deviation: float = 1.0
+    prior_frames: Annotated[float, Range(0, 1e9)] = 50.0
+    prior_mean: Finite = 0.0
+    prior_deviation: Annotated[float, Range(0, 1e9)] = 1.0
     variance: bool = True
-    floor: float = 1e-3
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers out of range."""
-        _check_floor(self.floor)
-        for name in ("prior_frames", "prior_deviation"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: {getattr(self, name)} is negative or not finite")
+    floor: Factor = 1e-3
 
     def build(self, features: int) -> "StreamingNorm":
         """The module for so many features; it has no parameters."""
@@ -279,8 +261,3 @@ def _joined(a: _Moments, b: _Moments) -> _Moments:
 def _deviation(variance: Tensor, floor: float) -> Tensor:
     """Its square root, at least `floor`, where its gradient is 0."""
     return variance.clamp(min=floor**2).sqrt()
-
-
-def _check_floor(floor: float) -> None:
-    if not 0 < floor < float("inf"):
-        raise ConfigError(f"floor: {floor} is not positive", "try 0.001")

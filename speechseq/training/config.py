@@ -1,10 +1,10 @@
 """The numbers of a training run."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from speechseq.config import Config, choice
-from speechseq.errors import ConfigError
+from speechseq.ranges import BelowOne, Count, Every, Factor, Range, Seed
 from speechseq.training.schedule import (
     ConstantConfig,
     CosineConfig,
@@ -13,12 +13,6 @@ from speechseq.training.schedule import (
     ScheduleConfig,
     StepsConfig,
 )
-
-_POSITIVE = (
-    *("updates", "learning_rate", "eps", "accumulate", "log_every", "checkpoint_every", "keep"),
-    "most_skips",
-)
-_POSITIVE_OR_NONE = ("clip_norm", "validate_every", "max_seconds")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,12 +35,12 @@ class TrainerConfig(Config):
         resume: go on from the newest checkpoint in the run's folder; otherwise refuse one.
     """
 
-    updates: int = 100_000
+    updates: Every = 100_000
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-6
-    weight_decay: float = 1e-6
+    learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-3
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: Annotated[float, Range(0, 1, above=True)] = 1e-6
+    weight_decay: Annotated[float, Range(0, 100)] = 1e-6
     schedule: ScheduleConfig = choice(
         ConstantConfig,
         ExponentialConfig,
@@ -55,32 +49,17 @@ class TrainerConfig(Config):
         CosineConfig,
         default=ConstantConfig(),
     )
-    clip_norm: float | None = 1.0
-    accumulate: int = 1
+    clip_norm: Factor | None = 1.0
+    accumulate: Annotated[int, Range(1, 100_000)] = 1
     amp: Literal["off", "bf16"] = "off"
-    ema_decay: float | None = None
-    log_every: int = 50
-    validate_every: int | None = None
-    checkpoint_every: int = 1000
-    keep: int = 3
+    ema_decay: Annotated[float, Range(0, 1, above=True, below=True)] | None = None
+    log_every: Every = 50
+    validate_every: Every | None = None
+    checkpoint_every: Every = 1000
+    keep: Count = 3
     best_by: str | None = None
-    most_skips: int = 10
-    seed: int = 0
-    max_seconds: float | None = None
+    most_skips: Count = 10
+    seed: Seed = 0
+    max_seconds: Factor | None = None
     tensorboard: bool = True
     resume: bool = True
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers out of range."""
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
-        for name in _POSITIVE_OR_NONE:
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is neither positive nor null")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ConfigError(f"ema_decay: {self.ema_decay} is not between 0 and 1", "try 0.999")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas: {self.betas} are not both at least 0 and below 1")
-        if self.weight_decay < 0 or self.seed < 0:
-            raise ConfigError("weight_decay and seed must not be negative")

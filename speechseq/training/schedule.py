@@ -6,10 +6,11 @@ looked at: not the machines, not the epochs, not the time.
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.ranges import Every, Factor, Range, Share, Update
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,11 +18,7 @@ class ConstantConfig(Config):
     """1, after a linear rise over `warmup` updates."""
 
     kind: ClassVar[str] = "constant"
-    warmup: int = 0
-
-    def check(self) -> None:
-        """Raise ConfigError for a negative warm-up."""
-        _check_warmup(self.warmup)
+    warmup: Update = 0
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
@@ -39,10 +36,10 @@ class ExponentialConfig(Config):
     """
 
     kind: ClassVar[str] = "exponential"
-    warmup: int = 0
-    start: int = 50_000
-    end: int = 150_000
-    floor: float = 0.01
+    warmup: Update = 0
+    start: Update = 50_000
+    end: Every = 150_000
+    floor: Annotated[float, Range(0, 1, above=True)] = 0.01
 
     @classmethod
     def basic(cls) -> "ExponentialConfig":
@@ -60,12 +57,9 @@ class ExponentialConfig(Config):
         return cls(warmup=1_000, start=140_000, end=320_000)
 
     def check(self) -> None:
-        """Raise ConfigError unless 0 ≤ start < end and 0 < floor ≤ 1."""
-        _check_warmup(self.warmup)
-        if not 0 <= self.start < self.end:
+        """Raise ConfigError unless start < end."""
+        if self.start >= self.end:
             raise ConfigError(f"start: the decay from {self.start} to {self.end} takes no updates")
-        if not 0 < self.floor <= 1:
-            raise ConfigError(f"floor: {self.floor} is not above 0 and at most 1")
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
@@ -77,12 +71,7 @@ class InverseSquareRootConfig(Config):
     """Linear to 1 at `warmup`, then as 1/√update (Vaswani 2017, scaled to a peak of 1)."""
 
     kind: ClassVar[str] = "inverse_square_root"
-    warmup: int = 4000
-
-    def check(self) -> None:
-        """Raise ConfigError for a warm-up below 1."""
-        if self.warmup < 1:
-            raise ConfigError(f"warmup: {self.warmup} is not positive", "4000 is usual")
+    warmup: Every = 4000
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
@@ -94,17 +83,16 @@ class StepsConfig(Config):
     """1, then factors[i] from update at[i] on; the defaults are Tacotron's (Wang 2017, §4.2)."""
 
     kind: ClassVar[str] = "steps"
-    warmup: int = 0
-    at: tuple[int, ...] = (500_000, 1_000_000, 2_000_000)
-    factors: tuple[float, ...] = (0.5, 0.3, 0.1)
+    warmup: Update = 0
+    at: tuple[Update, ...] = (500_000, 1_000_000, 2_000_000)
+    factors: tuple[Factor, ...] = (0.5, 0.3, 0.1)
 
     def check(self) -> None:
-        """Raise ConfigError unless each update of a rising row has its positive factor."""
-        _check_warmup(self.warmup)
+        """Raise ConfigError unless each update of a rising row has its factor."""
         if len(self.at) != len(self.factors):
             raise ConfigError(f"factors: {len(self.factors)} for {len(self.at)} updates")
-        if list(self.at) != sorted(set(self.at)) or any(f <= 0 for f in self.factors):
-            raise ConfigError("at: updates must rise, and factors be positive")
+        if list(self.at) != sorted(set(self.at)):
+            raise ConfigError("at: updates must rise")
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
@@ -117,17 +105,14 @@ class CosineConfig(Config):
     """Linear to 1 at `warmup`, then half a cosine down to `floor` at `end` (Loshchilov 2017)."""
 
     kind: ClassVar[str] = "cosine"
-    warmup: int = 0
-    end: int = 10_000
-    floor: float = 0.0
+    warmup: Update = 0
+    end: Every = 10_000
+    floor: Share = 0.0
 
     def check(self) -> None:
-        """Raise ConfigError unless 0 ≤ warmup < end and 0 ≤ floor ≤ 1."""
-        _check_warmup(self.warmup)
+        """Raise ConfigError unless warmup < end."""
         if self.warmup >= self.end:
             raise ConfigError(f"end: {self.end} is not after the warm-up of {self.warmup} updates")
-        if not 0 <= self.floor <= 1:
-            raise ConfigError(f"floor: {self.floor} is not between 0 and 1")
 
     def factor(self, update: int) -> float:
         """Multiplier of the learning rate at this update."""
@@ -149,8 +134,3 @@ def _rise(update: int, warmup: int) -> float:
 def _decay(update: int, start: int, end: int, floor: float) -> float:
     gone = min(max(update - start, 0) / (end - start), 1.0)
     return float(floor**gone)
-
-
-def _check_warmup(warmup: int) -> None:
-    if warmup < 0:
-        raise ConfigError(f"warmup: {warmup} is negative", "0 means none")

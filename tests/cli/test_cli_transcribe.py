@@ -132,12 +132,15 @@ def test_the_attention_may_be_read_otherwise(
 
 WRONG_USE = {
     "no files": ((), "required: FILE"),
-    "beam of 0": (("--beam", "0", "a.wav"), "--beam, --n-best: size: a beam of 0"),
+    "beam of 0": (("--beam", "0", "a.wav"), "--beam, --n-best: size: 0 is out of range"),
     "n-best above beam": (("--n-best", "9", "a.wav"), "9 hypotheses from a beam of 8"),
-    "no window": (("--window", "0", "a.wav"), "--window: seconds: 0 is no window"),
+    "no window": (("--window", "0", "a.wav"), "--window: seconds: 0.0 is out of range"),
     "sharpening of 0": (("--sharpen", "0", "a.wav"), "--sharpen, --attention-window: sharpening"),
     "weight alone": (("--lm-weight", "1", "a.wav"), "no language model"),
-    "weight below 0": (("--lm", "x", "--lm-weight", "-1", "a.wav"), "no positive number"),
+    "weight below 0": (
+        ("--lm", "x", "--lm-weight", "-1", "a.wav"),
+        "--lm-weight: -1.0 is out of range",
+    ),
     "unknown flag": (("--n-bets", "2", "a.wav"), "did you mean '--n-best'"),
     "unknown device": (("--device", "gpu", "a.wav"), "unknown 'gpu'"),
 }

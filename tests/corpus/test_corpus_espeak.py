@@ -100,7 +100,7 @@ def test_an_unknown_voice_is_refused_with_its_nearest(tmp_path: Path) -> None:
         ({"rate": 10}, ConfigError),
         ({"pitch": 100}, ConfigError),
         ({"text": "…"}, DataError),
-        ({"text": "a\0b"}, DataError),
+        ({"text": "a\0b"}, ConfigError),
     ],
 )
 def test_what_espeak_would_say_wrongly_is_refused(wrong: dict, error: type) -> None:

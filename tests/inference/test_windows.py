@@ -81,10 +81,10 @@ def test_memory_is_flat() -> None:
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        ({"seconds": 0.5}, "is no window"),
-        ({"seconds": float("nan")}, "is no window"),
+        ({"seconds": 0.5}, "seconds: 0.5 is out of range"),
+        ({"seconds": float("nan")}, "seconds: nan is out of range"),
         ({"overlap": 11.0}, "overlap: 11 of 20 seconds"),
-        ({"overlap": 0.0}, "overlap: 0 of 20 seconds"),
+        ({"overlap": 0.0}, "overlap: 0.0 is out of range"),
     ],
 )
 def test_windows_that_would_not_go_forward(numbers: dict, expected: str) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -14,6 +14,7 @@ from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recogniser import Fused, Recogniser
 from speechseq.inference.search.scoring import Score, ScoreConfig
 from speechseq.inference.search.walk import Walk
+from speechseq.ranges import Range
 from speechseq.shapes import Encoded
 
 
@@ -27,19 +28,17 @@ class Beam(Config):
     """
 
     kind: ClassVar[str] = "beam"
-    size: int = 8
-    n_best: int = 1
+    size: Annotated[int, Range(1, 4096)] = 8
+    n_best: Annotated[int, Range(1, 4096)] = 1
     score: ScoreConfig = ScoreConfig()
     limit: LimitConfig = LimitConfig()
 
     def check(self) -> None:
         """Raise ConfigError for a beam that cannot hold what is asked of it."""
-        if self.size < 1:
-            raise ConfigError(f"size: a beam of {self.size} hypotheses", "use 1 or more")
-        if not 1 <= self.n_best <= self.size:
+        if self.n_best > self.size:
             raise ConfigError(
                 f"n_best: {self.n_best} hypotheses from a beam of {self.size}",
-                "use at least 1 and at most the beam's size",
+                "use at most the beam's size",
             )
 
     def search(

@@ -5,13 +5,13 @@ the sum that is divided. A hypothesis that is not finished has written no eos, a
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from speechseq.config import Config
-from speechseq.errors import ConfigError
+from speechseq.ranges import Items, Range, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,7 @@ class PerCharacter(LengthRule):
     """
 
     kind: ClassVar[str] = "per_character"
-    symbol_widths: tuple[float, ...] = ()
-
-    def check(self) -> None:
-        """Raise ConfigError for negative widths."""
-        if any(width < 0 for width in self.symbol_widths):
-            raise ConfigError("symbol_widths: a symbol cannot have fewer than 0 characters")
+    symbol_widths: Annotated[tuple[Weight, ...], Items(0, 1_000_000)] = ()
 
     def widths(self, device: torch.device) -> Tensor:
         """Characters of each symbol."""
@@ -80,14 +75,7 @@ class GNMT(LengthRule):
 
     kind: ClassVar[str] = "gnmt"
     divides_scorers: ClassVar[bool] = True
-    alpha: float = 0.6
-
-    def check(self) -> None:
-        """Raise ConfigError for an alpha that favours the short."""
-        if self.alpha < 0:
-            raise ConfigError(
-                f"alpha: {self.alpha} is negative", "0 changes nothing, 1 divides most"
-            )
+    alpha: Annotated[float, Range(0, 100)] = 0.6
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
         """log P divided by the penalty."""
@@ -99,7 +87,7 @@ class PerTokenBonus(LengthRule):
     """Adds a constant for every token."""
 
     kind: ClassVar[str] = "bonus"
-    bonus: float = 0.5
+    bonus: Annotated[float, Range(-1e4, 1e4)] = 0.5
 
     def added(self, length: Tensor) -> Tensor:
         """bonus × |y|."""

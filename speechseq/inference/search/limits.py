@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from speechseq.config import Config
-from speechseq.errors import ConfigError
+from speechseq.ranges import Range
 from speechseq.shapes import Lengths
 from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
 
@@ -20,15 +21,8 @@ class LimitConfig(Config):
     characters, at 80 ms for one and a half times. at_least: of short utterances.
     """
 
-    tokens_per_position: float = 3.0
-    at_least: int = 16
-
-    def check(self) -> None:
-        """Raise ConfigError for limits within which nothing can be said."""
-        if not self.tokens_per_position >= 0 or math.isinf(self.tokens_per_position):
-            raise ConfigError(f"tokens_per_position: {self.tokens_per_position} is no ratio")
-        if self.at_least < 1:
-            raise ConfigError(f"at_least: {self.at_least} tokens", "use 1 or more")
+    tokens_per_position: Annotated[float, Range(0, 1000)] = 3.0
+    at_least: Annotated[int, Range(1, 100_000)] = 16
 
     def limits(self, memory_lengths: Lengths) -> Lengths:
         """Tokens (batch), eos included."""

@@ -8,7 +8,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from speechseq.inference.search.length_rules import (
     PerTokenBonus,
 )
 from speechseq.inference.search.recogniser import Fused
+from speechseq.ranges import Range, Weight
 from speechseq.text.vocabulary import EOS
 
 TERMS = ("attention", "ctc", "length", "coverage")
@@ -42,24 +43,13 @@ class ScoreConfig(Config):
             by attention alone (Hannun 2019 takes 1.5); None accepts it anywhere.
     """
 
-    ctc_weight: float = 0.0
+    ctc_weight: Weight = 0.0
     length: LengthRule = choice(
         LengthRule, PerToken, PerCharacter, GNMT, PerTokenBonus, default=LengthRule()
     )
-    coverage_weight: float = 0.0
-    coverage_threshold: float = 0.5
-    end_threshold: float | None = None
-
-    def check(self) -> None:
-        """Raise ConfigError for weights that would reward what they should punish."""
-        for name in ("ctc_weight", "coverage_weight", "coverage_threshold"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is negative", "use 0 or more")
-        if self.end_threshold is not None and self.end_threshold < 1:
-            raise ConfigError(
-                f"end_threshold: {self.end_threshold} would refuse an eos that is the likeliest",
-                "1 accepts eos where it is, larger numbers accept it earlier",
-            )
+    coverage_weight: Weight = 0.0
+    coverage_threshold: Weight = 0.5
+    end_threshold: Annotated[float, Range(1, 1e6)] | None = None
 
 
 class Parts(NamedTuple):

@@ -11,6 +11,7 @@ from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
+from speechseq.ranges import Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -19,7 +20,7 @@ class ContentConfig(AttentionConfig):
     """dim: width of the tanh layer in which query and keys meet."""
 
     kind: ClassVar[str] = "content"
-    dim: int = 256
+    dim: Width = 256
 
     def build(self, query_dim: int, memory_dim: int) -> "ContentAttention":
         """The mechanism for queries and memories of these widths."""

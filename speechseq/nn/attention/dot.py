@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from speechseq.errors import ConfigError
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing, by_utterance
+from speechseq.ranges import Depth, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
@@ -26,15 +26,10 @@ class DotConfig(AttentionConfig):
     """
 
     kind: ClassVar[str] = "dot"
-    dim: int = 256
-    layers: int = 1
+    dim: Width = 256
+    layers: Depth = 1
     activation: Literal["linear", "tanh", "relu"] = "tanh"
     scaled: bool = False
-
-    def check(self) -> None:
-        """Raise ConfigError for networks without layers."""
-        if self.layers < 1:
-            raise ConfigError(f"layers: {self.layers} of them", "use 1 or more")
 
     def build(self, query_dim: int, memory_dim: int) -> "DotAttention":
         """The mechanism for queries and memories of these widths."""

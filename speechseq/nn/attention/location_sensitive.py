@@ -14,6 +14,7 @@ from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
+from speechseq.ranges import Kernel, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -26,9 +27,9 @@ class LocationSensitiveConfig(AttentionConfig):
     """
 
     kind: ClassVar[str] = "location_sensitive"
-    dim: int = 128
-    filters: int = 32
-    kernel: int = 31
+    dim: Width = 128
+    filters: Width = 32
+    kernel: Kernel = 31
     history: Literal["previous", "previous_and_cumulative"] = "previous_and_cumulative"
 
     def check(self) -> None:

@@ -14,6 +14,7 @@ from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import zero_padding
+from speechseq.ranges import Depth
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 
@@ -22,15 +23,13 @@ class MultiHeadConfig(AttentionConfig):
     """So many heads of one mechanism; `reading` is how each of them reads."""
 
     kind: ClassVar[str] = "multi_head"
-    heads: int = 4
+    heads: Depth = 4
     head: AttentionConfig = choice(
         DotConfig, ContentConfig, LocationSensitiveConfig, default=DotConfig(dim=64)
     )
 
     def check(self) -> None:
-        """Raise ConfigError for no heads, and for a head that reads in a way of its own."""
-        if self.heads < 1:
-            raise ConfigError(f"heads: {self.heads} of them", "use 1 or more, such as 4")
+        """Raise ConfigError for a head that reads in a way of its own."""
         if self.head.reading != PLAIN:
             raise ConfigError(
                 "head.reading: one head has no reading of its own",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.nn.precision import at_least_float32
+from speechseq.ranges import Count, CountOrNone, Range
 from speechseq.shapes import Memory, MemoryMask, Weights
 
 Several = Float[Tensor, "*rows positions"]
@@ -32,10 +33,10 @@ class ReadingConfig(Config):
     through_previous: gradients flow through the previous alignment into the steps before.
     """
 
-    sharpening: float = 1.0
+    sharpening: Annotated[float, Range(0, 1e6, above=True)] = 1.0
     smoothing: bool = False
-    keep_top: int | None = None
-    window: int | None = None
+    keep_top: Count | None = None
+    window: CountOrNone | None = None
     first: Literal["zeros", "one_hot", "uniform"] = "zeros"
     through_previous: bool = True
 
@@ -43,21 +44,6 @@ class ReadingConfig(Config):
     def is_plain(self) -> bool:
         """Whether weights are a softmax of all energies, sharpened at most: what kernels know."""
         return self.window is None and self.keep_top is None and not self.smoothing
-
-    def check(self) -> None:
-        """Raise ConfigError for numbers that leave nothing to read, or turn the order around."""
-        if not 0.0 < self.sharpening < math.inf:
-            raise ConfigError(
-                f"sharpening: {self.sharpening} is no positive number", "use 1.0 for none, or 2.0"
-            )
-        if self.keep_top is not None and self.keep_top < 1:
-            raise ConfigError(
-                f"keep_top: {self.keep_top} positions", "use 1 or more, or null for all"
-            )
-        if self.window is not None and self.window < 0:
-            raise ConfigError(
-                f"window: {self.window} positions to each side", "use 0 or more, or null for none"
-            )
 
 
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:

@@ -238,9 +238,9 @@ def test_a_scorer_with_a_negative_weight_leaves_the_bound_open():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Beam(size=0), "size: a beam of 0"),
+        (lambda: Beam(size=0), "size: 0 is out of range"),
         (lambda: Beam(size=4, n_best=5), "n_best: 5 hypotheses from a beam of 4"),
-        (lambda: ScoreConfig(ctc_weight=-0.1), "ctc_weight: -0.1 is negative"),
+        (lambda: ScoreConfig(ctc_weight=-0.1), "ctc_weight: -0.1 is out of range"),
         (lambda: ScoreConfig(end_threshold=0.5), "end_threshold: 0.5"),
         (lambda: PerCharacter(symbol_widths=(1.0, -1.0)), "symbol_widths"),
         (lambda: GNMT(alpha=-1.0), "alpha: -1.0"),

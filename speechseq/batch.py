@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.shapes import Lengths, Magnitude, Mel, Tokens
 
 
@@ -17,6 +18,10 @@ class TTSBatch:
     padding is never read. Lengths are int64 (batch), every one at least 1. log_magnitude
     (batch, frames, bins) is the linear-frequency target of Tacotron 1, compressed as the mel is.
     ids names the utterances.
+
+    Raises:
+        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
+        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
     """
 
     tokens: Tokens
@@ -25,6 +30,9 @@ class TTSBatch:
     frame_lengths: Lengths
     log_magnitude: Magnitude | None = None
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _convert(self, token_lengths=self.tokens, frame_lengths=self.mel)
 
     def to(self, device: torch.device | str) -> "TTSBatch":
         """The same batch on another device."""
@@ -46,6 +54,10 @@ class ASRBatch:
     features (batch, frames, features) and tokens (batch, tokens) int64 are padded; what stands in
     the padding is never read. Each row of tokens closes with eos, which token_lengths counts, so
     a transcript without symbols has length 1. Lengths are int64 (batch). ids names the utterances.
+
+    Raises:
+        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
+        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
     """
 
     features: Mel
@@ -53,6 +65,9 @@ class ASRBatch:
     tokens: Tokens
     token_lengths: Lengths
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _convert(self, token_lengths=self.tokens, feature_lengths=self.features)
 
     def to(self, device: torch.device | str) -> "ASRBatch":
         """The same batch on another device."""
@@ -73,11 +88,18 @@ class TextBatch:
 
     tokens (batch, tokens) int64 is padded; what stands in the padding is never read. Each row
     closes with eos, which token_lengths, int64 (batch), counts. ids names the texts.
+
+    Raises:
+        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
+        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
     """
 
     tokens: Tokens
     token_lengths: Lengths
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _convert(self, token_lengths=self.tokens)
 
     def to(self, device: torch.device | str) -> "TextBatch":
         """The same batch on another device."""
@@ -90,6 +112,16 @@ class TextBatch:
 
     def __len__(self) -> int:
         return len(self.token_lengths)
+
+
+def _convert(batch: Any, **padded: Tensor) -> None:
+    """Check tokens and lengths; `padded` holds the rows that each of the lengths belongs to."""
+    tokens = checked_tokens(batch.tokens)
+    object.__setattr__(batch, "tokens", tokens)
+    for name, rows in padded.items():
+        shape = (len(tokens), *rows.shape[1:])
+        lengths = checked_lengths(getattr(batch, name), shape, name, least=1)
+        object.__setattr__(batch, name, lengths)
 
 
 def _moved(batch: Any, device: torch.device | str) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 Waveform = Float[Tensor, "batch samples"]
@@ -13,8 +13,8 @@ Mel = Float[Tensor, "batch frames mels"]
 Magnitude = Float[Tensor, "batch frames bins"]
 Grouped = Float[Tensor, "batch steps r_mels"]
 StepInputs = Float[Tensor, "batch steps mels"]
-Tokens = Int[Tensor, "batch tokens"]
-Lengths = Int[Tensor, " batch"]
+Tokens = Integer[Tensor, "batch tokens"]
+Lengths = Integer[Tensor, " batch"]
 Mask = Bool[Tensor, "batch time"]
 FrameMask = Bool[Tensor, "batch frames"]
 Sequence = Float[Tensor, "batch time channels"]

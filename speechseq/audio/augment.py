@@ -9,6 +9,7 @@ import torchaudio.functional
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.audio.deltas import frames_at
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -71,7 +72,9 @@ def spec_augment(
             mean, of each channel over its valid frames.
 
     Raises:
-        ConfigError: channels that cannot be divided into so many groups.
+        ConfigError: channels that cannot be divided into so many groups; lengths that are no
+            integers (batch).
+        DataError: a length below 0 or beyond the frames.
 
     Source: Park et al. 2019.
     """
@@ -81,6 +84,7 @@ def spec_augment(
             f"groups: {channels} channels cannot be divided into {groups} equal groups",
             "1, or 3 for mels with deltas and double deltas",
         )
+    frame_lengths = checked_lengths(frame_lengths, mel.shape, "frame_lengths")
     lengths, bands = frame_lengths.to(mel.device), channels // groups
     warp, by_band, by_frame = _draws(batch, policy, generator, mel.device)
     every = torch.full_like(lengths, bands)

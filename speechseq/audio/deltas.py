@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.errors import ConfigError
 from speechseq.shapes import Lengths, Mel
 
@@ -20,12 +21,14 @@ def add_deltas(
     own stand copies of it. The mels stay as they are; derivatives are 0 in the padding.
 
     Raises:
-        ConfigError: a negative order.
+        ConfigError: a negative order; lengths that are no integers (batch).
+        DataError: a length below 0 or beyond the frames.
 
     Source: Furui 1986; the same numbers as torchaudio.functional.compute_deltas on one item.
     """
     if order < 0:
         raise ConfigError(f"deltas: order {order} is negative", "0 for none, or 2")
+    frame_lengths = checked_lengths(frame_lengths, mel.shape, "frame_lengths")
     parts: list[Tensor] = [mel]
     for _ in range(order):
         parts.append(_slope(parts[-1], frame_lengths.to(mel.device)))

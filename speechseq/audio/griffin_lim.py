@@ -11,6 +11,7 @@ import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.audio.mel import AudioConfig, samples_of
 from speechseq.audio.mel import magnitude as magnitude_of
 from speechseq.audio.spectra import kernel_transforms, project, turned
@@ -62,7 +63,7 @@ def griffin_lim(
     Raises:
         ConfigError: iterations or momentum out of range, bins that are not config's, frames
             without an inverse here (snipped edges, a mean removed: `kaldi`).
-        DataError: NaN or Inf within an item.
+        DataError: NaN or Inf within an item; a length below 1 or beyond the frames.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
     """
@@ -128,9 +129,8 @@ def _clean(
     batch, frames, _ = magnitude.shape
     if frame_lengths is None:
         frame_lengths = torch.full((batch,), frames)
-    lengths = frame_lengths.to(magnitude.device)
-    if int(lengths.min()) < 1 or int(lengths.max()) > frames:
-        raise DataError(f"frame_lengths: {lengths.tolist()} are not all within 1 and {frames}")
+    checked = checked_lengths(frame_lengths, magnitude.shape, "frame_lengths", least=1, wait=True)
+    lengths = checked.to(magnitude.device)
     valid = torch.arange(frames, device=magnitude.device) < lengths[:, None]
     target = magnitude.float() if magnitude.dtype.itemsize < 4 else magnitude
     target = target.masked_fill(~valid[:, :, None], 0).clamp(min=0)

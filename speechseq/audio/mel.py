@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.audio.framing import Framing, require
 from speechseq.audio.presets import PRESETS
 from speechseq.audio.spectra import row_magnitudes, windowed
@@ -228,6 +229,8 @@ def _framewise(
 ) -> Float[Tensor, "batch frames channels"]:
     """`finish` of the magnitudes of all frames; 0 in the padding."""
     batch, samples = waveform.shape
+    if lengths is not None:
+        lengths = checked_lengths(lengths, waveform.shape, wait=True)
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
     waveform = waveform.float() if waveform.dtype.itemsize < 4 else waveform

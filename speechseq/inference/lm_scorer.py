@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from speechseq import checkpoint as checkpoints
+from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.search.recogniser import Scorer
@@ -112,6 +113,8 @@ def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> No
 @torch.no_grad()
 def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
     """Log-probability of texts, tokens (batch, tokens) closed with eos, of these lengths."""
+    tokens = checked_tokens(tokens)
+    lengths = checked_lengths(lengths, tokens.shape)
     state = scorer.start(len(tokens), tokens.device)
     before = torch.full_like(tokens[:, 0], SOS)
     total = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)

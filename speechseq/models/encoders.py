@@ -4,8 +4,9 @@ import dataclasses
 import itertools
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
+from speechseq.arguments import checked_ids, checked_lengths, checked_tokens
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
@@ -22,10 +23,24 @@ class Encoder(nn.Module):
     """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`."""
 
     memory_dim: int
+    embedding: nn.Embedding
 
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
-        """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths."""
+        """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths.
+
+        Raises:
+            ConfigError: tokens or lengths that are no integers (batch, tokens) and (batch).
+            DataError: lengths beyond the tokens, or a valid token that the vocabulary lacks.
+        """
         raise NotImplementedError
+
+    def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ValidRows, Tensor]:
+        """Ids with 0 in the padding, the places of the valid ones, and the lengths, as int64."""
+        tokens = checked_tokens(tokens)
+        lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
+        mask = length_mask(lengths, tokens.shape[1])
+        ids = checked_ids(tokens.where(mask, 0), self.embedding.num_embeddings, wait=True)
+        return ids, ValidRows.of(mask), lengths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,9 +86,8 @@ class ConvEncoder(Encoder):
 
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * lstm), zero in the padding."""
-        mask = length_mask(lengths, tokens.shape[1])
-        rows = ValidRows.of(mask)
-        x = in_turn(self.convs, rows.take(self.embedding(tokens.where(mask, 0))), rows)
+        ids, rows, lengths = self.valid_ids(tokens, lengths)
+        x = in_turn(self.convs, rows.take(self.embedding(ids)), rows)
         return Encoded(rows.put(self.lstm.of_rows(x, rows)), lengths)
 
 
@@ -122,7 +136,6 @@ class CBHGEncoder(Encoder):
 
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * gru), zero in the padding."""
-        mask = length_mask(lengths, tokens.shape[1])
-        rows = ValidRows.of(mask)
-        x = self.prenet(rows.take(self.embedding(tokens.where(mask, 0))))
+        ids, rows, lengths = self.valid_ids(tokens, lengths)
+        x = self.prenet(rows.take(self.embedding(ids)))
         return Encoded(rows.put(self.cbhg.of_rows(x, rows)), lengths)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from speechseq.arguments import checked_lengths
 from speechseq.audio.augment import SpecAugmentPolicy, perturb_vocal_tract, spec_augment
 from speechseq.batch import ASRBatch
 from speechseq.config import Config, choice
@@ -176,7 +177,14 @@ class LAS(nn.Module):
         )
 
     def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
-        """Frames (batch, frames, features) to the memory (batch, positions, memory_dim)."""
+        """Frames (batch, frames, features) to the memory (batch, positions, memory_dim).
+
+        Raises:
+            ConfigError: lengths that are no integers (batch).
+            DataError: a length below 1 or beyond the frames.
+        """
+        name, shape = "feature_lengths", features.shape
+        feature_lengths = checked_lengths(feature_lengths, shape, name, least=1, wait=True)
         x = self.normalization(features, feature_lengths)
         return self.listener(self._augmented(x, feature_lengths), feature_lengths)
 

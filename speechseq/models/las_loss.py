@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_ids, checked_lengths, checked_tokens
 from speechseq.batch import ASRBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -86,8 +87,10 @@ def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
     """Mean over valid tokens of -log p, a share of which is taken over all possible symbols."""
+    tokens = checked_tokens(tokens)
+    token_lengths = checked_lengths(token_lengths, tokens.shape, "token_lengths")
     mask = length_mask(token_lengths, tokens.shape[1])
-    valid, targets = log_probs[mask], tokens[mask]
+    valid, targets = log_probs[mask], checked_ids(tokens[mask], log_probs.shape[2], wait=True)
     loss = F.nll_loss(valid, targets)
     if not smoothing:
         return loss
@@ -100,6 +103,7 @@ def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> S
 
     A transcript that its speech is too short for has no path; it counts as 0 and not as infinity.
     """
+    memory_lengths = checked_lengths(memory_lengths, log_probs.shape, "memory_lengths")
     positions = length_mask(memory_lengths, log_probs.shape[1])
     clean: Tensor = torch.where(positions.unsqueeze(-1), log_probs, 0.0)
     total = F.ctc_loss(

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from speechseq.arguments import checked_lengths
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.nn.conv import MaskedBatchNorm
@@ -88,6 +89,7 @@ class ConvFront(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
         """(batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
+        lengths = checked_lengths(lengths, x.shape)
         image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             image = conv(image)

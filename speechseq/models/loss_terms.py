@@ -5,6 +5,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
 from speechseq.shapes import Alignment, Lengths, Scalar
@@ -25,6 +26,9 @@ def guided_attention_loss(
 
     The penalty is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own N positions and T steps.
     """
+    batch, rows, columns = alignment.shape
+    step_lengths = checked_lengths(step_lengths, (batch, rows), "step_lengths")
+    memory_lengths = checked_lengths(memory_lengths, (batch, columns), "memory_lengths")
     steps = torch.arange(alignment.shape[1], device=alignment.device)
     positions = torch.arange(alignment.shape[2], device=alignment.device)
     t = steps.unsqueeze(0) / step_lengths.unsqueeze(1)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_lengths
 from speechseq.batch import TTSBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -131,6 +132,7 @@ def stop_loss(
     stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
 ) -> Scalar:
     """Binary cross-entropy over valid steps: 1 at each row's last step, 0 before it."""
+    step_lengths = checked_lengths(step_lengths, stop_logits.shape, "step_lengths")
     mask = length_mask(step_lengths, stop_logits.shape[1])
     steps = torch.arange(stop_logits.shape[1], device=stop_logits.device)
     logits = at_least_float32(stop_logits[mask])

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
@@ -172,7 +173,12 @@ class Tacotron(nn.Module):
         self.postnet: OutputNet = config.postnet.build(mels, bins)
 
     def forward(self, batch: TTSBatch) -> TacotronOutput:
-        """Teacher-forced: every step is fed the batch's own frames."""
+        """Teacher-forced: every step is fed the batch's own frames.
+
+        Raises:
+            ConfigError: mels of another number of bands.
+            DataError: a token that the model's vocabulary lacks.
+        """
         r = self.config.decoder.reduction_factor
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
         encoded = self.encoder(batch.tokens, batch.token_lengths)
@@ -215,8 +221,13 @@ class Tacotron(nn.Module):
 
         Raises:
             ConfigError: for a number of seeds that is not the number of rows, max_steps below 1, or
-                another precision.
+                another precision; tokens or lengths that are no integers (batch, tokens), (batch).
+            DataError: a length below 1 or beyond the tokens, or a token that the model's vocabulary
+                lacks.
         """
+        tokens = checked_tokens(tokens)
+        shape, name = tokens.shape, "token_lengths"
+        token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
         limits = self._limits(token_lengths, max_steps)
         noise = self._noise(seed, tokens)
         with evaluating(self):

@@ -5,6 +5,7 @@ from collections.abc import Sequence as Series
 import torch
 from torch import nn
 
+from speechseq.arguments import checked_lengths
 from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
@@ -61,6 +62,7 @@ class CBHG(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
+        lengths = checked_lengths(lengths, x.shape)
         rows = ValidRows.of(length_mask(lengths, x.shape[1]))
         return rows.put(self.of_rows(rows.take(x), rows))
 

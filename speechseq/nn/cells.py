@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_lengths
 from speechseq.nn.chance import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
 from speechseq.nn.dense import linear
 from speechseq.nn.masks import length_mask
@@ -138,6 +139,7 @@ class SplitCell(nn.Module):
         """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
+        lengths = checked_lengths(lengths, inputs.shape)
         rows = ValidRows.of(length_mask(lengths.to(inputs.device), steps))
         return rows.put(self.run_rows(rows.take(inputs), rows))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_lengths
 from speechseq.native.launches import launches
 from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
@@ -128,6 +129,7 @@ class CoreLoop(nn.Module):
         batch, steps = inputs.shape[:2]
         if lengths is None:
             lengths = torch.full((batch,), steps, device=inputs.device)
+        lengths = checked_lengths(lengths, inputs.shape)
         drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
         if core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
             parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.shapes import Lengths, Mask, Sequence
 
 
@@ -10,9 +11,15 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
     """Mask (batch, time) that is True at the first `lengths[i]` positions of row i.
 
     `max_length` is the padded length; without it the longest row decides.
+
+    Raises:
+        ConfigError: lengths that are no integers (batch).
+        DataError: a length below 0 or beyond `max_length`.
     """
-    longest = int(lengths.max()) if max_length is None else max_length
-    return torch.arange(longest, device=lengths.device) < lengths.unsqueeze(1)
+    lengths = checked_lengths(lengths, (None, max_length), wait=max_length is None)
+    if max_length is None:
+        max_length = int(lengths.max()) if len(lengths) else 0
+    return torch.arange(max_length, device=lengths.device) < lengths.unsqueeze(1)
 
 
 def zero_padding(x: Sequence, mask: Mask) -> Sequence:
@@ -25,6 +32,7 @@ def zero_padding(x: Sequence, mask: Mask) -> Sequence:
 
 def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
     """Each row (batch, time, …) reversed within its own length; its padding stays behind it."""
+    lengths = checked_lengths(lengths, x.shape)
     time = torch.arange(x.shape[1], device=x.device)
     index = torch.where(length_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - time, time)
     index = index + x.shape[1] * torch.arange(x.shape[0], device=x.device).unsqueeze(1)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from speechseq.arguments import checked_lengths
 from speechseq.config import Config
 from speechseq.errors import ConfigError, DataError
 from speechseq.nn.masks import length_mask, zero_padding
@@ -99,6 +100,7 @@ class UtteranceNorm(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
         """(batch, time, channels) to the same shape."""
+        lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
         clean = self._raised(at_least_float32(zero_padding(x, mask)), mask)
@@ -160,6 +162,7 @@ class GlobalNorm(nn.Module):
             ConfigError: it was neither fitted nor loaded.
         """
         self._check_fitted()
+        lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         normed = (at_least_float32(zero_padding(x, mask)) - self.mean) * self.scale
         return zero_padding(normed, mask).to(x.dtype)
@@ -176,6 +179,7 @@ class GlobalNorm(nn.Module):
     def _moments(self, features: Tensor, lengths: Tensor) -> "_Moments":
         if features.shape[2] != len(self.mean):
             raise DataError(f"{features.shape[2]} features, the model has {len(self.mean)}")
+        lengths = checked_lengths(lengths, features.shape)
         valid = features[length_mask(lengths.to(features.device), features.shape[1])]
         valid = valid.detach().cpu().double()
         if not bool(valid.isfinite().all()):
@@ -219,7 +223,7 @@ class StreamingNorm(nn.Module):
     ) -> tuple[Sequence, StreamingState]:
         """The next frames of each row, lengths[i] of them, normalised; and the state after them."""
         c = self.config
-        lengths = lengths.to(x.device)
+        lengths = checked_lengths(lengths, x.shape).to(x.device)
         mask = length_mask(lengths, x.shape[1])
         # sums of squares of long sounds need the room; around the prior mean they need less
         shifted = zero_padding(x.double() - c.prior_mean, mask)

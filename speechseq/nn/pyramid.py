@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_lengths
 from speechseq.errors import ConfigError
 from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask, zero_padding
@@ -34,6 +35,7 @@ def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concat
         how: "concatenate" gives k * channels; "subsample" keeps the first of the k frames;
             "max_pool" the largest value of each channel among the frames that are there.
     """
+    lengths = checked_lengths(lengths, x.shape)
     mask = length_mask(lengths, x.shape[1])
     fill = float("-inf") if how == "max_pool" else 0.0
     x = torch.where(mask.unsqueeze(-1), x, fill)
@@ -104,6 +106,7 @@ class PyramidBiLSTM(nn.Module):
         Only the lowest `active` layers run, where that is given; above them frames are pooled, so
         that the memory keeps its shape while a network grows layer by layer.
         """
+        lengths = checked_lengths(lengths, x.shape)
         active = len(self.layers) if active is None else active
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             runs = i < active

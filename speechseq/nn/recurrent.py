@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
 from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
@@ -22,6 +23,7 @@ class _Bidirectional(nn.Module):
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        lengths = checked_lengths(lengths, x.shape)
         rows = ValidRows.of(length_mask(lengths, x.shape[1]))
         return rows.put(self.of_rows(rows.take(x), rows))
 
@@ -34,6 +36,7 @@ class _Bidirectional(nn.Module):
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
         """The same by torch operations, for every device and type."""
+        lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths, x.shape[1])
         x = zero_padding(x, mask)
         ahead, _ = self.ahead(x)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.errors import CheckpointError, DataError
 from speechseq.nn.masks import length_mask
 
@@ -36,11 +37,19 @@ class NotFiniteError(CheckpointError):
         self.rows = tuple(rows)
 
 
-def check_features(features: Tensor, feature_lengths: Tensor) -> None:
-    """Raise FeaturesError when a row is empty or not finite within its length."""
+def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
+    """The lengths as int64, of features that can be read.
+
+    Raises:
+        FeaturesError: a row is empty or not finite within its length.
+        ConfigError, DataError: lengths that are no integers (batch) within the frames.
+    """
+    name, shape = "feature_lengths", features.shape
+    feature_lengths = checked_lengths(feature_lengths, shape, name, wait=True)
     wrong = (feature_lengths < 1) | _not_finite(features, feature_lengths)
     if wrong.any():
         raise FeaturesError(wrong.nonzero().flatten().tolist())
+    return feature_lengths
 
 
 def check_memory(memory: Tensor, memory_lengths: Tensor) -> None:

@@ -39,11 +39,12 @@ def recognise(
     A row's transcripts do not depend on the rows beside it, nor on what stands in the padding.
 
     Raises:
-        DataError: features are empty or not finite; `error.rows` says whose.
+        DataError: features are empty or not finite, and `error.rows` says whose; or a length
+            beyond the frames.
         CheckpointError: the model's output is not finite; `error.rows` says whose.
-        ConfigError: the strategy asks for what the model does not have.
+        ConfigError: the strategy asks for what the model does not have, or lengths are no integers.
     """
-    check_features(features, feature_lengths)
+    feature_lengths = check_features(features, feature_lengths)
     module = model if isinstance(model, nn.Module) else nn.Module()
     with evaluating(module):
         encoded = model.encode(features, feature_lengths)

@@ -41,7 +41,7 @@ def rescore(
         DataError: a transcript is empty without eos, or holds controls; features as `recognise`.
         CheckpointError, ConfigError: as `recognise`.
     """
-    check_features(features, feature_lengths)
+    feature_lengths = check_features(features, feature_lengths)
     rows = [row for row, own in enumerate(transcripts) for _ in own]
     flat = [list(ids) for own in transcripts for ids in own]
     if not flat:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.shapes import Alignment, Lengths
 
@@ -16,6 +17,7 @@ Score = Float[Tensor, " batch"]
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
     """Mean over an item's steps of the largest weight: 1 when each step reads one symbol."""
+    step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
     return zero_padding(alignment, valid).amax(2).sum(1) / step_lengths
 
@@ -31,7 +33,10 @@ def coverage(
     A position counts as read when the weights that it got over all steps sum to at least
     `threshold` of an even share, which is one step, or steps / positions where steps are fewer.
     """
+    step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
+    shape = len(alignment), alignment.shape[2]
+    position_lengths = checked_lengths(position_lengths, shape, "position_lengths")
     gathered = zero_padding(alignment, valid).sum(1)
     even = (step_lengths / position_lengths).clamp(max=1.0)
     read = gathered >= threshold * even[:, None]
@@ -44,7 +49,8 @@ def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
 
     An item of one step makes no move and scores 1.
     """
-    moves = step_lengths - 1
+    step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
+    moves = (step_lengths - 1).clamp(min=0)
     valid = length_mask(moves, alignment.shape[1] - 1)
     onward = (alignment.argmax(2).diff(dim=1) >= 0) & valid
     return torch.where(moves > 0, onward.sum(1) / moves.clamp(min=1), 1.0)

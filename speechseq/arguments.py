@@ -1,0 +1,111 @@
+"""Checks of lengths and token ids at public entry points; both are returned as int64.
+
+Lengths decide which memory a kernel reads, so they are judged before anything is computed. Values
+are read on the CPU. On a GPU reading them waits for all work in the queue, so there they are read
+only with `wait`, by callers that wait anyway; and never while a function is compiled or traced.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import ConfigError, DataError
+
+INTEGERS = frozenset(
+    {
+        *(torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+    }
+)
+
+
+def checked_lengths(
+    lengths: Tensor,
+    shape: Sequence[int | None],
+    name: str = "lengths",
+    *,
+    least: int = 0,
+    wait: bool = False,
+) -> Tensor:
+    """Lengths (batch) of rows that are padded to `shape`, as int64.
+
+    Args:
+        lengths: integers of any type.
+        shape: (batch, time) of the padded rows; None where any size fits.
+        name: the argument's name, for the messages.
+        least: the smallest length that makes sense: 0, or 1 where an empty row has no result.
+        wait: read the values on a GPU, too.
+
+    Raises:
+        ConfigError: no tensor of integers (batch).
+        DataError: a length below `least` or beyond the padded rows; it is named.
+    """
+    batch, longest = shape[:2]
+    _check_integers(lengths, (batch,), name, "torch.tensor([7, 5]), one length for each row")
+    lengths = lengths.long()
+    if lengths.numel() and _readable(lengths, wait):
+        lowest, highest = map(int, lengths.aminmax())
+        if lowest < least:
+            raise DataError(
+                f"{name}[{_first(lengths == lowest)}] is {lowest}, less than {least}",
+                "give the number of valid items of each row; leave out rows that have none",
+            )
+        if longest is not None and highest > longest:
+            raise DataError(
+                f"{name}[{_first(lengths == highest)}] is {highest}, and the rows are padded to "
+                f"{longest}",
+                "give the number of valid items of each row, at most the size of dimension 1",
+            )
+    return lengths
+
+
+def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
+    """Token ids (batch, tokens) as int64.
+
+    Raises:
+        ConfigError: no tensor of integers with two dimensions.
+    """
+    _check_integers(tokens, (None, None), name, "the ids of Vocabulary.encode, padded to one width")
+    return tokens.long()
+
+
+def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool = False) -> Tensor:
+    """Ids of valid tokens, all of which a vocabulary of so many symbols has.
+
+    Raises:
+        DataError: an id outside of 0 … symbols - 1.
+    """
+    if ids.numel() and _readable(ids, wait):
+        for id_ in map(int, ids.aminmax()):
+            if not 0 <= id_ < symbols:
+                raise DataError(
+                    f"{name}: id {id_} is not in the vocabulary of {symbols} symbols (0 to "
+                    f"{symbols - 1})",
+                    "encode the texts with the vocabulary that the model was built for",
+                )
+    return ids
+
+
+def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str) -> None:
+    if not isinstance(x, Tensor):
+        raise ConfigError(f"{name}: {type(x).__name__} is no tensor", f"give a tensor: {cure}")
+    if x.dtype not in INTEGERS:
+        raise ConfigError(f"{name}: {x.dtype} is no integer type", f"give torch.int64: {cure}")
+    fits = len(x.shape) == len(shape) and all(
+        want is None or have == want for have, want in zip(x.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ConfigError(f"{name}: shape {tuple(x.shape)}, where ({wanted}) is needed", cure)
+
+
+def _readable(x: Tensor, wait: bool) -> bool:
+    """Whether values may be read: of a plain tensor that exists, outside of compilers."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return False
+    return type(x) is Tensor and (x.device.type == "cpu" or (wait and x.device.type == "cuda"))
+
+
+def _first(wrong: Tensor) -> int:
+    return int(wrong.nonzero()[0])

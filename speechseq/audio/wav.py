@@ -4,10 +4,8 @@ import contextlib
 import io
 import math
 import os
-import secrets
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speechseq.audio.container import check_content, check_rate, check_regular
-from speechseq.errors import ConfigError, DataError, MachineError
+from speechseq.errors import ConfigError, DataError
+from speechseq.file_writing import replace_file
 from speechseq.shapes import Waveform
 
 _BLOCK = 1 << 20  # numbers read at a time: what a header claims is never allocated
@@ -124,7 +123,9 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
     samples = _mono(name, waveform)
     sound = io.BytesIO()
     soundfile.write(sound, _to_int16(name, samples), rate, format="WAV", subtype="PCM_16")
-    _replace(name, sound.getbuffer())
+    if os.path.isdir(name):
+        raise DataError(f"{name}: is a directory", "name a file inside it")
+    replace_file(name, sound.getbuffer())
 
 
 def _read(name: str) -> tuple[np.ndarray, int]:
@@ -212,24 +213,6 @@ def _to_int16(name: str, samples: np.ndarray) -> np.ndarray:
     if (peak := float(np.abs(samples).max())) > 1:
         _warn(f"{name}: clipped, the loudest of its samples is {peak:.3g} and 1 is full scale")
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
-
-
-def _replace(name: str, sound: memoryview) -> None:
-    """Write beside the target and rename: a reader sees the old file or the new, never a half."""
-    target = Path(name)
-    if target.is_dir():
-        raise DataError(f"{name}: is a directory", "name a file inside it")
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(beside, "xb") as file:
-            file.write(sound)
-        os.replace(beside, target)
-    except OSError as error:
-        raise MachineError(
-            f"{name}: cannot be written: {error.strerror}", "check the folder, its rights and space"
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _warn(message: str) -> None:

@@ -3,12 +3,12 @@
 import difflib
 import itertools
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from speechseq import files
-from speechseq.errors import CheckpointError, ConfigError, MachineError
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.file_writing import cannot_write, remove, temporary_name
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
 COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoint of the run"
@@ -81,7 +81,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left behind.
     """
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    staging = temporary_name(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -94,10 +94,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         _swap(staging, folder)
         _sync_folder(folder.parent)
     except OSError as error:
-        problem = f"{folder}: the checkpoint cannot be written: {error.strerror or error}"
-        raise MachineError(problem, "free some space, or write to another disk") from None
+        remove(staging)  # first, so that what is said to be free is what the next try finds
+        raise cannot_write(folder, error, sum(map(len, files.values()))) from None
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove(staging)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -112,8 +112,8 @@ def _swap(staging: Path, folder: Path) -> None:
     """Give the staged folder its name; an older checkpoint of that name goes only then."""
     if os.path.lexists(folder) and not os.path.exists(folder / CONFIG):
         raise ConfigError(f"{folder}: exists and is no checkpoint", "choose another folder")
-    old = staging.with_suffix(".old.tmp")
+    old = temporary_name(folder)
     if os.path.lexists(folder):
         os.rename(folder, old)
     os.rename(staging, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)

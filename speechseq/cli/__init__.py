@@ -12,13 +12,15 @@ from speechseq.cli import info, prepare, score, synthesize, train, transcribe
 from speechseq.cli.guard import guarded
 from speechseq.cli.parser import Parser
 from speechseq.cli.recipe import read_flags
+from speechseq.cli.recipe_faults import recipe_code
 from speechseq.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The `speechseq` command; gives its exit code.
 
-    0 done, 2 usage or configuration, 3 data, 4 checkpoint, 5 machine, 130 Ctrl-C, 143 SIGTERM.
+    0 done, 2 usage, configuration or recipe, 3 data, 4 checkpoint, 5 machine; 128 and the signal's
+    number after one: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 
@@ -33,7 +35,12 @@ def run_recipe(
     For the last line of a recipe: `sys.exit(run_recipe(main, Settings))`.
     """
     flags = sys.argv[1:] if argv is None else list(argv)
-    return guarded(lambda: recipe(*read_flags(recipe, settings_class, flags)))
+
+    def action() -> None:
+        with recipe_code():
+            recipe(*read_flags(recipe, settings_class, flags))
+
+    return guarded(action)
 
 
 def _run(argv: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from speechseq import files
 from speechseq.cli.recipe import read_flags
+from speechseq.cli.recipe_faults import recipe_code
 from speechseq.config import Config, nearest
 from speechseq.errors import ConfigError
 
@@ -35,8 +36,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the recipe's `main(settings, run)`."""
-    module = load_recipe(arguments.recipe)
-    module.main(*read_flags(module.main, module.Settings, arguments.flags))
+    with recipe_code():
+        module = load_recipe(arguments.recipe)
+        module.main(*read_flags(module.main, module.Settings, arguments.flags))
 
 
 def load_recipe(path: Path) -> ModuleType:

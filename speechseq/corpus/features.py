@@ -2,9 +2,8 @@
 
 import contextlib
 import hashlib
+import io
 import json
-import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,8 @@ from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
 from speechseq.config import Config
 from speechseq.corpus import cut_sound
-from speechseq.errors import DataError, MachineError
+from speechseq.errors import DataError
+from speechseq.file_writing import cannot_write, replace_file
 from speechseq.shapes import Waveform
 
 _FORMAT = 1  # raised when log_mel is mended in a way that changes its numbers
@@ -204,21 +204,20 @@ def _stored_shape(path: Path) -> list[int] | None:
 
 
 def _prepare(folder: Path, config: AudioConfig) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "audio.json").write_text(json.dumps(config.to_dict(), indent=1), "utf-8")
-    except OSError as error:
-        raise MachineError(f"{folder}: {error.strerror}", "name another cache folder") from None
+    _make(folder)
+    replace_file(folder / "audio.json", json.dumps(config.to_dict(), indent=1).encode())
 
 
 def _write(path: Path, mel: np.ndarray) -> None:
-    beside = path.with_suffix(f".{secrets.token_hex(4)}.part")
+    _make(path.parent)
+    # np.save to a file itself loses the reason why a disk takes no more
+    content = io.BytesIO()
+    np.save(content, mel, allow_pickle=False)
+    replace_file(path, content.getbuffer())
+
+
+def _make(folder: Path) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
-        with open(beside, "xb") as file:
-            np.save(file, mel, allow_pickle=False)
-        os.replace(beside, path)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineError(f"{path}: {error.strerror}", "make room on the disk") from None
-    finally:
-        beside.unlink(missing_ok=True)
+        raise cannot_write(folder, error) from None

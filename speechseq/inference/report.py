@@ -2,15 +2,13 @@
 
 import base64
 import dataclasses
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from speechseq import __version__
-from speechseq.errors import MachineError
+from speechseq.file_writing import replace_file
 from speechseq.pictures import curves_picture
 
 _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
@@ -60,17 +58,8 @@ def write(path: str | Path, report: Report) -> None:
     Raises:
         MachineError: the folder is missing, not writable or full.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        beside.write_text(page(report), "utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise MachineError(
-            f"{path}: cannot be written: {error.strerror}", "check the folder, its rights and space"
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    # a text from a file name may hold bytes that are not UTF-8
+    replace_file(path, page(report).encode("utf-8", "backslashreplace"))
 
 
 def page(report: Report) -> str:

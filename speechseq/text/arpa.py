@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from speechseq.errors import DataError, MachineError
+from speechseq.errors import DataError
+from speechseq.file_writing import replace_file
 from speechseq.text.lines import decoded, numbered
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -67,15 +68,7 @@ def write(path: str | os.PathLike[str], arpa: Arpa) -> None:
     Raises:
         MachineError: the disk is full or cannot be written.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in _lines(arpa))
-        os.replace(beside, target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise MachineError(f"{target}: cannot be written: {error.strerror}") from None
+    replace_file(path, "".join(f"{line}\n" for line in _lines(arpa)).encode())
 
 
 def _lines(arpa: Arpa) -> Iterator[str]:

@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from speechseq import files
-from speechseq.errors import CheckpointError, MachineError
+from speechseq.errors import CheckpointError
+from speechseq.file_writing import replace_file
 
 _JSON = files.Kind(name="a JSON file", limit=16 << 20, error=CheckpointError)
 
@@ -19,21 +18,7 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
     Raises:
         MachineError: the file cannot be written; what stood there before stays.
     """
-    target = Path(path)
-    beside = ""
-    try:
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, target)
-    except OSError as error:
-        if beside:
-            Path(beside).unlink(missing_ok=True)
-        raise MachineError(f"{target}: cannot be written: {error.strerror}") from None
+    replace_file(path, json.dumps(data, indent=1).encode() + b"\n", durable=True)
 
 
 def read_json(path: str | os.PathLike[str], cure: str) -> Any:

@@ -2,12 +2,15 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from speechseq.errors import DataError, MachineError
+from speechseq.file_writing import cannot_write, check_target, replace_file
+from speechseq.printable import json_line
+from speechseq.training.appended_file import AppendedFile
+from speechseq.training.event_file import EventFile
 
 FILE = "log.jsonl"
 
@@ -15,53 +18,49 @@ FILE = "log.jsonl"
 class Log:
     """Appends to RUN/log.jsonl, and to RUN/tensorboard when asked to.
 
+    A line that a full disk refuses is kept, said once, and written as soon as there is room.
+
     Args:
         run: the run's folder.
         update: where the run stands; lines of later updates, which will come again, are dropped.
         tensorboard: write event files too.
 
     Raises:
+        ConfigError: the log is a link, a folder or a pipe.
         MachineError: the log cannot be written.
     """
 
     def __init__(self, run: Path, *, update: int, tensorboard: bool) -> None:
         self.path = run / FILE
-        self._writer: Any = None
         try:
             run.mkdir(parents=True, exist_ok=True)
             _drop_later_lines(self.path, update)
-            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
-            if tensorboard:
-                self._writer = _summary_writer(run / "tensorboard", update)
         except OSError as error:
-            raise _cannot_write(self.path, error) from None
+            raise cannot_write(self.path, error) from None
+        self._lines = AppendedFile(self.path)
+        self._events = EventFile(run / "tensorboard", update) if tensorboard else None
 
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._lines.close()
+            if self._events is not None:
+                self._events.close()
+        except MachineError:
+            if failure is None:  # an error on its way says more than that the log lacks its end
+                raise
 
     def write(self, update: int, values: Mapping[str, Any]) -> None:
         """Append one line; numbers that are not finite become null, since JSON knows no others.
 
         A line with an "event" is for people: its numbers are no part of any curve.
-
-        Raises:
-            MachineError: the disk is full.
         """
-        line = json.dumps({"update": update, **_finite(values)}, ensure_ascii=False)
-        try:
-            self._file.write(line + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
-        if self._writer is not None and "event" not in values:
-            for name, value in flat(values).items():
-                self._writer.add_scalar(name, value, update)
-            self._writer.flush()
+        line = json_line({"update": update, **_finite(values)})
+        self._lines.write(line.encode() + b"\n")
+        if self._events is not None and "event" not in values:
+            self._events.write(update, flat(values))
 
 
 def read(run: Path | str) -> list[dict[str, Any]]:
@@ -114,25 +113,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _drop_later_lines(path: Path, update: int) -> None:
-    if not path.exists():
-        return
-    kept = [line for line in path.read_bytes().splitlines(keepends=True) if _is_kept(line, update)]
-    fresh = path.with_name(f".{path.name}.tmp")
-    fresh.write_bytes(b"".join(kept))
-    os.replace(fresh, path)
+    """Write the log anew without them: a file of its own, should others share it by a hard link."""
+    check_target(path)
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        replace_file(path, b"".join(line for line in lines if _is_kept(line, update)))
 
 
 def _is_kept(line: bytes, update: int) -> bool:
     parsed = _parsed(line) if line.endswith(b"\n") else None
     return parsed is not None and parsed["update"] <= update
-
-
-def _summary_writer(folder: Path, update: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-    return SummaryWriter(str(folder), purge_step=update + 1)
-
-
-def _cannot_write(path: Path, error: OSError) -> MachineError:
-    problem = f"{path}: the log cannot be written: {error.strerror or error}"
-    return MachineError(problem, "free some space, or choose another run folder")

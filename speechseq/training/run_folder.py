@@ -4,10 +4,10 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import IO
 
 from speechseq.checkpoint.folder import CONFIG, numbered
 from speechseq.errors import ConfigError, MachineError
+from speechseq.file_writing import TEMPORARY, cannot_write, open_to_append, remove, temporary_name
 
 LAST, BEST = "last", "best"
 
@@ -22,7 +22,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -33,25 +33,30 @@ class RunFolder:
         """Keep other trainers out, and clear what a killed one left half-written.
 
         Raises:
-            ConfigError: another process trains here.
+            ConfigError: another process trains here, or the lock is a link, a folder or a pipe.
+            MachineError: the lock cannot be written.
         """
-        self._lock = open(self.path / ".lock", "wb")
+        path = self.path / ".lock"
         try:
+            self._lock = open_to_append(path)
             # a record lock is this process alone: workers that outlive a kill do not hold it
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.close()
+            if self._lock is None:
+                raise cannot_write(path, error) from None
             if isinstance(error, BlockingIOError | PermissionError):
+                self.__exit__()
                 problem = f"{self.path}: another process is training here"
                 raise ConfigError(problem, "wait for it, or choose another run folder") from None
-            self._lock = None  # a file system without locks
-        for left in self.checkpoints.glob(".*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
+            # otherwise it is a file system without locks
+        for left in self.checkpoints.glob(f".*{TEMPORARY}"):
+            remove(left)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
+            self._lock = None
 
     def newest(self) -> Path | None:
         """The checkpoint to go on from, or None in a new run."""
@@ -70,10 +75,10 @@ class RunFolder:
 
     def point(self, name: str, update: int) -> None:
         """Make the link `name` lead to an update's checkpoint; at no moment is there no link."""
-        link, fresh = self.checkpoints / name, self.checkpoints / f".{name}.link.tmp"
+        link = self.checkpoints / name
+        fresh = temporary_name(link)
         if link.is_dir() and not link.is_symlink():
             shutil.rmtree(link)  # a copy without links: the numbered folder takes its place
-        fresh.unlink(missing_ok=True)
         os.symlink(str(update), fresh)
         os.replace(fresh, link)
 
@@ -82,6 +87,6 @@ class RunFolder:
         linked = {os.path.realpath(self.checkpoints / name) for name in (LAST, BEST)}
         for folder in numbered(self.checkpoints)[:-keep]:
             if os.path.realpath(folder) not in linked:
-                doomed = folder.with_name(f".{folder.name}.doomed.tmp")
+                doomed = temporary_name(folder)
                 os.rename(folder, doomed)  # first the name, so that a kill leaves no half of it
-                shutil.rmtree(doomed, ignore_errors=True)
+                remove(doomed)

@@ -1,7 +1,6 @@
 """What a person looks at first: an alignment, a mel and a wav, written at every checkpoint."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speechseq.audio import wav
-from speechseq.errors import DataError, MachineError
+from speechseq.errors import DataError
+from speechseq.file_writing import cannot_write, replace_file
 from speechseq.pictures import alignment_picture, mel_picture
+
+_LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 
 @runtime_checkable
@@ -100,7 +102,7 @@ def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
     """
     problems = []
     for item in shown:
-        stem = f"{update}-" + re.sub(r"[^\w.-]+", "_", item.name)
+        stem = f"{update}-{_file_name(item.name)}"
         title = f"update {update} · {item.text}"
         if item.alignment is not None:
             picture = alignment_picture(item.alignment, item.symbols, title, item.across)
@@ -110,7 +112,7 @@ def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
             _write(run / "pictures" / f"{stem}-mel.png", picture)
         if item.waveform is not None:
             path = run / "audio" / f"{stem}.wav"
-            path.parent.mkdir(exist_ok=True)
+            _make(path.parent)
             try:
                 wav.save(path, item.waveform, item.sample_rate)
             except DataError as error:
@@ -118,13 +120,18 @@ def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
     return problems
 
 
+def _file_name(name: str) -> str:
+    """The name without what a file name cannot hold; a file name has at most 255 bytes."""
+    return re.sub(r"[^\w.-]+", "_", name).encode()[:_LONGEST_NAME].decode(errors="ignore")
+
+
 def _write(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.tmp")
+    _make(path.parent)
+    replace_file(path, data)
+
+
+def _make(folder: Path) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
-        fresh.write_bytes(data)
-        os.replace(fresh, path)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
-        problem = f"{path}: cannot be written: {error.strerror or error}"
-        raise MachineError(problem, "free some space, or choose another run folder") from None
+        raise cannot_write(folder, error) from None

@@ -1,0 +1,83 @@
+"""The standard streams as a command needs them: never closed, never failing, never printed raw."""
+
+import contextlib
+import logging
+import os
+import select
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TextIO
+
+from speechseq.printable import message, safe_encoding
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Replace closed streams, escape what a terminal cannot show, print warnings as single lines.
+
+    All of it is put back at the end.
+    """
+    _open_closed_descriptors()
+    before = sys.stdout, sys.stderr, logging.lastResort
+    sys.stdout, sys.stderr = sys.stdout or _null(), sys.stderr or _null()
+    errors = [(stream, stream.errors) for stream in (sys.stdout, sys.stderr)]
+    logging.lastResort = _Warned(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show  # type: ignore[assignment]  # its other arguments: a place
+            for stream, _ in errors:
+                safe_encoding(stream)
+            yield
+    finally:
+        for stream, handling in errors:
+            safe_encoding(stream, handling)
+        sys.stdout, sys.stderr, logging.lastResort = before
+
+
+def say(text: str) -> None:
+    """Print a line for people; when nobody can read it any more, that is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def flush_or_forget() -> None:
+    """Flush what was printed; give up on a stream that takes nothing, so that the end is quiet."""
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+                stream.flush()
+
+
+def reader_left() -> bool:
+    """Tell whether standard output is a pipe that nobody reads, as after `| head -1`."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+class _Warned(logging.Handler):
+    """Prints records of libraries as warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {message(record.getMessage())}")
+
+
+def _show(warning: Warning | str, category: type[Warning], *place: object) -> None:
+    say(f"warning: {message(' '.join(str(warning).split()))}")
+
+
+def _open_closed_descriptors() -> None:
+    """Occupy closed descriptors 0 to 2, or the next file opened would take what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+def _null() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")

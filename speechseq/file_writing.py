@@ -1,0 +1,142 @@
+"""Files written safely: whole or not at all, never through a link, with errors that say the space.
+
+Temporary files have random names of their own and are created exclusively, so that nothing that
+stands in the folder, be it a link to another file, is opened or overwritten.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechseq.errors import ConfigError, MachineError
+
+TEMPORARY = ".tmp"  # ends the names of temporary files and folders
+_FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within the quota"}
+
+
+def temporary_name(beside: Path) -> Path:
+    """A free name in the same folder; short, because the name beside it may be a long one."""
+    return beside.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
+
+
+def replace_file(
+    path: str | os.PathLike[str], data: bytes | memoryview, *, durable: bool = False
+) -> None:
+    """Write a file whole or not at all; a link of that name is replaced, never followed.
+
+    Args:
+        durable: wait until the bytes are on the disk, so that a power cut leaves no empty file.
+
+    Raises:
+        MachineError: it cannot be written; what stood there before stays.
+    """
+    target = Path(path)
+    try:
+        with _beside(target) as (file, fresh):
+            _write_all(file, data)
+            if durable:
+                os.fsync(file)
+            os.replace(fresh, target)
+    except OSError as error:
+        raise cannot_write(target, error, len(data)) from error
+
+
+def open_to_append(path: str | os.PathLike[str]) -> int:
+    """A descriptor that appends to a regular file, made if there is none.
+
+    Raises:
+        ConfigError: a link, a folder, a pipe or a device has that name.
+        OSError: it cannot be opened.
+    """
+    check_target(Path(path))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    # should a link or a pipe appear meanwhile: not followed, not waited for
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder with all in it, as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def check_target(path: Path) -> None:
+    """Refuse to write where a name is taken by anything else than a regular file.
+
+    Raises:
+        ConfigError: a link, a folder, a pipe or a device has that name.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            link = f" to {os.readlink(path)}" if stat.S_ISLNK(found.st_mode) else ""
+            problem = f"{path}: is {_kind(found.st_mode)}{link}, and only a regular file is written"
+            raise ConfigError(problem, "remove it, or name another folder")
+
+
+def cannot_write(path: Path, error: OSError, needed: int | None = None) -> MachineError:
+    """The error that says why a file or folder cannot be written.
+
+    Args:
+        needed: its bytes; said beside those free where the disk or a quota is full.
+    """
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        need = "" if needed is None else f"{needed:,} bytes needed, "
+        problem = f"{path}: cannot be written: {reason}: {need}{free_bytes(path):,} free"
+        return MachineError(problem, f"{_FULL[error.errno]}, or write to another disk")
+    if error.errno == errno.EFBIG:
+        limit = "" if needed is None else f": {needed:,} bytes needed"
+        cure = "raise the limit on the size of files (ulimit -f)"
+        return MachineError(f"{path}: cannot be written: {reason}{limit}", cure)
+    cure = "check the folder, its rights and space, or name another one"
+    return MachineError(f"{path}: cannot be written: {reason}", cure)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this user may still write on the disk that holds a path, which need not exist."""
+    for folder in (path, *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(folder)
+            return disk.f_bavail * disk.f_frsize
+    return 0
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[tuple[int, Path]]:
+    """A new file in the folder of a target, which is gone at the end unless it was renamed."""
+    if os.path.lexists(target) and not os.path.islink(target):
+        check_target(target)
+    fresh = temporary_name(target)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(fresh, flags, 0o666)
+    try:
+        yield file, fresh
+    finally:
+        os.close(file)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+
+
+def _write_all(file: int, data: bytes | memoryview) -> None:
+    left = memoryview(data).cast("B")
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a link",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,61 @@
+"""A file that grows while a model trains, and outlives a disk that is full for a while."""
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+
+from speechseq.file_writing import cannot_write, open_to_append
+
+
+class AppendedFile:
+    """Appends whole pieces; a piece that cannot be written waits for the next one, or the end.
+
+    Training goes on meanwhile, because a line of a log is worth less than an update.
+
+    Raises:
+        ConfigError: a link, a folder or a pipe has that name.
+        MachineError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting, self._warned = b"", False
+        try:
+            self._file = open_to_append(path)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+
+    def write(self, data: bytes) -> None:
+        """Append a piece; the first one that cannot be written warns."""
+        self._waiting += data
+        if (error := self._failure()) and not self._warned:
+            self._warned = True
+            problem = cannot_write(self.path, error, len(self._waiting)).problem
+            warnings.warn(f"{problem}; it is tried again, training goes on", stacklevel=3)
+
+    def close(self) -> None:
+        """Write what waits and close the file.
+
+        Raises:
+            MachineError: it still cannot be written.
+        """
+        error = self._failure()
+        os.close(self._file)
+        if error:
+            raise cannot_write(self.path, error, len(self._waiting))
+
+    def _failure(self) -> OSError | None:
+        """Write all that waits; on an error the file is cut back to whole pieces."""
+        if not self._waiting:
+            return None
+        whole = os.fstat(self._file).st_size
+        try:
+            if (written := os.write(self._file, self._waiting)) < len(self._waiting):
+                os.write(self._file, self._waiting[written:])  # raises why it was cut short
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, whole)
+            return error
+        self._waiting = b""
+        return None

@@ -6,7 +6,10 @@ the least-squares one of the transform that `magnitude` computes, mirrored ends 
 without momentum the error can not rise, at the edges neither.
 """
 
+import functools
+
 import torch
+import torch.nn.functional as F
 import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
@@ -35,6 +38,8 @@ _PLAIN = {
     "pre_emphasis_by_frame": False,
     "remove_mean": False,
 }
+_LEAST = 0.08  # of the largest sum of squared windows: hops up to 0.7 windows stay above it
+_NOTHING = 1e-3  # of it: below, sound between two windows is lost (from a hop of 0.9 windows on)
 _DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
 
 
@@ -62,7 +67,7 @@ def griffin_lim(
 
     Raises:
         ConfigError: iterations or momentum out of range, bins that are not config's, frames
-            without an inverse here (snipped edges, a mean removed: `kaldi`).
+            without an inverse (as `check_invertible`).
         DataError: NaN or Inf within an item; a length below 1 or beyond the frames.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
@@ -91,10 +96,41 @@ def spectral_convergence(
     lowers. 20·log10 of it are decibels; 0 where the target is all zeros and reached.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
-    weights[0] = weights[-1] = 1.0
+    weights[0] = 1.0
+    if config.n_fft % 2 == 0:  # of an odd one, the last bin has a negative frequency too
+        weights[-1] = 1.0
     error = magnitude_of(waveform, config) - magnitude
     squares = [(part.square() * weights).sum((1, 2)) for part in (error, magnitude)]
     return (squares[0] / squares[1].clamp(min=torch.finfo(magnitude.dtype).tiny)).sqrt()
+
+
+def check_invertible(config: AudioConfig) -> None:
+    """Raise ConfigError unless `griffin_lim` can invert the magnitudes of these settings.
+
+    It knows plain Hann windows alone (`kaldi` has others, snipped edges and a mean removed), and
+    every sample has to be under a window that is not nearly 0 there.
+    """
+    for name, plain in _PLAIN.items():
+        if getattr(config, name) != plain:
+            raise ConfigError(
+                f"{name}: Griffin-Lim cannot undo {getattr(config, name)!r}, only {plain!r}",
+                "use settings made for synthesis, such as the preset nvidia",
+            )
+    smallest, largest = _overlaps(config.hop, config.window)
+    if smallest < _NOTHING * largest:
+        raise ConfigError(
+            f"hop: {config.hop} with window {config.window} leaves samples between two windows, "
+            "which Griffin-Lim cannot invert",
+            f"set hop to {max(1, config.window // 4)}, at most {max(1, config.window // 2)}",
+        )
+
+
+@functools.lru_cache(maxsize=32)
+def _overlaps(hop: int, window: int) -> tuple[float, float]:
+    """The smallest and the largest sum of squared windows at any sample of an endless signal."""
+    squares = hann(window, torch.device("cpu"), torch.float64).square()
+    sums = F.pad(squares, (0, -window % hop)).view(-1, hop).sum(0)
+    return float(sums.min()), float(sums.max())
 
 
 def _check(
@@ -104,12 +140,7 @@ def _check(
         raise ConfigError(f"iterations: {iterations} is negative", "set iterations to 60")
     if not 0 <= momentum < 1:
         raise ConfigError(f"momentum: {momentum} is not in [0, 1)", "set momentum to 0.99 or 0")
-    for name, plain in _PLAIN.items():
-        if getattr(config, name) != plain:
-            raise ConfigError(
-                f"{name}: Griffin-Lim cannot undo {getattr(config, name)!r}, only {plain!r}",
-                "use settings made for synthesis, such as the preset nvidia",
-            )
+    check_invertible(config)
     if magnitude.shape[2] != config.bins:
         raise ConfigError(
             f"magnitude has {magnitude.shape[2]} bins, n_fft {config.n_fft} has {config.bins}",
@@ -222,7 +253,10 @@ def _room(frames: int, config: AudioConfig) -> int:
 def _envelope(
     target: Magnitude, config: AudioConfig, lengths: Lengths | None, own: Lengths | None
 ) -> Waveform:
-    """One over the sum of squared windows at each sample, of an item's own frames alone."""
+    """One over the sum of squared windows at each sample, of an item's own frames alone.
+
+    Sums far below the largest are divided by as if they were larger.
+    """
     batch, count, _ = target.shape
     window = hann(config.window, target.device, target.dtype)
     frames = window.expand(1 if lengths is None else batch, count, -1)
@@ -233,7 +267,9 @@ def _envelope(
     _overlap_add(frames, window, config, sums)
     samples, padding = samples_of(count, config), config.padding
     total = fold_back(sums[:, : samples + 2 * padding], samples, padding, own)
-    return torch.where(total > 1e-8, 1 / total, 0)
+    least = _LEAST * _overlaps(config.hop, config.window)[1]
+    # where windows hardly reach, little is known: that little stays little, it is not blown up
+    return torch.where(total > 1e-8, 1 / total.clamp(min=least), 0)
 
 
 def _finish(waveform: Waveform, config: AudioConfig, lengths: Lengths) -> Waveform:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speechseq import checkpoint as checkpoints
-from speechseq.audio.griffin_lim import griffin_lim
+from speechseq.audio.griffin_lim import check_invertible, griffin_lim
 from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_of
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, DataError
@@ -79,7 +79,7 @@ class Synthesizer:
             bits, the faster a CPU speaks; see `Tacotron.generate`.
 
     Raises:
-        ConfigError: another precision.
+        ConfigError: another precision, or audio settings that Griffin-Lim cannot invert.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Synthesizer:
         precision: str = "float32",
     ) -> None:
         check_precision(precision)
+        check_invertible(audio)
         self.model = model
         self.vocabulary = vocabulary
         self.audio = audio

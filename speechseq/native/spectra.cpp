@@ -196,7 +196,9 @@ template <typename Real>
 void project(const Real *signal, int64_t samples, int64_t count, Frames<Real> frames,
              const Real *target, int64_t room, Real *sums, int64_t threads) {
     typedef typename Frames<Real>::Complex Complex;
-    const int64_t step = Frames<Real>::COUNT, rows = frames.rows(room);
+    const int64_t step = Frames<Real>::COUNT;
+    // a window much shorter than its transform ends long before the signal does
+    const int64_t rows = std::max(frames.rows(room), samples / frames.hop + 1);
     threads = std::max<int64_t>(1, std::min(threads, count / (8 * step)));  // each has own sums
     std::vector<Real> turned(frames.hop * rows), added(threads * frames.hop * rows);
     turn(signal, samples, frames.hop, rows, turned.data());

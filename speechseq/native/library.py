@@ -7,23 +7,18 @@ for machines without a compiler; `SPEECHSEQ_NATIVE=0` chooses it everywhere.
 
 import ctypes
 import functools
-import hashlib
 import os
-import platform
-import shutil
 import subprocess
-import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from speechseq.native.cache import kept
+from speechseq.native.compiler import compile_library, compiler, digest
+
 _HERE = Path(__file__).parent
-_FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-psabi"),
-)
 
 
 def wanted() -> bool:
@@ -34,22 +29,39 @@ def wanted() -> bool:
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
     """The library made of `name`.cpp, or None where it is not to be had; a failure warns once."""
-    if not wanted():
-        return None
-    compiler = _compiler()
-    if compiler is None:
+    command = compiler() if wanted() else None
+    if command is None:
         return None
     try:
-        return ctypes.CDLL(str(_compiled(name, compiler)))
+        return _loaded(name, command)
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", "") or str(error)
+        failed = (
+            "did not compile" if isinstance(error, subprocess.SubprocessError) else "do not load"
+        )
         warnings.warn(
-            f"the kernels of {name}.cpp did not compile; torch operations do their work, slower. "
-            f"SPEECHSEQ_NATIVE=0 silences this. {compiler} said: {said[:2000]}",
+            f"the kernels of {name}.cpp {failed}; torch operations do their work, slower. "
+            f"SPEECHSEQ_NATIVE=0 silences this. {' '.join(command)} said: {said[:2000]}",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
+
+
+def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
+    """The library from the cache, compiled if there is none.
+
+    Raises:
+        OSError: the library cannot be kept or loaded.
+        subprocess.SubprocessError: it does not compile.
+    """
+    source = _HERE / f"{name}.cpp"
+    file = f"{name}-{digest(source, command)}.so"
+
+    def make(target: Path) -> None:
+        compile_library(source, command, target)
+
+    return ctypes.CDLL(str(kept(file, make)))
 
 
 def call(name: str, function: str, *arguments: Tensor | int | float | None) -> None:
@@ -76,46 +88,3 @@ def _argument(
     if value is None:
         return ctypes.c_void_p(None)
     return ctypes.c_float(value) if isinstance(value, float) else ctypes.c_int64(value)
-
-
-def _compiler() -> str | None:
-    """The C++ compiler of CXX, or the machine's own."""
-    wanted = os.environ.get("CXX")
-    return next(filter(None, map(shutil.which, (wanted,) if wanted else ("c++", "g++"))), None)
-
-
-def _compiled(name: str, compiler: str) -> Path:
-    """The library's file in the user's cache, made if no equal one stands there."""
-    folder = _cache()
-    path = folder / f"{name}-{_digest(name, compiler)}.so"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as made:
-            own = Path(made) / path.name
-            command = [compiler, *_FLAGS, str(_HERE / f"{name}.cpp"), "-o", str(own)]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-            own.replace(path)  # at once: another process may be doing the same
-    return path
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "speechseq" / "native"
-
-
-def _digest(name: str, compiler: str) -> str:
-    """Changes with the sources, the compiler and the processor."""
-    total = hashlib.sha256(" ".join((*_FLAGS, compiler)).encode())
-    for source in (_HERE / f"{name}.cpp", *sorted(_HERE.glob("*.h"))):
-        total.update(source.read_bytes())
-    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, timeout=60)
-    total.update(version.stdout + _processor().encode())
-    return total.hexdigest()[:20]
-
-
-def _processor() -> str:
-    """What -march=native goes by."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    flags = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
-    return "\n".join([platform.machine(), *sorted(set(flags))])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from speechseq.native import compiler
 from speechseq.native import library as room
 
 SOURCE = """
@@ -16,7 +17,9 @@ extern "C" void add(const float* x, float* y, int64_t count, float factor, int64
 }
 """
 KERNELS = sorted(path.stem for path in room._HERE.glob("*.cpp"))
-compiler = pytest.mark.skipif(room._compiler() is None, reason="this machine has no C++ compiler")
+with_compiler = pytest.mark.skipif(
+    compiler.compiler() is None, reason="this machine has no C++ compiler"
+)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def _made(folder: Path) -> list[Path]:
     return sorted((folder / "cache" / "speechseq" / "native").glob("*.so"))
 
 
-@compiler
+@with_compiler
 def test_a_source_is_compiled_once_and_called_with_tensors(folder: Path) -> None:
     x, y = torch.arange(5.0), torch.ones(5)
     assert room.library("adding") is not None
@@ -51,7 +54,7 @@ def test_a_source_is_compiled_once_and_called_with_tensors(folder: Path) -> None
     assert len(_made(folder)) == 2
 
 
-@compiler
+@with_compiler
 @pytest.mark.parametrize("name", KERNELS)
 def test_every_kernel_compiles_where_there_is_a_compiler(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -64,7 +67,7 @@ def test_every_kernel_compiles_where_there_is_a_compiler(
     room.library.cache_clear()
 
 
-@compiler
+@with_compiler
 def test_what_does_not_compile_is_said_once_and_done_without(folder: Path) -> None:
     (folder / "adding.cpp").write_text("this is no C++")
     with pytest.warns(RuntimeWarning, match=r"adding\.cpp did not compile(.|\n)*SPEECHSEQ_NATIVE"):
@@ -84,7 +87,7 @@ def test_without_a_compiler_or_by_wish_there_is_none(
     room.library.cache_clear()
 
 
-@compiler
+@with_compiler
 def test_a_tensor_with_gaps_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="contiguous"):
         room.call("adding", "add", torch.zeros(4, 4).t(), torch.zeros(16), 16, 1.0)

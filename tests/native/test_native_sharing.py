@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from speechseq.native import compiler
 from speechseq.native import library as room
 
 SOURCE = """
@@ -102,7 +103,9 @@ extern "C" void owners(int64_t *whose, int64_t phases, int64_t count, int64_t th
     }
 }
 """
-pytestmark = pytest.mark.skipif(room._compiler() is None, reason="this machine has no C++ compiler")
+pytestmark = pytest.mark.skipif(
+    compiler.compiler() is None, reason="this machine has no C++ compiler"
+)
 
 
 @pytest.fixture(scope="module")

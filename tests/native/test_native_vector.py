@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from speechseq.native import compiler
 from speechseq.native import library as room
 
 SOURCE = """
@@ -54,7 +55,9 @@ extern "C" void product_bfloat16(const Bf16 *x, const Bf16 *weight, float *y, in
     multiply(x, weight, y, rows, inputs, outputs, transposed, accumulate, threads);
 }
 """
-pytestmark = pytest.mark.skipif(room._compiler() is None, reason="this machine has no C++ compiler")
+pytestmark = pytest.mark.skipif(
+    compiler.compiler() is None, reason="this machine has no C++ compiler"
+)
 EDGES = torch.tensor([0.0, -0.0, math.inf, -math.inf, 1e-30, -1e-30, 88.7, 89.5, -87, -103, -1e30])
 
 
@@ -62,15 +65,15 @@ EDGES = torch.tensor([0.0, -0.0, math.inf, -math.inf, 1e-30, -1e-30, 88.7, 89.5,
 def functions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """The headers compiled for this processor; for any of its kind, the branches of the others."""
     here, folder = room._HERE, tmp_path_factory.mktemp("native")
-    flags = tuple(request.param if flag == "-march=native" else flag for flag in room._FLAGS)
-    if request.param != "-march=native" and room.platform.machine() != "x86_64":
-        flags = room._FLAGS
+    flags = tuple(request.param if flag == "-march=native" else flag for flag in compiler._FLAGS)
+    if request.param != "-march=native" and compiler.platform.machine() != "x86_64":
+        flags = compiler._FLAGS
     (folder / "functions.cpp").write_text(SOURCE)
     for header in here.glob("*.h"):
         (folder / header.name).write_text(header.read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "_HERE", Path(folder))
-        patch.setattr(room, "_FLAGS", flags)
+        patch.setattr(compiler, "_FLAGS", flags)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.delenv("SPEECHSEQ_NATIVE", raising=False)
         room.library.cache_clear()

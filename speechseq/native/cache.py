@@ -1,0 +1,143 @@
+"""The folder of compiled libraries, of which only what this user wrote, whole, is ever loaded.
+
+Loading a library runs its code, so a file counts only if it and its folder belong to this user, no
+one else may write to them, and its bytes have the checksum that stands beside it. A file that was
+cut or damaged ends the process when it is loaded or called; its checksum says so before.
+"""
+
+import functools
+import hashlib
+import os
+import stat
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+
+def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
+    """The whole, trusted file of this name; `make` writes one where there is none yet.
+
+    It is kept in the user's cache, or, where that cannot be written to, in a private folder among
+    the temporary files.
+
+    Args:
+        anew: replace the file that is there.
+
+    Raises:
+        OSError: no folder can be written to.
+    """
+    failure = OSError("there is no folder of this user's own to keep libraries in")
+    for folder in (*_user_cache(), *_temporary()):
+        if problem := _problem(folder):
+            failure = OSError(problem)
+            continue
+        if not anew and _whole(folder / name):
+            return folder / name
+        try:
+            return _write(folder / name, make)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _user_cache() -> tuple[Path, ...]:
+    """The folder in XDG_CACHE_HOME, if that is absolute, as its specification asks, or ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return ()
+    there = os.path.isabs(named) or (base.is_absolute() and base.parent.is_dir())
+    return (base / "speechseq" / "native",) if there else ()
+
+
+def _temporary() -> tuple[Path, ...]:
+    return (Path(tempfile.gettempdir()) / f"speechseq-{os.geteuid()}" / "native",)
+
+
+@functools.cache
+def _problem(folder: Path) -> str:
+    """The reason why a folder is not used, or nothing; it is made if missing, and said once."""
+    try:
+        folder.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for own in (folder.parent, folder):
+            own.mkdir(mode=0o700, exist_ok=True)
+            if exposed := _exposed(own.stat()):
+                raise PermissionError(f"{own} {exposed}")
+            own.chmod(0o700)
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels are not kept in {folder}: {error}. Mend that, or set "
+            "XDG_CACHE_HOME to a folder of your own; SPEECHSEQ_NATIVE=0 silences this.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return str(error)
+    return ""
+
+
+def _exposed(status: os.stat_result) -> str:
+    """The reason why others could have written to a file or folder, or nothing."""
+    if status.st_uid != os.geteuid():
+        return "belongs to another user"
+    return "is writable by others (chmod go-w)" if status.st_mode & 0o022 else ""
+
+
+def _whole(path: Path) -> bool:
+    """Whether the file is this user's, and its bytes are those that were written."""
+    try:
+        content, checksum = _read(path), _read(_checksum_file(path))
+    except OSError:
+        return False
+    return checksum.decode("ascii", "replace") == _checksum(path.name, content)
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file that this user alone may write to.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or _exposed(status):
+            raise PermissionError(f"{path} is no file of this user's own")
+        return file.read()
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _checksum(name: str, content: bytes) -> str:
+    """Of the name, too: one library renamed to another is refused."""
+    return hashlib.sha256(name.encode() + b"\0" + content).hexdigest()
+
+
+def _write(path: Path, make: Callable[[Path], None]) -> Path:
+    """Make a file and its checksum, each at once: another process may be doing the same.
+
+    A process that takes one process's file for the other's checksum makes both anew.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as made:
+        own = Path(made) / path.name
+        make(own)
+        own.chmod(0o700)
+        beside = _checksum_file(own)
+        beside.write_text(_checksum(path.name, own.read_bytes()))
+        beside.chmod(0o600)
+        for file in (own, beside):
+            _to_disk(file)
+            file.replace(path.parent / file.name)
+        _to_disk(path.parent)
+    return path
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

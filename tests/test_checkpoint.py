@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from speechseq import checkpoint
 from speechseq.audio.mel import AudioConfig
+from speechseq.checkpoint.description import parse_description, read_description, sealed
 from speechseq.config import Config, choice
 from speechseq.errors import CheckpointError, ConfigError, MachineError
 from speechseq.text.vocabulary import Vocabulary
@@ -76,6 +77,8 @@ def folder(tmp_path: Path) -> Path:
 def change_config(folder: Path, change: Callable[[dict], object]) -> None:
     config = json.loads((folder / "config.json").read_text())
     change(config)
+    if config.get("version") == 2:  # sealed anew, as an attacker would
+        config = sealed(config)
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -254,10 +257,12 @@ CHANGES: list[tuple[Callable[[dict], object], str]] = [
     (lambda c: c["model"].update(hiden=4), "model.hiden: unknown key\n  cure: did you mean 'hidd"),
     (lambda c: c["model"].update(hidden="4"), "config.json: model.hidden: expected int, got '4'"),
     (lambda c: c["model"].update(kind="other"), "holds a model of kind 'other', not 'small'"),
-    (lambda c: c.update(model=[]), "holds a model of kind None"),
+    (lambda c: c.update(model=[]), "model: has the wrong type"),
     (lambda c: c["model"]["part"].update(kind="os.system"), "part.kind: unknown 'os.system'"),
     (lambda c: c["audio"].update(hop=0), "config.json: .*hop"),
-    (lambda c: c.update(version=2), "format version 2, this program reads 1"),
+    (lambda c: c.update(version=3), "format version 3, this program reads 1 to 2"),
+    (lambda c: c.update(version=True), "format version True"),
+    (lambda c: c.update(version=1), "sha256: unknown key"),
     (lambda c: c.update(weigths=1), "weigths: unknown key"),
     (lambda c: c.pop("audio"), "missing keys: audio"),
     (lambda c: c.update(update=-1), "update"),
@@ -273,6 +278,65 @@ def test_a_changed_description_is_named_with_its_key(
 ) -> None:
     change_config(folder, change)
     with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+def test_the_version_before_checksums_of_config_json_still_opens(folder: Path) -> None:
+    def as_version_1(config: dict) -> None:
+        config.update(version=1)
+        config.pop("sha256")
+
+    expected = load(folder)
+    change_config(folder, as_version_1)
+    opened = load(folder)
+    assert opened.model == expected.model
+    assert all(torch.equal(opened.weights[name], w) for name, w in expected.weights.items())
+
+
+def test_no_flipped_bit_of_config_json_is_read_as_another_value(folder: Path) -> None:
+    path = folder / "config.json"
+    whole, expected = path.read_bytes(), read_description(folder)
+    accepted = 0
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        try:
+            found = parse_description(path, bytes(data))
+        except CheckpointError:
+            continue
+        accepted += 1  # such as 1E-05 for 1e-05
+        assert found == expected, f"bit {bit}"
+    assert accepted < 50
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json"])
+def test_every_flipped_bit_of_another_file_is_refused(folder: Path, name: str) -> None:
+    whole, config = (folder / name).read_bytes(), read_description(folder)
+    for bit in range(0, 8 * len(whole), 7):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(data)
+        with pytest.raises(CheckpointError, match="SHA-256 differs"):
+            checkpoint.read_file(folder, name, config)
+
+
+def test_a_key_that_stands_twice_is_refused(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"update": 12', '"update": 3, "update": 12'))
+    with pytest.raises(CheckpointError, match="a key stands twice"):
+        load(folder)
+
+
+def test_a_large_file_is_judged_by_its_header_before_it_is_read(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    os.truncate(path, 200 << 30)  # sparse: it takes no room on the disk
+    described = {"size": 200 << 30, "sha256": "0" * 64}
+    change_config(folder, lambda c: c["files"].update({"model.safetensors": described}))
+    with pytest.raises(CheckpointError, match="its header describes other sizes"):
+        load(folder)
+    os.truncate(path, 0)
+    os.truncate(path, 200 << 30)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         load(folder)
 
 

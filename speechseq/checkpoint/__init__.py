@@ -2,23 +2,31 @@
 
 Everything is JSON or safetensors, read by parsers that cannot run code; the caller names the Config
 class it expects, so nothing is looked up by name. A folder appears under its name whole or not at
-all, and `config.json` holds size and SHA-256 of every other file.
+all, and `config.json` holds size and SHA-256 of every other file and, since version 2, its own.
 """
 
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from speechseq.audio.mel import AudioConfig
+from speechseq.checkpoint.description import (
+    FORMAT,
+    VERSION,
+    described_size,
+    parse_json,
+    read_description,
+    sealed,
+)
 from speechseq.checkpoint.folder import (
     CONFIG,
     COPY_AGAIN,
@@ -28,16 +36,17 @@ from speechseq.checkpoint.folder import (
     resolve,
     write_folder,
 )
-from speechseq.checkpoint.skeleton import differences, shapeless_build
-from speechseq.config import Config, nearest
+from speechseq.checkpoint.skeleton import differences
+from speechseq.checkpoint.tensors import check_header, parse_weights, pickle_hint
+from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, SpeechseqError
+from speechseq.nn.shapeless import shapeless_build
+from speechseq.ranges import shown
 from speechseq.text.vocabulary import Vocabulary
 
 C = TypeVar("C", bound=Config)
 
-_FORMAT, _VERSION = "speechseq checkpoint", 1
-_KEYS = ("format", "version", "update", "model", "audio", "files")
-_LARGEST_JSON = 16 << 20  # bytes; ours are a few kB, and no stranger's file should fill the memory
+_LARGEST_VOCABULARY = 64 << 20  # bytes; a sentencepiece model may be in it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,25 @@ class Contents:
     vocabulary: Any
     weights: dict[str, Tensor]
 
+    def audio(self) -> AudioConfig | None:
+        """The audio settings, None for a model of text alone.
+
+        Raises:
+            CheckpointError: they are not valid.
+        """
+        with _as_checkpoint_error(self.folder / CONFIG):
+            data = self.config["audio"]
+            return None if data is None else AudioConfig.from_dict(data, where="audio")
+
+    def read_vocabulary(self) -> Vocabulary:
+        """The vocabulary.
+
+        Raises:
+            CheckpointError: it is not valid.
+        """
+        with _as_checkpoint_error(self.folder / VOCABULARY):
+            return Vocabulary.from_dict(self.vocabulary)
+
 
 def save(
     folder: str | os.PathLike[str],
@@ -111,14 +139,14 @@ def save(
         **(extra or {}),
     }
     config = {
-        "format": _FORMAT,
-        "version": _VERSION,
+        "format": FORMAT,
+        "version": VERSION,
         "update": update,
         "model": model.to_dict(),
         "audio": None if audio is None else audio.to_dict(),
         "files": {name: _fingerprint(data) for name, data in files.items()},
     }
-    write_folder(Path(folder), files | {CONFIG: _json_bytes(config)})
+    write_folder(Path(folder), files | {CONFIG: _json_bytes(sealed(config))})
     return Path(folder)
 
 
@@ -135,25 +163,23 @@ def load(
         CheckpointError: it is missing, cut, changed, of another model, or not a checkpoint.
     """
     contents = read(folder)
-    where, config = contents.folder / CONFIG, contents.config
-    found = config["model"].get("kind") if isinstance(config["model"], Mapping) else None
+    config = contents.config
+    found = config["model"].get("kind")
     if found != (expect.kind or None):
         raise CheckpointError(
-            f"{contents.folder}: holds a model of kind {found!r}, not {expect.kind!r}",
+            f"{contents.folder}: holds a model of kind {shown(found)}, not {expect.kind!r}",
             "give a checkpoint of the model that this command is for",
         )
-    audio = config["audio"]
-    try:
-        return Checkpoint(
-            folder=contents.folder,
-            model=expect.from_dict(config["model"], also=also, where="model"),
-            hearing=None if audio is None else AudioConfig.from_dict(audio, where="audio"),
-            vocabulary=Vocabulary.from_dict(contents.vocabulary),
-            weights=contents.weights,
-            update=config["update"],
-        )
-    except SpeechseqError as error:
-        raise CheckpointError(f"{where}: {error.problem}", error.cure or COPY_AGAIN) from None
+    with _as_checkpoint_error(contents.folder / CONFIG):
+        model = expect.from_dict(config["model"], also=also, where="model")
+    return Checkpoint(
+        folder=contents.folder,
+        model=model,
+        hearing=contents.audio(),
+        vocabulary=contents.read_vocabulary(),
+        weights=contents.weights,
+        update=config["update"],
+    )
 
 
 def read(folder: str | os.PathLike[str]) -> Contents:
@@ -163,31 +189,33 @@ def read(folder: str | os.PathLike[str]) -> Contents:
         CheckpointError: it is missing, cut, changed, or not a checkpoint.
     """
     found = resolve(folder)
-    config = _read_config(found)
-    vocabulary = _parse(found / VOCABULARY, read_file(found, VOCABULARY, config))
-    weights = _parse_weights(found / WEIGHTS, read_file(found, WEIGHTS, config))
+    config = read_description(found)
+    written = read_file(found, VOCABULARY, config, _LARGEST_VOCABULARY)
+    vocabulary = parse_json(found / VOCABULARY, written)
+    check_header(found / WEIGHTS)
+    weights = parse_weights(found / WEIGHTS, read_file(found, WEIGHTS, config))
     return Contents(folder=found, config=config, vocabulary=vocabulary, weights=weights)
 
 
-def read_file(folder: Path, name: str, config: Mapping[str, Any]) -> bytes:
+def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | None = None) -> bytes:
     """The bytes of one file of a checkpoint, equal in size and SHA-256 to its description.
 
+    Args:
+        most: bytes that are read whatever the description says; None for no limit of its own.
+
     Raises:
-        CheckpointError: the file is missing, cut or changed.
+        CheckpointError: the file is missing, cut, changed or too large.
     """
-    described = config["files"].get(name)
-    if not isinstance(described, Mapping) or not isinstance(described.get("size"), int):
-        raise CheckpointError(f"{folder / CONFIG}: files: no size of {name}", COPY_AGAIN)
-    data = read_bytes(folder / name, described["size"])
-    if len(data) != described["size"]:
+    size = described_size(folder, name, config)
+    data = read_bytes(folder / name, size if most is None else min(size, most))
+    if len(data) != size:
         raise CheckpointError(
-            f"{folder / name}: {len(data)} bytes, {described['size']} were written"
-            + _pickle_hint(data),
+            f"{folder / name}: {len(data)} bytes, {size} were written" + pickle_hint(data),
             COPY_AGAIN,
         )
-    if _fingerprint(data) != dict(described):
+    if _fingerprint(data) != dict(config["files"][name]):
         problem = f"{folder / name}: its bytes were changed since it was written (SHA-256 differs)"
-        raise CheckpointError(problem + _pickle_hint(data), COPY_AGAIN)
+        raise CheckpointError(problem + pickle_hint(data), COPY_AGAIN)
     return data
 
 
@@ -203,9 +231,10 @@ def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Mod
     where = checkpoint.folder / CONFIG
     with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
         try:
-            skeleton = shapeless_build(build, len(checkpoint.weights))
+            skeleton = shapeless_build(build, 1000 + 20 * len(checkpoint.weights))
         except (RuntimeError, ValueError, OverflowError, MemoryError, ConfigError) as error:
-            problem = f"{where}: no model can be built as it says: {_first_line(error)}"
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            problem = f"{where}: no model can be built as it says: {reason}"
             raise CheckpointError(problem, COPY_AGAIN) from None
         if wrong := differences(checkpoint.weights, skeleton):
             problem = f"{checkpoint.folder}: {WEIGHTS} does not fit {CONFIG}: {wrong}"
@@ -213,52 +242,6 @@ def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Mod
         model = build()
     model.load_state_dict(checkpoint.weights, strict=True)
     return model
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    config = _parse(path, read_bytes(path, _LARGEST_JSON))
-    if not isinstance(config, dict) or config.get("format") != _FORMAT:
-        raise CheckpointError(f"{path}: not the description of a checkpoint", COPY_AGAIN)
-    if config.get("version") != _VERSION:
-        problem = f"{path}: format version {config.get('version')!r}, this program reads {_VERSION}"
-        raise CheckpointError(problem, "install the version of speechseq that wrote it")
-    for key in config:
-        if key not in _KEYS:
-            raise CheckpointError(f"{path}: {key}: unknown key", nearest(key, _KEYS))
-    if missing := [key for key in _KEYS if key not in config]:
-        raise CheckpointError(f"{path}: missing keys: {', '.join(missing)}", COPY_AGAIN)
-    update = config["update"]
-    if type(update) is not int or update < 0 or not isinstance(config["files"], dict):
-        raise CheckpointError(f"{path}: update or files has the wrong type", COPY_AGAIN)
-    return config
-
-
-def _parse(path: Path, data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not JSON: {_first_line(error)}", COPY_AGAIN) from None
-
-
-def _parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
-    try:
-        weights = safetensors.torch.load(data)
-    except (SafetensorError, KeyError, ValueError, RuntimeError, AssertionError) as error:
-        problem = f"{path}: not a safetensors file: {_first_line(error)}"
-        raise CheckpointError(problem + _pickle_hint(data), COPY_AGAIN) from None
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            problem = f"{path}: {name} holds NaN or Inf: the training had diverged"
-            raise CheckpointError(problem, "use an earlier checkpoint of the run")
-    return weights
-
-
-def _pickle_hint(data: bytes) -> str:
-    return "; it looks like a Python pickle, never opened" if data[:2] in _PICKLES else ""
-
-
-_PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
 
 
 def _json_bytes(data: Any) -> bytes:
@@ -269,5 +252,9 @@ def _fingerprint(data: bytes) -> dict[str, Any]:
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+@contextmanager
+def _as_checkpoint_error(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except SpeechseqError as error:
+        raise CheckpointError(f"{where}: {error.problem}", error.cure or COPY_AGAIN) from None

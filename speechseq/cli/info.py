@@ -21,14 +21,10 @@ def run(arguments: argparse.Namespace) -> None:
     import yaml
 
     from speechseq import checkpoint
-    from speechseq.audio.mel import AudioConfig
-    from speechseq.text.vocabulary import Vocabulary
 
     contents = checkpoint.read(arguments.checkpoint)
     config = contents.config
-    hears = config["audio"] is not None
-    audio = AudioConfig.from_dict(config["audio"], where="audio") if hears else None
-    vocabulary = Vocabulary.from_dict(contents.vocabulary)
+    audio, vocabulary = contents.audio(), contents.read_vocabulary()
     parameters = sum(
         tensor.numel() for name, tensor in contents.weights.items() if not name.endswith(_BUFFERS)
     )

@@ -17,6 +17,7 @@ from speechseq.models.loss_terms import Losses
 from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
+from speechseq.nn.shapeless import built
 from speechseq.ranges import Depth, Dropout, Width
 from speechseq.text.vocabulary import BLANK, PAD, SOS, TRANSCRIPT_CONTROLS
 
@@ -45,7 +46,7 @@ class LanguageModelConfig(Config):
 
     def build(self, symbols: int) -> "LanguageModel":
         """The model over so many symbols, the four controls of transcripts counted."""
-        return LanguageModel(symbols, self)
+        return built(lambda: LanguageModel(symbols, self))
 
 
 class LanguageState(NamedTuple):

@@ -25,6 +25,7 @@ from speechseq.nn.normalization import (
     UtteranceNormConfig,
 )
 from speechseq.nn.precision import at_least_float32
+from speechseq.nn.shapeless import built
 from speechseq.ranges import BelowOne, Range
 from speechseq.shapes import Alignment, Encoded, Lengths, LogProbs, Memory, Sequence
 from speechseq.text.vocabulary import EOS, PAD, SOS
@@ -64,14 +65,14 @@ class LASConfig(Config):
         """The model for a vocabulary and frames of these sizes.
 
         Raises:
-            ConfigError: features that do not fall into the groups.
+            ConfigError: features that do not fall into the groups, or too many parameters.
         """
         if features % self.feature_groups:
             raise ConfigError(
                 f"feature_groups: {features} features are not {self.feature_groups} equal groups",
                 "1 for log-mels alone, 3 with deltas and double deltas",
             )
-        return LAS(symbols, features, self)
+        return built(lambda: LAS(symbols, features, self))
 
 
 def las_paper() -> LASConfig:

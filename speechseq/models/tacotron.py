@@ -26,6 +26,7 @@ from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import UtteranceNoise
+from speechseq.nn.shapeless import built
 from speechseq.ranges import Finite, Range
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
 
@@ -55,8 +56,12 @@ class TacotronConfig(Config):
         Args:
             bins: of the linear spectrum, where the post-net makes one: `bins` of the AudioConfig
                 that the mels come from. None takes those of `AudioConfig()`, 513.
+
+        Raises:
+            ConfigError: it would have too many parameters (`nn.shapeless.MOST_PARAMETERS`).
         """
-        return Tacotron(symbols, mels, AudioConfig().bins if bins is None else bins, self)
+        bins = AudioConfig().bins if bins is None else bins
+        return built(lambda: Tacotron(symbols, mels, bins, self))
 
 
 def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:

@@ -1,0 +1,100 @@
+"""config.json of a checkpoint: what it must hold, under a checksum of its own."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechseq.checkpoint.folder import CONFIG, COPY_AGAIN, read_bytes
+from speechseq.config import nearest
+from speechseq.errors import CheckpointError
+from speechseq.ranges import shown
+
+FORMAT, VERSION = "speechseq checkpoint", 2
+SEAL = "sha256"
+_KEYS = ("format", "version", "update", "model", "audio", "files")
+_LARGEST_JSON = 16 << 20  # bytes; ours are a few kB, and no stranger's file should fill the memory
+_MOST_UPDATES = 10**12
+
+
+def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with its checksum: SHA-256 of its other keys as canonical JSON."""
+    rest = {key: value for key, value in config.items() if key != SEAL}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return rest | {SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """config.json, verified; that of version 1 (before the checksum) is read as well.
+
+    Raises:
+        CheckpointError: it is missing, cut, changed, of a later version, or something else.
+    """
+    path = folder / CONFIG
+    return parse_description(path, read_bytes(path, _LARGEST_JSON))
+
+
+def parse_description(path: Path, data: bytes) -> dict[str, Any]:
+    """The description in the bytes of a config.json, verified; see `read_description`."""
+    config = parse_json(path, data)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not the description of a checkpoint", COPY_AGAIN)
+    version = config.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        problem = f"{path}: format version {shown(version)}, this program reads 1 to {VERSION}"
+        raise CheckpointError(problem, "install the version of speechseq that wrote it")
+    keys = _KEYS if version == 1 else (*_KEYS, SEAL)
+    for key in config:
+        if key not in keys:
+            raise CheckpointError(f"{path}: {key[:80]}: unknown key", nearest(key, keys))
+    if missing := [key for key in keys if key not in config]:
+        raise CheckpointError(f"{path}: missing keys: {', '.join(missing)}", COPY_AGAIN)
+    if version > 1 and config != sealed(config):
+        problem = f"{path}: its values were changed since it was written (SHA-256 differs)"
+        raise CheckpointError(problem, COPY_AGAIN)
+    _check_types(path, config)
+    return {key: config[key] for key in _KEYS}
+
+
+def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
+    """The size in bytes that the description gives a file.
+
+    Raises:
+        CheckpointError: it gives none.
+    """
+    described = config["files"].get(name)
+    size = described.get("size") if isinstance(described, Mapping) else None
+    if type(size) is not int or size < 0:
+        raise CheckpointError(f"{folder / CONFIG}: files: no size of {name}", COPY_AGAIN)
+    return size
+
+
+def parse_json(path: Path, data: bytes) -> Any:
+    """The plain data of a JSON file.
+
+    Raises:
+        CheckpointError: it is no JSON, or a key stands twice.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(f"{path}: not JSON: {reason}", COPY_AGAIN) from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _check_types(path: Path, config: Mapping[str, Any]) -> None:
+    update = config["update"]
+    if type(update) is not int or not 0 <= update <= _MOST_UPDATES:
+        problem = f"{path}: update: {shown(update)} is no number of updates"
+        raise CheckpointError(problem, COPY_AGAIN)
+    for key in ("model", "files"):
+        if not isinstance(config[key], dict):
+            raise CheckpointError(f"{path}: {key}: has the wrong type", COPY_AGAIN)

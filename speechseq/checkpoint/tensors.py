@@ -1,0 +1,73 @@
+"""model.safetensors: judged by its header before its tensors are read."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from speechseq.checkpoint.folder import COPY_AGAIN
+from speechseq.errors import CheckpointError
+from speechseq.nn.shapeless import MOST_PARAMETERS
+
+_HARMLESS = 64 << 20  # bytes that may be read before anything is known of them
+_LARGEST_HEADER = 16 << 20  # bytes
+_PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
+
+
+def check_header(path: Path) -> None:
+    """Refuse a large file whose header does not account for all of it, such as a sparse one.
+
+    Raises:
+        CheckpointError: no header of safetensors, or tensors of another size than the file's.
+    """
+    if not path.is_file() or (size := path.stat().st_size) <= _HARMLESS:
+        return
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = file.read(length) if length <= min(_LARGEST_HEADER, size - 8) else b""
+    try:
+        spans = list(_spans(json.loads(header)))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise CheckpointError(f"{path}: not a safetensors file", COPY_AGAIN) from None
+    if sum(end - begin for begin, end in spans) != size - 8 - length:
+        problem = f"{path}: its header describes other sizes than the file has"
+        raise CheckpointError(problem, COPY_AGAIN)
+    if size > 8 * MOST_PARAMETERS:
+        problem = f"{path}: {size:,} bytes, more than any model that can be built"
+        raise CheckpointError(problem, COPY_AGAIN)
+
+
+def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Raises:
+        CheckpointError: it is another kind of file, or a tensor is not finite.
+    """
+    try:
+        weights = safetensors.torch.load(data)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        problem = f"{path}: not a safetensors file: {reason}"
+        raise CheckpointError(problem + pickle_hint(data), COPY_AGAIN) from None
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            problem = f"{path}: {name} holds NaN or Inf: the training had diverged"
+            raise CheckpointError(problem, "use an earlier checkpoint of the run")
+    return weights
+
+
+def pickle_hint(data: bytes) -> str:
+    """What a message adds about bytes that begin as a pickle does, or ""."""
+    return "; it looks like a Python pickle, never opened" if data[:2] in _PICKLES else ""
+
+
+def _spans(header: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            yield begin, end

@@ -1,0 +1,71 @@
+"""Build a module without memory behind it, to see how large it would be before it is."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.errors import ConfigError
+
+M = TypeVar("M", bound=nn.Module)
+MOST_PARAMETERS = 2**30  # 4 GiB in float32
+MOST_PARTS = 20_000  # modules and parameters
+
+
+def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> dict[str, Tensor]:
+    """The state dict of what `build` makes, on the meta device.
+
+    Args:
+        parts: modules and parameters after which a build is stopped (a billion layers).
+
+    Raises:
+        ValueError: it has more parts than that.
+    """
+    with _BoundedParts(parts), torch.device("meta"):
+        return build().state_dict()
+
+
+def built(build: Callable[[], M]) -> M:
+    """What `build` makes, after its size was seen on the meta device.
+
+    Raises:
+        ConfigError: it has more than MOST_PARTS parts or MOST_PARAMETERS parameters.
+    """
+    if torch.get_default_device().type == "meta":  # somebody else is looking at its size
+        return build()
+    try:
+        shapes = shapeless_build(build)
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise ConfigError(f"model: cannot be built: {str(error).splitlines()[0]}", _CURE) from None
+    parameters = sum(tensor.numel() for tensor in shapes.values())
+    if parameters > MOST_PARAMETERS:
+        problem = f"model: {parameters:,} parameters, more than {MOST_PARAMETERS:,}"
+        raise ConfigError(problem, _CURE)
+    return build()
+
+
+_CURE = "choose fewer layers, or layers of fewer units"
+
+
+class _BoundedParts:
+    """Stop a build that registers too many modules and parameters."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+
+    def _count(self, *_: Any) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"it has more than {self.most:,} parts")
+
+    def __enter__(self) -> None:
+        register = nn.modules.module
+        self.handles = [
+            register.register_module_parameter_registration_hook(self._count),
+            register.register_module_module_registration_hook(self._count),
+        ]
+
+    def __exit__(self, *_: Any) -> None:
+        for handle in self.handles:
+            handle.remove()

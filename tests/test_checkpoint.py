@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 import pickle
@@ -14,11 +13,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from resealing import change_config, replace_file
 from torch import Tensor, nn
 
 from speechseq import checkpoint
 from speechseq.audio.mel import AudioConfig
-from speechseq.checkpoint.description import parse_description, read_description, sealed
+from speechseq.checkpoint.description import parse_description, read_description
 from speechseq.config import Config, choice
 from speechseq.errors import CheckpointError, ConfigError, MachineError
 from speechseq.text.vocabulary import Vocabulary
@@ -74,19 +74,8 @@ def folder(tmp_path: Path) -> Path:
     return save(tmp_path / "run" / "checkpoints" / "12")
 
 
-def change_config(folder: Path, change: Callable[[dict], object]) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    change(config)
-    if config.get("version") == 2:  # sealed anew, as an attacker would
-        config = sealed(config)
-    (folder / "config.json").write_text(json.dumps(config))
-
-
 def replace_weights(folder: Path, data: bytes) -> None:
-    """Put other bytes in the weights' place and describe them rightly, as an attacker would."""
-    (folder / "model.safetensors").write_bytes(data)
-    described = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    change_config(folder, lambda c: c["files"].update({"model.safetensors": described}))
+    replace_file(folder, "model.safetensors", data)
 
 
 # a round trip

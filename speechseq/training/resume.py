@@ -2,8 +2,8 @@
 
 import dataclasses
 import io
-import pickle
 import random
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 from speechseq.errors import CheckpointError
 
 FILE = "resume.pt"
+DELETE = "delete this checkpoint to go on from the one before"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class ResumeState:
     """The run at the end of an update, as plain data and tensors only.
 
     own_weights are the model's own when the checkpoint's are their running mean; batches is the
-    place in the data, tally how far the run has come.
+    place in the data, tally how far the run has come; parameters names those that the optimizer
+    has a state of (None in files of older versions).
     """
 
     optimizer: dict[int, Any]
@@ -31,6 +33,7 @@ class ResumeState:
     random_state: dict[str, Any]
     batches: dict[str, Any]
     tally: dict[str, Any]
+    parameters: list[str] | None = None
 
     def to_bytes(self) -> bytes:
         """The content of `resume.pt`."""
@@ -47,14 +50,24 @@ class ResumeState:
             CheckpointError: it holds something else.
         """
         try:
+            _check_archive(data)
             fields = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             return cls(**fields)
-        except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, EOFError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise CheckpointError(
-                f"{where}: not the state of a run: {reason}",
-                "delete this checkpoint to go on from the one before",
-            ) from None
+        except Exception as error:  # an unpickler raises anything on data that it did not expect
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise CheckpointError(f"{where}: not the state of a run: {reason}", DELETE) from None
+
+
+def _check_archive(data: bytes) -> None:
+    """Raise ValueError for what would unpack to more than it is, before a parser makes room."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        pickled = [member for member in members if member.filename.endswith("/data.pkl")]
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > len(data):
+            raise ValueError("its parts are larger than the file")
+        if any(b"bytearray" in archive.read(member) for member in pickled):
+            raise ValueError("it asks for room that it does not fill")
 
 
 def random_state() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import resume
 from speechseq.training.ema import EMA
 from speechseq.training.resume import ResumeState, random_state, set_random_state
+from speechseq.training.resume_checks import check_state
 from speechseq.training.run_folder import BEST, LAST, RunFolder
 
 _OTHER_RUN = "train into another run folder, or with the settings that this run began with"
@@ -74,12 +76,14 @@ class Saver:
         Raises:
             MachineError: the disk is full.
         """
+        moments, named = self._optimizer.state_dict()["state"], self._model.named_parameters()
         state = ResumeState(
-            optimizer=self._optimizer.state_dict()["state"],
+            optimizer=moments,
             own_weights=self._ema.own() if self._ema is not None else None,
             random_state=random_state(),
             batches=self._batches.state_dict(),
             tally=dataclasses.asdict(tally),
+            parameters=[name for i, (name, _) in enumerate(named) if i in moments],
         )
         with self._ema.applied() if self._ema is not None else nullcontext():
             checkpoint.save(
@@ -107,12 +111,15 @@ class Saver:
         self._check_same(contents)
         data = checkpoint.read_file(newest, resume.FILE, contents.config)
         state = ResumeState.from_bytes(data, newest / resume.FILE)
+        update = contents.config["update"]
         try:
+            check_state(state, dict(self._model.named_parameters()), update)
             tally = Tally(**state.tally)
             self._fill(contents.weights, state)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            problem = f"{newest / resume.FILE}: does not fit this run: {error!r}"
-            raise CheckpointError(problem, _OTHER_RUN) from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+            raise _unfit(newest, repr(error)) from None
+        except (ValueError, RuntimeError) as error:
+            raise _unfit(newest, str(error)) from None
         self._point_links(tally)
         return tally
 
@@ -151,6 +158,11 @@ class Saver:
         if wrong := differences(contents.weights, self._model.state_dict()):
             problem = f"{contents.folder}: {WEIGHTS} does not fit the model: {wrong}"
             raise CheckpointError(problem, _OTHER_RUN)
+
+
+def _unfit(folder: Path, reason: str) -> CheckpointError:
+    problem = f"{folder / resume.FILE}: does not fit this run: {reason.splitlines()[0][:300]}"
+    return CheckpointError(problem, resume.DELETE)
 
 
 def _filled(found: Any, config: Config | None) -> Any:

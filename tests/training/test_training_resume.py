@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import shutil
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from resealing import change_config, replace_file
 from toy_run import ToyBatches, ToyConfig, toy_loss, toy_trainer
 
 from speechseq import checkpoint
@@ -165,12 +165,9 @@ class Bomb:
 def test_law_9_a_bomb_in_the_resume_file_does_not_go_off(tmp_path: Path) -> None:
     run = tmp_path / "run"
     toy_trainer(run, updates=2).run()
-    contents = checkpoint.read(run)
     path = run / "checkpoints" / "2" / "resume.pt"
     torch.save({"optimizer": Bomb(tmp_path / "boom")}, path)
-    described = checkpoint._fingerprint(path.read_bytes())
-    contents.config["files"]["resume.pt"] = described
-    path.with_name("config.json").write_text(json.dumps(contents.config))
+    replace_file(path.parent, path.name, path.read_bytes())
     with pytest.raises(CheckpointError, match=r"resume\.pt: not the state of a run") as caught:
         toy_trainer(run, updates=4).run()
     assert "delete this checkpoint" in caught.value.cure
@@ -215,15 +212,9 @@ def test_a_run_of_an_older_version_goes_on_where_a_new_setting_has_its_default(
     tmp_path: Path,
 ) -> None:
     toy_trainer(tmp_path, updates=2).run()
-    path = checkpoint.read(tmp_path).folder / "config.json"
-    stored = json.loads(path.read_text("utf-8"))
-    del stored["model"]["norm"]  # as if the version that wrote it had not known it
-    path.write_text(json.dumps(stored), "utf-8")
+    # as if the version that wrote it had not known it
+    change_config(checkpoint.read(tmp_path).folder, lambda c: c["model"].pop("norm"))
     assert toy_trainer(tmp_path, updates=3).run().updates == 3
-    stored["model"]["hidden"] = 9
-    newest = checkpoint.read(tmp_path).folder / "config.json"
-    newest.write_text(
-        json.dumps(json.loads(newest.read_text("utf-8")) | {"model": stored["model"]}), "utf-8"
-    )
+    change_config(checkpoint.read(tmp_path).folder, lambda c: c["model"].update(hidden=9))
     with pytest.raises(CheckpointError, match=r"model\.hidden is 9 there, 8 here"):
         toy_trainer(tmp_path, updates=4).run()

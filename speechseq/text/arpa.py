@@ -17,7 +17,11 @@ BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 SPACE = "<space>"  # stands for the space where the words of a model are characters
 _LN10 = math.log(10.0)
 _ROUNDED = 1e-4  # how far above 0 a rounded logarithm may come
+_ZERO = -99.0  # the logarithm of 0 in an ARPA file; -inf is the same to us
 _CURE = "copy the file again, or write it again with the tool that made it"
+
+
+Ids = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,10 @@ class Arpa:
 def read(path: str | os.PathLike[str]) -> Arpa:
     """Read an ARPA file of any order, gzipped or not.
 
+    <UNK>, <S> and </S> in any case are <unk>, <s> and </s>; a probability of -inf is 0. An n-gram
+    without the one that it begins with (SRILM prunes so) gets it with the probability that back-off
+    gives, which changes no other.
+
     Raises:
         DataError: it is missing, cut, or not such a file; file and line are named.
     """
@@ -51,15 +59,22 @@ def read(path: str | os.PathLike[str]) -> Arpa:
     counts = _counts(file)
     words: dict[bytes, int] = {}
     orders: list[NGrams] = []
-    before: set[tuple[int, ...]] = {()}
+    before: set[Ids] = {()}
+    lacking: list[set[Ids]] = []
     for order, count in enumerate(counts, start=1):
         file.expect(f"\\{order}-grams:")
-        ngrams, before = _section(file, order, count, words, before)
+        ngrams, present, missing = _section(file, order, count, words, before)
         orders.append(ngrams)
+        lacking.append(missing)
+        before = present
     file.expect("\\end\\")
-    if END.encode() not in words:
+    names = _canonical([word.decode() for word in words])
+    if END not in names:
         raise DataError(f"{file.path}: has no {END}, so no sentence could end", _CURE)
-    return Arpa(words=tuple(word.decode() for word in words), orders=tuple(orders))
+    orders[-1] = dataclasses.replace(orders[-1], backoffs=np.zeros(len(orders[-1].ids)))
+    if any(lacking):
+        orders = _with_prefixes(orders, lacking)
+    return Arpa(words=tuple(names), orders=tuple(orders))
 
 
 def write(path: str | os.PathLike[str], arpa: Arpa) -> None:
@@ -92,18 +107,22 @@ class _File:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self.number = Path(path), 0
         self._lines = numbered(path)
-
-    def raw(self) -> bytes | None:
-        """The next line; None at the end."""
-        self.number, line = next(self._lines, (self.number, None))
-        return None if line is None else line.strip()
+        self._again = b""
 
     def line(self) -> bytes:
         """The next line that is not empty."""
-        while (line := self.raw()) is not None:
-            if line:
-                return line
+        if again := self._again:
+            self._again = b""
+            return again
+        for number, line in self._lines:
+            self.number = number
+            if stripped := line.strip():
+                return stripped
         raise DataError(f"{self.path}:{self.number}: ends here: the file was cut", _CURE)
+
+    def put_back(self, line: bytes) -> None:
+        """Give the line that was read last once more."""
+        self._again = line
 
     def expect(self, marker: str) -> None:
         line = self.line()
@@ -122,21 +141,24 @@ def _counts(file: _File) -> list[int]:
         if file.number > 1000:
             raise file.wrong("no \\data\\ so far: not an ARPA file")
     counts: list[int] = []
-    line: bytes | None = file.line()
-    while line:
+    while not (line := file.line()).startswith(b"\\") or not counts:
         found = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d+)", line)
         if not found or int(found[1]) != len(counts) + 1:
             raise file.wrong(f"expected 'ngram {len(counts) + 1}=COUNT', got {line[:40]!r}")
         counts.append(int(found[2]))
-        line = file.raw()
+    file.put_back(line)  # the blank line before the sections may be missing
     return counts
 
 
 def _section(
-    file: _File, order: int, count: int, words: dict[bytes, int], before: set[tuple[int, ...]]
-) -> tuple[NGrams, set[tuple[int, ...]]]:
-    """The n-grams of one order; unigrams give the words their places."""
-    seen: dict[tuple[int, ...], tuple[float, float]] = {}
+    file: _File, order: int, count: int, words: dict[bytes, int], before: set[Ids]
+) -> tuple[NGrams, set[Ids], set[Ids]]:
+    """The n-grams of one order, their ids, and the prefixes that the order below lacks.
+
+    Unigrams give the words their places.
+    """
+    seen: dict[Ids, tuple[float, float]] = {}
+    missing: set[Ids] = set()
     for place in range(count):
         line = file.line()
         if line.startswith(b"\\"):
@@ -145,7 +167,7 @@ def _section(
         if ids in seen:
             raise file.wrong(f"the {order}-gram {file.text(line)!r} stands twice")
         if ids[:-1] not in before:
-            raise file.wrong(f"the first {order - 1} words of {file.text(line)!r} are no n-gram")
+            missing.add(ids[:-1])
         seen[ids] = numbers
     values = np.array(list(seen.values()), dtype=np.float64).reshape(-1, 2) * _LN10
     ngrams = NGrams(
@@ -153,12 +175,12 @@ def _section(
         log_probs=np.minimum(values[:, 0], 0.0),
         backoffs=values[:, 1],
     )
-    return ngrams, set(seen)
+    return ngrams, set(seen), missing
 
 
 def _ngram(
     file: _File, line: bytes, order: int, words: dict[bytes, int]
-) -> tuple[tuple[int, ...], tuple[float, float]]:
+) -> tuple[Ids, tuple[float, float]]:
     fields = line.split()
     if not order + 1 <= len(fields) <= order + 2:
         raise file.wrong(f"expected a number, {order} words and maybe a number: {line[:60]!r}")
@@ -166,8 +188,9 @@ def _ngram(
         numbers = float(fields[0]), float(fields[order + 1]) if len(fields) > order + 1 else 0.0
     except ValueError:
         raise file.wrong(f"no number where one should be: {line[:60]!r}") from None
-    if not (math.isfinite(numbers[0]) and math.isfinite(numbers[1])) or numbers[0] > _ROUNDED:
+    if not (numbers[0] <= _ROUNDED and numbers[1] < math.inf):  # NaN is neither
         raise file.wrong(f"no logarithm of a probability: {line[:60]!r}")
+    numbers = max(numbers[0], _ZERO), max(numbers[1], _ZERO)
     names = fields[1 : order + 1]
     if order == 1 and names[0] not in words:
         file.text(names[0])  # or it is refused here, with its line
@@ -177,3 +200,49 @@ def _ngram(
     except KeyError as missing:
         name = file.text(missing.args[0])
         raise file.wrong(f"{name!r} is no unigram of this file") from None
+
+
+def _canonical(names: list[str]) -> list[str]:
+    """The words, with <s>, </s> and <unk> in lower case where only another case is there."""
+    for mark in (BEGIN, END, UNKNOWN):
+        if mark not in names:
+            place = next((i for i, name in enumerate(names) if name.lower() == mark), None)
+            if place is not None:
+                names[place] = mark
+    return names
+
+
+def _with_prefixes(orders: list[NGrams], lacking: list[set[Ids]]) -> list[NGrams]:
+    """The orders with the prefixes that they lack, each with the probability of back-off.
+
+    Args:
+        lacking: for every order, the prefixes of its n-grams that the order below lacks.
+    """
+    known = [
+        dict(
+            zip(map(tuple, n.ids.tolist()), zip(n.log_probs, n.backoffs, strict=True), strict=True)
+        )
+        for n in orders
+    ]
+    for below in range(len(orders) - 2, 0, -1):  # a supplied prefix may lack its own
+        for ids in lacking[below + 1]:
+            known[below][ids] = _by_backoff(known, ids), 0.0
+            if ids[:-1] not in known[below - 1]:
+                lacking[below].add(ids[:-1])
+    return [
+        NGrams(
+            ids=np.array(list(ngrams), dtype=np.int64).reshape(-1, order),
+            log_probs=np.array([log_prob for log_prob, _ in ngrams.values()]),
+            backoffs=np.array([backoff for _, backoff in ngrams.values()]),
+        )
+        for order, ngrams in enumerate(known, start=1)
+    ]
+
+
+def _by_backoff(known: list[dict[Ids, tuple[float, float]]], ids: Ids) -> float:
+    """Log-probability of the last word of an n-gram after the others."""
+    found = known[len(ids) - 1].get(ids)
+    if found:
+        return found[0]
+    _, backoff = known[len(ids) - 2].get(ids[:-1], (0.0, 0.0))
+    return backoff + _by_backoff(known, ids[1:])

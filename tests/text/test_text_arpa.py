@@ -80,7 +80,6 @@ DAMAGES = {
     "a stranger": ("one two\t", "one six\t", r":16: 'six' is no unigram"),
     "an n-gram twice": ("two </s>", "one two\t0", r":17: .* stands twice"),
     "a unigram twice": ("-0.5\ttwo", "-0.5\tone", r":11: .* stands twice"),
-    "a history missing": ("<s> one two", "two one two", r":20: the first 2 words .* are no n-gram"),
     "no end": ("\\end\\", "", r":22: ends here: the file was cut"),
     "no </s>": ("</s>", "end", "has no </s>"),
 }

@@ -12,6 +12,7 @@ MAGIC = b"NIST_1A\n"
 _WIDTHS = {"pcm": 2, "ulaw": 1, "mu-law": 1, "alaw": 1}  # bytes of one sample
 _BLOCK = 1024  # a header takes whole blocks
 _LONGEST = 64 * _BLOCK
+_EMPTY = re.compile(r"-s[0-9]+")  # the type of a string that has no characters, or blanks
 _AGAIN = "copy or unpack it again"
 
 
@@ -60,6 +61,8 @@ def _header(name: str, file: BinaryIO) -> tuple[int, dict[str, str]]:
         words = line.split(";")[0].split(maxsplit=2)
         if len(words) == 3:
             fields[words[0]] = words[2].strip()
+        elif len(words) == 2 and _EMPTY.fullmatch(words[1]):
+            fields[words[0]] = ""
         elif words:
             raise DataError(f"{name}: the SPHERE header holds the line {line!r}", _AGAIN)
     return length, fields

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -11,16 +12,20 @@ from speechseq.config import nearest
 from speechseq.errors import ConfigError
 from speechseq.ranges import shown
 
+_NEGATIVE = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|-inf$")
 _FEW = 20  # flags that can be named in one message
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ConfigErrors.
 
-    `checked` is unset where flags of another parser may follow.
+    `checked` is unset where flags of another parser may follow. Any word is a value of the flags in
+    `free`, also one that begins with a dash, unless it is itself a flag. After "--" nothing is a
+    flag.
     """
 
     checked = True
+    free: frozenset[str] = frozenset()
 
     def __init__(self, prog: str | None = None, description: str = "", help: str = "") -> None:
         super().__init__(
@@ -29,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=44),
         )
+        self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-3 for a flag
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving the process."""
@@ -44,13 +50,31 @@ class Parser(argparse.ArgumentParser):
         if nul := [word for word in args if "\0" in word]:
             raise ConfigError(f"{self.prog}: {shown(nul[0])} holds a NUL character", "leave it out")
         known = self._option_string_actions
-        for word in args if self.checked else ():
+        args = self._joined(args)
+        flags = args[: args.index("--")] if "--" in args else args
+        for word in flags if self.checked else ():
             flag = word.partition("=")[0]
             if flag.startswith("--") and flag not in known:
                 valid = [name for name in known if name.startswith("--")]
                 problem = f"{self.prog}: unknown flag {flag}"
                 raise ConfigError(problem, nearest(flag, _like(flag, valid)))
         return super().parse_known_args(args, namespace)
+
+    def _joined(self, args: Sequence[str] | None) -> list[str]:
+        """The words, those of a free flag and its value made one: "--text=-5 degrees"."""
+        left = list(sys.argv[1:] if args is None else args)
+        joined: list[str] = []
+        if not self.checked and left[:1] == ["--"]:  # before a command there is no operand
+            del left[0]
+        while left:
+            word = left.pop(0)
+            if word == "--":
+                return [*joined, word, *left]
+            value = left[0].partition("=")[0] if left else "--"
+            if word in self.free and value != "--" and value not in self._option_string_actions:
+                word = f"{word}={left.pop(0)}"
+            joined.append(word)
+        return joined
 
 
 def _like(flag: str, valid: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from speechseq.inference.bootstrap import Comparison
     from speechseq.inference.edits import Counts
     from speechseq.inference.score import Group, Score, Unit
+    from speechseq.inference.transcript_files import Alike
 
 _HELP = "count the word and character errors of transcripts"
 _FORMS = """files hold an utterance a line, in any of these forms:
@@ -46,6 +47,12 @@ def add(commands: Any) -> None:
         help="compare English as it is spoken: numbers in words, no case, no punctuation",
     )
     parser.add_argument(
+        "--format",
+        default="",
+        choices=("text", "tsv", "trn", "json"),
+        help="the form of all files (default: told by their endings, lines and ids)",
+    )
+    parser.add_argument(
         "--allow-missing",
         action="store_true",
         help="count an utterance that one file lacks as empty instead of refusing the files",
@@ -58,7 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
     from speechseq.inference.score import compare_systems
 
     paths = [path for path in (arguments.hyp, arguments.hyp2) if path]
-    scores = _scores(arguments, paths)
+    scores, read = _scores(arguments, paths)
+    forms = dict(zip(map(str, (arguments.ref, *paths)), read.forms, strict=True))
     units: list[Unit] = ["words", "characters"] if arguments.cer else ["words"]
     comparisons = {
         unit: compare_systems(scores[0], second, unit) for second in scores[1:] for unit in units
@@ -69,8 +77,11 @@ def run(arguments: argparse.Namespace) -> None:
             for path, score in zip(paths, scores, strict=True)
         ]
         verdicts = {unit: dataclasses.asdict(c) for unit, c in comparisons.items()}
-        print(json.dumps({"systems": systems, "comparison": verdicts}, ensure_ascii=False))
+        data = {"systems": systems, "comparison": verdicts, "formats": forms}
+        print(json.dumps(data, ensure_ascii=False))
         return
+    if read.by_ids:
+        print("\n".join(f"{path}: read as {form}" for path, form in forms.items()))
     for path, score in zip(paths, scores, strict=True):
         print("\n".join(_summary(path, score, units)))
         if arguments.details:
@@ -79,13 +90,14 @@ def run(arguments: argparse.Namespace) -> None:
         print(_verdict(unit, comparison))
 
 
-def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "list[Score]":
+def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "tuple[list[Score], Alike]":
     """A score for each file of hypotheses, all of the same utterances in the same order."""
     from speechseq.inference.score import score
     from speechseq.inference.spoken_words import spoken_words
-    from speechseq.inference.transcript_files import read, with_all_ids
+    from speechseq.inference.transcript_files import read, read_alike, with_all_ids
 
-    asked, *systems = (read(path) for path in (arguments.ref, *paths))
+    found = read_alike([arguments.ref, *paths], arguments.format)
+    asked, *systems = found.files
     if arguments.allow_missing:
         asked, *systems = with_all_ids([asked, *systems])
     speakers = read(arguments.speakers) if arguments.speakers else {}
@@ -96,7 +108,7 @@ def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "list[Score]":
         _check_same_ids(arguments.ref, asked, path, heard)
         pairs = [(read_as(asked[i].text), read_as(heard[i].text)) for i in asked]
         scores.append(score(pairs, ids=list(asked), speakers=voices))
-    return scores
+    return scores, found
 
 
 def _check_same_ids(ref: Path, asked: dict[str, Any], hyp: Path, heard: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
     )
+    parser.free = frozenset({"--text"})
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument("--text", help="the text to speak, into --out")
     texts.add_argument(

@@ -8,6 +8,7 @@
 An utterance known by a path has its file's name, without folder and ending, as its id.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -36,20 +37,51 @@ class Utterance(NamedTuple):
     speaker: str = ""
 
 
-def read(path: Path) -> dict[str, Utterance]:
+Lines = list[tuple[int, str]]
+File = dict[str, Utterance]
+
+
+class Alike(NamedTuple):
+    """Files about the same utterances, the form of each, and whether the ids had to tell it."""
+
+    files: list[File]
+    forms: list[str]
+    by_ids: bool
+
+
+def read(path: Path, form: str = "") -> File:
     """The utterances of a file by their ids, in its order.
 
-    The ending .trn, .tsv, .json or .jsonl tells the form; otherwise the lines do: JSON begins with
-    a brace, tsv has a tab in its first line, every line of trn ends with an id in parentheses.
+    Raises:
+        DataError: as `read_alike`.
+    """
+    return read_alike([path], form).files[0]
+
+
+def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
+    """The utterances of files about the same utterances.
+
+    Without a form, the ending .trn, .tsv, .json or .jsonl tells it; otherwise the lines do: JSON
+    begins with a brace, tsv has a tab in its first line. Where every line ends with a word in
+    parentheses, it is trn or a text that ends so: the ids that the files share decide.
 
     Raises:
-        DataError: no such file, no UTF-8, nothing in it; or every line that cannot be read and
-            every id that stands twice, by file and line.
+        DataError: no such file, no UTF-8, nothing in it; a form that the ids do not decide; or
+            every line that cannot be read and every id that stands twice, by file and line.
     """
-    lines = _lines(path)
-    form = _ENDINGS.get(path.suffix.lower()) or _form([line for _, line in lines])
+    contents = [_lines(path) for path in paths]
+    possible = [
+        [form] if form else _possible(path, lines)
+        for path, lines in zip(paths, contents, strict=True)
+    ]
+    forms = _decided(paths, contents, possible)
+    found = [_read(*each) for each in zip(paths, contents, forms, strict=True)]
+    return Alike(found, forms, any(len(each) > 1 for each in possible))
+
+
+def _read(path: Path, lines: Lines, form: str) -> File:
     parse = _parser(form, lines)
-    found: dict[str, Utterance] = {}
+    found: File = {}
     places: dict[str, int] = {}
     problems = []
     for number, line in lines:
@@ -95,7 +127,7 @@ def _some(ids: list[str]) -> str:
     return ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _lines(path: Path) -> Lines:
     """Lines with something on them, and their numbers."""
     found = files.lines(path, _TRANSCRIPTS)
     texts = ((number, files.decoded(path, _TRANSCRIPTS, number, line)) for number, line in found)
@@ -105,15 +137,59 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return kept
 
 
-def _form(lines: list[str]) -> str:
-    if lines[0].lstrip().startswith("{"):
-        return "json"
-    if "\t" in lines[0]:
-        return "tsv"
-    return "trn" if all(map(_TRN.match, lines)) else "text"
+def _possible(path: Path, lines: Lines) -> list[str]:
+    """The forms that a file may have; two where its lines are text and trn alike."""
+    if told := _ENDINGS.get(path.suffix.lower()):
+        return [told]
+    first = lines[0][1]
+    if first.lstrip().startswith("{"):
+        return ["json"]
+    if "\t" in first:
+        return ["tsv"]
+    return ["text", "trn"] if all(_TRN.match(line) for _, line in lines) else ["text"]
 
 
-def _parser(form: str, lines: list[tuple[int, str]]) -> Callable[[str], Utterance]:
+def _decided(paths: Sequence[Path], files: Sequence[Lines], forms: list[list[str]]) -> list[str]:
+    """One form for each file; those that are in doubt have the same one."""
+    doubtful = [files[i] for i, possible in enumerate(forms) if len(possible) > 1]
+    if not doubtful:
+        return [form for form, *_ in forms]
+    told = [_ids(files[i], form) for i, (form, *more) in enumerate(forms) if not more]
+    ranks = {
+        form: _rank([_ids(lines, form) for lines in doubtful], told) for form in ("text", "trn")
+    }
+    if ranks["text"] == ranks["trn"]:
+        raise DataError(
+            f"{paths[files.index(doubtful[0])]}: the lines may be text, {_SHAPES['text']}, or trn, "
+            f"{_SHAPES['trn']}",
+            "say which: --format text or --format trn",
+        )
+    best = max(ranks, key=ranks.__getitem__)
+    return [best if len(possible) > 1 else possible[0] for possible in forms]
+
+
+def _rank(doubtful: list[list[str]], told: list[list[str]]) -> tuple[int, bool, bool, bool]:
+    """How well a form's ids fit: those of the other files, names of ids, unique, all the same."""
+    others = {name for ids in told for name in ids}
+    return (
+        sum(name in others for ids in doubtful for name in ids),
+        all(any(c.isdigit() or c in "-_" for c in name) for ids in doubtful for name in ids),
+        all(len(set(ids)) == len(ids) for ids in doubtful),
+        len(doubtful) > 1 and len({frozenset(ids) for ids in doubtful}) == 1,
+    )
+
+
+def _ids(lines: Lines, form: str) -> list[str]:
+    """The ids of the lines that can be read in the form."""
+    rest = list(lines)
+    parse, ids = _parser(form, rest), []
+    for _, line in rest:
+        with contextlib.suppress(ValueError):
+            ids.append(parse(line).id)
+    return ids
+
+
+def _parser(form: str, lines: Lines) -> Callable[[str], Utterance]:
     """How a line of the form is read; a header is taken off the lines."""
     if form != "tsv":
         return {"text": _text, "trn": _trn, "json": _json}[form]
@@ -125,8 +201,8 @@ def _parser(form: str, lines: list[tuple[int, str]]) -> Callable[[str], Utteranc
 
 
 def _text(line: str) -> Utterance:
-    name, _, text = line.strip().partition(" ")
-    return Utterance(name, text.strip())
+    name, *text = line.split(maxsplit=1)
+    return Utterance(name, "".join(text).strip())
 
 
 def _trn(line: str) -> Utterance:
@@ -180,6 +256,7 @@ def _named(name: str) -> str:
     return name.strip()
 
 
+FORMS = ("text", "tsv", "trn", "json")
 _SHAPES = {
     "text": "`id word word`",
     "tsv": "`id<TAB>word word`, or a header with id or path, text",

@@ -59,6 +59,12 @@ def test_a_name_does_not_matter_and_comments_are_skipped(tmp_path: Path) -> None
     assert wav.load(path)[0].shape == (1, 8)
 
 
+@pytest.mark.parametrize("empty", ["-s0 ", "-s0", "-s4     ", "-s0 ; no speaker"])
+def test_a_field_without_characters_is_empty(tmp_path: Path, empty: str) -> None:
+    path = _sphere(tmp_path / "a.sph", SAMPLES.tobytes(), speaker_id=empty)
+    assert wav.load(path)[0].shape == (1, 8)
+
+
 @pytest.mark.parametrize(
     ("changed", "data", "reason"),
     [
@@ -73,6 +79,8 @@ def test_a_name_does_not_matter_and_comments_are_skipped(tmp_path: Path) -> None
         ({"sample_byte_format": None}, 16, "order of bytes"),
         ({"sample_byte_format": "-s4 0123"}, 16, "order of bytes"),
         ({"sample_rate": ""}, 16, "holds the line"),
+        ({"sample_rate": "-s0"}, 16, "'' as sample_rate"),
+        ({"speaker_id": "-i"}, 16, "holds the line"),
         ({}, 15, "claims 16 bytes of sound, 15 are there"),
         ({}, 0, "claims 16 bytes of sound, 0 are there"),
         ({}, 18, "damaged: the header claims 16"),  # libsndfile would read nine samples

@@ -166,6 +166,59 @@ def test_what_cannot_be_read_is_code_3_and_names_file_and_line(
     assert "cure: " in ended.err
 
 
+SAID = {"u1": "he said (softly)", "u2": "she sang (loudly)", "u3": "they left (early)"}
+DOUBTFUL = {
+    "both text": ("text", "text", SAID, SAID),
+    "both trn": ("trn", "trn", REF, HYP),
+    "trn, all words right": ("trn", "trn", SAID, SAID),
+    "told by json": ("json", "text", SAID, SAID),
+    "told by text": ("text", "text", REF, SAID),
+    "told by text, trn": ("text", "trn", REF, REF),
+    "trn in text": ("text", "text", SAID, {"u1": "", "u2": "x (a)", "u3": "(y)"}),
+}
+
+
+@pytest.mark.parametrize(("asked", "heard", "ref", "hyp"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_parentheses_at_the_ends_of_lines_are_ids_only_where_they_are(
+    speechseq: Callable, tmp_path: Path, asked: str, heard: str, ref: dict, hyp: dict
+) -> None:
+    files = ("--ref", write(tmp_path / "ref", FORMS[asked](ref)))
+    files += ("--hyp", write(tmp_path / "hyp", FORMS[heard](hyp)))
+    data = data_of(speechseq, *files, "--details")
+    assert [row["id"] for row in data["systems"][0]["rows"]] == ["u1", "u2", "u3"]
+    assert list(data["formats"].values()) == [asked, heard]
+
+
+def test_a_form_that_was_told_by_ids_is_said(speechseq: Callable, tmp_path: Path) -> None:
+    path = write(tmp_path / "ref", FORMS["text"](SAID))
+    out = speechseq("score", "--ref", path, "--hyp", path).out
+    assert out.startswith(f"{path}: read as text\n")
+
+
+def test_a_form_that_ids_cannot_tell_is_asked_for(speechseq: Callable, tmp_path: Path) -> None:
+    path = write(tmp_path / "ref", "one two (three)\nfour five (six)\n")
+    ended = speechseq("score", "--ref", path, "--hyp", path)
+    assert ended.code == 3
+    assert "--format trn" in ended.err
+    for form, ids in (("text", ["one", "four"]), ("trn", ["three", "six"])):
+        data = data_of(speechseq, "--ref", path, "--hyp", path, "--format", form, "--details")
+        assert [row["id"] for row in data["systems"][0]["rows"]] == ids
+
+
+def test_a_tab_may_follow_an_id_and_an_id_may_stand_alone(speechseq: Callable, ref: Path) -> None:
+    hyp = write(ref.parent / "hyp", "u2\nu1\tone two three\nu3  five six\n")
+    (system,) = data_of(speechseq, "--ref", ref, "--hyp", hyp)["systems"]
+    assert system["words"] == {"correct": 5, "substitutions": 0, "deletions": 1, "insertions": 0}
+
+
+def test_ids_that_stand_twice_in_trn_are_no_text(speechseq: Callable, tmp_path: Path) -> None:
+    ref = write(tmp_path / "ref", "one (u1)\ntwo (u2)\n")
+    hyp = write(tmp_path / "hyp", "one (u1)\ntwo (u1)\n")
+    ended = speechseq("score", "--ref", ref, "--hyp", hyp)
+    assert ended.code == 3
+    assert "id 'u1' stands already in line 1" in ended.err
+
+
 def test_of_many_problems_the_first_are_named(speechseq: Callable, ref: Path) -> None:
     hyp = write(ref.parent / "hyp.trn", "no id\n" * 100)
     ended = speechseq("score", "--ref", ref, "--hyp", hyp)

@@ -16,13 +16,20 @@ import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
-from speechseq.audio.container import check_content, check_rate, check_regular
+from speechseq import files
+from speechseq.audio.container import SOUND, Checked, checked
+from speechseq.audio.part import Part
+from speechseq.audio.rates import check_rate
 from speechseq.errors import ConfigError, DataError
 from speechseq.file_writing import replace_file
 from speechseq.shapes import Waveform
 
 _BLOCK = 1 << 20  # numbers read at a time: what a header claims is never allocated
 _AGAIN = "it is cut or damaged: copy it again, or convert it to 16-bit WAV"
+_MOST = 1 << 29  # numbers that `load` holds: 9 hours at 16 kHz, 2 GB
+_BY_BYTES = ("WAV", "WAVEX", "RF64", "NIST")  # files whose length in bytes tells their samples
+_PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+_DENSEST = 1 << 14  # samples in a byte of an OGG file, of pure silence
 _LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1]
 _KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
 
@@ -37,6 +44,14 @@ class Header(NamedTuple):
     def seconds(self) -> float:
         """How long it lasts."""
         return self.samples / self.rate
+
+
+class Info(NamedTuple):
+    """Samples of each channel, samples a second, channels."""
+
+    samples: int
+    rate: int
+    channels: int
 
 
 class WavWarning(UserWarning):
@@ -64,17 +79,25 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 
 def header(path: str | os.PathLike) -> Header:
-    """What a WAV, FLAC, OGG or SPHERE file says of itself; of the sound only the header is read.
+    """How many samples `load` gives of a file at its own rate, and that rate.
 
     Raises:
         DataError: no such regular file, not sound, cut, empty.
     """
-    name = os.fspath(path)
-    with _opened(name) as sound:
-        check_rate(name, sound.samplerate)
-        if sound.frames <= 0:
-            raise DataError(f"{name}: has 0 samples", "remove it or make it again")
-        return Header(sound.frames, sound.samplerate)
+    return Header(*info(path)[:2])
+
+
+def info(path: str | os.PathLike) -> Info:
+    """Length, rate and channels of a WAV, FLAC, OGG or SPHERE file.
+
+    Headers are read and compared with the bytes that there are; only where they do not tell the
+    length (a FLAC file that was streamed, say) is the sound decoded.
+
+    Raises:
+        DataError: no such regular file, not sound, cut, empty.
+    """
+    with _opened(os.fspath(path)) as (sound, samples):
+        return Info(samples, sound.samplerate, sound.channels)
 
 
 def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]:
@@ -86,7 +109,7 @@ def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]
         DataError: as `load`; what the blocks before held has then been given already.
     """
     name = os.fspath(path)
-    with _opened(name) as sound:
+    with _opened(name) as (sound, samples):
         if sound.channels > 1:
             _warn(f"{name}: {sound.channels} channels mixed down to one")
         size, read = max(1, int(seconds * sound.samplerate)), 0
@@ -94,7 +117,7 @@ def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]
             mixed = _check_samples(name, block, read).mean(1)
             read += len(block)
             yield torch.from_numpy(mixed[None])
-        _check_count(name, sound.frames, read)
+        _check_count(name, samples, read)
 
 
 def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch resampled"]:
@@ -129,12 +152,15 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
 
 
 def _read(name: str) -> tuple[np.ndarray, int]:
-    with _opened(name) as sound:
-        claimed, rate, size = sound.frames, sound.samplerate, max(1, _BLOCK // sound.channels)
-        read = list(_blocks(sound, size))
-    check_rate(name, rate)
-    _check_count(name, claimed, sum(map(len, read)))
-    return np.concatenate(read), rate
+    with _opened(name) as (sound, samples):
+        if samples * sound.channels > _MOST:
+            raise DataError(
+                f"{name}: {samples / sound.samplerate / 3600:.1f} hours do not fit in memory",
+                "read it in windows: speechseq transcribe --window 20, or wav.blocks",
+            )
+        read = list(_blocks(sound, max(1, _BLOCK // sound.channels)))
+        _check_count(name, samples, sum(map(len, read)))
+        return np.concatenate(read), sound.samplerate
 
 
 def _blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
@@ -143,28 +169,50 @@ def _blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[soundfile.SoundFile]:
-    """A checked file, open for reading block by block."""
-    check_regular(name)
+def _opened(name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
+    """A checked file, open for reading block by block, and the number of its samples."""
     try:
-        with open(name, "rb", buffering=0) as file:
-            check_content(name, file)
-            file.seek(0)
-            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-                yield sound
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+        with files.opened(name, SOUND) as file:
+            found = checked(name, file)
+            with _decoder(found) as sound:
+                check_rate(name, sound.samplerate)
+                samples = _samples(name, found, sound, os.fstat(file.fileno()).st_size)
+            with _decoder(found) as sound:
+                yield sound, samples
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise DataError(f"{name}: cannot be decoded: {error}", _AGAIN) from None
+
+
+def _decoder(found: Checked) -> soundfile.SoundFile:
+    """libsndfile at the begin of the sound."""
+    if isinstance(found.file, Part):
+        found.file.seek(0)
+        return soundfile.SoundFile(found.file)
+    os.lseek(found.file.fileno(), 0, os.SEEK_SET)
+    return soundfile.SoundFile(found.file.fileno(), closefd=False)
+
+
+def _samples(name: str, found: Checked, sound: soundfile.SoundFile, size: int) -> int:
+    """How many samples there are; what a header claims without proof is counted instead."""
+    by_bytes = sound.format in _BY_BYTES and sound.subtype in _PLAIN
+    likely = sound.format == "OGG" and 0 < sound.frames <= size * _DENSEST
+    if found.samples is not None:
+        samples = found.samples
+    elif by_bytes or likely:
+        samples = sound.frames
+    else:
+        samples = sum(map(len, _blocks(sound, max(1, _BLOCK // sound.channels))))
+        _check_count(name, found.promised or 0, samples)
+    _check_count(name, 0, samples)
+    return samples
 
 
 def _check_count(name: str, claimed: int, samples: int) -> None:
     if samples < claimed:
         raise DataError(
-            f"{name}: cut: the header claims {claimed} samples, {samples} are there",
-            _AGAIN,
+            f"{name}: cut: the header claims {claimed} samples, {samples} are there", _AGAIN
         )
-    if samples == 0:
+    if samples <= 0:
         raise DataError(f"{name}: has 0 samples", "remove it or make it again")
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from speechseq.audio import wav
-from speechseq.audio.container import check_rate
 from speechseq.audio.mel import AudioConfig
+from speechseq.audio.rates import check_rate
 from speechseq.errors import DataError
 from speechseq.shapes import Waveform
 

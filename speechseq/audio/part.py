@@ -1,0 +1,51 @@
+"""A part of a file as a file of its own, behind a header made for it."""
+
+import io
+import os
+from typing import Any, BinaryIO
+
+
+class Part(io.RawIOBase):
+    """The bytes `header`, then those of `file` from `begin` up to `end`; seekable, read alone.
+
+    Args:
+        file: open for reading; its place is moved.
+        begin, end: bytes of the file.
+        header: put in front of them.
+    """
+
+    def __init__(self, file: BinaryIO, begin: int, end: int, header: bytes = b"") -> None:
+        self._file, self._begin, self._header = file, begin, header
+        self._size = len(header) + end - begin
+        self._place = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The byte that is read next."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte, counted from the begin, from here or from the end."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = max(0, origin + offset)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to as many bytes as the buffer holds; gives their number, 0 at the end."""
+        count = max(0, min(len(buffer), self._size - self._place))
+        inside = self._place - len(self._header)
+        if inside < 0:
+            data = self._header[self._place : self._place + count]
+        else:
+            self._file.seek(self._begin + inside)
+            data = self._file.read(count)
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)

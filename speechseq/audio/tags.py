@@ -1,0 +1,50 @@
+"""Tags of music players around a sound: ID3v2 in front of it, ID3v1, APE and ID3v2 behind it."""
+
+import struct
+from typing import BinaryIO
+
+
+def begin_of_sound(file: BinaryIO) -> int:
+    """The byte at which the sound begins: after every ID3v2 tag in front of it."""
+    begin = 0
+    while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
+        footer = 10 if head[5] & 0x10 else 0
+        begin += 10 + _syncsafe(head[6:]) + footer
+    return begin
+
+
+def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
+    """The byte at which the sound ends, in a file of `size` bytes: before every tag behind it."""
+    end = size
+    while length := _last_tag(file, end):
+        if end - length < begin:
+            break
+        end -= length
+    return end
+
+
+def _last_tag(file: BinaryIO, end: int) -> int:
+    """The length of the tag that ends there; 0 for none."""
+    if _at(file, end - 128, 3) == b"TAG":
+        return 128
+    if (foot := _at(file, end - 32, 32))[:8] == b"APETAGEX":
+        length, _, flags = struct.unpack("<III", foot[12:24])
+        return int(length) + (32 if flags & 1 << 31 else 0)
+    if (foot := _at(file, end - 10, 10))[:3] == b"3DI":
+        return _syncsafe(foot[6:]) + 20
+    return 0
+
+
+def _at(file: BinaryIO, place: int, count: int) -> bytes:
+    if place < 0:
+        return b""
+    file.seek(place)
+    return file.read(count)
+
+
+def _syncsafe(data: bytes) -> int:
+    """A number of seven bits a byte, so that no byte looks like the begin of MP3 data."""
+    number = 0
+    for byte in data:
+        number = number << 7 | byte & 0x7F
+    return number

@@ -1,8 +1,9 @@
 """A recipe's flags: --run, --config and one for every number of its settings."""
 
 import argparse
+import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +33,9 @@ def read_flags(
             value = text if isinstance(default, str) else parse(text, f"--{key}")
             data = merge(data, nested(key, value))
     # all flags at once: two numbers may make sense only together
-    return overlay(settings, data, "flags"), arguments["run"]
+    settings = overlay(settings, data, "flags")
+    _check_init(settings, arguments["run"])
+    return settings, arguments["run"]
 
 
 def _parser(recipe: Callable, settings: Config) -> Parser:
@@ -54,8 +57,19 @@ def _parser(recipe: Callable, settings: Config) -> Parser:
         metavar="FILE.yaml",
         help="numbers to lay over the defaults; may be given more than once",
     )
+    keys = dict(leaves(settings.to_dict()))
+    init = next(_init_keys(settings), "")
+    if init and "init" not in keys:
+        parser.add_argument(
+            "--init",
+            dest=init,
+            default=argparse.SUPPRESS,
+            metavar="CHECKPOINT",
+            help="begin a new run from the weights of a checkpoint or run folder; symbols are "
+            f"matched by name (short for --{init})",
+        )
     group = parser.add_argument_group("settings")
-    for key, default in leaves(settings.to_dict()):
+    for key, default in keys.items():
         shown = "null" if default is None else str(default)
         group.add_argument(
             f"--{key}",
@@ -65,3 +79,25 @@ def _parser(recipe: Callable, settings: Config) -> Parser:
             help=f"default: {shown}".replace("%", "%%"),
         )
     return parser
+
+
+def _init_keys(config: Config, head: str = "") -> Iterator[str]:
+    """Dotted keys of the `init` of every TrainerConfig in the settings."""
+    from speechseq.training.config import TrainerConfig
+
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, TrainerConfig):
+            yield f"{head}{field.name}.init"
+        elif isinstance(value, Config):
+            yield from _init_keys(value, f"{head}{field.name}.")
+
+
+def _check_init(settings: Config, run: Path) -> None:
+    """Raise CheckpointError before the corpus is made, not after, where --init names nothing."""
+    from speechseq.checkpoint.folder import numbered, resolve
+
+    values = dict(leaves(settings.to_dict()))
+    named = [values[key] for key in _init_keys(settings) if values[key]]
+    if named and not numbered(run / "checkpoints"):
+        resolve(named[0])

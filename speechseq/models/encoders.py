@@ -24,6 +24,7 @@ class Encoder(nn.Module):
 
     memory_dim: int
     embedding: nn.Embedding
+    symbol_rows = ("embedding.weight",)
 
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths.

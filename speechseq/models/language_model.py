@@ -65,6 +65,8 @@ class LanguageModelOutput(NamedTuple):
 class LanguageModel(nn.Module):
     """LSTM layers between an embedding and a log-softmax; pad, sos and blank are never likely."""
 
+    symbol_rows = ("embedding.weight", "output.weight", "output.bias", "output_bias")
+
     def __init__(self, symbols: int, config: LanguageModelConfig) -> None:
         super().__init__()
         if symbols <= len(TRANSCRIPT_CONTROLS):

@@ -144,6 +144,7 @@ class LAS(nn.Module):
         reduction: frames that one position of the memory stands for.
     """
 
+    symbol_rows = ("ctc.weight", "ctc.bias")
     never: Tensor
 
     def __init__(self, symbols: int, features: int, config: LASConfig) -> None:

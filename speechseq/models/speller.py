@@ -121,6 +121,7 @@ class Speller(nn.Module):
     Each distribution is over the transcript's symbols and eos; pad, sos and blank never come.
     """
 
+    symbol_rows = ("embedding.weight", "symbols.weight", "symbols.bias")
     never: Tensor
 
     def __init__(self, symbols: int, memory_dim: int, config: SpellerConfig) -> None:

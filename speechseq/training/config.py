@@ -33,6 +33,8 @@ class TrainerConfig(Config):
         most_skips: updates in a row without finite numbers, after which the run gives up.
         max_seconds: ends this start of the run, with a checkpoint, after so long.
         resume: go on from the newest checkpoint in the run's folder; otherwise refuse one.
+        init: a checkpoint or run folder whose weights a new run begins with (see `warm_start`);
+            "" for random ones. Recipes take it as --init.
     """
 
     updates: Every = 100_000
@@ -63,3 +65,4 @@ class TrainerConfig(Config):
     max_seconds: Factor | None = None
     tensorboard: bool = True
     resume: bool = True
+    init: str = ""

@@ -22,7 +22,10 @@ from speechseq.training.resume import ResumeState, random_state, set_random_stat
 from speechseq.training.resume_checks import check_state
 from speechseq.training.run_folder import BEST, LAST, RunFolder
 
-_OTHER_RUN = "train into another run folder, or with the settings that this run began with"
+_OTHER_RUN = (
+    "give the settings that this run began with, or begin another run from its weights "
+    "(--run ANOTHER --init THIS_RUN)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,7 @@ class Saver:
         asked = {
             name: None if config is None else config.to_dict() for name, config in ours.items()
         }
-        if there := _first_difference(_as_read(found), _as_read(asked)):
+        if there := first_difference(_as_read(found), _as_read(asked)):
             problem = f"{contents.folder}: this run was begun with other settings: {there}"
             raise CheckpointError(problem, _OTHER_RUN)
         if contents.vocabulary != _as_read(self._about.vocabulary.to_dict()):
@@ -179,12 +182,12 @@ def _as_read(data: Any) -> Any:
     return json.loads(json.dumps(data))
 
 
-def _first_difference(found: Any, asked: Any, where: str = "") -> str:
+def first_difference(found: Any, asked: Any, where: str = "") -> str:
     """The first key at which two pieces of plain data differ, with both values, or ""."""
     if not (isinstance(found, dict) and isinstance(asked, dict)):
         return "" if found == asked else f"{where} is {found!r} there, {asked!r} here"
     for key in [*found, *(key for key in asked if key not in found)]:
         below = f"{where}.{key}" if where else key
-        if there := _first_difference(found.get(key), asked.get(key), below):
+        if there := first_difference(found.get(key), asked.get(key), below):
             return there
     return ""

@@ -21,6 +21,7 @@ from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
 from speechseq.training.saving import Description, Saver, Tally
 from speechseq.training.signals import Interrupted, StopWish
+from speechseq.training.warm_start import WarmStart, warm_start
 
 
 @runtime_checkable
@@ -105,7 +106,8 @@ class Trainer:
         Raises:
             Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
             DataError: losses or gradients stay without finite numbers.
-            CheckpointError: the run's newest checkpoint cannot be gone on from.
+            CheckpointError: the run's newest checkpoint cannot be gone on from, or the one named by
+                `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """
         with RunFolder(self._run) as folder, StopWish() as self._wish:
@@ -131,6 +133,7 @@ class Trainer:
     def _train(self) -> None:
         tally, config = self._tally, self._config
         self._log.write(tally.update, {"event": "start", "config": config.to_dict()})
+        self._report_warm_start()
         while not self._is_over():
             batches = self._take()
             report = self._updated(batches, tally.update + 1)
@@ -165,12 +168,28 @@ class Trainer:
         self._model.train()
         seed_everything(config.seed)
         saved = self._saver.load()
+        self._warm = self._warm_start() if saved is None and config.init else None
         self._tally = saved or Tally()
         self._saved = saved.update if saved is not None else None
         self._validated: int | None = None
         self._seconds_before = self._tally.seconds
         self._meter, self._watch = Meter(self._device), Stopwatch()
         self._skips_in_a_row = 0
+
+    def _warm_start(self) -> WarmStart:
+        warm = warm_start(self._model, self._about, self._config.init)
+        if self._ema is not None:
+            self._ema.load(self._model.state_dict())
+        return warm
+
+    def _report_warm_start(self) -> None:
+        if self._warm is not None:
+            self._log.write(0, {"event": "init", **self._warm.to_dict()})
+            self._progress.say(self._warm.line())
+        elif self._config.init:
+            self._progress.say(
+                f"init: ignored, since {self._run} goes on from its update {self._tally.update}"
+            )
 
     def _is_over(self) -> bool:
         limit = math.inf if self._config.max_seconds is None else self._config.max_seconds

@@ -10,8 +10,10 @@ import pytest
 from speechseq.cli import main, run_recipe
 from speechseq.cli.overlay import leaves, nested, parse
 from speechseq.cli.parser import Parser
+from speechseq.cli.recipe import read_flags
+from speechseq.cli.train import load_recipe
 from speechseq.config import Config, choice
-from speechseq.errors import ConfigError
+from speechseq.errors import CheckpointError, ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -283,3 +285,25 @@ def test_a_misspelt_recipe_is_found(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "digits.py").write_text(RECIPE)
     assert main(["train", str(tmp_path / "digts.py")]) == 2
     assert "did you mean 'digits.py'" in capsys.readouterr().err
+
+
+def test_init_is_a_flag_of_every_recipe_and_a_missing_checkpoint_is_told_at_once(
+    tmp_path: Path,
+) -> None:
+    recipes = [*(Path(__file__).parents[2] / "recipes").glob("*/*.py")]
+    assert len(recipes) >= 9
+    for recipe in recipes:
+        module = load_recipe(recipe)
+        with pytest.raises(CheckpointError, match="no such checkpoint"):
+            read_flags(module.main, module.Settings, ["--init", str(tmp_path / "none")])
+        with pytest.raises(CheckpointError, match="no such checkpoint"):
+            read_flags(module.main, module.Settings, ["--trainer.init", str(tmp_path / "none")])
+
+
+def test_init_of_a_run_that_has_begun_is_not_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "3" / "config.json").write_text("{}")
+    module = load_recipe(Path(__file__).parents[2] / "recipes" / "lm" / "sentences.py")
+    flags = ["--init", str(tmp_path / "none"), "--run", str(tmp_path)]
+    settings, _ = read_flags(module.main, module.Settings, flags)
+    assert settings.trainer.init == str(tmp_path / "none")

@@ -1,6 +1,7 @@
 """The folder of a run: whole checkpoints by update, links to the last and the best, one trainer."""
 
 import fcntl
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -59,11 +60,34 @@ class RunFolder:
             self._lock = None
 
     def newest(self) -> Path | None:
-        """The checkpoint to go on from, or None in a new run."""
-        if whole := numbered(self.checkpoints):
-            return whole[-1]
-        last = self.checkpoints / LAST  # copied without links, it may be all there is
-        return last if os.path.exists(last / CONFIG) else None
+        """The newest checkpoint, whole or damaged, or None in a new run."""
+        return next(iter(self.candidates()), None)
+
+    def candidates(self) -> list[Path]:
+        """Whatever may be a checkpoint to go on from, damaged ones too, the newest first."""
+        named = [path for path in self.checkpoints.iterdir() if path.name.isdecimal()]
+        found = sorted(named, key=lambda path: int(path.name), reverse=True)
+        last = self.checkpoints / LAST
+        if last.is_dir() and not last.is_symlink():  # copied without links: a second newest
+            found.insert(1, last)
+        return found
+
+    def set_aside(self, path: Path) -> Path:
+        """Rename a damaged checkpoint so that it is no candidate any more; its new name.
+
+        Raises:
+            MachineError: it cannot be renamed.
+        """
+        names = (f"{path.name}.damaged{n}" for n in itertools.chain([""], itertools.count(2)))
+        kept = next(k for k in map(path.with_name, names) if not os.path.lexists(k))
+        try:
+            os.rename(path, kept)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        for link in (self.checkpoints / LAST, self.checkpoints / BEST):
+            if link.is_symlink() and not link.exists():
+                link.unlink()  # it led there
+        return kept
 
     def folder(self, update: int) -> Path:
         """Where the checkpoint of an update lies."""

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from speechseq.errors import CheckpointError, ConfigError
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import resume
 from speechseq.training.ema import EMA
+from speechseq.training.recovery import OtherRunError, newest_whole
 from speechseq.training.resume import ResumeState, random_state, set_random_state
 from speechseq.training.resume_checks import check_state
 from speechseq.training.run_folder import BEST, LAST, RunFolder
@@ -102,29 +104,31 @@ class Saver:
         self._folder.prune(self._keep)
 
     def load(self) -> Tally | None:
-        """Put everything back as the newest checkpoint has it; None when there is none.
+        """Put everything back as the newest whole checkpoint has it; None when there is none.
 
         Raises:
-            CheckpointError: it is damaged, or of a run with another model, audio or vocabulary.
+            CheckpointError: all are damaged, or of a run with another model, audio or vocabulary.
         """
-        newest = self._folder.newest()
-        if newest is None:
+        found = newest_whole(self._folder, self._read)
+        if found is None:
             return None
-        contents = checkpoint.read(newest)
-        self._check_same(contents)
-        data = checkpoint.read_file(newest, resume.FILE, contents.config)
-        state = ResumeState.from_bytes(data, newest / resume.FILE)
-        update = contents.config["update"]
-        try:
-            check_state(state, dict(self._model.named_parameters()), update)
+        contents, state = found
+        with _fitting(contents.folder):
             tally = Tally(**state.tally)
             self._fill(contents.weights, state)
-        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-            raise _unfit(newest, repr(error)) from None
-        except (ValueError, RuntimeError) as error:
-            raise _unfit(newest, str(error)) from None
         self._point_links(tally)
         return tally
+
+    def _read(self, folder: Path) -> tuple[checkpoint.Contents, ResumeState]:
+        """What a folder holds, whole and of this run."""
+        contents = checkpoint.read(folder)
+        self._check_same(contents)
+        data = checkpoint.read_file(folder, resume.FILE, contents.config)
+        state = ResumeState.from_bytes(data, folder / resume.FILE)
+        parameters, update = dict(self._model.named_parameters()), contents.config["update"]
+        with _fitting(folder):
+            check_state(state, parameters, update)
+        return contents, state
 
     def _fill(self, weights: dict[str, Tensor], state: ResumeState) -> None:
         self._model.load_state_dict(weights)
@@ -154,13 +158,24 @@ class Saver:
         }
         if there := first_difference(_as_read(found), _as_read(asked)):
             problem = f"{contents.folder}: this run was begun with other settings: {there}"
-            raise CheckpointError(problem, _OTHER_RUN)
+            raise OtherRunError(problem, _OTHER_RUN)
         if contents.vocabulary != _as_read(self._about.vocabulary.to_dict()):
             where = contents.folder / VOCABULARY
-            raise CheckpointError(f"{where}: this run was begun with another one", _OTHER_RUN)
+            raise OtherRunError(f"{where}: this run was begun with another one", _OTHER_RUN)
         if wrong := differences(contents.weights, self._model.state_dict()):
             problem = f"{contents.folder}: {WEIGHTS} does not fit the model: {wrong}"
-            raise CheckpointError(problem, _OTHER_RUN)
+            raise OtherRunError(problem, _OTHER_RUN)
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """A context in which a state that does not fit the run raises CheckpointError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise _unfit(folder, repr(error)) from None
+    except (ValueError, RuntimeError) as error:
+        raise _unfit(folder, str(error)) from None
 
 
 def _unfit(folder: Path, reason: str) -> CheckpointError:

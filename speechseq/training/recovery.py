@@ -1,0 +1,63 @@
+"""The newest checkpoint of a run that is whole, when newer ones are damaged."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from speechseq.errors import CheckpointError
+from speechseq.training.run_folder import RunFolder
+
+T = TypeVar("T")
+_CURE = "copy the run's checkpoints again, or train into another run folder (--run DIR)"
+
+
+class DamagedCheckpointWarning(UserWarning):
+    """A run goes on from an older checkpoint, because a newer one is damaged."""
+
+
+class OtherRunError(CheckpointError):
+    """A checkpoint that is whole, but of a run with another model, audio or vocabulary."""
+
+
+def newest_whole(folder: RunFolder, read: Callable[[Path], T]) -> T | None:
+    """Read the newest checkpoint of a run that can be read; None when there is none at all.
+
+    Damaged newer ones are renamed, never deleted, so that the run can save under their numbers;
+    each is named in a DamagedCheckpointWarning.
+
+    Args:
+        read: reads a checkpoint folder; raises CheckpointError when it is damaged, OtherRunError
+            when it is whole and of no use.
+
+    Raises:
+        OtherRunError: as `read`.
+        CheckpointError: all are damaged.
+        MachineError: a damaged one cannot be renamed.
+    """
+    damaged: list[tuple[Path, CheckpointError]] = []
+    for path in folder.candidates():
+        try:
+            found = read(path)
+        except OtherRunError:
+            raise
+        except CheckpointError as error:
+            damaged.append((path, error))
+            continue
+        _set_aside(folder, damaged, path)
+        return found
+    if damaged:
+        more = f" (and {len(damaged) - 1} older checkpoints are damaged)" if damaged[1:] else ""
+        raise CheckpointError(f"{damaged[0][1].problem}{more}", _CURE)
+    return None
+
+
+def _set_aside(folder: RunFolder, damaged: list[tuple[Path, CheckpointError]], good: Path) -> None:
+    for path, error in damaged:
+        kept = folder.set_aside(path)
+        warnings.warn(
+            f"{error.problem}; the run goes on from {good}, and the damaged checkpoint is kept as "
+            f"{kept.name}",
+            DamagedCheckpointWarning,
+            stacklevel=2,
+        )

@@ -1,9 +1,12 @@
 """What stands on the screen while a model trains: a bar on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 
 from tqdm import tqdm
+
+from speechseq.printable import message, printable
 
 
 class Progress:
@@ -24,23 +27,31 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        with _unread:
+            self._bar.close()
 
     def advance(self) -> None:
         """One more update is made."""
-        self._bar.update()
+        with _unread:
+            self._bar.update()
 
     def losses(self, update: int, terms: Mapping[str, float], speed: float) -> None:
         """Show mean losses by name and the speed in frames a second."""
         parts = [f"{name} {value:.4f}" for name, value in terms.items()]
         if self._terminal:
-            self._bar.set_postfix_str(f"{parts[0]}, {speed:,.0f} frames/s")
+            with _unread:
+                self._bar.set_postfix_str(printable(f"{parts[0]}, {speed:,.0f} frames/s"))
         else:
             self.say(f"update {update}: {', '.join(parts)} ({speed:,.0f} frames/s)")
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        if self._terminal:
-            self._bar.write(line)
-        else:
-            print(line, flush=True)
+        with _unread:
+            if self._terminal:
+                self._bar.write(message(line))
+            else:
+                print(message(line), flush=True)
+
+
+# a terminal that was closed, or a reader that has left, ends no training
+_unread = contextlib.suppress(OSError)

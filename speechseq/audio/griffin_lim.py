@@ -28,6 +28,7 @@ from speechseq.audio.spectrogram import (
     reflect,
 )
 from speechseq.errors import ConfigError, DataError
+from speechseq.native.eager import has_memory
 from speechseq.shapes import Lengths, Magnitude, Waveform
 
 # what its inverse knows: other values are refused
@@ -220,7 +221,8 @@ def _invert(
 
 
 def _runs_in_the_kernel(target: Magnitude, config: AudioConfig) -> bool:
-    return _works_row_by_row(target) and len(target) == 1 and kernel_transforms(config.n_fft)
+    one = _works_row_by_row(target) and len(target) == 1
+    return one and has_memory(target) and kernel_transforms(config.n_fft)
 
 
 def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tensor) -> None:

@@ -28,6 +28,7 @@ from speechseq.audio.spectrogram import (
 )
 from speechseq.config import nearest
 from speechseq.errors import ConfigError, DataError
+from speechseq.native.eager import has_memory
 from speechseq.ranges import Range
 from speechseq.shapes import Lengths, Magnitude, Mel, Waveform
 
@@ -234,7 +235,7 @@ def _framewise(
     own = [samples] * batch if lengths is None else lengths.tolist()
     _check_lengths(own, samples, config)
     waveform = waveform.float() if waveform.dtype.itemsize < 4 else waveform
-    if waveform.device.type != "cpu" or waveform.requires_grad:
+    if waveform.device.type != "cpu" or waveform.requires_grad or not has_memory(waveform):
         padded = reflect(_conditioned(waveform, config), config.padding, lengths)
         numbers = (config.n_fft, config.magnitude_epsilon, bins, waveform.dtype)
         spectra = magnitudes(windowed(padded, config), *numbers)

@@ -16,6 +16,7 @@ from speechseq.audio.spectrogram import (
     window_weights,
     working_dtype,
 )
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 
 LANES = 16  # the kernel works on so many frames at most at a time
@@ -42,7 +43,7 @@ def row_magnitudes(
     Transformed in double precision, so that quiet bins beside loud ones are exact to `dtype`.
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame
-    if not by_frame and kernel_transforms(config.n_fft):
+    if not by_frame and has_memory(padded) and kernel_transforms(config.n_fft):
         return _by_kernel(padded, config, frames, bins).to(dtype)
     linear, work = padded.new_empty(1, frames, bins, dtype=dtype), working_dtype(padded)
     for piece in pieces(frames, padded.device, work, config.n_fft):
@@ -53,7 +54,8 @@ def row_magnitudes(
 
 
 def kernel_transforms(n_fft: int) -> bool:
-    """Whether the kernels are there and know this length: powers of two."""
+    """Whether the kernels are there and know this length: powers of two; `has_memory` asks the
+    rest."""
     return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("spectra") is not None
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from speechseq.models.decoder_stack import LSTMStack, ResidualGRUStack
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.packed_weights import rounded
+from speechseq.native.eager import has_memory
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
@@ -44,6 +45,7 @@ def known(decoder: FrameDecoder, device: str) -> bool:
         and len(decoder.stack.cells) >= 1
         and reading == plain
         and 1 <= len(decoder.prenet.layers) <= MOST_PRENET_LAYERS
+        and has_memory(*decoder.parameters())
         and all(p.dtype == torch.float32 and p.device.type == device for p in decoder.parameters())
     )
 

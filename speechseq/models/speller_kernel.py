@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
@@ -44,9 +45,9 @@ def fits(core: CoreLoop, parameters: list[Tensor]) -> bool:
         and type(core.attention) in (LocationSensitiveAttention, ContentAttention)
         and core.attention.reading.is_plain
         and all(type(cell) is SplitLSTM and not cell.zoneout for cell in core.cells)
+        and has_memory(*parameters)
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in parameters)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and library(KERNELS) is not None
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from speechseq.native.eager import is_eager
 from speechseq.nn.dropout import dropout
 from speechseq.nn.row_conv import convolve
 from speechseq.nn.row_norm import Activation, kernel_serves, normalised
@@ -68,6 +69,9 @@ class MaskedBatchNorm(nn.Module):
     def _by_torch(self, valid: Rows) -> Rows:
         if self.training:
             self.num_batches_tracked += 1
+        elif not is_eager():  # torch's own asks for the number of rows, which an export cannot know
+            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+            return (valid - self.running_mean) * scale + self.bias
         # one position has no variance, which would make the running one NaN
         tracks = not self.training or len(valid) > 1
         return torch.batch_norm(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import library
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
@@ -38,13 +39,15 @@ def known_number(
 ) -> torch.dtype | None:
     """The numbers of states and products in a kernel of a kind of device; None where the kernels
     know a cell, the mechanism or the numbers not."""
+    if not has_memory(inputs) or inputs.device.type != device:
+        return None
     known = (
         type(attention) in (LocationSensitiveAttention, ContentAttention)
         and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
         and attention.reading.is_plain
         and {p.dtype for cell in cells for p in cell.parameters()} == {torch.float32}
     )
-    if not known or inputs.device.type != device or torch.compiler.is_compiling():
+    if not known:
         return None
     if torch.is_autocast_enabled(device):
         half = torch.get_autocast_dtype(device)

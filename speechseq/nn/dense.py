@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 
 _FEW = 64  # rows for which packing the weights would not pay
@@ -31,7 +32,7 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
 def kernel_serves(a: Tensor, b: Tensor) -> bool:
     """Whether the kernel makes products of these, and faster than torch."""
     plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
-    if not plain or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+    if not has_memory(a, b) or not plain or torch.is_autocast_enabled("cpu"):
         return False
     return _pays() and a.numel() > 0 and b.numel() > 0
 

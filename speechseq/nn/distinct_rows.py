@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from speechseq.native.eager import has_memory
+
 Index = Int[Tensor, " places"]
 Rows = Float[Tensor, "rows channels"]
 Taken = Float[Tensor, "places channels"]
@@ -13,11 +15,13 @@ Taken = Float[Tensor, "places channels"]
 
 def take_rows(x: Rows, index: Index) -> Taken:
     """The rows of an index in which no number stands twice."""
-    return _Take.apply(x, index)
+    return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def put_rows(x: Taken, index: Index, rows: int) -> Rows:
     """Rows to their places, by an index in which none stands twice, among zeros."""
+    if not has_memory(x):
+        return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)
 
 

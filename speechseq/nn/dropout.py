@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from speechseq.native.eager import has_memory, is_eager
+
 LEVELS = 2**16
 
 
@@ -17,13 +19,15 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """
     if not training or not rate:
         return x
-    if x.device.type != "cpu" or not 0 < rate < 1:
+    if not has_memory(x) or x.device.type != "cpu" or not 0 < rate < 1:
         return F.dropout(x, rate)
     return _Dropout.apply(x, rate)
 
 
 def happens(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
     """A mask that is True with this probability, rounded to a multiple of 2^-16."""
+    if not is_eager():
+        return torch.rand(shape, device=device) < rate
     mask = torch.empty(shape, dtype=torch.bool, device=device)
     if mask.device.type != "cpu" or not 0 < rate < 1:
         return mask.bernoulli_(rate)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 from speechseq.nn.recurring_linear import RecurringLinear
 
@@ -50,7 +51,9 @@ class PackedLinear(RecurringLinear):
 def packed(linear: RecurringLinear) -> RecurringLinear:
     """The same product with packed weights, where they can be: float32, a CPU, and no gradients."""
     weight = linear.tape.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or torch.is_grad_enabled():
+    if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
+        return linear
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     if weight.numel() == 0 or not (library(KERNELS) or torch.backends.mkldnn.is_available()):
         return linear

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 from speechseq.nn.chance import NO_CHANCE, Chance
 from speechseq.nn.dense import linear, outer_sum
@@ -27,10 +28,11 @@ class Weights(NamedTuple):
 
 def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
     """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
+    if not has_memory(x, *weights) or x.device.type != "cpu":
+        return False
     known = (torch.float32, torch.bfloat16)
     types_known = x.dtype in known and weights.weight_hh.dtype in known
-    on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-    return on_cpu and types_known and library(kind) is not None
+    return types_known and library(kind) is not None
 
 
 def run_lstm(

@@ -7,9 +7,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from speechseq.native.eager import has_memory
+
 
 class _Tape:
-    """The detached weight, and what the backward passes of the steps leave for its gradient."""
+    """The weight, detached where a gradient is collected, and what the backward passes of the steps
+    leave for it."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
@@ -52,9 +55,9 @@ class RecurringLinear:
         device = weight.device.type
         mixed = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if mixed else weight.dtype
-        self.tape = _Tape(weight.detach().to(dtype))
+        tracked = torch.is_grad_enabled() and weight.requires_grad and has_memory(weight)
+        self.tape = _Tape((weight.detach() if tracked else weight).to(dtype))
         self.bias = None if bias is None else bias.to(dtype)
-        tracked = torch.is_grad_enabled() and weight.requires_grad
         self.token = _Gather.apply(weight, self.tape) if tracked else None
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 from speechseq.nn.dropout import happens
 from speechseq.nn.valid_rows import Rows
@@ -18,9 +19,9 @@ _NUMBERS = {"linear": 0, "relu": 1, "tanh": 2}
 def kernel_serves(*tensors: Tensor) -> bool:
     """Whether the kernels of rows.cpp can run: float32 on a CPU, and something there."""
     return (
-        all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+        has_memory(*tensors)
+        and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
         and tensors[0].numel() > 0
-        and not torch.compiler.is_compiling()
         and library(KERNELS) is not None
     )
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from speechseq.native.eager import is_eager
 from speechseq.nn.recording import Recorder, Recording
 
 _KEPT: "WeakKeyDictionary[nn.Module, dict[tuple, Graphs]]" = WeakKeyDictionary()
@@ -30,9 +31,7 @@ def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
     rehearsed = asked == "rehearse"
     if not rehearsed and (asked != "1" or device.type != "cuda"):
         return None
-    if torch.compiler.is_compiling() or (
-        device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-    ):
+    if not is_eager() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
         return None
     kept, way = _KEPT.setdefault(owner, {}), (device, rehearsed)
     if way not in kept:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from speechseq.native.eager import is_eager
 from speechseq.nn.distinct_rows import put_rows, take_rows
 from speechseq.shapes import Mask, Sequence
 
@@ -17,7 +18,8 @@ class ValidRows(NamedTuple):
     """Where the rows stand in a padded batch of this shape, (batch, time).
 
     positions: of each row, in the flattened batch; item: the utterance that it belongs to; lengths
-    (batch): rows of each utterance; whole: whether they have no holes between them.
+    (batch): rows of each utterance; whole: known to have no holes between them (a tracer could not
+    record the look at the mask that it takes to know).
     """
 
     shape: tuple[int, int]
@@ -31,18 +33,20 @@ class ValidRows(NamedTuple):
         """Of any mask; a convolution reads zeros in its holes."""
         batch, time = mask.shape
         positions, lengths = mask.flatten().nonzero().squeeze(1), mask.sum(1)
-        whole = bool((mask == (torch.arange(time, device=mask.device) < lengths[:, None])).all())
+        packed = torch.arange(time, device=mask.device) < lengths[:, None]
+        whole = is_eager() and bool((mask == packed).all())
         return ValidRows((batch, time), positions, positions // time, lengths, whole)
 
     def take(self, x: Sequence) -> Rows:
         """(batch, time, channels) to (rows, channels)."""
         x = x.flatten(0, 1)
-        return x if len(x) == len(self.positions) else take_rows(x, self.positions)
+        full = is_eager() and len(x) == len(self.positions)  # a trace has to fit other lengths
+        return x if full else take_rows(x, self.positions)
 
     def put(self, rows: Rows) -> Sequence:
         """(rows, channels) to (batch, time, channels), zeros in the padding."""
         size = self.shape[0] * self.shape[1]
-        if len(rows) < size:
+        if not is_eager() or len(rows) < size:
             rows = put_rows(rows, self.positions, size)
         return rows.unflatten(0, self.shape)
 

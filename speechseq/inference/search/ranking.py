@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 
 KERNELS = "search_step"
@@ -18,7 +19,7 @@ def best(scores: Scores, count: int) -> Indices:
     A row's scores count by their distance to its highest, in single precision.
     """
     on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float64
-    if not on_cpu or library(KERNELS) is None:
+    if not on_cpu or not has_memory(scores) or library(KERNELS) is None:
         return _best(scores, count)
     places = torch.empty(len(scores), count, dtype=torch.long)
     call(KERNELS, "best", scores.contiguous(), places, *scores.shape, count)

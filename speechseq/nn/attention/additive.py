@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechseq.native.eager import has_memory
 from speechseq.nn.rows import by_utterance
 from speechseq.shapes import Weights
 
@@ -34,6 +35,10 @@ def additive_energies(
     if located is not None and location is not None:
         located, location = located.to(keys.dtype), location.to(keys.dtype)
     parts = query.to(keys.dtype), keys, direction.to(keys.dtype), located, location
+    if not has_memory(*parts):
+        layer = by_utterance(parts[0], len(keys)).unsqueeze(2) + keys.unsqueeze(1)
+        around = 0.0 if located is None or location is None else located @ location.t()
+        return torch.tanh(layer.flatten(0, 1) + around) @ parts[2]
     return _Energies.apply(*parts) if torch.is_grad_enabled() else _energies(*parts)
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
 
 KERNELS = "search_step"
@@ -12,6 +13,7 @@ def runs(*parts: Tensor | None) -> bool:
     """Whether the kernel can take these: float32 on a CPU, where no gradient is asked for."""
     return (
         not torch.is_grad_enabled()
+        and has_memory(*parts)
         and all(x is None or (x.dtype == torch.float32 and x.device.type == "cpu") for x in parts)
         and library(KERNELS) is not None
     )

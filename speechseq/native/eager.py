@@ -1,0 +1,48 @@
+"""Decides whether a kernel, or an autograd Function of our own, may handle the tensors of a call.
+
+Every fast path asks here. Where the answer is no, plain torch operations run, which tracers,
+compilers, exporters, function transforms and tensor subclasses all see and understand.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_eager() -> bool:
+    """True if operations run at once, on numbers, and only backward passes differentiate them.
+
+    False under `torch.jit.trace`, `torch.compile`, `torch.export`, `torch.onnx.export`, the
+    transforms of `torch.func`, forward-mode differentiation, and modes that intercept operations.
+    """
+    if torch.compiler.is_compiling():  # first: Dynamo then leaves the rest out of its graph
+        return False
+    return not (
+        torch._C._is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or forward_ad._current_level >= 0
+        or (torch._C._len_torch_function_stack() and not _only_default_device())
+    )
+
+
+def has_memory(*tensors: Tensor | None) -> bool:
+    """True if `is_eager()` and each tensor is exactly a Tensor or Parameter over dense memory.
+
+    False for subclasses (fake, functional, quantised, distributed tensors), sparse layouts, and
+    views whose sign is still to be turned. None counts as plain.
+    """
+    return is_eager() and all(
+        x is None or (type(x) in _PLAIN and x.layout is torch.strided and not x.is_neg())
+        for x in tensors
+    )
+
+
+def _only_default_device() -> bool:
+    """True if the one mode is `torch.set_default_device("cpu")` or its context manager."""
+    modes = _get_current_function_mode_stack()
+    return all(type(mode) is DeviceContext and mode.device.type == "cpu" for mode in modes)

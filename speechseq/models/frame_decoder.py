@@ -61,8 +61,8 @@ class FrameDecoderConfig(Config):
     project_context: bool = True
     stop_threshold: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
     attention_end_steps: Every = 60
-    frames_per_token: Annotated[float, Range(0, 1000)] = 20.0
-    spare_frames: Annotated[int, Range(0, 100_000)] = 200
+    frames_per_token: Annotated[float, Range(0, 200)] = 20.0
+    spare_frames: Annotated[int, Range(0, 10_000)] = 200
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
         """The most steps (batch) that utterances of these lengths may take, each by its own."""

@@ -30,7 +30,7 @@ def read(data: Any) -> tuple[dict[str, Any], Spelling]:
         raise ConfigError(f"expected the keys {sorted(types)}, got {sorted(map(str, data))}")
     for key, kind in types.items():
         value = data[key]
-        listed = kind is not list or all(isinstance(item, str) for item in value)
+        listed = type(value) is not list or all(isinstance(item, str) for item in value)
         if type(value) is not kind or not listed:
             raise ConfigError(f"{key} has the wrong type: {short(value)}")
     if "normalizer" in data:

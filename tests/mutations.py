@@ -248,7 +248,9 @@ class World:
             file = self.folder / "overlay.yaml"
             file.write_bytes(text.encode("latin-1"))
             flags = ["--config", str(file)]
-        return f"{name} {flags}"[:300], lambda: guarded(lambda: build(module, flags))
+        if overlay:  # models small enough to be built for real where a change is accepted
+            flags = ["--config", str(ROOT / "recipes" / "overlays" / overlay), *flags]
+        return f"{name} {flags[-2:]}"[:300], lambda: guarded(lambda: build(module, flags))
 
     def command_case(self, chance: random.Random) -> tuple[str, Callable[[], int]]:
         value = str(chance.choice([*NUMBERS[:-1], *FLOATS, "9" * 5000, "", "x", "\0", "-"]))

@@ -45,6 +45,7 @@ class Settings(Config):
     root: str = "data/raw/LJSpeech-1.1"
     cache: str = "data/cache"
     skip_bad: bool = False
+    columns: str = ""
     dev: Count = 100
     test: Count = 500
     judged: Count = 20
@@ -78,7 +79,11 @@ def main(settings: Settings, run: Path) -> None:
     """Corpus, training, listening, report."""
     audio = settings.audio
     splits = ljspeech.read_split(
-        settings.root, dev=settings.dev, test=settings.test, skip_bad=settings.skip_bad
+        settings.root,
+        dev=settings.dev,
+        test=settings.test,
+        skip_bad=settings.skip_bad,
+        columns=settings.columns,
     )
     train, dev = (features.compute(c, audio, settings.cache) for c in (splits.train, splits.dev))
     texts = [cut.supervisions[0].text for cut in dev][: settings.judged]

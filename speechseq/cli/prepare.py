@@ -29,7 +29,8 @@ def run_ljspeech(arguments: argparse.Namespace) -> None:
     from speechseq.corpus import ljspeech
 
     root = ljspeech.download(arguments.root) if arguments.download else arguments.root
-    print(f"{root}: {_size(ljspeech.read(root, skip_bad=arguments.skip_bad))}")
+    cuts = ljspeech.read(root, skip_bad=arguments.skip_bad, columns=arguments.columns)
+    print(f"{root}: {_size(cuts)}")
 
 
 def run_librispeech(arguments: argparse.Namespace) -> None:
@@ -66,6 +67,13 @@ def _ljspeech(parser: Any) -> None:
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave bad rows out instead of refusing the corpus"
+    )
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="NAMES",
+        help="of metadata.csv: id, text, normalized, speaker, or - for one that is not read, such "
+        "as id,text,speaker (default: a header line, id,text or id,text,normalized)",
     )
     parser.set_defaults(run=run_ljspeech)
 

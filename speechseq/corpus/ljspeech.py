@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from lhotse import CutSet, MonoCut
 
 from speechseq.corpus import download as archive
 from speechseq.corpus import metadata
-from speechseq.corpus.recording import spoken, wav_of
+from speechseq.corpus.recording import SUFFIXES, spoken, wav_of
 from speechseq.errors import ConfigError, DataError
 
 URL = "https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2"
@@ -28,18 +29,23 @@ class Splits(NamedTuple):
     test: CutSet
 
 
-def read(root: Path | str, *, skip_bad: bool = False, normalized: bool = True) -> CutSet:
+def read(
+    root: Path | str, *, skip_bad: bool = False, normalized: bool = True, columns: str = ""
+) -> CutSet:
     """One cut a row of `root`/metadata.csv, with its wav (or flac) and its text.
 
-    Every row is checked, and of every file its header, before anything is said. The text is the
-    normalised column, or the raw one with `normalized=False`.
+    Every row is checked, and of every file its header, before anything is said. Sounds lie in
+    `root`/wavs, `root`/wav or `root`. The text is the normalised column, or the raw one with
+    `normalized=False`; where there is one text, it is that. `columns` names the columns, such as
+    "id,text,speaker"; "" for a header line, or LJSpeech's own (`metadata.rows`).
 
     Raises:
+        ConfigError: columns that make no sense.
         DataError: all bad rows with file, line and reason, at most 50 of them printed; with
             `skip_bad` only when no row is left, the dropped ones being named in the log.
     """
     path = Path(root).resolve() / "metadata.csv"
-    rows, problems = metadata.rows(path, columns=3 if normalized else 2)
+    rows, problems = metadata.rows(path, columns=columns or (3 if normalized else 2))
     cuts = []
     for row in rows:
         try:
@@ -82,6 +88,7 @@ def read_split(
     test: int = 500,
     skip_bad: bool = False,
     normalized: bool = True,
+    columns: str = "",
 ) -> Splits:
     """Read a folder and split it: by its own metadata_{train,dev,test}.csv, else by `split`.
 
@@ -89,13 +96,14 @@ def read_split(
         DataError: as `read`; or its lists name an id twice, or one that metadata.csv lacks.
         ConfigError: as `split`.
     """
-    cuts = read(root, skip_bad=skip_bad, normalized=normalized)
+    cuts = read(root, skip_bad=skip_bad, normalized=normalized, columns=columns)
     lists = [Path(root).resolve() / f"metadata_{part}.csv" for part in Splits._fields]
     if not (lists[0].is_file() and lists[1].is_file()):
         return split(cuts, dev=dev, test=test)
     parts: list[set[str]] = []
     for path in lists:
-        parts.append({row.id for row in metadata.rows(path)[0]} if path.is_file() else set())
+        found = metadata.rows(path, columns=columns or 2)[0] if path.is_file() else []
+        parts.append({row.id for row in found})
     named = [id for part in parts for id in part]
     if len(named) != len(set(named)):
         raise DataError(f"{lists[0].parent}: metadata_*.csv share an id", "name every id once")
@@ -126,4 +134,8 @@ def _parts(cuts: CutSet, parts: list[set[str]]) -> Splits:
 
 def _cut(root: Path, row: metadata.Row, normalized: bool) -> MonoCut:
     text = row.normalized if normalized else row.raw
-    return spoken(wav_of(root / "wavs", row.id), row.id, text, raw_text=row.raw)
+    beside = (root / name for name in ("wav", ""))
+    folders = [f for f in beside if any(os.path.lexists(f / f"{row.id}{s}") for s in SUFFIXES)]
+    folder = next((f for f in folders if not (root / "wavs").is_dir()), root / "wavs")
+    speaker = row.speaker or None
+    return spoken(wav_of(folder, row.id), row.id, text, raw_text=row.raw, speaker=speaker)

@@ -1,5 +1,6 @@
-"""metadata.csv: rows of `id|text|normalised text` without quoting; one pass finds all bad ones."""
+"""metadata.csv: rows such as `id|text|normalised text`; one pass finds all bad ones."""
 
+import csv
 import logging
 import re
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechseq import files
+from speechseq.corpus import columns as column_names
 from speechseq.errors import DataError
 
 TEXTS = files.Kind(
@@ -16,6 +18,8 @@ TEXTS = files.Kind(
 )
 SHOWN = 50  # problems printed one by one; of the others only the number
 _BAD_ID = re.compile(r"[/\\\x00-\x1f]|^\.|\.\.|^\s|\s$|^$")
+_SUFFIX = re.compile(r"\.(wav|flac)$", re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"|]+"\|')
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _log = logging.getLogger(__name__)
 
@@ -27,23 +31,33 @@ class Row(NamedTuple):
     id: str
     raw: str
     normalized: str
+    speaker: str = ""
 
 
-def rows(path: Path, *, columns: int = 3) -> tuple[list[Row], list[str]]:
+def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
     """Good rows of a metadata file, and a `file:line: what is wrong` for every bad one.
 
+    Columns are told by `columns` ("id,text,speaker", see `columns.parse`), by a header line, or by
+    their number: `id|text`, whose text is both raw and normalized, or `id|text|normalized text`.
     A byte order mark and Windows line ends are accepted and said in the log; empty lines are
     skipped. With `columns=2` the normalised text may be missing.
 
     Raises:
-        DataError: there is no such file, or it is UTF-16.
+        ConfigError: columns that make no sense.
+        DataError: there is no such file, it is UTF-16, or its columns are in doubt.
     """
+    lines = [(i, line) for i, line in enumerate(_lines(path), start=1) if line.strip()]
+    fields = [(i, _fields(line)) for i, line in lines]
+    read = [row for _, row in fields if not isinstance(row, str)]
+    header = column_names.of_header(read[0]) if read and fields[0][1] is read[0] else None
+    if isinstance(columns, str):
+        names = column_names.parse(columns)
+    else:
+        names = header or column_names.of_rows(str(path), read)
     good: dict[str, Row] = {}
     problems: list[str] = []
-    for line, content in enumerate(_lines(path), start=1):
-        if not content.strip():
-            continue
-        row = _row(line, content, columns)
+    for line, found in fields[1:] if header else fields:
+        row = found if isinstance(found, str) else _row(line, found, names, columns == 2)
         if isinstance(row, Row) and row.id in good:
             row = f"id {row.id!r} stands already in line {good[row.id].line}"
         if isinstance(row, Row):
@@ -76,20 +90,33 @@ def _lines(path: Path) -> Iterator[bytes]:
     return (line.removesuffix(b"\r") for line in data.split(b"\n"))
 
 
-def _row(line: int, content: bytes, columns: int) -> Row | str:
-    """The row, or what is wrong with it."""
+def _fields(content: bytes) -> list[str] | str:
+    """The columns of a line, or what is wrong with it."""
     try:
-        fields = content.decode("utf-8").split("|")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         bad = content[error.start]
         return f"byte {bad:#04x} at position {error.start + 1} is not UTF-8 (Latin-1?)"
-    if not columns <= len(fields) <= 3:
-        return f"{len(fields)} columns, expected 3: id|text|normalised text"
-    name, raw, normalized = (*fields, "")[:3]
+    if _QUOTED.match(text):  # by a program that quotes every field; else a quote is a character
+        return next(csv.reader([text], delimiter="|"))
+    return text.split("|")
+
+
+def _row(line: int, fields: list[str], names: tuple[str, ...], may_lack: bool) -> Row | str:
+    """The row, or what is wrong with it."""
+    lacking = may_lack and names[-1] == "normalized" and len(fields) == len(names) - 1
+    if len(fields) != len(names) and not lacking:
+        return f"{len(fields)} columns, expected {len(names)}: {'|'.join(names)}"
+    found = dict(zip(names, fields, strict=False))
+    name = _SUFFIX.sub("", found["id"])
     if _BAD_ID.search(name):
-        return f"id {name!r} cannot name a file in wavs/"
-    if not (normalized if columns == 3 else raw).strip():
+        return f"id {name[:80]!r} cannot name a file in wavs/"
+    raw = found.get("text", found.get("normalized", ""))
+    normalized = found.get("normalized", "" if "normalized" in names else raw)
+    if not (raw if may_lack else normalized).strip():
         return f"{name}: empty text"
     if control := _CONTROL.search(raw + normalized):
         return f"{name}: control character {control.group()!r} in the text"
-    return Row(line, name, raw.strip(), normalized.strip())
+    if "speaker" in names and not found["speaker"].strip():
+        return f"{name}: no speaker"
+    return Row(line, name, raw.strip(), normalized.strip(), found.get("speaker", "").strip())

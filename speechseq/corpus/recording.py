@@ -10,6 +10,8 @@ from lhotse.supervision import AlignmentItem
 from speechseq.audio import wav
 from speechseq.errors import DataError
 
+_FASTEST, _LETTERS = 50.0, 30  # letters a second, and so many more: espeak's fastest makes 45
+_SLOWEST, _SECONDS = 2.0, 10.0  # seconds a letter, and so many more of pauses
 SUFFIXES = (".wav", ".flac")
 
 
@@ -41,9 +43,11 @@ def spoken(
     `words` says where each word lies, in seconds; it becomes the supervision's "word" alignment.
 
     Raises:
-        DataError: the header is damaged, promises more than the file holds, or no sample at all.
+        DataError: the header is damaged, promises more than the file holds, or no sample at all;
+            or nobody could speak the text in that time, or would take so long.
     """
     info = wav.info(path)
+    _check_pace(path, text.strip(), info.samples / info.rate)
     recording = Recording(
         id=name,
         sources=[AudioSource("file", list(range(info.channels)), str(path))],
@@ -69,3 +73,12 @@ def spoken(
         recording=recording,
         supervisions=[supervision],
     )
+
+
+def _check_pace(path: Path, text: str, seconds: float) -> None:
+    """Refuse a text and a sound that cannot belong together."""
+    told = f"{len(text)} letters of text and {seconds:.1f} seconds of sound"
+    if len(text) > _FASTEST * seconds + _LETTERS:
+        raise DataError(f"{path}: {told}: more than can be spoken in that time")
+    if text and seconds > _SLOWEST * len(text) + _SECONDS:
+        raise DataError(f"{path}: {told}: far less than is spoken in that time")

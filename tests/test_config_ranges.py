@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import torch
+from tiny_voice import AUDIO, VOCABULARY, tiny_model
 
 import speechseq
+from speechseq.audio.griffin_lim import griffin_lim
+from speechseq.audio.mel import AudioConfig
 from speechseq.cli.overlay import overlay, parse
 from speechseq.cli.train import load_recipe
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError, SpeechseqError
+from speechseq.inference import bootstrap
+from speechseq.inference.search.beam import usual_beam
+from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.language_model import LanguageModelConfig
 from speechseq.models.tacotron import TacotronConfig
+from speechseq.nn.frames import group_frames, ungroup_frames
 from speechseq.ranges import Items, Range, Text, checked, shown, unwrapped
 from speechseq.training.config import TrainerConfig
 
@@ -224,3 +232,25 @@ def test_values_are_shown_in_few_characters() -> None:
     nested.append(nested)
     for value in ("x" * 10**6, [0] * 10**6, {i: i for i in range(10**5)}, 10**10_000, nested):
         assert len(shown(value)) < 200
+
+
+MAGNITUDE = torch.ones(1, 4, 513)
+ARGUMENTS = {
+    "seed": lambda: griffin_lim(MAGNITUDE, AudioConfig(), seed=2**64),
+    "power": lambda: griffin_lim(MAGNITUDE, AudioConfig(), power=math.nan),
+    "iterations": lambda: griffin_lim(MAGNITUDE, AudioConfig(), iterations=-1),
+    "momentum": lambda: griffin_lim(MAGNITUDE, AudioConfig(), momentum=1.0),
+    "reduction_factor": lambda: group_frames(MAGNITUDE, 0),
+    "reduction_factor: 513": lambda: ungroup_frames(MAGNITUDE, 2),
+    "resamples": lambda: bootstrap.interval([1], [2], resamples=10**9),
+    "size": lambda: usual_beam(10**9),
+    "batch_size": lambda: Synthesizer(tiny_model(), VOCABULARY, AUDIO, batch_size=0),
+    "max_steps": lambda: Synthesizer(tiny_model(), VOCABULARY, AUDIO).synthesize([], max_steps=0),
+    "seed: 1": lambda: Synthesizer(tiny_model(), VOCABULARY, AUDIO).synthesize([], seed=2**70),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_of_public_functions_are_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}"):
+        ARGUMENTS[name]()

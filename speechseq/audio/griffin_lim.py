@@ -7,6 +7,7 @@ without momentum the error can not rise, at the edges neither.
 """
 
 import functools
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ from speechseq.audio.spectrogram import (
 )
 from speechseq.errors import ConfigError, DataError
 from speechseq.native.eager import has_memory
+from speechseq.ranges import BelowOne, CountOrNone, DrawSeed, Range, checked
 from speechseq.shapes import Lengths, Magnitude, Waveform
 
 # what its inverse knows: other values are refused
@@ -39,6 +41,7 @@ _PLAIN = {
     "pre_emphasis_by_frame": False,
     "remove_mean": False,
 }
+_POWER = Annotated[float, Range(0, 10, above=True)]
 _LEAST = 0.08  # of the largest sum of squared windows: hops up to 0.7 windows stay above it
 _NOTHING = 1e-3  # of it: below, sound between two windows is lost (from a hop of 0.9 windows on)
 _DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
@@ -74,6 +77,8 @@ def griffin_lim(
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
     """
     _check(magnitude, config, iterations, momentum)
+    checked("power", power, _POWER)
+    checked("seed", seed, DrawSeed | None)
     with torch.no_grad():
         target, lengths = _clean(magnitude, frame_lengths, power)
         phases = _phases(target, seed)
@@ -137,10 +142,8 @@ def _overlaps(hop: int, window: int) -> tuple[float, float]:
 def _check(
     magnitude: Magnitude, config: AudioConfig, iterations: int, momentum: float | int
 ) -> None:
-    if iterations < 0:
-        raise ConfigError(f"iterations: {iterations} is negative", "set iterations to 60")
-    if not 0 <= momentum < 1:
-        raise ConfigError(f"momentum: {momentum} is not in [0, 1)", "set momentum to 0.99 or 0")
+    checked("iterations", iterations, CountOrNone)
+    checked("momentum", momentum, BelowOne)
     check_invertible(config)
     if magnitude.shape[2] != config.bins:
         raise ConfigError(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from speechseq.errors import DataError
+from speechseq.ranges import Count, Seed, checked
 
 RESAMPLES = 10_000
 _AT_ONCE = 1 << 20  # drawn numbers held in memory at a time
@@ -101,7 +102,8 @@ def compare(
 
 def _resampled(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Column sums (resamples, columns) of rows drawn with replacement; the last is never zero."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(checked("seed", seed, Seed))
+    checked("resamples", resamples, Count)
     parts = []
     for rows in _parts(resamples, len(table)):
         sums = table[random.integers(len(table), size=(rows, len(table)))].sum(1)

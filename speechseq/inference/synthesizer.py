@@ -17,7 +17,7 @@ from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.device import checked_device
 from speechseq.models.packed_weights import check_precision
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
-from speechseq.ranges import Range
+from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
@@ -33,7 +33,7 @@ class VocoderConfig(Config):
     """
 
     iterations: Annotated[int, Range(0, 100_000)] = 60
-    momentum: Annotated[float, Range(0, 10)] = 0.99
+    momentum: BelowOne = 0.99
     mel_power: Annotated[float, Range(0, 10, above=True)] = 1.0
     linear_power: Annotated[float, Range(0, 10, above=True)] = 1.2
 
@@ -97,7 +97,7 @@ class Synthesizer:
         self.vocabulary = vocabulary
         self.audio = audio
         self.vocoder = vocoder
-        self.batch_size = batch_size
+        self.batch_size = checked("batch_size", batch_size, Count)
         self.precision = precision
 
     @classmethod
@@ -156,6 +156,7 @@ class Synthesizer:
             max_steps: a limit on decoder steps beside the model's own.
 
         Raises:
+            ConfigError: a seed beyond 64 bits, or max_steps below 1.
             DataError: all texts that cannot be spoken, by their index; nothing is spoken then.
             CheckpointError: the model's output is not finite, as after a diverged training.
         """
@@ -164,6 +165,8 @@ class Synthesizer:
         readings = self._read_all(texts)
         if seed is None:
             seed = int(torch.randint(2**31, ()))
+        checked("seed", seed, DrawSeed)
+        checked("max_steps", max_steps, Every | None)
         # texts of like length together: less padding, and fewer rows that wait for the longest
         order = sorted(range(len(readings)), key=lambda i: len(readings[i].ids))
         spoken: dict[int, Speech] = {}

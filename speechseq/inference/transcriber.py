@@ -23,6 +23,7 @@ from speechseq.inference.transcript import Transcript
 from speechseq.inference.writing import write
 from speechseq.models.las import LAS, LASConfig
 from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.ranges import Count, checked
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
@@ -48,7 +49,7 @@ class Transcriber:
         self.model = model
         self.vocabulary = vocabulary
         self.audio = audio
-        self.batch_size = batch_size
+        self.batch_size = checked("batch_size", batch_size, Count)
         self.longest_seconds = longest_seconds
 
     @classmethod

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from speechseq.arguments import checked_lengths
 from speechseq.config import Config
-from speechseq.errors import ConfigError
+from speechseq.errors import CheckpointError, ConfigError
 from speechseq.nn.conv import MaskedBatchNorm
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.pyramid import Joining, PyramidBiLSTM, join_frames
@@ -149,6 +149,9 @@ class Listener(nn.Module):
         if not self.growth.wanted:
             return self.pyramid(x, lengths)
         layers, pool = self.grown.tolist()
+        if not (1 <= layers <= len(self.pyramid.layers) and pool in (1, self.growth.pool)):
+            problem = f"listener.grown: {layers} layers, pool {pool} are not of this listener"
+            raise CheckpointError(problem, "use another checkpoint of the run")
         encoded = self.pyramid(x, lengths, layers)
         joined = join_frames(encoded.memory, encoded.memory_lengths, pool, "max_pool")
         return Encoded(joined.x, joined.lengths)

@@ -27,7 +27,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.shapeless import built
-from speechseq.ranges import Finite, Range
+from speechseq.ranges import DrawSeed, Every, Finite, Range, checked
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
 
 
@@ -257,9 +257,7 @@ class Tacotron(nn.Module):
         limits = self.config.decoder.step_limits(token_lengths)
         if max_steps is None:
             return limits
-        if max_steps < 1:
-            raise ConfigError(f"max_steps: {max_steps} steps say nothing", "use 1 or more")
-        return limits.clamp(max=max_steps)
+        return limits.clamp(max=checked("max_steps", max_steps, Every))
 
     def _noise(self, seed: int | Series[int] | None, tokens: Tensor) -> UtteranceNoise | None:
         config = self.config.decoder
@@ -268,6 +266,7 @@ class Tacotron(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
+        seeds = [checked("seed", one, DrawSeed) for one in seeds]
         if len(seeds) != len(tokens):
             raise ConfigError(
                 f"seed: {len(seeds)} seeds for {len(tokens)} utterances",

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from speechseq.errors import ConfigError
 from speechseq.shapes import Grouped, Mel, StepInputs
 
 
@@ -11,7 +12,11 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
     Step t holds frames t*r … t*r + r - 1 one after another; the last group is filled up with
     `padding_value`.
+
+    Raises:
+        ConfigError: a reduction factor below 1.
     """
+    _check(reduction_factor)
     batch, frames, mels = mel.shape
     missing = -frames % reduction_factor
     padded = F.pad(mel, (0, 0, 0, missing), value=padding_value)
@@ -20,8 +25,16 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
 
 def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
-    """Steps (batch, steps, r * mels) back to frames (batch, steps * r, mels), in order."""
+    """Steps (batch, steps, r * mels) back to frames (batch, steps * r, mels), in order.
+
+    Raises:
+        ConfigError: a reduction factor below 1, or one that the width is no multiple of.
+    """
     batch, steps, width = grouped.shape
+    _check(reduction_factor)
+    if width % reduction_factor:
+        problem = f"reduction_factor: {width} channels are not {reduction_factor} equal frames"
+        raise ConfigError(problem, "use the one that the frames were grouped by")
     return grouped.reshape(batch, steps * reduction_factor, width // reduction_factor)
 
 
@@ -30,6 +43,12 @@ def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
 
     Step t > 0 reads frame t*r - 1, the last one of the group before it (Tacotron, §3.2).
     """
+    _check(reduction_factor)
     last = mel[:, reduction_factor - 1 :: reduction_factor]
     steps = -(-mel.shape[1] // reduction_factor)
     return torch.cat([torch.zeros_like(mel[:, :1]), last[:, : steps - 1]], dim=1)
+
+
+def _check(reduction_factor: int) -> None:
+    if reduction_factor < 1:
+        raise ConfigError(f"reduction_factor: {reduction_factor} frames a step", "use 1 or more")

@@ -178,13 +178,21 @@ def _print(path: Path, result: "Transcript | LongTranscript", options: Options) 
     if options.as_json:
         print(json.dumps(_plain(path, result), ensure_ascii=False), flush=True)
         return
-    print(f"{path}: {result.text}", flush=True)
+    doubt = f"  [no speech: {result.no_speech:.2f}]" if _is_doubtful(result) else ""
+    print(f"{path}: {result.text}{doubt}", flush=True)
     if options.timestamps:
         for word in result.words:
             print(f"  {word.start:8.2f} {word.end:8.2f} {word.confidence:6.3f}  {word.text}")
     readings = getattr(result, "n_best", ())
     for place, reading in enumerate(readings if len(readings) > 1 else (), 1):
         print(f"  {place:3d} {reading.score:10.4f}  {reading.text}")
+
+
+def _is_doubtful(result: "Transcript | LongTranscript") -> bool:
+    """There are words, though it is likelier that nobody speaks."""
+    from speechseq.inference.transcript import NO_SPEECH
+
+    return bool(result.text) and result.no_speech > NO_SPEECH
 
 
 def _plain(path: Path, result: "Transcript | LongTranscript") -> dict[str, Any]:

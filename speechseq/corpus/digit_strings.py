@@ -6,7 +6,7 @@ Made for the Free Spoken Digit Dataset; any recordings of single words by named 
 import hashlib
 import random
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,25 +18,23 @@ from lhotse.supervision import AlignmentItem
 from speechseq.audio import wav
 from speechseq.config import nearest
 from speechseq.corpus import made_folder
+from speechseq.corpus.joining import JoiningConfig, join, sound
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError
 
-PAUSE = (0.0, 0.15)  # seconds
-GAIN = (-6.0, 0.0)  # dB
+PAUSE = JoiningConfig().pause  # seconds
+GAIN = JoiningConfig().gain  # dB
 _FORMAT = 1  # raised when the same plan makes other samples
-_FRAME = 0.01  # seconds: the quietest such stretch of a recording is its background
-_DITHER = 1 / 32768  # the least background: a pause of zeros would tell where words are
 _SAFE = re.compile(r"\w[\w.-]*")
 _Words = dict[str, dict[str, list[MonoCut]]]
 
 
-class _Ranges(NamedTuple):
-    """What is drawn from: how many words, seconds of pause, dB of gain, dB of speech over noise."""
+class _Draws(NamedTuple):
+    """What each string is drawn from: how many words, ways to join them, samples a second."""
 
     words: tuple[int, int]
-    pause: tuple[float, float]
-    gain: tuple[float, float]
-    snr: tuple[float, float] | None
+    ways: tuple[JoiningConfig, ...]
+    rate: int
 
 
 def make(
@@ -50,21 +48,22 @@ def make(
     pause: tuple[float, float] = PAUSE,
     gain: tuple[float, float] = GAIN,
     snr: tuple[float, float] | None = None,
+    ways: Sequence[JoiningConfig] = (),
     speakers: Collection[str] = (),
     without: Collection[str] = (),
 ) -> CutSet:
     """Join recordings of single words to strings such as "three one four", 16-bit wavs in `folder`.
 
     Each string is of one speaker; speaker, number of words (`shortest` to `longest`), each word
-    and its recording are drawn evenly. Before, between and after the words stands a pause of
-    noise, as long as drawn from `pause` (seconds) and as loud as the background of its
-    neighbours; each word is made louder or softer by `gain` (dB). The supervision's alignment
-    "word" says where each recording lies. With `snr` each string also stands in steady noise,
-    white to pink, so many dB below its speech: another room and microphone. The same call gives
-    the same folder anywhere; one that fits is used as it stands (`made_folder.ensure`).
+    and its recording are drawn evenly, and so is the way to join them, where several are given.
+    With the same seed every way joins the same recordings (but where it mixes speakers). The
+    supervision's alignment "word" says where each recording lies. The same call gives the same
+    folder anywhere; one that fits is used as it stands (`made_folder.ensure`).
 
     Args:
         cuts: recordings of single words, with speakers; the test's and the training's apart.
+        pause, gain, snr: of the one way, a JoiningConfig of these, where no `ways` are given.
+        ways: to join words.
         speakers: only these; none named are all.
         without: all but these.
 
@@ -74,37 +73,30 @@ def make(
             speaker who lacks a word; `folder` holds something else.
         MachineError: no room on the disk.
     """
-    ranges = _Ranges((shortest, longest), pause, gain, snr)
-    _check(utterances, seed, ranges)
+    ways = tuple(ways) or (JoiningConfig(pause=pause, gain=gain, snr=snr),)
+    _check(utterances, seed, (shortest, longest))
     words = _by_speaker(cuts, speakers, without)
     sources = {cut.id: cut for of in words.values() for same in of.values() for cut in same}
     rate = _rate(sources)
+    draws = _Draws((shortest, longest), ways, rate)
     plan: dict[str, Any] = {
         "format": _FORMAT,
         "seed": seed,
         "sample_rate": rate,
         "recordings": _digest(sources),
-        "utterances": [
-            _drawn(words, i, random.Random(f"{seed} {i}"), ranges, rate) for i in range(utterances)
-        ],
+        "utterances": [_drawn(words, i, seed, draws) for i in range(utterances)],
     }
     folder = Path(folder).resolve()
     made_folder.ensure(folder, plan, lambda wavs: _write(wavs, plan, sources))
     return CutSet.from_cuts(_cut(folder, utterance, rate) for utterance in plan["utterances"])
 
 
-def _check(utterances: int, seed: int, ranges: _Ranges) -> None:
+def _check(utterances: int, seed: int, words: tuple[int, int]) -> None:
     if utterances < 1 or seed < 0:
         raise ConfigError(f"utterances {utterances}, seed {seed}: they start at 1 and at 0")
-    shortest, longest = ranges.words
+    shortest, longest = words
     if not 1 <= shortest <= longest:
         raise ConfigError(f"lengths {shortest}–{longest} make no sense", "1 <= shortest <= longest")
-    if not 0 <= ranges.pause[0] <= ranges.pause[1]:
-        raise ConfigError(f"pause: {ranges.pause} makes no sense", "seconds, from 0 up")
-    if not ranges.gain[0] <= ranges.gain[1] <= 0:
-        raise ConfigError(f"gain: {ranges.gain} makes no sense", "dB, at most 0")
-    if ranges.snr is not None and not ranges.snr[0] <= ranges.snr[1]:
-        raise ConfigError(f"snr: {ranges.snr} makes no sense", "dB, lowest <= highest")
 
 
 def _by_speaker(cuts: CutSet, speakers: Collection[str], without: Collection[str]) -> _Words:
@@ -153,82 +145,71 @@ def _digest(sources: dict[str, MonoCut]) -> str:
     return total.hexdigest()
 
 
-def _drawn(
-    words: _Words, number: int, chance: random.Random, ranges: _Ranges, rate: int
-) -> dict[str, Any]:
+def _drawn(words: _Words, number: int, seed: int, draws: _Draws) -> dict[str, Any]:
     """One string as plain data: where each recording begins, in samples, and how loud it is."""
+    chance, further = random.Random(f"{seed} {number}"), random.Random(f"{seed} {number} way")
+    rate = draws.rate
+    way = further.choice(draws.ways)
     speaker = chance.choice(list(words))
-    text = chance.choices(list(words[speaker]), k=chance.randint(*ranges.words))
-    place, pieces = 0, []
+    text = chance.choices(list(words[speaker]), k=chance.randint(*draws.words))
+    place = 0
+    pieces: list[dict[str, Any]] = []
     for word in text:
-        cut = chance.choice(words[speaker][word])
-        place += round(chance.uniform(*ranges.pause) * rate)
-        level = round(chance.uniform(*ranges.gain), 2)
+        cut = chance.choice(words[further.choice(list(words)) if way.mixed else speaker][word])
+        pause = way.pause if pieces or way.edges is None else way.edges
+        place += round(chance.uniform(*pause) * rate)
+        level = round(chance.uniform(*way.gain), 2)
         pieces.append(
             {"word": word, "id": cut.id, "start": place, "samples": cut.num_samples, "gain": level}
         )
         place += cut.num_samples
-    drawn = {
+    samples = place + round(chance.uniform(*(way.edges or way.pause)) * rate)
+    drawn: dict[str, Any] = {
         "id": f"{speaker}-{number:05d}",
         "text": " ".join(text),
         "speaker": speaker,
-        "samples": place + round(chance.uniform(*ranges.pause) * rate),
+        "samples": samples,
         "words": pieces,
     }
-    return drawn | ({"snr": round(chance.uniform(*ranges.snr), 2)} if ranges.snr else {})
+    if way.snr:
+        drawn["snr"] = round(chance.uniform(*way.snr), 2)
+    return drawn | _further(words, speaker, samples / rate, further, draws, way)
+
+
+def _further(
+    words: _Words,
+    speaker: str,
+    seconds: float,
+    chance: random.Random,
+    draws: _Draws,
+    way: JoiningConfig,
+) -> dict[str, Any]:
+    """What a way adds to a string: its background, an offset, clicks."""
+    drawn: dict[str, Any] = {} if way.background == "words" else {"background": way.background}
+    if way.background == "noise":
+        drawn["level"] = round(chance.uniform(*way.level), 2)
+    if way.background == "room":
+        others = [name for name in words if name != speaker] or [speaker]
+        drawn["room"] = chance.choice(chance.choice(list(words[chance.choice(others)].values()))).id
+    if any(way.offset):
+        drawn["offset"] = round(chance.uniform(*way.offset), 4)
+    if way.clicks:
+        count = round(chance.uniform(0.5, 1.5) * way.clicks * seconds)
+        places = [chance.randrange(int(seconds * draws.rate)) for _ in range(count)]
+        drawn["clicks"] = [[place, round(chance.uniform(-0.5, 0.5), 3)] for place in places]
+    return drawn
 
 
 def _write(wavs: Path, plan: dict[str, Any], sources: dict[str, MonoCut]) -> None:
-    rate = plan["sample_rate"]
-    used = {piece["id"] for utterance in plan["utterances"] for piece in utterance["words"]}
-    sounds = {name: _sound(sources[name], rate) for name in used}
-    for number, utterance in enumerate(plan["utterances"]):
+    rate, utterances = plan["sample_rate"], plan["utterances"]
+    used = {piece["id"] for utterance in utterances for piece in utterance["words"]}
+    used |= {utterance["room"] for utterance in utterances if "room" in utterance}
+    loaded = {name: wav.load(sources[name].recording.sources[0].source)[0][0] for name in used}
+    sounds = {name: sound(samples.numpy(), rate) for name, samples in loaded.items()}
+    for number, utterance in enumerate(utterances):
         chance = np.random.default_rng([plan["seed"], number])
-        joined = _joined(utterance, sounds, chance)
-        if "snr" in utterance:
-            joined = _in_noise(joined, utterance["snr"], chance)
-        samples = torch.from_numpy(joined)
+        samples = torch.from_numpy(join(utterance, sounds, chance, rate))
         wav.save(wavs / f"{utterance['id']}.wav", samples, rate)
-
-
-def _sound(cut: MonoCut, rate: int) -> tuple[np.ndarray, float]:
-    """Samples of a recording and the level (root mean square) of its background."""
-    samples = wav.load(cut.recording.sources[0].source)[0][0].numpy()
-    frame = min(len(samples), max(1, round(_FRAME * rate)))
-    power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
-    return samples, float(np.sqrt(power.min()))
-
-
-def _joined(
-    utterance: dict[str, Any],
-    sounds: dict[str, tuple[np.ndarray, float]],
-    chance: np.random.Generator,
-) -> np.ndarray:
-    """The words in a stream of noise that is as loud as what they themselves stand on."""
-    noise = chance.standard_normal(utterance["samples"], dtype=np.float32)
-    factors = [10 ** (piece["gain"] / 20) for piece in utterance["words"]]
-    levels = [
-        max(factor * sounds[piece["id"]][1], _DITHER)
-        for factor, piece in zip(factors, utterance["words"], strict=True)
-    ]
-    place = 0
-    for i, (factor, piece) in enumerate(zip(factors, utterance["words"], strict=True)):
-        start, end = piece["start"], piece["start"] + piece["samples"]
-        noise[place:start] *= (levels[max(i - 1, 0)] + levels[i]) / 2
-        noise[start:end] = factor * sounds[piece["id"]][0]
-        place = end
-    noise[place:] *= levels[-1]
-    return noise
-
-
-def _in_noise(samples: np.ndarray, snr: float, chance: np.random.Generator) -> np.ndarray:
-    """The samples in noise that falls by 0 (white) to 3 dB (pink) an octave."""
-    spectrum = np.fft.rfft(chance.standard_normal(len(samples)))
-    tilt = np.maximum(1, np.arange(len(spectrum))) ** (-0.5 * chance.uniform())
-    noise = np.fft.irfft(spectrum * tilt, len(samples))
-    ratio = np.sqrt(np.square(samples).mean() / np.square(noise).mean()) * 10 ** (-snr / 20)
-    noisy = samples + ratio * noise
-    return (noisy / max(1.0, np.abs(noisy).max())).astype(np.float32)
 
 
 def _cut(folder: Path, utterance: dict[str, Any], rate: int) -> MonoCut:

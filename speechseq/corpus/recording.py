@@ -13,6 +13,7 @@ from speechseq.errors import DataError
 _FASTEST, _LETTERS = 50.0, 30  # letters a second, and so many more: espeak's fastest makes 45
 _SLOWEST, _SECONDS = 2.0, 10.0  # seconds a letter, and so many more of pauses
 SUFFIXES = (".wav", ".flac")
+WORDLESS = "wordless"  # the supervision's custom field of a sound in which nobody speaks
 
 
 def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -37,10 +38,12 @@ def spoken(
     raw_text: str = "",
     speaker: str | None = None,
     words: Sequence[AlignmentItem] = (),
+    wordless: bool = False,
 ) -> MonoCut:
     """The cut of a whole file and the text it speaks; its length is that of `wav.load`.
 
     `words` says where each word lies, in seconds; it becomes the supervision's "word" alignment.
+    `wordless` marks a sound in which nobody speaks: its text is empty on purpose.
 
     Raises:
         DataError: the header is damaged, promises more than the file holds, or no sample at all;
@@ -55,6 +58,7 @@ def spoken(
         num_samples=info.samples,
         duration=info.samples / info.rate,
     )
+    custom = ({"raw_text": raw_text} if raw_text else {}) | ({WORDLESS: True} if wordless else {})
     supervision = SupervisionSegment(
         id=name,
         recording_id=name,
@@ -62,7 +66,7 @@ def spoken(
         duration=recording.duration,
         text=text,
         speaker=speaker,
-        custom={"raw_text": raw_text} if raw_text else None,
+        custom=custom or None,
         alignment={"word": list(words)} if words else None,
     )
     return MonoCut(

@@ -7,6 +7,7 @@ from lhotse import CutSet, MonoCut
 from torch import Tensor
 
 from speechseq.corpus.metadata import SHOWN
+from speechseq.corpus.recording import WORDLESS
 from speechseq.errors import DataError
 from speechseq.text.vocabulary import Vocabulary
 
@@ -25,12 +26,14 @@ class Texts:
         self._encoded: dict[str, Tensor] = {}
 
     def ids(self, cut: MonoCut) -> Tensor:
-        """The ids (tokens) int64 of a cut's text.
+        """The ids (tokens) int64 of a cut's text; only one marked as wordless may be empty.
 
         Raises:
             DataError: no text, or unknown symbols; the cut is named.
         """
         text = " ".join(part.text or "" for part in cut.supervisions)
+        if not text and any((part.custom or {}).get(WORDLESS) for part in cut.supervisions):
+            return torch.tensor(self.vocabulary.encode(""), dtype=torch.int64)
         if text not in self._encoded:
             try:
                 self._encoded[text] = self._encode(text)

@@ -50,7 +50,7 @@ def transcribe_long(
     search = strategy or usual_beam(beam)
     source = cut(wav.blocks(path), rate, windows)
     words: list[Word] = []
-    count, unfinished, end = 0, 0, 0.0
+    count, unfinished, end, no_speech = 0, 0, 0.0, 0.0
     while batch := list(itertools.islice(source, transcriber.batch_size)):
         loud = [window for window in batch if float(window.waveform.abs().max()) > _SILENCE]
         results = transcriber.attempt(
@@ -63,8 +63,15 @@ def transcribe_long(
             heard = [] if result is None else _moved(result.words, begin)
             words = _joined(words, heard, begin, end) if count else heard
             unfinished += result is not None and not result.finished
+            no_speech += 1.0 if result is None else result.no_speech
             count, end = count + 1, window.end / rate
-    return LongTranscript(words=tuple(words), windows=count, unfinished=unfinished, seconds=end)
+    return LongTranscript(
+        words=tuple(words),
+        windows=count,
+        unfinished=unfinished,
+        seconds=end,
+        no_speech=no_speech / max(count, 1),
+    )
 
 
 def _sound(

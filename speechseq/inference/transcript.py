@@ -7,6 +7,8 @@ from torch import Tensor
 
 from speechseq.inference.timestamps import Word
 
+NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -35,6 +37,9 @@ class Transcript:
             `seconds_per_position` long.
         n_best: the best readings, the best first.
         seconds: how long the sound is.
+        no_speech: within 0 to 1, how likely it is that nobody speaks: 1 - (1 - p) · c, of the
+            probability p that the model ends before the first token, and the mean confidence c
+            of the tokens (1 where there are none). Above NO_SPEECH, trust no word of the text.
     """
 
     text: str
@@ -48,6 +53,7 @@ class Transcript:
     seconds_per_position: float
     n_best: tuple[Candidate, ...]
     seconds: float
+    no_speech: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,12 +64,14 @@ class LongTranscript:
         words: with times from the start of the whole sound.
         windows: how many there were; `unfinished` of them met their limit, so words may be missing.
         seconds: how long the sound is.
+        no_speech: mean of the windows'; one of silence counts as 1.
     """
 
     words: tuple[Word, ...]
     windows: int
     unfinished: int
     seconds: float
+    no_speech: float = 0.0
 
     @property
     def text(self) -> str:

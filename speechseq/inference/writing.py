@@ -1,6 +1,7 @@
 """From what a search found to a Transcript: text, words with times, confidences."""
 
 import math
+import statistics
 
 from speechseq.inference.decoding import Decoded
 from speechseq.inference.pauses import into_pauses
@@ -55,7 +56,14 @@ def write(
         seconds_per_position=seconds_per_position,
         n_best=tuple(_candidate(item, vocabulary) for item in decoded.hypotheses),
         seconds=seconds,
+        no_speech=_no_speech(best.empty_log_prob, confidences[: len(best.tokens)]),
     )
+
+
+def _no_speech(empty_log_prob: float, confidences: list[float]) -> float:
+    """How likely it is that nobody speaks; see `Transcript.no_speech`."""
+    sure = statistics.fmean(confidences) if confidences else 1.0
+    return 1 - (1 - math.exp(min(0.0, empty_log_prob))) * sure
 
 
 def _places(decoded: Decoded) -> list[float]:

@@ -85,6 +85,28 @@ def test_json_tells_everything(speechseq: Callable, las: Path, texts: dict[Path,
     assert rows[3]["windows"] > 1
 
 
+@pytest.mark.parametrize(("threshold", "marks"), [(-1.0, True), (1.0, False)])
+def test_words_where_nobody_speaks_are_marked(
+    threshold: float,
+    marks: bool,
+    speechseq: Callable,
+    las: Path,
+    texts: dict[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("speechseq.inference.transcript.NO_SPEECH", threshold)
+    files = list(texts)[::3]
+    ended = speechseq("transcribe", "--checkpoint", las, "--window", 1.5, *files)
+    told = speechseq("transcribe", "--checkpoint", las, "--window", 1.5, "--json", *files)
+    for line, path, data in zip(
+        ended.out.splitlines(), files, map(json.loads, told.out.splitlines()), strict=True
+    ):
+        assert data["text"] == texts[path]
+        assert 0 <= data["no_speech"] <= 1
+        mark = f"  [no speech: {data['no_speech']:.2f}]" if marks else ""
+        assert line == f"{path}: {texts[path]}{mark}"
+
+
 def test_bad_files_are_named_and_the_others_are_read(
     speechseq: Callable, las: Path, texts: dict[Path, str], tmp_path: Path
 ) -> None:

@@ -100,3 +100,14 @@ def test_what_cannot_be_read_is_refused(transcriber: Transcriber, tmp_path: Path
         transcriber.model.speller.symbols.bias.fill_(float("nan"))
     with pytest.raises(CheckpointError, match=r"x\.wav: from 0\.0 s: "):
         transcribe_long(transcriber, tmp_path / "x.wav", WINDOWS)
+
+
+def test_windows_of_silence_count_as_no_speech(transcriber: Transcriber, tmp_path: Path) -> None:
+    wav.save(tmp_path / "silent.wav", torch.zeros(6 * RATE), RATE)
+    wav.save(tmp_path / "half.wav", torch.cat([tones(TEXT[:60]), torch.zeros(6 * RATE)]), RATE)
+    silent, half = (
+        transcribe_long(transcriber, tmp_path / name, WINDOWS, strategy=Greedy())
+        for name in ("silent.wav", "half.wav")
+    )
+    assert (silent.text, silent.no_speech) == ("", 1.0)
+    assert 0.3 < half.no_speech < 0.8

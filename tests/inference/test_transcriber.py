@@ -1,5 +1,6 @@
 """A transcriber reads each sound alike alone and in company, and refuses what it cannot hear."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
-from speechseq.inference.transcript import Transcript
+from speechseq.inference.transcript import NO_SPEECH, Transcript
 from speechseq.inference.writing import write
 from speechseq.nn.attention.reading import ReadingConfig
 
@@ -279,6 +280,36 @@ def test_a_ctc_head_places_the_words(transcriber: Transcriber) -> None:
     starts = [0.0, 0.4, 0.7]
     assert [word.start for word in placed.words] == pytest.approx(starts, abs=0.06)
     assert [word.start for word in lost.words] != pytest.approx(starts, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("empty", "confidences", "expected"),
+    [
+        (0.0, (), 0.0),
+        (0.9, (), 0.9),
+        (0.0, (1.0, 1.0), 0.0),
+        (0.0, (0.5, 0.3), 0.6),
+        (0.5, (0.8,), 0.6),
+        (1.0, (0.9,), 1.0),
+    ],
+)
+def test_no_speech_joins_an_early_end_and_the_confidence_of_tokens(empty, confidences, expected):
+    tokens = VOCABULARY.encode("a" * len(confidences))[:-1]
+    hypothesis = Hypothesis(
+        tokens=tuple(tokens),
+        score=0.0,
+        terms={},
+        finished=True,
+        alignment=torch.full((len(tokens) + 1, 10), 0.1),
+        token_log_probs=torch.tensor([*confidences, 0.7]).log(),
+        empty_log_prob=math.log(empty) if empty else -math.inf,
+    )
+    made = write(Decoded([hypothesis], None), VOCABULARY, tones("abc").unsqueeze(0), RATE, 0.04)
+    assert made.no_speech == pytest.approx(expected, abs=1e-6)
+
+
+def test_words_that_were_said_are_no_silence(transcriber: Transcriber, sounds: list) -> None:
+    assert all(0 <= item.no_speech < NO_SPEECH for item in transcriber.transcribe(sounds))
 
 
 def test_a_model_in_training_goes_on_training(transcriber: Transcriber, sounds: list) -> None:

@@ -63,7 +63,9 @@ class Beam(Config):
         ended = finished.all()
         places = ranked(ended, len(lengths), self.n_best)
         chosen = ended.take([place for own in places for place in own])
-        found = iter(traced(walk.steps, chosen, score.names, lengths.tolist()))
+        found = iter(
+            traced(walk.steps, chosen, score.names, lengths.tolist(), walk.empty_log_probs.tolist())
+        )
         return [[next(found) for _ in own] for own in places]
 
 

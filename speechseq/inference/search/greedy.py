@@ -40,13 +40,16 @@ class Greedy(Config):
         if scorers:
             raise ConfigError("greedy search asks the model alone", "use Beam(size=1) with scorers")
         limits = self.limit.limits(encoded.memory_lengths)
-        steps, ended = _run(model, encoded, limits)
-        found = traced(steps, ended, ["attention"], encoded.memory_lengths.tolist())
+        steps, ended, empty = _run(model, encoded, limits)
+        lengths = encoded.memory_lengths.tolist()
+        found = traced(steps, ended, ["attention"], lengths, empty.tolist())
         rows = ended.utterance.tolist()
         return [[found[place]] for place in sorted(range(len(rows)), key=rows.__getitem__)]
 
 
-def _run(model: Recogniser, encoded: Encoded, limits: Tensor) -> tuple[list[Written], Ended]:
+def _run(
+    model: Recogniser, encoded: Encoded, limits: Tensor
+) -> tuple[list[Written], Ended, Tensor]:
     memory, lengths = encoded
     speller, device = model.speller, memory.device
     state = speller.start(memory, length_mask(lengths, memory.shape[1]))
@@ -54,13 +57,14 @@ def _run(model: Recogniser, encoded: Encoded, limits: Tensor) -> tuple[list[Writ
     utterance = parent = torch.arange(len(memory), device=device)
     token = torch.full_like(utterance, SOS)
     log_prob = torch.zeros(len(memory), device=device)
-    attention = log_prob.to(widest(device))
+    attention = empty = log_prob.to(widest(device))
     steps: list[Written] = []
     ended: list[Ended] = []
     while len(utterance):
         spelled = speller.step(token, state, ready)
         state = spelled.state
         steps.append(Written(token, log_prob, parent, spelled.weights))
+        empty = empty if len(steps) > 1 else spelled.log_probs[:, EOS].clone()
         never = never_written(spelled.log_probs.shape[1], device)
         log_prob, token = spelled.log_probs.masked_fill(never, float("-inf")).max(dim=1)
         attention = attention + log_prob
@@ -79,4 +83,4 @@ def _run(model: Recogniser, encoded: Encoded, limits: Tensor) -> tuple[list[Writ
             x[going] for x in (utterance, token, log_prob, attention, parent)
         )
         state = select_rows(state, going)
-    return steps, Ended.joined(ended)
+    return steps, Ended.joined(ended), empty

@@ -66,13 +66,18 @@ def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
 
 
 def traced(
-    steps: list[Written], ended: Ended, names: list[str], memory_lengths: list[int]
+    steps: list[Written],
+    ended: Ended,
+    names: list[str],
+    memory_lengths: list[int],
+    empty_log_probs: list[float],
 ) -> list[Hypothesis]:
     """Every hypothesis of `ended`, followed back to its first token.
 
     Args:
         names: of the terms.
         memory_lengths: by utterance; alignments are cut to them.
+        empty_log_probs: by utterance; of eos at the first step.
     """
     rows = _rows(steps, ended)
     steps = steps[: rows.shape[1]]
@@ -82,7 +87,12 @@ def traced(
     log_probs = _written([step.log_prob for step in steps], places, ended.step, ended.log_prob)
     whole = [part.cpu() for part in (tokens, log_probs, torch.stack(looked, 1))]
     return [
-        _hypothesis(whole, place, terms, last, names, memory_lengths[utterance])
+        _hypothesis(
+            [part[place, : last + 1] for part in whole],
+            dict(zip(names, terms, strict=True)),
+            memory_lengths[utterance],
+            empty_log_probs[utterance],
+        )
         for place, (terms, last, utterance) in enumerate(
             zip(ended.terms.tolist(), ended.step.tolist(), ended.utterance.tolist(), strict=True)
         )
@@ -113,15 +123,16 @@ def _written(fed: list[Tensor], places: Tensor, steps: Tensor, last: Tensor) -> 
 
 
 def _hypothesis(
-    whole: list[Tensor], place: int, terms: list[float], last: int, names: list[str], positions: int
+    own: list[Tensor], terms: dict[str, float], positions: int, empty_log_prob: float
 ) -> Hypothesis:
-    ids, log_probs, weights = (part[place, : last + 1] for part in whole)
+    ids, log_probs, weights = own
     finished = int(ids[-1]) == EOS
     return Hypothesis(
         tokens=tuple(ids.tolist()[:-1] if finished else ids.tolist()),
-        score=sum(terms),
-        terms=dict(zip(names, terms, strict=True)),
+        score=sum(terms.values()),
+        terms=terms,
         finished=finished,
         alignment=weights[:, :positions].clone(),
         token_log_probs=log_probs.clone(),
+        empty_log_prob=empty_log_prob,
     )

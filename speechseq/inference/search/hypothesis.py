@@ -21,6 +21,7 @@ class Hypothesis:
         finished: it closed with eos; one that met its limit is not finished.
         alignment: (steps, positions), the attention at each token, and at eos when finished.
         token_log_probs: of each token under the model alone, with that of eos last when finished.
+        empty_log_prob: log-probability under the model alone of an empty transcript, eos at once.
     """
 
     tokens: tuple[int, ...]
@@ -29,6 +30,7 @@ class Hypothesis:
     finished: bool
     alignment: Float[Tensor, "steps positions"]
     token_log_probs: Float[Tensor, " steps"]
+    empty_log_prob: float = float("-inf")
 
     @property
     def ids(self) -> tuple[int, ...]:

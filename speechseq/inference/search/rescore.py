@@ -74,7 +74,9 @@ def _forced(walk: Walk, flat: list[list[int]], encoded: Encoded) -> list[Hypothe
     joined = Ended.joined(ended)
     order = torch.argsort(joined.utterance).tolist()
     positions = encoded.memory_lengths.tolist()
-    return traced(walk.steps, joined.take(order), walk.score.names, positions)
+    return traced(
+        walk.steps, joined.take(order), walk.score.names, positions, walk.empty_log_probs.tolist()
+    )
 
 
 def _check(flat: list[list[int]], rows: list[int]) -> None:

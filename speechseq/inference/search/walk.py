@@ -15,7 +15,7 @@ from speechseq.inference.search.scoring import Parts, Score, widest
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import regroup_rows, select_rows
 from speechseq.shapes import Encoded
-from speechseq.text.vocabulary import SOS
+from speechseq.text.vocabulary import EOS, SOS
 
 NEVER = -1e30  # for what a scorer holds impossible: finite, so that something is always possible
 
@@ -28,6 +28,7 @@ class Walk:
 
     Attributes:
         steps: what was written so far, step by step.
+        empty_log_probs: of eos at the first step (rows), under the model alone.
 
     Raises:
         ConfigError: the score asks for CTC and the model has no CTC head.
@@ -63,6 +64,8 @@ class Walk:
         asked = zip(self.score.scorers, scorer_states, strict=True)
         scored = [fused.scorer.score(self.token, state) for fused, state in asked]
         self.states = (spelled.state, *(state for _, state in scored))
+        if len(self.steps) == 1:
+            self.empty_log_probs = spelled.log_probs[:, EOS].clone()
         if self.score.config.coverage_weight:
             self.covered = self.covered + spelled.weights
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])

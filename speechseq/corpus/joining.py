@@ -1,0 +1,158 @@
+"""Ways to join recordings of words to a string: pauses, their background, gains, disturbances."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.ranges import Finite, Range
+
+Span = tuple[Finite, Finite]  # lowest and highest
+Seconds = Annotated[float, Range(0, 60)]
+Softer = Annotated[float, Range(-200, 0)]  # dB
+Offset = Annotated[float, Range(-1, 1)]
+Background = Literal["words", "silence", "noise", "room"]
+
+_FRAME = 0.01  # seconds: the quietest such stretch of a recording is its background
+_EDGE = 0.03  # seconds at either end of a recording in which nobody speaks yet, or no longer
+_DITHER = 1 / 32768  # the least background of words: a pause of zeros would tell where they are
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoiningConfig(Config):
+    """A way to join recordings of words; a value is drawn evenly from each range.
+
+    Attributes:
+        pause: seconds between two words.
+        edges: seconds before the first word and after the last; None draws them from `pause`.
+        background: of pauses and edges. "words": white noise as loud as the background of the words
+            beside it; "silence": zeros; "noise": white to pink noise; "room": noise with the
+            spectrum and the loudness of the edge of another speaker's recording.
+        level: of the background "noise", root mean square in dB below full scale (negative).
+        gain: dB by which each word is made softer.
+        offset: constant added to every sample, full scale being 1.
+        clicks: a second, each one sample long.
+        snr: dB of the string over noise, white to pink, that is added to all of it; None adds none.
+        mixed: whether each word may come from another speaker.
+    """
+
+    pause: tuple[Seconds, Seconds] = (0.0, 0.15)
+    edges: tuple[Seconds, Seconds] | None = None
+    background: Background = "words"
+    level: tuple[Softer, Softer] = (-60.0, -60.0)
+    gain: tuple[Softer, Softer] = (-6.0, 0.0)
+    offset: tuple[Offset, Offset] = (0.0, 0.0)
+    clicks: Annotated[float, Range(0, 100)] = 0.0
+    snr: Span | None = None
+    mixed: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError for a range whose lowest value is above its highest."""
+        for name in ("pause", "edges", "level", "gain", "offset", "snr"):
+            span = getattr(self, name)
+            if span is not None and not span[0] <= span[1]:
+                raise ConfigError(f"{name}: {span} makes no sense", "the lowest value comes first")
+
+
+class Sound(NamedTuple):
+    """A recording of a word: samples in [-1, 1], and its background's root mean square."""
+
+    samples: np.ndarray
+    background: float
+
+
+def sound(samples: np.ndarray, rate: int) -> Sound:
+    """Measure the background of a recording (samples,)."""
+    frame = min(len(samples), max(1, round(_FRAME * rate)))
+    power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
+    return Sound(samples, float(np.sqrt(power.min())))
+
+
+def join(
+    utterance: Mapping[str, Any],
+    sounds: Mapping[str, Sound],
+    chance: np.random.Generator,
+    rate: int,
+) -> np.ndarray:
+    """Samples (samples,) float32 of a string that `digit_strings` has drawn.
+
+    Args:
+        utterance: "samples", how many; "words", a list of "id", "start" (a sample) and "gain" (dB);
+            and where they apply "background" with its "level" or "room", "offset", "clicks", "snr".
+        sounds: recordings by id.
+        chance: draws the noise.
+    """
+    joined = _background(utterance, sounds, chance, rate)
+    for piece in utterance["words"]:
+        samples = sounds[piece["id"]].samples
+        joined[piece["start"] :][: len(samples)] = _factor(piece) * samples
+    if "snr" in utterance:
+        joined = _in_noise(joined, utterance["snr"], chance)
+    joined += np.float32(utterance.get("offset", 0.0))
+    for place, height in utterance.get("clicks", ()):
+        joined[place] += height
+    return joined.clip(-1, 1)
+
+
+def coloured(samples: int, chance: np.random.Generator) -> np.ndarray:
+    """Noise (samples,) of root mean square 1 that falls by 0 (white) to 3 dB (pink) an octave."""
+    spectrum = np.fft.rfft(chance.standard_normal(samples))
+    tilt = 0.5 * chance.uniform()
+    noise = np.fft.irfft(spectrum * np.maximum(1, np.arange(len(spectrum))) ** -tilt, samples)
+    return noise / max(float(np.sqrt(np.square(noise).mean())), 1e-12)
+
+
+def room_tone(
+    recording: np.ndarray, samples: int, rate: int, chance: np.random.Generator
+) -> np.ndarray:
+    """Noise (samples,) with the spectrum and the loudness of the quieter edge of a recording."""
+    length = max(1, min(len(recording), round(_EDGE * rate)))
+    edge = min(recording[:length], recording[-length:], key=lambda x: float(np.square(x).sum()))
+    noise = chance.standard_normal(samples + length - 1)
+    return np.convolve(noise, edge, "valid") / np.sqrt(length)
+
+
+def _background(
+    utterance: Mapping[str, Any],
+    sounds: Mapping[str, Sound],
+    chance: np.random.Generator,
+    rate: int,
+) -> np.ndarray:
+    count, kind = utterance["samples"], utterance.get("background", "words")
+    if kind == "words":
+        return _of_words(utterance, sounds, chance)
+    if kind == "silence":
+        return np.zeros(count, dtype=np.float32)
+    if kind == "room":
+        tone = room_tone(sounds[utterance["room"]].samples, count, rate, chance)
+        return tone.astype(np.float32)
+    return (10 ** (utterance["level"] / 20) * coloured(count, chance)).astype(np.float32)
+
+
+def _of_words(
+    utterance: Mapping[str, Any], sounds: Mapping[str, Sound], chance: np.random.Generator
+) -> np.ndarray:
+    """White noise that is everywhere as loud as the background of the words beside it."""
+    noise = chance.standard_normal(utterance["samples"], dtype=np.float32)
+    words = utterance["words"]
+    levels = [max(_factor(piece) * sounds[piece["id"]].background, _DITHER) for piece in words]
+    place = 0
+    for i, piece in enumerate(words):
+        noise[place : piece["start"]] *= (levels[max(i - 1, 0)] + levels[i]) / 2
+        place = piece["start"] + piece["samples"]
+    noise[place:] *= levels[-1]
+    return noise
+
+
+def _in_noise(samples: np.ndarray, snr: float, chance: np.random.Generator) -> np.ndarray:
+    """The samples in noise, white to pink, so many dB below them."""
+    loudness = np.sqrt(np.square(samples).mean()) * 10 ** (-snr / 20)
+    noisy = samples + loudness * coloured(len(samples), chance)
+    return (noisy / max(1.0, np.abs(noisy).max())).astype(np.float32)
+
+
+def _factor(piece: Mapping[str, Any]) -> float:
+    return float(10 ** (piece["gain"] / 20))

@@ -34,7 +34,7 @@ _BEFORE_FIGURE = {
     "art": "article", "ed": "edition", "ext": "extension", "est": "established", "pt": "part",
     "ver": "version", "op": "opus", "bk": "book",
 }  # fmt: skip
-_DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday",
+DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday",
          "Thur": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday"}  # fmt: skip
 _STATES = {"Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Colo": "Colorado",
            "Del": "Delaware", "Fla": "Florida", "Ga": "Georgia", "Ill": "Illinois",
@@ -46,12 +46,12 @@ _STATES = {"Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Colo": "Colo
 _DOTTED_WORD = re.compile(r"(?<![A-Za-z.])([A-Za-z]{1,7})\.(?![A-Za-z])")
 _LATIN = re.compile(r"(?<![A-Za-z.])([EeIi])\. ?([ge])\.(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"\b(?<![.'-])(Mr|Mrs|Ms|Dr|St|Prof)(?= [A-Z])")
-_DOCTORATE = re.compile(r"\bPh(?:D(?![A-Za-z])|\.D\.)")
+_DOCTORATE = re.compile(r"\bPh(?:D(?=s?(?![A-Za-z]))|\.D\.)")
 _VERSUS = re.compile(r"(?<=[A-Za-z]) (?:vs?\.?) (?=[A-Z])|(?<= )vs(?= )")
 _SLASHED = re.compile(
     r"(?<![A-Za-z/])(?:(w)/(o?)(?![A-Za-z/])|([Aa]nd)/or(?![A-Za-z])|(c)/o(?![a-z/]))"
 )
-_LETTER_DAYS = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=, [A-Z0-9])")
+_LETTERDAYS = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=, [A-Z0-9])")
 _PLACE_BEFORE = re.compile(r"(?:[A-Z][a-z']+|\d(?:st|nd|rd|th)|[a-z](?:st|nd|rd|th|d)) $")
 _NUMBERED = re.compile(r"\d(?:st|nd|rd|th)? (?:[A-Z][a-z']*\.? ?){0,3}$")
 _NAME_AFTER = re.compile(rf" ?(?!(?:{STARTERS})(?![A-Za-z'.]))[A-Z]")
@@ -66,7 +66,7 @@ def read_abbreviations(text: str) -> str:
     text = _DOCTORATE.sub("P.H.D.", text)
     if "." in text:
         text = _DOTTED_WORD.sub(_word, _LATIN.sub(_latin, text))
-    return _BARE_TITLE.sub(_bare_title, _LETTER_DAYS.sub(lambda m: _DAYS[m[1]], text))
+    return _BARE_TITLE.sub(_bare_title, _LETTERDAYS.sub(lambda m: DAYS[m[1]], text))
 
 
 def _word(match: re.Match[str]) -> str:
@@ -88,8 +88,8 @@ def _word(match: re.Match[str]) -> str:
         return "circa" + _gap(text, end)
     if word in _STATES and match.string[match.start() - 2 : match.start()] == ", ":
         return _STATES[word] + stop
-    if word in _DAYS and re.compile(r",|,? [A-Z\d]").match(text, end) and not stop:
-        return _DAYS[word]
+    if word in DAYS and re.compile(r",|,? [A-Z\d]").match(text, end) and not stop:
+        return DAYS[word]
     if word in ("Mar", "Dec", "Jun", "Jul", "Sep") and re.compile(r"(?<=\d )").match(
         text, match.start()
     ):

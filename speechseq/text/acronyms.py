@@ -24,6 +24,7 @@ SAW SAY SEA SEE SET SHE SIT SIX SKY SON SUN TAX TEN THE TOO TOP TRY TWO USE VAN 
 WHO WHY WIN WON YES YET YOU ZIP ROM RAM PIN SIM GIF JAR
 """
 _LETTERS, _WORDS = frozenset(_SPELLED.split()), frozenset(_COMMON.split())
+_HEALTH = re.compile(r"(?<=[a-z]he )WHO(?![A-Za-z.]| [A-Z]{2})")
 _AMPERSAND = re.compile(r"(?<![A-Za-z])([A-Z]{1,3})&([A-Z]{1,2})(?![A-Za-z])")
 
 
@@ -31,7 +32,7 @@ def read_acronyms(text: str) -> str:
     """FBI to F.B.I.; shouted words and acronyms that are said as words are left alone."""
     if "&" in text:
         text = _AMPERSAND.sub(lambda m: f"{_dotted(m[1])} and {_dotted(m[2])}", text)
-    return _RUN.sub(_run, text)
+    return _RUN.sub(_run, _HEALTH.sub("W.H.O.", text))
 
 
 def _run(match: re.Match[str]) -> str:

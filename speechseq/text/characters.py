@@ -5,6 +5,8 @@ import unicodedata
 
 import anyascii
 
+from speechseq.text.dashes import read_dashes
+
 _LONGEST_MARKS = 30  # more marks on one letter are no writing, and sorting them is quadratic
 
 # Symbols that are worth a word or a form of their own; anyascii carries all the others.
@@ -14,24 +16,49 @@ _FORMS = {
     "[": "(", "]": ")", "{": "(", "}": ")",
     "×": " times ", "÷": " divided by ", "±": " plus or minus ", "≈": " about ", "≠": " is not ",
     "≤": " at most ", "≥": " at least ", "∞": " infinity ", "√": " square root of ", "π": " pi ",
-    "→": " to ", "←": " from ", "§": " section ", "¶": " ", "•": " ", "·": " ", "†": " ",
+    "→": " to ", "←": " from ", "§": " section ", "¶": " paragraph ", "•": " ", "·": " ", "†": " ",
+    "℃": "°C", "℉": "°F", "′": "'", "″": '"', "✓": " check ", "✔": " check ",
     "®": "", "™": "", "©": " copyright ", "№": "No. ", "‰": " per mille ", "µ": "u", "μ": "u",
     "°": "°", "º": "°", "ª": "a", "£": "£", "€": "€", "¥": "¥", "¢": "¢", "₹": "₹", "₩": "₩",
     "₽": "₽", "²": "²", "³": "³", "⁄": "/", "\u00ad": "", "\u200b": "", "\u200c": "",
     "\u200d": "", "\u2060": "", "\ufeff": "",
 }  # fmt: skip
 _KEPT = set("°£€¥¢₹₩₽²³")
-_DASH_BETWEEN_WORDS = re.compile(r"(?<=[^\s\d]) ?– ?(?=\D)|(?<=\s)–(?=\s)")
+
+
+_BETWEEN_FIGURES = re.compile(r"(?<=\d)×(?=\d+(?!\d| ?=))")
+_INCHES = re.compile(r"(?<=\d)(?<!′\d)(?<!′\d\d)(?<!′ \d)(?<!′ \d\d)″")  # of no angle or height
+_OHM = re.compile(r"(?<=\d) ?([kKMmG]?)Ω(?![A-Za-zΑ-ω])")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_RAISED_SIGN = re.compile("[⁰¹²³⁴-⁹⁺⁻]")
+_POWER = re.compile(r"(?<=[A-Za-z\d)])(?:[⁺⁻][⁰¹²³⁴-⁹]{1,9}|[⁰¹²³⁴-⁹]{2,9}|[⁴-⁹])")
+
+
+def _power(match: re.Match[str]) -> str:
+    return "^" + match[0].translate(_RAISED)
 
 
 def to_ascii(text: str) -> str:
     """Printable ASCII and a few signs of money, degree and power; equal for NFC and NFD."""
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
-    text = _DASH_BETWEEN_WORDS.sub(" -- ", composed(text))
+    text = _signs(read_dashes(composed(text)))
     text = _GREEK.sub(_named, text)
     cache: dict[str, str] = {}
     return _spaced("".join([cache.get(c) or cache.setdefault(c, _form(c)) for c in text]))
+
+
+def _signs(text: str) -> str:
+    """Signs whose form depends on the figures around them."""
+    if "×" in text:
+        text = _BETWEEN_FIGURES.sub("x", text)
+    if "Ω" in text:
+        text = _OHM.sub(r" \1ohm", text)
+    if "″" in text:
+        text = _INCHES.sub("in", text)
+    if _RAISED_SIGN.search(text):
+        text = _POWER.sub(_power, text)
+    return text.replace("§§", " sections ")
 
 
 _GREEK = re.compile("(?<![\u0370-\u03ff\u1f00-\u1fff])[Α-ω](?![A-Za-z\u0370-\u03ff\u1f00-\u1fff])")

@@ -18,6 +18,10 @@ _UNITS = {
     "kJ": "kilojoule", "cal": "calorie", "kcal": "kilocalorie", "dB": "decibel",
     "B": "byte", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
     "TB": "terabyte", "Pa": "pascal", "kPa": "kilopascal", "ha": "hectare", "px": "pixel",
+    "ohm": "ohm", "kohm": "kilohm", "Mohm": "megohm", "mAh": "milliamp hour", "bit": "bit",
+    "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit", "hPa": "hectopascal",
+    "MPa": "megapascal", "uF": "microfarad", "nF": "nanofarad", "pF": "picofarad",
+    "mcg": "microgram",
     "mol": "mole", "tsp": "teaspoon", "tbsp": "tablespoon", "kt": "knot", "cc": "c.c.",
 }  # fmt: skip
 _IRREGULAR = {
@@ -33,6 +37,8 @@ _IRREGULAR = {
     "bpm": ("beat per minute", "beats per minute"), "kbps": ("kilobit per second",
     "kilobits per second"), "Mbps": ("megabit per second", "megabits per second"),
     "Gbps": ("gigabit per second", "gigabits per second"),
+    "fps": ("frame per second", "frames per second"), "dpi": ("dot per inch", "dots per inch"),
+    "ppm": ("part per million", "parts per million"),
     "psi": ("pound per square inch", "pounds per square inch"),
     "sq ft": ("square foot", "square feet"), "sq mi": ("square mile", "square miles"),
     "sq km": ("square kilometer", "square kilometers"),
@@ -46,11 +52,15 @@ _POWERS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 # Units that are also words or initials, so that they must touch their number.
 _TOUCHING = {"in", "s", "h", "B", "J", "us", "pt", "L", "l", "V", "W", "g", "cal", "ha", "cc"}
 _WIDE = "|".join(map(re.escape, sorted(set(_NAMES) - _TOUCHING - {'"'}, key=len, reverse=True)))
+_PER = "|".join(
+    sorted((u for u in _UNITS if u not in ("us", "pt", "ha", "cc")), key=len, reverse=True)
+)
 _CLOSE = "|".join(map(re.escape, sorted(_TOUCHING, key=len, reverse=True)))
 _POWER = r"(?:([²³])|(?<=m)([23]))?"
 _MEASURE = re.compile(
-    rf"{START}(?:({AMOUNT}) ?- ?)?({AMOUNT}|\.\d++)"
-    rf"(?:( ?|-)({_WIDE}){_POWER}|({_CLOSE}))(?![A-Za-z0-9²³])(?:(\.)(?! *[A-Z]|$|[)\"'])|)"
+    rf"{START}(?<![A-Za-z])(?<![A-Za-z]-)(?<!')(?:({AMOUNT}) ?- ?)?({AMOUNT}|\.\d++)"
+    rf"(?:( ?|-)({_WIDE}){_POWER}|({_CLOSE}))(?:/({_PER})(?:([²³])|(?<=m)([23]))?)?"
+    rf"(?![A-Za-z0-9²³])(?:(\.)(?! *[A-Z]|$|[)\"'])|)"
 )
 _FRACTION = re.compile(
     r"(?<![\d/.,])((?:\d{1,4} )?\d{1,2}/\d{1,2})[ -]?"
@@ -59,19 +69,22 @@ _FRACTION = re.compile(
 _INCHES = re.compile(rf"{START}({AMOUNT}) in(?:\.(?! [A-Z]|$)|(?=[,;)]|$))")
 _PERCENT_RANGE = re.compile(r"% ?- ?(?=\d)")
 _FEET_INCHES = re.compile(r"(?<![\w.,])(\d{1,3})' ?(\d{1,2})(?:\"|'')")
-_SPACED_GRAMS = re.compile(rf"{START}({AMOUNT}) (g|V|W|L|l|ha)(?![\w'.])")
-_ABOUT = re.compile(r"(?<!\w)~ ?(?=[$£€]?\.?\d)")
+_SPACED_GRAMS = re.compile(rf"{START}({AMOUNT}) (g|V|W|L|l|ha|h|s)(?![\w'.])")
+_BOTH_UNITS = re.compile(rf"{START}({AMOUNT} ?({_WIDE}|{_CLOSE})) ?- ?(?={AMOUNT} ?\2(?![A-Za-z]))")
+_FEET_BY = re.compile(r"(?<![\w.,])(\d{1,3})' ?[xX] ?(\d{1,3})'(?!\w)")
+_MINUTES = re.compile(r"(?<=\d)° ?(\d{1,2})'(?: ?(\d{1,2}(?:\.\d+)?)(?:\"|''))?(?!\w)")
+_SCALE = re.compile(r"(?<=\d) ?° (?=[CF](?![A-Za-z.]))")
 _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
-_NEGATIVE = re.compile(r"(?<![^\s(=<>*/+,\"])-(?=[$£€]?\.?\d)")
-
-
-def read_negatives(text: str) -> str:
-    """A hyphen that begins a number is "minus", a tilde "about"."""
-    return _NEGATIVE.sub("minus ", _ABOUT.sub("about ", text))
 
 
 def read_measures(text: str) -> str:
     """Numbers and their units; "one" takes the singular, and so does a hyphen: "5-kg bag"."""
+    if "°" in text:
+        text = _MINUTES.sub(_minutes, _SCALE.sub("°", text))
+    if "'" in text:
+        text = _FEET_BY.sub(r"\1 ft by \2 ft", text)
+    if "-" in text:
+        text = _BOTH_UNITS.sub(r"\1 to ", text)
     text = _FEET_INCHES.sub(
         lambda m: f"{m[1]} {_name('ft', m[1])} {m[2]} {_name('in', m[2])}", text
     )
@@ -83,14 +96,28 @@ def read_measures(text: str) -> str:
 
 
 def _measure(match: re.Match[str]) -> str:
-    low, high, gap, wide, sign, figure, close, _ = match.groups()
+    low, high, gap, wide, sign, figure, close, per, per_sign, per_figure, _ = match.groups()
     high = f"0{high}" if high.startswith(".") else high
     power = _POWERS.get(sign or figure or "", "")
     joint = "-" if gap == "-" else " "
-    name = power + _name(wide or close, "1" if gap == "-" else high)
+    name = _name(wide or close, "1" if gap == "-" else high)
+    # an acceleration is no area: 9.8 m/s² against 12 m²
+    name = (
+        f"{name} {power.replace('square', 'squared').strip()}"
+        if "/" in (wide or "") and power
+        else power + name
+    )
+    if per:
+        name += f" per {_POWERS.get(per_sign or per_figure or '', '')}{_NAMES[per][0]}"
     if wide == "°" and _TURN.match(match.string, match.end()):
         name = "degree"
     return f"{f'{number(low)} to ' if low else ''}{number(high)}{joint}{name}"
+
+
+def _minutes(match: re.Match[str]) -> str:
+    """Minutes and seconds of an angle."""
+    spoken = f"° {match[1]} {_name('min', match[1])}"
+    return spoken + (f" {match[2]} {_name('sec', match[2])}" if match[2] else "")
 
 
 def _fraction(match: re.Match[str]) -> str:

@@ -2,55 +2,73 @@
 
 import re
 
+from speechseq.text.currencies import (
+    CODE_SIGNS,
+    CURRENCIES,
+    EURO,
+    LANDS,
+    SIGNS,
+    codes_for_signs,
+    signs_for_codes,
+)
 from speechseq.text.numbers import AMOUNT, START, apart, cardinal, number, pairs
 
-# sign: (one, many, one hundredth, many hundredths)
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
-    "₹": ("rupee", "rupees", "paisa", "paise"),
-    "₩": ("won", "won", "jeon", "jeon"),
-    "₽": ("ruble", "rubles", "kopeck", "kopecks"),
-}
-_LANDS = {
-    "US": "U.S. ", "U.S.": "U.S. ", "A": "Australian ", "AU": "Australian ", "C": "Canadian ",
-    "CA": "Canadian ", "NZ": "New Zealand ", "HK": "Hong Kong ", "S": "Singapore ",
-}  # fmt: skip
-_CODES = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "INR": "₹", "RUB": "₽", "CHF": "CHF"}
-_CURRENCIES["CHF"] = ("Swiss franc", "Swiss francs", "centime", "centimes")
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion",
            "tn": "trillion"}  # fmt: skip
 _SCALE = (
     r"(?:[ -]?(hundred|thousand|million|billion|trillion)(?![a-z])"
     r"|(?: ?(mn|bn|tn)|([KkMmBb]))(?!\w))"
 )
-_SIGN = "[$£€¥₹₩₽]"
 _LAND = r"(?:(?<![A-Za-z.])(US|U\.S\.|AU|A|CA|C|NZ|HK|S))?"
 _BEFORE = re.compile(
-    rf"{_LAND}({_SIGN}) ?({AMOUNT}|\.\d++)(?:(?: ?- ?|( to )){_SIGN}?({AMOUNT}))?+{_SCALE}?"
+    rf"{_LAND}({SIGNS}) ?({AMOUNT}|\.\d++)(?:(?: ?- ?|( to )){SIGNS}? ?({AMOUNT}))?+{_SCALE}?"
     r"( (?:bill|note|coin)s?(?![a-z]))?"
 )
 _OLD = re.compile(r"£ ?(\d++) (\d{1,2})s\.?(?: (\d{1,2})d\.?)?(?![\w])")
-_AFTER = re.compile(rf"{START}({AMOUNT}) ?(?:({_SIGN})|({'|'.join(_CODES)})(?![A-Za-z0-9]))")
-_EUROPEAN = re.compile(r"(€ ?\d{1,3}),(\d\d)(?!\d)")
+_AFTER = re.compile(rf"{START}(?:({AMOUNT}) ?- ?)?({AMOUNT}){_SCALE}? ?({SIGNS})(?![A-Za-z0-9])")
+_EUROPEAN = re.compile(
+    rf"((?:€|{EURO}) ?\d{{1,3}}),(\d\d)(?!\d)|(?<![\d.,])(\d{{1,3}}),(\d\d)(?= ?(?:€|{EURO}))"
+)
+_TWICE_BEFORE = re.compile(rf"({CODE_SIGNS}) ?[$£€¥₹₩₽] ?(?=\.?\d)")
+_TWICE_AFTER = re.compile(rf"[$£€¥₹₩₽] ?({AMOUNT}) ?({CODE_SIGNS})")
+_SHORT_SCALE = "k|m|mn|b|bn|tn|thousand|million|billion|trillion"
+_SCALES_TWICE = re.compile(
+    rf"({SIGNS} ?{AMOUNT}) ?({_SHORT_SCALE}) ?- ?{SIGNS}? ?(?={AMOUNT} ?\2(?!\w))", re.I
+)
+_SUM_RANGE = re.compile(rf"({SIGNS} ?{AMOUNT} ?(?:{_SHORT_SCALE})) ?- ?(?={SIGNS})", re.I)
+_RUPEES = re.compile(r"Rs(?<![A-Za-z]..)\.? ?(?=\d)")
+_PENCE = re.compile(rf"{START}(?<![\w.,$£€])(\d{{1,2}})p(?![A-Za-z0-9])")
+_FIGURE_P = re.compile(r"\dp")
+_ANY = re.compile(f"{SIGNS}|¢")
 _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
     """Sums with a sign before or after them; a sign alone is left to `signs`."""
-    text = _EUROPEAN.sub(r"\1.\2", text)
+    if _FIGURE_P.search(text):
+        text = _PENCE.sub(lambda m: _counted(m[1], "penny", "pence"), text)
+    text = signs_for_codes(_RUPEES.sub("₹", text))
+    if _ANY.search(text):
+        text = _sums(text)
+    return codes_for_signs(text)
+
+
+def _sums(text: str) -> str:
+    if "," in text:
+        text = _EUROPEAN.sub(lambda m: f"{m[1] or m[3]}.{m[2] or m[4]}", text)
+    text = _TWICE_AFTER.sub(r"\2 \1", _TWICE_BEFORE.sub(r"\1 ", text))
+    if "-" in text:
+        text = _SUM_RANGE.sub(r"\1 to ", _SCALES_TWICE.sub(r"\1-", text))
     text = _CENTS.sub(lambda m: apart(m, _counted(m[1], "cent", "cents")), text)
     text = _OLD.sub(lambda m: apart(m, _old_money(m)), text)
     text = _BEFORE.sub(lambda m: apart(m, _sum(m)), text)
-    return _AFTER.sub(lambda m: apart(m, _amount(m[1], m[2] or _CODES[m[3]])), text)
+    return _AFTER.sub(lambda m: apart(m, _sum_before(m)), text)
 
 
 def _sum(match: re.Match[str]) -> str:
     land, sign, first, _, second, scale, short, letter, note = match.groups()
     scale = scale or _SCALES.get((short or letter or "").lower(), "")
-    one, many = (_LANDS.get(land, "") + word for word in _CURRENCIES[sign][:2])
+    one, many = (LANDS.get(land, "") + word for word in CURRENCIES[sign][:2])
     if note:
         return f"{number(_zero(first))} {f'{scale} ' * bool(scale)}{one}{note}"
     if second:
@@ -58,12 +76,22 @@ def _sum(match: re.Match[str]) -> str:
         return f"{ends} {f'{scale} ' * bool(scale)}{many}"
     if scale:
         return f"{number(_zero(first))} {scale} {many}"
-    return _amount(first, sign, _LANDS.get(land, ""))
+    return _amount(first, sign, LANDS.get(land, ""))
+
+
+def _sum_before(match: re.Match[str]) -> str:
+    """A sum whose sign or code stands behind it."""
+    low, high, scale, short, letter, sign = match.groups()
+    scale = scale or _SCALES.get((short or letter or "").lower(), "")
+    if not (low or scale):
+        return _amount(high, sign)
+    ends = f"{_number(low)} to {_number(high)}" if low else number(_zero(high))
+    return f"{ends} {f'{scale} ' * bool(scale)}{CURRENCIES[sign][1]}"
 
 
 def _amount(text: str, sign: str, land: str = "") -> str:
     """Whole and hundredths: "twenty-one dollars, forty-five cents"."""
-    one, many, cent, cents = _CURRENCIES[sign]
+    one, many, cent, cents = CURRENCIES[sign]
     whole, _, fraction = _zero(text).partition(".")
     if len(fraction) not in (0, 2):
         return f"{number(_zero(text))} {land}{many}"

@@ -7,12 +7,14 @@ from speechseq.text.acronyms import read_acronyms
 from speechseq.text.addresses import read_addresses
 from speechseq.text.characters import to_ascii
 from speechseq.text.clock import read_times
-from speechseq.text.dates import read_dates
-from speechseq.text.measures import read_measures, read_negatives
+from speechseq.text.dates import read_dates, read_spans
+from speechseq.text.measures import read_measures
 from speechseq.text.money import read_money
 from speechseq.text.numerals import read_numerals
 from speechseq.text.phones import read_phones
 from speechseq.text.roman import read_romans
+from speechseq.text.scripture import read_verses
+from speechseq.text.signed import read_signed
 from speechseq.text.signs import read_signs
 
 _MOST_READINGS = 8
@@ -36,13 +38,14 @@ def normalize(text: str) -> str:
 
 def _read(text: str) -> str:
     """One reading. What it says may be readable once more, so `normalize` asks until it is not."""
-    text = read_addresses(to_ascii(text))
+    text = read_spans(read_addresses(to_ascii(text)))
     if _DIGIT.search(text):
         for read in (
             read_phones,
             read_dates,
+            read_verses,
             read_times,
-            read_negatives,
+            read_signed,
             read_money,
             read_measures,
         ):

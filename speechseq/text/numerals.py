@@ -14,6 +14,7 @@ from speechseq.text.numbers import (
     number,
     ordinal,
     pairs,
+    plural,
 )
 
 _NUMBER_SIGN = re.compile(r"(?<![A-Za-z])([Nn])o(s?)\. ?(?=[A-Z]{0,3}\d)|#(?=\d)")
@@ -21,10 +22,14 @@ _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d )\d{1,3}(?: 000)++(?!\d| \d)"
 _ORDINAL = re.compile(r"(?<!\d)(\d++(?:,\d{3}(?!\d))*+)(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z0-9])")
 _MIXED = re.compile(r"(?<![\d/.,])(\d++)(?: |-)(\d{1,3})/(\d{1,3})(?:th|rd|nd)?s?(?![A-Za-z\d/])")
 _FRACTION = re.compile(r"(?<![\d/.,])(\d{1,3})/(\d{1,3})(?:(?:th|rd|nd)s?)?(?![A-Za-z\d/]|\.\d)")
-_INTERNET = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\w)")
+_INTERNET = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)(?::(\d{1,5})(?![\w:]))?")
 _POWER_OF_TEN = re.compile(rf"{START}({AMOUNT})[eE]([+-]?)(\d{{1,3}})(?![A-Za-z0-9])")
 _MINUS = re.compile(r"(?<=\d) ?- ?(?=\d{1,9} ?=)")
 _STAR = re.compile(r"(?<=\d) ?\* ?(?=\d)")
+_NAMED_VERSION = re.compile(r"([vV])(?<![A-Za-z0-9].)(?=\d+\.\d)")
+_TIMES_POWER = re.compile(r"(?<=\d) ?[xX] ?(?=10\^)")
+_SAME_LETTER = re.compile(r"(?<![\w-])([A-Z]{1,2})(\d{1,3}) ?- ?(?=\1\d)")
+_TO_TIMES = re.compile(r"(?<=\d)-(?=\d+x(?!\w))")
 _VERSION = re.compile(rf"{START}\d++(?:\.\d++){{2,}}+")
 _CHAIN = re.compile(rf"(?<![\w.,-])({AMOUNT})(?: ?-(?: ?)({AMOUNT}))(?![\d-])")
 _LIST = re.compile(r"(?<=\d)-(?=\d)")
@@ -54,7 +59,12 @@ def read_numerals(text: str) -> str:
     text = _CALIBER.sub(lambda m: number(m[1]), text)
     text = _STAR.sub(" times ", _MINUS.sub(" minus ", text))
     text = _POWER_OF_TEN.sub(_power_of_ten, text)
-    text = _INTERNET.sub(lambda m: " dot ".join(map(digits, m[0].split("."))), text)
+    text = _NAMED_VERSION.sub(lambda m: "Version " if m[1] == "V" else "version ", text)
+    if "-" in text:
+        text = _SAME_LETTER.sub(r"\1\2 to ", _TO_TIMES.sub(" to ", text))
+    if "^" in text:
+        text = _TIMES_POWER.sub(" times ", text)
+    text = _INTERNET.sub(_internet, text)
     text = _VERSION.sub(lambda m: " point ".join(map(_short, m[0].split("."))), text)
     text = _TIMES.sub(" by ", text)
     text = _LETTERED.sub(lambda m: f"{_room(m[1])} {m[2]}", text)
@@ -63,6 +73,12 @@ def read_numerals(text: str) -> str:
     text = _LIST.sub(" ", text)
     text = _POINT.sub(lambda m: f" point {digits(m[1])}", text)
     return _PLAIN.sub(_plain, text)
+
+
+def _internet(match: re.Match[str]) -> str:
+    address, _, port = match[0].partition(":")
+    spoken = " dot ".join(map(digits, address.split(".")))
+    return f"{spoken}, port {digits(port)}" if port else spoken
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -104,12 +120,17 @@ def _range(match: re.Match[str]) -> str:
     low, high = match[1], match[2]
     if low == high:  # a 50-50 chance
         return f"{number(low)} {number(high)}"
-    return f"{bare(low, '', '')} to {bare(high, '', '')}"
+    short_year = len(low) == 4 and len(high) == 2 and high[0] == "0"
+    last = f"oh {digits(high[1])}" if short_year else bare(high, "", "")
+    return f"{bare(low, '', '')} to {last}"
 
 
 def _mixture(match: re.Match[str]) -> str:
     """Letters and digits in one word: "C2766", "VC836", "mp3", "H2O", "2nd" has gone before."""
     pieces = _GLUED.split(match[0])
+    if pieces[-1] == "s" and len(pieces) > 1:  # F-16s, MP3s, 747s
+        *before, count, _ = pieces
+        return " ".join([*map(_piece, before), plural(_piece(count))])
     count, letter = [*pieces, ""][:2]
     sized = len(pieces) == 2 and len(letter) == 1 and 3 <= len(count) <= 4
     if sized and count.isdecimal() and count[0] != "0":  # 1080p, 100x

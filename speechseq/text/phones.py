@@ -24,6 +24,16 @@ def read_phones(text: str) -> str:
     return _PHONE.sub(_spoken, text)
 
 
+def _is_phone(groups: list[str], text: str) -> bool:
+    """Eight digits or more, and no thousands ("+50 000 000") and no decimals ("+7.3")."""
+    thousands = len(groups[0]) <= 3 and set(groups[1:]) == {"000"}
+    decimals = "." in text and len(groups) == 2
+    return len("".join(groups)) >= 8 and not thousands and not decimals
+
+
 def _spoken(match: re.Match[str]) -> str:
-    groups = ", ".join(map(digits, re.findall(r"\d+", match[0])))
+    found = re.findall(r"\d+", match[0])
+    if match[0].startswith("+") and not _is_phone(found, match[0]):
+        return match[0]
+    groups = ", ".join(map(digits, found))
     return "plus " + groups if match[0].startswith("+") else groups

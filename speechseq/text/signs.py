@@ -20,6 +20,8 @@ _WORDS = {
     "³": "cubed", "°": "degree", "^": "to the power of", "$": "dollars", "£": "pounds",
     "€": "euros", "¥": "yen", "₹": "rupees", "₩": "won", "₽": "rubles", "¢": "cents",
 }  # fmt: skip
+_ARROW = re.compile(r"(?<!-)-++>|(?<!=)=++>|<-++(?!\d)")
+_CELSIUS = re.compile(r"°([CF])(?![A-Za-z])")
 _HASHTAG = re.compile(r"#(?=[A-Za-z])")
 _SHARP = re.compile(r"(?<![A-Za-z])([A-G])#(?![A-Za-z])")
 _SIGN = re.compile(r"[&@%+=/\\#<>²³°^$£€¥₹₩₽¢]")
@@ -33,10 +35,17 @@ def read_signs(text: str) -> str:
     if _OUTSIDE.search(text):
         text = _PER_UNIT.sub(lambda m: f" per {_UNITS[m[1]]}", _PER.sub(" per ", text))
         text = _ORNAMENT.sub(" ", text)
+        if ">" in text or "<" in text:
+            text = _ARROW.sub(lambda m: " from " if m[0][0] == "<" else " to ", text)
+        text = _CELSIUS.sub(_degrees, text)
         text = _HASHTAG.sub(" hashtag ", _SHARP.sub(r"\1 sharp", text))
         text = _SIGN.sub(lambda m: f" {_WORDS[m[0]]} ", text)
         text = _OUTSIDE.sub(" ", text)
     return tidy(text)
+
+
+def _degrees(match: re.Match[str]) -> str:
+    return " degrees " + {"C": "Celsius", "F": "Fahrenheit"}[match[1]]
 
 
 def tidy(text: str) -> str:

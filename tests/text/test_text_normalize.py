@@ -17,7 +17,7 @@ PIECES_TEXT = """
 0 1 2 9 12 19 63 007 1990 1,234 3.14 1/2 ½ 1st ' " . , : - / $ £ € ¢ % ° ² kg m in ft s th I V X
 IV Henry Chapter War St St. Dr. Mr No. Main The a e.g. i.e. p.m. am FBI US NASA AB A x v. @ www.
 com http:// .com # + * = < > ( ) [ é – — … “ Jan May Sat. etc. to million page box B.C. & and/or
-w/ ^ _ 🙂 ⅷ ① USD bn £3 4s. c. Avenue Ph.D.
+w/ ^ _ 🙂 ⅷ ① USD bn £3 4s. c. Avenue Ph.D. + +/- ± ℃ ″ ′ × Ω ⁸ ⁻ CHF noon Mon Psalm 23:1 → 5s UTC-
 """
 PIECES = PIECES_TEXT.split()
 PIECES += [" ", " ", "  ", "\n", "\x00", "\ud800", "\u0301", "e\u0301", "\u200b", "call 911"]

@@ -82,6 +82,42 @@ def check_target(path: Path) -> None:
             raise ConfigError(problem, "remove it, or name another folder")
 
 
+def check_output(path: Path) -> None:
+    """Refuse early what `replace_file` would refuse: a name taken by no regular file.
+
+    Raises:
+        ConfigError: a folder, a pipe or a device has that name, or the name is too long.
+    """
+    try:
+        if not os.path.islink(path):
+            check_target(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", "name another file") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Check that files can be made in a folder, or in the one that will hold it; leave none.
+
+    Raises:
+        ConfigError: it is no folder, or its name is too long.
+        MachineError: no file can be made there.
+    """
+    try:
+        os.lstat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}", "name another folder") from None
+    there = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise ConfigError(f"{folder}: {there} is no folder", "name another folder")
+    try:
+        with _beside(there / "any") as (file, _):
+            _write_all(file, b"x")  # a full disk may have room for a name alone
+    except OSError as error:
+        raise cannot_write(folder, error, 1) from None
+
+
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> MachineError:
     """The error that says why a file or folder cannot be written.
 

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.printable import printable
+
 if TYPE_CHECKING:  # matplotlib takes half a second to import: only those who draw pay for it
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -155,7 +157,7 @@ def _unformatted(text: str) -> str:
 
 
 def _visible(symbol: str) -> str:
-    return {" ": "␣"}.get(symbol, symbol)
+    return {" ": "␣"}.get(symbol, printable(symbol))
 
 
 def _cycle(count: int) -> list[str]:
@@ -199,6 +201,7 @@ def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> N
 
 def _titled(figure: "Figure", axes: "Axes", title: str) -> bytes:
     if title:
+        title = printable(title)
         short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
         axes.set_title(_unformatted(short), loc="left", fontsize=10, color=INK)
     return png(figure)

@@ -32,9 +32,14 @@ def message(text: object) -> str:
     return _LAYOUT.join(_cut(_short_words(printable(line)), _LONGEST_LINE) for line in lines)
 
 
-def lines_of(text: str) -> str:
-    """A text of many lines, such as a traceback, each line `printable` and cut."""
-    return "\n".join(_cut(printable(line), _LONGEST_LINE) for line in text.split("\n"))
+def lines_of(text: str, longest: int | None = None) -> str:
+    """A text of many lines, such as a table or traceback, each line `printable`.
+
+    Args:
+        longest: characters of a line, beyond which its middle is left out; None for no limit.
+    """
+    lines = map(printable, text.split("\n"))
+    return "\n".join(line if longest is None else _cut(line, longest) for line in lines)
 
 
 def json_line(data: Any) -> str:

@@ -48,6 +48,7 @@ def test_long_values_are_cut_in_the_middle() -> None:
 
 
 def test_a_traceback_keeps_its_lines() -> None:
+    assert lines_of("x" * 90, 21) == "x" * 10 + "…" + "x" * 10
     assert lines_of("one\n  two\x1b[1m\nthree") == "one\n  two\\x1b[1m\nthree"
 
 

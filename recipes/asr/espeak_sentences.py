@@ -27,6 +27,8 @@ from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, features
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
+from speechseq.extras import need
+from speechseq.file_writing import replace_file
 from speechseq.inference import lm_scorer
 from speechseq.inference.dictation import dictate, items_of, write_recognition_report
 from speechseq.inference.error_rate import error_rate
@@ -117,7 +119,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
         said += [cut.supervisions[0].text for cut in tests[name]]
         tests[name] = features.compute(tests[name], settings.audio, folder / "features")
     # for the language model's --exclude
-    (folder / "test.txt").write_text("".join(f"{text}\n" for text in said), "utf-8")
+    replace_file(folder / "test.txt", "".join(f"{text}\n" for text in said).encode())
     train = espeak_sentences.make(
         folder / "train",
         utterances=settings.utterances,
@@ -130,6 +132,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, dict[str, Cut
 
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, dictation, report."""
+    need("espeak")
     torch.set_num_threads(settings.threads)
     audio = settings.audio
     train, tests = make_corpus(settings, run / "corpus")
@@ -163,7 +166,8 @@ def main(settings: Settings, run: Path) -> None:
     }
     result = {name: dictation.score.wer for name, dictation in found.items()}
     result |= {"updates": summary.updates, "seconds": summary.seconds}
-    (run / ("result_lm.json" if settings.lm else "result.json")).write_text(json.dumps(result))
+    name = "result_lm.json" if settings.lm else "result.json"
+    replace_file(run / name, json.dumps(result).encode())
     write_recognition_report(
         run / "report.html",
         found["seen voices"],

@@ -24,6 +24,7 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.espeak import Pitch, Rate
 from speechseq.corpus.sampling import Batches
+from speechseq.extras import need
 from speechseq.inference.dictation import Item, dictate, items_of
 from speechseq.inference.error_rate import error_rate
 from speechseq.inference.judge import Judge
@@ -147,6 +148,7 @@ def hear_voice(settings: Settings) -> Listening:
 
 def main(settings: Settings, run: Path) -> None:
     """Voice, corpus, training, dictations, report."""
+    need("espeak", "judge")
     torch.set_num_threads(settings.threads)
     began = time.monotonic()
     voice = hear_voice(settings)

@@ -35,6 +35,8 @@ from speechseq.corpus import (
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.corpus.spoken_digits import WORDS
+from speechseq.extras import need
+from speechseq.file_writing import replace_file
 from speechseq.inference.boundary_errors import boundary_errors
 from speechseq.inference.dictation import dictate, items_of, write_recognition_report
 from speechseq.inference.error_rate import error_rate
@@ -171,6 +173,7 @@ def model_of(settings: Settings) -> LASConfig:
 
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, dictation, report."""
+    need(*["espeak"] if settings.synthetic else [])
     torch.set_num_threads(settings.threads)
     audio = settings.audio
     train, tests = make_corpus(settings, run / "corpus")
@@ -222,7 +225,7 @@ def main(settings: Settings, run: Path) -> None:
         "reading_seconds": time.monotonic() - began,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    (run / "result.json").write_text(json.dumps(result, indent=1))
+    replace_file(run / "result.json", json.dumps(result, indent=1).encode())
     write_recognition_report(
         run / "report.html",
         found["short"],

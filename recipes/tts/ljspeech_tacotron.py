@@ -21,6 +21,7 @@ from speechseq.config import Config
 from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
+from speechseq.extras import need
 from speechseq.inference.judge import Judge
 from speechseq.inference.listening import listen, write_report
 from speechseq.inference.synthesizer import Synthesizer
@@ -77,6 +78,7 @@ class Settings(Config):
 
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, listening, report."""
+    need("judge")
     audio = settings.audio
     splits = ljspeech.read_split(
         settings.root,

@@ -23,6 +23,7 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.espeak import Rate
 from speechseq.corpus.sampling import Batches
+from speechseq.extras import need
 from speechseq.inference.judge import Judge
 from speechseq.inference.listening import listen, write_report
 from speechseq.inference.report import Figure
@@ -86,6 +87,7 @@ def make_corpus(settings: Settings, folder: Path) -> tuple[CutSet, CutSet]:
 
 def main(settings: Settings, run: Path) -> None:
     """Corpus, training, listening, report."""
+    need("espeak", "judge")
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
     audio = settings.audio

@@ -15,6 +15,8 @@ from speechseq.errors import SpeechseqError
 from speechseq.printable import lines_of, message
 from speechseq.training.signals import ENDING
 
+_LONGEST = 500  # characters of a line of a traceback
+
 
 def guarded(action: Callable[[], object]) -> int:
     """Run an action and give the exit code it comes to; SystemExit passes through.
@@ -41,10 +43,10 @@ def _ended(error: Exception) -> int:
         return 0
     known = error if isinstance(error, SpeechseqError) else machine_error(error)
     if isinstance(error, RecipeError):
-        streams.say(lines_of(error.trace))
+        streams.say(lines_of(error.trace, _LONGEST))
     if known is not None:
         return _say(str(known), known.exit_code)
-    streams.say(lines_of(traceback.format_exc().rstrip()))
+    streams.say(lines_of(traceback.format_exc().rstrip(), _LONGEST))
     return _say("this is a fault of speechseq: please report it with the lines above")
 
 

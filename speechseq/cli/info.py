@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from speechseq.printable import message, printable
+
 _HELP = "print what a checkpoint holds"
+_LONGEST = 40  # characters of a symbol; words and pieces are shorter
 _SHOWN = 200  # symbols: phonemes are 113, pieces may be thousands
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -29,21 +32,22 @@ def run(arguments: argparse.Namespace) -> None:
         tensor.numel() for name, tensor in contents.weights.items() if not name.endswith(_BUFFERS)
     )
     kind = config["model"].get("kind", "unknown")
-    print(f"checkpoint  {contents.folder.resolve()}")
-    print(f"model       {kind}, {parameters:,} parameters")
+    print(f"checkpoint  {printable(contents.folder.resolve())}")
+    print(f"model       {message(kind)}, {parameters:,} parameters")
     print(f"update      {config['update']:,}")
     print(f"audio       {_hears(audio) if audio else 'none: a model of text alone'}")
-    print(f"vocabulary  {len(vocabulary)} entries, {_reads(vocabulary)}")
-    print(f"symbols     {_shown(vocabulary.symbols)}")
+    print(f"vocabulary  {len(vocabulary)} entries, {message(_reads(vocabulary))}")
+    print(f"symbols     {printable(_shown(vocabulary.symbols))}")
     print("configuration")
     shown = {"model": config["model"], "audio": config["audio"]}
     text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=96)
-    print("".join(f"  {line}\n" for line in text.splitlines()), end="")
+    for line in text.splitlines():
+        print(f"  {message(line)}")
 
 
 def _shown(symbols: tuple[str, ...]) -> str:
     more = len(symbols) - _SHOWN
-    listed = " ".join(map(repr, symbols[:_SHOWN]))
+    listed = " ".join(repr(symbol[:_LONGEST]) for symbol in symbols[:_SHOWN])
     return f"{listed} and {more} more" if more > 0 else listed
 
 

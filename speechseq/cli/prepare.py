@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechseq.printable import printable
+
 if TYPE_CHECKING:
     from lhotse import CutSet
 
@@ -30,7 +32,7 @@ def run_ljspeech(arguments: argparse.Namespace) -> None:
 
     root = ljspeech.download(arguments.root) if arguments.download else arguments.root
     cuts = ljspeech.read(root, skip_bad=arguments.skip_bad, columns=arguments.columns)
-    print(f"{root}: {_size(cuts)}")
+    print(f"{printable(root)}: {_size(cuts)}")
 
 
 def run_librispeech(arguments: argparse.Namespace) -> None:
@@ -41,7 +43,7 @@ def run_librispeech(arguments: argparse.Namespace) -> None:
     if arguments.download:
         root = librispeech.download(root, parts)
     for part in parts:
-        print(f"{root}, {part}: {_size(librispeech.read(root, [part]))}")
+        print(f"{printable(root)}, {printable(part)}: {_size(librispeech.read(root, [part]))}")
 
 
 def run_parts(arguments: argparse.Namespace) -> None:
@@ -50,7 +52,7 @@ def run_parts(arguments: argparse.Namespace) -> None:
 
     read = {"fsdd": fsdd.read, "an4": an4.read}[arguments.corpus]
     for part, cuts in read(arguments.root)._asdict().items():
-        print(f"{arguments.root}, {part}: {_size(cuts)}")
+        print(f"{printable(arguments.root)}, {part}: {_size(cuts)}")
 
 
 def _corpus(corpora: Any, name: str, about: str) -> Any:

@@ -3,13 +3,16 @@
 import argparse
 import dataclasses
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from speechseq.cli.overlay import leaves, merge, nested, overlay, parse, read_file
 from speechseq.cli.parser import Parser
+from speechseq.cli.preflight import check_start
 from speechseq.config import Config
+from speechseq.errors import ConfigError
 
 C = TypeVar("C", bound=Config)
 
@@ -21,6 +24,7 @@ def read_flags(
 
     Raises:
         ConfigError: unknown flag or key (the nearest is named), wrong type, a number out of range.
+        MachineError: no such device, or the run folder cannot be written.
     """
     settings = settings_class()
     arguments = vars(_parser(recipe, settings).parse_args(flags))
@@ -34,8 +38,16 @@ def read_flags(
             data = merge(data, nested(key, value))
     # all flags at once: two numbers may make sense only together
     settings = overlay(settings, data, "flags")
+    _check_name(arguments["run"])
+    check_start(settings, arguments["run"])
     _check_init(settings, arguments["run"])
     return settings, arguments["run"]
+
+
+def _check_name(run: Path) -> None:
+    """Refuse a folder that recipes could not name on a terminal."""
+    if any(unicodedata.category(character) == "Cc" for character in str(run)):
+        raise ConfigError(f"--run: {run}: a control character", "name another folder")
 
 
 def _parser(recipe: Callable, settings: Config) -> Parser:

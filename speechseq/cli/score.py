@@ -2,12 +2,12 @@
 
 import argparse
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechseq.errors import DataError
+from speechseq.printable import json_line, lines_of, printable
 
 if TYPE_CHECKING:
     from speechseq.inference.bootstrap import Comparison
@@ -78,14 +78,14 @@ def run(arguments: argparse.Namespace) -> None:
         ]
         verdicts = {unit: dataclasses.asdict(c) for unit, c in comparisons.items()}
         data = {"systems": systems, "comparison": verdicts, "formats": forms}
-        print(json.dumps(data, ensure_ascii=False))
+        print(json_line(data))
         return
     if read.by_ids:
-        print("\n".join(f"{path}: read as {form}" for path, form in forms.items()))
+        print("\n".join(f"{printable(path)}: read as {form}" for path, form in forms.items()))
     for path, score in zip(paths, scores, strict=True):
-        print("\n".join(_summary(path, score, units)))
+        print(lines_of("\n".join(_summary(path, score, units))))
         if arguments.details:
-            print(_details(path, score))
+            print(lines_of(_details(path, score)))
     for unit, comparison in comparisons.items():
         print(_verdict(unit, comparison))
 
@@ -122,7 +122,7 @@ def _check_same_ids(ref: Path, asked: dict[str, Any], hyp: Path, heard: dict[str
 
 def _summary(path: Path, score: "Score", units: "list[Unit]") -> list[str]:
     names: dict[Unit, str] = {"words": "WER", "characters": "CER"}
-    lines = [f"{path}: {len(score.rows):,} utterances"]
+    lines = [f"{printable(path)}: {len(score.rows):,} utterances"]
     lines += [
         f"  {names[unit]}  {_percent(counts.rate)}{_within(score, unit)}: {_errors(counts, unit)}"
         for unit, counts in (("words", score.words), ("characters", score.characters))
@@ -155,7 +155,7 @@ def _details(path: Path, score: "Score") -> str:
     ]
     lines += ["", "times  asked for → heard"]
     lines += [f"{c.times:5,}  {c.asked or '***'} → {c.heard or '***'}" for c in score.confusions()]
-    return "\n".join(["", sclite.report(score, str(path)), *lines, ""])
+    return "\n".join(["", sclite.report(score, printable(path)), *lines, ""])
 
 
 def _verdict(unit: str, comparison: "Comparison") -> str:

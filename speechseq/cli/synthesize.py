@@ -1,11 +1,14 @@
 """`speechseq synthesize`: texts to wavs with a trained checkpoint."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq import files
 from speechseq.errors import ConfigError, DataError, SpeechseqError
+from speechseq.file_writing import check_folder, check_output
+from speechseq.printable import printable
 from speechseq.ranges import DrawSeed, checked
 
 if TYPE_CHECKING:
@@ -82,16 +85,30 @@ def run(arguments: argparse.Namespace) -> None:
 def _lines(arguments: argparse.Namespace) -> list[Line]:
     """What is to be spoken, and where to: checked before anything is loaded."""
     if arguments.text is not None:
-        return [Line("--text", arguments.text, _checked_out(arguments))]
+        return [Line("--text", _decoded(arguments.text), _checked_out(arguments))]
     if arguments.out_dir is None or arguments.out is not None:
         raise ConfigError("--text-file: a file of texts makes many wavs", "give --out-dir DIR")
     if arguments.out_dir.exists() and not arguments.out_dir.is_dir():
         raise ConfigError(f"--out-dir: {arguments.out_dir} is not a folder", "name a folder")
+    check_folder(arguments.out_dir)
     path = arguments.text_file
     lines = [(i, files.decoded(path, _TEXTS, i, line)) for i, line in files.lines(path, _TEXTS)]
     if not lines:
         raise DataError(f"{path}: is empty", "write a text a line")
-    return [Line(f"{path}:{i}", text, arguments.out_dir / f"{i:04d}.wav") for i, text in lines]
+    spoken = [Line(f"{path}:{i}", text, arguments.out_dir / f"{i:04d}.wav") for i, text in lines]
+    for line in spoken:
+        check_output(line.out)
+        if line.out.exists() and line.out.samefile(path):
+            raise ConfigError(f"--out-dir: {line.out} is the file of texts", "name another folder")
+    return spoken
+
+
+def _decoded(text: str) -> str:
+    """The text of an argument, which Python may have read in another encoding than UTF-8."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise DataError("--text: is not UTF-8 text", "put it in a file for --text-file") from None
 
 
 def _checked_out(arguments: argparse.Namespace) -> Path:
@@ -104,6 +121,8 @@ def _checked_out(arguments: argparse.Namespace) -> Path:
         raise ConfigError(f"--out: the folder {out.parent} does not exist", "make it first")
     if out.is_dir():
         raise ConfigError(f"--out: {out} is a folder", "name a file in it")
+    check_folder(out.parent)
+    check_output(out)
     return out
 
 
@@ -121,7 +140,7 @@ def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) ->
             cure = cure or error.cure
     if problems and (not skip_bad or not good):
         offer = "" if skip_bad or len(lines) == 1 else "; or speak the others with --skip-bad"
-        raise DataError("\n".join(problems), cure + offer)
+        raise DataError("\n  ".join(problems), cure + offer)
     for problem in problems:
         warnings.warn(f"{problem}; left out", stacklevel=2)
     return good
@@ -135,4 +154,4 @@ def _write(line: Line, speech: "Speech") -> None:
     except SpeechseqError as error:
         raise type(error)(f"{line.where}: {error.problem}", error.cure) from None
     note = "" if speech.finished_reason == "stop" else ": listen whether it is whole"
-    print(f"{line.out}: {speech.seconds:.2f} s, ended by {speech.finished_reason}{note}")
+    print(f"{printable(line.out)}: {speech.seconds:.2f} s, ended by {speech.finished_reason}{note}")

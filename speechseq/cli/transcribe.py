@@ -1,12 +1,12 @@
 """`speechseq transcribe`: sound files to texts with a trained checkpoint."""
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq.errors import ConfigError, SpeechseqError
+from speechseq.printable import json_line, printable
 from speechseq.ranges import Factor, checked
 
 if TYPE_CHECKING:
@@ -176,16 +176,17 @@ def _long(
 
 def _print(path: Path, result: "Transcript | LongTranscript", options: Options) -> None:
     if options.as_json:
-        print(json.dumps(_plain(path, result), ensure_ascii=False), flush=True)
+        print(json_line(_plain(path, result)), flush=True)
         return
     doubt = f"  [no speech: {result.no_speech:.2f}]" if _is_doubtful(result) else ""
-    print(f"{path}: {result.text}{doubt}", flush=True)
+    print(f"{printable(path)}: {printable(result.text)}{doubt}", flush=True)
     if options.timestamps:
         for word in result.words:
-            print(f"  {word.start:8.2f} {word.end:8.2f} {word.confidence:6.3f}  {word.text}")
+            times = f"{word.start:8.2f} {word.end:8.2f} {word.confidence:6.3f}"
+            print(f"  {times}  {printable(word.text)}")
     readings = getattr(result, "n_best", ())
     for place, reading in enumerate(readings if len(readings) > 1 else (), 1):
-        print(f"  {place:3d} {reading.score:10.4f}  {reading.text}")
+        print(f"  {place:3d} {reading.score:10.4f}  {printable(reading.text)}")
 
 
 def _is_doubtful(result: "Transcript | LongTranscript") -> bool:

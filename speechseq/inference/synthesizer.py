@@ -185,7 +185,7 @@ class Synthesizer:
                 problems.append(f"texts[{index}]: {error.problem}")
                 cure = cure or error.cure
         if problems:
-            raise DataError("\n".join(problems), cure)
+            raise DataError("\n  ".join(problems), cure)
         return readings
 
     def _speak(self, readings: list[Reading], seed: int, max_steps: int | None) -> list[Speech]:

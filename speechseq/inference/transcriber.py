@@ -188,4 +188,4 @@ def _refuse(items: Sequence[object]) -> None:
     if errors:
         listed = [f"sounds[{i}]: {error.problem}" for i, error in errors.items()]
         first = min(errors.values(), key=lambda error: error.exit_code)
-        raise type(first)("\n".join(listed), first.cure)
+        raise type(first)("\n  ".join(listed), first.cure)

@@ -120,7 +120,7 @@ def with_all_ids(files: Sequence[Mapping[str, Utterance]]) -> list[dict[str, Utt
 def _listed(problems: list[str]) -> str:
     """The first of many problems, a line each, and how many are left."""
     rest = len(problems) - _SHOWN
-    return "\n".join([*problems[:_SHOWN], *([f"… and {rest} more"] if rest > 0 else [])])
+    return "\n  ".join([*problems[:_SHOWN], *([f"… and {rest} more"] if rest > 0 else [])])
 
 
 def _some(ids: list[str]) -> str:

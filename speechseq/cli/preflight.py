@@ -1,0 +1,40 @@
+"""Checks before the first minute of work of what would otherwise fail after the last."""
+
+from pathlib import Path
+
+from speechseq.config import Config
+from speechseq.errors import SpeechseqError
+from speechseq.file_writing import check_folder, check_output
+
+_FOLDERS = ("checkpoints", "pictures", "audio", "tensorboard", "corpus")
+_FILES = (".lock", "log.jsonl", "report.html", "result.json")
+
+
+def check_start(settings: Config, run: Path) -> None:
+    """Check that a recipe's device is here and that its run and cache folders can be written.
+
+    Nothing is left behind.
+
+    Raises:
+        ConfigError: something else has the name of a folder or file that a run writes.
+        MachineError: no such device; the folder cannot be written.
+    """
+    device = getattr(settings, "device", None)
+    if isinstance(device, str):
+        _check_device(device)
+    if isinstance(cache := getattr(settings, "cache", None), str):
+        check_folder(Path(cache))
+    check_folder(run)
+    for name in _FOLDERS:
+        check_folder(run / name)
+    for name in _FILES:
+        check_output(run / name)
+
+
+def _check_device(name: str) -> None:
+    from speechseq.inference.device import checked_device  # imports torch, as every recipe does
+
+    try:
+        checked_device(name)
+    except SpeechseqError as error:
+        raise type(error)(f"--device: {error.problem}", "give --device cpu") from None

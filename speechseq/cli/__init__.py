@@ -11,8 +11,7 @@ from typing import Any
 from speechseq.cli import info, prepare, score, synthesize, train, transcribe
 from speechseq.cli.guard import guarded
 from speechseq.cli.parser import Parser
-from speechseq.cli.recipe import read_flags
-from speechseq.cli.recipe_faults import recipe_code
+from speechseq.cli.recipe import run
 from speechseq.config import Config
 
 
@@ -35,12 +34,7 @@ def run_recipe(
     For the last line of a recipe: `sys.exit(run_recipe(main, Settings))`.
     """
     flags = sys.argv[1:] if argv is None else list(argv)
-
-    def action() -> None:
-        with recipe_code():
-            recipe(*read_flags(recipe, settings_class, flags))
-
-    return guarded(action)
+    return guarded(lambda: run(recipe, settings_class, flags))
 
 
 def _run(argv: list[str]) -> None:

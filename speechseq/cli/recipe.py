@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from speechseq.cli.overlay import leaves, merge, nested, overlay, parse, read_file
 from speechseq.cli.parser import Parser
 from speechseq.cli.preflight import check_start
+from speechseq.cli.recipe_faults import recipe_code
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 
@@ -24,9 +25,8 @@ def read_flags(
 
     Raises:
         ConfigError: unknown flag or key (the nearest is named), wrong type, a number out of range.
-        MachineError: no such device, or the run folder cannot be written.
     """
-    settings = settings_class()
+    settings = _defaults(recipe, settings_class)
     arguments = vars(_parser(recipe, settings).parse_args(flags))
     for path in arguments["config"]:
         settings = overlay(settings, read_file(path), path)
@@ -38,10 +38,37 @@ def read_flags(
             data = merge(data, nested(key, value))
     # all flags at once: two numbers may make sense only together
     settings = overlay(settings, data, "flags")
-    _check_name(arguments["run"])
-    check_start(settings, arguments["run"])
     _check_init(settings, arguments["run"])
     return settings, arguments["run"]
+
+
+def run(
+    recipe: Callable[[Any, Path], None], settings_class: type[Config], flags: list[str]
+) -> None:
+    """Run a recipe with the settings of its flags, once all is checked that can be beforehand.
+
+    Raises:
+        ConfigError: as `read_flags`.
+        MachineError: no such device, or the run folder cannot be written.
+        RecipeError: the recipe's own code failed.
+    """
+    with recipe_code():
+        settings, folder = read_flags(recipe, settings_class, flags)
+        _check_name(folder)
+        check_start(settings, folder)
+        recipe(settings, folder)
+
+
+def _defaults(recipe: Callable[[Any, Path], None], settings_class: type[C]) -> C:
+    source = inspect.getfile(recipe)
+    try:
+        inspect.signature(recipe).bind(None, None)
+    except TypeError as error:
+        raise ConfigError(f"{source}: main: {error}", "write main(settings, run)") from None
+    try:
+        return settings_class()
+    except TypeError as error:
+        raise ConfigError(f"{source}: {error}", "give every setting a default") from None
 
 
 def _check_name(run: Path) -> None:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from speechseq import files
-from speechseq.cli.recipe import read_flags
+from speechseq.cli import recipe
 from speechseq.cli.recipe_faults import recipe_code
 from speechseq.config import Config, nearest
 from speechseq.errors import ConfigError
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the recipe's `main(settings, run)`."""
     with recipe_code():
         module = load_recipe(arguments.recipe)
-        module.main(*read_flags(module.main, module.Settings, arguments.flags))
+    recipe.run(module.main, module.Settings, arguments.flags)
 
 
 def load_recipe(path: Path) -> ModuleType:

@@ -57,10 +57,10 @@ def test_what_is_no_regular_file_of_a_sensible_size_is_refused(
         (b"ab\nc\0d\n", ":2: holds NUL bytes"),
         (b"a" * 101, ":1: the line is longer than 100 bytes"),
         ("a\n".encode("utf-16"), "the text is UTF-16"),
-        (gzip.compress(b"a" * 10**5), "the line is longer"),
-        (gzip.compress(b"a\n" * 10**5), "more than 1,000 bytes"),
-        (gzip.compress(b"a\nb\n")[:-6], "the gzip file is damaged"),
-        (gzip.compress(b"a\nb\n")[:-8] + bytes(8), "the gzip file is damaged"),
+        (gzip.compress(b"a" * 10**5, mtime=0), "the line is longer"),
+        (gzip.compress(b"a\n" * 10**5, mtime=0), "more than 1,000 bytes"),
+        (gzip.compress(b"a\nb\n", mtime=0)[:-6], "the gzip file is damaged"),
+        (gzip.compress(b"a\nb\n", mtime=0)[:-8] + bytes(8), "the gzip file is damaged"),
     ],
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -70,7 +70,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, reason: str)
         files.read_text(path, TEXT)
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa\r\nb", b"a\nb\n", gzip.compress(b"a\r\nb\n")])
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa\r\nb", b"a\nb\n", gzip.compress(b"a\r\nb\n", mtime=0)])
 def test_byte_order_marks_and_line_ends_are_taken_off(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)

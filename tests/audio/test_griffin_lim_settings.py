@@ -44,7 +44,7 @@ def sounds(samples: int) -> Tensor:
     return torch.stack([noise, tone, click])
 
 
-@pytest.mark.parametrize("config", drawn(60, 0), ids=lambda c: f"{c.n_fft}-{c.window}-{c.hop}")
+@pytest.mark.parametrize("config", list(drawn(60, 0)), ids=lambda c: f"{c.n_fft}-{c.window}-{c.hop}")
 def test_never_louder_than_some_times_what_went_in(config: AudioConfig) -> None:
     try:
         check_invertible(config)
@@ -102,7 +102,7 @@ def test_padding_changes_nothing_where_windows_hardly_meet(centred: bool) -> Non
         torch.testing.assert_close(batch[row, : alone.shape[1]], alone[0], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("n_fft", "hop"), itertools.product((64, 65), (17, 8)))
+@pytest.mark.parametrize(("n_fft", "hop"), list(itertools.product((64, 65), (17, 8))))
 def test_spectral_convergence_counts_every_negative_frequency(n_fft: int, hop: int) -> None:
     """An odd transform has no bin at half the sample rate: its last one counts twice."""
     if (n_fft - hop) % 2:

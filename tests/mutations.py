@@ -118,7 +118,7 @@ def tensor_change(chance: random.Random, value: torch.Tensor) -> Any:
         lambda: wide.double(),
         lambda: wide.long(),
         lambda: wide.flatten()[: wide.numel() // 2].clone(),
-        lambda: torch.zeros(1).expand(wide.shape),
+        lambda: torch.zeros(()).expand(wide.shape),
         lambda: wide * float("nan"),
         lambda: -wide.abs() - 1 if wide.is_floating_point() else wide,
         lambda: wide.to_sparse() if wide.ndim and wide.layout == torch.strided else wide,

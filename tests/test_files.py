@@ -70,7 +70,9 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, reason: str)
         files.read_text(path, TEXT)
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa\r\nb", b"a\nb\n", gzip.compress(b"a\r\nb\n", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfa\r\nb", b"a\nb\n", gzip.compress(b"a\r\nb\n", mtime=0)]
+)
 def test_byte_order_marks_and_line_ends_are_taken_off(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)

@@ -38,7 +38,7 @@ def _fits(folder: Path, plan: dict[str, Any]) -> bool:
         return stored == plan and sums == _checksums(folder, plan)
     except FileNotFoundError:
         return False
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, OSError) as error:
         _log.warning("%s: not usable (%s); made anew", folder, error)
         return False
 

@@ -228,7 +228,7 @@ def _columns(heads: list[str], line: str) -> Utterance:
 def _json(line: str) -> Utterance:
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(data, dict):
         raise ValueError("no JSON object")

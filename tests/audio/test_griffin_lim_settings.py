@@ -44,7 +44,9 @@ def sounds(samples: int) -> Tensor:
     return torch.stack([noise, tone, click])
 
 
-@pytest.mark.parametrize("config", list(drawn(60, 0)), ids=lambda c: f"{c.n_fft}-{c.window}-{c.hop}")
+@pytest.mark.parametrize(
+    "config", list(drawn(60, 0)), ids=lambda c: f"{c.n_fft}-{c.window}-{c.hop}"
+)
 def test_never_louder_than_some_times_what_went_in(config: AudioConfig) -> None:
     try:
         check_invertible(config)

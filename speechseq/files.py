@@ -6,12 +6,14 @@ promise. Every reader of the package opens its files here; the caller names the 
 
 import dataclasses
 import gzip
+import hashlib
 import os
 import re
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from typing import BinaryIO, cast
 
 from speechseq.errors import DataError, SpeechseqError
@@ -61,7 +63,7 @@ def check_regular(path: PathLike, kind: Kind) -> None:
 
 
 @contextmanager
-def opened(path: PathLike, kind: Kind) -> Iterator[BinaryIO]:
+def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
     """The file, open for reading; one larger than the kind's limit is refused.
 
     Raises:
@@ -92,6 +94,16 @@ def read_bytes(path: PathLike, kind: Kind) -> bytes:
     return data
 
 
+def sha256(path: PathLike, kind: Kind) -> str:
+    """SHA-256 of all bytes of the file, in hexadecimal digits.
+
+    Raises:
+        kind.error: as `opened`.
+    """
+    with opened(path, kind) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_text(path: PathLike, kind: Kind) -> str:
     """All of a UTF-8 file, without a byte order mark and with "\\n" as the end of every line.
 
@@ -113,7 +125,7 @@ def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with opened(path, kind) as plain:
-            zipped = kind.gzipped and _peek(plain)[:2] == _GZIP
+            zipped = kind.gzipped and plain.peek(2)[:2] == _GZIP
             file = cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if zipped else plain
             left = kind.limit
             while line := file.readline(min(kind.longest_line, left) + 1):
@@ -165,11 +177,6 @@ def _refuse_special(path: PathLike, kind: Kind, mode: int) -> None:
         found = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         problem = f"{path}: is {found}, not a regular file"
         raise kind.error(problem, "write its content to a file first")
-
-
-def _peek(file: BinaryIO) -> bytes:
-    """The first bytes, which stay to be read."""
-    return file.peek(3)  # type: ignore[attr-defined]  # of io.BufferedReader
 
 
 def _check_line(path: PathLike, kind: Kind, number: int, line: bytes, left: int) -> None:

@@ -1,5 +1,6 @@
 """Files that people name: nothing is waited on, nothing is read without end, errors say why."""
 
+import ast
 import gzip
 import os
 import socket
@@ -110,3 +111,60 @@ def test_a_stream_is_read_up_to_the_limit(name: str, content: bytes, says: str) 
 def test_a_stream_is_read_only_where_it_is_expected() -> None:
     with pytest.raises(files.DataError):
         files.read_bytes("/dev/stdin", TEXT)
+
+
+# no reader but these
+
+SOURCES = sorted(Path(files.__file__).parent.rglob("*.py"))
+OWN_FILES = {  # what they open is the package's own, or comes from its own process
+    "files.py": "the one place",
+    "native/cache.py": "compiled kernels, whose owner and checksum are judged there",
+    "native/compiler.py": "the kernels' sources and the compiler's",
+    "inference/report.py": "the page's style, inside the package",
+    "corpus/espeak_worker.py": "a plan on a pipe from its parent",
+    "corpus/download.py": "an archive whose checksum was compared",
+}
+READING = {"read_text", "read_bytes", "open", "load", "memmap", "fromfile", "loadtxt", "genfromtxt"}
+MODULES = {"np", "json", "gzip", "tarfile", "torch", "os", "io", "zipfile"}
+
+
+def _readings(path: Path) -> list[str]:
+    calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+    return [ast.unparse(call) for call in calls if _reads(call)]
+
+
+def _reads(call: ast.Call) -> bool:
+    """A call that opens a file for reading by itself, as far as its words tell."""
+    words = [str(a.value) for a in [*call.args, *(k.value for k in call.keywords)] if _is_text(a)]
+    writes = any(set(word) <= set("wxab+") and set(word) & set("wxa") for word in words)
+    if isinstance(call.func, ast.Name):
+        return call.func.id == "open" and not writes and "devnull" not in ast.unparse(call)
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in READING or writes:
+        return False
+    owner = ast.unparse(call.func.value)
+    text = ast.unparse(call)
+    if call.func.attr in ("read_text", "read_bytes"):
+        return owner != "files"
+    if call.func.attr == "open" and ("O_WRONLY" in text or "O_RDWR" in text or "flags" in text):
+        return False
+    checked = "BytesIO" in text or "mmap_mode" in text  # `check_regular` stands before the latter
+    return owner in MODULES and not checked and "os.open(folder" not in text
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(SOURCES[0].parent)))
+def test_nobody_opens_people_s_files_but_the_one_place(path: Path) -> None:
+    if str(path.relative_to(Path(files.__file__).parent)) not in OWN_FILES:
+        assert not _readings(path)
+
+
+def test_the_eye_for_readings_sees_them() -> None:
+    program = "open(p); open(p, 'rb'); p.read_text(); p.read_bytes(); np.load(p); gzip.open(p)"
+    calls = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.Call)]
+    assert all(map(_reads, calls))
+    program = "open(p, 'xb'); files.read_text(p, K); os.open(p, os.O_WRONLY)"
+    calls = [n for n in ast.walk(ast.parse(program)) if isinstance(n, ast.Call)]
+    assert not any(map(_reads, calls))

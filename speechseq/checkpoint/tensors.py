@@ -10,10 +10,12 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from speechseq import files
 from speechseq.checkpoint.folder import COPY_AGAIN
 from speechseq.errors import CheckpointError
 from speechseq.nn.shapeless import MOST_PARAMETERS
 
+_WEIGHTS = files.Kind(name="weights", limit=1 << 48, error=CheckpointError, cure=COPY_AGAIN)
 _HARMLESS = 64 << 20  # bytes that may be read before anything is known of them
 _LARGEST_HEADER = 16 << 20  # bytes
 _PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
@@ -27,7 +29,7 @@ def check_header(path: Path) -> None:
     """
     if not path.is_file() or (size := path.stat().st_size) <= _HARMLESS:
         return
-    with open(path, "rb") as file:
+    with files.opened(path, _WEIGHTS) as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = file.read(length) if length <= min(_LARGEST_HEADER, size - 8) else b""
     try:

@@ -15,7 +15,9 @@ import torch
 from lhotse import CutSet, MonoCut
 from lhotse.supervision import AlignmentItem
 
+from speechseq import files
 from speechseq.audio import wav
+from speechseq.audio.container import SOUND
 from speechseq.config import nearest
 from speechseq.corpus import made_folder
 from speechseq.corpus.joining import JoiningConfig, join, sound
@@ -140,8 +142,8 @@ def _digest(sources: dict[str, MonoCut]) -> str:
     """Changes with the sound of any recording."""
     total = hashlib.sha256()
     for name, cut in sources.items():
-        sound = Path(cut.recording.sources[0].source).read_bytes()
-        total.update(name.encode() + b"\0" + hashlib.sha256(sound).digest())
+        sound = files.sha256(cut.recording.sources[0].source, SOUND)
+        total.update(name.encode() + b"\0" + bytes.fromhex(sound))
     return total.hexdigest()
 
 

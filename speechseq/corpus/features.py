@@ -16,6 +16,7 @@ from lhotse.array import Array
 from lhotse.features.base import FeatureExtractor, register_extractor
 from tqdm import tqdm
 
+from speechseq import files
 from speechseq.audio import wav
 from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
@@ -25,6 +26,7 @@ from speechseq.errors import DataError
 from speechseq.file_writing import cannot_write, replace_file
 from speechseq.shapes import Waveform
 
+_MEL = files.Kind(name="a log-mel", limit=1 << 32)
 _FORMAT = 1  # raised when log_mel is mended in a way that changes its numbers
 
 
@@ -113,8 +115,9 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
         )
     frames(cut, config)  # refuses a mel that a change of the cut has outdated
     try:
+        files.check_regular(Path(stored.storage_path) / stored.storage_key, _MEL)
         return torch.from_numpy(stored.load())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataError) as error:
         raise DataError(f"{cut.id}: its mel is lost: {error}", "call features.compute") from None
 
 
@@ -198,8 +201,9 @@ def _name(cut: MonoCut) -> str:
 def _stored_shape(path: Path) -> list[int] | None:
     """The shape of a stored array from its header, None where there is none or a damaged one."""
     try:
+        files.check_regular(path, _MEL)
         return list(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-    except (OSError, ValueError):
+    except (OSError, ValueError, DataError):
         return None
 
 

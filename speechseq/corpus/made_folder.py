@@ -1,6 +1,5 @@
 """A folder of sounds made by a plan: whole or not at all, and used again while it fits the plan."""
 
-import hashlib
 import json
 import logging
 import os
@@ -10,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from speechseq import files
+from speechseq.audio.container import SOUND
 from speechseq.errors import DataError, MachineError
 
 MANIFEST = "manifest.json"
+_MANIFESTS = files.Kind(name="the manifest of a corpus", limit=256 << 20)
 _log = logging.getLogger(__name__)
 
 
@@ -32,20 +34,20 @@ def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> 
 
 
 def _fits(folder: Path, plan: dict[str, Any]) -> bool:
+    if not (folder / MANIFEST).exists():
+        return False
     try:
-        stored = json.loads((folder / MANIFEST).read_text("utf-8"))
+        stored = json.loads(files.read_bytes(folder / MANIFEST, _MANIFESTS))
         sums = stored.pop("sha256")
         return stored == plan and sums == _checksums(folder, plan)
-    except FileNotFoundError:
-        return False
-    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, OSError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, DataError) as error:
         _log.warning("%s: not usable (%s); made anew", folder, error)
         return False
 
 
 def _checksums(folder: Path, plan: dict[str, Any]) -> dict[str, str]:
     paths = (folder / "wavs" / f"{utterance['id']}.wav" for utterance in plan["utterances"])
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {path.name: files.sha256(path, SOUND) for path in paths}
 
 
 def _make(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speechseq.errors import DataError, MachineError
+from speechseq import files
+from speechseq.errors import MachineError
 from speechseq.file_writing import cannot_write, check_target, replace_file
 from speechseq.printable import json_line
 from speechseq.training.appended_file import AppendedFile
 from speechseq.training.event_file import EventFile
 
 FILE = "log.jsonl"
+_LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder of a run")
 
 
 class Log:
@@ -69,12 +71,8 @@ def read(run: Path | str) -> list[dict[str, Any]]:
     Raises:
         DataError: there is no log.
     """
-    path = Path(run) / FILE
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return [line for line in map(_parsed, lines) if line is not None]
+    lines = files.lines(Path(run) / FILE, _LOG)
+    return [line for line in (_parsed(line) for _, line in lines) if line is not None]
 
 
 def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
@@ -116,7 +114,7 @@ def _drop_later_lines(path: Path, update: int) -> None:
     """Write the log anew without them: a file of its own, should others share it by a hard link."""
     check_target(path)
     if path.exists():
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = files.read_bytes(path, _LOG).splitlines(keepends=True)
         replace_file(path, b"".join(line for line in lines if _is_kept(line, update)))
 
 

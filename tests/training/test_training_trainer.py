@@ -374,7 +374,7 @@ def test_numbers_that_are_not_finite_are_null_since_json_has_no_nan(tmp_path: Pa
 
 
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"log\.jsonl: cannot be read"):
+    with pytest.raises(DataError, match=r"log\.jsonl: no such file"):
         log.read(tmp_path)
 
 

@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from speechseq.cli import main
+from speechseq.corpus.joining_ways import TESTED
 from speechseq.corpus.spoken_digits import WORDS
 from speechseq.inference.transcriber import Transcriber
 
@@ -68,11 +69,12 @@ def test_the_digits_recipe_runs_and_keeps_a_speaker_apart(digits_folder, tmp_pat
     run = tmp_path / "run"
     flags = ["--root", str(digits_folder), "--run", str(run), "--held_out", held_out]
     flags += ["--utterances", "12", "--test_utterances", "3", "--long_utterances", "1"]
-    flags += ["--longest", "2"]
+    flags += ["--longest", "2", "--joined_utterances", "1", "--wordless", "4"]
     assert main(["train", str(RECIPES / "asr/spoken_digits.py"), *TINY, *flags]) == 0
     check_run(run)
     result = json.loads((run / "result.json").read_text())
     assert set(result["wer"]) == {"short", "long"}
+    assert set(result["joining"]["wer"]) == set(TESTED)
     learned = json.loads((run / "corpus/train/manifest.json").read_text())["utterances"]
     assert {utterance["speaker"] for utterance in learned} == {"anna", "bert"} - {held_out}
 

@@ -15,7 +15,7 @@ from speechseq.inference.report import Figure
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.transcript import NO_SPEECH, Transcript
 
-_WORDLESS = 20  # sounds of each kind
+_WORDLESS = 20  # sounds of each kind, at most
 _SECONDS = (1.0, 10.0)
 
 
@@ -99,7 +99,8 @@ def evaluate_joining(
 
     Args:
         folder: where the sounds are made; those of an earlier call with the same arguments stay.
-        utterances: strings of each way; their words and recordings are the same in all.
+        utterances: strings of each way; their words and recordings are the same in all. As many
+            sounds of each kind without words, but at most 20.
         longest, speakers: as `digit_strings.make`.
 
     Raises:
@@ -122,7 +123,7 @@ def evaluate_joining(
     for kind in wordless.KINDS:
         sounds = wordless.make(
             folder / f"wordless_{kind}",
-            utterances=_WORDLESS,
+            utterances=min(utterances, _WORDLESS),
             sample_rate=writer.audio.sample_rate,
             seed=seed,
             seconds=_SECONDS,

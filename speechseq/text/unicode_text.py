@@ -3,10 +3,12 @@
 import dataclasses
 import re
 import unicodedata
+from functools import cached_property
 
 from speechseq.text.characters import composed
 from speechseq.text.letter_case import fold_case
 
+_MOST_READINGS = 4
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Marks that stand for each other, the nearest ones first.
 _ALIKE = (
@@ -41,6 +43,15 @@ class UnicodeText:
 
     def __call__(self, text: str) -> str:
         """The text in known characters as far as they can express it; idempotent."""
+        for _ in range(_MOST_READINGS):
+            read = self._read(text)
+            if read == text:
+                break
+            text = read
+        return text
+
+    def _read(self, text: str) -> str:
+        """One reading; a ligature that it takes apart may compose with the mark behind it."""
         text = composed("".join(map(self._visible, _SPACES.sub(" ", text))))
         forms = {c: self._form(c) for c in set(text)}
         return _SPACES.sub(" ", "".join([forms[c] for c in text])).strip()
@@ -70,9 +81,19 @@ class UnicodeText:
         if letters or tag.startswith(_SHAPES):
             compatible = unicodedata.normalize("NFKC", character)
         forms = [compatible, unicodedata.normalize("NFD", compatible)]
-        forms += [symbol for symbol in sorted(self.known) if _is_form(symbol, character)]
+        forms += self._stand_ins.get(character, [])
         forms += [mark for group in _ALIKE if character in group for mark in group]
         return forms + list(_SEVERAL.get(character, ()))
+
+    @cached_property
+    def _stand_ins(self) -> dict[str, list[str]]:
+        """Symbols that composing would replace or that differ in width, by what they become."""
+        found: dict[str, list[str]] = {}
+        for symbol in sorted(self.known):
+            wide = unicodedata.decomposition(symbol).startswith(_WIDTHS)
+            form = unicodedata.normalize("NFKC" if wide else "NFC", symbol)
+            found.setdefault(form, []).append(symbol)
+        return found
 
     def _taken(self, character: str) -> bool:
         if character in self.known or character == " ":
@@ -80,11 +101,3 @@ class UnicodeText:
         if self.spoken and unicodedata.category(character)[0] in "LMN":
             return True
         return self.fold and fold_case(character, self.known) in self.known
-
-
-def _is_form(symbol: str, character: str) -> bool:
-    """True for a symbol that composing has replaced, or that differs from a character in width."""
-    if symbol.isascii():
-        return False
-    wide = unicodedata.decomposition(symbol).startswith(_WIDTHS)
-    return unicodedata.normalize("NFKC" if wide else "NFC", symbol) == character

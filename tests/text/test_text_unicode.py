@@ -101,6 +101,10 @@ def test_reading_is_total_idempotent_and_alike_in_every_form(
         assert once == text  # what the vocabulary writes is never rewritten
 
 
+def test_a_mark_behind_a_ligature_joins_its_last_letter() -> None:
+    assert GERMAN.normalize("ﬁ\u0300") == GERMAN.normalize("fi\u0300") == "fì"
+
+
 def test_a_symbol_that_composing_would_replace_stays_reachable() -> None:
     vocabulary = Vocabulary.characters("\u212b ｱü")
     assert read(vocabulary, "\u00c5\u212b アｱ") == "\u212b\u212b ｱｱ"

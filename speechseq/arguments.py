@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from speechseq.errors import ConfigError, DataError
+from speechseq.native.eager import has_memory
 
 INTEGERS = frozenset(
     {
@@ -102,9 +103,7 @@ def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str
 
 def _readable(x: Tensor, wait: bool) -> bool:
     """Whether values may be read: of a plain tensor that exists, outside of compilers."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        return False
-    return type(x) is Tensor and (x.device.type == "cpu" or (wait and x.device.type == "cuda"))
+    return has_memory(x) and (x.device.type == "cpu" or (wait and x.device.type == "cuda"))
 
 
 def _first(wrong: Tensor) -> int:

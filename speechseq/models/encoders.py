@@ -12,6 +12,7 @@ from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.masks import length_mask
+from speechseq.nn.on_rows import on_rows
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiLSTM
 from speechseq.nn.valid_rows import ValidRows
@@ -23,7 +24,8 @@ class Encoder(nn.Module):
     """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`."""
 
     memory_dim: int
-    embedding: nn.Embedding
+    symbols: int
+    embedding: nn.Module
     symbol_rows = ("embedding.weight",)
 
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
@@ -40,7 +42,7 @@ class Encoder(nn.Module):
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
         mask = length_mask(lengths, tokens.shape[1])
-        ids = checked_ids(tokens.where(mask, 0), self.embedding.num_embeddings, wait=True)
+        ids = checked_ids(tokens.where(mask, 0), self.symbols, wait=True)
         return ids, ValidRows.of(mask), lengths
 
 
@@ -75,6 +77,7 @@ class ConvEncoder(Encoder):
 
     def __init__(self, symbols: int, config: ConvEncoderConfig) -> None:
         super().__init__()
+        self.symbols = symbols
         self.embedding = nn.Embedding(symbols, config.embedding)
         nn.init.xavier_uniform_(self.embedding.weight)
         widths = (config.embedding, *[config.channels] * config.layers)
@@ -89,7 +92,7 @@ class ConvEncoder(Encoder):
         """The memory (batch, tokens, 2 * lstm), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = in_turn(self.convs, rows.take(self.embedding(ids)), rows)
-        return Encoded(rows.put(self.lstm.of_rows(x, rows)), lengths)
+        return Encoded(rows.put(on_rows(self.lstm, x, rows, "lengths")), lengths)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,7 @@ class CBHGEncoder(Encoder):
 
     def __init__(self, symbols: int, config: CBHGEncoderConfig) -> None:
         super().__init__()
+        self.symbols = symbols
         self.embedding = nn.Embedding(symbols, config.embedding)
         nn.init.normal_(self.embedding.weight, std=0.3)
         self.prenet = Prenet(config.embedding, config.prenet, config.dropout)
@@ -139,4 +143,4 @@ class CBHGEncoder(Encoder):
         """The memory (batch, tokens, 2 * gru), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = self.prenet(rows.take(self.embedding(ids)))
-        return Encoded(rows.put(self.cbhg.of_rows(x, rows)), lengths)
+        return Encoded(rows.put(on_rows(self.cbhg, x, rows, "lengths")), lengths)

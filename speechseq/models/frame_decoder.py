@@ -20,7 +20,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cells import CELLS
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
-from speechseq.nn.dense import linear
+from speechseq.nn.dense import project
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import Prenet
@@ -136,7 +136,7 @@ class FrameDecoder(nn.Module):
         hidden, context = rows.take(core.hidden), rows.take(core.context)
         stacked = self.stack(torch.cat([hidden, context], dim=1), rows)
         top = self._top(stacked, context)
-        frames = rows.put(linear(top, self.frames.weight, self.frames.bias))
+        frames = rows.put(project(self.frames, top))
         stop = rows.put(self.stop(top)).squeeze(-1)
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 

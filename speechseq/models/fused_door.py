@@ -18,7 +18,7 @@ def fused_way(decoder: FrameDecoder, precision: str) -> Callable[..., Any] | Non
         decoder: its weights already rounded to the precision.
         precision: bfloat16's weights are read as such, others in float32.
     """
-    device = decoder.frames.weight.device
+    device = next(decoder.parameters()).device
     if not known(decoder, device.type) or not launches(device):
         return None
     from speechseq.models.fused_step import fused_advance

@@ -16,7 +16,9 @@ from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitGRU, SplitLSTM
+from speechseq.nn.core_kernel import reads
 from speechseq.nn.core_loop import CoreLoop
+from speechseq.nn.plain import all_plain
 from speechseq.nn.prenet import Prenet
 
 MOST_PRENET_LAYERS = 8  # the CPU's kernel has room for
@@ -27,20 +29,24 @@ _KNOWN = {
 }
 _KEPT: "WeakKeyDictionary[FrameDecoder, dict[tuple, tuple]]" = WeakKeyDictionary()
 Made = TypeVar("Made")
+Part = TypeVar("Part", bound=nn.Module)
 
 
 def known(decoder: FrameDecoder, device: str) -> bool:
     """Whether kernels of a kind of device can run it freely.
 
     They know the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in float32,
-    and neither call hooks nor know a subclass.
+    where nothing has to be called (see `nn.plain`).
     """
-    core, parts = decoder.core, list(decoder.modules())
+    if not all_plain(decoder, *_KNOWN):
+        return False
+    core = decoder.core
     reading = core.attention.reading
     plain = ReadingConfig(first=reading.first, through_previous=reading.through_previous)
     return (
-        {type(part) for part in parts} <= _KNOWN
-        and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        reads(core.attention)
+        and decoder.frames.bias is not None
+        and decoder.stop.bias is not None
         and len(core.cells) == 1
         and len(decoder.stack.cells) >= 1
         and reading == plain
@@ -62,14 +68,27 @@ def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
     """The decoder with the weights that packing in a precision leaves it, for torch to run.
 
     Those are kept as long as the decoder and made anew when its own have changed; all else, its
-    biases say, is the decoder's own.
+    biases and hooks say, is the decoder's own. Layers inside of others' modules, and weights that
+    pruning or a parametrization makes, are not rounded.
     """
     if precision == "float32":
         return decoder
     weights, instead = _weights(decoder), {id(x): x for x in decoder.parameters()}
     for weight, other in zip(weights, kept(decoder, precision, _round), strict=True):
         instead[id(weight)] = other
-    return copy.deepcopy(decoder, instead)
+    return _with_parameters(decoder, instead)
+
+
+def _with_parameters(module: Part, instead: dict[int, nn.Parameter]) -> Part:
+    """A copy of a module that shares everything with it but these parameters, by their ids."""
+    other = copy.copy(module)
+    parameters = module._parameters.items()
+    other._parameters = {k: p if p is None else instead[id(p)] for k, p in parameters}
+    other._modules = {
+        k: part if part is None else _with_parameters(part, instead)
+        for k, part in module._modules.items()
+    }
+    return other
 
 
 def one_head(frames: nn.Linear, stop: nn.Linear) -> nn.Linear:
@@ -104,8 +123,9 @@ def _weights(decoder: FrameDecoder) -> list[Tensor]:
 
 
 def _fingerprint(decoder: FrameDecoder) -> tuple:
-    """Changes when a weight does; the sums see what was written behind autograd's back."""
+    """Changes when a weight or a part does; the sums see what autograd did not."""
     parameters = list(decoder.parameters())
     sums = torch.stack([p.detach().sum() for p in parameters]).tolist()
     versions = (0 if p.is_inference() else p._version for p in parameters)
-    return tuple(zip((p.data_ptr() for p in parameters), versions, sums, strict=True))
+    weights = zip((p.data_ptr() for p in parameters), versions, sums, strict=True)
+    return *map(type, decoder.modules()), *weights

@@ -16,6 +16,7 @@ from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import Losses
 from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask
+from speechseq.nn.plain import is_plain
 from speechseq.nn.precision import at_least_float32
 from speechseq.nn.shapeless import built
 from speechseq.ranges import Depth, Dropout, Width
@@ -93,7 +94,7 @@ class LanguageModel(nn.Module):
 
     def start(self, rows: int) -> LanguageState:
         """The state before a text: zeros."""
-        like = self.embedding.weight
+        like = next(self.parameters())
         zeros = like.new_zeros(rows, self.config.layers, self.config.hidden)
         return LanguageState(zeros, zeros)
 
@@ -109,10 +110,16 @@ class LanguageModel(nn.Module):
     def _embed(self, tokens: Tensor) -> Tensor:
         return dropout(self.embedding(tokens), self.config.dropout, self.training)
 
+    def _embeddings(self, device: torch.device) -> Tensor:
+        """Those of all symbols (symbols, embedding), as a call gives them."""
+        if is_plain(self.embedding, nn.Embedding):
+            return self.embedding.weight
+        return self.embedding(torch.arange(self.symbols, device=device))
+
     def _log_probs(self, hidden: Tensor) -> Tensor:
         top = self.narrow(dropout(hidden, self.config.dropout, self.training))
         if self.output is None:
-            logits = F.linear(top, self.embedding.weight, self.output_bias)
+            logits = F.linear(top, self._embeddings(top.device), self.output_bias)
         else:
             logits = self.output(top)
         never = torch.zeros(self.symbols, dtype=torch.bool, device=logits.device)
@@ -136,7 +143,7 @@ def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
 
     It is no mean of the batches' perplexities: those depend on which texts share a batch.
     """
-    device = model.embedding.weight.device
+    device = next(model.parameters()).device
     total, tokens = 0.0, 0
     for batch in (batch.to(device) for batch in batches):
         total += float(_surprise(model(batch), batch).sum(dtype=torch.float64))

@@ -7,7 +7,8 @@ from torch import nn
 
 from speechseq.config import Config
 from speechseq.nn.cbhg import CBHG
-from speechseq.nn.dense import linear
+from speechseq.nn.dense import project
+from speechseq.nn.on_rows import on_rows
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.valid_rows import ValidRows
 from speechseq.ranges import Depth, DepthOrNone, Dropout, Items, Kernel, Range, Width
@@ -103,6 +104,5 @@ class LinearPostnet(OutputNet):
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Mel and log magnitude."""
         rows = ValidRows.of(mask)
-        refined = self.cbhg.of_rows(rows.take(mel), rows)
-        magnitude = linear(refined, self.project.weight, self.project.bias)
-        return Refined(mel, rows.put(magnitude))
+        refined = on_rows(self.cbhg, rows.take(mel), rows, "lengths")
+        return Refined(mel, rows.put(project(self.project, refined)))

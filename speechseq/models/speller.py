@@ -21,8 +21,9 @@ from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
 from speechseq.nn.dropout import dropout
 from speechseq.nn.packed_linear import packed
+from speechseq.nn.plain import is_plain
 from speechseq.nn.precision import at_least_float32
-from speechseq.nn.step_graph import graphs_of
+from speechseq.nn.step_graph import Graphs, graphs_of
 from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS
@@ -93,11 +94,13 @@ class SpellerState(NamedTuple):
 
 
 class SpellerReady(NamedTuple):
-    """What all steps share: the loop's products, or the kernel that does a step at once, and the
-    gates (symbols, gates) that each symbol gives, or None where they are too many to be made."""
+    """What all steps share: the loop's products, or the kernel that does a step at once, the
+    gates (symbols, gates) that each symbol gives, or None where they are too many to be made, and
+    the CUDA graphs that steps are replayed from, if any."""
 
     core: Ready | SpellerKernel
     gates: Tensor | None
+    graphs: Graphs | None = None
 
 
 class Spelled(NamedTuple):
@@ -166,21 +169,22 @@ class Speller(nn.Module):
         """What all steps of a search share, made once; `step` makes it anew where none is given."""
         if torch.is_grad_enabled():
             return SpellerReady(self.core.recurring(), None)
-        symbols = self.embedding.weight
-        gates = self.core.cell.hoist(symbols) if len(symbols) <= FEW else None
-        if not self.training and fits(self.core, list(self.parameters())):
+        gates = None
+        if is_plain(self.embedding, nn.Embedding) and len(self.embedding.weight) <= FEW:
+            gates = self.core.cell.hoist(self.embedding.weight)
+        if not self.training and self._heads_are_plain() and fits(self.core, [*self.parameters()]):
             deep = None if self.deep is None else (self.deep.weight, self.deep.bias)
             outputs = deep, (self.symbols.weight, self.symbols.bias)
             return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
         core = self.core.recurring()
         products = tuple(tuple(map(packed, own)) for own in core.products)
-        return SpellerReady(core._replace(products=products), gates)
+        return SpellerReady(core._replace(products=products), gates, self._graphs())
 
     def step(
         self, tokens: Tensor, state: SpellerState, ready: SpellerReady | None = None
     ) -> Spelled:
         """One step, fed with the tokens (rows) written before it."""
-        ready = ready or SpellerReady(self.core.recurring(), None)
+        ready = ready or SpellerReady(self.core.recurring(), None, self._graphs())
         gates = ready.gates
         if isinstance(ready.core, SpellerKernel):
             if gates is None:
@@ -189,12 +193,10 @@ class Speller(nn.Module):
             return Spelled(log_probs, weights, SpellerState(held))
         assert isinstance(state.core, CoreState), "a state of the kernel's search fits no other"
         one = functools.partial(self._one_step, ready.core, gates)
-        searching = not (self.training or torch.is_grad_enabled())
-        graphs = graphs_of(self, tokens.device) if searching else None
-        if graphs is None:
+        if ready.graphs is None:
             return one(tokens, state)
         read = *self.parameters(), *weights_of(ready.core), *([] if gates is None else [gates])
-        return graph_step(graphs, one, read, tokens, state, self.core.attention.reading)
+        return graph_step(ready.graphs, one, read, tokens, state, self.core.attention.reading)
 
     def _one_step(
         self, ready: Ready, gates: Tensor | None, tokens: Tensor, state: SpellerState
@@ -203,6 +205,15 @@ class Speller(nn.Module):
         own = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
         weights, core = self.core.step(own, state.core, ready)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
+
+    def _graphs(self) -> Graphs | None:
+        if self.training or torch.is_grad_enabled():
+            return None
+        return graphs_of(self, self.never.device)
+
+    def _heads_are_plain(self) -> bool:
+        heads = [layer for layer in (self.deep, self.symbols) if layer is not None]
+        return all(is_plain(x, nn.Linear) and x.bias is not None for x in heads)
 
     def _hoisted(self, tokens: Tensor) -> Tensor:
         return self.core.cell.hoist(self.embedding(tokens))

@@ -11,8 +11,10 @@ from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
+from speechseq.nn.core_kernel import reads
 from speechseq.nn.core_loop import CoreLoop, CoreState
 from speechseq.nn.packed_linear import KERNELS, pack_weight
+from speechseq.nn.plain import is_plain
 from speechseq.nn.rows import Standing, Stored
 
 LINE = 16  # floats; the numbers of a row fill whole lines
@@ -42,9 +44,9 @@ def fits(core: CoreLoop, parameters: list[Tensor]) -> bool:
     return (
         not torch.is_grad_enabled()
         and not core.training
-        and type(core.attention) in (LocationSensitiveAttention, ContentAttention)
+        and reads(core.attention)
         and core.attention.reading.is_plain
-        and all(type(cell) is SplitLSTM and not cell.zoneout for cell in core.cells)
+        and all(is_plain(cell, SplitLSTM) and not cell.zoneout for cell in core.cells)
         and has_memory(*parameters)
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in parameters)
         and not torch.is_autocast_enabled("cpu")

@@ -9,6 +9,7 @@ from speechseq.arguments import checked_lengths
 from speechseq.nn.conv import MaskedConv, in_turn
 from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
+from speechseq.nn.on_rows import on_rows
 from speechseq.nn.recurrent import BiGRU
 from speechseq.nn.row_passes import larger_of_next
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
@@ -73,7 +74,7 @@ class CBHG(nn.Module):
         y = self.widen(x + y)
         for highway in self.highways:
             y = highway(y)
-        return self.gru.of_rows(y, rows)
+        return on_rows(self.gru, y, rows, "lengths")
 
 
 def pool_pairs(x: Rows, rows: ValidRows) -> Rows:

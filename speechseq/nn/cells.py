@@ -11,6 +11,7 @@ from speechseq.arguments import checked_lengths
 from speechseq.nn.chance import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
 from speechseq.nn.dense import linear
 from speechseq.nn.masks import length_mask
+from speechseq.nn.plain import is_plain, renew
 from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.nn.recurring_linear import RecurringLinear
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
@@ -85,6 +86,7 @@ class SplitCell(nn.Module):
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
         """The share of the gates that the inputs give, for all steps in one product."""
+        renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
     def _hoisted_bias(self) -> Tensor:
@@ -146,14 +148,15 @@ class SplitCell(nn.Module):
     def run_rows(self, inputs: Rows, rows: ValidRows) -> Made:
         """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
 
-        In one call of a kernel, or of torch unless zoneout or dropout act inside the recurrence.
+        In one call of a kernel, or of torch unless zoneout or dropout act inside the recurrence;
+        a cell that is not plain (see `nn.plain`) is called at each step.
         """
         batch, steps = rows.shape
-        weights, drawn = self._weights(), self.draw(steps, batch, inputs.device)
-        if kernel_serves(self.kind, inputs, weights):
+        drawn, plain = self.draw(steps, batch, inputs.device), is_plain(self, SplitLSTM, SplitGRU)
+        if plain and kernel_serves(self.kind, inputs, weights := self._weights()):
             chance = Chance(drawn, self.multiplier, self.zoneout)
             return RUN[self.kind](inputs, rows, (weights,), chance)
-        one_by_one = drawn is not None or self.zoneout
+        one_by_one = not plain or drawn is not None or self.zoneout
         padded = rows.put(inputs)
         return rows.take(self._step_by_step(padded, drawn) if one_by_one else self._fused(padded))
 
@@ -213,6 +216,7 @@ class SplitLSTM(SplitCell):
 
     def recurring(self) -> tuple[RecurringLinear, ...]:
         """One product a step, over [context; hidden]; its bias is hoisted with the other."""
+        renew(self)
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
             weights = torch.cat([self.weight_ih[:, self.input_dim :], weights], dim=1)
@@ -257,6 +261,7 @@ class SplitGRU(SplitCell):
 
     def recurring(self) -> tuple[RecurringLinear, ...]:
         """Two products a step: the new gate keeps what context and hidden state give apart."""
+        renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return RecurringLinear(context, None), RecurringLinear(self.weight_hh, self.bias_hh)
 

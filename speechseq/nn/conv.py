@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechseq.native.eager import is_eager
 from speechseq.nn.dropout import dropout
+from speechseq.nn.on_rows import on_rows
+from speechseq.nn.plain import is_plain, is_plain_conv
 from speechseq.nn.row_conv import convolve
 from speechseq.nn.row_norm import Activation, kernel_serves, normalised
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
@@ -116,6 +119,7 @@ class MaskedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv1d(input_dim, output_dim, kernel, bias=bias)
+        self.reach = ((kernel - 1) // 2, kernel // 2)
         self.norm = MaskedBatchNorm(output_dim)
         self.activation, self.dropout, self.norm_last = activation, dropout, norm_last
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
@@ -127,13 +131,23 @@ class MaskedConv(nn.Module):
 
     def of_rows(self, x: Rows, rows: ValidRows) -> Made:
         """(rows, input_dim) to (rows, output_dim): what several layers do one after another."""
-        x = convolve(x, rows, self.conv.weight, self.conv.bias)
-        return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
+        x = self._convolved(x, rows)
+        if is_plain(self.norm, MaskedBatchNorm):
+            return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
+        activate = ACTIVATIONS[self.activation]
+        x = self.norm(rows.put(activate(x) if self.norm_last else x), rows.mask())
+        x = rows.take(x if self.norm_last else activate(x))
+        return dropout(x, self.dropout, self.training)
+
+    def _convolved(self, x: Rows, rows: ValidRows) -> Made:
+        if is_plain_conv(self.conv):
+            return convolve(x, rows, self.conv.weight, self.conv.bias)
+        padded = F.pad(rows.put(x).transpose(1, 2), self.reach)
+        return rows.take(self.conv(padded).transpose(1, 2))
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: ValidRows) -> Made:
-    """Rows through `MaskedConv`s one after another."""
+    """Rows through `MaskedConv`s, or modules called alike, one after another."""
     for conv in convs:
-        assert isinstance(conv, MaskedConv)
-        x = conv.of_rows(x, rows)
+        x = on_rows(conv, x, rows, "mask")
     return x

@@ -19,6 +19,7 @@ from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.nn.core_passes import NAME, Fixed, Passes, Places
 from speechseq.nn.dense import linear
 from speechseq.nn.distinct_rows import put_rows, take_rows
+from speechseq.nn.plain import is_plain
 from speechseq.shapes import Lengths, MemoryMask, Sequence
 
 LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many
@@ -42,8 +43,8 @@ def known_number(
     if not has_memory(inputs) or inputs.device.type != device:
         return None
     known = (
-        type(attention) in (LocationSensitiveAttention, ContentAttention)
-        and all(type(cell) in (SplitLSTM, SplitGRU) for cell in cells)
+        reads(attention)
+        and all(is_plain(cell, SplitLSTM, SplitGRU) for cell in cells)
         and attention.reading.is_plain
         and {p.dtype for cell in cells for p in cell.parameters()} == {torch.float32}
     )
@@ -53,6 +54,12 @@ def known_number(
         half = torch.get_autocast_dtype(device)
         return half if half == torch.bfloat16 else None
     return torch.float32 if inputs.dtype == torch.float32 else None
+
+
+def reads(attention: Attention) -> bool:
+    """True if kernels know the mechanism and may read its layers, keys apart, uncalled."""
+    kinds = LocationSensitiveAttention, ContentAttention
+    return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()
 
 
 def run(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths
+from speechseq.native.eager import has_memory
 from speechseq.native.launches import launches
 from speechseq.nn import core_kernel
 from speechseq.nn.attention.contract import Attention
@@ -131,7 +132,7 @@ class CoreLoop(nn.Module):
             lengths = torch.full((batch,), steps, device=inputs.device)
         lengths = checked_lengths(lengths, inputs.shape)
         drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
-        if core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
+        if has_memory(memory) and core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
             parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn
             return CoreOutput(*core_kernel.run(*parts))
         graphs = graphs_of(self, inputs.device)

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechseq.native.eager import has_memory
 from speechseq.native.library import call, library
+from speechseq.nn.plain import is_plain
 
 _FEW = 64  # rows for which packing the weights would not pay
 
@@ -27,6 +28,14 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     made = _Linear.apply(rows, weight.contiguous(), bias)
     return made.unflatten(0, x.shape[:-1])
+
+
+def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
+    """`layer(x)`; by `linear` for many rows of a plain nn.Linear."""
+    many = x.shape[:-1].numel() >= _FEW
+    if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
+        return linear(x, layer.weight, layer.bias)
+    return layer(x)
 
 
 def kernel_serves(a: Tensor, b: Tensor) -> bool:

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from speechseq.nn.dense import linear
+from speechseq.nn.dense import project
 from speechseq.nn.row_passes import carried
 
 
@@ -22,6 +22,4 @@ class Highway(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
         """(..., dim) to the same shape."""
-        transformed = linear(x, self.transform.weight, self.transform.bias)
-        gate = linear(x, self.gate.weight, self.gate.bias)
-        return carried(x, transformed, gate)
+        return carried(x, project(self.transform, x), project(self.gate, x))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechseq.nn.dense import linear
+from speechseq.nn.dense import project
 from speechseq.nn.dropout import dropout
 
 
@@ -45,8 +45,7 @@ class Prenet(nn.Module):
         synthesis. Without it dropout acts in training only, so evaluation is deterministic.
         """
         for i, layer in enumerate(self.layers):
-            assert isinstance(layer, nn.Linear)
-            x = F.relu(linear(x, layer.weight, layer.bias))
+            x = F.relu(project(layer, x))
             x = dropout(x, self.dropout, self.training) if keep is None else x * keep[i].to(x)
         return x
 

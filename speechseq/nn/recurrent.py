@@ -5,6 +5,7 @@ from torch import nn
 
 from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
+from speechseq.nn.plain import is_plain_rnn
 from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
 from speechseq.nn.valid_rows import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
@@ -29,9 +30,11 @@ class _Bidirectional(nn.Module):
 
     def of_rows(self, x: Rows, rows: ValidRows) -> Made:
         """(rows, input_dim) to (rows, 2 * hidden)."""
-        directions = [Weights(*layer.all_weights[0]) for layer in (self.ahead, self.back)]
-        if kernel_serves(self.kind, x, directions[0]):
-            return RUN[self.kind](x, rows, directions)
+        layers = self.ahead, self.back
+        if all(map(is_plain_rnn, layers)):
+            directions = [Weights(*layer.all_weights[0]) for layer in layers]
+            if kernel_serves(self.kind, x, directions[0]):
+                return RUN[self.kind](x, rows, directions)
         return rows.take(self.plain(rows.put(x), rows.lengths))
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:

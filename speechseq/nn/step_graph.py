@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from speechseq.native.eager import is_eager
+from speechseq.nn.plain import all_plain
 from speechseq.nn.recording import Recorder, Recording
 
 _KEPT: "WeakKeyDictionary[nn.Module, dict[tuple, Graphs]]" = WeakKeyDictionary()
@@ -26,12 +27,15 @@ _REMEMBERED = 256  # keys met once
 
 
 def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
-    """The graphs of a module's loop, kept as long as the module; None where none are wanted."""
+    """The graphs of a module's loop, kept as long as the module; None where none are wanted, and
+    where a replay would pass by hooks or modules of others (see `nn.plain`)."""
     asked = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     rehearsed = asked == "rehearse"
     if not rehearsed and (asked != "1" or device.type != "cuda"):
         return None
     if not is_eager() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+        return None
+    if not rehearsed and not all_plain(owner):  # a rehearsal calls them all again
         return None
     kept, way = _KEPT.setdefault(owner, {}), (device, rehearsed)
     if way not in kept:

@@ -50,6 +50,12 @@ class ValidRows(NamedTuple):
             rows = put_rows(rows, self.positions, size)
         return rows.unflatten(0, self.shape)
 
+    def mask(self) -> Mask:
+        """The mask that they were made of."""
+        size = self.shape[0] * self.shape[1]
+        flat = torch.zeros(size, dtype=torch.bool, device=self.positions.device)
+        return flat.index_fill(0, self.positions, True).view(self.shape)
+
     def followed(self) -> Bool[Tensor, " rows"]:
         """Whether the position right behind each row is valid, and of the same utterance."""
         behind = self.positions + 1

@@ -121,6 +121,15 @@ def test_it_is_recorded_when_its_like_was_met_before_and_replayed_from_then_on()
     assert len(calls) == BUCKET * (1 + 3 + 1)
 
 
+def test_nothing_is_recorded_where_hooks_or_other_modules_would_be_passed_by(monkeypatch):
+    monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "1")
+    hooked, other = loop_of(), loop_of()
+    hooked.attention.register_forward_hook(lambda *_: None)
+    other.attention.query = type("Other", (torch.nn.Linear,), {"__module__": "theirs"})(4, 4)
+    for loop in (hooked, other):
+        assert graphs_of(loop, torch.device("cuda")) is None
+
+
 @pytest.mark.usefixtures("rehearsed")
 def test_gradients_add_up_over_batches():
     loop = loop_of()

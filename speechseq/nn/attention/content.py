@@ -5,8 +5,12 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from speechseq.nn.attention.additive import additive_energies
-from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.additive import (
+    AdditiveAttention,
+    additive_energies,
+    called_energies,
+)
+from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
@@ -37,7 +41,7 @@ class ContentState(NamedTuple):
     previous: Tensor
 
 
-class ContentAttention(Attention):
+class ContentAttention(AdditiveAttention):
     """energies = v · tanh(W query + V memory)."""
 
     def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:
@@ -57,7 +61,16 @@ class ContentAttention(Attention):
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
         """One step; the next state holds these weights."""
-        parts = self.query(query), state.keys, self.energy.weight[0]
-        energies = kernel_energies(*parts) if runs(*parts) else additive_energies(*parts)
+        energies = self._energies(self.query(query), state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)
+
+    def read_layers(self) -> tuple[nn.Module, ...]:
+        """Query and energy."""
+        return self.query, self.energy
+
+    def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
+        if not self.is_readable():
+            return called_energies(query, keys, self.energy)
+        parts = query, keys, self.energy.weight[0]
+        return kernel_energies(*parts) if runs(*parts) else additive_energies(*parts)

@@ -8,8 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.errors import ConfigError
-from speechseq.nn.attention.additive import additive_energies
-from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.additive import (
+    AdditiveAttention,
+    additive_energies,
+    called_energies,
+)
+from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
@@ -52,7 +56,7 @@ class LocationState(NamedTuple):
     history: Tensor
 
 
-class LocationSensitiveAttention(Attention):
+class LocationSensitiveAttention(AdditiveAttention):
     """energies = v · tanh(W query + V memory + U conv(history)).
 
     Gradients flow through the history, as in Chorowski's work (FACTS trap 16), unless
@@ -68,7 +72,7 @@ class LocationSensitiveAttention(Attention):
         self.energy = nn.Linear(config.dim, 1, bias=False)
         self.filters = nn.Conv1d(channels, config.filters, config.kernel, bias=False)
         self.location = nn.Linear(config.filters, config.dim, bias=False)
-        self.reach = config.kernel // 2
+        self.reach, self.channels = config.kernel // 2, channels
         for layer in (self.query, self.key, self.location):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
         nn.init.xavier_uniform_(self.filters.weight)
@@ -77,7 +81,7 @@ class LocationSensitiveAttention(Attention):
         """Project the keys, once an utterance; no position has been read yet."""
         memory = zero_padding(memory, memory_mask)
         first = first_alignment(memory, memory_mask, self.reading)
-        history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.filters.in_channels]
+        history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.channels]
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
@@ -91,7 +95,15 @@ class LocationSensitiveAttention(Attention):
         both = torch.einsum("fck,df->ckd", self.filters.weight, self.location.weight)
         return both.flatten(0, 1)
 
+    def read_layers(self) -> tuple[nn.Module, ...]:
+        """Query, energy, filters and their projection."""
+        return self.query, self.energy, self.filters, self.location
+
     def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:
+        if not self.is_readable():
+            located = self.filters(F.pad(history.to(keys.dtype), (self.reach, self.reach)))
+            around = self.location(located.transpose(1, 2).flatten(0, 1))
+            return called_energies(query, keys, self.energy, around)
         direction, location = self.energy.weight[0], self.location.weight
         parts = query, keys, direction, history, self.filters.weight, location
         if runs(*parts):

@@ -35,15 +35,29 @@ def replace_file(
     Raises:
         MachineError: it cannot be written; what stood there before stays.
     """
+    with replacing(path, needed=len(data)) as file:
+        _write_all(file, data)
+        if durable:
+            os.fsync(file)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Iterator[int]:
+    """A descriptor to write a file with, which takes the path's place only when all went well.
+
+    Args:
+        needed: bytes that will be written, where they are known; for the message of a full disk.
+
+    Raises:
+        MachineError: it cannot be written; what stood there before stays.
+    """
     target = Path(path)
     try:
         with _beside(target) as (file, fresh):
-            _write_all(file, data)
-            if durable:
-                os.fsync(file)
+            yield file
             os.replace(fresh, target)
     except OSError as error:
-        raise cannot_write(target, error, len(data)) from error
+        raise cannot_write(target, error, needed) from error
 
 
 def open_to_append(path: str | os.PathLike[str]) -> int:

@@ -5,7 +5,8 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+import wave
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from speechseq.audio.container import SOUND, Checked, checked
 from speechseq.audio.part import Part
 from speechseq.audio.rates import check_rate
 from speechseq.errors import ConfigError, DataError
-from speechseq.file_writing import replace_file
+from speechseq.file_writing import replace_file, replacing
 from speechseq.shapes import Waveform
 
 _BLOCK = 1 << 20  # numbers read at a time: what a header claims is never allocated
@@ -30,6 +31,7 @@ _MOST = 1 << 29  # numbers that `load` holds: 9 hours at 16 kHz, 2 GB
 _BY_BYTES = ("WAV", "WAVEX", "RF64", "NIST")  # files whose length in bytes tells their samples
 _PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 _DENSEST = 1 << 14  # samples in a byte of an OGG file, of pure silence
+_LARGEST_WAV = (1 << 32) - 64  # bytes of samples: the header counts in 32 bits
 _LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1]
 _KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
 
@@ -149,6 +151,34 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
     if os.path.isdir(name):
         raise DataError(f"{name}: is a directory", "name a file inside it")
     replace_file(name, sound.getbuffer())
+
+
+@contextlib.contextmanager
+def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], None]]:
+    """A function that appends waveforms (samples,) to a 16-bit WAV, which appears whole at the end.
+
+    No more than one waveform is held in memory.
+
+    Raises:
+        DataError: NaN or Inf in a waveform; more sound than one WAV holds.
+        MachineError: as `save`.
+    """
+    name = os.fspath(path)
+    with (
+        replacing(name) as handle,
+        os.fdopen(handle, "wb", closefd=False) as file,
+        wave.open(file, "wb") as sound,
+    ):
+        sound.setparams((1, 2, rate, 0, "NONE", ""))
+
+        def append(waveform: Tensor) -> None:
+            samples = _to_int16(name, _mono(name, waveform))
+            if 2 * (sound.tell() + len(samples)) > _LARGEST_WAV:
+                problem = f"{name}: a wav holds at most 4 GiB of sound"
+                raise DataError(problem, "divide the text into several")
+            sound.writeframesraw(samples.astype("<i2").tobytes())
+
+        yield append
 
 
 def _read(name: str) -> tuple[np.ndarray, int]:

@@ -1,7 +1,9 @@
 """`speechseq synthesize`: texts to wavs with a trained checkpoint."""
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +12,11 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.file_writing import check_folder, check_output
 from speechseq.printable import printable
 from speechseq.ranges import DrawSeed, checked
+from speechseq.text.splitting import LONGEST
 
 if TYPE_CHECKING:
-    from speechseq.inference.synthesizer import Speech, Synthesizer
+    from speechseq.inference.speech import Speech
+    from speechseq.inference.synthesizer import Synthesizer
 
 _HELP = "speak texts with a trained checkpoint"
 _TEXTS = files.Kind(
@@ -75,11 +79,29 @@ def run(arguments: argparse.Namespace) -> None:
     lines = _speakable(lines, synthesizer, arguments.skip_bad)
     if arguments.out_dir:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    for begin in range(0, len(lines), _AT_ONCE):
-        part = lines[begin : begin + _AT_ONCE]
+    for part in _portions(lines):
+        if len(part[0].text) > LONGEST:
+            _write_long(part[0], synthesizer, arguments.seed)
+            continue
         spoken = synthesizer.synthesize([line.text for line in part], seed=arguments.seed)
         for line, speech in zip(part, spoken, strict=True):
             _write(line, speech)
+
+
+def _portions(lines: list[Line]) -> Iterator[list[Line]]:
+    """Neighbouring lines that are spoken at once; a long one alone, since it is many pieces."""
+    held: list[Line] = []
+    for line in lines:
+        long = len(line.text) > LONGEST
+        if held and (long or len(held) == _AT_ONCE):
+            yield held
+            held = []
+        if long:
+            yield [line]
+        else:
+            held.append(line)
+    if held:
+        yield held
 
 
 def _lines(arguments: argparse.Namespace) -> list[Line]:
@@ -133,7 +155,7 @@ def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) ->
     good, problems, cure = [], [], ""
     for line in lines:
         try:
-            synthesizer.read(line.text)
+            synthesizer.readings(line.text)
             good.append(line)
         except DataError as error:
             problems.append(f"{line.where}: {error.problem}")
@@ -149,9 +171,35 @@ def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) ->
 def _write(line: Line, speech: "Speech") -> None:
     from speechseq.audio import wav
 
-    try:
+    with _naming(line):
         wav.save(line.out, speech.waveform, speech.sample_rate)
+    _tell(line, speech.seconds, speech.finished_reason)
+
+
+def _write_long(line: Line, synthesizer: "Synthesizer", seed: int) -> None:
+    """Speak a text piece by piece into its wav, in the memory of a few pieces."""
+    from speechseq.audio import wav
+    from speechseq.inference.speech import combined
+
+    samples, rate, reasons = 0, synthesizer.audio.sample_rate, set()
+    with _naming(line), wav.writer(line.out, rate) as append:
+        for piece in synthesizer.stream(line.text, seed=seed):
+            waveform = piece.with_pause()
+            append(waveform)
+            samples += len(waveform)
+            reasons.add(piece.finished_reason)
+    _tell(line, samples / rate, combined(reasons))
+
+
+@contextlib.contextmanager
+def _naming(line: Line) -> Iterator[None]:
+    """Inside, errors are told with the place of the text."""
+    try:
+        yield
     except SpeechseqError as error:
         raise type(error)(f"{line.where}: {error.problem}", error.cure) from None
-    note = "" if speech.finished_reason == "stop" else ": listen whether it is whole"
-    print(f"{printable(line.out)}: {speech.seconds:.2f} s, ended by {speech.finished_reason}{note}")
+
+
+def _tell(line: Line, seconds: float, reason: str) -> None:
+    note = "" if reason == "stop" else ": listen whether it is whole"
+    print(f"{printable(line.out)}: {seconds:.2f} s, ended by {reason}{note}", flush=True)

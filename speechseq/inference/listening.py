@@ -12,7 +12,8 @@ from speechseq.inference.judge import Judge
 from speechseq.inference.report import Figure, Picture, Report, Section, curve_pictures, write
 from speechseq.inference.report_speech import Take
 from speechseq.inference.score import Score
-from speechseq.inference.synthesizer import Speech, Synthesizer
+from speechseq.inference.speech import Speech
+from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.voice_report import Spoken, VoiceSection
 from speechseq.pictures import alignment_picture, mel_picture
 

@@ -1,13 +1,11 @@
 """Synthesizer: texts in, waveforms out, with a trained model or one still in training."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from speechseq import checkpoint as checkpoints
 from speechseq.audio.griffin_lim import check_invertible, griffin_lim
@@ -15,11 +13,18 @@ from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_o
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.device import checked_device
+from speechseq.inference.speech import Reading, Speech, batches, joined
 from speechseq.models.packed_weights import check_precision
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
+from speechseq.text.splitting import LONGEST, Piece, split
 from speechseq.text.vocabulary import Vocabulary
+
+MOST_AT_ONCE = 20_000  # characters of a text that `synthesize` speaks into one waveform
+MOST_CHARACTERS = 1 << 20  # of a text; its sound, some 20 hours, still fits into one wav
+_MOST_SYMBOLS = 3200  # of a batch, padding included: bounds its memory, whatever the texts
+_SHOWN = 5  # pieces of a text that are named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,38 +41,6 @@ class VocoderConfig(Config):
     momentum: BelowOne = 0.99
     mel_power: Annotated[float, Range(0, 10, above=True)] = 1.0
     linear_power: Annotated[float, Range(0, 10, above=True)] = 1.2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Speech:
-    """One spoken text.
-
-    waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
-    positions are `symbols`; finished_reason "stop", "attention_end" or "limit".
-    """
-
-    text: str
-    normalized: str
-    symbols: tuple[str, ...]
-    waveform: Float[Tensor, " samples"]
-    sample_rate: int
-    mel: Float[Tensor, "frames mels"]
-    alignment: Float[Tensor, "steps positions"]
-    finished_reason: str
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return len(self.waveform) / self.sample_rate
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A text as the model gets it: normalised, and as ids."""
-
-    text: str
-    normalized: str
-    ids: tuple[int, ...]
 
 
 class Synthesizer:
@@ -163,30 +136,84 @@ class Synthesizer:
         if isinstance(texts, str):
             raise ConfigError("texts is one string", "pass a list of texts: [text]")
         readings = self._read_all(texts)
-        if seed is None:
-            seed = int(torch.randint(2**31, ()))
-        checked("seed", seed, DrawSeed)
-        checked("max_steps", max_steps, Every | None)
+        seed, max_steps = _checked(seed, max_steps)
+        parts = [part for parts in readings for part in parts]
         # texts of like length together: less padding, and fewer rows that wait for the longest
-        order = sorted(range(len(readings)), key=lambda i: len(readings[i].ids))
+        order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
         spoken: dict[int, Speech] = {}
-        for begin in range(0, len(order), self.batch_size):
-            rows = order[begin : begin + self.batch_size]
-            batch = self._speak([readings[i] for i in rows], seed, max_steps)
+        for places in batches([len(parts[i].ids) for i in order], self.batch_size, _MOST_SYMBOLS):
+            rows = [order[place] for place in places]
+            batch = self._speak([parts[i] for i in rows], seed, max_steps)
             spoken.update(zip(rows, batch, strict=True))
-        return [spoken[i] for i in range(len(readings))]
+        speech = iter([spoken[i] for i in range(len(parts))])
+        return [
+            joined(text, [next(speech) for _ in parts])
+            for text, parts in zip(texts, readings, strict=True)
+        ]
 
-    def _read_all(self, texts: Sequence[str]) -> list[Reading]:
+    def stream(
+        self, text: str, *, seed: int | None = None, max_steps: int | None = None
+    ) -> Iterator[Speech]:
+        """Speak a text of any length piece by piece, in the memory of a few pieces.
+
+        Each piece sounds as it would alone; `Speech.with_pause` has the silence behind it.
+
+        Raises:
+            DataError: as `readings`, before the first piece.
+            CheckpointError: as `synthesize`.
+        """
+        parts = self.readings(text)
+        return self._stream(parts, *_checked(seed, max_steps))
+
+    def _stream(self, parts: list[Reading], seed: int, max_steps: int | None) -> Iterator[Speech]:
+        lengths = [len(part.ids) for part in parts]
+        for places in batches(lengths, self.batch_size, _MOST_SYMBOLS):
+            yield from self._speak([parts[place] for place in places], seed, max_steps)
+
+    def readings(self, text: str) -> list[Reading]:
+        """A text as `read` gives it, or its pieces where it is longer than `splitting.LONGEST`.
+
+        Pieces without a word are left out.
+
+        Raises:
+            DataError: as `read`, the first pieces that cannot be read named; a text that is
+                longer than `MOST_CHARACTERS`.
+        """
+        if len(text) <= LONGEST:
+            return [self.read(text)]
+        if len(text) > MOST_CHARACTERS:
+            problem = f"the text has {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
+            raise DataError(problem, "divide it into several texts")
+        found, problems = [], []
+        for piece in _pieces(text, self.vocabulary):
+            try:
+                found.append(dataclasses.replace(self.read(piece.text), pause=piece.pause))
+            except DataError as error:
+                problems.append(error)
+        if problems or not found:
+            named = "\n".join(error.problem for error in problems[:_SHOWN]) or "nothing to say"
+            cure = problems[0].cure if problems else "write a word or a number"
+            raise DataError(named, cure)
+        return found
+
+    def _read_all(self, texts: Sequence[str]) -> list[list[Reading]]:
         readings, problems, cure = [], [], ""
         for index, text in enumerate(texts):
             try:
-                readings.append(self.read(text))
+                readings.append(self._whole(text))
             except DataError as error:
                 problems.append(f"texts[{index}]: {error.problem}")
                 cure = cure or error.cure
         if problems:
             raise DataError("\n  ".join(problems), cure)
         return readings
+
+    def _whole(self, text: str) -> list[Reading]:
+        """The readings of a text whose speech is wanted at once."""
+        if len(text) > MOST_AT_ONCE:
+            problem = f"a text of {len(text):,} characters; {MOST_AT_ONCE:,} are spoken at once"
+            raise DataError(problem, "speak it piece by piece with Synthesizer.stream")
+        return self.readings(text)
 
     def _speak(self, readings: list[Reading], seed: int, max_steps: int | None) -> list[Speech]:
         device = next(self.model.parameters()).device
@@ -237,6 +264,7 @@ class Synthesizer:
             mel=output.mel_after[row, :frames].float().cpu(),
             alignment=output.alignment[row, :steps, : len(reading.ids)].float().cpu(),
             finished_reason=output.finished_reason[row],
+            pause=reading.pause,
         )
 
     def _symbol(self, token: int) -> str:
@@ -250,3 +278,19 @@ class Synthesizer:
                     f"the model's mel of {reading.text[:60]!r} has NaN or Inf",
                     "take an earlier checkpoint; training diverged before this one",
                 )
+
+
+def _checked(seed: int | None, max_steps: int | None) -> tuple[int, int | None]:
+    """The seed, drawn where there is none, and the limit, both within their ranges."""
+    seed = int(torch.randint(2**31, ())) if seed is None else seed
+    return checked("seed", seed, DrawSeed), checked("max_steps", max_steps, Every | None)
+
+
+def _pieces(text: str, vocabulary: Vocabulary) -> Iterator[Piece]:
+    """The pieces of a long text that hold a word; those that grew when read are cut once more."""
+    for piece in split(text):
+        normalized = vocabulary.normalize(piece.text)
+        if any(map(str.isalnum, normalized)):
+            inner = split(normalized) if len(normalized) > LONGEST else [piece]
+            yield from inner[:-1]
+            yield dataclasses.replace(inner[-1], pause=piece.pause)

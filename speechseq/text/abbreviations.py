@@ -42,6 +42,11 @@ _STATES = {"Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Colo": "Colo
            "Md": "Maryland", "Mich": "Michigan", "Miss": "Mississippi", "Mo": "Missouri",
            "Nev": "Nevada", "Pa": "Pennsylvania", "Tex": "Texas", "Va": "Virginia",
            "Wash": "Washington", "Wis": "Wisconsin"}  # fmt: skip
+# All of them, and some of other languages, without their full stop.
+ABBREVIATIONS = frozenset(
+    {*_TITLES, *_ALWAYS, *_BEFORE_FIGURE, *DAYS, *_STATES}
+    | {"Dr", "St", "No", "no", "Nr", "bzw", "usw", "ca", "Hr", "Fr", "Str", "Sra", "Mgr", "al"}
+)
 
 _DOTTED_WORD = re.compile(r"(?<![A-Za-z.])([A-Za-z]{1,7})\.(?![A-Za-z])")
 _LATIN = re.compile(r"(?<![A-Za-z.])([EeIi])\. ?([ge])\.(?![A-Za-z])")

@@ -1,0 +1,98 @@
+"""Spoken texts and pieces of them, and how the pieces of a long text are joined."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+_MOST_ALIGNED = 10_000_000  # numbers of a joined alignment, 40 MB
+_REASONS = ("limit", "attention_end", "stop")  # the first that any piece has is that of them all
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Speech:
+    """One spoken text.
+
+    waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
+    positions are `symbols`; finished_reason "stop", "attention_end" or "limit". `pause` are the
+    seconds of silence that belong behind it where it is a piece of a longer text.
+    """
+
+    text: str
+    normalized: str
+    symbols: tuple[str, ...]
+    waveform: Float[Tensor, " samples"]
+    sample_rate: int
+    mel: Float[Tensor, "frames mels"]
+    alignment: Float[Tensor, "steps positions"]
+    finished_reason: str
+    pause: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.waveform) / self.sample_rate
+
+    def with_pause(self) -> Float[Tensor, " samples"]:
+        """The waveform and the silence behind it."""
+        return F.pad(self.waveform, (0, round(self.pause * self.sample_rate)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A text as the model gets it: normalised, as ids, and the seconds of silence behind it."""
+
+    text: str
+    normalized: str
+    ids: tuple[int, ...]
+    pause: float = 0.0
+
+
+def joined(text: str, pieces: Sequence[Speech]) -> Speech:
+    """The speech of a text from that of its pieces; a single piece stays as it is.
+
+    The waveform has the pauses, mel and alignment have not. The alignment is block-diagonal, as it
+    grows with the square of the text, it and the symbols are left empty for more than some pages.
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    steps, positions = (sum(piece.alignment.shape[i] for piece in pieces) for i in (0, 1))
+    aligned = pieces if steps * positions <= _MOST_ALIGNED else []
+    return Speech(
+        text=text,
+        normalized=" ".join(piece.normalized for piece in pieces),
+        symbols=tuple(symbol for piece in aligned for symbol in piece.symbols),
+        waveform=torch.cat([piece.with_pause() for piece in pieces]),
+        sample_rate=pieces[0].sample_rate,
+        mel=torch.cat([piece.mel for piece in pieces]),
+        alignment=torch.block_diag(*(piece.alignment for piece in aligned))
+        if aligned
+        else torch.zeros(0, 0),
+        finished_reason=combined(piece.finished_reason for piece in pieces),
+    )
+
+
+def combined(reasons: Iterable[str]) -> str:
+    """The reason for which a whole text ended: "stop" only if every piece ended by it."""
+    found = set(reasons)
+    return next(reason for reason in _REASONS if reason in found)
+
+
+def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
+    """Consecutive places in `lengths`, at most `most` and `budget` symbols with padding at once.
+
+    A text longer than the budget stands alone.
+    """
+    held: list[int] = []
+    longest = 0
+    for place, length in enumerate(lengths):
+        longest = max(longest, length)
+        if held and (len(held) == most or longest * (len(held) + 1) > budget):
+            yield held
+            held, longest = [], length
+        held.append(place)
+    if held:
+        yield held

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speechseq.errors import ConfigError, DataError
-from speechseq.native.eager import has_memory
+from speechseq.native.eager import is_eager
 
 INTEGERS = frozenset(
     {
@@ -103,7 +103,8 @@ def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str
 
 def _readable(x: Tensor, wait: bool) -> bool:
     """Whether values may be read: of a plain tensor that exists, outside of compilers."""
-    return has_memory(x) and (x.device.type == "cpu" or (wait and x.device.type == "cuda"))
+    there = x.device.type == "cpu" or (wait and x.device.type == "cuda")
+    return is_eager() and there and type(x) is Tensor
 
 
 def _first(wrong: Tensor) -> int:

@@ -11,6 +11,8 @@ from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.known_decoder import MOST_PRENET_LAYERS, kept, known, one_head
 from speechseq.models.packed_weights import Packed, Shape, pack
 from speechseq.native.library import call, library
+from speechseq.native.library import pack as pack_structs
+from speechseq.native.signature import Structs
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.cells import SplitCell
@@ -19,13 +21,11 @@ KERNEL = "frame_decoder"
 
 
 class PackedDecoder(NamedTuple):
-    """What the kernel reads: sizes, the layers' addresses, the energies' direction, and the layers
-    themselves, to keep them alive."""
+    """What the kernel reads: sizes, layers, and the energies' direction."""
 
-    numbers: Tensor
-    matrices: Tensor
+    numbers: Structs
+    matrices: Structs
     direction: Tensor
-    layers: tuple[Packed, ...]
 
 
 def packed_decoder(decoder: FrameDecoder, precision: str) -> PackedDecoder | None:
@@ -79,11 +79,12 @@ def _pack(decoder: FrameDecoder, precision: str) -> PackedDecoder:
     layers.add_linear(one_head(decoder.frames, decoder.stop), precision)
     dims = attention.energy.weight[0].detach()
     direction = F.pad(dims, (0, -len(dims) % layers.lanes))
-    words = torch.tensor([layer.words() for layer in layers])
-    return PackedDecoder(_numbers(decoder), words, direction, tuple(layers))
+    matrices = pack_structs(KERNEL, "Matrix", *(layer.fields() for layer in layers))
+    numbers = pack_structs(KERNEL, "Numbers", _numbers(decoder))
+    return PackedDecoder(numbers, matrices, direction)
 
 
-def _numbers(decoder: FrameDecoder) -> Tensor:
+def _numbers(decoder: FrameDecoder) -> list[int]:
     """The sizes in the order of the kernel's `Numbers`."""
     cell, attention, stack = decoder.core.cell, decoder.core.attention, decoder.stack
     assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
@@ -92,13 +93,11 @@ def _numbers(decoder: FrameDecoder) -> Tensor:
         filters = attention.filters
         location = filters.out_channels, filters.in_channels, attention.reach
     widths = decoder.prenet.sizes
-    return torch.tensor(
-        [
-            *(decoder.mels, decoder.frames.out_features + 1, cell.context_dim),
-            *(len(widths), *widths, *[0] * (MOST_PRENET_LAYERS - len(widths))),
-            *(cell.gates, cell.hidden),
-            *(attention.query.out_features, *location),
-            *(stack.cells[0].gates, stack.output_dim, len(stack.cells)),
-            *(int(decoder.config.project_context), decoder.config.attention_end_steps),
-        ]
-    )
+    return [
+        *(decoder.mels, decoder.frames.out_features + 1, cell.context_dim),
+        *(len(widths), *widths, *[0] * (MOST_PRENET_LAYERS - len(widths))),
+        *(cell.gates, cell.hidden),
+        *(attention.query.out_features, *location),
+        *(stack.cells[0].gates, stack.output_dim, len(stack.cells)),
+        *(int(decoder.config.project_context), decoder.config.attention_end_steps),
+    ]

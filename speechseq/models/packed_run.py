@@ -76,7 +76,7 @@ def _read(decoder: FrameDecoder, encoded: Encoded) -> _Read:
     attention = decoder.core.attention
     memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
     state = attention.start(encoded.memory.float(), memory_mask)
-    history = torch.empty(0)
+    history = encoded.memory.new_empty(len(encoded.memory), 0, encoded.memory.shape[1])
     if isinstance(attention, LocationSensitiveAttention):
         history = F.pad(state.history, (attention.reach, attention.reach)).contiguous()
     return _Read(state.memory.contiguous(), state.keys.float().contiguous(), history)

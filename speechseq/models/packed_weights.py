@@ -50,12 +50,11 @@ class Packed(NamedTuple):
     scales: Tensor | None
     bias: Tensor | None
 
-    def words(self) -> list[int]:
-        """Seven 64-bit words: three addresses, inputs, panels, vectors, and the kind of number."""
+    def fields(self) -> tuple[Tensor | int | None, ...]:
+        """The fields of the kernel's `Matrix`."""
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
-        addresses = [0 if part is None else part.data_ptr() for part in self]
-        return [*addresses, inputs, panels, vectors, kind]
+        return *self, inputs, panels, vectors, kind
 
 
 class Shape(NamedTuple):

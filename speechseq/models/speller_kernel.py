@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from speechseq.native.eager import has_memory
-from speechseq.native.library import call, library
+from speechseq.native.library import call, library, pack
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
@@ -81,12 +81,11 @@ class SpellerKernel:
         outputs = [(None, None) if deep is None else (pack_weight(deep[0]), deep[1])]
         outputs.append((pack_weight(symbols[0]), symbols[1]))
         cells = [_packed_cell(cell, layer == 0) for layer, cell in enumerate(core.cells)]
-        self.parts = [*given, *outputs[0], *outputs[1], never, *(x for pair in cells for x in pair)]
+        parts = [*given, *outputs[0], *outputs[1], never, pack(KERNELS, "SpellerCell", *cells)]
         sizes = [self.layers, self.hidden, core.cell.context_dim, len(direction)]
         sizes += [located.histories, located.number, located.kernel]
         sizes += [0 if deep is None else len(deep[0]), self.symbols]
-        addresses = [0 if part is None else part.data_ptr() for part in self.parts]
-        self.plan = torch.tensor([*sizes, *addresses])
+        self.plan = pack(KERNELS, "Speller", [*sizes, *parts])
 
     def step(
         self, gates: Tensor, which: Tensor, state: CoreState | KernelState

@@ -4,6 +4,7 @@
 // each other after each layer, after the queries, and after the attention.
 #include "core_attention.h"
 #include "sharing.h"
+#include "version.h"
 
 namespace {
 
@@ -148,6 +149,11 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
 }
 
 }  // namespace
+
+WORDS(Attention_float, Attention<float>)
+WORDS(Layer_float, Layer<float>)
+WORDS(Attention_bfloat16, Attention<Bf16>)
+WORDS(Layer_bfloat16, Layer<Bf16>)
 
 #define DOORS(name, Number)                                                                     \
     extern "C" void core_forward_##name(const Attention<Number> *attention,                     \

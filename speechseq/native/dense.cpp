@@ -3,6 +3,7 @@
 
 #include "packed.h"
 #include "sharing.h"
+#include "version.h"
 
 namespace {
 

@@ -4,6 +4,7 @@
 // makes on its way; `Layout` says what stands where. A step is a dozen phases, such as one layer
 // for all rows that still go on; its tasks go to whichever thread asks next.
 #include "decoder_attention.h"
+#include "version.h"
 
 namespace {
 
@@ -126,6 +127,9 @@ struct Steps {
 };
 
 }  // namespace
+
+WORDS(Numbers, Numbers)
+WORDS(Matrix, Matrix)
 
 extern "C" {
 

@@ -3,6 +3,7 @@
 // Gates stand in the order reset, update, new. In a forward pass the activations take the place of
 // the gates; what the state gives the new gate is kept apart, as reset multiplies it.
 #include "sequences.h"
+#include "version.h"
 
 namespace {
 

@@ -5,18 +5,23 @@ seconds, without torch's headers, and fits any torch. Each caller keeps a path o
 for machines without a compiler; `SPEECHSEQ_NATIVE=0` chooses it everywhere.
 """
 
+import _ctypes
 import ctypes
 import functools
 import os
 import subprocess
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from speechseq.native.cache import kept
 from speechseq.native.compiler import compile_library, compiler, digest
+from speechseq.native.signature import KernelArgumentError, Structs
+from speechseq.native.signatures import SIGNATURES, STRUCTS, prepare
 
 _HERE = Path(__file__).parent
 
@@ -49,10 +54,10 @@ def library(name: str) -> ctypes.CDLL | None:
 
 
 def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
-    """The library from the cache, compiled if there is none.
+    """The library from the cache, compiled if there is none that its callers can call.
 
     Raises:
-        OSError: the library cannot be kept or loaded.
+        OSError: the library cannot be kept or loaded, or is not what its callers expect.
         subprocess.SubprocessError: it does not compile.
     """
     source = _HERE / f"{name}.cpp"
@@ -61,29 +66,49 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
     def make(target: Path) -> None:
         compile_library(source, command, target)
 
-    return ctypes.CDLL(str(kept(file, make)))
+    kernels = ctypes.CDLL(str(kept(file, make)))
+    if name in SIGNATURES and prepare(name, kernels):
+        _ctypes.dlclose(kernels._handle)  # or the same path would give the same library again
+        kernels = ctypes.CDLL(str(kept(file, make, anew=True)))
+        if problem := prepare(name, kernels):
+            raise OSError(f"its source and its callers do not belong together: {problem}")
+    return kernels
 
 
-def call(name: str, function: str, *arguments: Tensor | int | float | None) -> None:
+def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
     """Run a function of a library that is there, on the threads that torch has.
 
-    Tensors go as the address of their first element and have to be contiguous and on the CPU,
-    None as the null pointer, int as int64_t, float as float; the number of threads goes last.
+    Its signature says what each argument has to be. Tensors and structs go as addresses, None as
+    the null pointer, int as int64_t, float as float; the number of threads goes last.
 
     Raises:
-        ValueError: a tensor that is not contiguous, or not on the CPU.
+        KernelArgumentError: an argument that the kernel would read or write wrongly.
     """
     kernels = library(name)
     assert kernels is not None, "ask `library` first"
-    getattr(kernels, function)(*map(_argument, arguments), ctypes.c_int64(torch.get_num_threads()))
+    kernel = getattr(kernels, function)
+    if name in SIGNATURES:
+        taken, _ = SIGNATURES[name][function].check(f"{name}.{function}", arguments, kernels)
+        kernel(*taken, torch.get_num_threads())
+    else:  # a test's own source
+        kernel(*map(_unchecked, arguments), ctypes.c_int64(torch.get_num_threads()))
 
 
-def _argument(
-    value: Tensor | int | float | None,
-) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float:
+def pack(name: str, struct: str, *rows: Sequence[Tensor | Structs | int | None]) -> Structs:
+    """Structs of a library that is there, one for each row of values; they keep their tensors.
+
+    Raises:
+        KernelArgumentError: a value that the kernel would read or write wrongly.
+    """
+    kernels = library(name)
+    assert kernels is not None, "ask `library` first"
+    return STRUCTS[name][struct].pack(struct, rows, kernels)
+
+
+def _unchecked(value: Any) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float:
     if isinstance(value, Tensor):
         if not value.is_contiguous() or value.device.type != "cpu":
-            raise ValueError("a kernel reads contiguous tensors of the CPU alone")
+            raise KernelArgumentError("a kernel reads contiguous tensors of the CPU alone")
         return ctypes.c_void_p(value.data_ptr())
     if value is None:
         return ctypes.c_void_p(None)

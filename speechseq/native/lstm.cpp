@@ -3,6 +3,7 @@
 // Gates stand in the order input, forget, cell, output. In a forward pass the activations take the
 // place of the gates; the tanh of the cell is computed again when needed.
 #include "sequences.h"
+#include "version.h"
 
 namespace {
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vector.h"
+#include "version.h"
 
 namespace {
 

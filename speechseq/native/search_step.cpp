@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "speller_step.h"
+#include "version.h"
 
 namespace {
 
@@ -20,7 +21,7 @@ void add_product(const float *x, const float *packed, const float *onto, int64_t
     product(x, rows, inputs, packed, inputs, outputs, y, outputs, onto != nullptr, part);
 }
 
-// In the order of the caller's numbers. `queries` of each memory stand side by side.
+// `queries` of each memory stand side by side.
 struct Sizes {
     int64_t rows, queries, positions, dim, histories, filters, kernel;
 
@@ -101,6 +102,9 @@ void choose(const double *scores, int64_t count, int64_t taken, int64_t *places,
 
 }  // namespace
 
+WORDS(Speller, Speller)
+WORDS(SpellerCell, SpellerCell)
+
 extern "C" {
 
 // Floats that packed weights take.
@@ -123,13 +127,14 @@ void linear(const float *x, const float *packed, const float *onto, int64_t apar
                 share(panels(outputs), omp_get_thread_num(), omp_get_num_threads()));
 }
 
-// energies (rows, positions) from query (rows, dim), keys (rows / queries, positions, dim) and
-// history (rows, histories, positions); filters (filters, histories, kernel), location
-// (dim, filters).
-void additive_energies(const int64_t *sizes, const float *query, const float *keys,
-                       const float *direction, const float *history, const float *filters,
-                       const float *location, float *energies, int64_t threads) {
-    const Sizes s = *(const Sizes *)sizes;
+// energies (rows, positions) from query (rows, dim), keys (utterances, positions, dim) and
+// history (rows, histories, positions); filters (count, histories, kernel), location (dim, count).
+void additive_energies(const float *query, const float *keys, const float *direction,
+                       const float *history, const float *filters, const float *location,
+                       float *energies, int64_t rows, int64_t utterances, int64_t positions,
+                       int64_t dim, int64_t histories, int64_t count, int64_t kernel,
+                       int64_t threads) {
+    const Sizes s{rows, rows / utterances, positions, dim, histories, count, kernel};
     const Weights weights(s, filters, location);
 #pragma omp parallel num_threads(threads)
     {

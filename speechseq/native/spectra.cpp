@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "vector.h"
+#include "version.h"
 
 namespace {
 

@@ -7,16 +7,18 @@
 
 namespace {
 
+// A layer's packed weights, and its bias where it is not hoisted.
+struct SpellerCell {
+    const float *weights, *bias;
+};
+
 // As the Python side writes it, in this order, all 64-bit words. Matrices are packed.
 struct Speller {
     int64_t layers, hidden, memory, dim, histories, filters, kernel, deep, symbols;
     const float *query, *direction, *filter_weights, *location;
     const float *deep_weights, *deep_bias, *symbol_weights, *symbol_bias;
-    const uint8_t *never;  // (symbols)
-
-    // Behind these: of each layer the address of its packed weights, and that of its bias.
-    const float *cell(int64_t layer) const { return behind()[2 * layer]; }
-    const float *bias(int64_t layer) const { return behind()[2 * layer + 1]; }
+    const uint8_t *never;      // (symbols)
+    const SpellerCell *cells;  // (layers)
 
     // A row's numbers: the cells' states, the hidden states, the context behind the top one, and
     // the sum of all weights where it is read; up to a whole line.
@@ -27,9 +29,6 @@ struct Speller {
     int64_t width(int64_t positions) const {
         return (sum_at() + (histories > 1 ? positions : 0) + 15) / 16 * 16;
     }
-
-  private:
-    const float *const *behind() const { return reinterpret_cast<const float *const *>(this + 1); }
 };
 
 // A layer's weights, for each block of LANES units two pairs of gates: input and forget, cell and

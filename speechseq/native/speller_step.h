@@ -18,7 +18,7 @@ inline void step_cell(const Step &step, const Parents &parents, int64_t layer, i
                       int64_t row, const float *shared, const float *own) {
     const Speller &s = step.s;
     const int64_t count = std::min(s.hidden - unit, LANES);
-    const float *base = layer ? s.bias(layer) : step.gates + step.which[row] * 4 * s.hidden;
+    const float *base = layer ? s.cells[layer].bias : step.gates + step.which[row] * 4 * s.hidden;
     Floats sums[4];
     for (int64_t gate = 0; gate < 4; ++gate) {
         sums[gate] = load(base + gate * s.hidden + unit, count) + load(shared + gate * LANES);
@@ -38,7 +38,7 @@ void step_units(const Step &step, const Parents &parents, int64_t layer, int64_t
     const Speller &s = step.s;
     const int64_t width = step.width(), inputs = layer ? s.hidden : s.memory;
     const int64_t size = panel_size<float>(inputs), sizes = size + panel_size<float>(s.hidden);
-    const float *packed = s.cell(layer) + block * cell_block(inputs, s.hidden);
+    const float *packed = s.cells[layer].weights + block * cell_block(inputs, s.hidden);
     const float *before = parents.numbers.get();
     float *own = sums + parents.count() * 2 * PANEL;
     for (int64_t pair = 0; pair < 2; ++pair, packed += sizes) {

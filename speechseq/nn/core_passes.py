@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from speechseq.native.library import call
+from speechseq.native.library import call, pack
 from speechseq.nn.dense import outer_sum
 from speechseq.nn.last_pass import saved
 
@@ -220,7 +220,7 @@ def _gathered(fixed: Fixed, given: Given, made: _Made, to: _Slopes) -> list[Tens
 
 
 def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None) -> None:
-    """Hand addresses and sizes over, in the order of the structures in the C++ headers."""
+    """Hand addresses and sizes over, in the order of the structs' fields."""
     keys, memory, query, direction, filters, location = given[:6]
     batch, steps, positions = made.alignment.shape
     layers = len(fixed.lstm)
@@ -246,18 +246,5 @@ def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None)
         for i in range(layers)
     ]
     name = "bfloat16" if made.context.dtype == torch.bfloat16 else "float"
-    tables = _table([attention]), _table(rows)
-    call(NAME, f"core_{way}_{name}", *tables, float(fixed.sharpening))
-
-
-def _table(rows: Series[Series[Tensor | int | None]]) -> Tensor:
-    """Sizes, and addresses of contiguous tensors, 0 for None."""
-    return torch.tensor([[_address(x) for x in row] for row in rows])
-
-
-def _address(x: Tensor | int | None) -> int:
-    if isinstance(x, Tensor):
-        if not x.is_contiguous():
-            raise ValueError("a kernel reads contiguous tensors alone")
-        return x.data_ptr()
-    return int(x or 0)
+    structs = pack(NAME, f"Attention_{name}", attention), pack(NAME, f"Layer_{name}", *rows)
+    call(NAME, f"core_{way}_{name}", *structs, fixed.sharpening)

@@ -55,9 +55,8 @@ def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
         return gradient.t() @ x
     outputs, inputs = gradient.shape[1], x.shape[1]
     made = gradient.new_empty(outputs, inputs)
-    first = gradient[:1, :1], x[:1, :1]  # a kernel is given addresses, and here the strides
     sizes = (len(x), gradient.stride(0), x.stride(0), outputs, inputs)
-    call("dense", "dense_weight", *first, made, *sizes)
+    call("dense", "dense_weight", gradient, x, made, *sizes)
     return made
 
 

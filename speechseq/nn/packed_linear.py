@@ -33,17 +33,18 @@ class PackedLinear(RecurringLinear):
         if base is not None and one and base.dim() == 2:
             base = base[0]
         if self.ours:
-            return self._kernel(x, base, one)
+            return self._kernel(x, base)
         product = torch.ops.mkldnn._linear_pointwise
         if base is None or one:
             return product(x, self.packed, base, "none", [], "")
         return product.binary(x, base, self.packed, None, "add")
 
-    def _kernel(self, x: Tensor, base: Tensor | None, one: bool) -> Tensor:
+    def _kernel(self, x: Tensor, base: Tensor | None) -> Tensor:
         outputs, inputs = self.tape.weight.shape
         made = x.new_empty(len(x), outputs)
-        base = None if base is None else base.contiguous()
-        parts = x.contiguous(), self.packed, base, 0 if one else outputs, made
+        base = None if base is None else base.contiguous().expand_as(made)
+        apart = 0 if base is None else base.stride(0)
+        parts = x.contiguous(), self.packed, base, apart, made
         call(KERNELS, "linear", *parts, len(x), inputs, outputs)
         return made
 

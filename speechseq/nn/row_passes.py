@@ -52,7 +52,8 @@ class _Highway(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, fresh: Tensor, gate: Tensor) -> Tensor:
         made = torch.empty_like(x)
-        call(KERNELS, "highway_forward", x, fresh, gate, made, x.numel())
+        flat = (part.view(-1) for part in (x, fresh, gate, made))
+        call(KERNELS, "highway_forward", *flat, x.numel())
         ctx.save_for_backward(x, fresh, gate)
         return made
 
@@ -62,5 +63,6 @@ class _Highway(torch.autograd.Function):
         given = ctx.saved_tensors
         slopes = tuple(torch.empty_like(x) for x in given)
         above = gradients[0].contiguous()
-        call(KERNELS, "highway_backward", above, *given, *slopes, above.numel())
+        flat = (part.view(-1) for part in (above, *given, *slopes))
+        call(KERNELS, "highway_backward", *flat, above.numel())
         return slopes

@@ -1,6 +1,7 @@
 """Kernels are compiled where a compiler stands ready, kept, and never needed."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from speechseq.native import compiler
 from speechseq.native import library as room
+from speechseq.native.signatures import SIGNATURES, STRUCTS
 
 SOURCE = """
 #include <cstdint>
@@ -16,6 +18,7 @@ extern "C" void add(const float* x, float* y, int64_t count, float factor, int64
     for (int64_t i = 0; i < count; i++) y[i] += factor * x[i];
 }
 """
+SAID: dict = {"check": True, "capture_output": True, "text": True}
 KERNELS = sorted(path.stem for path in room._HERE.glob("*.cpp"))
 with_compiler = pytest.mark.skipif(
     compiler.compiler() is None, reason="this machine has no C++ compiler"
@@ -59,11 +62,19 @@ def test_a_source_is_compiled_once_and_called_with_tensors(folder: Path) -> None
 def test_every_kernel_compiles_where_there_is_a_compiler(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their own tests are skipped where a library is missing: here it shows."""
+    """Their own tests are skipped where a library is missing: here it shows.
+
+    Every function that it exports has a signature.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
     room.library.cache_clear()
-    assert room.library(name) is not None
+    kernels = room.library(name)
+    assert kernels is not None
+    known = {*SIGNATURES[name], "version", *(f"words_{own}" for own in STRUCTS.get(name, {}))}
+    listed = subprocess.run(["nm", "-D", "--defined-only", kernels._name], **SAID).stdout
+    exported = {line.split()[-1] for line in listed.splitlines() if " T " in line}
+    assert {function for function in exported if not function.startswith("_")} == known
     room.library.cache_clear()
 
 

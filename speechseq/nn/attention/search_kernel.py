@@ -37,9 +37,9 @@ def kernel_energies(
     """
     rows, (utterances, positions, dim) = len(query), keys.shape
     count, histories, kernel = (0, 0, 1) if filters is None else filters.shape
-    sizes = torch.tensor([rows, rows // utterances, positions, dim, histories, count, kernel])
     energies = query.new_empty(rows, positions)
     parts = (query, keys, direction, history, filters, location)
     whole = (None if x is None else x.contiguous() for x in parts)
-    call(KERNELS, "additive_energies", sizes, *whole, energies)
+    sizes = (rows, utterances, positions, dim, histories, count, kernel)
+    call(KERNELS, "additive_energies", *whole, energies, *sizes)
     return energies

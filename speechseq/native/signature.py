@@ -1,0 +1,253 @@
+"""Signatures of kernels: what each argument has to be, written once and checked at every call.
+
+A kernel gets addresses and believes the sizes beside them. A signature is written as a Python
+parameter list whose annotations are these:
+
+    x: f32[rows, 2 * size]       a contiguous tensor on the CPU; a name stands for one size
+    x: f32[rows : apart, size]   its rows are `apart` numbers apart in memory
+    x: f32[size] | None          or the null pointer
+    rows: int, left: 0 <= int < kernel, share: float
+    plan: Plan[layers]           so many structs that `Struct.pack` made, with fields plan[0].x
+
+Rules that compare several arguments, or values in a tensor of indices, stand behind it.
+"""
+
+import ast
+import ctypes
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+
+DTYPES = {
+    "f32": (torch.float32,),
+    "f64": (torch.float64,),
+    "bf16": (torch.bfloat16,),
+    "i64": (torch.int64,),
+    "u8": (torch.uint8,),
+    "b8": (torch.bool,),
+    "weight": (torch.float32, torch.bfloat16, torch.int8),
+}
+FEW = 256  # integers that Python compares faster than torch
+CURE = "give what the caller's docstring asks for, or run torch operations: SPEECHSEQ_NATIVE=0"
+Rule = str | Callable[[dict[str, Any]], bool]
+
+
+class KernelArgumentError(ConfigError, ValueError):
+    """An argument that a kernel would read or write wrongly."""
+
+
+def within(x: Tensor, least: int, most: int) -> bool:
+    """Whether all values lie between two numbers, both included."""
+    if not x.numel():
+        return True
+    if x.numel() <= FEW:
+        values = x.flatten().tolist()
+        return least <= min(values) and max(values) <= most
+    low, high = x.aminmax()
+    return least <= int(low) and int(high) <= most
+
+
+def falling(x: Tensor) -> bool:
+    """Whether no value is larger than the one before it."""
+    return bool((x[1:] <= x[:-1]).all())
+
+
+def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
+    """Whether utterances, the longest first, lie within so many frames."""
+    begin, long = starts.tolist(), lengths.tolist()
+    sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames
+    ends = (a + b for a, b in zip(begin, long, strict=True))
+    return sound and long == sorted(long, reverse=True) and max(ends) <= frames
+
+
+class Structs:
+    """Packed structs, as C++ reads them: words (count, words of one), and the values of each."""
+
+    def __init__(self, name: str, words: Tensor, rows: Sequence[dict[str, Any]]) -> None:
+        self.name, self.words = name, words
+        self.rows = [types.SimpleNamespace(**row) for row in rows]  # keeps the tensors alive
+
+    def __getitem__(self, index: int) -> types.SimpleNamespace:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class _Parameter:
+    """One parameter, and the lines of Python that check its argument.
+
+    Attributes:
+        sizes: of a tensor or of structs, expressions of names.
+        address: the expression for what ctypes is given.
+    """
+
+    def __init__(self, argument: ast.arg) -> None:
+        node, self.name = argument.annotation, argument.arg
+        assert node is not None
+        self.text, self.sizes, self.apart = ast.unparse(node), list[str](), ""
+        self.optional = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+        inner = node.left if isinstance(node, ast.BinOp) and self.optional else node
+        self.kind = self.text if self.text == "float" else "int"
+        if isinstance(inner, ast.Subscript):
+            self.kind = ast.unparse(inner.value)
+            dims = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
+            for dim in dims:
+                row = isinstance(dim, ast.Slice)
+                self.apart = ast.unparse(dim.upper) if row else self.apart  # type: ignore
+                self.sizes.append(ast.unparse(dim.lower if row else dim))  # type: ignore
+        self.ctype = {"int": ctypes.c_int64, "float": ctypes.c_float}.get(
+            self.kind, ctypes.c_void_p
+        )
+        tensor = f"None if {self.name} is None else {self.name}.data_ptr()"
+        structs = tensor if self.kind in DTYPES else f"{self.name}.words.data_ptr()"
+        numbers = {"int": self.name, "float": f"float({self.name})"}
+        self.address = numbers.get(self.kind, structs)
+
+    def lines(self, numbers: set[str]) -> list[str]:
+        """Lines that end in `wrong`, or leave the names of sizes; `numbers` are known already."""
+        name, wrong = self.name, f"wrong({self.name!r}, {self.name})"
+        if self.kind == "int":
+            return [
+                f"if not isinstance({name}, int) or not {-(2**63)} <= {name} < {2**63}: {wrong}"
+            ]
+        if self.kind == "float":
+            whole = f"isinstance({name}, int) and abs({name}) < {2**63}"
+            return [f"if not isinstance({name}, float) and not ({whole}): {wrong}"]
+        if self.kind not in DTYPES:
+            is_struct = f"isinstance({name}, Structs) and {name}.name == {self.kind!r}"
+            lines = [f"if not ({is_struct}): {wrong}", f"{name}_0 = len({name})"]
+            return lines + self._sizes(numbers, wrong)
+        gaps = f"{name}.is_contiguous()" if not self.apart else f"{name}.stride(1) == 1"
+        lines = [
+            f"if not (isinstance({name}, Tensor) and {name}.dtype in DTYPES[{self.kind!r}] and "
+            f"{name}.is_cpu and {name}.layout is strided and {name}.dim() == {len(self.sizes)} and "
+            f"{gaps}): {wrong}",
+            f"{', '.join(f'{name}_{i}' for i in range(len(self.sizes)))}, = {name}.shape",
+            *self._sizes(numbers, wrong),
+        ]
+        if self.apart:
+            lines.append(f"if {name}.stride(0) != {self.apart}: {wrong}")
+        if self.optional:
+            lines = [f"if {name} is not None:", *("    " + line for line in lines)]
+        return lines
+
+    def _sizes(self, numbers: set[str], wrong: str) -> list[str]:
+        lines = []
+        for i, size in enumerate(self.sizes):
+            if size.isidentifier() and size not in numbers:
+                lines.append(f"if {size} is None: {size} = {self.name}_{i}")
+            lines.append(f"if {self.name}_{i} != {size}: {wrong}")
+        return lines
+
+    def judge(self) -> list[str]:
+        """The line that checks an integer's range, once all integers are known."""
+        if self.kind != "int" or self.text == "int":
+            return []
+        condition = ast.parse(self.text, mode="eval")
+        for node in ast.walk(condition):
+            if isinstance(node, ast.Name) and node.id == "int":
+                node.id = self.name
+        return [f"if not ({ast.unparse(condition)}): wrong({self.name!r}, {self.name})"]
+
+
+class Signature:
+    """A parameter list, with rules that its arguments meet together.
+
+    Its check is compiled from the parameters: an interpreter of annotations took several times as
+    long, which small kernels would feel.
+    """
+
+    def __init__(self, parameters: str, *rules: Rule) -> None:
+        tree = ast.parse(f"def kernel({parameters}): pass").body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        self.parameters = [_Parameter(argument) for argument in tree.args.args]
+        self.rules = rules
+        self.ctypes = [parameter.ctype for parameter in self.parameters]
+        scope: dict[str, Any] = {
+            "Tensor": Tensor,
+            "Structs": Structs,
+            "DTYPES": DTYPES,
+            "strided": torch.strided,
+            "within": within,
+            "falling": falling,
+            "inside": inside,
+            "wrong": self._wrong,
+            "broken": self._broken,
+            "rules": rules,
+        }
+        exec(compile(self.source(), "<signature>", "exec"), scope)
+        self._compiled = scope["kernel"]
+
+    def source(self) -> str:
+        """The check as a function, which gives addresses and numbers, and all names."""
+        numbers = {p.name for p in self.parameters if p.kind == "int"}
+        first = sorted(self.parameters, key=lambda p: p.kind not in ("int", "float"))
+        sizes = {size for p in self.parameters for size in p.sizes if size.isidentifier()}
+        lines = [f"{name} = None" for name in sorted(sizes - numbers)]
+        for parameter in first:
+            lines += parameter.lines(numbers)
+        for parameter in self.parameters:
+            lines += parameter.judge()
+        for i, rule in enumerate(self.rules):
+            met = f"({rule})" if isinstance(rule, str) else f"rules[{i}](locals())"
+            lines.append(f"if not {met}: broken({i})")
+        taken = ", ".join(parameter.address for parameter in self.parameters)
+        names = ", ".join(["kernels", *(parameter.name for parameter in self.parameters)])
+        body = "\n    ".join([*lines, f"return ({taken},), locals()"])
+        return f"def kernel({names}):\n    {body}\n"
+
+    def check(
+        self, function: str, arguments: Sequence[Any], kernels: ctypes.CDLL | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The addresses and numbers of arguments that fit, and sizes and arguments by name.
+
+        Raises:
+            KernelArgumentError: an argument does not fit; it is named.
+        """
+        if len(arguments) != len(self.parameters):
+            raise KernelArgumentError(
+                f"{function}: {len(arguments)} arguments for {len(self.parameters)} parameters",
+                CURE,
+            )
+        try:
+            return self._compiled(kernels, *arguments)
+        except KernelArgumentError as error:
+            raise KernelArgumentError(f"{function}: {error.problem}", CURE) from None
+
+    def _wrong(self, name: str, value: Any) -> NoReturn:
+        text = next(p.text for p in self.parameters if p.name == name)
+        raise KernelArgumentError(f"{name} is {_described(value)}, where the kernel takes {text}")
+
+    def _broken(self, number: int) -> NoReturn:
+        rule = self.rules[number]
+        said = rule if isinstance(rule, str) else rule.__doc__
+        raise KernelArgumentError(f"the arguments do not meet: {said}")
+
+
+class Struct(Signature):
+    """The fields of a C++ struct in its own order, each a word of 64 bits."""
+
+    def pack(self, name: str, rows: Sequence[Sequence[Any]], kernels: ctypes.CDLL) -> Structs:
+        """Structs of these values, one a row, whose addresses and numbers are checked.
+
+        Raises:
+            KernelArgumentError: a value does not fit; it is named.
+        """
+        made = [self.check(name, row, kernels) for row in rows]
+        words = torch.tensor([[0 if x is None else x for x in taken] for taken, _ in made])
+        return Structs(name, words.view(len(made), len(self.parameters)), [own for _, own in made])
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Structs):
+        return f"{len(value)} structs {value.name}"
+    if not isinstance(value, Tensor):
+        return f"{value!r}"[:80]
+    gaps = "" if value.layout == torch.strided and value.is_contiguous() else ", not contiguous"
+    return f"{value.dtype} {tuple(value.shape)} on {value.device}{gaps}"

@@ -206,7 +206,13 @@ def _opened(name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
             found = checked(name, file)
             with _decoder(found) as sound:
                 check_rate(name, sound.samplerate)
-                samples = _samples(name, found, sound, os.fstat(file.fileno()).st_size)
+                samples = _told(found, sound, os.fstat(file.fileno()).st_size)
+                if samples is not None:
+                    _check_count(name, 0, samples)
+                    yield sound, samples
+                    return
+                samples = sum(map(len, _blocks(sound, max(1, _BLOCK // sound.channels))))
+                _check_count(name, found.promised or 0, samples)
             with _decoder(found) as sound:
                 yield sound, samples
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
@@ -222,19 +228,13 @@ def _decoder(found: Checked) -> soundfile.SoundFile:
     return soundfile.SoundFile(found.file.fileno(), closefd=False)
 
 
-def _samples(name: str, found: Checked, sound: soundfile.SoundFile, size: int) -> int:
-    """How many samples there are; what a header claims without proof is counted instead."""
+def _told(found: Checked, sound: soundfile.SoundFile, size: int) -> int | None:
+    """How many samples there are; None where a header claims it without proof."""
+    if found.samples is not None:
+        return found.samples
     by_bytes = sound.format in _BY_BYTES and sound.subtype in _PLAIN
     likely = sound.format == "OGG" and 0 < sound.frames <= size * _DENSEST
-    if found.samples is not None:
-        samples = found.samples
-    elif by_bytes or likely:
-        samples = sound.frames
-    else:
-        samples = sum(map(len, _blocks(sound, max(1, _BLOCK // sound.channels))))
-        _check_count(name, found.promised or 0, samples)
-    _check_count(name, 0, samples)
-    return samples
+    return int(sound.frames) if by_bytes or likely else None
 
 
 def _check_count(name: str, claimed: int, samples: int) -> None:

@@ -1,6 +1,7 @@
 """What a corpus hands to a model: frozen batches of padded tensors, the only place the two meet."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ class TTSBatch:
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _convert(self, token_lengths=self.tokens, frame_lengths=self.mel)
+        _convert(self, {"token_lengths": self.tokens, "frame_lengths": self.mel})
 
     def to(self, device: torch.device | str) -> "TTSBatch":
         """The same batch on another device."""
@@ -67,7 +68,7 @@ class ASRBatch:
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _convert(self, token_lengths=self.tokens, feature_lengths=self.features)
+        _convert(self, {"token_lengths": self.tokens, "feature_lengths": self.features})
 
     def to(self, device: torch.device | str) -> "ASRBatch":
         """The same batch on another device."""
@@ -99,7 +100,7 @@ class TextBatch:
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _convert(self, token_lengths=self.tokens)
+        _convert(self, {"token_lengths": self.tokens})
 
     def to(self, device: torch.device | str) -> "TextBatch":
         """The same batch on another device."""
@@ -114,7 +115,7 @@ class TextBatch:
         return len(self.token_lengths)
 
 
-def _convert(batch: Any, **padded: Tensor) -> None:
+def _convert(batch: Any, padded: Mapping[str, Tensor]) -> None:
     """Check tokens and lengths; `padded` holds the rows that each of the lengths belongs to."""
     tokens = checked_tokens(batch.tokens)
     object.__setattr__(batch, "tokens", tokens)

@@ -7,11 +7,10 @@ from speechseq.native.decoder_signatures import (
     CORE_STRUCTS,
     DECODER_STRUCTS,
     FRAME_DECODER,
-    SEARCH_STEP,
-    SPELLER_STRUCTS,
 )
 from speechseq.native.layer_signatures import DENSE, GRU, LSTM, ROWS, SPECTRA
 from speechseq.native.signature import Signature, Struct
+from speechseq.native.speller_signatures import SEARCH_STEP, SPELLER_STRUCTS
 
 VERSION = 1  # as in version.h: raise both when a word keeps its place and changes its meaning
 SIGNATURES: dict[str, dict[str, Signature]] = {

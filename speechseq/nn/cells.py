@@ -56,8 +56,7 @@ class SplitCell(nn.Module):
         input_dim: channels known beforehand.
         context_dim: channels that recur.
         hidden: units.
-        zoneout: probability of keeping a unit's previous value in training; its expectation in
-            evaluation (Krueger 2016).
+        zoneout: probability of keeping a unit's previous value; in evaluation its expectation.
         dropout: probability of dropping a unit of the hidden state, fed back as dropped.
     """
 
@@ -105,10 +104,7 @@ class SplitCell(nn.Module):
         raise NotImplementedError
 
     def draw(self, steps: int, batch: int, device: torch.device | str) -> Tensor | None:
-        """What chance does to the units (steps, batch, hidden), bits; None where it does nothing.
-
-        Drawn for all steps at once, so that every way to run them meets the same.
-        """
+        """Bits of dropout and zoneout for all steps (steps, batch, hidden); None without either."""
         if not self.training:
             return None
         zoned = dict.fromkeys(self.zoned, self.zoneout)
@@ -140,16 +136,16 @@ class SplitCell(nn.Module):
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
         """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
         batch, steps = inputs.shape[:2]
-        lengths = torch.full((batch,), steps) if lengths is None else lengths
-        lengths = checked_lengths(lengths, inputs.shape)
+        given = torch.full((batch,), steps) if lengths is None else lengths
+        lengths = checked_lengths(given, inputs.shape)
         rows = ValidRows.of(length_mask(lengths.to(inputs.device), steps))
         return rows.put(self.run_rows(rows.take(inputs), rows))
 
     def run_rows(self, inputs: Rows, rows: ValidRows) -> Made:
         """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
 
-        In one call of a kernel, or of torch unless zoneout or dropout act inside the recurrence;
-        a cell that is not plain (see `nn.plain`) is called at each step.
+        One call of a kernel, or of torch without zoneout and dropout; else, and for cells that are
+        not plain (see `nn.plain`), one step after the other.
         """
         batch, steps = rows.shape
         drawn, plain = self.draw(steps, batch, inputs.device), is_plain(self, SplitLSTM, SplitGRU)

@@ -106,8 +106,7 @@ class Trainer:
         Raises:
             Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
             DataError: losses or gradients stay without finite numbers.
-            CheckpointError: the run's newest checkpoint cannot be gone on from, or the one named by
-                `init` does not fit the model.
+            CheckpointError: no checkpoint of the run is whole, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """
         with RunFolder(self._run) as folder, StopWish() as self._wish:
@@ -156,15 +155,8 @@ class Trainer:
         if newest is not None and not config.resume:
             problem = f"{newest}: the run's folder already holds a checkpoint"
             raise ConfigError(problem, "set resume, or train into another folder")
-        self._saver = Saver(
-            folder,
-            self._about,
-            self._model,
-            self._optimizer,
-            self._ema,
-            self._batches,
-            keep=config.keep,
-        )
+        parts = (self._model, self._optimizer, self._ema, self._batches)
+        self._saver = Saver(folder, self._about, *parts, keep=config.keep)
         self._model.train()
         seed_everything(config.seed)
         saved = self._saver.load()
@@ -188,7 +180,7 @@ class Trainer:
             self._progress.say(self._warm.line())
         elif self._config.init:
             self._progress.say(
-                f"init: ignored, since {self._run} goes on from its update {self._tally.update}"
+                f"init: ignored, since {self._run} is at update {self._tally.update}"
             )
 
     def _is_over(self) -> bool:

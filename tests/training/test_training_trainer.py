@@ -4,7 +4,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -246,9 +246,17 @@ def send(number: int, trainer: Trainer) -> None:
         time.sleep(0.001)
 
 
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """SIGINT as a terminal's job has it: a shell's background job is born with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_after_its_update_with_a_checkpoint(
-    tmp_path: Path, number: signal.Signals, code: int
+    tmp_path: Path, number: signal.Signals, code: int, heard_ctrl_c: None
 ) -> None:
     def loss(output: Tensor, batch: ToyBatch, *, update: int) -> ToyLosses:
         if update == 3:

@@ -186,7 +186,7 @@ def test_a_state_that_is_not_the_runs_is_refused(finished: Path, tmp_path: Path,
         resumed(run, as_bytes(state))
     assert caught.value.exit_code == 4
     assert "resume.pt: " in caught.value.problem
-    # found before the model is touched, so that an older checkpoint may serve, or while it is filled
+    # found before the model is filled, so that an older checkpoint may serve, or while it is
     assert any(words in caught.value.cure for words in ("--run DIR", "delete this checkpoint"))
 
 

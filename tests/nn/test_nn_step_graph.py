@@ -123,6 +123,7 @@ def test_it_is_recorded_when_its_like_was_met_before_and_replayed_from_then_on()
 
 def test_nothing_is_recorded_where_hooks_or_other_modules_would_be_passed_by(monkeypatch):
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "1")
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     hooked, other = loop_of(), loop_of()
     hooked.attention.register_forward_hook(lambda *_: None)
     other.attention.query = type("Other", (torch.nn.Linear,), {"__module__": "theirs"})(4, 4)

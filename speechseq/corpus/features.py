@@ -111,14 +111,16 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
     if Path(stored.storage_path).name != key(config):
         raise DataError(
             f"{cut.id}: its mel was computed with other audio settings",
-            "call features.compute with the settings of the model",
+            "run the recipe anew with these settings: features.compute makes the mels",
         )
     frames(cut, config)  # refuses a mel that a change of the cut has outdated
     try:
         files.check_regular(Path(stored.storage_path) / stored.storage_key, _MEL)
         return torch.from_numpy(stored.load())
     except (OSError, ValueError, DataError) as error:
-        raise DataError(f"{cut.id}: its mel is lost: {error}", "call features.compute") from None
+        raise DataError(
+            f"{cut.id}: its mel is lost: {error}", "run the recipe anew: features.compute makes it"
+        ) from None
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:

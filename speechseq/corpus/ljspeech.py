@@ -17,7 +17,7 @@ URL = "https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2"
 SHA256 = "be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5"
 ARCHIVE_BYTES = 2_748_572_632
 FOLDER_BYTES = 3_900_000_000
-_MEND = "mend these rows, or leave them out with --skip-bad (skip_bad=True)"
+_MEND = "mend these rows, or leave them out: --skip-bad, and --skip_bad true in a recipe"
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
     if min(dev, test) < 0 or dev + test >= len(ids):
         raise ConfigError(
             f"{len(ids)} utterances do not yield {dev} for dev, {test} for test and a rest",
-            "give sizes that fit: split(cuts, dev=…, test=…)",
+            "give sizes that fit; recipes take them as --dev and --test",
         )
     held = [set(ids[:dev]), set(ids[dev : dev + test])]
     return _parts(cuts, [set(ids[dev + test :]), *held])

@@ -189,5 +189,5 @@ def _refuse_long(found: list[str], longest: int) -> None:
         listed = "\n  ".join(found[:SHOWN])
         raise DataError(
             f"{len(found)} utterances are longer than {longest} frames:\n  {listed}",
-            "cut them or leave them out, or raise longest_frames if memory allows",
+            "cut them or leave them out, or raise --longest_frames if memory allows",
         )

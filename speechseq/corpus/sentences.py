@@ -98,7 +98,7 @@ class SentenceBatches:
             controls = ", ".join(vocabulary.controls)
             raise ConfigError(
                 f"a vocabulary with the controls {controls} is no recogniser's",
-                "use Vocabulary.transcripts, words or pieces, or a recogniser's own",
+                "name a recogniser: --recogniser RUN; or use Vocabulary.transcripts, words, pieces",
             )
         if not sentences:
             raise DataError("no sentences to make batches of")

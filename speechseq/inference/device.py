@@ -15,10 +15,14 @@ def checked_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device: unknown {name!r}", "use cpu, cuda, cuda:0, mps, …") from None
+        raise ConfigError(
+            f"device: unknown {name!r}", "--device takes cpu, cuda, cuda:0, mps, …"
+        ) from None
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise MachineError(f"device {device}: not usable here: {reason}", "use cpu") from None
+        raise MachineError(
+            f"device {device}: not usable here: {reason}", "use --device cpu"
+        ) from None
     return device

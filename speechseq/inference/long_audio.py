@@ -44,7 +44,7 @@ def transcribe_long(
         raise ConfigError(
             f"windows of {windows.seconds:g} seconds, the transcriber takes "
             f"{transcriber.longest_seconds:g}",
-            "take shorter windows, or raise longest_seconds of the Transcriber",
+            "take shorter windows (--window), or raise longest_seconds of the Transcriber",
         )
     rate = wav.header(path).rate
     search = strategy or usual_beam(beam)

@@ -73,7 +73,10 @@ class LASLoss(nn.Module):
         terms = {"attention": (1 - share) * spelled}
         if share:
             if output.ctc_log_probs is None:
-                raise ConfigError("ctc: the model has no CTC head", "set model.ctc, or ctc to 0")
+                raise ConfigError(
+                    "ctc: the model has no CTC head",
+                    "--model.ctc true for a head, or --loss.ctc 0 for no such term",
+                )
             terms["ctc"] = share * ctc_loss(output.ctc_log_probs, output.memory_lengths, batch)
         guide = config.guide * fade(update, config.guide_half_life)
         if guide:

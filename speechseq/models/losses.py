@@ -104,7 +104,7 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
     if batch.log_magnitude is None:
         raise ConfigError(
             "log_magnitude: the model makes a linear spectrum and the batch has none",
-            "collate with log_magnitude=True, or give the term no weight: linear=0",
+            "collate with log_magnitude=True, or weigh the term with 0: --loss.linear 0",
         )
     if batch.log_magnitude.shape[2] != bins:
         raise ConfigError(

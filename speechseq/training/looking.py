@@ -38,7 +38,10 @@ class Looker:
         best_by: str | None,
     ) -> None:
         if best_by is not None and validate is None:
-            raise ConfigError("best_by: nothing is validated", "give `validate`, or leave it null")
+            raise ConfigError(
+                "best_by: nothing is validated",
+                "leave --trainer.best_by null, or have the recipe validate",
+            )
         self._model, self._ema, self._seed = model, ema, seed
         self._validate, self._show, self._best_by = validate, show, best_by
 

@@ -154,7 +154,8 @@ class Trainer:
         config, newest = self._config, folder.newest()
         if newest is not None and not config.resume:
             problem = f"{newest}: the run's folder already holds a checkpoint"
-            raise ConfigError(problem, "set resume, or train into another folder")
+            cure = "--trainer.resume true to go on from it, or --run DIR for another folder"
+            raise ConfigError(problem, cure)
         parts = (self._model, self._optimizer, self._ema, self._batches)
         self._saver = Saver(folder, self._about, *parts, keep=config.keep)
         self._model.train()
@@ -207,7 +208,7 @@ class Trainer:
             problem = (
                 f"update {update}: the memory of {self._device} is full; batch: {_ids(batches)}"
             )
-            cure = "make batches of fewer frames, and accumulate more of them"
+            cure = "make batches of fewer frames, and --trainer.accumulate more of them"
             raise MachineError(problem, cure) from None
 
     def _set_learning_rate(self, update: int) -> None:
@@ -231,7 +232,7 @@ class Trainer:
         self._progress.say(problem)
         if self._skips_in_a_row >= self._config.most_skips:
             problem += f"; {self._skips_in_a_row} such updates in a row"
-            raise DataError(problem, "lower learning_rate, or listen to these utterances")
+            raise DataError(problem, "lower --trainer.learning_rate, or listen to these utterances")
 
     def _log_losses(self) -> None:
         tally, values = self._tally, self._meter.read()
@@ -282,7 +283,7 @@ def _device(name: torch.device | str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         problem = f"device {name!s} cannot be used: {str(error).splitlines()[0]}"
-        raise MachineError(problem, 'use "cpu"') from None
+        raise MachineError(problem, 'use "cpu": --device cpu') from None
 
 
 def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Optimizer:

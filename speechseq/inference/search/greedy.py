@@ -38,7 +38,9 @@ class Greedy(Config):
             CheckpointError: the model gives NaN (NotFiniteError, which names the rows).
         """
         if scorers:
-            raise ConfigError("greedy search asks the model alone", "use Beam(size=1) with scorers")
+            raise ConfigError(
+                "greedy search asks the model alone", "use a beam: --beam 1, or Beam(size=1)"
+            )
         limits = self.limit.limits(encoded.memory_lengths)
         steps, ended, empty = _run(model, encoded, limits)
         lengths = encoded.memory_lengths.tolist()

@@ -142,7 +142,7 @@ class Walk:
         if log_probs is None:
             raise ConfigError(
                 f"ctc_weight: {self.score.config.ctc_weight}, but the model has no CTC head",
-                "use ctc_weight 0, or train the model with one",
+                "search with --search.score.ctc_weight 0, or train the model with --model.ctc true",
             )
         prefix = CTCPrefix(log_probs, encoded.memory_lengths)
         return prefix, prefix.start()

@@ -1,4 +1,4 @@
-"""Checks of lengths and token ids at public entry points; both are returned as int64.
+"""Checks of lengths, token ids and memories at public entry points; integers become int64.
 
 Lengths decide which memory a kernel reads, so they are judged before anything is computed. Values
 are read on the CPU. On a GPU reading them waits for all work in the queue, so there they are read
@@ -86,6 +86,27 @@ def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool =
                     "encode the texts with the vocabulary that the model was built for",
                 )
     return ids
+
+
+def checked_memory(memory: Tensor, memory_mask: Tensor, width: int) -> Tensor:
+    """The memory (batch, positions, width) that a decoder reads, as it is.
+
+    Raises:
+        ConfigError: another width, no floating-point numbers, or a mask that is no bool
+            (batch, positions).
+    """
+    shape = tuple(memory.shape)
+    if len(shape) != 3 or shape[2] != width or not memory.is_floating_point():
+        raise ConfigError(
+            f"memory: {memory.dtype} {shape}, where floats (batch, positions, {width}) are needed",
+            "give what the encoder gives that the decoder was built for",
+        )
+    if memory_mask.dtype != torch.bool or tuple(memory_mask.shape) != shape[:2]:
+        raise ConfigError(
+            f"memory_mask: {memory_mask.dtype} {tuple(memory_mask.shape)} for a memory {shape}",
+            "give length_mask(memory_lengths, positions)",
+        )
+    return memory
 
 
 def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str) -> None:

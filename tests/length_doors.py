@@ -1,4 +1,4 @@
-"""Calls every public function that takes lengths with right and wrong ones; prints failures."""
+"""Calls public functions with right and wrong lengths, tokens and memories; prints failures."""
 
 import torch
 
@@ -6,20 +6,26 @@ from speechseq.audio.augment import SpecAugmentPolicy, spec_augment
 from speechseq.audio.deltas import add_deltas
 from speechseq.audio.griffin_lim import griffin_lim
 from speechseq.audio.mel import AudioConfig, log_mel
-from speechseq.batch import ASRBatch, TTSBatch
+from speechseq.batch import ASRBatch, TextBatch, TTSBatch
 from speechseq.errors import ConfigError, DataError
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.recognise import recognise
+from speechseq.models.free_running import free_run
+from speechseq.models.language_model import LanguageModelConfig
 from speechseq.models.las import las_small
 from speechseq.models.loss_terms import guided_attention_loss
 from speechseq.models.losses import stop_loss
 from speechseq.models.tacotron import tacotron1, tacotron2_small
+from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.diagnostics import focus
 from speechseq.nn.cbhg import CBHG
+from speechseq.nn.cells import SplitLSTM
+from speechseq.nn.core_loop import CoreLoop
 from speechseq.nn.masks import length_mask, reverse_within
 from speechseq.nn.normalization import UtteranceNormConfig
 from speechseq.nn.pyramid import PyramidBiLSTM
 from speechseq.nn.recurrent import BiGRU, BiLSTM
+from speechseq.shapes import Encoded
 
 torch.manual_seed(0)
 audio = AudioConfig(n_fft=64, window=64, hop=16, mels=8)
@@ -112,4 +118,53 @@ for name in ("generate", "encoder", "CBHG encoder"):
         except (ConfigError, DataError):
             pass
         tokens = kept
+
+memory, mask = torch.randn(2, 9, voice.encoder.memory_dim), torch.ones(2, 9, dtype=torch.bool)
+core = CoreLoop(SplitLSTM(8, 8, 6), ContentConfig(dim=7).build(6, 8))
+
+
+def fed_free(memory, lengths, limits):
+    with torch.no_grad():
+        return free_run(voice.decoder, Encoded(memory, lengths), limits, None)
+
+
+limits = torch.tensor([3, 2])
+wanted = fed_free(memory, right, limits).mel
+if not torch.equal(fed_free(memory, right.int(), limits.short()).mel, wanted):
+    said.append("free_run: int32 is not int64")
+ids = {name: tokens + other for name, other in (("too high", 20), ("too low", -20))}
+REFUSED = {
+    "a memory of another width": lambda: fed_free(memory[..., 1:], right, limits),
+    "a memory of integers": lambda: fed_free(memory.long(), right, limits),
+    "lengths beyond the memory": lambda: fed_free(memory, right + 1, limits),
+    "float limits": lambda: fed_free(memory, right, limits.float()),
+    "limits of 0": lambda: fed_free(memory, right, limits * 0),
+    "limits of three": lambda: fed_free(memory, right, torch.tensor([3, 2, 1])),
+    "a decoder's memory": lambda: voice.decoder.start(memory[..., :3], mask),
+    "a decoder's mask": lambda: voice.decoder.start(memory, mask[:, :3]),
+    "a speller's memory": lambda: ears.speller(tokens, memory[..., :3], mask),
+    "a loop's memory": lambda: core(x, torch.randn(2, 5, 9), mask[:, :5]),
+    "a loop's mask": lambda: core(x, torch.randn(2, 5, 8), mask[:, :5].float()),
+    "a loop's inputs": lambda: core(x[:1], torch.randn(2, 5, 8), mask[:, :5]),
+    **{
+        f"a recogniser's ids, {name}": lambda own=own: ears(
+            ASRBatch(features=x, feature_lengths=right, tokens=own, token_lengths=right)
+        )
+        for name, own in ids.items()
+    },
+    **{
+        f"a language model's ids, {name}": lambda own=own: LanguageModelConfig().build(20)(
+            TextBatch(tokens=own, token_lengths=right)
+        )
+        for name, own in ids.items()
+    },
+}
+for name, door in REFUSED.items():
+    try:
+        door()
+        said.append(f"{name} was taken")
+    except (ConfigError, DataError):
+        pass
+    except Exception as error:
+        said.append(f"{name}: {type(error).__name__}: {error}")
 print("\n".join(said))

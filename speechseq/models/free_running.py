@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from speechseq.arguments import checked_lengths, checked_memory
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.free_steps import torch_run
 from speechseq.models.fused_door import fused_way
@@ -15,6 +16,7 @@ from speechseq.models.packed_decoder import packed_decoder
 from speechseq.models.packed_run import packed_run
 from speechseq.models.packed_weights import check_precision
 from speechseq.nn.frames import ungroup_frames
+from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.step_graph import graphs_of
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
@@ -48,6 +50,18 @@ class FreeRun(NamedTuple):
     finished_reason: tuple[str, ...]
 
 
+def _checked(
+    decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
+) -> tuple[Encoded, Lengths]:
+    memory, lengths = encoded
+    name, shape = "memory_lengths", memory.shape
+    lengths = checked_lengths(lengths, shape, name, least=1, wait=True)
+    longest = None if fed is None else fed.shape[1]
+    limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
+    mask = length_mask(lengths, memory.shape[1])
+    return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
+
+
 def free_run(
     decoder: FrameDecoder,
     encoded: Encoded,
@@ -75,9 +89,11 @@ def free_run(
             compare precisions by; then every row runs to its limit.
 
     Raises:
-        ConfigError: another precision.
+        ConfigError: another precision, or a memory, limits or `fed` of another shape or type.
+        DataError: a length below 1 or beyond the memory, or a limit below 1.
     """
     check_precision(precision)
+    encoded, limits = _checked(decoder, encoded, limits, fed)
     packed = None if torch.is_grad_enabled() else packed_decoder(decoder, precision)
     if packed is None:
         alone = torch.is_grad_enabled() or fed is not None  # of which there is no like

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechseq.arguments import checked_ids
 from speechseq.batch import TextBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
@@ -87,7 +88,8 @@ class LanguageModel(nn.Module):
     def forward(self, batch: TextBatch) -> LanguageModelOutput:
         """Log-probabilities of every token given those before it, the first one given sos."""
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
-        before = F.pad(torch.where(mask, batch.tokens, PAD), (1, -1), value=SOS)
+        tokens = checked_ids(torch.where(mask, batch.tokens, PAD), self.symbols)
+        before = F.pad(tokens, (1, -1), value=SOS)
         # padding comes last and the layers look back alone, so it reaches nothing valid
         hidden, _ = self.layers(self._embed(before))
         return LanguageModelOutput(self._log_probs(hidden))

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from speechseq.arguments import checked_lengths
+from speechseq.arguments import checked_ids, checked_lengths
 from speechseq.audio.augment import SpecAugmentPolicy, perturb_vocal_tract, spec_augment
 from speechseq.batch import ASRBatch
 from speechseq.config import Config, choice
@@ -168,9 +168,15 @@ class LAS(nn.Module):
         self.speller.at_update(update)
 
     def forward(self, batch: ASRBatch) -> LASOutput:
-        """Teacher-forced: every step reads the batch's own tokens before it."""
+        """Teacher-forced: every step reads the batch's own tokens before it.
+
+        Raises:
+            DataError: a token that the model's vocabulary lacks.
+        """
+        valid = length_mask(batch.token_lengths, batch.tokens.shape[1])
+        tokens = checked_ids(batch.tokens.where(valid, PAD), len(self.never), wait=True)
         memory, lengths = self.encode(batch.features, batch.feature_lengths)
-        spelled = self.speller(batch.tokens, memory, length_mask(lengths, memory.shape[1]))
+        spelled = self.speller(tokens, memory, length_mask(lengths, memory.shape[1]))
         return LASOutput(
             log_probs=spelled.log_probs,
             alignment=spelled.alignment,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechseq.arguments import checked_lengths
+from speechseq.arguments import checked_lengths, checked_memory
+from speechseq.errors import ConfigError
 from speechseq.native.eager import has_memory
 from speechseq.native.launches import launches
 from speechseq.nn import core_kernel
@@ -89,6 +90,7 @@ class CoreLoop(nn.Module):
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> CoreState:
         """The state before the first step: nothing remembered, nothing read."""
+        memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         attention = self.attention.start(memory, memory_mask)
         context = memory.new_zeros(memory.shape[0], memory.shape[2])
         states = tuple(cell.start(memory.shape[0], memory) for cell in self.cells)
@@ -131,6 +133,9 @@ class CoreLoop(nn.Module):
         if lengths is None:
             lengths = torch.full((batch,), steps, device=inputs.device)
         lengths = checked_lengths(lengths, inputs.shape)
+        memory = checked_memory(memory, memory_mask, self.cell.context_dim)
+        if len(inputs) != len(memory):
+            raise ConfigError(f"inputs: {len(inputs)} rows for the memories of {len(memory)}")
         drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
         if has_memory(memory) and core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
             parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn

@@ -36,6 +36,10 @@ class Parser(argparse.ArgumentParser):
         )
         self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-3 for a flag
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help at once; argparse itself says nothing when that fails."""
+        print(self.format_help(), end="", file=file, flush=True)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving the process."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):

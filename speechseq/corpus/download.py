@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from speechseq import files
 from speechseq.errors import DataError, MachineError
+from speechseq.file_writing import cannot_write, check_folder, open_to_append
 
 _BLOCK = 1 << 20
 _ARCHIVE = files.Kind(name="an archive", limit=1 << 40)
@@ -39,7 +40,7 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
             f"run it again with a network (it resumes), or put the file at {path}",
         ) from None
     except OSError as error:
-        raise MachineError(f"{part}: {error.strerror}", "make room on the disk") from None
+        raise cannot_write(part, error, size) from None
     if (found := _sha256(part)) != sha256:
         part.unlink()
         raise DataError(f"{url}: SHA-256 is {found}, published is {sha256}", "download it again")
@@ -68,7 +69,7 @@ def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
     except (tarfile.TarError, EOFError, FileNotFoundError) as error:
         raise DataError(f"{archive}: cannot be unpacked ({error})", "download it again") from None
     except OSError as error:
-        raise MachineError(f"{half}: {error.strerror or error}", "make room on the disk") from None
+        raise cannot_write(half, error, size) from None
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return folder
@@ -81,8 +82,10 @@ def _transfer(url: str, part: Path, size: int) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=60) as answer:
         resumed = answer.status == http.client.PARTIAL_CONTENT
+        if not resumed:
+            part.unlink(missing_ok=True)
         with (
-            open(part, "ab" if resumed else "wb") as file,
+            os.fdopen(open_to_append(part), "ab") as file,
             tqdm(total=size, initial=have if resumed else 0, unit="B", unit_scale=True) as bar,
         ):
             _copy(answer, file, bar)
@@ -101,6 +104,7 @@ def _sha256(path: Path) -> str:
 
 
 def _room(folder: Path, size: int) -> None:
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size:

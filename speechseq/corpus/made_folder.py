@@ -11,7 +11,8 @@ from typing import Any
 
 from speechseq import files
 from speechseq.audio.container import SOUND
-from speechseq.errors import DataError, MachineError
+from speechseq.errors import DataError
+from speechseq.file_writing import TEMPORARY, cannot_write
 
 MANIFEST = "manifest.json"
 _MANIFESTS = files.Kind(name="the manifest of a corpus", limit=256 << 20)
@@ -55,16 +56,16 @@ def _make(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> N
         raise DataError(f"{folder}: holds files that are no spoken corpus", "name a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        with tempfile.TemporaryDirectory(
+            prefix=".", suffix=TEMPORARY, dir=folder.parent
+        ) as temporary:
             half = Path(temporary) / folder.name
             (half / "wavs").mkdir(parents=True)
             fill(half / "wavs")
             stored = plan | {"sha256": _checksums(half, plan)}
-            (half / MANIFEST).write_text(json.dumps(stored, indent=1, ensure_ascii=False), "utf-8")
+            (half / MANIFEST).write_text(json.dumps(stored, indent=1, ensure_ascii=True), "utf-8")
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(half, folder)
     except OSError as error:
-        raise MachineError(
-            f"{folder}: {error.strerror or error}", "make room on the disk"
-        ) from None
+        raise cannot_write(folder, error) from None

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from speechseq.corpus import place
 from speechseq.corpus.metadata import SHOWN
 from speechseq.corpus.plan import Plan
+from speechseq.corpus.worker_signals import heed_parent_alone
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 
@@ -140,6 +141,7 @@ class Batches:
             # it must not know `self`: in a cycle of references workers would end late and slowly
             sampler=_endless(self._plan, self.epoch, self.position),
             num_workers=self._workers,
+            worker_init_fn=heed_parent_alone,
             # its own generator: the default would take numbers from the model's random state
             generator=torch.Generator().manual_seed(self._plan.seed),
         )

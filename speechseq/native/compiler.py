@@ -10,6 +10,8 @@ import subprocess
 import warnings
 from pathlib import Path
 
+from speechseq.native.own_group import run_in_own_group
+
 _FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
     *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-psabi"),
@@ -55,7 +57,7 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
         OSError: the compiler cannot be run.
     """
     line = [*command, *_FLAGS, str(source), "-o", str(target)]
-    subprocess.run(line, check=True, capture_output=True, text=True, timeout=300)
+    run_in_own_group(line, timeout=300)
 
 
 def digest(source: Path, command: tuple[str, ...]) -> str:

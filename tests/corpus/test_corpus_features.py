@@ -210,3 +210,30 @@ def test_lhotse_knows_the_extractor(cuts: CutSet) -> None:
     assert np.array_equal(mel, features.load_mel(cuts[0], CONFIG).numpy())
     with pytest.raises(DataError, match="16000 Hz"):
         again.extract(np.zeros(4000), 16000)
+
+
+def test_a_full_disk_says_needed_and_free(
+    cuts: CutSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(handle: int, data: bytes) -> int:
+        if len(data) > 1000:  # the settings' file has room
+            raise OSError(28, "No space left on device")
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(MachineError, match=r"\.npy: .*[0-9,]{5,} bytes needed, [0-9,]+ free"):
+        features.compute(cuts, CONFIG, tmp_path)
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_link_in_the_cache_is_replaced(cuts: CutSet, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("years of work")
+    folder = tmp_path / "cache" / features.key(CONFIG)
+    folder.mkdir(parents=True)
+    os.symlink(victim, folder / "audio.json")
+    features.compute(cuts.subset(first=1), CONFIG, tmp_path / "cache")
+    assert victim.read_text() == "years of work"

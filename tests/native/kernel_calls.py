@@ -152,7 +152,7 @@ class Changes:
 
     def values(self, x: torch.Tensor) -> torch.Tensor:
         """The same integers with some of them changed, in a tensor of its own."""
-        x = x.clone()
+        x = x.clone(memory_format=torch.contiguous_format)
         if not x.numel():
             return x
         at = self.random.randrange(x.numel())

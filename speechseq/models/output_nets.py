@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, NamedTuple
 from torch import nn
 
 from speechseq.config import Config
+from speechseq.errors import ConfigError
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.dense import project
 from speechseq.nn.on_rows import on_rows
@@ -34,7 +35,7 @@ class OutputNet(nn.Module):
 class OutputNetConfig(Config):
     """Numbers of what follows the decoder; `build` makes its module."""
 
-    def build(self, mels: int, bins: int) -> OutputNet:
+    def build(self, mels: int, bins: int | None) -> OutputNet:
         """The net for mels of this width and, where it makes one, a linear spectrum of `bins`."""
         raise NotImplementedError
 
@@ -49,7 +50,7 @@ class ConvPostnetConfig(OutputNetConfig):
     kernel: Kernel = 5
     dropout: Dropout = 0.5
 
-    def build(self, mels: int, bins: int) -> "ConvPostnet":
+    def build(self, mels: int, bins: int | None) -> "ConvPostnet":
         """The post-net for mels of this width; it makes no linear spectrum."""
         net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
         return ConvPostnet(net)
@@ -81,8 +82,15 @@ class LinearPostnetConfig(OutputNetConfig):
     highways: DepthOrNone = 4
     gru: Width = 128
 
-    def build(self, mels: int, bins: int) -> "LinearPostnet":
-        """The net for mels of this width and a linear spectrum of `bins`."""
+    def build(self, mels: int, bins: int | None) -> "LinearPostnet":
+        """The net for mels of this width and a linear spectrum of `bins`.
+
+        Raises:
+            ConfigError: without `bins`.
+        """
+        if bins is None:
+            problem = "bins: missing, and this post-net makes a linear spectrum"
+            raise ConfigError(problem, "pass build(mels, bins=audio_config.bins)")
         return LinearPostnet(mels, bins, self)
 
 

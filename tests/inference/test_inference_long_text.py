@@ -15,7 +15,10 @@ from speechseq.inference.speech import batches, combined
 from speechseq.inference.synthesizer import MOST_AT_ONCE, MOST_CHARACTERS, Synthesizer
 from speechseq.text.splitting import LONGEST, split
 
-SENTENCES = "Dr Watson came in and sat down with us! The lamp was lit. And then he slept. "
+SENTENCES = (
+    "Dr Watson came in and sat down with us while the rain fell on the roof and nobody spoke! "
+    "The lamp was lit. "
+)
 LONG = SENTENCES * (LONGEST // len(SENTENCES) + 2)
 
 
@@ -155,7 +158,7 @@ print("MB more:", say(text) - before)
 
 def test_thousands_of_characters_need_the_memory_of_a_few_pieces(tmp_path: Path) -> None:
     save_voice(tmp_path / "voice")
-    (tmp_path / "text").write_text("one two three " * 600 + "\n" + "a" * 1500 + "\n")
+    (tmp_path / "text").write_text("one two three " * 400 + "\n" + "a" * 900 + "\n")
     words = [str(tmp_path / name) for name in ("voice", "out", "text")]
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, check=True

@@ -104,7 +104,7 @@ def checked_memory(memory: Tensor, memory_mask: Tensor, width: int) -> Tensor:
     if memory_mask.dtype != torch.bool or tuple(memory_mask.shape) != shape[:2]:
         raise ConfigError(
             f"memory_mask: {memory_mask.dtype} {tuple(memory_mask.shape)} for a memory {shape}",
-            "give length_mask(memory_lengths, positions)",
+            "give a boolean mask (batch, positions), True at valid positions",
         )
     return memory
 

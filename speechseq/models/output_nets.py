@@ -90,7 +90,7 @@ class LinearPostnetConfig(OutputNetConfig):
         """
         if bins is None:
             problem = "bins: missing, and this post-net makes a linear spectrum"
-            raise ConfigError(problem, "pass build(mels, bins=audio_config.bins)")
+            raise ConfigError(problem, "give the bins of the audio settings")
         return LinearPostnet(mels, bins, self)
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from speechseq.errors import ConfigError
 
@@ -22,7 +23,7 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
     Raises:
         ValueError: it has more parts than that.
     """
-    with _BoundedParts(parts), torch.device("meta"):
+    with _BoundedParts(parts), torch.device("meta"), _NoValues():
         return build().state_dict()
 
 
@@ -46,6 +47,20 @@ def built(build: Callable[[], M]) -> M:
 
 
 _CURE = "choose fewer layers, or layers of fewer units"
+
+
+class _NoValues(TorchFunctionMode):
+    """Leave out what fills tensors: on the meta device `normal_` alone imports torch._dynamo."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func.__name__ in _FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_FILLS = {"normal_", "trunc_normal_", "uniform_"}
 
 
 class _BoundedParts:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -35,3 +38,20 @@ def test_a_look_at_the_size_draws_nothing() -> None:
     unseen = type(seen)(9, seen.config)
     for name, weight in unseen.state_dict().items():
         assert torch.equal(seen.state_dict()[name], weight)
+
+
+BUILDS = """
+import sys
+from speechseq.models.language_model import LanguageModelConfig
+from speechseq.models.las import las_small
+from speechseq.models.tacotron import tacotron1, tacotron2
+tacotron1().build(9, 80, 1025), tacotron2().build(9, 80)
+las_small().build(9, 80), LanguageModelConfig().build(9)
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_a_look_at_the_size_imports_no_compiler() -> None:
+    """120 MB and a second of every command's start."""
+    done = subprocess.run([sys.executable, "-c", BUILDS], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

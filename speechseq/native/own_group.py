@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 
 def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
@@ -21,15 +22,22 @@ def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
         subprocess.TimeoutExpired: it took too long.
         OSError: it cannot be started.
     """
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, errors="replace", process_group=0
-    ) as process:
+    with ThreadPoolExecutor(1) as starter:  # a signal's handler raises in the main thread alone
+        starting = starter.submit(_start, command)
         try:
+            process = starting.result()
             out, err = process.communicate(timeout=timeout)
         except BaseException:  # a signal's SystemExit, too
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            if not starting.exception():
+                with contextlib.suppress(ProcessLookupError), starting.result() as process:
+                    os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, out, err)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, errors="replace", process_group=0
+    )

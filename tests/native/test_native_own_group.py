@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,17 @@ def test_a_signal_ends_the_whole_group(tmp_path: Path, number: int) -> None:
     while is_alive(found[0]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+class _SlowStart(subprocess.Popen):  # type: ignore[type-arg]
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        time.sleep(1)  # the command runs already: the signal comes now
+
+
+def test_a_signal_at_the_start_ends_the_group_too(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", _SlowStart)
+    test_a_signal_ends_the_whole_group(tmp_path, signal.SIGTERM)
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:

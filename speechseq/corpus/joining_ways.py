@@ -11,9 +11,11 @@ LEARNED = (
     OWN,
     OWN,
     JoiningConfig(pause=(0.0, 0.0), gain=_EQUAL),
+    JoiningConfig(pause=(0.0, 0.0), mixed=True),
     JoiningConfig(pause=(0.0, 0.3), background="silence", gain=_EQUAL),
+    JoiningConfig(pause=(0.0, 0.3), edges=_EQUAL, background="silence"),
     JoiningConfig(pause=_PAUSES, edges=_EDGES, background="silence", offset=(-0.03, 0.03)),
-    JoiningConfig(pause=_PAUSES, edges=_EDGES, background="noise", level=(-80.0, -35.0)),
+    JoiningConfig(pause=_PAUSES, edges=_EDGES, background="noise", level=(-80.0, -30.0)),
     JoiningConfig(pause=_PAUSES, edges=_EDGES, background="room", clicks=0.5),
     JoiningConfig(pause=_PAUSES, edges=_EDGES, background="silence", gain=(-10.0, 0.0), mixed=True),
 )

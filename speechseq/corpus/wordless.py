@@ -30,7 +30,7 @@ def make(
     sample_rate: int,
     seed: int = 0,
     seconds: tuple[float, float] = (0.5, 6.0),
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[Kind] = (*KINDS, "music"),
     recordings: CutSet | None = None,
 ) -> CutSet:
     """Make sounds without words, 16-bit wavs in `folder`; kinds and lengths are drawn evenly.
@@ -41,6 +41,7 @@ def make(
 
     Args:
         seconds: shortest and longest.
+        kinds: to draw from; music, the most like speech, stands there twice by default.
         recordings: whole files of speech whose edges "room" imitates; without any there is none.
 
     Raises:

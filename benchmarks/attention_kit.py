@@ -15,7 +15,7 @@ import torch
 
 from speechseq.corpus.features import load_waveform
 from speechseq.corpus.recording import spoken
-from speechseq.inference.dictation import Item, dictate
+from speechseq.evaluation.asr import Item, dictate
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.transcriber import Transcriber
 from speechseq.nn.attention.reading import ReadingConfig

@@ -33,10 +33,10 @@ from speechseq.models.tacotron import (
     tacotron2_small,
 )
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
-from speechseq.nn.core_loop import CoreLoop
+from speechseq.nn.attention_rnn import CoreLoop
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import regroup_rows
-from speechseq.nn.step_graph import graphs_of
+from speechseq.ops.cuda_graph import graphs_of
 
 BINS = 33
 OWNERS = (FrameDecoder, CoreLoop, Speller)  # of graphs

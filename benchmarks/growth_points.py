@@ -17,7 +17,7 @@ from speechseq.batch import TTSBatch
 from speechseq.models.decoder_stack import LSTMStackConfig
 from speechseq.models.encoders import ConvEncoderConfig
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
-from speechseq.models.output_nets import ConvPostnetConfig
+from speechseq.models.postnets import ConvPostnetConfig
 from speechseq.models.tacotron import Tacotron, TacotronConfig, tacotron2
 
 FILL = 1.5  # seconds: a short step is repeated until so many are spent, at most MOST times

@@ -9,12 +9,12 @@ from lhotse import CutSet
 
 from speechseq.audio.mel import AudioConfig
 from speechseq.corpus import spoken_digits
-from speechseq.corpus.made_folder import MANIFEST
-from speechseq.inference import bootstrap
-from speechseq.inference.dictation import items_of
-from speechseq.inference.judge import Judge
+from speechseq.corpus.generated_folder import MANIFEST
+from speechseq.evaluation.asr import items_of
+from speechseq.evaluation.judge import Judge
 from speechseq.inference.score import Score
 from speechseq.inference.synthesizer import Synthesizer
+from speechseq.inference.wer import bootstrap
 
 
 class Misheard(NamedTuple):

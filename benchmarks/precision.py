@@ -27,14 +27,15 @@ from torch import Tensor
 from speechseq.batch import TTSBatch
 from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
-from speechseq.corpus.made_folder import MANIFEST
-from speechseq.inference.judge import Judge
+from speechseq.corpus.generated_folder import MANIFEST
+from speechseq.evaluation.judge import Judge
 from speechseq.inference.synthesizer import Synthesizer
-from speechseq.models.free_running import evaluating, free_run
-from speechseq.models.packed_weights import PRECISIONS
+from speechseq.models.generation import free_run
 from speechseq.models.tacotron import Tacotron
+from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.frames import teacher_inputs
 from speechseq.nn.masks import length_mask
+from speechseq.ops.quantize import PRECISIONS
 
 EXACT = "float32"
 JUDGES = {"digits": Judge.digits, "sentences": Judge.sentences}

@@ -14,7 +14,7 @@ import torch
 from growth_work import Work
 from torch.nn import functional as F
 
-from speechseq.nn import dense
+from speechseq.ops import linear as dense
 
 BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from what lies in one core's cache to what lies in none
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}

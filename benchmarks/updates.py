@@ -8,7 +8,7 @@ from contract import Step
 from torch import Tensor, nn
 
 from speechseq.training.config import TrainerConfig
-from speechseq.training.one_update import Batch, Loss, Losses, Updater
+from speechseq.training.train_step import Batch, Loss, Losses, Updater
 
 CONFIG = TrainerConfig()
 

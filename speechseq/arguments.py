@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from speechseq.eager import is_eager
 from speechseq.errors import ConfigError, DataError
-from speechseq.native.eager import is_eager
 
 INTEGERS = frozenset(
     {

@@ -10,7 +10,7 @@ from speechseq.batch import ASRBatch, TextBatch, TTSBatch
 from speechseq.errors import ConfigError, DataError
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.recognise import recognise
-from speechseq.models.free_running import free_run
+from speechseq.models.generation import free_run
 from speechseq.models.language_model import LanguageModelConfig
 from speechseq.models.las import las_small
 from speechseq.models.loss_terms import guided_attention_loss
@@ -18,9 +18,9 @@ from speechseq.models.losses import stop_loss
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.diagnostics import focus
+from speechseq.nn.attention_rnn import CoreLoop
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitLSTM
-from speechseq.nn.core_loop import CoreLoop
 from speechseq.nn.masks import length_mask, reverse_within
 from speechseq.nn.normalization import UtteranceNormConfig
 from speechseq.nn.pyramid import PyramidBiLSTM

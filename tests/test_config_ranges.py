@@ -20,9 +20,9 @@ from speechseq.cli.overlay import overlay, parse
 from speechseq.cli.train import load_recipe
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError, SpeechseqError
-from speechseq.inference import bootstrap
 from speechseq.inference.search.beam import usual_beam
 from speechseq.inference.synthesizer import Synthesizer
+from speechseq.inference.wer import bootstrap
 from speechseq.models.language_model import LanguageModelConfig
 from speechseq.models.tacotron import TacotronConfig
 from speechseq.nn.frames import group_frames, ungroup_frames

@@ -118,9 +118,9 @@ def test_a_stream_is_read_only_where_it_is_expected() -> None:
 SOURCES = sorted(Path(files.__file__).parent.rglob("*.py"))
 OWN_FILES = {  # what they open is the package's own, or comes from its own process
     "files.py": "the one place",
-    "native/cache.py": "compiled kernels, whose owner and checksum are judged there",
-    "native/compiler.py": "the kernels' sources and the compiler's",
-    "inference/report.py": "the page's style, inside the package",
+    "ops/cpp/cache.py": "compiled kernels, whose owner and checksum are judged there",
+    "ops/cpp/compiler.py": "the kernels' sources and the compiler's",
+    "evaluation/report/page.py": "the page's style, inside the package",
     "corpus/espeak_worker.py": "a plan on a pipe from its parent",
     "corpus/download.py": "an archive whose checksum was compared",
 }

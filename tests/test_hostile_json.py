@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from speechseq.corpus import made_folder
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.errors import DataError
-from speechseq.inference import transcript_files
+from speechseq.evaluation import transcript_files
 from speechseq.training import log
 
 HOSTILE = ["[" * 100_000, "[1]", "3", "null", '{"sha256": 3}', "9" * 5000, "\ufeff{}", "{"]

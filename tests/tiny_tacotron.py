@@ -10,7 +10,7 @@ from speechseq.batch import TTSBatch
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig
 from speechseq.models.frame_decoder import FrameDecoderConfig
-from speechseq.models.output_nets import ConvPostnetConfig, LinearPostnetConfig
+from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig

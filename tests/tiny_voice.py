@@ -9,7 +9,7 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.models.decoder_stack import LSTMStackConfig
 from speechseq.models.encoders import ConvEncoderConfig
 from speechseq.models.frame_decoder import FrameDecoderConfig
-from speechseq.models.output_nets import ConvPostnetConfig
+from speechseq.models.postnets import ConvPostnetConfig
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.text.vocabulary import Vocabulary

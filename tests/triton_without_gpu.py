@@ -25,10 +25,11 @@ from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from speechseq.models import tacotron
+from speechseq.models.backends.frame_decoder_triton import fused_advance
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.fused_step import fused_advance
-from speechseq.native import loop_kernels, step_kernels
-from speechseq.nn.launched_loop import launched
+from speechseq.nn.attention_rnn_triton import launched
+from speechseq.ops.triton import attention_rnn as loop_kernels
+from speechseq.ops.triton import decoder_step as step_kernels
 
 NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
 

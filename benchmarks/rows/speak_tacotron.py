@@ -9,7 +9,7 @@ from noise import MELS, SYMBOLS
 from torch import Tensor
 
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.free_running import free_run
+from speechseq.models.generation import free_run
 from speechseq.models.tacotron import Tacotron, tacotron2
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Encoded

@@ -27,15 +27,15 @@ from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, features
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
+from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.validation import error_rate
 from speechseq.extras import need
 from speechseq.file_writing import replace_file
-from speechseq.inference import lm_scorer
-from speechseq.inference.dictation import dictate, items_of, write_recognition_report
-from speechseq.inference.error_rate import error_rate
+from speechseq.inference.lm import scorer as lm_scorer
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
 from speechseq.models.las import LASConfig

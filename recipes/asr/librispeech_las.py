@@ -21,8 +21,8 @@ from speechseq.config import Config
 from speechseq.corpus import features, librispeech
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
-from speechseq.inference.dictation import dictate, items_of, write_recognition_report
-from speechseq.inference.error_rate import error_rate
+from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.validation import error_rate
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
@@ -35,9 +35,9 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
+from speechseq.training.samples import Showcase
 from speechseq.training.saving import Description
 from speechseq.training.schedule import ExponentialConfig
-from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 
 

@@ -24,12 +24,12 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.espeak import Pitch, Rate
 from speechseq.corpus.sampling import Batches
+from speechseq.evaluation.asr import Item, dictate, items_of
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.report.page import Figure
+from speechseq.evaluation.tts import Listening, listen, write_report
+from speechseq.evaluation.validation import error_rate
 from speechseq.extras import need
-from speechseq.inference.dictation import Item, dictate, items_of
-from speechseq.inference.error_rate import error_rate
-from speechseq.inference.judge import Judge
-from speechseq.inference.listening import Listening, listen, write_report
-from speechseq.inference.report import Figure
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig

@@ -35,12 +35,12 @@ from speechseq.corpus import (
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.corpus.spoken_digits import WORDS
+from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.joining import evaluate_joining
+from speechseq.evaluation.validation import error_rate
+from speechseq.evaluation.word_times import boundary_errors
 from speechseq.extras import need
 from speechseq.file_writing import replace_file
-from speechseq.inference.boundary_errors import boundary_errors
-from speechseq.inference.dictation import dictate, items_of, write_recognition_report
-from speechseq.inference.error_rate import error_rate
-from speechseq.inference.joining_evaluation import evaluate_joining
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig

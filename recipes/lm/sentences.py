@@ -22,8 +22,8 @@ from speechseq.cli import run_recipe
 from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, sentences
 from speechseq.corpus.sentences import Sentence, SentenceBatches
-from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
-from speechseq.inference.lm_scorer import RNNScorer, perplexity
+from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.lm.scorer import RNNScorer, perplexity
 from speechseq.models import language_model
 from speechseq.models.language_model import LanguageModelConfig, LanguageModelLoss
 from speechseq.ranges import Count, Range, Seed, Threads, WidthOrNone

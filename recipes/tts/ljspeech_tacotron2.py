@@ -21,9 +21,9 @@ from speechseq.config import Config
 from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.tts import listen, write_report
 from speechseq.extras import need
-from speechseq.inference.judge import Judge
-from speechseq.inference.listening import listen, write_report
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron2
@@ -32,9 +32,9 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
+from speechseq.training.samples import Showcase
 from speechseq.training.saving import Description
 from speechseq.training.schedule import ExponentialConfig
-from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 from speechseq.training.validation import held_out_loss
 

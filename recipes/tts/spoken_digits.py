@@ -23,10 +23,10 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.espeak import Rate
 from speechseq.corpus.sampling import Batches
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.report.page import Figure
+from speechseq.evaluation.tts import listen, write_report
 from speechseq.extras import need
-from speechseq.inference.judge import Judge
-from speechseq.inference.listening import listen, write_report
-from speechseq.inference.report import Figure
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import TacotronConfig, tacotron2_small
@@ -35,9 +35,9 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
+from speechseq.training.samples import Showcase
 from speechseq.training.saving import Description
 from speechseq.training.schedule import ExponentialConfig
-from speechseq.training.showcase import Showcase
 from speechseq.training.trainer import Trainer
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from speechseq.arguments import checked_lengths
 from speechseq.audio.mel import AudioConfig, samples_of
 from speechseq.audio.mel import magnitude as magnitude_of
-from speechseq.audio.spectra import kernel_transforms, project, turned
 from speechseq.audio.spectrogram import (
     Padded,
     fold_back,
@@ -28,8 +27,9 @@ from speechseq.audio.spectrogram import (
     pieces,
     reflect,
 )
+from speechseq.audio.stft_cpu import kernel_transforms, project, turned
+from speechseq.eager import has_memory
 from speechseq.errors import ConfigError, DataError
-from speechseq.native.eager import has_memory
 from speechseq.ranges import BelowOne, CountOrNone, DrawSeed, Range, checked
 from speechseq.shapes import Lengths, Magnitude, Waveform
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from speechseq.arguments import checked_lengths
 from speechseq.audio.framing import Framing, require
 from speechseq.audio.presets import PRESETS
-from speechseq.audio.spectra import row_magnitudes, windowed
 from speechseq.audio.spectrogram import (
     Band,
     MelScale,
@@ -26,9 +25,10 @@ from speechseq.audio.spectrogram import (
     unmix,
     working_dtype,
 )
+from speechseq.audio.stft_cpu import row_magnitudes, windowed
 from speechseq.config import nearest
+from speechseq.eager import has_memory
 from speechseq.errors import ConfigError, DataError
-from speechseq.native.eager import has_memory
 from speechseq.ranges import Range
 from speechseq.shapes import Lengths, Magnitude, Mel, Waveform
 

@@ -40,7 +40,7 @@ from speechseq.checkpoint.skeleton import differences
 from speechseq.checkpoint.tensors import check_header, parse_weights, pickle_hint
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, SpeechseqError
-from speechseq.nn.shapeless import shapeless_build
+from speechseq.nn.meta_build import shapeless_build
 from speechseq.ranges import shown
 from speechseq.text.vocabulary import Vocabulary
 

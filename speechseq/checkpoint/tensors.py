@@ -13,7 +13,7 @@ from torch import Tensor
 from speechseq import files
 from speechseq.checkpoint.folder import COPY_AGAIN
 from speechseq.errors import CheckpointError
-from speechseq.nn.shapeless import MOST_PARAMETERS
+from speechseq.nn.meta_build import MOST_PARAMETERS
 
 _WEIGHTS = files.Kind(name="weights", limit=1 << 48, error=CheckpointError, cure=COPY_AGAIN)
 _HARMLESS = 64 << 20  # bytes that may be read before anything is known of them

@@ -10,10 +10,10 @@ from speechseq.errors import DataError
 from speechseq.printable import json_line, lines_of, printable
 
 if TYPE_CHECKING:
-    from speechseq.inference.bootstrap import Comparison
-    from speechseq.inference.edits import Counts
+    from speechseq.evaluation.transcript_files import Alike
     from speechseq.inference.score import Group, Score, Unit
-    from speechseq.inference.transcript_files import Alike
+    from speechseq.inference.wer.bootstrap import Comparison
+    from speechseq.inference.wer.edits import Counts
 
 _HELP = "count the word and character errors of transcripts"
 _FORMS = """files hold an utterance a line, in any of these forms:
@@ -92,9 +92,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "tuple[list[Score], Alike]":
     """A score for each file of hypotheses, all of the same utterances in the same order."""
+    from speechseq.evaluation.transcript_files import read, read_alike, with_all_ids
     from speechseq.inference.score import score
-    from speechseq.inference.spoken_words import spoken_words
-    from speechseq.inference.transcript_files import read, read_alike, with_all_ids
+    from speechseq.inference.wer.normalize import spoken_words
 
     found = read_alike([arguments.ref, *paths], arguments.format)
     asked, *systems = found.files
@@ -112,7 +112,7 @@ def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "tuple[list[Sco
 
 
 def _check_same_ids(ref: Path, asked: dict[str, Any], hyp: Path, heard: dict[str, Any]) -> None:
-    from speechseq.inference.transcript_files import check_same_ids
+    from speechseq.evaluation.transcript_files import check_same_ids
 
     try:
         check_same_ids(asked, heard)
@@ -146,7 +146,7 @@ def _errors(counts: "Counts", unit: str) -> str:
 
 def _details(path: Path, score: "Score") -> str:
     """Every utterance, the speakers' table, lengths and confusions."""
-    from speechseq.inference import sclite
+    from speechseq.evaluation import sclite
 
     lines = ["words asked for  utterances     WER"]
     lines += [

@@ -11,7 +11,7 @@ from speechseq.ranges import Factor, checked
 
 if TYPE_CHECKING:
     from speechseq.inference.search.beam import Beam
-    from speechseq.inference.search.recogniser import Fused
+    from speechseq.inference.search.interfaces import Fused
     from speechseq.inference.transcriber import Transcriber
     from speechseq.inference.transcript import LongTranscript, Transcript
     from speechseq.inference.windows import WindowConfig
@@ -129,8 +129,8 @@ def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
 
 
 def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "Fused":
-    from speechseq.inference import lm_scorer
-    from speechseq.inference.search.recogniser import Fused
+    from speechseq.inference.lm import scorer as lm_scorer
+    from speechseq.inference.search.interfaces import Fused
 
     given = arguments.lm_weight
     weight = _LM if given is None else checked("--lm-weight", given, Factor)

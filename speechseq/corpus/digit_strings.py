@@ -19,7 +19,7 @@ from speechseq import files
 from speechseq.audio import wav
 from speechseq.audio.container import SOUND
 from speechseq.config import nearest
-from speechseq.corpus import made_folder
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.corpus.joining import JoiningConfig, join, sound
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError

@@ -17,7 +17,7 @@ from lhotse import CutSet
 
 import speechseq
 from speechseq.config import Config, nearest
-from speechseq.corpus import made_folder
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.ranges import Range, Text

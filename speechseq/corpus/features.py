@@ -21,7 +21,7 @@ from speechseq.audio import wav
 from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
 from speechseq.config import Config
-from speechseq.corpus import cut_sound
+from speechseq.corpus import cut_audio as cut_sound
 from speechseq.errors import DataError
 from speechseq.file_writing import cannot_write, replace_file
 from speechseq.shapes import Waveform

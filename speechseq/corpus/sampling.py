@@ -10,8 +10,8 @@ from lhotse import CutSet, MonoCut
 from torch.utils.data import DataLoader, Dataset
 
 from speechseq.corpus import place
+from speechseq.corpus.bucketing import Plan
 from speechseq.corpus.metadata import SHOWN
-from speechseq.corpus.plan import Plan
 from speechseq.corpus.worker_signals import heed_parent_alone
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 

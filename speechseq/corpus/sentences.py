@@ -13,7 +13,7 @@ from torch import Tensor
 
 from speechseq.batch import TextBatch
 from speechseq.corpus import place
-from speechseq.corpus.plan import Plan
+from speechseq.corpus.bucketing import Plan
 from speechseq.corpus.texts import lengths, padded
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.lines import decoded, numbered

@@ -10,7 +10,7 @@ import torch
 from lhotse import CutSet
 
 from speechseq.audio import wav
-from speechseq.corpus import made_folder
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.corpus.joining import coloured, room_tone
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError

@@ -1,1 +1,1 @@
-"""From a checkpoint folder to speech or text, and the judging of it."""
+"""From a checkpoint folder to speech or text."""

@@ -8,17 +8,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from speechseq.errors import CheckpointError, DataError, MachineError, SpeechseqError
-from speechseq.inference.search.faults import (
+from speechseq.inference.search.checks import (
     FeaturesError,
     NotFiniteError,
     check_features,
     check_memory,
 )
 from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
-from speechseq.inference.search.recogniser import Fused
-from speechseq.models.free_running import evaluating
 from speechseq.models.las import LAS
+from speechseq.nn.eval_mode import evaluating
 
 
 class Decoded(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from speechseq.audio import wav
 from speechseq.errors import ConfigError, SpeechseqError
 from speechseq.inference.search.beam import usual_beam
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
-from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.stitching import stitch
 from speechseq.inference.timestamps import Word
 from speechseq.inference.transcriber import Transcriber

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from speechseq.errors import DataError
-from speechseq.inference import bootstrap
-from speechseq.inference.edits import (
+from speechseq.inference.wer import bootstrap
+from speechseq.inference.wer.edits import (
     Counts,
     Edit,
     character_counts,

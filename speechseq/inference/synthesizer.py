@@ -14,8 +14,8 @@ from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.device import checked_device
 from speechseq.inference.speech import Reading, Speech, batches, joined
-from speechseq.models.packed_weights import check_precision
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
+from speechseq.ops.quantize import check_precision
 from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
 from speechseq.text.splitting import LONGEST, Piece, split

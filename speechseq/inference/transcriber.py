@@ -15,12 +15,12 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.inference.decoding import Decoded, decode
 from speechseq.inference.device import checked_device
-from speechseq.inference.hearing import Sound, hear
+from speechseq.inference.inputs import Sound, hear
 from speechseq.inference.search.beam import usual_beam
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
-from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.transcript import Transcript
-from speechseq.inference.writing import write
+from speechseq.inference.transcript_builder import write
 from speechseq.models.las import LAS, LASConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.ranges import Count, checked

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
-from speechseq.nn.dropout import dropout
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.dropout import dropout
+from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.ranges import Depth, Dropout, Width
 
 

@@ -15,7 +15,7 @@ from speechseq.nn.masks import length_mask
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiLSTM
-from speechseq.nn.valid_rows import ValidRows
+from speechseq.ops.varlen import ValidRows
 from speechseq.ranges import Depth, DepthOrNone, Dropout, Kernel, Width, Widths
 from speechseq.shapes import Encoded, Lengths, Tokens
 

@@ -18,15 +18,24 @@ from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
+from speechseq.nn.attention_rnn import CoreLoop, CoreState, Ready
 from speechseq.nn.cells import CELLS
-from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
-from speechseq.nn.dense import project
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import Prenet
-from speechseq.nn.valid_rows import ValidRows
+from speechseq.ops.linear import project
+from speechseq.ops.varlen import ValidRows
 from speechseq.ranges import Dropout, Every, Range, Width, Widths
-from speechseq.shapes import Alignment, FrameMask, Mel, Memory, MemoryMask, StopLogits
+from speechseq.shapes import (
+    Alignment,
+    FrameMask,
+    Grouped,
+    Lengths,
+    Mel,
+    Memory,
+    MemoryMask,
+    StopLogits,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +102,18 @@ class StepOutput(NamedTuple):
     frames: Tensor
     stop_logit: Tensor
     weights: Tensor
+
+
+class Steps(NamedTuple):
+    """Of a run, each row zero behind its own steps: frames (batch, steps, r * mels), stop_logits
+    (batch, steps), alignment (batch, steps, positions), step_lengths (batch), and `ending`, why
+    each row ended: 0 stop, 1 attention_end, 2 limit."""
+
+    frames: Grouped
+    stop_logits: StopLogits
+    alignment: Alignment
+    step_lengths: Lengths
+    ending: Lengths
 
 
 class FrameDecoder(nn.Module):

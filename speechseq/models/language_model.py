@@ -15,11 +15,11 @@ from speechseq.batch import TextBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import Losses
-from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask
-from speechseq.nn.plain import is_plain
+from speechseq.nn.meta_build import built
 from speechseq.nn.precision import at_least_float32
-from speechseq.nn.shapeless import built
+from speechseq.ops.dropout import dropout
+from speechseq.ops.plain import is_plain
 from speechseq.ranges import Depth, Dropout, Width
 from speechseq.text.vocabulary import BLANK, PAD, SOS, TRANSCRIPT_CONTROLS
 

@@ -18,6 +18,7 @@ from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import length_mask
+from speechseq.nn.meta_build import built
 from speechseq.nn.normalization import (
     GlobalNormConfig,
     NormConfig,
@@ -25,7 +26,6 @@ from speechseq.nn.normalization import (
     UtteranceNormConfig,
 )
 from speechseq.nn.precision import at_least_float32
-from speechseq.nn.shapeless import built
 from speechseq.ranges import BelowOne, Range
 from speechseq.shapes import Alignment, Encoded, Lengths, LogProbs, Memory, Sequence
 from speechseq.text.vocabulary import EOS, PAD, SOS

@@ -10,20 +10,20 @@ from torch.nn import functional as F
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
-from speechseq.models.speller_graph import graph_step, weights_of
-from speechseq.models.speller_kernel import KernelState, SpellerKernel, fits
+from speechseq.models.backends.speller_cpp import KernelState, SpellerKernel, fits
+from speechseq.models.backends.speller_graph import graph_step, weights_of
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
+from speechseq.nn.attention_rnn import CoreLoop, CoreState, Ready
 from speechseq.nn.cells import SplitLSTM
-from speechseq.nn.core_loop import CoreLoop, CoreState, Ready
-from speechseq.nn.dropout import dropout
-from speechseq.nn.packed_linear import packed
-from speechseq.nn.plain import is_plain
 from speechseq.nn.precision import at_least_float32
-from speechseq.nn.step_graph import Graphs, graphs_of
+from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.dropout import dropout
+from speechseq.ops.plain import is_plain
+from speechseq.ops.prepacked_linear import packed
 from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS

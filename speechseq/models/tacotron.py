@@ -15,8 +15,8 @@ from speechseq.errors import ConfigError
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.free_running import evaluating, free_run
-from speechseq.models.output_nets import (
+from speechseq.models.generation import free_run
+from speechseq.models.postnets import (
     ConvPostnetConfig,
     LinearPostnetConfig,
     OutputNet,
@@ -24,9 +24,10 @@ from speechseq.models.output_nets import (
 )
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.meta_build import built
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.nn.shapeless import built
 from speechseq.ranges import DrawSeed, Every, Finite, Range, checked
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
 

@@ -11,8 +11,8 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.recurrent import BiGRU
-from speechseq.nn.row_passes import larger_of_next
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.highway import larger_of_next
+from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths
-from speechseq.nn.chance import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
-from speechseq.nn.dense import linear
 from speechseq.nn.masks import length_mask
-from speechseq.nn.plain import is_plain, renew
-from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
-from speechseq.nn.recurring_linear import RecurringLinear
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.deferred_linear import RecurringLinear
+from speechseq.ops.linear import linear
+from speechseq.ops.plain import is_plain, renew
+from speechseq.ops.rnn import RUN, Kind, Weights, kernel_serves
+from speechseq.ops.rnn_dropout import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
+from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 

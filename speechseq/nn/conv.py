@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechseq.native.eager import is_eager
-from speechseq.nn.dropout import dropout
+from speechseq.eager import is_eager
 from speechseq.nn.on_rows import on_rows
-from speechseq.nn.plain import is_plain, is_plain_conv
-from speechseq.nn.row_conv import convolve
-from speechseq.nn.row_norm import Activation, kernel_serves, normalised
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.batch_norm import Activation, kernel_serves, normalised
+from speechseq.ops.conv import convolve
+from speechseq.ops.dropout import dropout
+from speechseq.ops.plain import is_plain, is_plain_conv
+from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Mask, Sequence
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {

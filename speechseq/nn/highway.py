@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from speechseq.nn.dense import project
-from speechseq.nn.row_passes import carried
+from speechseq.ops.highway import carried
+from speechseq.ops.linear import project
 
 
 class Highway(nn.Module):

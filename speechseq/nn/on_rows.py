@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from speechseq.nn.plain import is_plain
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.plain import is_plain
+from speechseq.ops.varlen import Made, Rows, ValidRows
 
 
 def on_rows(module: nn.Module, x: Rows, rows: ValidRows, by: Literal["mask", "lengths"]) -> Made:

@@ -3,7 +3,7 @@
 from torch import nn
 
 from speechseq.nn.conv import MaskedConv, in_turn
-from speechseq.nn.valid_rows import ValidRows
+from speechseq.ops.varlen import ValidRows
 from speechseq.shapes import Mask, Mel
 
 

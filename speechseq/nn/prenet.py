@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechseq.nn.dense import project
-from speechseq.nn.dropout import dropout
+from speechseq.ops.dropout import dropout
+from speechseq.ops.linear import project
 
 
 class Prenet(nn.Module):

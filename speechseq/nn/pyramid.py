@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths
 from speechseq.errors import ConfigError
-from speechseq.nn.dropout import dropout
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiLSTM
+from speechseq.ops.dropout import dropout
 from speechseq.shapes import Encoded, Lengths, Sequence
 
 Joining = Literal["concatenate", "subsample", "max_pool"]

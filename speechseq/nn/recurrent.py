@@ -5,9 +5,9 @@ from torch import nn
 
 from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
-from speechseq.nn.plain import is_plain_rnn
-from speechseq.nn.recurrent_kernel import RUN, Kind, Weights, kernel_serves
-from speechseq.nn.valid_rows import Made, Rows, ValidRows
+from speechseq.ops.plain import is_plain_rnn
+from speechseq.ops.rnn import RUN, Kind, Weights, kernel_serves
+from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 

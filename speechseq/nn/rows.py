@@ -54,11 +54,6 @@ def standing(state: Any) -> int:
     raise ValueError("nothing in this state has one row an utterance")
 
 
-def by_utterance(x: Tensor, utterances: int) -> Tensor:
-    """(rows, …) to (utterances, k, …)."""
-    return x.view(utterances, -1, *x.shape[1:])
-
-
 @functools.cache
 def _held(kind: type, fields: int) -> tuple[Any, ...]:
     """How a tuple's fields are annotated."""

@@ -2,20 +2,20 @@
 
 import re
 
-from speechseq.text.abbreviations import read_abbreviations
-from speechseq.text.acronyms import read_acronyms
-from speechseq.text.addresses import read_addresses
-from speechseq.text.characters import to_ascii
-from speechseq.text.clock import read_times
-from speechseq.text.dates import read_dates, read_spans
-from speechseq.text.measures import read_measures
-from speechseq.text.money import read_money
-from speechseq.text.numerals import read_numerals
-from speechseq.text.phones import read_phones
-from speechseq.text.roman import read_romans
-from speechseq.text.scripture import read_verses
-from speechseq.text.signed import read_signed
-from speechseq.text.signs import read_signs
+from speechseq.text.rules.abbreviations import read_abbreviations
+from speechseq.text.rules.acronyms import read_acronyms
+from speechseq.text.rules.addresses import read_addresses
+from speechseq.text.rules.characters import to_ascii
+from speechseq.text.rules.clock import read_times
+from speechseq.text.rules.dates import read_dates, read_spans
+from speechseq.text.rules.measures import read_measures
+from speechseq.text.rules.money import read_money
+from speechseq.text.rules.numerals import read_numerals
+from speechseq.text.rules.phones import read_phones
+from speechseq.text.rules.roman import read_romans
+from speechseq.text.rules.scripture import read_verses
+from speechseq.text.rules.signed import read_signed
+from speechseq.text.rules.signs import read_signs
 
 _MOST_READINGS = 8
 _DIGIT = re.compile(r"\d")

@@ -5,7 +5,7 @@ import re
 
 from speechseq.text.alphabet import PUNCTUATION
 from speechseq.text.espeak_library import LOCK, library, set_voice
-from speechseq.text.sentences import ends_sentence
+from speechseq.text.rules.sentences import ends_sentence
 
 # What espeak's English voices emit, and the further vowels and consonants of its European ones.
 _VOWELS = "aeiouyæøœɐɑɒɔəɚɛɜɝɞɨɪɯɵɶʉʊʌʏᵻ"

@@ -5,8 +5,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from speechseq.text.abbreviations import ABBREVIATIONS
-from speechseq.text.sentences import ends_sentence
+from speechseq.text.rules.abbreviations import ABBREVIATIONS
+from speechseq.text.rules.sentences import ends_sentence
 
 LONGEST = 400  # characters of a piece, and of a text that is left whole
 

@@ -5,8 +5,8 @@ import re
 import unicodedata
 from functools import cached_property
 
-from speechseq.text.characters import composed
 from speechseq.text.letter_case import fold_case
+from speechseq.text.rules.characters import composed
 
 _MOST_READINGS = 4
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")

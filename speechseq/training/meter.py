@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechseq.training.one_update import Report
+from speechseq.training.train_step import Report
 
 
 class Meter:

@@ -12,15 +12,15 @@ from torch import nn
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.training.config import TrainerConfig
 from speechseq.training.ema import EMA
+from speechseq.training.evaluator import Looker, Show, Validate
 from speechseq.training.log import Log
-from speechseq.training.looking import Looker, Show, Validate
 from speechseq.training.meter import Meter, Stopwatch
-from speechseq.training.one_update import Loss, Report, Updater
 from speechseq.training.progress import Progress
 from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
 from speechseq.training.saving import Description, Saver, Tally
 from speechseq.training.signals import Interrupted, StopWish
+from speechseq.training.train_step import Loss, Report, Updater
 from speechseq.training.warm_start import WarmStart, warm_start
 
 

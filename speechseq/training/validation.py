@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from speechseq.training.one_update import Loss
+from speechseq.training.train_step import Loss
 
 
 def held_out_loss(

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from speechseq.audio import spectra
+from speechseq.audio import stft_cpu as spectra
 from speechseq.audio.framing import Framing
-from speechseq.audio.spectra import kernel_transforms, row_magnitudes
-from speechseq.native.library import library
+from speechseq.audio.stft_cpu import kernel_transforms, row_magnitudes
+from speechseq.ops.cpp.library import library
 
 
 def by_torch(monkeypatch: pytest.MonkeyPatch) -> None:

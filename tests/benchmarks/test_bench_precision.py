@@ -12,7 +12,7 @@ from tiny_voice import AUDIO, VOCABULARY, save_voice, tiny_model
 
 from speechseq.batch import TTSBatch
 from speechseq.corpus import spoken_digits
-from speechseq.models.free_running import evaluating
+from speechseq.nn.eval_mode import evaluating
 
 LEARNED = {"utterances": 12, "seed": 0, "longest": 2, "voices": ("en-gb",), "rates": (300,)}
 

@@ -1,11 +1,9 @@
-"""A small untrained voice, and a way to run the command in this process."""
+"""A way to run the command in this process."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tiny_voice import save_voice
 
 from speechseq.cli import main
 
@@ -14,11 +12,6 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
-
-
-@pytest.fixture
-def voice(tmp_path: Path) -> Path:
-    return save_voice(tmp_path / "voice")
 
 
 @pytest.fixture

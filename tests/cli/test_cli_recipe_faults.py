@@ -62,12 +62,12 @@ def test_file_and_line_of_the_recipe_are_named(
 def test_an_error_inside_of_ours_names_the_call_too(tmp_path: Path, speechseq: Callable) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
-        HEAD + "    from speechseq.corpus import made_folder\n"
-        "    made_folder.ensure(run, {}, lambda wavs: None)\n"
+        HEAD + "    from speechseq.corpus import generated_folder\n"
+        "    generated_folder.ensure(run, {}, lambda wavs: None)\n"
     )
     ended = speechseq("train", path, "--run", tmp_path / "run")
     assert f"error: {path}:11: this call ended in KeyError" in ended.err
-    assert "speechseq/corpus/made_folder.py" in ended.err  # here our frames are needed
+    assert "speechseq/corpus/generated_folder.py" in ended.err  # here our frames are needed
     assert "report it" in ended.err
 
 

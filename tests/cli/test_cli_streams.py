@@ -150,7 +150,7 @@ def test_warnings_and_tracebacks_are_escaped_too(capsys: pytest.CaptureFixture[s
     import logging
     import warnings
 
-    from speechseq.corpus import made_folder
+    from speechseq.corpus import generated_folder as made_folder
 
     def work() -> None:
         warnings.warn("a\x1b[1mb\udcff", UserWarning, stacklevel=1)

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from lhotse import CutSet
 
-from speechseq.corpus import digit_strings, fsdd, made_folder
+from speechseq.corpus import digit_strings, fsdd
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.corpus.spoken_digits import WORDS
 from speechseq.errors import ConfigError, DataError
 

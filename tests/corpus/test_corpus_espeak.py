@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechseq.corpus import espeak, espeak_worker, made_folder
+from speechseq.corpus import espeak, espeak_worker
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.errors import ConfigError, DataError, MachineError
 
 pytest.importorskip("espeakng_loader", reason="needs the extra `espeak`")

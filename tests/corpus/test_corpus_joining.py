@@ -10,7 +10,8 @@ import soundfile
 from lhotse import CutSet
 
 from speechseq.config import Config
-from speechseq.corpus import digit_strings, fsdd, made_folder
+from speechseq.corpus import digit_strings, fsdd
+from speechseq.corpus import generated_folder as made_folder
 from speechseq.corpus.joining import JoiningConfig, join, room_tone, sound
 from speechseq.corpus.joining_ways import LEARNED, TESTED, learned
 from speechseq.errors import ConfigError

@@ -16,8 +16,8 @@ from lhotse import CutSet, MonoCut
 
 from speechseq.audio.mel import AudioConfig
 from speechseq.corpus import features, metadata
+from speechseq.corpus.bucketing import MOST_PADDING
 from speechseq.corpus.collate import TTSCollate
-from speechseq.corpus.plan import MOST_PADDING
 from speechseq.corpus.sampling import Batches
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.vocabulary import Vocabulary

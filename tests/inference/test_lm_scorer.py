@@ -12,11 +12,11 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TextBatch
 from speechseq.corpus.sentences import Sentence, SentenceBatches
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
-from speechseq.inference.lm_scorer import RNNScorer, load, log_prob, perplexity
+from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.lm.scorer import RNNScorer, load, log_prob, perplexity
 from speechseq.inference.search.beam import Beam
+from speechseq.inference.search.interfaces import Fused, Scorer
 from speechseq.inference.search.recognise import recognise
-from speechseq.inference.search.recogniser import Fused, Scorer
 from speechseq.models.language_model import LanguageModelConfig, LanguageModelLoss
 from speechseq.nn.rows import select_rows
 from speechseq.shapes import Encoded

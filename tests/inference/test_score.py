@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechseq.errors import DataError
-from speechseq.inference import bootstrap
-from speechseq.inference.edits import Counts, Edit, total
-from speechseq.inference.sclite import aligned, report
+from speechseq.evaluation.sclite import aligned, report
 from speechseq.inference.score import Confusion, compare_systems, score
+from speechseq.inference.wer import bootstrap
+from speechseq.inference.wer.edits import Counts, Edit, total
 
 texts = st.lists(st.sampled_from(["a", "b", "cc", "dd é"]), max_size=6).map(" ".join)
 pairs = st.lists(st.tuples(texts, texts), max_size=5)

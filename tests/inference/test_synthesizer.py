@@ -10,7 +10,7 @@ from speechseq.audio.mel import AudioConfig, expand
 from speechseq.errors import CheckpointError, ConfigError, DataError, MachineError
 from speechseq.inference.device import checked_device
 from speechseq.inference.synthesizer import Synthesizer, VocoderConfig
-from speechseq.models.output_nets import LinearPostnetConfig
+from speechseq.models.postnets import LinearPostnetConfig
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.text.vocabulary import Vocabulary
 

@@ -29,7 +29,7 @@ from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
 from speechseq.inference.transcript import NO_SPEECH, Transcript
-from speechseq.inference.writing import write
+from speechseq.inference.transcript_builder import write
 from speechseq.nn.attention.reading import ReadingConfig
 
 TEXTS = [words(1 + i % 4, 9000 + i) for i in range(7)]

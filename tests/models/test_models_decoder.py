@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechseq.models.decoder_stack import DecoderStack, LSTMStackConfig
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.free_running import free_run
+from speechseq.models.generation import free_run
 from speechseq.models.tacotron import Tacotron
 from speechseq.nn.frames import teacher_inputs
 from speechseq.nn.masks import length_mask

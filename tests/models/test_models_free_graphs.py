@@ -10,14 +10,14 @@ from tiny_tacotron import MELS, TINY, tiny_tacotron2
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechseq.models import free_running
+from speechseq.models import generation as free_running
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.free_running import FreeRun, free_run
-from speechseq.models.free_steps import advance
-from speechseq.models.packed_weights import PRECISIONS
+from speechseq.models.generation import FreeRun, free_run
+from speechseq.models.generation_torch import advance
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.nn.step_graph import graphs_of
+from speechseq.ops.cuda_graph import graphs_of
+from speechseq.ops.quantize import PRECISIONS
 
 BLOCK = 4
 LENGTHS, LIMITS = [9, 1, 4, 12, 2], torch.tensor([3, 14, 9, 14, 4])

@@ -9,20 +9,20 @@ from tiny_tacotron import MELS, TINY, never_stopping, speak, tiny_tacotron1, tin
 from torch import Tensor, nn
 
 from speechseq.errors import ConfigError
-from speechseq.models import free_running
+from speechseq.models import generation as free_running
+from speechseq.models.backends.frame_decoder_cpp_weights import KERNEL, packed_decoder
+from speechseq.models.backends.support import rounded_decoder
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.free_running import FreeRun, free_run
-from speechseq.models.known_decoder import rounded_decoder
-from speechseq.models.packed_decoder import KERNEL, packed_decoder
-from speechseq.models.packed_weights import PRECISIONS, rounded
+from speechseq.models.generation import FreeRun, free_run
 from speechseq.models.tacotron import tacotron1, tacotron2_small
-from speechseq.native.library import library
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.prenet import Prenet, UtteranceNoise
+from speechseq.ops.cpp.library import library
+from speechseq.ops.quantize import PRECISIONS, rounded
 from speechseq.shapes import Encoded
 
 WIDTH = 6

@@ -7,7 +7,7 @@ from tiny_tacotron import TINY, never_stopping, speak, texts
 from torch import nn
 
 from speechseq.errors import ConfigError
-from speechseq.models.free_running import evaluating
+from speechseq.nn.eval_mode import evaluating
 
 each_tacotron = pytest.mark.parametrize("name", TINY)
 LENGTHS = [4, 1, 6, 2]

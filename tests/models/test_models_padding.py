@@ -30,19 +30,19 @@ from speechseq.batch import TTSBatch
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.output_nets import ConvPostnetConfig, LinearPostnetConfig
+from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention_rnn import CoreLoop
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.conv import MaskedBatchNorm, MaskedConv
-from speechseq.nn.core_loop import CoreLoop
 from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.nn.valid_rows import ValidRows
+from speechseq.ops.varlen import ValidRows
 
 LENGTHS = (6, 1, 9, 2)
 STEPS = (5, 8, 1, 3)

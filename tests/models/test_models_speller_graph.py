@@ -17,7 +17,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.rows import regroup_rows
-from speechseq.nn.step_graph import graphs_of
+from speechseq.ops.cuda_graph import graphs_of
 
 ATTENTIONS = {
     "location": LocationSensitiveConfig(dim=6, filters=3, kernel=5),

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from speechseq.models.backends.speller_cpp import KERNELS, KernelState, SpellerKernel
 from speechseq.models.speller import Spelled, Speller, SpellerConfig
-from speechseq.models.speller_kernel import KERNELS, KernelState, SpellerKernel
-from speechseq.native.library import library
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import regroup_rows
+from speechseq.ops.cpp.library import library
 from speechseq.text.vocabulary import BLANK, PAD, SOS
 
 there = pytest.mark.skipif(library(KERNELS) is None, reason="this machine has no C++ compiler")
@@ -215,7 +215,7 @@ def test_everything_else_goes_torch_s_way():
 def test_without_a_compiler_a_search_is_the_same(monkeypatch):
     module = speller(attention=located("previous"))
     made = walk(module, memory())
-    for room in ("models.speller_kernel", "nn.packed_linear", "nn.attention.search_kernel"):
+    for room in ("models.backends.speller_cpp", "ops.prepacked_linear", "ops.additive_cpp"):
         monkeypatch.setattr(f"speechseq.{room}.library", lambda name: None)
         monkeypatch.setattr(f"speechseq.{room}.call", None)
     plain = walk(module, memory())

@@ -73,7 +73,7 @@ def test_law_5_run_with_chance_in_training_draws_for_all_steps_at_once(kind, ker
     cell = CELLS[kind](INPUT, 0, HIDDEN, zoneout=0.3, dropout=0.2).train()
     inputs = torch.randn(BATCH, STEPS, INPUT)
     if not kernels:
-        monkeypatch.setattr("speechseq.nn.recurrent_kernel.library", lambda name: None)
+        monkeypatch.setattr("speechseq.ops.rnn.library", lambda name: None)
     torch.manual_seed(3)
     whole = cell.run(inputs)
     torch.manual_seed(3)

@@ -11,7 +11,7 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.nn.valid_rows import ValidRows
+from speechseq.ops.varlen import ValidRows
 
 
 def full(x: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,11 @@ from torch import Tensor
 from speechseq.nn.rows import (
     Standing,
     Stored,
-    by_utterance,
     regroup_rows,
     select_rows,
     standing,
 )
+from speechseq.ops.additive import by_utterance
 
 
 class Inner(NamedTuple):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from speechseq.text.abbreviations import read_abbreviations
-from speechseq.text.characters import to_ascii
 from speechseq.text.normalize import normalize
+from speechseq.text.rules.abbreviations import read_abbreviations
+from speechseq.text.rules.characters import to_ascii
 
 ROWS = Path(__file__).parents[3] / "shared/data/text/ljspeech_metadata.csv"
 Row = tuple[str, str]

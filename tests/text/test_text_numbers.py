@@ -6,7 +6,7 @@ import inflect
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechseq.text.numbers import cardinal, digits, number, ordinal, pairs, plural, year
+from speechseq.text.rules.numbers import cardinal, digits, number, ordinal, pairs, plural, year
 
 ENGINE = inflect.engine()
 

@@ -9,7 +9,7 @@ from torch import nn
 from toy_run import toy_trainer
 
 from speechseq.errors import ConfigError
-from speechseq.training.showcase import Showcase
+from speechseq.training.samples import Showcase
 
 
 def show(model: nn.Module) -> list[Showcase]:

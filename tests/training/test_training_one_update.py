@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from toy_run import Toy, ToyBatch, ToyBatches, ToyConfig, toy_loss
 
-from speechseq.training.one_update import Report, Updater
+from speechseq.training.train_step import Report, Updater
 
 
 def plain_toy() -> Toy:

@@ -6,8 +6,8 @@ import torch
 
 from speechseq.inference.transcript import Transcript
 from speechseq.pictures import alignment_picture
-from speechseq.training import showcase
-from speechseq.training.showcase import Showcase
+from speechseq.training import samples as showcase
+from speechseq.training.samples import Showcase
 
 
 def test_a_transcripts_picture_has_time_to_the_right_and_names_what_was_written(

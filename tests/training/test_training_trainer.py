@@ -16,7 +16,7 @@ from speechseq import checkpoint
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.training import log
 from speechseq.training.config import TrainerConfig
-from speechseq.training.showcase import Showcase
+from speechseq.training.samples import Showcase
 from speechseq.training.signals import Interrupted
 from speechseq.training.trainer import Trainer
 

@@ -10,10 +10,10 @@ from speechseq.inference.search.candidates import pick
 from speechseq.inference.search.finished import Finished
 from speechseq.inference.search.history import ranked, traced
 from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.interfaces import Fused, Recogniser
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.inference.search.open_hypotheses import Walk
 from speechseq.inference.search.scoring import Score, ScoreConfig
-from speechseq.inference.search.walk import Walk
 from speechseq.ranges import Range
 from speechseq.shapes import Encoded
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from speechseq.inference.search.ranking import best
 from speechseq.inference.search.scoring import Parts, map_parts
+from speechseq.ops.topk import best
 from speechseq.text.vocabulary import EOS
 
 

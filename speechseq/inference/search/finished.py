@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from speechseq.inference.search.candidates import Candidates, Picked
-from speechseq.inference.search.faults import NotFiniteError
+from speechseq.inference.search.checks import NotFiniteError
 from speechseq.inference.search.history import Ended
 from speechseq.inference.search.scoring import Score, widest
 from speechseq.shapes import Lengths

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from speechseq.config import Config
 from speechseq.errors import ConfigError
-from speechseq.inference.search.faults import NotFiniteError
+from speechseq.inference.search.checks import NotFiniteError
 from speechseq.inference.search.history import Ended, Written, traced
 from speechseq.inference.search.hypothesis import Hypothesis
+from speechseq.inference.search.interfaces import Fused, Recogniser
 from speechseq.inference.search.limits import LimitConfig, never_written
-from speechseq.inference.search.recogniser import Fused, Recogniser
 from speechseq.inference.search.scoring import widest
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import select_rows

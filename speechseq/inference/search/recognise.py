@@ -6,10 +6,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from speechseq.inference.search.faults import check_features, check_memory
+from speechseq.inference.search.checks import check_features, check_memory
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.recogniser import Fused, Recogniser
-from speechseq.models.free_running import evaluating
+from speechseq.inference.search.interfaces import Fused, Recogniser
+from speechseq.nn.eval_mode import evaluating
 from speechseq.shapes import Encoded, Lengths
 from speechseq.shapes import Sequence as Frames
 

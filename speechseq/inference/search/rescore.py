@@ -7,13 +7,13 @@ from torch import nn
 
 from speechseq.errors import DataError
 from speechseq.inference.search.candidates import picked_at
-from speechseq.inference.search.faults import check_features, check_memory
+from speechseq.inference.search.checks import check_features, check_memory
 from speechseq.inference.search.history import Ended, traced
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.recogniser import Fused, Recogniser
+from speechseq.inference.search.interfaces import Fused, Recogniser
+from speechseq.inference.search.open_hypotheses import Walk
 from speechseq.inference.search.scoring import Score, ScoreConfig
-from speechseq.inference.search.walk import Walk
-from speechseq.models.free_running import evaluating
+from speechseq.nn.eval_mode import evaluating
 from speechseq.shapes import Encoded, Lengths, Mel
 from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
 

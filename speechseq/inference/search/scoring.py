@@ -15,6 +15,7 @@ from torch import Tensor
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.length_rules import (
     GNMT,
     LengthRule,
@@ -22,7 +23,6 @@ from speechseq.inference.search.length_rules import (
     PerToken,
     PerTokenBonus,
 )
-from speechseq.inference.search.recogniser import Fused
 from speechseq.ranges import Range, Weight
 from speechseq.text.vocabulary import EOS
 

@@ -5,16 +5,13 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from speechseq.nn.attention.additive import (
-    AdditiveAttention,
-    additive_energies,
-    called_energies,
-)
+from speechseq.nn.attention.additive import AdditiveAttention, called_energies
 from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
-from speechseq.nn.attention.search_kernel import kernel_energies, runs
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
+from speechseq.ops.additive import additive_energies
+from speechseq.ops.additive_cpp import kernel_energies, runs
 from speechseq.ranges import Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from speechseq.config import Config
 from speechseq.nn.attention.reading import ReadingConfig, weigh
-from speechseq.nn.rows import by_utterance
+from speechseq.ops.additive import by_utterance
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 PLAIN = ReadingConfig()

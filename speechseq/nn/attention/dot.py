@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
-from speechseq.nn.rows import Standing, by_utterance
+from speechseq.nn.rows import Standing
+from speechseq.ops.additive import by_utterance
 from speechseq.ranges import Depth, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 

@@ -11,12 +11,12 @@ from toy_recogniser import ToyRecogniser, fused, utterances
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.length_rules import GNMT, PerCharacter, PerToken, PerTokenBonus
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.ranking import _best, best
 from speechseq.inference.search.recognise import recognise
-from speechseq.inference.search.recogniser import Fused
 from speechseq.inference.search.scoring import Parts, Score, ScoreConfig
+from speechseq.ops.topk import _best, best
 from speechseq.text.vocabulary import EOS
 
 each_strategy = pytest.mark.parametrize(
@@ -28,8 +28,8 @@ each_strategy = pytest.mark.parametrize(
 def each_way(request, monkeypatch):
     """The choice of the best by the kernel, where there is one, and by torch's operations."""
     if request.param == "torch":
-        monkeypatch.setattr("speechseq.inference.search.ranking.library", lambda name: None)
-        monkeypatch.setattr("speechseq.inference.search.ranking.call", None)
+        monkeypatch.setattr("speechseq.ops.topk.library", lambda name: None)
+        monkeypatch.setattr("speechseq.ops.topk.call", None)
 
 
 @each_strategy

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechseq.inference.search.recogniser import Fused
+from speechseq.inference.search.interfaces import Fused
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
+from speechseq.nn.attention_rnn import CoreLoop, CoreState
 from speechseq.nn.cells import SplitGRU
-from speechseq.nn.core_loop import CoreLoop, CoreState
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.shapes import Encoded
 from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS

@@ -1,0 +1,1 @@
+"""Judges trained models: error rates, alignment scores, word times and reports."""

@@ -1,0 +1,136 @@
+"""Joining evaluation: the same words joined in several ways, and sounds in which nobody speaks."""
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from lhotse import CutSet
+
+from speechseq.corpus import digit_strings, wordless
+from speechseq.corpus.joining import JoiningConfig
+from speechseq.corpus.joining_ways import TESTED
+from speechseq.evaluation.asr import Dictation, Writer, dictate, items_of
+from speechseq.evaluation.report.page import Figure
+from speechseq.inference.search.recognise import Strategy
+from speechseq.inference.transcript import NO_SPEECH, Transcript
+
+_WORDLESS = 20  # sounds of each kind, at most
+_SECONDS = (1.0, 10.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoiningEvaluation:
+    """Transcripts of strings by the way that joined them, and of sounds without words by kind."""
+
+    joined: Mapping[str, Dictation]
+    wordless: Mapping[str, Sequence[Transcript]]
+
+    @property
+    def wer(self) -> dict[str, float]:
+        """Word error rate of each way."""
+        return {name: dictation.score.wer for name, dictation in self.joined.items()}
+
+    @property
+    def invented(self) -> dict[str, int]:
+        """Words written down for each kind of sound without words, marked or not."""
+        return {
+            name: sum(len(found.words) for found in transcripts)
+            for name, transcripts in self.wordless.items()
+        }
+
+    @property
+    def unmarked(self) -> dict[str, int]:
+        """Of these words, those in transcripts that `no_speech` does not mark."""
+        return {
+            name: sum(len(found.words) for found in transcripts if not marked(found))
+            for name, transcripts in self.wordless.items()
+        }
+
+    @property
+    def doubted(self) -> int:
+        """Strings of words that `no_speech` marks, though somebody speaks."""
+        return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
+
+    def data(self) -> dict[str, object]:
+        """All figures as plain data."""
+        return {
+            "wer": self.wer,
+            "invented_words": self.invented,
+            "unmarked_words": self.unmarked,
+            "marked_strings": self.doubted,
+        }
+
+    def figures(self) -> list[Figure]:
+        """All figures for a report."""
+        told = [Figure(label=f"WER, {name}", value=f"{wer:.2%}") for name, wer in self.wer.items()]
+        said = sum(self.unmarked.values())
+        return [*told, Figure(label="words of nobody", value=str(said), good=not said)]
+
+    def line(self) -> str:
+        """The figures in one line."""
+        rates = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in self.wer.items())
+        sounds = sum(map(len, self.wordless.values()))
+        return (
+            f"WER (%) by way of joining: {rates}; {sum(self.invented.values())} words invented in "
+            f"{sounds} sounds without words, {sum(self.unmarked.values())} of them unmarked; "
+            f"{self.doubted} strings marked as no speech"
+        )
+
+
+def marked(transcript: Transcript) -> bool:
+    """It is likelier that nobody speaks."""
+    return transcript.no_speech > NO_SPEECH
+
+
+def evaluate_joining(
+    writer: Writer,
+    recordings: CutSet,
+    folder: Path,
+    *,
+    utterances: int,
+    seed: int = 0,
+    longest: int = 7,
+    speakers: Collection[str] = (),
+    strategy: Strategy | None = None,
+    ways: Mapping[str, JoiningConfig] = TESTED,
+) -> JoiningEvaluation:
+    """Join single words, `recordings`, in each way, and have all strings written down.
+
+    Args:
+        folder: where the sounds are made; those of an earlier call with the same arguments stay.
+        utterances: strings of each way; their words and recordings are the same in all. As many
+            sounds of each kind without words, but at most 20.
+        longest, speakers: as `digit_strings.make`.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `digit_strings.make` and `dictate`.
+    """
+    joined = {}
+    for name, way in ways.items():
+        strings = digit_strings.make(
+            recordings,
+            folder / re.sub(r"\W+", "_", name),
+            utterances=utterances,
+            seed=seed,
+            longest=longest,
+            speakers=speakers,
+            ways=(way,),
+        )
+        items = items_of(strings, writer.audio)
+        joined[name] = dictate(writer, items, strategy=strategy)
+    nothing: dict[str, Sequence[Transcript]] = {}
+    for kind in wordless.KINDS:
+        sounds = wordless.make(
+            folder / f"wordless_{kind}",
+            utterances=min(utterances, _WORDLESS),
+            sample_rate=writer.audio.sample_rate,
+            seed=seed,
+            seconds=_SECONDS,
+            kinds=(kind,),
+            recordings=recordings,
+        )
+        items = items_of(sounds, writer.audio)
+        heard = [(item.waveform, writer.audio.sample_rate) for item in items]
+        nothing[kind] = writer.transcribe(heard, strategy=strategy)
+    return JoiningEvaluation(joined=joined, wordless=nothing)

@@ -1,0 +1,102 @@
+"""An independent listener: pocketsphinx writes down what it hears, and its errors are counted.
+
+Extra `judge`. It is a weak recogniser by today's measure, so its error on our speech means little
+alone: always judge the real recordings of the same texts beside it.
+"""
+
+import re
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+import torchaudio.functional
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.errors import MachineError
+from speechseq.inference.score import Score, score
+from speechseq.inference.wer.normalize import spoken_words
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_RATE = 16000
+_QUIET = _RATE * 3 // 10  # at both ends: speech that begins at once is misheard
+_LEVEL = 0.1  # root mean square that every waveform is brought to
+
+
+class Judge:
+    """Hears speech with pocketsphinx's US-English model; `digits()` or `sentences()` make one.
+
+    What it hears does not depend on what it heard before.
+    """
+
+    def __init__(self, decoder: Any, noise: float) -> None:
+        self._decoder = decoder
+        self._noise = noise  # digital silence, which no microphone gives, confuses the recogniser
+
+    @classmethod
+    def digits(cls) -> "Judge":
+        """A judge that expects one or more of the words zero to nine, and nothing else.
+
+        Raises:
+            MachineError: the extra `judge` is not installed.
+        """
+        grammar = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(DIGITS)})+;"
+        # a cheap word lets breaths and releases pass for "two": a dear one does not
+        decoder = _package("pocketsphinx").Decoder(lm=None, wip=1e-3, silprob=0.2, loglevel="FATAL")
+        decoder.add_jsgf_string("digits", grammar)
+        decoder.activate_search("digits")
+        return cls(decoder, noise=0.005)
+
+    @classmethod
+    def sentences(cls) -> "Judge":
+        """A judge of free English, with the package's language model and dictionary.
+
+        Raises:
+            MachineError: the extra `judge` is not installed.
+        """
+        return cls(_package("pocketsphinx").Decoder(loglevel="FATAL"), noise=0.0005)
+
+    def hear(self, waveform: Float[Tensor, " samples"], sample_rate: int) -> str:
+        """The words heard in a waveform (samples,), in lower case; "" for none."""
+        sound = _prepared(waveform, sample_rate, self._noise)
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        self._decoder.process_raw(sound, full_utt=True)
+        self._decoder.end_utt()
+        found = self._decoder.hyp()
+        # "zero(2)" is the second pronunciation of zero
+        return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
+
+    def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
+        """Hear waveforms, each (samples,), and compare them with the texts that they should say."""
+        pairs = zip(texts, waveforms, strict=True)
+        return compare([(text, self.hear(waveform, sample_rate)) for text, waveform in pairs])
+
+
+def compare(pairs: Sequence[tuple[str, str]]) -> Score:
+    """Score (asked, heard) pairs of texts by their spoken words: case and punctuation ignored."""
+    return score([(spoken_words(asked), spoken_words(heard)) for asked, heard in pairs])
+
+
+def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int, noise: float) -> bytes:
+    """16-bit samples at 16 kHz, of one level, in quiet that is not quite silent."""
+    samples = waveform.detach().float().cpu()
+    if sample_rate != _RATE and len(samples):
+        samples = torchaudio.functional.resample(samples, sample_rate, _RATE)
+    level = samples.square().mean().sqrt() if len(samples) else torch.tensor(0.0)
+    samples = samples * (_LEVEL / level.clamp(min=1e-4))
+    samples = torch.nn.functional.pad(samples, (_QUIET, _QUIET))
+    hiss = torch.randn(len(samples), generator=torch.Generator().manual_seed(0))
+    samples = (samples + noise * hiss).clamp(-1, 1)
+    return (samples * 32767).to(torch.int16).numpy().tobytes()
+
+
+def _package(name: str) -> ModuleType:
+    try:
+        return __import__(name)
+    except ImportError:
+        raise MachineError(
+            f"the judge needs the package {name}, which is not installed",
+            "pip install 'speechseq[judge]'",
+        ) from None

@@ -1,0 +1,172 @@
+"""A recogniser's part of a report: what was said, what was written down, where it went wrong."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.evaluation.report.page import (
+    Figure,
+    Picture,
+    curves_html,
+    figures_html,
+    pictures_html,
+    settings_html,
+)
+from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
+from speechseq.inference.score import Group, Score
+from speechseq.inference.wer.edits import Edit
+
+_SURE = 0.9  # a mean confidence of an utterance's words below this asks for a look
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """An utterance: what was said in its waveform (samples,), and what became of each word.
+
+    Attributes:
+        confidence: the mean of its words', in [0, 1]; None where no word was heard.
+        picture: of where the attention looked.
+    """
+
+    id: str
+    asked: str
+    waveform: Float[Tensor, " samples"]
+    sample_rate: int
+    edits: tuple[Edit, ...]
+    confidence: float | None = None
+    picture: Picture | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecognitionSection:
+    """All that a page shows of a recogniser on one test set, from top to bottom.
+
+    Attributes:
+        title, summary: of this part, where a page has several; the page has its own.
+        score: of the whole test set, of which `recognised` may be a few.
+        settings: plain data, nested as `Config.to_dict` gives it.
+    """
+
+    score: Score
+    title: str = ""
+    summary: str = ""
+    figures: tuple[Figure, ...] = ()
+    recognised: tuple[Recognised, ...] = ()
+    curves: tuple[Picture, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def html(self) -> Iterator[str]:
+        """Its lines; every text in them is escaped."""
+        if self.title:
+            yield f'<h1 class="part">{escape(self.title)}</h1>'
+        if self.summary:
+            yield f'<p class="soft">{escape(self.summary)}</p>'
+        yield from figures_html((*_figures(self.score), *self.figures))
+        yield from _table(self)
+        yield from _tables(self.score)
+        yield from curves_html(self.curves)
+        yield from _pictures(self.recognised)
+        yield from settings_html(self.settings)
+
+
+def _figures(score: Score) -> list[Figure]:
+    within, words = score.interval(), f"{score.words.asked:,} words"
+    note = f"{100 * within.low:.1f} to {100 * within.high:.1f} % at 95 %, " if within else ""
+    right = len(score.rows) - score.total.wrong
+    return [
+        Figure(label="word error rate", value=f"{score.wer:.1%}", note=note + words),
+        Figure(label="character error rate", value=f"{score.cer:.1%}"),
+        Figure(
+            label="utterances without error",
+            value=f"{right:,} of {len(score.rows):,}",
+            good=right == len(score.rows) or None,
+        ),
+    ]
+
+
+def _table(section: RecognitionSection) -> Iterator[str]:
+    """What was said, how it sounds, what was written down."""
+    rows = section.recognised
+    if not rows:
+        return
+    shown = "" if len(rows) == len(section.score.rows) else f"The first {len(rows)} utterances. "
+    yield "<h2>Said and written down</h2>"
+    yield f'<p class="soft">{shown}Under each player stands what was written down. {MARKS}</p>'
+    heads = {"number": "", "asked": "Said", "take": "Written down", "ended": "Confidence"}
+    cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads.items())
+    yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
+    takes = [Take(waveform=r.waveform, sample_rate=r.sample_rate, heard=r.edits) for r in rows]
+    form = form_of(takes)
+    for number, (row, take) in enumerate(zip(rows, takes, strict=True), 1):
+        yield (
+            f'<tr><td class="number">{number}</td>'
+            f'<td class="asked" title="{escape(row.id)}">{escape(row.asked)}</td>'
+            f'<td data-label="Written down">{take_html(take, row.id, form)}</td>'
+            f'<td class="ended" data-label="Confidence">{_chip(row.confidence)}</td></tr>'
+        )
+    yield "</tbody></table>"
+
+
+def _chip(confidence: float | None) -> str:
+    if confidence is None:
+        return "–"
+    late = "" if round(confidence, 2) >= _SURE else " late"
+    return f'<span class="chip{late}">{confidence:.0%}</span>'
+
+
+def _tables(score: Score) -> Iterator[str]:
+    """Where the errors are: whose, in what lengths, which words."""
+    speakers = [group for group in score.by_speaker if group.name]
+    yield '<div class="tables">'
+    if len(speakers) > 1:
+        yield from _groups("By speaker", "Speaker", speakers)
+    if len(score.by_length) > 1:
+        yield from _groups("By length", "Words said", score.by_length)
+    if confusions := score.confusions():
+        rows = [(c.asked or "–", c.heard or "–", str(c.times)) for c in confusions]
+        yield from _counts("Most frequent errors", ("Said", "Written down", "Times"), rows, texts=2)
+    yield "</div>"
+
+
+def _groups(title: str, first: str, groups: Sequence[Group]) -> Iterator[str]:
+    rows = [
+        (
+            group.name,
+            f"{group.utterances:,}",
+            f"{group.words.asked:,}",
+            f"{group.words.rate:.1%}",
+            f"{group.characters.rate:.1%}",
+        )
+        for group in groups
+    ]
+    yield from _counts(title, (first, "Utterances", "Words", "WER", "CER"), rows)
+
+
+def _counts(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
+) -> Iterator[str]:
+    """A table of numbers, whose first `texts` columns are words."""
+    kinds = [' class="word"'] * texts + [""] * (len(heads) - texts)
+    head = "".join(f'<th scope="col"{k}>{h}</th>' for k, h in zip(kinds, heads, strict=True))
+    yield f'<div><h2>{title}</h2><table class="counts"><thead><tr>{head}</tr></thead><tbody>'
+    for row in rows:
+        cells = (f"<td{k}>{escape(cell)}</td>" for k, cell in zip(kinds, row, strict=True))
+        yield f"<tr>{''.join(cells)}</tr>"
+    yield "</tbody></table></div>"
+
+
+def _pictures(recognised: tuple[Recognised, ...]) -> Iterator[str]:
+    drawn = [row.picture for row in recognised if row.picture]
+    if not drawn:
+        return
+    yield "<h2>Where it listened</h2>"
+    yield (
+        '<p class="soft">Time runs to the right, what was written runs upwards. A recogniser that '
+        "listens well draws one line that climbs from the lower left to the upper right: each "
+        "symbol is written from one place in the sound, and silence is left out.</p>"
+    )
+    yield from pictures_html(drawn)

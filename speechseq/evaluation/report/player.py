@@ -1,0 +1,73 @@
+"""Speech on a page: a player, and under it the words heard with their errors marked."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import soundfile
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.inference.wer.edits import Edit
+
+_HEAVY = 1 << 22  # samples in one table above which FLAC, half the size, takes the place of WAV
+MARKS = (
+    "Errors are marked: <mark><s>asked</s> heard</mark>, a word missed "
+    "<mark><s>asked</s></mark>, a word too many <mark>+ heard</mark>."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Take:
+    """One saying of a text: waveform (samples,) in [-1, 1], and what became of its words.
+
+    heard is None where nobody listened.
+    """
+
+    waveform: Float[Tensor, " samples"]
+    sample_rate: int
+    heard: tuple[Edit, ...] | None = None
+
+
+def form_of(takes: Iterable[Take]) -> str:
+    """The sound format for all takes of one table."""
+    return "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
+
+
+def take_html(take: Take, name: str, form: str) -> str:
+    """A player, and what was heard in it."""
+    words = "" if take.heard is None else f'<div class="heard">{marked_html(take.heard)}</div>'
+    return player_html(take, name, form) + words
+
+
+def player_html(take: Take, name: str, form: str) -> str:
+    """A player of the take, called `name` by those who cannot see it."""
+    sound = base64.b64encode(_sound(take, form)).decode()
+    return (
+        f'<audio controls preload="metadata" aria-label="{escape(name)}" '
+        f'src="data:audio/{form.lower()};base64,{sound}"></audio>'
+    )
+
+
+def marked_html(edits: Sequence[Edit]) -> str:
+    """The words heard, errors marked."""
+    return " ".join(map(_edit, edits)) or "<mark>nothing</mark>"
+
+
+def _edit(edit: Edit) -> str:
+    asked, heard = escape(edit.asked), escape(edit.heard)
+    return {
+        "equal": heard,
+        "substitute": f"<mark><s>{asked}</s> {heard}</mark>",
+        "delete": f"<mark><s>{asked}</s></mark>",
+        "insert": f"<mark>+ {heard}</mark>",
+    }[edit.kind]
+
+
+def _sound(take: Take, form: str) -> bytes:
+    buffer = io.BytesIO()
+    samples = take.waveform.detach().float().cpu().clamp(-1, 1).numpy()
+    soundfile.write(buffer, samples, take.sample_rate, format=form, subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,0 +1,104 @@
+"""A voice's part of a report: what was asked, what was said, what was heard."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from speechseq.evaluation.report.page import (
+    Figure,
+    Picture,
+    curves_html,
+    figures_html,
+    galleries_html,
+    settings_html,
+)
+from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """A text, our saying of it beside the original, why ours ended, its pictures."""
+
+    asked: str
+    ours: Take
+    original: Take | None = None
+    finished_reason: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VoiceSection:
+    """All that a page shows of a voice, from top to bottom.
+
+    settings is plain data, nested as `Config.to_dict` gives it.
+    """
+
+    figures: tuple[Figure, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
+    curves: tuple[Picture, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    original_name: str = "Original"
+
+    def html(self) -> Iterator[str]:
+        """Its lines; every text in them is escaped."""
+        yield from figures_html(self.figures)
+        yield from _table(self)
+        yield from curves_html(self.curves)
+        yield from _galleries(self.spoken)
+        yield from settings_html(self.settings)
+
+
+def _table(voice: VoiceSection) -> Iterator[str]:
+    """What was asked, what was said, what was heard."""
+    if not voice.spoken:
+        return
+    original = escape(voice.original_name)
+    beside = any(row.original for row in voice.spoken)
+    ended = any(row.finished_reason for row in voice.spoken)
+    yield "<h2>Asked, spoken, heard</h2>"
+    yield f'<p class="soft">{_legend(voice.spoken)}</p>'
+    heads = [("number", ""), ("asked", "Asked for"), ("take", "Ours")]
+    heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
+    cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
+    yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
+    form = form_of(take for row in voice.spoken for take in (row.ours, row.original) if take)
+    for number, row in enumerate(voice.spoken, 1):
+        yield f'<tr><td class="number">{number}</td><td class="asked">{escape(row.asked)}</td>'
+        yield f'<td data-label="Ours">{take_html(row.ours, f"ours, {number}", form)}</td>'
+        if beside:
+            name = f"{voice.original_name}, {number}"
+            said = take_html(row.original, name, form) if row.original else "–"
+            yield f'<td data-label="{original}">{said}</td>'
+        if ended:
+            yield f'<td class="ended" data-label="Ended by">{_chip(row.finished_reason)}</td>'
+        yield "</tr>"
+    yield "</tbody></table>"
+
+
+def _legend(spoken: tuple[Spoken, ...]) -> str:
+    if not any(row.ours.heard is not None for row in spoken):
+        return "Texts that the model was not trained on."
+    return (
+        "Under each player stand the words that an independent speech recogniser heard in it. "
+        + MARKS
+    )
+
+
+def _chip(reason: str) -> str:
+    """Why a text ended; anything but the stop head's own word asks for a look."""
+    late = "" if reason == "stop" else " late"
+    return f'<span class="chip{late}">{escape(reason.replace("_", " "))}</span>' if reason else "–"
+
+
+def _galleries(spoken: tuple[Spoken, ...]) -> Iterator[str]:
+    drawn = [(row.asked, row.pictures) for row in spoken if row.pictures]
+    if not drawn:
+        return
+    yield "<h2>Alignments and mels</h2>"
+    yield (
+        '<p class="soft">A voice that reads well draws one unbroken line from the lower left to '
+        "the upper right of its alignment: each moment of speech looks at one place in the text, "
+        "and no place is skipped.</p>"
+    )
+    yield from galleries_html(drawn)

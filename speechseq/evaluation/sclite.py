@@ -1,0 +1,78 @@
+"""A score as text, laid out as NIST's sclite lays it out: aligned lines, and a table by speaker.
+
+The alignment has the fewest errors. sclite's own weighs a substitution as 4 and a deletion or
+insertion as 3, so that the two can part an error differently.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from speechseq.inference.score import Group, Heard, Score
+from speechseq.inference.wer.edits import Edit
+
+_MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
+_HEADS = ("Corr", "Sub", "Del", "Ins", "Err", "S.Err")
+
+
+def report(score: Score, title: str) -> str:
+    """Every utterance aligned, then the table by speaker."""
+    return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
+
+
+def aligned(row: Heard) -> str:
+    """What was asked above what was heard, word under word; *** stands where a word is missing."""
+    columns = [column for edit in row.edits for column in _columns(edit)]
+    widths = [max(map(len, column)) for column in columns]
+    counts = row.words
+    lines = [
+        f"id: ({row.id})",
+        f"Scores: (#C #S #D #I) {counts.correct} {counts.substitutions} "
+        f"{counts.deletions} {counts.insertions}",
+    ]
+    for place, head in enumerate(("REF: ", "HYP: ", "Eval:")):
+        cells = [column[place].ljust(w) for column, w in zip(columns, widths, strict=True)]
+        lines.append(" ".join([head, *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def table(score: Score, title: str) -> str:
+    """Percentages of each speaker's words, and of all words; a row whose name is "" is "-"."""
+    groups = [(group.name or "-", group) for group in score.by_speaker]
+    width = max(len(name) for name in ("Sum/Avg", *(name for name, _ in groups)))
+    heads = f"| {'SPKR':<{width}} | # Snt # Wrd |{_cells(_HEADS)} |"
+    inner = len(heads) - 2
+    title = title if len(title) <= inner else f"…{title[1 - inner :]}"
+    return "\n".join(
+        [
+            f",{'-' * inner}.",
+            f"|{title:^{inner}}|",
+            f"|{'-' * inner}|",
+            heads,
+            f"|{'-' * (width + 2)}+{'-' * 13}+{'-' * (inner - width - 17)}|",
+            *(_row(name, group, width) for name, group in groups),
+            f"|{'=' * inner}|",
+            _row("Sum/Avg", score.total, width),
+            f"`{'-' * inner}'",
+        ]
+    )
+
+
+def _row(name: str, group: Group, width: int) -> str:
+    counts = group.words
+    parts = (counts.correct, counts.substitutions, counts.deletions, counts.insertions)
+    shares = [part / counts.asked if counts.asked else 0.0 for part in parts]
+    shares += [counts.rate, group.sentence_error_rate]
+    cells = _cells([f"{100 * share:.1f}" for share in shares])
+    return f"| {name:<{width}} | {group.utterances:5d} {counts.asked:5d} |{cells} |"
+
+
+def _cells(texts: Sequence[str]) -> str:
+    return " ".join(f"{text:>6}" for text in texts)
+
+
+def _columns(edit: Edit) -> Iterator[tuple[str, str, str]]:
+    """(asked, heard, mark) of each word of an edit, stars as long as the word they stand for."""
+    asked, heard = edit.asked.split(), edit.heard.split()
+    asked = asked or ["*" * max(3, len(word)) for word in heard]
+    heard = heard or ["*" * max(3, len(word)) for word in asked]
+    for one, other in zip(asked, heard, strict=True):
+        yield one, other, _MARKS[edit.kind]

@@ -1,0 +1,139 @@
+"""N-gram models from ARPA files as scorers: over a recogniser's own symbols, or over words."""
+
+import os
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+from speechseq.inference.lm.backoff import tables
+from speechseq.inference.lm.word_trie import WordTrie
+from speechseq.text import arpa as arpa_files
+from speechseq.text.arpa import BEGIN, END, SPACE, UNKNOWN, Arpa
+from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS, TRANSCRIPT_CONTROLS, Vocabulary
+
+_NEVER = [PAD, SOS, BLANK]
+_IMPOSSIBLE = -1e30  # finite, so that sums of it stay ordered
+
+Rows = Int[Tensor, " rows"]
+LogProbs = Float[Tensor, "rows symbols"]
+
+
+class NGramScorer:
+    """An n-gram model whose words are the symbols of the vocabulary; <space> is the space.
+
+    A symbol that the model does not hold has the probability of its <unk>.
+
+    Raises:
+        ConfigError: the vocabulary is no recogniser's, or holds symbols that the model, without
+            an <unk>, could never expect.
+    """
+
+    def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:
+        _check_controls(vocabulary)
+        self._backoff, words = tables(arpa)
+        names = [SPACE if symbol == " " else symbol for symbol in vocabulary.symbols]
+        missing = [name for name in names if name not in arpa.words]
+        if missing and UNKNOWN not in arpa.words:
+            problem = f"the n-gram model has neither <unk> nor {', '.join(map(repr, missing[:10]))}"
+            raise ConfigError(problem, "estimate it over the recogniser's own symbols")
+        controls = {EOS: END, SOS: BEGIN}
+        spelled = [controls.get(i, UNKNOWN) for i in range(len(TRANSCRIPT_CONTROLS))] + names
+        self._words = torch.tensor([words.get(name, words[UNKNOWN]) for name in spelled])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "NGramScorer":
+        """Read an ARPA file.
+
+        Raises:
+            DataError: it is missing or damaged; file and line are named.
+            ConfigError: its words are not the vocabulary's symbols.
+        """
+        return cls(arpa_files.read(path), vocabulary)
+
+    def start(self, rows: int, device: torch.device | str) -> Rows:
+        """The empty history of every row; the tables go to the device."""
+        self._backoff, self._words = self._backoff.to(device), self._words.to(device)
+        return torch.zeros(rows, dtype=torch.int64, device=device)
+
+    def score(self, tokens: Rows, state: Rows) -> tuple[LogProbs, Rows]:
+        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        _, state = self._backoff.advance(state, self._words[tokens])
+        log_probs = self._backoff.all_log_probs(state)[:, self._words]
+        log_probs[:, _NEVER] = _IMPOSSIBLE
+        return log_probs, state
+
+
+class WordState(NamedTuple):
+    """Of each row: the history in words, and the place in the trie of the word being spelled."""
+
+    history: Rows
+    node: Rows
+
+
+class WordNGramScorer:
+    """An n-gram model over words beside a recogniser that spells them in characters or pieces.
+
+    A word is scored when it is complete: by the symbol that brings the next space, or by eos. So
+    the scores of a sentence add up to its log-probability in words, and none comes twice. Words
+    that the model does not hold, or that are not spelled so, have the probability of its <unk>.
+
+    Raises:
+        ConfigError: the vocabulary is no recogniser's, or can spell none of the model's words.
+    """
+
+    def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:
+        _check_controls(vocabulary)
+        self._backoff, words = tables(arpa)
+        self._begin, self._end = words[BEGIN], words[END]
+        spoken = {w: i for w, i in words.items() if w not in (BEGIN, END, UNKNOWN)}
+        likely = self._backoff.log_probs.tolist()  # those of the unigrams come first
+        ordered = sorted(spoken.items(), key=lambda item: -likely[item[1]])
+        self._trie = WordTrie.of(ordered, vocabulary, unknown=words[UNKNOWN])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "WordNGramScorer":
+        """Read an ARPA file.
+
+        Raises:
+            DataError: it is missing or damaged; file and line are named.
+            ConfigError: its words cannot be spelled with the vocabulary.
+        """
+        return cls(arpa_files.read(path), vocabulary)
+
+    def start(self, rows: int, device: torch.device | str) -> WordState:
+        """No word begun, nothing but <s> before it; the tables go to the device."""
+        self._backoff, self._trie = self._backoff.to(device), self._trie.to(device)
+        zeros = torch.zeros(rows, dtype=torch.int64, device=device)
+        _, history = self._backoff.advance(zeros, torch.full_like(zeros, self._begin))
+        return WordState(history, zeros)
+
+    def score(self, tokens: Rows, state: WordState) -> tuple[LogProbs, WordState]:
+        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        closed = self._trie.closes[tokens]
+        _, after = self._complete(state)
+        history = torch.where(closed, after, state.history)
+        node = self._trie.walk(torch.where(closed, 0, state.node), tokens)
+        state = WordState(history, node)
+        word, after = self._complete(state)
+        log_probs = torch.where(self._trie.closes, word.unsqueeze(1), 0.0)
+        end, _ = self._backoff.advance(after, torch.full_like(after, self._end))
+        log_probs[:, EOS] = word + end
+        log_probs[:, _NEVER] = _IMPOSSIBLE
+        return log_probs, state
+
+    def _complete(self, state: WordState) -> tuple[Float[Tensor, " rows"], Rows]:
+        """What completing the word costs, and the history with it; nothing where none is begun."""
+        log_probs, after = self._backoff.advance(state.history, self._trie.words[state.node])
+        begun = state.node > 0
+        return torch.where(begun, log_probs, 0.0), torch.where(begun, after, state.history)
+
+
+def _check_controls(vocabulary: Vocabulary) -> None:
+    if vocabulary.controls != TRANSCRIPT_CONTROLS:
+        raise ConfigError(
+            f"a vocabulary with the controls {', '.join(vocabulary.controls)} is no recogniser's",
+            "use Vocabulary.transcripts, words or pieces",
+        )

@@ -1,0 +1,154 @@
+"""Language models as scorers: asked a symbol at a time, for many rows at once."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from speechseq import checkpoint as checkpoints
+from speechseq.arguments import checked_lengths, checked_tokens
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.search.interfaces import Scorer
+from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
+from speechseq.text import arpa
+from speechseq.text.vocabulary import PAD, SOS, Vocabulary
+
+_TOGETHER = 64  # texts that are scored side by side
+
+Rows = Int[Tensor, " rows"]
+LogProbs = Float[Tensor, "rows symbols"]
+
+
+class RNNScorer:
+    """A recurrent language model as a scorer."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model.eval()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        vocabulary: Vocabulary | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "RNNScorer":
+        """Open a checkpoint folder that a training run of a language model wrote.
+
+        Args:
+            vocabulary: the recogniser's, which must be the language model's too.
+
+        Raises:
+            CheckpointError: cut, empty, of another model, or with other symbols.
+        """
+        stored = checkpoints.load(checkpoint, LanguageModelConfig)
+        if vocabulary is not None:
+            check_symbols(stored.vocabulary, vocabulary, stored.folder)
+
+        def build() -> LanguageModel:
+            return stored.model.build(symbols=len(stored.vocabulary))
+
+        return cls(cast(LanguageModel, checkpoints.restore(stored, build)).to(device))
+
+    def start(self, rows: int, device: torch.device | str) -> LanguageState:
+        """Zeros, on the device; the model goes there too."""
+        with torch.inference_mode(False):  # a search runs in it; parameters may not be made in it
+            self.model.to(device)
+        return self.model.start(rows)
+
+    @torch.no_grad()
+    def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
+        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        return self.model.step(tokens, state)
+
+
+def load(
+    path: str | Path, vocabulary: Vocabulary, device: torch.device | str = "cpu"
+) -> RNNScorer | NGramScorer | WordNGramScorer:
+    """The language model at a path, for a recogniser's vocabulary.
+
+    A folder is the checkpoint of a recurrent one; a file is ARPA, over the recogniser's symbols
+    when all its words are such symbols, else over words.
+
+    Raises:
+        CheckpointError: the folder is no such checkpoint, or its vocabulary is another one.
+        DataError: the file is missing or damaged; file and line are named.
+        ConfigError: its words are neither symbols nor can be spelled with them.
+    """
+    if Path(path).is_dir():
+        return RNNScorer.load(path, vocabulary, device)
+    model = arpa.read(path)
+    symbols = {*vocabulary.symbols, arpa.SPACE, arpa.BEGIN, arpa.END, arpa.UNKNOWN}
+    kind = NGramScorer if symbols.issuperset(model.words) else WordNGramScorer
+    return kind(model, vocabulary)
+
+
+def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
+    """Refuse a language model whose ids stand for other symbols than the recogniser's.
+
+    Raises:
+        CheckpointError: the symbols that only one of them has are named.
+    """
+    if (ours.controls, ours.symbols) == (recognisers.controls, recognisers.symbols):
+        return
+    only = [
+        f"only the {name} has {_listed([s for s in these if s not in set(others)])}"
+        for name, these, others in (
+            ("language model", _entries(ours), _entries(recognisers)),
+            ("recogniser", _entries(recognisers), _entries(ours)),
+        )
+        if set(these) - set(others)
+    ]
+    problem = "; ".join(only) or "the same symbols have other ids"
+    raise CheckpointError(
+        f"{folder}: its vocabulary is not the recogniser's: {problem}",
+        "train the language model with the recogniser's vocabulary",
+    )
+
+
+@torch.no_grad()
+def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
+    """Log-probability of texts, tokens (batch, tokens) closed with eos, of these lengths."""
+    tokens = checked_tokens(tokens)
+    lengths = checked_lengths(lengths, tokens.shape)
+    state = scorer.start(len(tokens), tokens.device)
+    before = torch.full_like(tokens[:, 0], SOS)
+    total = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
+    for place in range(tokens.shape[1]):
+        log_probs, state = scorer.score(before, state)
+        valid = place < lengths
+        before = torch.where(valid, tokens[:, place], PAD)
+        here = log_probs.gather(1, before.unsqueeze(1)).squeeze(1)
+        total += torch.where(valid, here.double(), 0.0)
+    return total
+
+
+def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> float:
+    """exp of the mean surprise of a token of the texts, end symbols counted.
+
+    Raises:
+        ConfigError: there are no texts.
+        DataError: a text has symbols that the vocabulary lacks.
+    """
+    if not texts:
+        raise ConfigError("there are no texts to take a perplexity of")
+    rows = sorted((torch.tensor(vocabulary.encode(text)) for text in texts), key=len)
+    total = 0.0
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        tokens = torch.nn.utils.rnn.pad_sequence(some, batch_first=True, padding_value=PAD)
+        total -= float(log_prob(scorer, tokens, torch.tensor([len(row) for row in some])).sum())
+    return math.exp(total / sum(map(len, rows)))
+
+
+def _entries(vocabulary: Vocabulary) -> tuple[str, ...]:
+    return (*vocabulary.controls, *vocabulary.symbols)
+
+
+def _listed(symbols: list[str]) -> str:
+    shown = ", ".join(map(repr, symbols[:10]))
+    return shown if len(symbols) <= 10 else f"{shown} and {len(symbols) - 10} more"

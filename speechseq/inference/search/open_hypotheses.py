@@ -1,0 +1,148 @@
+"""The open hypotheses of a beam search: one step of the model and the scorers for all of them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+from speechseq.inference.search.candidates import Candidates, Picked
+from speechseq.inference.search.ctc_prefix import CTCPrefix, CTCState
+from speechseq.inference.search.history import Written
+from speechseq.inference.search.interfaces import Recogniser
+from speechseq.inference.search.limits import ends_too_early, never_written, refuse_end
+from speechseq.inference.search.scoring import Parts, Score, widest
+from speechseq.nn.masks import length_mask
+from speechseq.nn.rows import regroup_rows, select_rows
+from speechseq.shapes import Encoded
+from speechseq.text.vocabulary import EOS, SOS
+
+NEVER = -1e30  # for what a scorer holds impossible: finite, so that something is always possible
+
+
+class Walk:
+    """What is open in every utterance that goes on, in rows (utterances × hypotheses).
+
+    Hypotheses of an utterance stand side by side, the same number in each utterance; a row without
+    one has the log-probability -inf. All starts with a single empty hypothesis.
+
+    Attributes:
+        steps: what was written so far, step by step.
+        empty_log_probs: of eos at the first step (rows), under the model alone.
+
+    Raises:
+        ConfigError: the score asks for CTC and the model has no CTC head.
+    """
+
+    def __init__(self, model: Recogniser, score: Score, encoded: Encoded) -> None:
+        memory, lengths = encoded
+        rows, positions, _ = memory.shape
+        self.speller, self.score, self.device = model.speller, score, memory.device
+        self.ready = self.speller.ready()
+        self.utterances, self.hypotheses = rows, 1
+        self.first = torch.arange(rows, device=memory.device).unsqueeze(1)  # of an utterance's rows
+        self.states: tuple[Any, ...] = (
+            self.speller.start(memory, length_mask(lengths, positions)),
+            *(fused.scorer.start(rows, memory.device) for fused in score.scorers),
+        )
+        zeros = torch.zeros(rows, device=memory.device, dtype=widest(memory.device))
+        self.token = torch.full((rows,), SOS, device=memory.device)
+        self.parent = self.first.flatten()
+        self.log_prob, self.attention, self.length = zeros.float(), zeros, zeros
+        self.fused: tuple[Tensor, ...] = (zeros,) * len(score.scorers)
+        self.covered = memory.new_zeros(rows, positions, dtype=torch.float32)
+        self.ctc = self._ctc(model, encoded)
+        self.widths = score.widths(memory.device)
+        self.never: Tensor | None = None
+        self.steps: list[Written] = []
+
+    def step(self) -> Candidates:
+        """Ask the model and the scorers what follows every open hypothesis."""
+        speller_state, *scorer_states = self.states
+        spelled = self.speller.step(self.token, speller_state, self.ready)
+        self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
+        asked = zip(self.score.scorers, scorer_states, strict=True)
+        scored = [fused.scorer.score(self.token, state) for fused, state in asked]
+        self.states = (spelled.state, *(state for _, state in scored))
+        if len(self.steps) == 1:
+            self.empty_log_probs = spelled.log_probs[:, EOS].clone()
+        if self.score.config.coverage_weight:
+            self.covered = self.covered + spelled.weights
+        return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
+
+    def advance(self, picked: Picked, staying: Tensor | None) -> None:
+        """Go on with what was picked, in these utterances alone (None: in all of them)."""
+        rows = self.first + picked.parent
+        if staying is not None:
+            rows, picked = rows[staying], picked.select(staying)
+        if staying is not None or rows.shape[1] != self.hypotheses:
+            self.utterances, self.hypotheses = rows.shape
+            starts = torch.arange(0, rows.numel(), self.hypotheses, device=self.device)
+            self.first = starts.unsqueeze(1)
+        self.parent = rows.flatten()
+        self.states = regroup_rows(self.states, self.parent, staying)
+        self.token, self.log_prob = picked.token.flatten(), picked.log_prob.flatten()
+        open_still = picked.parts.attention.where(picked.goes_on, float("-inf"))
+        self.attention, self.length = open_still.flatten(), picked.parts.length.flatten()
+        self.fused = tuple(part.flatten() for part in picked.parts.fused)
+        if self.score.config.coverage_weight:
+            self.covered = self.covered.index_select(0, self.parent)
+        if self.ctc:
+            prefix, state = self.ctc
+            prefix = prefix if staying is None else prefix.select(staying)
+            state = prefix.extend(select_rows(state, self.parent), self.token)
+            self.ctc = prefix, state
+
+    def _candidates(self, log_probs: Tensor, scorer_log_probs: list[Tensor]) -> Candidates:
+        config = self.score.config
+        pairs = zip(self.fused, scorer_log_probs, strict=True)
+        fused = [(before.unsqueeze(1) + after).clamp(min=NEVER) for before, after in pairs]
+        attention = self.attention.unsqueeze(1) + log_probs
+        parts = Parts(
+            attention=self._apart(attention),
+            ctc=self._apart(self.ctc[0].candidates(self.ctc[1])) if self.ctc else None,
+            fused=tuple(map(self._apart, fused)),
+            length=self._apart(self.length.unsqueeze(1) + self._widths(log_probs.shape[1])),
+            covered=self._apart(self._covered()) if config.coverage_weight else None,
+        )
+        total = self.score.total(parts)
+        never = self._never(log_probs.shape[1])
+        total = total.masked_fill(never, float("-inf"))
+        if config.end_threshold is not None:
+            early = self._apart(ends_too_early(log_probs, never, config.end_threshold))
+            total = refuse_end(total, early.squeeze(2))
+        return Candidates(total, parts, self._apart(log_probs))
+
+    def _covered(self) -> Tensor:
+        """Positions (rows, 1) that were looked at for long enough."""
+        over = self.covered > self.score.config.coverage_threshold
+        return over.sum(dim=1, keepdim=True).float()
+
+    def _never(self, symbols: int) -> Tensor:
+        if self.never is None:
+            self.never = never_written(symbols, self.device)
+        return self.never
+
+    def _widths(self, symbols: int) -> Tensor:
+        if len(self.widths) not in (1, symbols):
+            raise ConfigError(
+                f"length.symbol_widths: {len(self.widths)} widths for {symbols} symbols",
+                "give one for each id, or none where every symbol is one character",
+            )
+        return self.widths
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """(rows, symbols) → (utterances, hypotheses, symbols)."""
+        return x.view(self.utterances, -1, x.shape[1])
+
+    def _ctc(self, model: Recogniser, encoded: Encoded) -> tuple[CTCPrefix, CTCState] | None:
+        if not self.score.config.ctc_weight:
+            return None
+        log_probs = model.ctc_log_probs(*encoded)
+        if log_probs is None:
+            raise ConfigError(
+                f"ctc_weight: {self.score.config.ctc_weight}, but the model has no CTC head",
+                "search with --search.score.ctc_weight 0, or train the model with --model.ctc true",
+            )
+        prefix = CTCPrefix(log_probs, encoded.memory_lengths)
+        return prefix, prefix.start()

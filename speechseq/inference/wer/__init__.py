@@ -1,0 +1,1 @@
+"""Word error rate: alignment of words and confidence intervals."""

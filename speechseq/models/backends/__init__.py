@@ -1,0 +1,1 @@
+"""Fast ways to run a model's decoder: C++ kernels, Triton kernels and CUDA graphs."""

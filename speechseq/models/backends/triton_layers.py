@@ -1,0 +1,201 @@
+"""The parts of a decoder's step as a GPU's kernels read them, each a launch or three."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from speechseq.nn.attention.content import ContentAttention, ContentState
+from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
+from speechseq.nn.cells import GRUState, LSTMState, SplitCell, State
+from speechseq.ops.triton import decoder_step as step_kernels
+from speechseq.ops.triton.launch import power_of_two, programs
+
+PROGRAMS = 256  # of a product: two for each multiprocessor of a large GPU
+FEW, MANY = 4, 32  # rows that are multiplied place by place, and those of a program at most
+LEAST = 16  # sides of a matrix product
+TILE, CHUNK = 8192, 1024  # numbers that a program has in hand at most, and of one output
+PLACES, COLUMNS = 8, 32  # positions whose energies, and columns whose context a program makes
+
+
+class _Tiles(NamedTuple):
+    """What a program of a product takes on: rows, inputs at a time, and whether as matrices."""
+
+    rows: int
+    chunk: int
+    matrix: bool
+
+
+def _tiles(batch: int, outputs: int) -> _Tiles:
+    if batch > FEW:
+        return _Tiles(min(max(power_of_two(batch), LEAST), MANY), 4 * LEAST, True)
+    rows = power_of_two(batch)
+    return _Tiles(rows, min(TILE // (rows * outputs), CHUNK), False)
+
+
+def _whole(x: Tensor, multiple: int) -> Tensor:
+    """With zeros at its end, up to a multiple."""
+    more = -len(x) % multiple
+    return F.pad(x, (*(0, 0) * (x.dim() - 1), 0, more)) if more else x.contiguous()
+
+
+class FusedLinear:
+    """A layer [x; y] · weight + bias in one launch, with its ReLU and its dropout's multipliers.
+
+    Args:
+        weight: (outputs, inputs); kept in `dtype`.
+        bias: (outputs), or None.
+        dtype: float32 or bfloat16.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        self.outputs = len(weight)
+        self.weight = _whole(weight.to(dtype), LEAST)
+        self.bias = None if bias is None else _whole(bias, LEAST)
+
+    def __call__(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        relu: bool = False,
+        keep: Tensor | None = None,
+        made: Tensor | None = None,
+    ) -> Tensor:
+        """(batch, x) and (batch, y) to (batch, outputs), written to `made` if it is given.
+
+        The last axis of each has to be in one piece.
+        """
+        batch, aside = len(x), x if y is None else y
+        made = x.new_empty(batch, self.outputs) if made is None else made
+        few = min(power_of_two(max(self.outputs // PROGRAMS, 1)), LEAST)
+        outs = few if batch <= FEW else LEAST
+        tiles = _tiles(batch, outs)
+        grid = (programs(self.outputs, outs), programs(batch, tiles.rows))
+        step_kernels.linear[grid](
+            *(x, x.stride(0), aside, aside.stride(0), self.weight),
+            x if self.bias is None else self.bias,
+            *((x, 0) if keep is None else (keep, keep.stride(0))),
+            *(made, made.stride(0), batch),
+            X=x.shape[1],
+            Y=0 if y is None else y.shape[1],
+            OUTPUTS=self.outputs,
+            BIASED=self.bias is not None,
+            RELU=relu,
+            KEPT=keep is not None,
+            ROWS=tiles.rows,
+            OUTS=outs,
+            CHUNK=tiles.chunk,
+            MATRIX=tiles.matrix,
+        )
+        return made
+
+
+class FusedCell:
+    """A step of an LSTM or GRU in one launch, its weights in blocks of units, gate by gate."""
+
+    def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
+        self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
+        self.units = min(max(power_of_two(cell.hidden // PROGRAMS), LEAST // 4), LEAST)
+        four = cell.four_gates()
+        parts = four.inputs.to(dtype), four.recurring.to(dtype)
+        self.weight = self._blocks(torch.cat(parts, 1))
+        self.bias = self._blocks(four.bias.unsqueeze(1)).squeeze(1)
+
+    def _blocks(self, gates: Tensor) -> Tensor:
+        """(4 · hidden, width) to (blocks · 4 · units, width)."""
+        apart = torch.stack([_whole(x, self.units) for x in gates.chunk(4)])
+        return apart.unflatten(1, (-1, self.units)).transpose(0, 1).flatten(0, 2)
+
+    def __call__(
+        self, x: Tensor, y: Tensor | None, state: State, passed: bool = False
+    ) -> tuple[State, Tensor]:
+        """The state behind [x; y], and what goes on: the hidden state, with x added if `passed`."""
+        batch, aside, before = len(x), x if y is None else y, state.hidden
+        after, inner = torch.empty_like(before), torch.empty_like(before)
+        on = torch.empty_like(before) if passed else after
+        tiles = _tiles(batch, 4 * self.units)
+        grid = (programs(self.hidden, self.units), programs(batch, tiles.rows))
+        step_kernels.cell[grid](
+            *(x, x.stride(0), aside, aside.stride(0), self.weight, self.bias, before),
+            *(state.cell if isinstance(state, LSTMState) else before, after, inner, on),
+            *(batch, self.zoneout),
+            X=x.shape[1],
+            Y=0 if y is None else y.shape[1],
+            HIDDEN=self.hidden,
+            LSTM=self.is_lstm,
+            PASSED=passed,
+            ROWS=tiles.rows,
+            UNITS=self.units,
+            CHUNK=tiles.chunk,
+            MATRIX=tiles.matrix,
+            num_warps=8,
+        )
+        return (LSTMState(after, inner) if self.is_lstm else GRUState(after)), on
+
+
+class FusedAttention:
+    """A query, energies and what is read in three launches, the filters folded into one matrix."""
+
+    def __init__(
+        self, attention: LocationSensitiveAttention | ContentAttention, dtype: torch.dtype
+    ) -> None:
+        self.query = FusedLinear(attention.query.weight, None, dtype)
+        self.direction = attention.energy.weight[0]
+        self.folded, self.taps = self.direction, 0
+        if isinstance(attention, LocationSensitiveAttention):
+            self.folded, self.taps = attention.folded(), attention.filters.weight.shape[2]
+
+    def __call__(
+        self, hidden: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
+    ) -> tuple[Tensor, LocationState | ContentState]:
+        """The context and the state behind a step; the weights go to `weights`.
+
+        `valid` (batch, positions) is the state's mask in bytes.
+        """
+        return self.read(self.energies(self.query(hidden), state), state, valid, weights)
+
+    def energies(self, query: Tensor, state: LocationState | ContentState) -> Tensor:
+        """(batch, positions), for queries (batch, dim)."""
+        batch, positions, dim = state.keys.shape
+        history, channels = _history(state)
+        energy = query.new_empty(batch, positions)
+        step_kernels.energies[batch, programs(positions, PLACES)](
+            *(query, state.keys, self.direction, history, channels * positions),
+            *(history[:, -1], channels * positions, self.folded, energy, positions),
+            DIM=dim,
+            WIDE=power_of_two(dim),
+            CHANNELS=channels,
+            TAPS=self.taps,
+            PLACES=PLACES,
+        )
+        return energy
+
+    def read(
+        self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
+    ) -> tuple[Tensor, LocationState | ContentState]:
+        """What energies (batch, positions) make of it: see `__call__`."""
+        batch, positions, dim = state.memory.shape
+        history, channels = _history(state)
+        context = state.memory.new_empty(batch, dim)
+        remembered = torch.empty_like(history) if channels else history
+        step_kernels.read[batch, programs(dim, COLUMNS)](
+            *(energy, valid, state.memory, history, 1.0, weights, weights.stride(0)),
+            *(context, dim, remembered, positions),
+            DIM=dim,
+            CHANNELS=channels,
+            ALL=power_of_two(positions),
+            COLUMNS=COLUMNS,
+            PLACES=4 * PLACES,
+        )
+        if isinstance(state, LocationState):
+            return context, state._replace(history=remembered)
+        return context, state._replace(previous=weights)
+
+
+def _history(state: LocationState | ContentState) -> tuple[Tensor, int]:
+    """What the filters read, and its channels; of none, any tensor and 0."""
+    if isinstance(state, LocationState):
+        return state.history.contiguous(), state.history.shape[1]
+    return state.memory, 0

@@ -1,0 +1,116 @@
+"""What follows the frame decoder: a better mel (Tacotron 2) or a linear spectrum (Tacotron)."""
+
+import dataclasses
+from typing import Annotated, ClassVar, NamedTuple
+
+from torch import nn
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.nn.cbhg import CBHG
+from speechseq.nn.on_rows import on_rows
+from speechseq.nn.postnet import Postnet
+from speechseq.ops.linear import project
+from speechseq.ops.varlen import ValidRows
+from speechseq.ranges import Depth, DepthOrNone, Dropout, Items, Kernel, Range, Width
+from speechseq.shapes import Magnitude, Mask, Mel
+
+
+class Refined(NamedTuple):
+    """The mel after the post-net, and the log magnitude (batch, frames, bins) where one is made."""
+
+    mel: Mel
+    log_magnitude: Magnitude | None
+
+
+class OutputNet(nn.Module):
+    """From the decoder's mel to what a vocoder needs."""
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """Refine (batch, frames, mels) under the mask of valid frames."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputNetConfig(Config):
+    """Numbers of what follows the decoder; `build` makes its module."""
+
+    def build(self, mels: int, bins: int | None) -> OutputNet:
+        """The net for mels of this width and, where it makes one, a linear spectrum of `bins`."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvPostnetConfig(OutputNetConfig):
+    """Tacotron 2's post-net: a residual added to the mel."""
+
+    kind: ClassVar[str] = "conv"
+    layers: Annotated[int, Range(2, 256)] = 5
+    channels: Width = 512
+    kernel: Kernel = 5
+    dropout: Dropout = 0.5
+
+    def build(self, mels: int, bins: int | None) -> "ConvPostnet":
+        """The post-net for mels of this width; it makes no linear spectrum."""
+        net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
+        return ConvPostnet(net)
+
+
+class ConvPostnet(OutputNet):
+    """mel + residual."""
+
+    def __init__(self, net: Postnet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """The mel with its residual; no linear spectrum."""
+        return Refined(mel + self.net(mel, mask), None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearPostnetConfig(OutputNetConfig):
+    """Tacotron's post-processing net: CBHG (K = 8) and a projection to the linear spectrum.
+
+    projections: the convolutions before the one that returns to the mel's width.
+    """
+
+    kind: ClassVar[str] = "linear"
+    bank: Depth = 8
+    channels: Width = 128
+    projections: Annotated[tuple[Width, ...], Items(0, 256)] = (256,)
+    highways: DepthOrNone = 4
+    gru: Width = 128
+
+    def build(self, mels: int, bins: int | None) -> "LinearPostnet":
+        """The net for mels of this width and a linear spectrum of `bins`.
+
+        Raises:
+            ConfigError: without `bins`.
+        """
+        if bins is None:
+            problem = "bins: missing, and this post-net makes a linear spectrum"
+            raise ConfigError(problem, "give the bins of the audio settings")
+        return LinearPostnet(mels, bins, self)
+
+
+class LinearPostnet(OutputNet):
+    """The decoder's mel as it is, and the log magnitude that CBHG makes of it."""
+
+    def __init__(self, mels: int, bins: int, config: LinearPostnetConfig) -> None:
+        super().__init__()
+        self.cbhg = CBHG(
+            mels,
+            config.bank,
+            config.channels,
+            (*config.projections, mels),
+            config.highways,
+            config.gru,
+        )
+        self.project = nn.Linear(self.cbhg.output_dim, bins)
+
+    def forward(self, mel: Mel, mask: Mask) -> Refined:
+        """Mel and log magnitude."""
+        rows = ValidRows.of(mask)
+        refined = on_rows(self.cbhg, rows.take(mel), rows, "lengths")
+        return Refined(mel, rows.put(project(self.project, refined)))

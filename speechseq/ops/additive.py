@@ -1,0 +1,116 @@
+"""Additive energies (Bahdanau 2015) that keep nothing of the tanh layer, a step's widest tensor."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from speechseq.eager import has_memory
+from speechseq.shapes import Weights
+
+
+def by_utterance(x: Tensor, utterances: int) -> Tensor:
+    """(rows, …) to (utterances, k, …)."""
+    return x.view(utterances, -1, *x.shape[1:])
+
+
+def additive_energies(
+    query: Float[Tensor, "batch dim"],
+    keys: Float[Tensor, "utterances positions dim"],
+    direction: Float[Tensor, " dim"],
+    located: Float[Tensor, "batch positions filters"] | None = None,
+    location: Float[Tensor, "dim filters"] | None = None,
+) -> Weights:
+    """Energies direction · tanh(query + keys + location located), (batch, positions).
+
+    The layer (batch, positions, dim) is made again in the backward pass and never kept: at 800
+    steps of 16 utterances that is 0.9 GB less, and one product, sum and tanh more a step.
+
+    Args:
+        query: projected to the width in which it meets the keys; k for each row of the keys, side
+            by side.
+        keys: of the memory, projected to the same width.
+        direction: the weights of the last layer.
+        located: what filters found around each position, if the mechanism has any.
+        location: projects it to the same width.
+    """
+    if located is not None and location is not None:
+        located, location = located.to(keys.dtype), location.to(keys.dtype)
+    parts = query.to(keys.dtype), keys, direction.to(keys.dtype), located, location
+    if not has_memory(*parts):
+        layer = by_utterance(parts[0], len(keys)).unsqueeze(2) + keys.unsqueeze(1)
+        around = 0.0 if located is None or location is None else located @ location.t()
+        return torch.tanh(layer.flatten(0, 1) + around) @ parts[2]
+    return _Energies.apply(*parts) if torch.is_grad_enabled() else _energies(*parts)
+
+
+def _energies(
+    query: Tensor,
+    keys: Tensor,
+    direction: Tensor,
+    located: Tensor | None,
+    location: Tensor | None,
+) -> Tensor:
+    rows, positions = query.shape[0], keys.shape[1]
+    if not _sigmoid_is_faster(keys):
+        return _tanh(query, keys, located, location) @ direction
+    layer = _sum(query, keys, located, location, 2.0).sigmoid_()
+    energies = torch.addmv(-direction.sum(), layer, direction, alpha=2)
+    return energies.view(rows, positions)
+
+
+def _tanh(query: Tensor, keys: Tensor, located: Tensor | None, location: Tensor | None) -> Tensor:
+    """The layer (batch, positions, dim)."""
+    if _sigmoid_is_faster(keys):
+        layer = _sum(query, keys, located, location, 2.0).sigmoid_().mul_(2).sub_(1)
+    else:
+        layer = _sum(query, keys, located, location, 1.0).tanh_()
+    return layer.view(query.shape[0], keys.shape[1], -1)
+
+
+def _sum(
+    query: Tensor, keys: Tensor, located: Tensor | None, location: Tensor | None, factor: float
+) -> Tensor:
+    """factor × what stands under the tanh, (batch × positions, dim)."""
+    layer = keys.unsqueeze(1) + by_utterance(query, len(keys)).unsqueeze(2)
+    flat = layer.view(-1, layer.shape[3])
+    if located is not None and location is not None:
+        around = located.reshape(-1, located.shape[2])
+        return flat.addmm_(around, location.t(), beta=factor, alpha=factor)
+    return flat.mul_(factor) if factor != 1.0 else flat
+
+
+def _sigmoid_is_faster(x: Tensor) -> bool:
+    """tanh x = 2 sigmoid 2x - 1: on a CPU torch's sigmoid takes a tenth of the time of its tanh."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+
+
+class _Energies(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        keys: Tensor,
+        direction: Tensor,
+        located: Tensor | None,
+        location: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(query, keys, direction, located, location)
+        return _energies(query, keys, direction, located, location)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, keys, direction, located, location = ctx.saved_tensors
+        (gradient,) = gradients
+        layer = _tanh(query, keys, located, location)
+        to_direction = gradient.flatten() @ layer.flatten(0, 1)
+        below = layer.square_().neg_().add_(1)  # the slope of the tanh, in its own place
+        below.mul_(direction).mul_(gradient.unsqueeze(2))
+        to_query, to_keys = below.sum(1), by_utterance(below, len(keys)).sum(1)
+        if located is None:
+            return to_query, to_keys, to_direction, None, None
+        to_location = below.flatten(0, 1).t() @ located.flatten(0, 1)
+        return to_query, to_keys, to_direction, below @ location, to_location

@@ -1,0 +1,78 @@
+"""Batch norm over rows with its activation and dropout, in two passes over memory on a CPU."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from speechseq.eager import has_memory
+from speechseq.ops.cpp.library import call, library
+from speechseq.ops.dropout import happens
+from speechseq.ops.varlen import Rows
+
+Activation = Literal["linear", "relu", "tanh"]
+KERNELS = "rows"
+_NUMBERS = {"linear": 0, "relu": 1, "tanh": 2}
+
+
+def kernel_serves(*tensors: Tensor) -> bool:
+    """Whether the kernels of rows.cpp can run: float32 on a CPU, and something there."""
+    return (
+        has_memory(*tensors)
+        and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+        and tensors[0].numel() > 0
+        and library(KERNELS) is not None
+    )
+
+
+def normalised(
+    x: Rows,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    activation: Activation,
+    norm_last: bool,
+    rate: float,
+) -> tuple[Rows, Tensor, Tensor]:
+    """In training: the rows normed, activated (before the norm with `norm_last`) and dropped out.
+
+    The kernel has to serve. For the gradient it keeps x and a byte a unit, where torch's operations
+    keep the norm's and the activation's results, too.
+
+    Returns:
+        The rows, and each channel's mean and biased variance, which have no gradients.
+    """
+    kept = happens(tuple(x.shape), 1 - rate, x.device) if rate else None
+    how = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)
+    return _Norm.apply(x.contiguous(), weight, bias, kept, eps, how)
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        kept: Tensor | None,
+        eps: float,
+        how: tuple[int, int, float],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        made = torch.empty_like(x)
+        mean, variance, inverse = (torch.empty_like(weight) for _ in range(3))
+        tensors = (x, weight, bias, kept, mean, variance, inverse, made)
+        call(KERNELS, "norm_forward", *tensors, *x.shape, *how, eps)
+        ctx.save_for_backward(x, weight, bias, kept, mean, inverse)
+        ctx.how = how
+        ctx.mark_non_differentiable(mean, variance)
+        return made, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, kept, mean, inverse = ctx.saved_tensors
+        below, own, beside = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+        tensors = (gradients[0].contiguous(), x, weight, bias, kept, mean, inverse)
+        call(KERNELS, "norm_backward", *tensors, below, own, beside, *x.shape, *ctx.how)
+        return below, own, beside, None, None, None

@@ -1,0 +1,74 @@
+"""Convolutions over the valid rows of a batch, as products with overlapping windows of them."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from speechseq.ops.cpp.library import call
+from speechseq.ops.linear import kernel_serves
+from speechseq.ops.varlen import ValidRows
+
+
+def convolve(
+    x: Float[Tensor, "rows inputs"],
+    rows: ValidRows,
+    weight: Float[Tensor, "outputs inputs kernel"],
+    bias: Float[Tensor, " outputs"] | None,
+) -> Float[Tensor, "rows outputs"]:
+    """A convolution along each utterance that reads zeros around it: "same" length.
+
+    An even kernel reaches one further to the right. Rows lie one behind the other, so a window of
+    them is a run of numbers in memory, and the convolution one product of all windows, which are
+    not copied, with the weights; so are both gradients. That is what a kernel of dense products
+    does where it serves; torch elsewhere.
+    """
+    if rows.whole and kernel_serves(x, weight):
+        return _Convolve.apply(x.contiguous(), weight, bias, rows)
+    reach = ((weight.shape[2] - 1) // 2, weight.shape[2] // 2)
+    padded = F.pad(rows.put(x).transpose(1, 2), reach)
+    return rows.take(F.conv1d(padded, weight, bias).transpose(1, 2))
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, rows: ValidRows
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.rows = rows
+        return _product(x, weight, bias, rows, (weight.shape[2] - 1) // 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradient, reach = gradients[0].contiguous(), weight.shape[2] // 2
+        below = own = None
+        if ctx.needs_input_grad[0]:
+            mirrored = weight.flip(2).transpose(0, 1)
+            below = _product(gradient, mirrored, None, ctx.rows, reach)
+        if ctx.needs_input_grad[1]:
+            own = _weight_gradient(gradient, x, weight, ctx.rows)
+        return below, own, gradient.sum(0) if ctx.needs_input_grad[2] else None, None
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, rows: ValidRows, left: int) -> Tensor:
+    outputs, inputs, kernel = weight.shape
+    made = x.new_empty(len(x), outputs)
+    flat = weight.transpose(1, 2).contiguous()  # as a window lies in memory
+    bias = None if bias is None else bias.contiguous()
+    sizes = (len(rows.lengths), inputs, kernel, left, outputs)
+    call("dense", "convolve", x, flat, bias, made, rows.lengths, *sizes)
+    return made
+
+
+def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, rows: ValidRows) -> Tensor:
+    outputs, inputs, kernel = weight.shape
+    made = x.new_empty(outputs, kernel, inputs)
+    sizes = (len(rows.lengths), inputs, kernel, (kernel - 1) // 2, outputs)
+    call("dense", "convolve_weight", gradient, x, made, rows.lengths, *sizes)
+    return made.transpose(1, 2)

@@ -1,0 +1,1 @@
+"""C++ kernels: compiled on first use, cached, called after their arguments are checked."""

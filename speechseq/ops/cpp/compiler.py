@@ -1,0 +1,87 @@
+"""The machine's C++ compiler, and the libraries that it makes of the sources."""
+
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+from speechseq.ops.cpp.process_group import run_in_own_group
+
+_FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-psabi"),
+)
+
+
+def compiler() -> tuple[str, ...] | None:
+    """The command of CXX, such as `ccache g++`, or of the machine's own compiler, or None.
+
+    A CXX that cannot be run warns once.
+    """
+    wanted = os.environ.get("CXX", "").strip()
+    if wanted:
+        return _named(wanted)
+    return next(((found,) for name in ("c++", "g++") if (found := shutil.which(name))), None)
+
+
+@functools.cache
+def _named(wanted: str) -> tuple[str, ...] | None:
+    if shutil.which(wanted):  # a path with spaces in it
+        return (wanted,)
+    try:
+        command = tuple(shlex.split(wanted))
+    except ValueError:  # a quotation mark without its other
+        command = ()
+    if command and shutil.which(command[0]):
+        return command
+    warnings.warn(
+        f"CXX names no compiler that can be run: {wanted!r}. The kernels are not compiled, torch "
+        "operations do their work, slower. Unset CXX to take the machine's own compiler, or set "
+        "SPEECHSEQ_NATIVE=0 to silence this.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def compile_library(source: Path, command: tuple[str, ...], target: Path) -> None:
+    """Compile a source to a library.
+
+    Raises:
+        subprocess.SubprocessError: it does not compile; `stderr` says why.
+        OSError: the compiler cannot be run.
+    """
+    line = [*command, *_FLAGS, str(source), "-o", str(target)]
+    run_in_own_group(line, timeout=300)
+
+
+def digest(source: Path, command: tuple[str, ...]) -> str:
+    """Changes with the source, the headers beside it, the compiler and the processor.
+
+    Raises:
+        subprocess.SubprocessError, OSError: the compiler does not tell its version.
+    """
+    total = hashlib.sha256(" ".join((*_FLAGS, *command)).encode())
+    for path in (source, *sorted(source.parent.glob("*.h"))):
+        total.update(path.read_bytes())
+    total.update(_version(command) + _processor().encode())
+    return total.hexdigest()[:20]
+
+
+@functools.cache
+def _version(command: tuple[str, ...]) -> bytes:
+    line = [*command, "--version"]
+    return subprocess.run(line, check=True, capture_output=True, timeout=60).stdout
+
+
+def _processor() -> str:
+    """The features of the processor, which -march=native goes by."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    flags = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    return "\n".join([platform.machine(), *sorted(set(flags))])

@@ -1,0 +1,53 @@
+"""The signatures of all sources, and what a library has to have to be called by them."""
+
+import ctypes
+
+from speechseq.ops.cpp.decoder_signatures import (
+    CORE_LOOP,
+    CORE_STRUCTS,
+    DECODER_STRUCTS,
+    FRAME_DECODER,
+)
+from speechseq.ops.cpp.layer_signatures import DENSE, GRU, LSTM, ROWS, SPECTRA
+from speechseq.ops.cpp.signature import Signature, Struct
+from speechseq.ops.cpp.speller_signatures import SEARCH_STEP, SPELLER_STRUCTS
+
+VERSION = 1  # as in version.h: raise both when a word keeps its place and changes its meaning
+SIGNATURES: dict[str, dict[str, Signature]] = {
+    "dense": DENSE,
+    "rows": ROWS,
+    "lstm": LSTM,
+    "gru": GRU,
+    "spectra": SPECTRA,
+    "core_loop": CORE_LOOP,
+    "frame_decoder": FRAME_DECODER,
+    "search_step": SEARCH_STEP,
+}
+STRUCTS: dict[str, dict[str, Struct]] = {
+    "core_loop": CORE_STRUCTS,
+    "frame_decoder": DECODER_STRUCTS,
+    "search_step": SPELLER_STRUCTS,
+}
+
+
+def prepare(name: str, kernels: ctypes.CDLL) -> str:
+    """Tell ctypes the types of a library's functions; the reason why it does not fit, or nothing.
+
+    Each source says its version and how many words of 64 bits each of its structs has: fields that
+    only one side knows would shift the addresses of all that follow.
+    """
+    wanted = {"version": VERSION}
+    wanted |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}
+    for function, number in wanted.items():
+        if not hasattr(kernels, function):
+            return f"it has no function {function}"
+        counter = getattr(kernels, function)
+        counter.restype, counter.argtypes = ctypes.c_int64, []
+        if (found := counter()) != number:
+            return f"{function} is {found}, and its callers expect {number}"
+    for function, signature in SIGNATURES[name].items():
+        if not hasattr(kernels, function):
+            return f"it has no function {function}"
+        kernel = getattr(kernels, function)
+        kernel.restype, kernel.argtypes = None, [*signature.ctypes, ctypes.c_int64]
+    return ""

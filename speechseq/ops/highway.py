@@ -1,0 +1,68 @@
+"""What a CBHG does to rows between its products, each in one pass over memory on a CPU."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from speechseq.ops.batch_norm import KERNELS, kernel_serves
+from speechseq.ops.cpp.library import call
+from speechseq.ops.varlen import Rows
+
+
+def larger_of_next(x: Rows, followed: Bool[Tensor, " rows"]) -> Rows:
+    """Maximum of each row and the next, where one follows; equal ones share the gradient."""
+    if kernel_serves(x):
+        return _Pool.apply(x.contiguous(), followed)
+    following = torch.cat([x[1:], x[-1:]])
+    return torch.where(followed.unsqueeze(1), torch.maximum(x, following), x)
+
+
+def carried(
+    x: Float[Tensor, "*rest dim"],
+    fresh: Float[Tensor, "*rest dim"],
+    gate: Float[Tensor, "*rest dim"],
+) -> Float[Tensor, "*rest dim"]:
+    """A highway's mixture: g * relu(fresh) + (1 - g) * x with g = sigmoid(gate)."""
+    if kernel_serves(x, fresh, gate):
+        return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())
+    return torch.lerp(x, torch.relu(fresh), torch.sigmoid(gate))
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, followed: Tensor) -> Tensor:
+        made = torch.empty_like(x)
+        call(KERNELS, "pool_forward", x, followed, made, *x.shape)
+        ctx.save_for_backward(x, followed)
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        x, followed = ctx.saved_tensors
+        below = torch.empty_like(x)
+        call(KERNELS, "pool_backward", gradients[0].contiguous(), x, followed, below, *x.shape)
+        return below, None
+
+
+class _Highway(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fresh: Tensor, gate: Tensor) -> Tensor:
+        made = torch.empty_like(x)
+        flat = (part.view(-1) for part in (x, fresh, gate, made))
+        call(KERNELS, "highway_forward", *flat, x.numel())
+        ctx.save_for_backward(x, fresh, gate)
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        given = ctx.saved_tensors
+        slopes = tuple(torch.empty_like(x) for x in given)
+        above = gradients[0].contiguous()
+        flat = (part.view(-1) for part in (above, *given, *slopes))
+        call(KERNELS, "highway_backward", *flat, above.numel())
+        return slopes

@@ -1,0 +1,95 @@
+"""Linear layers over many rows at the rate of the processor, on a CPU where torch falls behind."""
+
+import functools
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from speechseq.eager import has_memory
+from speechseq.ops.cpp.library import call, library
+from speechseq.ops.plain import is_plain
+
+_FEW = 64  # rows for which packing the weights would not pay
+
+
+def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """torch's `linear`: x (..., inputs), weight (outputs, inputs), bias (outputs) or None.
+
+    On processors with AVX-512 that are not Intel's, torch's library (MKL) runs its AVX2 code in
+    float32, at half the rate; there a kernel makes the three products of a training step. No
+    gradient of a gradient there.
+    """
+    if not kernel_serves(x, weight) or x.shape[:-1].numel() < _FEW:
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    made = _Linear.apply(rows, weight.contiguous(), bias)
+    return made.unflatten(0, x.shape[:-1])
+
+
+def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
+    """`layer(x)`; by `linear` for many rows of a plain nn.Linear."""
+    many = x.shape[:-1].numel() >= _FEW
+    if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
+        return linear(x, layer.weight, layer.bias)
+    return layer(x)
+
+
+def kernel_serves(a: Tensor, b: Tensor) -> bool:
+    """Whether the kernel makes products of these, and faster than torch."""
+    plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
+    if not has_memory(a, b) or not plain or torch.is_autocast_enabled("cpu"):
+        return False
+    return _pays() and a.numel() > 0 and b.numel() > 0
+
+
+def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
+    """gradient' x: (rows, outputs) and (rows, inputs) to (outputs, inputs).
+
+    Both may be some columns of a wider matrix.
+    """
+    if not kernel_serves(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
+        return gradient.t() @ x
+    outputs, inputs = gradient.shape[1], x.shape[1]
+    made = gradient.new_empty(outputs, inputs)
+    sizes = (len(x), gradient.stride(0), x.stride(0), outputs, inputs)
+    call("dense", "dense_weight", gradient, x, made, *sizes)
+    return made
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        outputs, inputs = weight.shape
+        made = x.new_empty(len(x), outputs)
+        bias = None if bias is None else bias.contiguous()
+        call("dense", "dense_forward", x, weight, bias, made, len(x), inputs, outputs)
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        below = None
+        if ctx.needs_input_grad[0]:
+            below = torch.empty_like(x)
+            sizes = (len(x), x.shape[1], gradient.shape[1])
+            call("dense", "dense_backward", gradient, weight, below, *sizes)
+        beside = outer_sum(gradient, x) if ctx.needs_input_grad[1] else None
+        return below, beside, gradient.sum(0) if ctx.needs_input_grad[2] else None
+
+
+@functools.cache
+def _pays() -> bool:
+    if library("dense") is None:
+        return False
+    answer = torch.zeros(1, dtype=torch.int64)
+    call("dense", "dense_pays", answer)
+    return bool(answer)

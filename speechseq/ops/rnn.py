@@ -1,0 +1,178 @@
+"""Whole sequences through an LSTM or a GRU in one call of a kernel, forward and backward."""
+
+from collections.abc import Sequence as Series
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from speechseq.eager import has_memory
+from speechseq.ops.cpp.library import call, library
+from speechseq.ops.linear import linear, outer_sum
+from speechseq.ops.rnn_dropout import NO_CHANCE, Chance
+from speechseq.ops.saved_tensors import saved
+from speechseq.ops.varlen import Made, Rows, ValidRows
+
+Kind = Literal["lstm", "gru"]
+
+
+class Weights(NamedTuple):
+    """Of one direction, as torch's layers and cells name and order them."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
+
+
+def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
+    """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
+    if not has_memory(x, *weights) or x.device.type != "cpu":
+        return False
+    known = (torch.float32, torch.bfloat16)
+    types_known = x.dtype in known and weights.weight_hh.dtype in known
+    return types_known and library(kind) is not None
+
+
+def run_lstm(
+    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Made:
+    """(rows, input_dim) to (rows, directions * hidden), each utterance by itself.
+
+    The second direction, where there is one, walks each item from its own last frame. Under
+    autocast, products are made in its type; sums, cells and gates' functions in float32.
+    """
+    frames = _Frames.of(rows)
+    bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
+    gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
+    recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
+    return _LSTM.apply(gates, recurrent, frames, _of_rows(chance, rows))
+
+
+def run_gru(
+    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+) -> Made:
+    """As `run_lstm`, for GRUs."""
+    frames = _Frames.of(rows)
+    bias = torch.cat([own.bias_ih for own in directions])
+    gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
+    recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
+    biases = torch.stack([own.bias_hh for own in directions]).to(gates.dtype)
+    return _GRU.apply(gates, recurrent, biases, frames, _of_rows(chance, rows))
+
+
+RUN = {"lstm": run_lstm, "gru": run_gru}
+
+
+def _of_rows(chance: Chance, rows: ValidRows) -> Chance:
+    if chance.drawn is None:
+        return chance
+    return chance._replace(drawn=chance.drawn[rows.positions % rows.shape[1], rows.item])
+
+
+class _Frames(NamedTuple):
+    """Where each utterance's rows begin, and how many they are, the longest first."""
+
+    starts: Tensor
+    lengths: Tensor
+
+    @staticmethod
+    def of(rows: ValidRows) -> "_Frames":
+        starts = rows.lengths.cumsum(0) - rows.lengths
+        lengths, order = rows.lengths.sort(descending=True, stable=True)
+        return _Frames(starts[order], lengths)
+
+    def before(self, hidden: Tensor) -> Tensor:
+        """What each frame's step began with: (frames, directions, hidden) to the same."""
+        before = torch.empty_like(hidden)
+        there = self.lengths > 0
+        first = self.starts[there]
+        before[1:, 0] = hidden[:-1, 0]
+        before[first, 0] = 0
+        if hidden.shape[1] == 2:
+            before[:-1, 1] = hidden[1:, 1]
+            before[first + self.lengths[there] - 1, 1] = 0
+        return before
+
+
+class _LSTM(torch.autograd.Function):
+    """The steps of all directions. The gates' room is taken over for their activations, which
+    together with the cells are all that is kept: what made the gates has no more need of them. The
+    last backward pass takes it over again, for the gates' gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames, chance: Chance
+    ) -> Tensor:
+        directions, _, size = recurrent.shape
+        hidden = gates.new_empty(len(gates), directions * size)
+        cells = gates.new_empty(len(gates), directions * size, dtype=torch.float32)
+        if len(gates):
+            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, chance, recurrent)
+        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
+        ctx.save_for_backward(gates, recurrent, hidden, cells, chance.drawn)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (gates, recurrent, hidden, cells, drawn), last = saved(ctx)
+        above, below = gradients[0].contiguous(), gates if last else torch.empty_like(gates)
+        if len(gates):
+            tensors, chance = (gates, recurrent, cells, above, below), ctx.chance
+            _call("lstm_backward", tensors, ctx.frames, chance._replace(drawn=drawn), recurrent)
+        return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None, None
+
+
+class _GRU(torch.autograd.Function):
+    """As `_LSTM`; beside the activations it keeps what the states gave the new gates."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        gates: Tensor,
+        recurrent: Tensor,
+        biases: Tensor,
+        frames: _Frames,
+        chance: Chance,
+    ) -> Tensor:
+        directions, _, size = recurrent.shape
+        hidden = gates.new_empty(len(gates), directions * size)
+        apart = torch.empty_like(hidden)
+        if len(gates):
+            tensors = (gates, recurrent, biases, hidden, apart)
+            _call("gru_forward", tensors, frames, chance, recurrent)
+        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
+        ctx.save_for_backward(gates, recurrent, hidden, apart, chance.drawn)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        (gates, recurrent, hidden, apart, drawn), last = saved(ctx)
+        above, beside = gradients[0].contiguous(), torch.empty_like(gates)
+        below = gates if last else torch.empty_like(gates)
+        if len(gates):
+            tensors = (gates, recurrent, hidden, apart, above, below, beside)
+            chance = ctx.chance._replace(drawn=drawn)
+            _call("gru_backward", tensors, ctx.frames, chance, recurrent)
+        weight = _weight_gradient(beside, hidden, recurrent, ctx.frames)
+        return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None, None
+
+
+def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
+    directions, _, size = recurrent.shape
+    before = frames.before(hidden.unflatten(1, (directions, size)))
+    each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
+    return torch.stack([outer_sum(to, start) for to, start in each])
+
+
+def _call(
+    name: str, tensors: tuple[Tensor, ...], frames: _Frames, chance: Chance, recurrent: Tensor
+) -> None:
+    kind, number = name.split("_")[0], str(recurrent.dtype).removeprefix("torch.")
+    directions, _, size = recurrent.shape
+    numbers = (len(frames.lengths), size, directions)
+    reads = (*tensors, frames.starts, frames.lengths, chance.drawn)
+    call(kind, f"{name}_{number}", *reads, *numbers, chance.multiplier, chance.zoneout)

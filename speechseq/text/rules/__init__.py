@@ -1,0 +1,1 @@
+"""The rules of the English normaliser, one kind of written form a file."""

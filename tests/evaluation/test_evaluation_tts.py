@@ -1,0 +1,55 @@
+"""A listening test pairs our speech with its recording, and counts what it says it counts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from speechseq.evaluation.alignment import alignment_scores, mean_scores
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.tts import listen, write_report
+from speechseq.inference.synthesizer import Synthesizer
+
+
+class TellingJudge(Judge):
+    """Hears "right" in the recordings, which are all ones, and "wrong" in everything else."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 0.0)
+
+    def hear(self, waveform: Tensor, sample_rate: int) -> str:
+        return "right" if bool((waveform == 1).all()) else "wrong"
+
+
+def test_ours_and_the_recordings_are_judged_apart(synthesizer: Synthesizer, tmp_path: Path) -> None:
+    texts, recordings = ["right", "right"], [torch.ones(1, 800), torch.ones(1, 900)]
+    listening = listen(synthesizer, texts, recordings, TellingJudge())
+    assert listening.original.wer == 0.0
+    assert listening.ours.wer == 1.0
+    assert listening.stopped == sum(s.finished_reason == "stop" for s in listening.speech)
+    assert "1.000 ours, 0.000 original" in listening.line()
+    write_report(
+        tmp_path / "report.html",
+        listening,
+        title="A title",
+        summary="What was done.",
+        curves={"loss/total": [(1, 2.0), (2, 1.0)], "seconds": [(1, 9.0)]},
+        settings={"seed": 3},
+    )
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("<audio") == 4
+    assert "100.0%" in page
+    assert "A title" in page
+
+
+def test_a_diagonal_reading_scores_one_and_a_stuck_one_covers_little() -> None:
+    assert alignment_scores(torch.eye(5)) == pytest.approx(
+        {"focus": 1.0, "coverage": 1.0, "monotonicity": 1.0}
+    )
+    stuck = torch.zeros(5, 5)
+    stuck[:, 2] = 1.0
+    assert alignment_scores(stuck)["coverage"] == pytest.approx(0.2)
+    assert alignment_scores(torch.eye(5).flip(0))["monotonicity"] == 0.0
+    assert mean_scores([torch.eye(5), stuck])["coverage"] == pytest.approx(0.6)
+    assert mean_scores([]) == {}

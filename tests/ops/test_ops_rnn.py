@@ -1,0 +1,234 @@
+"""Whole sequences in one call of a kernel: the same as torch's layers, step for step."""
+
+import copy
+import math
+
+import pytest
+import torch
+from padding_law import Part, Stream, assert_same_results, joined, make_items, run
+from torch import Tensor, nn
+
+from speechseq.nn.cells import CELLS, SplitCell
+from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.recurrent import BiGRU, BiLSTM
+from speechseq.ops import rnn as recurrent_kernel
+from speechseq.ops.cpp.library import library
+from speechseq.ops.rnn_dropout import HIDDEN_KEPT
+
+pytestmark = pytest.mark.skipif(library("lstm") is None, reason="this machine has no kernels")
+LAYERS = [BiLSTM, BiGRU]
+SIZES = [(3, 5, (7,)), (20, 33, (5, 9, 1, 9, 33)), (7, 64, (4, 4)), (9, 100, tuple(range(1, 21)))]
+
+
+def gradients(call, layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """The output, and the gradients of the input and of all parameters, in order."""
+    x = x.detach().requires_grad_()
+    layer.zero_grad()
+    y = call(x)
+    _weigh(y).backward()
+    return [y.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())]
+
+
+def _weigh(y: Tensor) -> Tensor:
+    return (y.double() * torch.cos(torch.arange(y.numel()).double()).reshape(y.shape)).sum()
+
+
+def errors(made: list[Tensor], true: list[Tensor]) -> list[float]:
+    """The largest, relative to the largest value where that exceeds 1."""
+    pairs = zip(made, true, strict=True)
+    return [float((a.double() - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in pairs]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize(("input_dim", "hidden", "lengths"), SIZES)
+def test_output_and_every_gradient_agree_with_torch_in_float64(kind, input_dim, hidden, lengths):
+    layer, n = kind(input_dim, hidden), torch.tensor(lengths)
+    x = torch.randn(len(n), max(lengths) + 2, input_dim)
+    made = gradients(lambda x: layer(x, n), layer, x)
+    assert made[0].dtype == torch.float32
+    layer.double()
+    true = gradients(lambda x: layer.plain(x, n), layer, x.double())
+    output, *rest = errors(made, true)
+    assert output < 1e-6
+    assert max(rest) < 1e-5
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_bfloat16_stays_within_its_bounds(kind):
+    """A weight has 8 bits: single values may be off by a percent, the whole by half of one."""
+    layer, n = kind(40, 48), torch.tensor([30, 12, 25])
+    x = torch.randn(3, 30, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = gradients(lambda x: layer(x, n), layer, x)
+    assert made[0].dtype == torch.bfloat16
+    layer.double()
+    true = gradients(lambda x: layer.plain(x, n), layer, x.double())
+    assert errors(made[:1], true[:1])[0] < 0.02
+    for a, b in zip(made, true, strict=True):
+        assert float((a.double() - b).norm() / b.norm()) < 0.015
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("garbage", [1e4, math.nan])
+def test_law_1_padding_changes_nothing_gradients_included(kind, garbage):
+    lengths = tuple(range(1, 34, 4))
+    part = Part(
+        name="recurrent",
+        build=lambda: kind(5, 6),
+        streams={"x": Stream(5, lengths)},
+        call=lambda layer, inputs, n: [(layer(inputs["x"], n["x"]), n["x"])],
+    )
+    layer, items = part.build(), make_items(part, torch.float32)
+    alone = joined([run(part, layer, [item], 0, 0.0) for item in items])
+    assert_same_results(run(part, layer, items, 3, garbage), alone)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_padding_comes_out_as_zeros_and_takes_no_gradient(kind):
+    layer, n = kind(5, 6), torch.tensor([2, 6, 0])
+    x = torch.full((3, 6, 5), math.nan)
+    for row, length in enumerate(n.tolist()):
+        x[row, :length] = torch.randn(length, 5)
+    y, below, *parameters = gradients(lambda x: layer(x, n), layer, x)
+    assert not y[0, 2:].any()
+    assert not y[2].any()
+    assert not below[0, 2:].any()
+    assert not below[2].any()
+    assert all(p.isfinite().all() for p in parameters)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_threads_change_no_bit(kind, dtype):
+    layer, n = kind(12, 70), torch.tensor([9, 17, 4])
+    x = torch.randn(3, 17, 12)
+    results = []
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+            y = layer(x, n)
+        results.append(y.detach())
+    assert all(torch.equal(results[0], y) for y in results)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_backward_may_run_again_over_one_graph_and_its_last_pass_takes_no_room(kind, monkeypatch):
+    layer, n, passes = kind(4, 20), torch.tensor([6, 3]), []
+    loss = _weigh(layer(torch.randn(2, 6, 4), n))
+    call = recurrent_kernel.call
+    monkeypatch.setattr(recurrent_kernel, "call", lambda *a: (passes.append(a), call(*a)))
+    each = [
+        torch.autograd.grad(loss, list(layer.parameters()), retain_graph=again)
+        for again in (True, True, False)
+    ]
+    assert all(torch.equal(a, b) for made in each for a, b in zip(made, each[0], strict=True))
+    gates_reused = [
+        arguments[2].data_ptr() in [x.data_ptr() for x in arguments[3:] if isinstance(x, Tensor)]
+        for arguments in passes
+    ]
+    assert gates_reused == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_float64_and_a_machine_without_kernels_take_torch_s_path(kind, monkeypatch):
+    layer, n = kind(4, 5), torch.tensor([6, 3])
+    x = torch.randn(2, 6, 4)
+    with_kernel = layer(x, n)
+    monkeypatch.setattr("speechseq.ops.rnn.library", lambda name: None)
+    monkeypatch.setattr("speechseq.ops.rnn.call", None)
+    torch.testing.assert_close(layer(x, n), with_kernel)
+    monkeypatch.undo()
+    monkeypatch.setattr("speechseq.ops.rnn.call", None)
+    assert layer.double()(x.double(), n).dtype == torch.float64
+
+
+CHANCES = {
+    "zoneout": ({"zoneout": 0.3}, True),
+    "dropout": ({"dropout": 0.4}, True),
+    "both": ({"zoneout": 0.3, "dropout": 0.4}, True),
+    "zoneout in evaluation": ({"zoneout": 0.3, "dropout": 0.4}, False),
+}
+each_cell = pytest.mark.parametrize("kind", CELLS)
+
+
+def chancy(kind: str, sizes: tuple[int, int], chance: str) -> SplitCell:
+    numbers, training = CHANCES[chance]
+    return CELLS[kind](sizes[0], 0, sizes[1], **numbers).train(training)
+
+
+def both_ways(cell: SplitCell, x: Tensor, n: Tensor, monkeypatch) -> list[list[Tensor]]:
+    """Output and gradients by the kernel, and step by step in float64 with the same draws."""
+    drawn, plain = cell.draw(x.shape[1], len(x), "cpu"), copy.deepcopy(cell).double()
+    monkeypatch.setattr(SplitCell, "draw", lambda *_: drawn)
+    mask = length_mask(n, x.shape[1])
+    true = gradients(lambda x: zero_padding(plain._step_by_step(x, drawn), mask), plain, x.double())
+    monkeypatch.setattr(SplitCell, "_step_by_step", None)  # it must be the kernel that runs
+    return [gradients(lambda x: cell.run(x, n), cell, x), true]
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+@each_cell
+@pytest.mark.parametrize(("input_dim", "hidden", "lengths"), SIZES)
+def test_chance_inside_the_recurrence_is_the_cells(
+    kind, chance, input_dim, hidden, lengths, monkeypatch
+):
+    cell = chancy(kind, (input_dim, hidden), chance)
+    x, n = torch.randn(len(lengths), max(lengths) + 2, input_dim), torch.tensor(lengths)
+    made, true = both_ways(cell, x, n, monkeypatch)
+    assert made[0].dtype == torch.float32
+    output, *rest = errors(made, true)
+    assert output < 1e-6
+    assert max(rest) < 1e-5
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+@each_cell
+def test_chance_in_bfloat16_stays_within_the_same_bounds(kind, chance, monkeypatch):
+    cell, n = chancy(kind, (40, 48), chance), torch.tensor([30, 12, 25])
+    with torch.autocast("cpu", torch.bfloat16):
+        made, true = both_ways(cell, torch.randn(3, 30, 40), n, monkeypatch)
+    assert made[0].dtype == torch.bfloat16
+    assert errors(made[:1], true[:1])[0] < 0.02
+    for a, b in zip(made, true, strict=True):
+        assert float((a.double() - b).norm() / b.norm()) < 0.015
+
+
+@each_cell
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_zoneout_hands_a_kept_state_on_bit_for_bit(kind, dtype, monkeypatch):
+    cell, x = chancy(kind, (6, 35), "zoneout"), torch.randn(2, 40, 6)
+    drawn = cell.draw(40, 2, "cpu")
+    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+        y = cell.run(x)
+    kept = (drawn & HIDDEN_KEPT).bool().transpose(0, 1)[:, 1:]
+    same = y[:, 1:] == y[:, :-1]
+    assert same[kept].all()
+    assert same[~kept].float().mean() < 0.05  # bfloat16 has few bits to differ by
+
+
+@each_cell
+def test_chance_keeps_a_byte_a_unit_for_the_backward_pass(kind):
+    def kept(cell: SplitCell) -> int:
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x: sizes.append(x.nbytes) or x, lambda x: x
+        ):
+            cell.run(torch.randn(3, 9, 4))
+        return sum(sizes)
+
+    plain = kept(CELLS[kind](4, 0, 20).train())
+    assert kept(chancy(kind, (4, 20), "both")) - plain == 3 * 9 * 20
+    assert kept(chancy(kind, (4, 20), "zoneout in evaluation")) == plain
+
+
+@each_cell
+def test_threads_change_no_bit_of_a_zoned_run_and_its_gradients(kind, monkeypatch):
+    cell, x, n = chancy(kind, (5, 70), "both"), torch.randn(3, 17, 5), torch.tensor([9, 17, 4])
+    drawn, results = cell.draw(17, 3, "cpu"), []
+    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        results.append(gradients(lambda x: cell.run(x, n), cell, x))
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))

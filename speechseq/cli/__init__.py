@@ -37,7 +37,8 @@ def run_recipe(
     return guarded(lambda: run(recipe, settings_class, flags))
 
 
-def _run(argv: list[str]) -> None:
+def command_parser() -> Parser:
+    """The parser of `speechseq` and all its commands; docs/cli.md is generated from it."""
     parser = Parser(
         prog="speechseq", description="Text to speech and speech to text, from corpus to model."
     )
@@ -45,5 +46,9 @@ def _run(argv: list[str]) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (prepare, train, synthesize, transcribe, score, info):
         command.add(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _run(argv: list[str]) -> None:
+    arguments = command_parser().parse_args(argv)
     arguments.run(arguments)

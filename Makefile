@@ -2,13 +2,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench growth clean
+.PHONY: demo test lint docs bench growth clean
 
 demo: $(VENV)/installed
 	$(BIN)/python recipes/tts/spoken_digits.py --run runs/demo/voice
 	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
-test: $(VENV)/installed lint
+test: $(VENV)/installed lint docs
 	$(BIN)/pytest -n 2
 
 lint: $(VENV)/installed
@@ -16,6 +16,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the site in build/site; any warning is an error
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # constraints.txt pins every package, torch and torchaudio as the pair that works together
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -30,4 +34,4 @@ growth: $(VENV)/installed
 	$(BIN)/python benchmarks/growth.py --picture docs/growth.png
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

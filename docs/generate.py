@@ -89,7 +89,7 @@ def _value(action: argparse.Action) -> str:
     if action.nargs == 0:
         return ""
     if action.choices:
-        return "|".join(map(str, action.choices))
+        return "{" + ",".join(map(str, action.choices)) + "}"
     shown = str(action.metavar or action.dest.upper())
     return f"{shown} …" if action.nargs == "+" else shown
 
@@ -111,8 +111,9 @@ def _word(action: argparse.Action) -> str:
 
 
 def _names(action: argparse.Action) -> str:
-    flags = ", ".join(action.option_strings)
-    return f"`{' '.join(filter(None, [flags, _value(action)]))}`".replace("|", "\\|")
+    """Flags and value as code; a table's code cannot hold a pipe on every renderer."""
+    words = filter(None, [", ".join(action.option_strings), _value(action)])
+    return f"`{' '.join(words).replace('|', ' or ')}`"
 
 
 def _help(action: argparse.Action) -> str:

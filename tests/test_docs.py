@@ -95,7 +95,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 @each_page
 def test_modules_that_are_named_exist(page: Path) -> None:
-    names = set(re.findall(r"`(speechseq(?:\.\w+)+)", text_of(page)))
+    names = set(re.findall(r"(?:`|^::: )(speechseq(?:\.\w+)+)", text_of(page), re.MULTILINE))
     assert not {name for name in names if not is_there(name)}
 
 

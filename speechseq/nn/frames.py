@@ -10,7 +10,7 @@ from speechseq.shapes import Grouped, Mel, StepInputs
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
     """Frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
 
-    Step t holds frames t*r … t*r + r - 1 one after another; the last group is filled up with
+    Step t holds frames `t*r … t*r + r - 1` one after another; the last group is filled up with
     `padding_value`.
 
     Raises:
@@ -41,7 +41,7 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
     """What a teacher-forced decoder is fed (batch, steps, mels): zeros, then each last frame.
 
-    Step t > 0 reads frame t*r - 1, the last one of the group before it (Tacotron, §3.2).
+    Step t > 0 reads frame `t*r - 1`, the last one of the group before it (Tacotron, §3.2).
     """
     _check(reduction_factor)
     last = mel[:, reduction_factor - 1 :: reduction_factor]

@@ -33,13 +33,13 @@ from speechseq.models.tacotron import (
     tacotron2_small,
 )
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import regroup_rows
 from speechseq.ops.cuda_graph import graphs_of
 
 BINS = 33
-OWNERS = (FrameDecoder, CoreLoop, Speller)  # of graphs
+OWNERS = (FrameDecoder, AttentionRNN, Speller)  # of graphs
 MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "small Tacotron 2": tacotron2_small()}
 FULL_MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "Tacotron 2": tacotron2()}
 TIMES = 3  # as it is, recorded, replayed

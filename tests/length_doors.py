@@ -18,7 +18,7 @@ from speechseq.models.losses import stop_loss
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.diagnostics import focus
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.masks import length_mask, reverse_within
@@ -120,7 +120,7 @@ for name in ("generate", "encoder", "CBHG encoder"):
         tokens = kept
 
 memory, mask = torch.randn(2, 9, voice.encoder.memory_dim), torch.ones(2, 9, dtype=torch.bool)
-core = CoreLoop(SplitLSTM(8, 8, 6), ContentConfig(dim=7).build(6, 8))
+core = AttentionRNN(SplitLSTM(8, 8, 6), ContentConfig(dim=7).build(6, 8))
 
 
 def fed_free(memory, lengths, limits):

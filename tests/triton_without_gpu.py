@@ -116,7 +116,7 @@ def train(decoder: FrameDecoder) -> None:
     memory, mask = torch.zeros(2, 96, 512), torch.ones(2, 96, dtype=torch.bool)
     inputs = torch.zeros(2, 1, core.cell.input_dim)
     for number in (torch.float32, torch.bfloat16):
-        drawn = [cell.draw(1, 2, inputs.device) for cell in core.cells]
+        drawn = [cell.recurrent_dropout_bits(1, 2, inputs.device) for cell in core.cells]
         given = inputs, memory, mask, torch.tensor([1, 1]), drawn
         made = launched(core.cells, core.attention, number, *given)
         sum(x.float().sum() for x in made).backward()

@@ -18,7 +18,7 @@ from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
-from speechseq.nn.attention_rnn import CoreLoop, CoreState, Ready
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
 from speechseq.nn.cells import CELLS
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
@@ -91,7 +91,7 @@ class DecoderOutput(NamedTuple):
 class DecoderState(NamedTuple):
     """Between two free-running steps: core loop, stack, and the frame last made (batch, mels)."""
 
-    core: CoreState
+    core: AttentionRNNState
     stack: tuple
     frame: Tensor
 
@@ -135,7 +135,7 @@ class FrameDecoder(nn.Module):
             dropout=config.attention_rnn_dropout,
         )
         attention = config.attention.build(config.attention_rnn_dim, memory_dim)
-        self.core = CoreLoop(cell, attention)
+        self.core = AttentionRNN(cell, attention)
         self.stack = config.stack.build(config.attention_rnn_dim + memory_dim)
         width = self.stack.output_dim + memory_dim * config.project_context
         self.frames = nn.Linear(width, config.reduction_factor * mels)
@@ -171,12 +171,12 @@ class FrameDecoder(nn.Module):
     def step(
         self,
         state: DecoderState,
-        ready: Ready,
+        ready: StepWeights,
         keep: Series[Tensor] | None = None,
     ) -> tuple[StepOutput, DecoderState]:
         """One step, fed with `state.frame`; the next state holds the last of its own frames.
 
-        `ready` is `self.core.recurring()`, made once an utterance; `keep` the pre-net's
+        `ready` is `self.core.prepare()`, made once an utterance; `keep` the pre-net's
         dropout multipliers.
         """
         gates = self.core.cell.hoist(self.prenet(state.frame, keep))

@@ -15,7 +15,7 @@ from speechseq.models.frame_decoder import (
     StepOutput,
     Steps,
 )
-from speechseq.nn.attention_rnn import BUCKET_POSITIONS, Ready
+from speechseq.nn.attention_rnn import BUCKET_POSITIONS, StepWeights
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.rows import select_rows
@@ -133,7 +133,7 @@ def _advancing(
 ) -> Advance:
     """What makes the next steps: output (rows, steps, …) and the state behind them."""
     if graphs is None:
-        return functools.partial(advance, decoder, block, decoder.core.recurring())
+        return functools.partial(advance, decoder, block, decoder.core.prepare())
     one_by_one = functools.partial(advance, decoder, block, None)
     function = one_by_one if fused is None else functools.partial(fused, block)
     weights = tuple(decoder.parameters())
@@ -142,13 +142,17 @@ def _advancing(
 
 
 def advance(
-    decoder: FrameDecoder, steps: int, ready: Ready | None, state: DecoderState, keep: Keep | None
+    decoder: FrameDecoder,
+    steps: int,
+    ready: StepWeights | None,
+    state: DecoderState,
+    keep: Keep | None,
 ) -> tuple[StepOutput, DecoderState]:
     """So many steps: outputs (rows, steps, …), and the state behind them.
 
     `ready` is made here if it is missing; a graph so reads the weights as they are now.
     """
-    ready = ready or decoder.core.recurring()
+    ready = ready or decoder.core.prepare()
     outputs = []
     for t in range(steps):
         chance = None if keep is None else [x[:, t] for x in keep]

@@ -17,7 +17,7 @@ from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
-from speechseq.nn.attention_rnn import CoreLoop, CoreState, Ready
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.precision import at_least_float32
 from speechseq.ops.cuda_graph import Graphs, graphs_of
@@ -90,7 +90,7 @@ class SpellerConfig(Config):
 class SpellerState(NamedTuple):
     """Between two steps of some rows; laid out for the kernel once it has made a step."""
 
-    core: CoreState | KernelState
+    core: AttentionRNNState | KernelState
 
 
 class SpellerReady(NamedTuple):
@@ -98,7 +98,7 @@ class SpellerReady(NamedTuple):
     gates (symbols, gates) that each symbol gives, or None where they are too many to be made, and
     the CUDA graphs that steps are replayed from, if any."""
 
-    core: Ready | SpellerKernel
+    core: StepWeights | SpellerKernel
     gates: Tensor | None
     graphs: Graphs | None = None
 
@@ -133,7 +133,7 @@ class Speller(nn.Module):
         self.embedding = nn.Embedding(symbols, config.embedding)
         first, *widths = [config.embedding, *[config.hidden] * (config.layers - 1)]
         dropout = config.recurrent_dropout
-        self.core = CoreLoop(
+        self.core = AttentionRNN(
             SplitLSTM(first, memory_dim, config.hidden, dropout=dropout),
             config.attention.build(config.hidden, memory_dim),
             [SplitLSTM(0, width, config.hidden, dropout=dropout) for width in widths],
@@ -168,7 +168,7 @@ class Speller(nn.Module):
     def ready(self) -> SpellerReady:
         """What all steps of a search share, made once; `step` makes it anew where none is given."""
         if torch.is_grad_enabled():
-            return SpellerReady(self.core.recurring(), None)
+            return SpellerReady(self.core.prepare(), None)
         gates = None
         if is_plain(self.embedding, nn.Embedding) and len(self.embedding.weight) <= FEW:
             gates = self.core.cell.hoist(self.embedding.weight)
@@ -176,7 +176,7 @@ class Speller(nn.Module):
             deep = None if self.deep is None else (self.deep.weight, self.deep.bias)
             outputs = deep, (self.symbols.weight, self.symbols.bias)
             return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
-        core = self.core.recurring()
+        core = self.core.prepare()
         products = tuple(tuple(map(packed, own)) for own in core.products)
         return SpellerReady(core._replace(products=products), gates, self._graphs())
 
@@ -184,14 +184,16 @@ class Speller(nn.Module):
         self, tokens: Tensor, state: SpellerState, ready: SpellerReady | None = None
     ) -> Spelled:
         """One step, fed with the tokens (rows) written before it."""
-        ready = ready or SpellerReady(self.core.recurring(), None, self._graphs())
+        ready = ready or SpellerReady(self.core.prepare(), None, self._graphs())
         gates = ready.gates
         if isinstance(ready.core, SpellerKernel):
             if gates is None:
                 gates, tokens = self._hoisted(tokens), torch.arange(len(tokens))
             log_probs, weights, held = ready.core.step(gates, tokens, state.core)
             return Spelled(log_probs, weights, SpellerState(held))
-        assert isinstance(state.core, CoreState), "a state of the kernel's search fits no other"
+        assert isinstance(state.core, AttentionRNNState), (
+            "a state of the kernel's search fits no other"
+        )
         one = functools.partial(self._one_step, ready.core, gates)
         if ready.graphs is None:
             return one(tokens, state)
@@ -199,9 +201,9 @@ class Speller(nn.Module):
         return graph_step(ready.graphs, one, read, tokens, state, self.core.attention.reading)
 
     def _one_step(
-        self, ready: Ready, gates: Tensor | None, tokens: Tensor, state: SpellerState
+        self, ready: StepWeights, gates: Tensor | None, tokens: Tensor, state: SpellerState
     ) -> Spelled:
-        assert isinstance(state.core, CoreState)
+        assert isinstance(state.core, AttentionRNNState)
         own = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
         weights, core = self.core.step(own, state.core, ready)
         return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))

@@ -24,7 +24,7 @@ from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Seq
 BUCKET_STEPS, BUCKET_POSITIONS = 64, 32  # a CUDA graph serves all lengths up to a multiple of these
 
 
-class CoreState(NamedTuple):
+class AttentionRNNState(NamedTuple):
     """Between two steps: the RNNs' states from the bottom, the attention's state, and the context
     last read."""
 
@@ -38,14 +38,14 @@ class CoreState(NamedTuple):
         return self.rnn[-1].hidden
 
 
-class Ready(NamedTuple):
+class StepWeights(NamedTuple):
     """What a loop's steps share: each cell's products, and the gates' biases of the upper cells."""
 
     products: tuple[tuple[RecurringLinear, ...], ...]
     biases: tuple[Tensor, ...]
 
 
-class CoreOutput(NamedTuple):
+class AttentionRNNOutput(NamedTuple):
     """Of all steps: hidden (batch, steps, hidden), context (batch, steps, memory_dim), alignment
     (batch, steps, positions)."""
 
@@ -54,7 +54,7 @@ class CoreOutput(NamedTuple):
     alignment: Alignment
 
 
-class CoreLoop(nn.Module):
+class AttentionRNN(nn.Module):
     """An RNN that asks, an attention that answers; the answer is the RNN's input one step later.
 
     Everything that does not feed back into this loop (pre-net, the input half of the gates, keys,
@@ -80,32 +80,32 @@ class CoreLoop(nn.Module):
         """All cells from the bottom."""
         return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
 
-    def recurring(self) -> Ready:
+    def prepare(self) -> StepWeights:
         """What every step needs, made once for an utterance or a batch."""
         upper = self.cells[1:]
-        return Ready(
-            tuple(cell.recurring() for cell in self.cells),
+        return StepWeights(
+            tuple(cell.step_weights() for cell in self.cells),
             tuple(cell.hoist(cell.weight_hh.new_empty(1, 0)) for cell in upper),
         )
 
-    def start(self, memory: Memory, memory_mask: MemoryMask) -> CoreState:
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> AttentionRNNState:
         """The state before the first step: nothing remembered, nothing read."""
         memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         attention = self.attention.start(memory, memory_mask)
         context = memory.new_zeros(memory.shape[0], memory.shape[2])
         states = tuple(cell.start(memory.shape[0], memory) for cell in self.cells)
-        return CoreState(states, attention, context)
+        return AttentionRNNState(states, attention, context)
 
     def step(
         self,
         gates: Tensor,
-        state: CoreState,
-        ready: Ready,
+        state: AttentionRNNState,
+        ready: StepWeights,
         drawn: Series[Tensor | None] | None = None,
-    ) -> tuple[Tensor, CoreState]:
+    ) -> tuple[Tensor, AttentionRNNState]:
         """One step from hoisted gates (batch, gates): the weights read, and the next state.
 
-        `drawn` is what chance does to each cell, if it was drawn beforehand; see `SplitCell.draw`.
+        `drawn` are each cell's `recurrent_dropout_bits` of the step, drawn here if missing.
         """
         below, rnn = state.context, []
         drawn = drawn or [None] * len(state.rnn)
@@ -116,7 +116,7 @@ class CoreLoop(nn.Module):
             rnn.append(cell(gates, below, before, products, chance))
             below = rnn[-1].hidden
         context, weights, attention = self.attention(below, state.attention)
-        return weights, CoreState(tuple(rnn), attention, context)
+        return weights, AttentionRNNState(tuple(rnn), attention, context)
 
     def forward(
         self,
@@ -124,7 +124,7 @@ class CoreLoop(nn.Module):
         memory: Memory,
         memory_mask: MemoryMask,
         lengths: Lengths | None = None,
-    ) -> CoreOutput:
+    ) -> AttentionRNNOutput:
         """All steps of known inputs (batch, steps, input_dim), teacher-forced.
 
         `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
@@ -136,10 +136,10 @@ class CoreLoop(nn.Module):
         memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         if len(inputs) != len(memory):
             raise ConfigError(f"inputs: {len(inputs)} rows for the memories of {len(memory)}")
-        drawn = [cell.draw(steps, batch, inputs.device) for cell in self.cells]
+        drawn = [cell.recurrent_dropout_bits(steps, batch, inputs.device) for cell in self.cells]
         if has_memory(memory) and core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
             parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn
-            return CoreOutput(*core_kernel.run(*parts))
+            return AttentionRNNOutput(*core_kernel.run(*parts))
         graphs = graphs_of(self, inputs.device)
         if graphs is not None:
             return self._from_graph(graphs, inputs, memory, memory_mask, lengths, drawn)
@@ -152,10 +152,10 @@ class CoreLoop(nn.Module):
         memory_mask: MemoryMask,
         lengths: Lengths,
         drawn: Series[Tensor | None],
-    ) -> CoreOutput:
+    ) -> AttentionRNNOutput:
         """The same in plain torch operations, for any mechanism and machine."""
         all_gates = self.cell.hoist(inputs)
-        ready = self.recurring()
+        ready = self.prepare()
         state = self.start(memory, memory_mask)
         hidden, context, alignment = [], [], []
         for t, gates in enumerate(all_gates.unbind(1)):
@@ -166,7 +166,7 @@ class CoreLoop(nn.Module):
             alignment.append(weights)
         mask = length_mask(lengths, inputs.shape[1])
         parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
-        return CoreOutput(*(zero_padding(x, mask) for x in parts))
+        return AttentionRNNOutput(*(zero_padding(x, mask) for x in parts))
 
     def _from_graph(
         self,
@@ -176,7 +176,7 @@ class CoreLoop(nn.Module):
         memory_mask: MemoryMask,
         lengths: Lengths,
         drawn: Series[Tensor | None],
-    ) -> CoreOutput:
+    ) -> AttentionRNNOutput:
         """The same from a CUDA graph, padded to the next lengths that one is recorded for."""
         steps, positions = inputs.shape[1], memory.shape[1]
         more, wider = -steps % BUCKET_STEPS, -positions % BUCKET_POSITIONS
@@ -195,4 +195,6 @@ class CoreLoop(nn.Module):
             way = functools.partial(launched, self.cells, self.attention, number)
         key = self.training, self.attention.reading, way == self.step_by_step
         hidden, context, alignment = graphs(way, arguments, tuple(self.parameters()), key)
-        return CoreOutput(hidden[:, :steps], context[:, :steps], alignment[:, :steps, :positions])
+        return AttentionRNNOutput(
+            hidden[:, :steps], context[:, :steps], alignment[:, :steps, :positions]
+        )

@@ -1,7 +1,7 @@
 """The core loop over all known steps as one function in C++, with its own backward pass.
 
-`fits` alone decides where it runs; everywhere else `CoreLoop` goes step by step, which is also what
-the tests compare it with.
+`fits` alone decides where it runs; everywhere else `AttentionRNN` goes step by step, which is also
+what the tests compare it with.
 """
 
 from collections.abc import Sequence as Series
@@ -71,12 +71,12 @@ def run(
     lengths: Lengths,
     drawn: Series[Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states, contexts and alignment, (batch, steps, …); see `CoreLoop.forward`.
+    """Hidden states, contexts and alignment, (batch, steps, …); see `AttentionRNN.forward`.
 
     Nothing is done for steps beyond a row's length.
 
     Args:
-        drawn: what `SplitCell.draw` gave for each cell, all steps.
+        drawn: what `SplitCell.recurrent_dropout_bits` gave for each cell, all steps.
     """
     number = known_number(cells, attention, inputs, "cpu")
     assert number is not None, "ask `fits` first"
@@ -92,7 +92,7 @@ def run(
         _widened(state.keys.float(), 2),
         state.memory.float().contiguous(),
         *_asked(attention, number),
-        *(gate.recurring.to(number) for gate in gates),
+        *(gate.recurrent.to(number) for gate in gates),
         *(gate.bias.float() for gate in gates),
     )
     whole = (
@@ -142,5 +142,7 @@ def _fixed(
         kernel,
         tuple(isinstance(cell, SplitLSTM) for cell in cells),
         tuple(None if x is None else x[places.steps, places.items] for x in drawn),
-        torch.tensor([[cell.multiplier, 0.0 if cell.training else cell.zoneout] for cell in cells]),
+        torch.tensor(
+            [[cell.dropout_scale, 0.0 if cell.training else cell.zoneout] for cell in cells]
+        ),
     )

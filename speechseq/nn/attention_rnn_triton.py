@@ -34,11 +34,11 @@ def launched(
     lengths: Lengths,
     drawn: Series[Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states, contexts and alignment, (batch, steps, …); see `CoreLoop.step_by_step`.
+    """Hidden states, contexts and alignment, (batch, steps, …); see `AttentionRNN.step_by_step`.
 
     Args:
         number: of states and products, float32 or bfloat16.
-        drawn: what `SplitCell.draw` gave for each cell, all steps.
+        drawn: what `SplitCell.recurrent_dropout_bits` gave for each cell, all steps.
     """
     assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
     state = attention.start(memory, memory_mask)
@@ -54,7 +54,7 @@ def launched(
             attention.query.weight.to(number),
             attention.energy.weight[0],
             folded,
-            *(gate.recurring.to(number) for gate in gates),
+            *(gate.recurrent.to(number) for gate in gates),
             *(gate.bias.to(number) for gate in gates),
         )
     mask = length_mask(lengths, inputs.shape[1])
@@ -87,7 +87,7 @@ def _settled(
         taps,
         tuple(cell.kind == "lstm" for cell in cells),
         tuple(drawn),
-        tuple((cell.multiplier, 0.0 if cell.training else cell.zoneout) for cell in cells),
+        tuple((cell.dropout_scale, 0.0 if cell.training else cell.zoneout) for cell in cells),
     )
 
 

@@ -1,4 +1,4 @@
-"""Recurrent cells cut in two: what their inputs give is hoisted, what recurs runs step by step."""
+"""Recurrent cells cut in two: the inputs' half is hoisted, the recurrent half runs step by step."""
 
 from typing import NamedTuple
 
@@ -10,43 +10,51 @@ from torch.nn import functional as F
 from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask
 from speechseq.ops.deferred_linear import RecurringLinear
+from speechseq.ops.dropout import (
+    CELL_KEPT,
+    DROPPED,
+    HIDDEN_KEPT,
+    RecurrentDropout,
+    recurrent_dropout_bits,
+)
 from speechseq.ops.linear import linear
 from speechseq.ops.plain import is_plain, renew
 from speechseq.ops.rnn import RUN, Kind, Weights, kernel_serves
-from speechseq.ops.rnn_dropout import CELL_KEPT, DROPPED, HIDDEN_KEPT, Chance, draw
 from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM cell remembers, each (batch, hidden)."""
+    """State of an LSTM cell, each (batch, hidden)."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class GRUState(NamedTuple):
-    """What a GRU cell remembers (batch, hidden)."""
+    """State of a GRU cell (batch, hidden)."""
 
     hidden: Tensor
 
 
 State = LSTMState | GRUState
+Products = tuple[RecurringLinear, ...]  # of one step of a cell
+Bits = Tensor | None  # of `recurrent_dropout_bits`
 
 
 class FourGates(NamedTuple):
     """A cell's parameters as four gates of `hidden` units over [inputs; context; hidden].
 
-    inputs (4 * hidden, input_dim), recurring (4 * hidden, context_dim + hidden), bias (4 * hidden).
+    inputs (4 * hidden, input_dim), recurrent (4 * hidden, context_dim + hidden), bias (4 * hidden).
     """
 
     inputs: Tensor
-    recurring: Tensor
+    recurrent: Tensor
     bias: Tensor
 
 
 class SplitCell(nn.Module):
-    """A recurrent cell cut in two: what its inputs give, hoisted, and what recurs, step by step.
+    """A recurrent cell cut in two: the inputs' half, hoisted, and the recurrent half, step by step.
 
     Parameters are named and shaped as in nn.LSTMCell and nn.GRUCell over the input
     [inputs; context], so weights can be copied. `inputs` are known for all steps beforehand;
@@ -84,15 +92,15 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """The share of the gates that the inputs give, for all steps in one product."""
+        """The inputs' share of the gates, for all steps in one product."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
     def _hoisted_bias(self) -> Tensor:
         return self.bias_ih
 
-    def recurring(self) -> tuple[RecurringLinear, ...]:
-        """The products of a step, made ready once an utterance; handed to every step."""
+    def step_weights(self) -> Products:
+        """The products of a step, made once an utterance and handed to every step."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
@@ -100,38 +108,36 @@ class SplitCell(nn.Module):
         raise NotImplementedError
 
     def four_gates(self) -> FourGates:
-        """The same mathematics, as one product a step of what every cell has four of."""
+        """Weights and biases as four gates, so that LSTM and GRU share one kernel."""
         raise NotImplementedError
 
-    def draw(self, steps: int, batch: int, device: torch.device | str) -> Tensor | None:
+    def recurrent_dropout_bits(
+        self, steps: int, batch: int, device: torch.device | str
+    ) -> Tensor | None:
         """Bits of dropout and zoneout for all steps (steps, batch, hidden); None without either."""
         if not self.training:
             return None
         zoned = dict.fromkeys(self.zoned, self.zoneout)
-        return draw((steps, batch, self.hidden), self.dropout, zoned, device)
+        shape = steps, batch, self.hidden
+        return recurrent_dropout_bits(shape, self.dropout, zoned, device)
 
     @property
-    def multiplier(self) -> float:
-        """What dropout multiplies the units by that it leaves."""
+    def dropout_scale(self) -> float:
+        """Factor of the units that dropout keeps."""
         return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
 
     def forward(
-        self,
-        gates: Tensor,
-        context: Tensor,
-        state: State,
-        recurring: tuple[RecurringLinear, ...],
-        drawn: Tensor | None = None,
+        self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> State:
         """One step: hoisted gates (batch, gates), context (batch, context_dim), state → state.
 
-        `drawn` (batch, hidden) is the step's part of what `draw` gave; drawn here if it is missing.
+        `bits` (batch, hidden) are the step's `recurrent_dropout_bits`, drawn here if missing.
         """
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: State) -> State:
         """One step of a cell that reads no context: inputs (batch, input_dim)."""
-        return self(self.hoist(inputs), _no_context(inputs), state, self.recurring())
+        return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
         """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
@@ -148,19 +154,20 @@ class SplitCell(nn.Module):
         not plain (see `nn.plain`), one step after the other.
         """
         batch, steps = rows.shape
-        drawn, plain = self.draw(steps, batch, inputs.device), is_plain(self, SplitLSTM, SplitGRU)
+        bits = self.recurrent_dropout_bits(steps, batch, inputs.device)
+        plain = is_plain(self, SplitLSTM, SplitGRU)
         if plain and kernel_serves(self.kind, inputs, weights := self._weights()):
-            chance = Chance(drawn, self.multiplier, self.zoneout)
-            return RUN[self.kind](inputs, rows, (weights,), chance)
-        one_by_one = not plain or drawn is not None or self.zoneout
+            dropout = RecurrentDropout(bits, self.dropout_scale, self.zoneout)
+            return RUN[self.kind](inputs, rows, (weights,), dropout)
+        one_by_one = not plain or bits is not None or self.zoneout
         padded = rows.put(inputs)
-        return rows.take(self._step_by_step(padded, drawn) if one_by_one else self._fused(padded))
+        return rows.take(self._step_by_step(padded, bits) if one_by_one else self._fused(padded))
 
-    def _step_by_step(self, inputs: Tensor, drawn: Tensor | None) -> Tensor:
-        recurring, state = self.recurring(), self.start(inputs.shape[0], inputs)
+    def _step_by_step(self, inputs: Tensor, bits: Tensor | None) -> Tensor:
+        products, state = self.step_weights(), self.start(inputs.shape[0], inputs)
         nothing, hidden = _no_context(inputs), []
         for step, gates in enumerate(self.hoist(inputs).unbind(1)):
-            state = self(gates, nothing, state, recurring, None if drawn is None else drawn[step])
+            state = self(gates, nothing, state, products, None if bits is None else bits[step])
             hidden.append(state.hidden)
         return torch.stack(hidden, dim=1)
 
@@ -175,23 +182,23 @@ class SplitCell(nn.Module):
     def _weights(self) -> Weights:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
-    def _drawn(self, drawn: Tensor | None, like: Tensor) -> Tensor | None:
-        if drawn is None:
-            one = self.draw(1, like.shape[0], like.device)
+    def _step_bits(self, bits: Tensor | None, like: Tensor) -> Tensor | None:
+        if bits is None:
+            one = self.recurrent_dropout_bits(1, like.shape[0], like.device)
             return None if one is None else one[0]
-        return drawn
+        return bits
 
-    def _zone(self, old: Tensor, new: Tensor, drawn: Tensor | None, bit: int) -> Tensor:
+    def _zone(self, old: Tensor, new: Tensor, bits: Tensor | None, bit: int) -> Tensor:
         if not self.zoneout:
             return new
-        if drawn is None:
+        if bits is None:
             return torch.lerp(new, old, self.zoneout)
-        return torch.where((drawn & bit) != 0, old, new)
+        return torch.where((bits & bit) != 0, old, new)
 
-    def _drop(self, hidden: Tensor, drawn: Tensor | None) -> Tensor:
-        if drawn is None or not self.dropout:
+    def _drop(self, hidden: Tensor, bits: Tensor | None) -> Tensor:
+        if bits is None or not self.dropout:
             return hidden
-        return hidden * ((drawn & DROPPED) == 0) * self.multiplier
+        return hidden * ((bits & DROPPED) == 0) * self.dropout_scale
 
 
 def _no_context(inputs: Tensor) -> Tensor:
@@ -210,7 +217,7 @@ class SplitLSTM(SplitCell):
         """The state before the first step: zeros, with the device and type of `like`."""
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
-    def recurring(self) -> tuple[RecurringLinear, ...]:
+    def step_weights(self) -> Products:
         """One product a step, over [context; hidden]; its bias is hoisted with the other."""
         renew(self)
         weights: Tensor = self.weight_hh
@@ -227,21 +234,16 @@ class SplitLSTM(SplitCell):
         return self.bias_ih + self.bias_hh
 
     def forward(
-        self,
-        gates: Tensor,
-        context: Tensor,
-        state: State,
-        recurring: tuple[RecurringLinear, ...],
-        drawn: Tensor | None = None,
+        self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> LSTMState:
         """One step: gates (batch, 4 * hidden) from `hoist`, context, the state before it."""
         assert isinstance(state, LSTMState)
-        total = recurring[0](torch.cat([context, state.hidden], dim=-1), gates)
+        total = products[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
         cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
-        hidden, drawn = torch.sigmoid(o) * torch.tanh(cell), self._drawn(drawn, cell)
-        hidden = self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn)
-        return LSTMState(hidden, self._zone(state.cell, cell, drawn, CELL_KEPT))
+        hidden, bits = torch.sigmoid(o) * torch.tanh(cell), self._step_bits(bits, cell)
+        hidden = self._drop(self._zone(state.hidden, hidden, bits, HIDDEN_KEPT), bits)
+        return LSTMState(hidden, self._zone(state.cell, cell, bits, CELL_KEPT))
 
 
 class SplitGRU(SplitCell):
@@ -255,39 +257,34 @@ class SplitGRU(SplitCell):
         """The state before the first step: zeros, with the device and type of `like`."""
         return GRUState(like.new_zeros(batch, self.hidden))
 
-    def recurring(self) -> tuple[RecurringLinear, ...]:
+    def step_weights(self) -> Products:
         """Two products a step: the new gate keeps what context and hidden state give apart."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return RecurringLinear(context, None), RecurringLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Reset, update, and the new gate in two: what inputs and context give, and the state."""
+        """Reset, update, and the new gate in two: the share of inputs and context, the state's."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
-        recurring = torch.cat([context, _new_apart(self.weight_hh)], 1)
+        recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)
         bias = F.pad(self.bias_ih, (0, self.hidden)) + _new_apart(self.bias_hh)
-        return FourGates(inputs, recurring, bias)
+        return FourGates(inputs, recurrent, bias)
 
     def forward(
-        self,
-        gates: Tensor,
-        context: Tensor,
-        state: State,
-        recurring: tuple[RecurringLinear, ...],
-        drawn: Tensor | None = None,
+        self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> GRUState:
         """One step: gates (batch, 3 * hidden) from `hoist`, context, the state before it."""
         if self.context_dim:
-            gates = recurring[0](context, gates)
-        from_hidden = recurring[1](state.hidden)
+            gates = products[0](context, gates)
+        from_hidden = products[1](state.hidden)
         reset, update, new = gates.chunk(3, dim=-1)
         h_reset, h_update, h_new = from_hidden.chunk(3, dim=-1)
         candidate = torch.tanh(new + torch.sigmoid(reset + h_reset) * h_new)
         share = torch.sigmoid(update + h_update).to(state.hidden.dtype)
         hidden = torch.lerp(candidate.to(state.hidden.dtype), state.hidden, share)
-        drawn = self._drawn(drawn, hidden)
-        return GRUState(self._drop(self._zone(state.hidden, hidden, drawn, HIDDEN_KEPT), drawn))
+        bits = self._step_bits(bits, hidden)
+        return GRUState(self._drop(self._zone(state.hidden, hidden, bits, HIDDEN_KEPT), bits))
 
 
 def _new_apart(three: Tensor) -> Tensor:

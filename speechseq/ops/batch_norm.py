@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
-from speechseq.ops.dropout import happens
+from speechseq.ops.dropout import bernoulli
 from speechseq.ops.varlen import Rows
 
 Activation = Literal["linear", "relu", "tanh"]
@@ -43,7 +43,7 @@ def normalised(
     Returns:
         The rows, and each channel's mean and biased variance, which have no gradients.
     """
-    kept = happens(tuple(x.shape), 1 - rate, x.device) if rate else None
+    kept = bernoulli(tuple(x.shape), 1 - rate, x.device) if rate else None
     how = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)
     return _Norm.apply(x.contiguous(), weight, bias, kept, eps, how)
 

@@ -1,6 +1,6 @@
-"""Dropout whose chance is drawn sixteen bits a unit, and kept as one byte a unit."""
+"""Dropout from 16 random bits a unit, and the dropout and zoneout bits of recurrent cells."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,10 +10,26 @@ from torch.nn import functional as F
 from speechseq.eager import has_memory, is_eager
 
 LEVELS = 2**16
+DROPPED, HIDDEN_KEPT, CELL_KEPT = 1, 2, 4  # bits of `recurrent_dropout_bits`
+
+
+class RecurrentDropout(NamedTuple):
+    """Dropout and zoneout of the states inside the recurrence of one direction.
+
+    bits (steps, batch, hidden) from `recurrent_dropout_bits`, None for none; the scale of the units
+    that dropout keeps; the zoneout rate, whose expectation applies where there are no bits.
+    """
+
+    bits: Tensor | None = None
+    scale: float = 1.0
+    zoneout: float = 0.0
+
+
+NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """F.dropout; on a CPU under half of its time, and a quarter of what it keeps for the gradient.
+    """F.dropout, on a CPU in half of its time and with a mask of one byte a unit for the gradient.
 
     torch draws and keeps a float a unit there. The rate is rounded to a multiple of 2^-16.
     """
@@ -24,8 +40,8 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     return _Dropout.apply(x, rate)
 
 
-def happens(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
-    """A mask that is True with this probability, rounded to a multiple of 2^-16."""
+def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
+    """Random mask that is True with probability `rate`, rounded to a multiple of 2^-16."""
     if not is_eager():
         return torch.rand(shape, device=device) < rate
     mask = torch.empty(shape, dtype=torch.bool, device=device)
@@ -36,10 +52,28 @@ def happens(shape: tuple[int, ...], rate: float, device: torch.device | str) -> 
     return drawn < min(round(rate * LEVELS), LEVELS - 1) - LEVELS // 2
 
 
+def recurrent_dropout_bits(
+    shape: tuple[int, int, int], dropout: float, zoned: dict[int, float], device: torch.device | str
+) -> Tensor | None:
+    """Random bits (steps, batch, hidden) uint8 for all steps of a cell; None where all rates are 0.
+
+    Args:
+        dropout: rate of the bit DROPPED.
+        zoned: rate of each of the bits HIDDEN_KEPT and CELL_KEPT that the cell has a state for.
+    """
+    rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
+    if not rates:
+        return None
+    bits = torch.zeros(shape, dtype=torch.uint8, device=device)
+    for bit, rate in rates.items():
+        bits.add_(bernoulli(shape, rate, device), alpha=bit)
+    return bits
+
+
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        kept = happens(tuple(x.shape), 1 - rate, x.device)
+        kept = bernoulli(tuple(x.shape), 1 - rate, x.device)
         ctx.multiplier = 1 / (1 - rate)
         ctx.save_for_backward(kept)
         return _masked(x, kept, ctx.multiplier)

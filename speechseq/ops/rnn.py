@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 
 from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
+from speechseq.ops.dropout import NO_DROPOUT, RecurrentDropout
 from speechseq.ops.linear import linear, outer_sum
-from speechseq.ops.rnn_dropout import NO_CHANCE, Chance
 from speechseq.ops.saved_tensors import saved
 from speechseq.ops.varlen import Made, Rows, ValidRows
 
@@ -36,7 +36,7 @@ def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
 
 
 def run_lstm(
-    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+    x: Rows, rows: ValidRows, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> Made:
     """(rows, input_dim) to (rows, directions * hidden), each utterance by itself.
 
@@ -47,11 +47,11 @@ def run_lstm(
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
-    return _LSTM.apply(gates, recurrent, frames, _of_rows(chance, rows))
+    return _LSTM.apply(gates, recurrent, frames, _of_rows(dropout, rows))
 
 
 def run_gru(
-    x: Rows, rows: ValidRows, directions: Series[Weights], chance: Chance = NO_CHANCE
+    x: Rows, rows: ValidRows, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> Made:
     """As `run_lstm`, for GRUs."""
     frames = _Frames.of(rows)
@@ -59,16 +59,16 @@ def run_gru(
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
     recurrent = torch.stack([own.weight_hh for own in directions]).to(gates.dtype)
     biases = torch.stack([own.bias_hh for own in directions]).to(gates.dtype)
-    return _GRU.apply(gates, recurrent, biases, frames, _of_rows(chance, rows))
+    return _GRU.apply(gates, recurrent, biases, frames, _of_rows(dropout, rows))
 
 
 RUN = {"lstm": run_lstm, "gru": run_gru}
 
 
-def _of_rows(chance: Chance, rows: ValidRows) -> Chance:
-    if chance.drawn is None:
-        return chance
-    return chance._replace(drawn=chance.drawn[rows.positions % rows.shape[1], rows.item])
+def _of_rows(dropout: RecurrentDropout, rows: ValidRows) -> RecurrentDropout:
+    if dropout.bits is None:
+        return dropout
+    return dropout._replace(bits=dropout.bits[rows.positions % rows.shape[1], rows.item])
 
 
 class _Frames(NamedTuple):
@@ -103,25 +103,25 @@ class _LSTM(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames, chance: Chance
+        ctx: Any, gates: Tensor, recurrent: Tensor, frames: _Frames, dropout: RecurrentDropout
     ) -> Tensor:
         directions, _, size = recurrent.shape
         hidden = gates.new_empty(len(gates), directions * size)
         cells = gates.new_empty(len(gates), directions * size, dtype=torch.float32)
         if len(gates):
-            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, chance, recurrent)
-        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
-        ctx.save_for_backward(gates, recurrent, hidden, cells, chance.drawn)
+            _call("lstm_forward", (gates, recurrent, hidden, cells), frames, dropout, recurrent)
+        ctx.frames, ctx.dropout = frames, dropout._replace(bits=None)
+        ctx.save_for_backward(gates, recurrent, hidden, cells, dropout.bits)
         return hidden
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (gates, recurrent, hidden, cells, drawn), last = saved(ctx)
+        (gates, recurrent, hidden, cells, bits), last = saved(ctx)
         above, below = gradients[0].contiguous(), gates if last else torch.empty_like(gates)
         if len(gates):
-            tensors, chance = (gates, recurrent, cells, above, below), ctx.chance
-            _call("lstm_backward", tensors, ctx.frames, chance._replace(drawn=drawn), recurrent)
+            tensors, dropout = (gates, recurrent, cells, above, below), ctx.dropout
+            _call("lstm_backward", tensors, ctx.frames, dropout._replace(bits=bits), recurrent)
         return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None, None
 
 
@@ -135,28 +135,28 @@ class _GRU(torch.autograd.Function):
         recurrent: Tensor,
         biases: Tensor,
         frames: _Frames,
-        chance: Chance,
+        dropout: RecurrentDropout,
     ) -> Tensor:
         directions, _, size = recurrent.shape
         hidden = gates.new_empty(len(gates), directions * size)
         apart = torch.empty_like(hidden)
         if len(gates):
             tensors = (gates, recurrent, biases, hidden, apart)
-            _call("gru_forward", tensors, frames, chance, recurrent)
-        ctx.frames, ctx.chance = frames, chance._replace(drawn=None)
-        ctx.save_for_backward(gates, recurrent, hidden, apart, chance.drawn)
+            _call("gru_forward", tensors, frames, dropout, recurrent)
+        ctx.frames, ctx.dropout = frames, dropout._replace(bits=None)
+        ctx.save_for_backward(gates, recurrent, hidden, apart, dropout.bits)
         return hidden
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        (gates, recurrent, hidden, apart, drawn), last = saved(ctx)
+        (gates, recurrent, hidden, apart, bits), last = saved(ctx)
         above, beside = gradients[0].contiguous(), torch.empty_like(gates)
         below = gates if last else torch.empty_like(gates)
         if len(gates):
             tensors = (gates, recurrent, hidden, apart, above, below, beside)
-            chance = ctx.chance._replace(drawn=drawn)
-            _call("gru_backward", tensors, ctx.frames, chance, recurrent)
+            dropout = ctx.dropout._replace(bits=bits)
+            _call("gru_backward", tensors, ctx.frames, dropout, recurrent)
         weight = _weight_gradient(beside, hidden, recurrent, ctx.frames)
         return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None, None
 
@@ -169,10 +169,14 @@ def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _
 
 
 def _call(
-    name: str, tensors: tuple[Tensor, ...], frames: _Frames, chance: Chance, recurrent: Tensor
+    name: str,
+    tensors: tuple[Tensor, ...],
+    frames: _Frames,
+    dropout: RecurrentDropout,
+    recurrent: Tensor,
 ) -> None:
     kind, number = name.split("_")[0], str(recurrent.dtype).removeprefix("torch.")
     directions, _, size = recurrent.shape
     numbers = (len(frames.lengths), size, directions)
-    reads = (*tensors, frames.starts, frames.lengths, chance.drawn)
-    call(kind, f"{name}_{number}", *reads, *numbers, chance.multiplier, chance.zoneout)
+    reads = (*tensors, frames.starts, frames.lengths, dropout.bits)
+    call(kind, f"{name}_{number}", *reads, *numbers, dropout.scale, dropout.zoneout)

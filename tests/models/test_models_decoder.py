@@ -82,7 +82,7 @@ def test_law_2_a_free_running_step_is_fed_the_last_frame_of_the_step_before(name
     state = decoder.start(encoded.memory, length_mask(encoded.memory_lengths))
     assert not state.frame.any()
     for step in range(3):
-        _, state = decoder.step(state, decoder.core.recurring())
+        _, state = decoder.step(state, decoder.core.prepare())
         assert torch.equal(state.frame[0], numbered(step * r + r, r)[-1])
 
 
@@ -116,9 +116,9 @@ def test_law_5_teacher_forced_equals_stepwise(name, r, zoneout):
     mel, frame_mask, memory, memory_mask = heard()
     whole = decoder(mel, frame_mask, memory, memory_mask)
     fed = teacher_inputs(mel * frame_mask.unsqueeze(-1), r)
-    state, recurring, steps = decoder.start(memory, memory_mask), decoder.core.recurring(), []
+    state, weights, steps = decoder.start(memory, memory_mask), decoder.core.prepare(), []
     for frame in fed.unbind(1):
-        output, state = decoder.step(state._replace(frame=frame), recurring)
+        output, state = decoder.step(state._replace(frame=frame), weights)
         steps.append(output)
     frames, stop, weights = (torch.stack(part, 1) for part in zip(*steps, strict=True))
     exactly = {"rtol": 0, "atol": 1e-10}
@@ -201,7 +201,7 @@ def test_the_network_sees_mels_through_the_affine_map_and_speaks_through_its_inv
 def test_rows_of_a_state_are_selected_at_every_depth():
     decoder = deciding("tacotron2", 1, 0.0)
     _, _, memory, mask = heard()
-    _, state = decoder.step(decoder.start(memory, mask), decoder.core.recurring())
+    _, state = decoder.step(decoder.start(memory, mask), decoder.core.prepare())
     order = torch.tensor([2, 0])
     chosen = select_rows(state, order)
     assert type(chosen) is type(state)

@@ -33,7 +33,7 @@ from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.conv import MaskedBatchNorm, MaskedConv
@@ -140,8 +140,8 @@ def spoken_whole(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
     return [*outputs, read(made.alignment, lengths | {"steps": steps})]
 
 
-def core_loop(cell: type, attention: object) -> CoreLoop:
-    return CoreLoop(cell(MELS, 4, 6), attention.build(6, 4))
+def core_loop(cell: type, attention: object) -> AttentionRNN:
+    return AttentionRNN(cell(MELS, 4, 6), attention.build(6, 4))
 
 
 CONTENT = ContentConfig(dim=5)

@@ -14,7 +14,7 @@ from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
-from speechseq.nn.attention_rnn import CoreLoop, CoreOutput
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNOutput
 from speechseq.nn.cells import CELLS
 from speechseq.nn.masks import length_mask
 from speechseq.ops.attention_rnn import cpp as core_passes
@@ -38,7 +38,7 @@ MECHANISMS = {
         dim=32, filters=16, kernel=9, reading=ReadingConfig(first="uniform")
     ),
 }
-CHANCES: dict[str, dict[str, float]] = {
+DROPOUTS: dict[str, dict[str, float]] = {
     "plain": {},
     "dropout": {"dropout": 0.3},
     "zoneout": {"zoneout": 0.3},
@@ -53,7 +53,7 @@ class Case:
         self,
         cells: str = "lstm",
         mechanism: AttentionConfig = BOTH,
-        chance: str = "plain",
+        dropout: str = "plain",
         *,
         lengths: Sequence[int] = (6, 9, 1),
         steps: int = 5,
@@ -61,9 +61,9 @@ class Case:
         even: bool = False,
     ) -> None:
         torch.manual_seed(0)
-        rates = CHANCES[chance]
+        rates = DROPOUTS[dropout]
         first, *upper = [CELLS[kind] for kind in cells.split()]
-        self.core = CoreLoop(
+        self.core = AttentionRNN(
             first(INPUT, MEMORY, hidden, **rates),
             mechanism.build(hidden, MEMORY),
             [kind(0, hidden, hidden, **rates) for kind in upper],
@@ -74,17 +74,20 @@ class Case:
         self.memory = torch.randn(*self.mask.shape, MEMORY)
         self.memory[~self.mask] = math.nan
 
-    def run(self, kernel: bool, double: bool = False) -> tuple[CoreOutput, list[Tensor]]:
+    def run(self, kernel: bool, double: bool = False) -> tuple[AttentionRNNOutput, list[Tensor]]:
         """What comes out, and what is differentiable in it; the same draws every time."""
         kind = torch.float64 if double else torch.float32
         core = self.core.to(kind)
         leaves = [x.to(kind, copy=True).requires_grad_() for x in (self.inputs, self.memory)]
         torch.manual_seed(7)
-        drawn = [cell.draw(self.inputs.shape[1], len(self.mask), "cpu") for cell in core.cells]
+        drawn = [
+            cell.recurrent_dropout_bits(self.inputs.shape[1], len(self.mask), "cpu")
+            for cell in core.cells
+        ]
         if kernel:
             assert core_kernel.fits(core.cells, core.attention, leaves[0], self.mask)
             parts = core.cells, core.attention, *leaves, self.mask, self.steps, drawn
-            out = CoreOutput(*core_kernel.run(*parts))
+            out = AttentionRNNOutput(*core_kernel.run(*parts))
         else:
             out = core.step_by_step(*leaves, self.mask, self.steps, drawn)
         behind = ~length_mask(self.steps, self.inputs.shape[1])
@@ -92,7 +95,9 @@ class Case:
         return out, [*leaves, *core.parameters()]
 
 
-def gradients(out: CoreOutput, leaves: list[Tensor], parts: Sequence[int] = (0, 1, 2)) -> list:
+def gradients(
+    out: AttentionRNNOutput, leaves: list[Tensor], parts: Sequence[int] = (0, 1, 2)
+) -> list:
     """Of a sum that weighs every number of the outputs differently."""
     loss = 0.0
     for i in parts:
@@ -119,12 +124,12 @@ def assert_distributions(case: Case, alignment: Tensor) -> None:
     assert not bool(alignment.masked_select(~case.mask.unsqueeze(1)).any())
 
 
-@pytest.mark.parametrize("chance", CHANCES)
+@pytest.mark.parametrize("dropout", DROPOUTS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("cells", ["lstm", "gru", "lstm lstm", "gru lstm gru"])
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_the_plain_steps_in_double_precision(cells, mechanism, chance, training):
-    case = Case(cells, MECHANISMS[mechanism], chance)
+def test_equals_the_plain_steps_in_double_precision(cells, mechanism, dropout, training):
+    case = Case(cells, MECHANISMS[mechanism], dropout)
     case.core.train(training)
     assert_same(case)
 
@@ -198,7 +203,7 @@ def test_neighbours_change_nothing(cells):
 
 
 def test_a_graph_may_be_walked_twice():
-    made, leaves = Case("lstm gru", chance="both").run(kernel=True)
+    made, leaves = Case("lstm gru", dropout="both").run(kernel=True)
     for a, b in zip(gradients(made, leaves), gradients(made, leaves), strict=True):
         assert torch.equal(a, b)
 
@@ -259,9 +264,9 @@ def test_what_it_does_not_know_goes_step_by_step():
         assert not fits(Case())
 
 
-@pytest.mark.parametrize("chance", CHANCES)
-def test_one_seed_draws_the_same_both_ways(chance, monkeypatch):
-    case = Case("gru lstm", chance=chance)
+@pytest.mark.parametrize("dropout", DROPOUTS)
+def test_one_seed_draws_the_same_both_ways(dropout, monkeypatch):
+    case = Case("gru lstm", dropout=dropout)
     both = []
     for kernel in (True, False):
         monkeypatch.setattr(core_kernel, "fits", lambda *_, answer=kernel: answer)

@@ -11,7 +11,7 @@ from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.attention_rnn_triton import launched
 from speechseq.nn.cells import CELLS
 from speechseq.nn.masks import length_mask
@@ -42,14 +42,14 @@ def _many_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(room, "COLUMNS", 4)
 
 
-def loop_of(kind: str, attention: str, layers: int = 1, **chance: float) -> CoreLoop:
+def loop_of(kind: str, attention: str, layers: int = 1, **rates: float) -> AttentionRNN:
     widths = [MEMORY, *[7] * (layers - 1)]
-    cells = [CELLS[kind](0 if i else INPUT, width, 7, **chance) for i, width in enumerate(widths)]
-    return CoreLoop(cells[0], ATTENTIONS[attention].build(7, MEMORY), cells[1:]).train()
+    cells = [CELLS[kind](0 if i else INPUT, width, 7, **rates) for i, width in enumerate(widths)]
+    return AttentionRNN(cells[0], ATTENTIONS[attention].build(7, MEMORY), cells[1:]).train()
 
 
 def made_of(
-    loop: CoreLoop,
+    loop: AttentionRNN,
     ours: bool,
     used: tuple[bool, ...] = (True,) * 3,
     number: torch.dtype = torch.float32,
@@ -60,7 +60,7 @@ def made_of(
     inputs = torch.randn(BATCH, STEPS, INPUT, requires_grad=True)
     memory = torch.randn(BATCH, POSITIONS, MEMORY, requires_grad=True)
     mask, lengths = length_mask(LENGTHS, POSITIONS), torch.tensor([STEPS, 2])
-    drawn = [cell.draw(STEPS, BATCH, inputs.device) for cell in loop.cells]
+    drawn = [cell.recurrent_dropout_bits(STEPS, BATCH, inputs.device) for cell in loop.cells]
     if ours:
         with pytest.MonkeyPatch.context() as patch:
             interpret(patch, backwards)
@@ -72,7 +72,7 @@ def made_of(
 
 
 def _with_gradients(
-    made: list[Tensor], loop: CoreLoop, inputs: Tensor, memory: Tensor, used: tuple[bool, ...]
+    made: list[Tensor], loop: AttentionRNN, inputs: Tensor, memory: Tensor, used: tuple[bool, ...]
 ) -> list[Tensor]:
     torch.manual_seed(1)
     total = sum((x * torch.randn(x.shape)).sum() for x, use in zip(made, used, strict=True) if use)
@@ -102,7 +102,7 @@ def test_both_passes_make_what_single_steps_make(kind, attention):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_so_they_do_for_several_layers_that_chance_acts_on(kind):
+def test_so_they_do_for_several_layers_with_dropout_and_zoneout(kind):
     loop = loop_of(kind, "location", layers=3, zoneout=0.4, dropout=0.3)
     check(made_of(loop, True), made_of(loop, False))
     loop.eval()  # the expectation in the place of what is drawn

@@ -20,11 +20,11 @@ def torch_cell(cell: SplitCell) -> nn.LSTMCell | nn.GRUCell:
 
 def steps(cell: SplitCell, inputs: Tensor, contexts: Tensor, drawn: Tensor | None = None) -> list:
     """Every state, the gates hoisted for all steps first."""
-    state, recurring, states = cell.start(len(inputs), inputs), cell.recurring(), []
-    chances = [None] * inputs.shape[1] if drawn is None else drawn.unbind()
-    each = zip(cell.hoist(inputs).unbind(1), contexts.unbind(1), chances, strict=True)
-    for gates, context, chance in each:
-        state = cell(gates, context, state, recurring, chance)
+    state, weights, states = cell.start(len(inputs), inputs), cell.step_weights(), []
+    all_bits = [None] * inputs.shape[1] if drawn is None else drawn.unbind()
+    each = zip(cell.hoist(inputs).unbind(1), contexts.unbind(1), all_bits, strict=True)
+    for gates, context, bits in each:
+        state = cell(gates, context, state, weights, bits)
         states.append(state)
     return states
 
@@ -77,13 +77,15 @@ def test_law_5_run_with_chance_in_training_draws_for_all_steps_at_once(kind, ker
     torch.manual_seed(3)
     whole = cell.run(inputs)
     torch.manual_seed(3)
-    stepwise = steps(cell, inputs, inputs[..., :0], cell.draw(STEPS, BATCH, "cpu"))
+    stepwise = steps(
+        cell, inputs, inputs[..., :0], cell.recurrent_dropout_bits(STEPS, BATCH, "cpu")
+    )
     torch.testing.assert_close(whole, torch.stack([s.hidden for s in stepwise], 1))
 
 
 def one_step(cell: SplitCell, state) -> tuple:
     inputs = torch.zeros(len(state.hidden), INPUT)
-    return cell(cell.hoist(inputs), inputs[:, :0], state, cell.recurring())
+    return cell(cell.hoist(inputs), inputs[:, :0], state, cell.step_weights())
 
 
 def remembered(kind: str, batch: int) -> LSTMState | GRUState:
@@ -143,5 +145,5 @@ def test_a_run_ends_each_row_with_its_own_last_step(kind, numbers):
 
 def test_a_cell_without_context_copies_no_weights_at_a_step():
     for cell in (SplitLSTM(INPUT, 0, HIDDEN), SplitGRU(INPUT, 0, HIDDEN)):
-        product = cell.recurring()[-1]
+        product = cell.step_weights()[-1]
         assert product.tape.weight.data_ptr() == cell.weight_hh.data_ptr()

@@ -19,7 +19,7 @@ from speechseq.inference.search.recognise import recognise
 from speechseq.models.las import las_small
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.nn.attention.content import ContentConfig
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.recurrent import BiGRU, BiLSTM
@@ -69,7 +69,7 @@ def workload() -> None:
             part(x, lengths).float().sum().backward()
     attention = ContentConfig(dim=7).build(6, 9)
     for number in (torch.float32, torch.bfloat16):
-        loop = CoreLoop(SplitLSTM(8, 9, 6, dropout=0.5), attention)
+        loop = AttentionRNN(SplitLSTM(8, 9, 6, dropout=0.5), attention)
         memory, mask = torch.randn(2, 7, 9), torch.ones(2, 7, dtype=torch.bool)
         with torch.autocast("cpu", torch.bfloat16, enabled=number == torch.bfloat16):
             made = loop(x, memory, mask, lengths)

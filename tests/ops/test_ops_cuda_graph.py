@@ -20,7 +20,7 @@ from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
-from speechseq.nn.attention_rnn import CoreLoop, CoreOutput
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNOutput
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.masks import length_mask
 from speechseq.ops.cuda_capture import Recorder, Recording
@@ -40,11 +40,11 @@ MECHANISMS: dict[str, AttentionConfig] = {
 each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
 
 
-def loop_of(mechanism: str = "location", **chance: float) -> CoreLoop:
+def loop_of(mechanism: str = "location", **rates: float) -> AttentionRNN:
     """An LSTM below a GRU."""
-    upper = [SplitGRU(0, HIDDEN, HIDDEN, **chance)]
+    upper = [SplitGRU(0, HIDDEN, HIDDEN, **rates)]
     attention = MECHANISMS[mechanism].build(HIDDEN, MEMORY)
-    return CoreLoop(SplitLSTM(INPUT, MEMORY, HIDDEN, **chance), attention, upper)
+    return AttentionRNN(SplitLSTM(INPUT, MEMORY, HIDDEN, **rates), attention, upper)
 
 
 class Fed:
@@ -59,15 +59,15 @@ class Fed:
         self.memory[~self.mask] = math.nan
         self.memory.requires_grad_()
 
-    def through(self, loop: CoreLoop) -> tuple[CoreOutput, list[Tensor]]:
-        """What comes out, and the gradients of everything; chance is the same every time."""
+    def through(self, loop: AttentionRNN) -> tuple[AttentionRNNOutput, list[Tensor]]:
+        """What comes out, and the gradients of everything; dropout is the same every time."""
         torch.manual_seed(self.seed)
         out = loop(self.inputs, self.memory, self.mask, self.steps)
         leaves = [self.inputs, self.memory, *loop.parameters()]
         return out, list(torch.autograd.grad(weighed(out), leaves, materialize_grads=True))
 
 
-def weighed(out: CoreOutput) -> Tensor:
+def weighed(out: AttentionRNNOutput) -> Tensor:
     """A sum in which every number counts differently."""
     parts = [torch.cos(torch.arange(x.numel()).float()) @ x.float().flatten() for x in out]
     return torch.stack(parts).sum()
@@ -89,7 +89,7 @@ def rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
 
 
-def expected(loop: CoreLoop, fed: Fed) -> tuple[CoreOutput, list[Tensor]]:
+def expected(loop: AttentionRNN, fed: Fed) -> tuple[AttentionRNNOutput, list[Tensor]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SPEECHSEQ_CUDA_GRAPHS", raising=False)
         return fed.through(loop)
@@ -141,7 +141,7 @@ def test_gradients_add_up_over_batches():
         assert_close(summed(loop), true, 1e-5)
 
 
-def summed(loop: CoreLoop) -> list[Tensor]:
+def summed(loop: AttentionRNN) -> list[Tensor]:
     loop.zero_grad()
     for fed in THREE:
         torch.manual_seed(3)

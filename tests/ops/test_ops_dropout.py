@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechseq.ops.dropout import dropout, happens
+from speechseq.ops.dropout import bernoulli, dropout
 
 COUNT = 40_000
 
@@ -24,7 +24,7 @@ def test_units_are_dropped_as_often_as_told_and_the_others_multiplied(rate, dtyp
 
 
 def test_neighbours_are_dropped_independently_of_each_other():
-    dropped = happens((COUNT, 4), 0.3, "cpu").double()
+    dropped = bernoulli((COUNT, 4), 0.3, "cpu").double()
     together = (dropped.t() @ dropped / COUNT)[~torch.eye(4, dtype=torch.bool)]
     assert float((together - 0.09).abs().max()) < 5.5 * (0.09 * 0.91 / COUNT) ** 0.5
 
@@ -33,7 +33,7 @@ def test_neighbours_are_dropped_independently_of_each_other():
 def test_never_and_always(rate):
     x = torch.randn(5, 3)
     assert torch.equal(dropout(x, rate, training=True), (1 - rate) * x)
-    assert bool((happens((5, 3), rate, "cpu") == bool(rate)).all())
+    assert bool((bernoulli((5, 3), rate, "cpu") == bool(rate)).all())
 
 
 def test_evaluation_changes_and_draws_nothing():

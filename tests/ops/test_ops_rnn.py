@@ -13,7 +13,7 @@ from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiGRU, BiLSTM
 from speechseq.ops import rnn as recurrent_kernel
 from speechseq.ops.cpp.library import library
-from speechseq.ops.rnn_dropout import HIDDEN_KEPT
+from speechseq.ops.dropout import HIDDEN_KEPT
 
 pytestmark = pytest.mark.skipif(library("lstm") is None, reason="this machine has no kernels")
 LAYERS = [BiLSTM, BiGRU]
@@ -142,7 +142,7 @@ def test_float64_and_a_machine_without_kernels_take_torch_s_path(kind, monkeypat
     assert layer.double()(x.double(), n).dtype == torch.float64
 
 
-CHANCES = {
+DROPOUTS = {
     "zoneout": ({"zoneout": 0.3}, True),
     "dropout": ({"dropout": 0.4}, True),
     "both": ({"zoneout": 0.3, "dropout": 0.4}, True),
@@ -151,28 +151,29 @@ CHANCES = {
 each_cell = pytest.mark.parametrize("kind", CELLS)
 
 
-def chancy(kind: str, sizes: tuple[int, int], chance: str) -> SplitCell:
-    numbers, training = CHANCES[chance]
+def cell_with(kind: str, sizes: tuple[int, int], dropout: str) -> SplitCell:
+    numbers, training = DROPOUTS[dropout]
     return CELLS[kind](sizes[0], 0, sizes[1], **numbers).train(training)
 
 
 def both_ways(cell: SplitCell, x: Tensor, n: Tensor, monkeypatch) -> list[list[Tensor]]:
     """Output and gradients by the kernel, and step by step in float64 with the same draws."""
-    drawn, plain = cell.draw(x.shape[1], len(x), "cpu"), copy.deepcopy(cell).double()
-    monkeypatch.setattr(SplitCell, "draw", lambda *_: drawn)
+    bits = cell.recurrent_dropout_bits(x.shape[1], len(x), "cpu")
+    plain = copy.deepcopy(cell).double()
+    monkeypatch.setattr(SplitCell, "recurrent_dropout_bits", lambda *_: bits)
     mask = length_mask(n, x.shape[1])
-    true = gradients(lambda x: zero_padding(plain._step_by_step(x, drawn), mask), plain, x.double())
+    true = gradients(lambda x: zero_padding(plain._step_by_step(x, bits), mask), plain, x.double())
     monkeypatch.setattr(SplitCell, "_step_by_step", None)  # it must be the kernel that runs
     return [gradients(lambda x: cell.run(x, n), cell, x), true]
 
 
-@pytest.mark.parametrize("chance", CHANCES)
+@pytest.mark.parametrize("dropout", DROPOUTS)
 @each_cell
 @pytest.mark.parametrize(("input_dim", "hidden", "lengths"), SIZES)
-def test_chance_inside_the_recurrence_is_the_cells(
-    kind, chance, input_dim, hidden, lengths, monkeypatch
+def test_dropout_inside_the_recurrence_is_the_cells(
+    kind, dropout, input_dim, hidden, lengths, monkeypatch
 ):
-    cell = chancy(kind, (input_dim, hidden), chance)
+    cell = cell_with(kind, (input_dim, hidden), dropout)
     x, n = torch.randn(len(lengths), max(lengths) + 2, input_dim), torch.tensor(lengths)
     made, true = both_ways(cell, x, n, monkeypatch)
     assert made[0].dtype == torch.float32
@@ -181,10 +182,10 @@ def test_chance_inside_the_recurrence_is_the_cells(
     assert max(rest) < 1e-5
 
 
-@pytest.mark.parametrize("chance", CHANCES)
+@pytest.mark.parametrize("dropout", DROPOUTS)
 @each_cell
-def test_chance_in_bfloat16_stays_within_the_same_bounds(kind, chance, monkeypatch):
-    cell, n = chancy(kind, (40, 48), chance), torch.tensor([30, 12, 25])
+def test_dropout_in_bfloat16_stays_within_the_same_bounds(kind, dropout, monkeypatch):
+    cell, n = cell_with(kind, (40, 48), dropout), torch.tensor([30, 12, 25])
     with torch.autocast("cpu", torch.bfloat16):
         made, true = both_ways(cell, torch.randn(3, 30, 40), n, monkeypatch)
     assert made[0].dtype == torch.bfloat16
@@ -196,19 +197,19 @@ def test_chance_in_bfloat16_stays_within_the_same_bounds(kind, chance, monkeypat
 @each_cell
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_zoneout_hands_a_kept_state_on_bit_for_bit(kind, dtype, monkeypatch):
-    cell, x = chancy(kind, (6, 35), "zoneout"), torch.randn(2, 40, 6)
-    drawn = cell.draw(40, 2, "cpu")
-    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    cell, x = cell_with(kind, (6, 35), "zoneout"), torch.randn(2, 40, 6)
+    bits = cell.recurrent_dropout_bits(40, 2, "cpu")
+    monkeypatch.setattr(cell, "recurrent_dropout_bits", lambda *_: bits)
     with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
         y = cell.run(x)
-    kept = (drawn & HIDDEN_KEPT).bool().transpose(0, 1)[:, 1:]
+    kept = (bits & HIDDEN_KEPT).bool().transpose(0, 1)[:, 1:]
     same = y[:, 1:] == y[:, :-1]
     assert same[kept].all()
     assert same[~kept].float().mean() < 0.05  # bfloat16 has few bits to differ by
 
 
 @each_cell
-def test_chance_keeps_a_byte_a_unit_for_the_backward_pass(kind):
+def test_dropout_keeps_a_byte_a_unit_for_the_backward_pass(kind):
     def kept(cell: SplitCell) -> int:
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(
@@ -218,15 +219,15 @@ def test_chance_keeps_a_byte_a_unit_for_the_backward_pass(kind):
         return sum(sizes)
 
     plain = kept(CELLS[kind](4, 0, 20).train())
-    assert kept(chancy(kind, (4, 20), "both")) - plain == 3 * 9 * 20
-    assert kept(chancy(kind, (4, 20), "zoneout in evaluation")) == plain
+    assert kept(cell_with(kind, (4, 20), "both")) - plain == 3 * 9 * 20
+    assert kept(cell_with(kind, (4, 20), "zoneout in evaluation")) == plain
 
 
 @each_cell
 def test_threads_change_no_bit_of_a_zoned_run_and_its_gradients(kind, monkeypatch):
-    cell, x, n = chancy(kind, (5, 70), "both"), torch.randn(3, 17, 5), torch.tensor([9, 17, 4])
-    drawn, results = cell.draw(17, 3, "cpu"), []
-    monkeypatch.setattr(cell, "draw", lambda *_: drawn)
+    cell, x, n = cell_with(kind, (5, 70), "both"), torch.randn(3, 17, 5), torch.tensor([9, 17, 4])
+    bits, results = cell.recurrent_dropout_bits(17, 3, "cpu"), []
+    monkeypatch.setattr(cell, "recurrent_dropout_bits", lambda *_: bits)
     for threads in (1, 2, 3, 5):
         torch.set_num_threads(threads)
         results.append(gradients(lambda x: cell.run(x, n), cell, x))

@@ -13,7 +13,7 @@ from speechseq.models.decoder_stack import ResidualGRUStack
 from speechseq.models.frame_decoder import DecoderState, FrameDecoder, StepOutput
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
-from speechseq.nn.attention_rnn import CoreState
+from speechseq.nn.attention_rnn import AttentionRNNState
 
 
 class FusedStep:
@@ -41,7 +41,7 @@ class FusedStep:
             x = layer(x, relu=True, keep=None if keep is None else keep[i])
         rnn, hidden = self.cell(x, state.core.context, state.core.rnn[0])
         context, attention = self.attention(hidden, state.core.attention, valid, into.weights)
-        core = CoreState((rnn,), attention, context)
+        core = AttentionRNNState((rnn,), attention, context)
         x, y = (hidden, context) if self.project is None else (self.project(hidden, context), None)
         after = []
         for cell, before in zip(self.stack, state.stack, strict=True):

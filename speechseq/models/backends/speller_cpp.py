@@ -9,7 +9,7 @@ from speechseq.eager import has_memory
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
-from speechseq.nn.attention_rnn import CoreLoop, CoreState
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState
 from speechseq.nn.attention_rnn_cpp import reads
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
 from speechseq.nn.rows import Standing, Stored
@@ -21,7 +21,7 @@ LINE = 16  # floats; the numbers of a row fill whole lines
 
 
 class KernelState(NamedTuple):
-    """What a CoreState holds, where the kernel finds it.
+    """What an AttentionRNNState holds, where the kernel finds it.
 
     A search re-orders `place` alone: numbers and weights stay as the last step made them, and
     hypotheses that continue the same one read the same row.
@@ -39,7 +39,7 @@ class KernelState(NamedTuple):
     weights: Stored
 
 
-def fits(core: CoreLoop, parameters: list[Tensor]) -> bool:
+def fits(core: AttentionRNN, parameters: list[Tensor]) -> bool:
     """Whether the kernel does these cells, this mechanism and this machine's numbers."""
     return (
         not torch.is_grad_enabled()
@@ -64,7 +64,7 @@ class SpellerKernel:
 
     def __init__(
         self,
-        core: CoreLoop,
+        core: AttentionRNN,
         deep: tuple[Tensor, Tensor] | None,
         symbols: tuple[Tensor, Tensor],
         never: Tensor,
@@ -88,7 +88,7 @@ class SpellerKernel:
         self.plan = pack(KERNELS, "Speller", [*sizes, *parts])
 
     def step(
-        self, gates: Tensor, which: Tensor, state: CoreState | KernelState
+        self, gates: Tensor, which: Tensor, state: AttentionRNNState | KernelState
     ) -> tuple[Tensor, Tensor, KernelState]:
         """Log-probabilities (rows, symbols), weights (rows, positions) and the next state.
 
@@ -97,7 +97,7 @@ class SpellerKernel:
         Raises:
             ValueError: not a token for each hypothesis, or not as many for each utterance.
         """
-        if isinstance(state, CoreState):
+        if isinstance(state, AttentionRNNState):
             state = self._entered(state)
         rows, (places, width) = len(which), state.numbers.shape
         utterances, positions = state.mask.shape
@@ -117,7 +117,7 @@ class SpellerKernel:
         place = torch.arange(rows)
         return log_probs, weights, state._replace(place=place, numbers=numbers, weights=weights)
 
-    def _entered(self, state: CoreState) -> KernelState:
+    def _entered(self, state: AttentionRNNState) -> KernelState:
         """The same state, laid out for the kernel."""
         attention, rows = state.attention, len(state.context)
         cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechseq.nn.attention_rnn import Ready
+from speechseq.nn.attention_rnn import StepWeights
 from speechseq.nn.rows import regroup_rows, standing
 from speechseq.ops.cuda_graph import Graphs
-from speechseq.ops.triton.launch import power_of_two
+from speechseq.ops.triton.launch import next_power_of_2
 
 
 def graph_step(
@@ -31,7 +31,7 @@ def graph_step(
         weights, key: all that it reads besides, and what else it depends on.
     """
     utterances = standing(state)
-    width, each = power_of_two(utterances), len(tokens) // utterances
+    width, each = next_power_of_2(utterances), len(tokens) // utterances
     if width == utterances:
         return graphs(step, (tokens, state), weights, key)
     everyone = torch.arange(width, device=tokens.device)
@@ -42,7 +42,7 @@ def graph_step(
     return regroup_rows(made, true, everyone[:utterances])
 
 
-def weights_of(ready: Ready) -> list[Tensor]:
+def weights_of(ready: StepWeights) -> list[Tensor]:
     """What the products of a step read."""
     products = [product for own in ready.products for product in own]
     biases = [product.bias for product in products if product.bias is not None]

@@ -14,7 +14,7 @@ from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
-from speechseq.nn.attention_rnn import CoreLoop
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.attention_rnn_cpp import reads
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.prenet import Prenet
@@ -23,7 +23,7 @@ from speechseq.ops.quantize import rounded
 
 MOST_PRENET_LAYERS = 8  # the CPU's kernel has room for
 _KNOWN = {
-    *(FrameDecoder, Prenet, CoreLoop, SplitLSTM, SplitGRU),
+    *(FrameDecoder, Prenet, AttentionRNN, SplitLSTM, SplitGRU),
     *(LocationSensitiveAttention, ContentAttention, LSTMStack, ResidualGRUStack),
     *(nn.Linear, nn.Conv1d, nn.ModuleList),
 }

@@ -10,7 +10,7 @@ from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
 from speechseq.nn.cells import GRUState, LSTMState, SplitCell, State
 from speechseq.ops.triton import decoder_step as step_kernels
-from speechseq.ops.triton.launch import power_of_two, programs
+from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 PROGRAMS = 256  # of a product: two for each multiprocessor of a large GPU
 FEW, MANY = 4, 32  # rows that are multiplied place by place, and those of a program at most
@@ -29,8 +29,8 @@ class _Tiles(NamedTuple):
 
 def _tiles(batch: int, outputs: int) -> _Tiles:
     if batch > FEW:
-        return _Tiles(min(max(power_of_two(batch), LEAST), MANY), 4 * LEAST, True)
-    rows = power_of_two(batch)
+        return _Tiles(min(max(next_power_of_2(batch), LEAST), MANY), 4 * LEAST, True)
+    rows = next_power_of_2(batch)
     return _Tiles(rows, min(TILE // (rows * outputs), CHUNK), False)
 
 
@@ -69,10 +69,10 @@ class FusedLinear:
         """
         batch, aside = len(x), x if y is None else y
         made = x.new_empty(batch, self.outputs) if made is None else made
-        few = min(power_of_two(max(self.outputs // PROGRAMS, 1)), LEAST)
+        few = min(next_power_of_2(max(self.outputs // PROGRAMS, 1)), LEAST)
         outs = few if batch <= FEW else LEAST
         tiles = _tiles(batch, outs)
-        grid = (programs(self.outputs, outs), programs(batch, tiles.rows))
+        grid = (cdiv(self.outputs, outs), cdiv(batch, tiles.rows))
         step_kernels.linear[grid](
             *(x, x.stride(0), aside, aside.stride(0), self.weight),
             x if self.bias is None else self.bias,
@@ -97,9 +97,9 @@ class FusedCell:
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
         self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
-        self.units = min(max(power_of_two(cell.hidden // PROGRAMS), LEAST // 4), LEAST)
+        self.units = min(max(next_power_of_2(cell.hidden // PROGRAMS), LEAST // 4), LEAST)
         four = cell.four_gates()
-        parts = four.inputs.to(dtype), four.recurring.to(dtype)
+        parts = four.inputs.to(dtype), four.recurrent.to(dtype)
         self.weight = self._blocks(torch.cat(parts, 1))
         self.bias = self._blocks(four.bias.unsqueeze(1)).squeeze(1)
 
@@ -116,7 +116,7 @@ class FusedCell:
         after, inner = torch.empty_like(before), torch.empty_like(before)
         on = torch.empty_like(before) if passed else after
         tiles = _tiles(batch, 4 * self.units)
-        grid = (programs(self.hidden, self.units), programs(batch, tiles.rows))
+        grid = (cdiv(self.hidden, self.units), cdiv(batch, tiles.rows))
         step_kernels.cell[grid](
             *(x, x.stride(0), aside, aside.stride(0), self.weight, self.bias, before),
             *(state.cell if isinstance(state, LSTMState) else before, after, inner, on),
@@ -161,11 +161,11 @@ class FusedAttention:
         batch, positions, dim = state.keys.shape
         history, channels = _history(state)
         energy = query.new_empty(batch, positions)
-        step_kernels.energies[batch, programs(positions, PLACES)](
+        step_kernels.energies[batch, cdiv(positions, PLACES)](
             *(query, state.keys, self.direction, history, channels * positions),
             *(history[:, -1], channels * positions, self.folded, energy, positions),
             DIM=dim,
-            WIDE=power_of_two(dim),
+            WIDE=next_power_of_2(dim),
             CHANNELS=channels,
             TAPS=self.taps,
             PLACES=PLACES,
@@ -180,12 +180,12 @@ class FusedAttention:
         history, channels = _history(state)
         context = state.memory.new_empty(batch, dim)
         remembered = torch.empty_like(history) if channels else history
-        step_kernels.read[batch, programs(dim, COLUMNS)](
+        step_kernels.read[batch, cdiv(dim, COLUMNS)](
             *(energy, valid, state.memory, history, 1.0, weights, weights.stride(0)),
             *(context, dim, remembered, positions),
             DIM=dim,
             CHANNELS=channels,
-            ALL=power_of_two(positions),
+            ALL=next_power_of_2(positions),
             COLUMNS=COLUMNS,
             PLACES=4 * PLACES,
         )

@@ -17,7 +17,7 @@ from speechseq.ops.attention_rnn.triton_common import (
 )
 from speechseq.ops.linear import outer_sum
 from speechseq.ops.triton import attention_rnn as loop_kernels
-from speechseq.ops.triton.launch import power_of_two, programs
+from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
@@ -78,7 +78,7 @@ class Backward(LoopPass):
             *(given.keys, given.direction, *self._before(step), given.folded),
             *(below, self.to_keys, parts, self.to_direction, self.positions, self.tiles),
             **self.filtered(),
-            ALL=power_of_two(self.positions),
+            ALL=next_power_of_2(self.positions),
         )
         self.to_queries[step] = parts.sum(1)
         return below
@@ -108,10 +108,10 @@ class Backward(LoopPass):
 
     def _unhistory(self, step: int, below: Tensor) -> None:
         constants = self.filtered()
-        loop_kernels.unfilter[self.batch, programs(self.to_folded.shape[1], SOME)](
+        loop_kernels.unfilter[self.batch, cdiv(self.to_folded.shape[1], SOME)](
             *(below, *self._before(step), self.to_folded, self.positions),
             **constants | {"PLACES": 2 * SOME},
-            ALL=power_of_two(self.positions),
+            ALL=next_power_of_2(self.positions),
             SOME=SOME,
         )
         if self.settled.through_previous:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from speechseq.ops.triton.launch import power_of_two, programs
+from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 UNITS, PLACES, COLUMNS, SOME = 256, 8, 32, 16  # of a program: units, positions, columns, filters
 
@@ -105,7 +105,7 @@ class LoopPass:
         self.batch, self.steps, self.positions = made.alignment.shape
         self.dim, self.memory_dim = given.keys.shape[2], given.memory.shape[2]
         self.layers = range(len(given.weights))
-        self.tiles = programs(self.positions, PLACES)
+        self.tiles = cdiv(self.positions, PLACES)
 
     def drawn(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
         """What was drawn, or any tensor; the multiplier and zoneout's share."""
@@ -124,13 +124,13 @@ class LoopPass:
 
     def rows_by_units(self, layer: int) -> tuple[int, int]:
         """The programs of a layer's kernels."""
-        return self.batch, programs(self.made.hidden[layer].shape[2], UNITS)
+        return self.batch, cdiv(self.made.hidden[layer].shape[2], UNITS)
 
     def filtered(self) -> dict[str, int]:
         """The constants of the energies' kernels."""
         return {
             "DIM": self.dim,
-            "WIDE": power_of_two(max(self.dim, SOME)),
+            "WIDE": next_power_of_2(max(self.dim, SOME)),
             "CHANNELS": self.settled.channels,
             "TAPS": self.settled.taps,
             "PLACES": PLACES,

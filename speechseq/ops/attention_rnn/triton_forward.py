@@ -6,7 +6,7 @@ from torch import Tensor
 from speechseq.ops.attention_rnn.triton_common import COLUMNS, PLACES, LoopPass, own
 from speechseq.ops.triton import attention_rnn as loop_kernels
 from speechseq.ops.triton import decoder_step as step_kernels
-from speechseq.ops.triton.launch import power_of_two, programs
+from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Forward(LoopPass):
@@ -50,12 +50,12 @@ class Forward(LoopPass):
             **self.filtered(),
         )
         weights, context = made.alignment[:, step], made.inputs[0][step + 1]
-        step_kernels.read[self.batch, programs(self.memory_dim, COLUMNS)](
+        step_kernels.read[self.batch, cdiv(self.memory_dim, COLUMNS)](
             *(energy, settled.valid, given.memory, history, settled.sharpening),
             *(weights, weights.stride(0), context, context.stride(0), after, self.positions),
             DIM=self.memory_dim,
             CHANNELS=2,
-            ALL=power_of_two(self.positions),
+            ALL=next_power_of_2(self.positions),
             COLUMNS=COLUMNS,
             PLACES=4 * PLACES,
         )

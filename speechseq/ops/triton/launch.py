@@ -38,11 +38,11 @@ def _tried(device: torch.device) -> bool:
         return False
 
 
-def programs(count: int, each: int) -> int:
+def cdiv(count: int, each: int) -> int:
     """How many programs it takes that do so many each."""
     return -(-count // each)
 
 
-def power_of_two(least: int) -> int:
+def next_power_of_2(least: int) -> int:
     """The first that is not below: Triton's blocks have such sizes."""
     return 1 << (least - 1).bit_length()

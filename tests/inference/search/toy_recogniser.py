@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from speechseq.inference.search.interfaces import Fused
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
-from speechseq.nn.attention_rnn import CoreLoop, CoreState
+from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState
 from speechseq.nn.cells import SplitGRU
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.shapes import Encoded
@@ -23,7 +23,7 @@ class ToyStep(NamedTuple):
 
 
 class ToyState(NamedTuple):
-    core: CoreState
+    core: AttentionRNNState
     steps: Tensor
 
 
@@ -34,7 +34,9 @@ class ToySpeller(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(symbols, hidden)
         attention = LocationSensitiveConfig(dim=hidden, filters=3, kernel=5)
-        self.core = CoreLoop(SplitGRU(hidden, FEATURES, hidden), attention.build(hidden, FEATURES))
+        self.core = AttentionRNN(
+            SplitGRU(hidden, FEATURES, hidden), attention.build(hidden, FEATURES)
+        )
         self.symbols = nn.Linear(hidden + FEATURES, symbols)
         self.ending = ending
         self.steps = 0
@@ -43,7 +45,7 @@ class ToySpeller(nn.Module):
         return ToyState(self.core.start(memory, memory_mask), memory.new_zeros(len(memory)))
 
     def ready(self):
-        return self.core.recurring()
+        return self.core.prepare()
 
     def step(self, tokens: Tensor, state: ToyState, ready) -> ToyStep:
         self.steps += 1

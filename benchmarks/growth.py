@@ -16,29 +16,15 @@ import multiprocessing
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from growth_points import Point, Ran, points, run
+from growth_points import Found, Point, Ran, points, run
 from machine import machine
 from roofline import Roof, measure
 from table import shown
 
 PROCESSES = multiprocessing.get_context("forkserver")
-
-
-class Found(NamedTuple):
-    """A point with the seconds of its work, its gigabytes, and the seconds of the limit."""
-
-    point: Point
-    seconds: float
-    gigabytes: float
-    limit: float
-
-    @property
-    def share(self) -> float:
-        """How much of what the machine can do it does."""
-        return self.limit / self.seconds
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from growth_points import Found
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from speechseq.pictures import FAINT, INK, LINES, empty_figure, png, style
 
 if TYPE_CHECKING:
-    from growth import Found
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ COLOURS = dict(zip(("float32", "bf16", "int8"), LINES, strict=False))
 UNITS = {"train": ("s an update", 1.0), "speak": ("ms a step", 1e3)}
 
 
-def picture(found: Sequence["Found"]) -> bytes:
+def picture(found: Sequence[Found]) -> bytes:
     """A column of three panels for each number that was varied, as PNG bytes."""
     columns = _columns(found)
     figure = empty_figure(2.25 * len(columns), 5.8)
@@ -61,7 +61,7 @@ def picture(found: Sequence["Found"]) -> bytes:
 _LIMIT: dict[str, Any] = {"linestyle": (0, (2, 2)), "marker": "", "linewidth": 1.1}
 
 
-def _columns(found: Sequence["Found"]) -> dict[str, dict[str, list["Found"]]]:
+def _columns(found: Sequence[Found]) -> dict[str, dict[str, list[Found]]]:
     """By what was done and varied, then by precision, each line from its lowest value."""
     columns: dict[str, dict[str, list[Found]]] = {}
     for name in (*PANELS, SPEECH):

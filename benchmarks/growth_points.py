@@ -74,6 +74,20 @@ class Ran(NamedTuple):
         return statistics.median(self.seconds) / self.items
 
 
+class Found(NamedTuple):
+    """Measurement of a point: seconds and gigabytes of its work, and the seconds of the limit."""
+
+    point: Point
+    seconds: float
+    gigabytes: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        """Share of the machine's limit that is reached."""
+        return self.limit / self.seconds
+
+
 def points(quick: bool, threads: int) -> list[Point]:
     """All points, on so many threads unless they vary; the quick ones are few and small."""
     frames = 100 if quick else 400

@@ -8,7 +8,7 @@ from contract import Step
 from torch import Tensor, nn
 
 from speechseq.training.config import TrainerConfig
-from speechseq.training.train_step import Batch, Loss, Losses, Updater
+from speechseq.training.train_step import Batch, Loss, Losses, TrainStep
 
 CONFIG = TrainerConfig()
 
@@ -30,12 +30,12 @@ def trainers_update(
         kept[:] = [made(output)]
         return loss(output, batch, update=update)
 
-    updater = Updater(
+    train_step = TrainStep(
         model, keeping, _adam(model), clip_norm=CONFIG.clip_norm, bf16=bf16, device=device
     )
 
     def step() -> Tensor:
-        updater([batch], 1)
+        train_step([batch], 1)
         return kept.pop().detach()
 
     return step

@@ -41,8 +41,8 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Showcase
-from speechseq.training.saving import Description
+from speechseq.training.samples import Sample
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
@@ -131,9 +131,9 @@ def main(settings: Settings, run: Path) -> None:
     seed_everything(settings.seed)
     shown = items_of(dev.subset(first=settings.shown), audio)
 
-    def show(model: nn.Module) -> list[Showcase]:
+    def show(model: nn.Module) -> list[Sample]:
         found = dictate(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
-        return [Showcase.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
+        return [Sample.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
 
     summary = Trainer(
         settings.model.build(symbols=len(vocabulary), features=audio.features),
@@ -141,9 +141,9 @@ def main(settings: Settings, run: Path) -> None:
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
+        about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
         validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
-        showcase=show,
+        samples=show,
         device=settings.device,
     ).run()
 

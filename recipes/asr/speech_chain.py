@@ -44,7 +44,7 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Summary, Trainer
 
@@ -125,7 +125,7 @@ def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path)
         learned,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=settings.audio, vocabulary=vocabulary),
+        about=ModelDescription(model=settings.model, audio=settings.audio, vocabulary=vocabulary),
         validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 

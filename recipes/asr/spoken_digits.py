@@ -56,7 +56,7 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
@@ -194,7 +194,7 @@ def main(settings: Settings, run: Path) -> None:
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=config, audio=audio, vocabulary=vocabulary),
+        about=ModelDescription(model=config, audio=audio, vocabulary=vocabulary),
         validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
     ).run()
 

@@ -31,7 +31,7 @@ from speechseq.text import arpa, ngrams
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.resume import seed_everything
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
@@ -113,7 +113,7 @@ def main(settings: Settings, run: Path) -> None:
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=None, vocabulary=vocabulary),
+        about=ModelDescription(model=settings.model, audio=None, vocabulary=vocabulary),
         validate=lambda model: {
             "perplexity": language_model.perplexity(model, held_out.one_epoch())
         },

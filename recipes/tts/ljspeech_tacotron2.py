@@ -32,8 +32,8 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Showcase
-from speechseq.training.saving import Description
+from speechseq.training.samples import Sample
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 from speechseq.training.validation import held_out_loss
@@ -99,9 +99,9 @@ def main(settings: Settings, run: Path) -> None:
     model = settings.model.build(symbols=len(vocabulary), mels=audio.mels)
     loss = TacotronLoss(settings.loss)
 
-    def show(model: nn.Module) -> list[Showcase]:
+    def show(model: nn.Module) -> list[Sample]:
         speech = Synthesizer(model, vocabulary, audio).synthesize(texts[:2], seed=0)
-        return [Showcase.of(f"dev{i}", item) for i, item in enumerate(speech)]
+        return [Sample.of(f"dev{i}", item) for i, item in enumerate(speech)]
 
     summary = Trainer(
         model,
@@ -109,9 +109,9 @@ def main(settings: Settings, run: Path) -> None:
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
+        about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
         validate=held_out_loss(loss, held_out.one_epoch),
-        showcase=show,
+        samples=show,
         device=settings.device,
     ).run()
 

@@ -35,8 +35,8 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Showcase
-from speechseq.training.saving import Description
+from speechseq.training.samples import Sample
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
 
@@ -102,9 +102,9 @@ def main(settings: Settings, run: Path) -> None:
     seed_everything(settings.seed)
     model = settings.model.build(symbols=len(vocabulary), mels=audio.mels)
 
-    def show(model: nn.Module) -> list[Showcase]:
+    def show(model: nn.Module) -> list[Sample]:
         speech = Synthesizer(model, vocabulary, audio).synthesize(texts[:2], seed=0)
-        return [Showcase.of(f"test{i}", item) for i, item in enumerate(speech)]
+        return [Sample.of(f"test{i}", item) for i, item in enumerate(speech)]
 
     summary = Trainer(
         model,
@@ -112,8 +112,8 @@ def main(settings: Settings, run: Path) -> None:
         batches,
         settings.trainer,
         run=run,
-        about=Description(model=settings.model, audio=audio, vocabulary=vocabulary),
-        showcase=show,
+        about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
+        samples=show,
     ).run()
 
     minutes = sum(cut.duration for cut in train) / 60

@@ -1,4 +1,4 @@
-"""Looking at a model while it trains: validated, drawn and played, without changing its course."""
+"""Validation and samples of a model while it trains, without an effect on its training."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,22 +9,28 @@ import torch
 from torch import nn
 
 from speechseq.errors import ConfigError
+from speechseq.nn.eval_mode import evaluating
 from speechseq.training.ema import EMA
 from speechseq.training.resume import aside
-from speechseq.training.samples import Showcase, write
+from speechseq.training.samples import Sample, write
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
-Show = Callable[[nn.Module], Sequence[Showcase]]
+MakeSamples = Callable[[nn.Module], Sequence[Sample]]
 
 
-class Looker:
-    """Shows others the model as it would be used: in eval mode, on its running mean if it has one.
+class Evaluator:
+    """Runs validation and samples in eval mode, on the EMA weights if there are any.
 
-    Whoever looks draws from `seed` each time, so that numbers of two updates compare; afterwards
-    training goes on as if nobody had looked.
+    Every evaluation starts from `seed`, so that the results of two updates compare; afterwards
+    modes, weights and random states are restored.
 
     Args:
-        best_by: the value of `validate` whose lowest is the best.
+        validate: called with the model; returns values by name, such as "loss" or "wer".
+        samples: called with the model; returns samples to write.
+        best_by: the name of the value of `validate` that is to be minimised.
+
+    Raises:
+        ConfigError: `best_by` without `validate`.
     """
 
     def __init__(
@@ -34,7 +40,7 @@ class Looker:
         *,
         seed: int,
         validate: Validate | None,
-        show: Show | None,
+        samples: MakeSamples | None,
         best_by: str | None,
     ) -> None:
         if best_by is not None and validate is None:
@@ -43,32 +49,32 @@ class Looker:
                 "leave --trainer.best_by null, or have the recipe validate",
             )
         self._model, self._ema, self._seed = model, ema, seed
-        self._validate, self._show, self._best_by = validate, show, best_by
+        self._validate, self._samples, self._best_by = validate, samples, best_by
 
     def validation(self) -> dict[str, float]:
-        """The numbers of `validate`; none without one."""
+        """Return the values of `validate` by name; {} without one."""
         if self._validate is None:
             return {}
-        with self._as_used():
+        with self._evaluating():
             return {name: float(value) for name, value in self._validate(self._model).items()}
 
-    def show(self, run: Path, update: int) -> list[str]:
-        """Write pictures and wavs of what `show` gives; what could not be played, and why.
+    def write_samples(self, run: Path, update: int) -> list[str]:
+        """Write pictures and wavs of the samples; return the problems of those left out.
 
         Raises:
             MachineError: the disk is full.
         """
-        if self._show is None:
+        if self._samples is None:
             return []
-        with self._as_used():
-            shown = self._show(self._model)
-        return write(run, update, shown)
+        with self._evaluating():
+            samples = self._samples(self._model)
+        return write(run, update, samples)
 
     def is_better(self, validation: Mapping[str, float], best: float | None) -> bool:
-        """Whether this validation is the best so far.
+        """Return True if this validation is the best so far.
 
         Raises:
-            ConfigError: `best_by` is none of its names.
+            ConfigError: `best_by` is not a name of a value.
         """
         if self._best_by is None:
             return False
@@ -79,13 +85,8 @@ class Looker:
         return not math.isnan(value) and (best is None or value < best)
 
     @contextmanager
-    def _as_used(self) -> Iterator[None]:
+    def _evaluating(self) -> Iterator[None]:
+        """A context of eval mode, EMA weights and random numbers from the seed."""
         mean = self._ema.applied() if self._ema is not None else nullcontext()
-        modes = {module: module.training for module in self._model.modules()}
-        with aside(self._seed), mean, torch.no_grad():
-            self._model.eval()
-            try:
-                yield
-            finally:
-                for module, mode in modes.items():  # not train(): some parts may stand frozen
-                    module.training = mode
+        with aside(self._seed), mean, torch.no_grad(), evaluating(self._model):
+            yield

@@ -1,4 +1,4 @@
-"""What a person looks at first: an alignment, a mel and a wav, written at every checkpoint."""
+"""Samples of a model in training: alignments, mels and wavs, written at every checkpoint."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 @runtime_checkable
 class Spoken(Protocol):
-    """What a synthesizer gives for a text."""
+    """Result of a synthesizer for one text."""
 
     @property
     def text(self) -> str: ...
@@ -37,7 +37,7 @@ class Spoken(Protocol):
 
 @runtime_checkable
 class Written(Protocol):
-    """What a recogniser gives for a sound; its symbols name the alignment's steps."""
+    """Result of a recogniser for one sound; its symbols name the alignment's steps."""
 
     @property
     def text(self) -> str: ...
@@ -48,8 +48,8 @@ class Written(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Showcase:
-    """One utterance as the model makes it now; whatever is None is not written.
+class Sample:
+    """One utterance of a model in training; fields that are None are not written.
 
     alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols name
     the alignment's positions, across its steps; target is the recording's mel, shown beside the
@@ -67,8 +67,8 @@ class Showcase:
     sample_rate: int = 0
 
     @classmethod
-    def of(cls, name: str, spoken: Spoken) -> "Showcase":
-        """All of what a synthesizer gave for a text."""
+    def of(cls, name: str, spoken: Spoken) -> "Sample":
+        """Sample of synthesised speech: alignment, mel and waveform."""
         return cls(
             name=name,
             text=spoken.text,
@@ -80,8 +80,8 @@ class Showcase:
         )
 
     @classmethod
-    def of_transcript(cls, name: str, written: Written) -> "Showcase":
-        """A transcript, with time to the right in its alignment and what was written upwards."""
+    def of_transcript(cls, name: str, written: Written) -> "Sample":
+        """Sample of a transcript; its alignment is drawn with time to the right."""
         return cls(
             name=name,
             text=written.text,
@@ -91,17 +91,17 @@ class Showcase:
         )
 
 
-def write(run: Path, update: int, shown: Sequence[Showcase]) -> list[str]:
+def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
     """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
 
-    Gives what is wrong with waveforms that cannot be played: a model that has hardly begun may
-    make no samples, or samples out of all bounds, and that must not end its training.
+    Returns the problems of waveforms that cannot be written: an untrained model may make a waveform
+    without samples, or with samples that are not finite, and that must not end its training.
 
     Raises:
         MachineError: the disk is full.
     """
     problems = []
-    for item in shown:
+    for item in samples:
         stem = f"{update}-{_file_name(item.name)}"
         title = f"update {update} · {item.text}"
         if item.alignment is not None:

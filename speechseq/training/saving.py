@@ -1,4 +1,4 @@
-"""A run to its checkpoint folder and back: what others open, and what only the run needs."""
+"""Saving and loading of a run: the checkpoint for inference, and the state to resume from."""
 
 import dataclasses
 import json
@@ -31,8 +31,8 @@ _OTHER_RUN = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Description:
-    """What a checkpoint says beside the weights, so that it alone is enough to use the model.
+class ModelDescription:
+    """What a checkpoint stores besides the weights, so that it is enough to use the model.
 
     audio is None for a model of text alone.
     """
@@ -43,8 +43,8 @@ class Description:
 
 
 @dataclasses.dataclass
-class Tally:
-    """How far a run has come: updates made and skipped, seconds, its best validation and when."""
+class Counters:
+    """Progress of a run: updates made and skipped, seconds, the best validation and its update."""
 
     update: int = 0
     skipped: int = 0
@@ -54,7 +54,7 @@ class Tally:
 
 
 class Saver:
-    """Writes and reads all that a run consists of.
+    """Writes and reads the whole state of a run.
 
     Args:
         keep: checkpoints that stay beside the best.
@@ -63,7 +63,7 @@ class Saver:
     def __init__(
         self,
         folder: RunFolder,
-        about: Description,
+        about: ModelDescription,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         ema: EMA | None,
@@ -75,7 +75,7 @@ class Saver:
         self._model, self._optimizer, self._ema = model, optimizer, ema
         self._batches = batches
 
-    def save(self, tally: Tally) -> None:
+    def save(self, counters: Counters) -> None:
         """Write the checkpoint of this update, whole or not at all, and make `last` lead to it.
 
         Raises:
@@ -87,24 +87,24 @@ class Saver:
             own_weights=self._ema.own() if self._ema is not None else None,
             random_state=random_state(),
             batches=self._batches.state_dict(),
-            tally=dataclasses.asdict(tally),
+            tally=dataclasses.asdict(counters),
             parameters=[name for i, (name, _) in enumerate(named) if i in moments],
         )
         with self._ema.applied() if self._ema is not None else nullcontext():
             checkpoint.save(
-                self._folder.folder(tally.update),
+                self._folder.folder(counters.update),
                 model=self._about.model,
                 audio=self._about.audio,
                 vocabulary=self._about.vocabulary,
                 weights=self._model.state_dict(),
-                update=tally.update,
+                update=counters.update,
                 extra={resume.FILE: state.to_bytes()},
             )
-        self._point_links(tally)
+        self._point_links(counters)
         self._folder.prune(self._keep)
 
-    def load(self) -> Tally | None:
-        """Put everything back as the newest whole checkpoint has it; None when there is none.
+    def load(self) -> Counters | None:
+        """Restore the state of the newest whole checkpoint; return None when there is none.
 
         Raises:
             CheckpointError: all are damaged, or of a run with another model, audio or vocabulary.
@@ -114,13 +114,13 @@ class Saver:
             return None
         contents, state = found
         with _fitting(contents.folder):
-            tally = Tally(**state.tally)
+            counters = Counters(**state.tally)
             self._fill(contents.weights, state)
-        self._point_links(tally)
-        return tally
+        self._point_links(counters)
+        return counters
 
     def _read(self, folder: Path) -> tuple[checkpoint.Contents, ResumeState]:
-        """What a folder holds, whole and of this run."""
+        """Read a folder, checked to be whole and of this run."""
         contents = checkpoint.read(folder)
         self._check_same(contents)
         data = checkpoint.read_file(folder, resume.FILE, contents.config)
@@ -138,17 +138,17 @@ class Saver:
             with torch.no_grad():
                 for name, value in state.own_weights.items():
                     self._model.get_parameter(name).copy_(value)
-        # the groups' numbers are the configuration's, which may have changed; the rest is the run's
+        # the groups' hyperparameters come from the config, which may have changed since
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
         self._batches.load_state_dict(state.batches)
         set_random_state(state.random_state)
 
-    def _point_links(self, tally: Tally) -> None:
-        if self._folder.holds(tally.update):
-            self._folder.point(LAST, tally.update)
-        if tally.best_update is not None and self._folder.holds(tally.best_update):
-            self._folder.point(BEST, tally.best_update)
+    def _point_links(self, counters: Counters) -> None:
+        if self._folder.holds(counters.update):
+            self._folder.point(LAST, counters.update)
+        if counters.best_update is not None and self._folder.holds(counters.best_update):
+            self._folder.point(BEST, counters.best_update)
 
     def _check_same(self, contents: checkpoint.Contents) -> None:
         ours = {"model": self._about.model, "audio": self._about.audio}

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 as a request to stop, heard between two updates."""
+"""Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 as a request to stop between two updates."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _DOUBLE = 0.5  # seconds: `timeout` and process managers send SIGTERM to the process and its group
 
 
-class StopWish:
+class StopRequest:
     """A context in which the first signal is noted in `.signal`; a second Ctrl-C or SIGTERM acts.
 
     Signals that are ignored at the start, as under `nohup`, stay so. Further SIGHUPs and SIGUSR1s
@@ -26,11 +26,11 @@ class StopWish:
         self._before: dict[int, Any] = {}
         self._process, self._since = os.getpid(), 0.0
 
-    def __enter__(self) -> "StopWish":
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             numbers = (signal.SIGINT, *ENDING)
-            heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-            self._before = {n: signal.signal(n, self._note) for n in heard}
+            handled = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+            self._before = {n: signal.signal(n, self._note) for n in handled}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""One optimizer update: weighted accumulation, clipping, and none at all when numbers blow up."""
+"""One optimizer update: weighted accumulation, clipping, skipped if a number is not finite."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 @runtime_checkable
 class Batch(Protocol):
-    """What the trainer knows of a batch: `weight` counts its valid frames (or tokens)."""
+    """Batch as the trainer uses it: `weight` counts its valid frames (or tokens)."""
 
     @property
     def weight(self) -> int: ...
@@ -22,7 +22,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Losses(Protocol):
-    """What the trainer knows of a loss: a scalar to descend, and named terms to watch."""
+    """Loss as the trainer uses it: a scalar to minimise, and named terms to log."""
 
     @property
     def total(self) -> Tensor: ...
@@ -32,21 +32,21 @@ class Losses(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """`loss(output, batch, update=...)`: means over what is valid in the batch."""
+    """`loss(output, batch, update=...)`: means over the valid frames (or tokens) of the batch."""
 
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
 
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """A model in which something follows the update's number: it is told before each."""
+    """Model with parts that depend on the update's number, which it is given before each update."""
 
     def at_update(self, update: int) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one update did: losses as scalar tensors, so that nothing waits for the device.
+    """Result of one update: losses as scalar tensors, so that nothing waits for the device.
 
     gradient_norm is of all gradients, before clipping. `applied` is False when a loss or gradient
     was not finite and the model was left as it was.
@@ -58,8 +58,8 @@ class Report:
     applied: bool
 
 
-class Updater:
-    """Makes updates of a model.
+class TrainStep:
+    """One optimizer update of a model, called with its batches and its number.
 
     Args:
         clip_norm: the length that the gradient of all parameters together is cut to; None: uncut.
@@ -80,7 +80,7 @@ class Updater:
         self.clip_norm, self.bf16, self.device = clip_norm, bf16, device
 
     def __call__(self, batches: Sequence[Batch], update: int) -> Report:
-        """Make one update of the batches' joint mean loss, each weighing what it holds."""
+        """Make one update of the mean loss of all batches, each with its weight."""
         weight = sum(batch.weight for batch in batches)
         if isinstance(self.model, FollowsUpdates):
             self.model.at_update(update)
@@ -104,7 +104,7 @@ class Updater:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def _step(self, total: Tensor, before: Sequence[Tensor]) -> tuple[float, bool]:
-        """Clip and step, or put back what the forward pass changed, such as running statistics."""
+        """Clip and step, or restore the buffers that the forward pass changed (running means)."""
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         # one wait for the device an update, not one for each number

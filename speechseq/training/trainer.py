@@ -1,4 +1,4 @@
-"""Trainer: batches in, updates made, progress shown, checkpoints left from which to go on."""
+"""Trainer: the training loop, with validation, logging, checkpoints and exact resume."""
 
 import dataclasses
 import math
@@ -12,21 +12,21 @@ from torch import nn
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.training.config import TrainerConfig
 from speechseq.training.ema import EMA
-from speechseq.training.evaluator import Looker, Show, Validate
+from speechseq.training.evaluator import Evaluator, MakeSamples, Validate
 from speechseq.training.log import Log
 from speechseq.training.meter import Meter, Stopwatch
 from speechseq.training.progress import Progress
 from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
-from speechseq.training.saving import Description, Saver, Tally
-from speechseq.training.signals import Interrupted, StopWish
-from speechseq.training.train_step import Loss, Report, Updater
+from speechseq.training.saving import Counters, ModelDescription, Saver
+from speechseq.training.signals import Interrupted, StopRequest
+from speechseq.training.train_step import Loss, Report, TrainStep
 from speechseq.training.warm_start import WarmStart, warm_start
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """Endless batches that know their place: what was handed out, not what was loaded ahead."""
+    """Endless batches whose state counts what was handed out, not what was prefetched."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -35,7 +35,7 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a run came to: `losses` are means over the last updates, `seconds` of all its starts."""
+    """Result of a run: `losses` are means over the last updates, `seconds` spans all its starts."""
 
     updates: int
     skipped: int
@@ -54,9 +54,9 @@ class Trainer:
         loss: called as `loss(output, batch, update=...)`; gives `.total` and `.terms`.
         batches: endless; each batch has `.to(device)` and `.weight`, its valid frames or tokens.
         run: the folder that takes checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
-        about: what a checkpoint says of the model beside its weights.
-        validate, showcase: called with the model as it would be used (see `Looker`), for numbers
-            to log and for what to draw and play.
+        about: what a checkpoint stores besides the weights.
+        validate, samples: called with the model in eval mode (see `Evaluator`); they return values
+            to log by name, and samples to draw and play.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -71,25 +71,25 @@ class Trainer:
         config: TrainerConfig,
         *,
         run: Path | str,
-        about: Description,
+        about: ModelDescription,
         validate: Validate | None = None,
-        showcase: Show | None = None,
+        samples: MakeSamples | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self._device = _device(device)
         self._model, self._batches, self._config = model.to(self._device), batches, config
-        self._run, self._about, self._tally = Path(run), about, Tally()
+        self._run, self._about, self._counters = Path(run), about, Counters()
         self._optimizer = _optimizer(model, config)
         self._ema = EMA(model, config.ema_decay) if config.ema_decay is not None else None
-        self._looker = Looker(
+        self._evaluator = Evaluator(
             model,
             self._ema,
             seed=config.seed,
             validate=validate,
-            show=showcase,
+            samples=samples,
             best_by=config.best_by,
         )
-        self._make_update = Updater(
+        self._train_step = TrainStep(
             model,
             loss,
             self._optimizer,
@@ -109,36 +109,36 @@ class Trainer:
             CheckpointError: no checkpoint of the run is whole, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """
-        with RunFolder(self._run) as folder, StopWish() as self._wish:
+        with RunFolder(self._run) as folder, StopRequest() as self._stop_request:
             self._begin(folder)
-            tally, config = self._tally, self._config
+            counters, config = self._counters, self._config
             with (
-                Log(self._run, update=tally.update, tensorboard=config.tensorboard) as self._log,
-                Progress(config.updates, tally.update) as self._progress,
+                Log(self._run, update=counters.update, tensorboard=config.tensorboard) as self._log,
+                Progress(config.updates, counters.update) as self._progress,
             ):
                 self._train()
-        if self._wish.signal is not None:
-            raise Interrupted(self._wish.signal)
+        if self._stop_request.signal is not None:
+            raise Interrupted(self._stop_request.signal)
         return Summary(
-            updates=tally.update,
-            skipped=tally.skipped,
-            seconds=tally.seconds,
+            updates=counters.update,
+            skipped=counters.skipped,
+            seconds=counters.seconds,
             losses=self._losses,
             validation=self._validation,
             checkpoint=folder.checkpoints / LAST,
-            finished_reason="updates" if tally.update >= config.updates else "time",
+            finished_reason="updates" if counters.update >= config.updates else "time",
         )
 
     def _train(self) -> None:
-        tally, config = self._tally, self._config
-        self._log.write(tally.update, {"event": "start", "config": config.to_dict()})
+        counters, config = self._counters, self._config
+        self._log.write(counters.update, {"event": "start", "config": config.to_dict()})
         self._report_warm_start()
         while not self._is_over():
             batches = self._take()
-            report = self._updated(batches, tally.update + 1)
-            tally.update += 1
+            report = self._updated(batches, counters.update + 1)
+            counters.update += 1
             if self._ema is not None:
-                self._ema.update(tally.update)
+                self._ema.update(counters.update)
             self._account_for(report, batches)
             if self._due(config.log_every):
                 self._log_losses()
@@ -146,7 +146,7 @@ class Trainer:
                 self._checkpoint()
             elif self._due(config.validate_every):
                 self._validate()
-        if self._saved != tally.update:
+        if self._saved != counters.update:
             self._checkpoint()
 
     def _begin(self, folder: RunFolder) -> None:
@@ -162,10 +162,10 @@ class Trainer:
         seed_everything(config.seed)
         saved = self._saver.load()
         self._warm = self._warm_start() if saved is None and config.init else None
-        self._tally = saved or Tally()
+        self._counters = saved or Counters()
         self._saved = saved.update if saved is not None else None
         self._validated: int | None = None
-        self._seconds_before = self._tally.seconds
+        self._seconds_before = self._counters.seconds
         self._meter, self._watch = Meter(self._device), Stopwatch()
         self._skips_in_a_row = 0
 
@@ -181,29 +181,29 @@ class Trainer:
             self._progress.say(self._warm.line())
         elif self._config.init:
             self._progress.say(
-                f"init: ignored, since {self._run} is at update {self._tally.update}"
+                f"init: ignored, since {self._run} is at update {self._counters.update}"
             )
 
     def _is_over(self) -> bool:
         limit = math.inf if self._config.max_seconds is None else self._config.max_seconds
-        over = self._tally.update >= self._config.updates or self._watch.total() >= limit
+        over = self._counters.update >= self._config.updates or self._watch.total() >= limit
         self._watch.lap()  # what came before, checkpoints and all, is no part of the update's time
-        return over or self._wish.signal is not None
+        return over or self._stop_request.signal is not None
 
     def _due(self, every: int | None) -> bool:
-        return every is not None and self._tally.update % every == 0
+        return every is not None and self._counters.update % every == 0
 
     def _take(self) -> list[Any]:
         try:
             return [next(self._batches) for _ in range(self._config.accumulate)]
         except StopIteration:
-            problem = f"update {self._tally.update + 1}: there are no more batches"
+            problem = f"update {self._counters.update + 1}: there are no more batches"
             raise DataError(problem, "batches must be endless: begin the next epoch") from None
 
     def _updated(self, batches: list[Any], update: int) -> Report:
         self._set_learning_rate(update)
         try:
-            return self._make_update(batches, update)
+            return self._train_step(batches, update)
         except torch.OutOfMemoryError:
             problem = (
                 f"update {update}: the memory of {self._device} is full; batch: {_ids(batches)}"
@@ -217,60 +217,61 @@ class Trainer:
             group["lr"] = rate
 
     def _account_for(self, report: Report, batches: list[Any]) -> None:
-        tally = self._tally
+        counters = self._counters
         self._meter.add(report, self._watch.lap())
         self._progress.advance()
-        tally.seconds = self._seconds_before + self._watch.total()
+        counters.seconds = self._seconds_before + self._watch.total()
         if report.applied:
             self._skips_in_a_row = 0
             return
         ids = _ids(batches)
-        tally.skipped += 1
+        counters.skipped += 1
         self._skips_in_a_row += 1
-        self._log.write(tally.update, {"event": "skipped", "ids": ids})
-        problem = f"update {tally.update}: loss or gradient not finite, skipped; batch: {ids}"
+        self._log.write(counters.update, {"event": "skipped", "ids": ids})
+        problem = f"update {counters.update}: loss or gradient not finite, skipped; batch: {ids}"
         self._progress.say(problem)
         if self._skips_in_a_row >= self._config.most_skips:
             problem += f"; {self._skips_in_a_row} such updates in a row"
             raise DataError(problem, "lower --trainer.learning_rate, or listen to these utterances")
 
     def _log_losses(self) -> None:
-        tally, values = self._tally, self._meter.read()
+        counters, values = self._counters, self._meter.read()
         self._losses = values["loss"] or self._losses
         place = {
             "epoch": getattr(self._batches, "epoch", 0),
             "learning_rate": self._optimizer.param_groups[0]["lr"],
-            "seconds": tally.seconds,
-            "skipped": tally.skipped,
+            "seconds": counters.seconds,
+            "skipped": counters.skipped,
         }
-        self._log.write(tally.update, values | place)
-        self._progress.losses(tally.update, values["loss"], values["frames_per_second"])
+        self._log.write(counters.update, values | place)
+        self._progress.losses(counters.update, values["loss"], values["frames_per_second"])
 
     def _checkpoint(self) -> None:
-        """Validate, save and show; or only save when somebody waits for the run to end."""
-        tally, quick = self._tally, self._wish.signal is not None
+        """Validate, save and write samples; only save after a request to stop."""
+        counters, quick = self._counters, self._stop_request.signal is not None
         if not self._meter.is_empty:  # a mean never spans a checkpoint, so a resumed one is alike
             self._log_losses()
         try:
             found = {} if quick else self._validate()
-            if found and self._looker.is_better(found, tally.best):
-                tally.best, tally.best_update = found[self._config.best_by or ""], tally.update
+            if found and self._evaluator.is_better(found, counters.best):
+                counters.best = found[self._config.best_by or ""]
+                counters.best_update = counters.update
         finally:  # whatever a validation runs into, the training up to here is kept
-            self._saver.save(tally)
-            self._saved = tally.update
+            self._saver.save(counters)
+            self._saved = counters.update
         if not quick:
-            for problem in self._looker.show(self._run, tally.update):
+            for problem in self._evaluator.write_samples(self._run, counters.update):
                 self._progress.say(problem)
 
     def _validate(self) -> Mapping[str, float]:
-        if self._validated == self._tally.update:
+        if self._validated == self._counters.update:
             return self._validation
-        self._validated = self._tally.update
-        if found := self._looker.validation():
+        self._validated = self._counters.update
+        if found := self._evaluator.validation():
             self._validation = found
-            self._log.write(self._tally.update, {"validation": found})
+            self._log.write(self._counters.update, {"validation": found})
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-            self._progress.say(f"update {self._tally.update}: validation: {numbers}")
+            self._progress.say(f"update {self._counters.update}: validation: {numbers}")
         return found
 
 

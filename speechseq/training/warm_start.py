@@ -17,7 +17,7 @@ from speechseq.checkpoint.folder import WEIGHTS
 from speechseq.checkpoint.skeleton import differences
 from speechseq.errors import CheckpointError
 from speechseq.text.vocabulary import Vocabulary
-from speechseq.training.saving import Description, first_difference
+from speechseq.training.saving import ModelDescription, first_difference
 
 _CURE = "choose a checkpoint of a model with these settings, or set the model as it has it"
 _SHOWN = 40  # symbols listed in one line
@@ -54,7 +54,7 @@ class WarmStart:
         return dataclasses.asdict(self) | {"folder": str(self.folder)}
 
 
-def warm_start(model: nn.Module, about: Description, folder: Path | str) -> WarmStart:
+def warm_start(model: nn.Module, about: ModelDescription, folder: Path | str) -> WarmStart:
     """Fill a freshly built model with the weights of a checkpoint.
 
     Rows of embeddings and output projections are copied by the name of their symbol; a symbol that
@@ -89,7 +89,7 @@ def warm_start(model: nn.Module, about: Description, folder: Path | str) -> Warm
     )
 
 
-def _check_kind(stored: checkpoint.Contents, about: Description) -> None:
+def _check_kind(stored: checkpoint.Contents, about: ModelDescription) -> None:
     model = stored.config["model"]
     found = model.get("kind") if isinstance(model, dict) else None
     if found != (about.model.kind or None):
@@ -127,7 +127,7 @@ def _missing(
     return tuple(name for kind, name in here if (kind, name) not in there)
 
 
-def _audio_difference(stored: checkpoint.Contents, about: Description) -> str:
+def _audio_difference(stored: checkpoint.Contents, about: ModelDescription) -> str:
     ours = None if about.audio is None else about.audio.to_dict()
     return first_difference(stored.config["audio"], json.loads(json.dumps(ours)), "audio")
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from growth import Found, judged, line, plain
+from growth import judged, line, plain
 from growth_picture import picture
-from growth_points import Point, points, run, sized
+from growth_points import Found, Point, points, run, sized
 from growth_work import Shape, Work, free_running, teacher_forced
 from roofline import Roof, measure, measure_accelerator
 from torch.utils.flop_counter import FlopCounterMode

@@ -18,7 +18,7 @@ from speechseq.models.language_model import (
 )
 from speechseq.text.vocabulary import PAD, Vocabulary
 from speechseq.training.config import TrainerConfig
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.trainer import Batches, Trainer
 
 VOCABULARY = Vocabulary.transcripts("abc ")
@@ -162,7 +162,7 @@ def trainer(run: Path, updates: int) -> Trainer:
         ours,
         TrainerConfig(updates=updates, log_every=2, checkpoint_every=4, tensorboard=False),
         run=run,
-        about=Description(model=MODEL, audio=None, vocabulary=VOCABULARY),
+        about=ModelDescription(model=MODEL, audio=None, vocabulary=VOCABULARY),
         validate=lambda model: {"perplexity": perplexity(model, ours.one_epoch())},
     )
 

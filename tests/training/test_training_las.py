@@ -18,7 +18,7 @@ from speechseq.models.speller import SamplingConfig
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.trainer import Trainer
 
 CONFIG = tiny_config(
@@ -70,7 +70,7 @@ def train(run: Path, updates: int) -> None:
             updates=updates, log_every=1, checkpoint_every=4, ema_decay=0.9, tensorboard=False
         ),
         run=run,
-        about=Description(
+        about=ModelDescription(
             model=CONFIG, audio=AudioConfig(), vocabulary=Vocabulary.transcripts("abcde")
         ),
     ).run()

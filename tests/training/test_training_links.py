@@ -9,12 +9,12 @@ from torch import nn
 from toy_run import toy_trainer
 
 from speechseq.errors import ConfigError
-from speechseq.training.samples import Showcase
+from speechseq.training.samples import Sample
 
 
-def show(model: nn.Module) -> list[Showcase]:
+def show(model: nn.Module) -> list[Sample]:
     return [
-        Showcase(
+        Sample(
             name="a",
             text="a",
             alignment=torch.eye(3, 2),
@@ -34,7 +34,7 @@ def victim(tmp_path: Path) -> Path:
 
 def train(run: Path, updates: int) -> None:
     settings = {"updates": updates, "checkpoint_every": updates, "tensorboard": True}
-    toy_trainer(run, showcase=show, **settings).run()
+    toy_trainer(run, samples=show, **settings).run()
 
 
 @pytest.mark.parametrize("name", [".lock", "log.jsonl"])

@@ -17,7 +17,7 @@ from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.log import curves
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.trainer import Trainer
 from speechseq.training.validation import held_out_loss
 
@@ -66,7 +66,7 @@ def train(run: Path, config: TacotronConfig, *, updates: int, workers: int = 0) 
         batches(workers),
         settings,
         run=run,
-        about=Description(
+        about=ModelDescription(
             model=config, audio=AudioConfig(), vocabulary=Vocabulary.characters("abcd")
         ),
         validate=held_out_loss(loss, batches(0).one_epoch),

@@ -16,7 +16,7 @@ from speechseq import checkpoint
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.training import log
 from speechseq.training.config import TrainerConfig
-from speechseq.training.samples import Showcase
+from speechseq.training.samples import Sample
 from speechseq.training.signals import Interrupted
 from speechseq.training.trainer import Trainer
 
@@ -42,9 +42,9 @@ def test_the_toy_is_learnt(tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_the_folder_that_the_design_promises(tmp_path: Path) -> None:
-    def show(model: nn.Module) -> list[Showcase]:
+    def show(model: nn.Module) -> list[Sample]:
         return [
-            Showcase(
+            Sample(
                 name="a/b c",
                 text="hi",
                 alignment=torch.eye(3, 2),
@@ -54,7 +54,7 @@ def test_a_run_leaves_the_folder_that_the_design_promises(tmp_path: Path) -> Non
             )
         ]
 
-    summary = toy_trainer(tmp_path, updates=7, showcase=show, tensorboard=True).run()
+    summary = toy_trainer(tmp_path, updates=7, samples=show, tensorboard=True).run()
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == [
         "audio",
         "checkpoints",
@@ -85,14 +85,14 @@ def test_a_run_leaves_the_folder_that_the_design_promises(tmp_path: Path) -> Non
 def test_a_voice_that_cannot_be_played_yet_does_not_end_its_training(
     tmp_path: Path, waveform: Tensor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def show(model: nn.Module) -> list[Showcase]:
+    def show(model: nn.Module) -> list[Sample]:
         frames = torch.full((1, 5), float("nan"))
         return [
-            Showcase(name="a", text="", mel=frames, waveform=waveform, sample_rate=8000),
-            Showcase(name="b", text="", alignment=torch.zeros(0, 3), mel=torch.zeros(0, 5)),
+            Sample(name="a", text="", mel=frames, waveform=waveform, sample_rate=8000),
+            Sample(name="b", text="", alignment=torch.zeros(0, 3), mel=torch.zeros(0, 5)),
         ]
 
-    assert toy_trainer(tmp_path, updates=7, showcase=show).run().updates == 7
+    assert toy_trainer(tmp_path, updates=7, samples=show).run().updates == 7
     assert os.listdir(tmp_path / "audio") == []
     assert capsys.readouterr().out.count("a.wav") == 2
 
@@ -242,7 +242,7 @@ def send(number: int, trainer: Trainer) -> None:
     """Send this process a signal and wait until it has come: two at once would count as one."""
     os.kill(os.getpid(), number)
     deadline = time.monotonic() + 10
-    while trainer._wish.signal is None and time.monotonic() < deadline:
+    while trainer._stop_request.signal is None and time.monotonic() < deadline:
         time.sleep(0.001)
 
 

@@ -18,7 +18,7 @@ from speechseq.models.las import LASConfig
 from speechseq.models.tacotron import tacotron1, tacotron2_small
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import log
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.warm_start import warm_start
 
 AUDIO = AudioConfig()
@@ -43,9 +43,9 @@ def saved(folder: Path, config: Config, vocabulary: Vocabulary) -> dict[str, tor
     return weights
 
 
-def described(config: Config, vocabulary: Vocabulary) -> Description:
+def described(config: Config, vocabulary: Vocabulary) -> ModelDescription:
     audio = None if isinstance(config, LanguageModelConfig) else AUDIO
-    return Description(model=config, audio=audio, vocabulary=vocabulary)
+    return ModelDescription(model=config, audio=audio, vocabulary=vocabulary)
 
 
 MODELS = {
@@ -182,6 +182,6 @@ def test_other_audio_settings_are_said(tmp_path: Path) -> None:
     vocabulary = Vocabulary.transcripts("abcde")
     saved(tmp_path / "old", tiny_config(), vocabulary)
     stored = json.loads((tmp_path / "old" / "config.json").read_text())
-    about = Description(model=tiny_config(), audio=AudioConfig(hop=128), vocabulary=vocabulary)
+    about = ModelDescription(model=tiny_config(), audio=AudioConfig(hop=128), vocabulary=vocabulary)
     warm = warm_start(built(tiny_config(), vocabulary, 2), about, tmp_path / "old")
     assert warm.audio == f"audio.hop is {stored['audio']['hop']} there, 128 here"

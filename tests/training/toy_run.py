@@ -13,7 +13,7 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.config import Config
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
-from speechseq.training.saving import Description
+from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import InverseSquareRootConfig
 from speechseq.training.trainer import Trainer
 
@@ -98,12 +98,12 @@ class ToyBatches:
 
 def toy_trainer(run: Path, *, model: ToyConfig | None = None, **settings: Any) -> Trainer:
     """A trainer of the toy; settings are the TrainerConfig's or the Trainer's."""
-    about = Description(
+    about = ModelDescription(
         model=model or ToyConfig(),
         audio=AudioConfig(),
         vocabulary=Vocabulary.characters("abc "),
     )
-    for_trainer = ("validate", "showcase", "batches", "loss", "device")
+    for_trainer = ("validate", "samples", "batches", "loss", "device")
     parts = {name: settings.pop(name) for name in for_trainer if name in settings}
     numbers = {
         "updates": 20,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from toy_run import Toy, ToyBatch, ToyBatches, ToyConfig, toy_loss
 
-from speechseq.training.train_step import Report, Updater
+from speechseq.training.train_step import Report, TrainStep
 
 
 def plain_toy() -> Toy:
@@ -23,15 +23,15 @@ def joined(batches: list[ToyBatch]) -> ToyBatch:
     return ToyBatch(torch.cat([b.x for b in batches]), torch.cat([b.y for b in batches]))
 
 
-def updater(model: nn.Module, *, clip: float | None = None, bf16: bool = False) -> Updater:
+def step_of(model: nn.Module, *, clip: float | None = None, bf16: bool = False) -> TrainStep:
     sgd = torch.optim.SGD(model.parameters(), lr=1.0)
-    return Updater(model, toy_loss, sgd, clip_norm=clip, bf16=bf16, device=torch.device("cpu"))
+    return TrainStep(model, toy_loss, sgd, clip_norm=clip, bf16=bf16, device=torch.device("cpu"))
 
 
 def steps(model: nn.Module, batches: list[ToyBatch], **numbers: float | None) -> dict[str, Tensor]:
     """How far an update of SGD moves each parameter: its gradient."""
     moved = copy.deepcopy(model)
-    updater(moved, **numbers)(batches, 1)  # type: ignore[arg-type]
+    step_of(moved, **numbers)(batches, 1)  # type: ignore[arg-type]
     pairs = zip(model.named_parameters(), moved.parameters(), strict=True)
     return {name: (before - after).detach() for (name, before), after in pairs}
 
@@ -67,7 +67,7 @@ def test_the_reported_losses_are_those_of_all_valid_items() -> None:
     batches = [in_double(b) for b in ToyBatches().items[:3]]
     model = plain_toy()
     whole = toy_loss(model(joined(batches)), joined(batches), update=1)
-    report = updater(model)(batches, 1)
+    report = step_of(model)(batches, 1)
     assert report.weight == sum(b.weight for b in batches)
     assert float(report.terms["total"]) == pytest.approx(whole.total.item(), rel=1e-6)
     assert float(report.terms["square"]) == pytest.approx(whole.terms["square"].item(), rel=1e-6)
@@ -97,7 +97,7 @@ def test_trap_27_the_norm_that_is_clipped_is_the_losss_own(bf16: bool) -> None:
     batch = ToyBatches().items[0]
     model = plain_toy().float()
     expected = length(steps(model, [batch]))
-    report = updater(model, clip=0.1, bf16=bf16)([batch], 1)
+    report = step_of(model, clip=0.1, bf16=bf16)([batch], 1)
     assert report.gradient_norm == pytest.approx(expected, rel=0.03 if bf16 else 1e-5)
 
 
@@ -110,17 +110,17 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_float32() -> None:
             return super().forward(batch)
 
     model = Watching(ToyConfig())
-    assert updater(model, bf16=True)([ToyBatches().items[0]], 1).applied
+    assert step_of(model, bf16=True)([ToyBatches().items[0]], 1).applied
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
-def poisoned(what: str) -> Updater:
-    """An updater of Adam with a first update behind it, in which `what` will not be finite."""
+def poisoned(what: str) -> TrainStep:
+    """A TrainStep of Adam with a first update behind it, in which `what` will not be finite."""
     torch.manual_seed(0)
     model = Toy(ToyConfig())
     adam = torch.optim.Adam(model.parameters(), fused=True)
-    made = Updater(model, toy_loss, adam, clip_norm=1.0, bf16=False, device=torch.device("cpu"))
+    made = TrainStep(model, toy_loss, adam, clip_norm=1.0, bf16=False, device=torch.device("cpu"))
     made([ToyBatches().items[0]], 1)
     if what == "gradient":  # a finite loss, but the root has no slope at 0
         made.loss = lambda output, batch, *, update: dataclasses.replace(  # type: ignore[assignment]

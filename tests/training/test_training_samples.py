@@ -6,8 +6,8 @@ import torch
 
 from speechseq.inference.transcript import Transcript
 from speechseq.pictures import alignment_picture
-from speechseq.training import samples as showcase
-from speechseq.training.samples import Showcase
+from speechseq.training import samples
+from speechseq.training.samples import Sample
 
 
 def test_a_transcripts_picture_has_time_to_the_right_and_names_what_was_written(
@@ -27,7 +27,7 @@ def test_a_transcripts_picture_has_time_to_the_right_and_names_what_was_written(
         n_best=(),
         seconds=3.2,
     )
-    assert showcase.write(tmp_path, 5, [Showcase.of_transcript("dev0", transcript)]) == []
+    assert samples.write(tmp_path, 5, [Sample.of_transcript("dev0", transcript)]) == []
     (path,) = (tmp_path / "pictures").iterdir()
     wanted = alignment_picture(alignment.T, symbols, "update 5 · hi", "position in the sound")
     assert path.read_bytes() == wanted

@@ -15,7 +15,7 @@ import torch
 
 from speechseq.corpus.features import load_waveform
 from speechseq.corpus.recording import spoken
-from speechseq.evaluation.asr import Item, dictate
+from speechseq.evaluation.asr import Item, evaluate_asr
 from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.transcriber import Transcriber
 from speechseq.nn.attention.reading import ReadingConfig
@@ -56,7 +56,8 @@ def main() -> None:
         for name, options in READINGS.items():
             attention.reading = ReadingConfig.from_dict(trained | options)
             wer = {
-                n: dictate(transcriber, t, strategy=Greedy()).score.wer for n, t in tests.items()
+                n: evaluate_asr(transcriber, t, strategy=Greedy()).score.wer
+                for n, t in tests.items()
             }
             table.append({"run": run.name, "reading": name, **wer})
             print(f"| {run.name} | {name} | {wer['short']:.2%} | {wer['long']:.2%} |", flush=True)

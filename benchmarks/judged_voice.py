@@ -1,4 +1,4 @@
-"""What a judge mishears of a voice, with each of some seeds, and how far chance moves that."""
+"""Judged word errors of a voice over several seeds, with their bootstrap interval."""
 
 import json
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.wer import bootstrap
 
 
-class Misheard(NamedTuple):
-    """Errors (seeds, texts), and the words (texts) that were asked for each time."""
+class WordErrors(NamedTuple):
+    """Errors (seeds, texts), and the reference words (texts) of each seed."""
 
     errors: list[list[int]]
-    asked: list[int]
+    ref: list[int]
 
     @classmethod
-    def of(cls, scores: Sequence[Score]) -> "Misheard":
+    def of(cls, scores: Sequence[Score]) -> "WordErrors":
         """Of the same texts, scored once for each seed."""
         errors = [[row.words.errors for row in score.rows] for score in scores]
-        return cls(errors, [row.words.asked for row in scores[0].rows])
+        return cls(errors, [row.words.ref for row in scores[0].rows])
 
     @property
     def words(self) -> int:
-        """How many were asked for with all seeds together."""
-        return len(self.errors) * sum(self.asked)
+        """Reference words of all seeds together."""
+        return len(self.errors) * sum(self.ref)
 
     @property
     def wer(self) -> float:
@@ -42,15 +42,15 @@ class Misheard(NamedTuple):
     @property
     def wers(self) -> list[float]:
         """Word error rate of each seed."""
-        return [sum(errors) / sum(self.asked) for errors in self.errors]
+        return [sum(errors) / sum(self.ref) for errors in self.errors]
 
-    def beside(self, other: "Misheard") -> bootstrap.Comparison:
-        """This against another voice's, both heard with the same texts and seeds.
+    def beside(self, other: "WordErrors") -> bootstrap.Comparison:
+        """Compare with another voice's errors on the same texts and seeds.
 
         Texts are drawn anew, each with its errors of all seeds: these are not independent.
         """
         first, second = ([sum(text) for text in zip(*m.errors, strict=True)] for m in (other, self))
-        return bootstrap.compare(first, second, [len(self.errors) * words for words in self.asked])
+        return bootstrap.compare(first, second, [len(self.errors) * words for words in self.ref])
 
     def plain(self) -> dict[str, Any]:
         """Its figures as JSON data."""
@@ -63,18 +63,18 @@ class Misheard(NamedTuple):
 
 def of_voice(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge, precision: str
-) -> Misheard:
-    """What is misheard of the cuts' texts, spoken freely with weights of this precision."""
+) -> WordErrors:
+    """Errors on the cuts' texts, synthesised free-running with weights of this precision."""
     rounded = Synthesizer(voice.model, voice.vocabulary, voice.audio, precision=precision)
     texts, rate = _texts(cuts), voice.audio.sample_rate
     spoken = ([item.waveform for item in rounded.synthesize(texts, seed=seed)] for seed in seeds)
-    return Misheard.of([judge.judge(texts, waveforms, rate) for waveforms in spoken])
+    return WordErrors.of([judge.judge(texts, waveforms, rate) for waveforms in spoken])
 
 
-def of_recordings(cuts: CutSet, audio: AudioConfig, judge: Judge) -> Misheard:
-    """What is misheard of the cuts' own sounds: a judge is a weak recogniser."""
+def of_recordings(cuts: CutSet, audio: AudioConfig, judge: Judge) -> WordErrors:
+    """Errors on the recordings themselves: the judge is a weak recogniser."""
     recordings = [item.waveform[0] for item in items_of(cuts, audio)]
-    return Misheard.of([judge.judge(_texts(cuts), recordings, audio.sample_rate)])
+    return WordErrors.of([judge.judge(_texts(cuts), recordings, audio.sample_rate)])
 
 
 def unlearned_digits(corpus: Path, count: int) -> CutSet:

@@ -56,8 +56,8 @@ def main() -> None:
     if options.judged and options.seeds:
         judge, some = JUDGES[options.judge](), cuts.subset(first=options.judged)
         print(f"recordings: {judged_voice.of_recordings(some, voice.audio, judge)}")
-        heard = judged(voice, some, options.seeds, judge)
-        found = {precision: row | heard[precision] for precision, row in found.items()}
+        scored = judged(voice, some, options.seeds, judge)
+        found = {precision: row | scored[precision] for precision, row in found.items()}
     print(json.dumps(found))
 
 
@@ -93,15 +93,15 @@ def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
 def judged(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge
 ) -> dict[str, dict[str, Any]]:
-    """By precision, what a judge mishears, and how that compares with float32."""
-    heard = {name: judged_voice.of_voice(voice, cuts, seeds, judge, name) for name in PRECISIONS}
+    """Judged word errors of each precision, and their difference from float32."""
+    scored = {name: judged_voice.of_voice(voice, cuts, seeds, judge, name) for name in PRECISIONS}
     found = {}
-    for precision, misheard in heard.items():
-        beside = misheard.beside(heard[EXACT])
-        found[precision] = misheard.plain() | {"beside": dataclasses.asdict(beside)}
+    for precision, errors in scored.items():
+        beside = errors.beside(scored[EXACT])
+        found[precision] = errors.plain() | {"beside": dataclasses.asdict(beside)}
         low, high = beside.interval.low, beside.interval.high
         print(
-            f"{precision}: {misheard}; {beside.difference:+.2%} beside {EXACT} "
+            f"{precision}: {errors}; {beside.difference:+.2%} beside {EXACT} "
             f"({low:+.2%} to {high:+.2%} at {beside.interval.level:.0%}, p = {beside.p_value:.2f})"
         )
     return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import generated_folder
 from speechseq.errors import DataError
 from speechseq.evaluation import transcript_files
 from speechseq.training import log
@@ -19,7 +19,7 @@ def test_a_manifest_that_makes_no_sense_is_made_anew(tmp_path: Path, text: str) 
     folder = tmp_path / "made"
     folder.mkdir()
     (folder / "manifest.json").write_text(text)
-    made_folder.ensure(folder, plan, lambda wavs: (wavs / "a.wav").write_bytes(b"x") and None)
+    generated_folder.ensure(folder, plan, lambda wavs: (wavs / "a.wav").write_bytes(b"x") and None)
     assert (folder / "wavs" / "a.wav").read_bytes() == b"x"
 
 

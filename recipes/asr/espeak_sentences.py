@@ -27,7 +27,7 @@ from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, features
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.asr import evaluate_asr, items_of, write_report
 from speechseq.evaluation.validation import error_rate
 from speechseq.extras import need
 from speechseq.file_writing import replace_file
@@ -161,14 +161,16 @@ def main(settings: Settings, run: Path) -> None:
     if settings.lm:
         scorers = [Fused("lm", lm_scorer.load(settings.lm, vocabulary), settings.lm_weight)]
     found = {
-        name: dictate(transcriber, items_of(cuts, audio), strategy=settings.search, scorers=scorers)
+        name: evaluate_asr(
+            transcriber, items_of(cuts, audio), strategy=settings.search, scorers=scorers
+        )
         for name, cuts in tests.items()
     }
     result = {name: dictation.score.wer for name, dictation in found.items()}
     result |= {"updates": summary.updates, "seconds": summary.seconds}
     name = "result_lm.json" if settings.lm else "result.json"
     replace_file(run / name, json.dumps(result).encode())
-    write_recognition_report(
+    write_report(
         run / "report.html",
         found["seen voices"],
         title="speechseq: spelled sentences",

@@ -21,7 +21,7 @@ from speechseq.config import Config
 from speechseq.corpus import features, librispeech
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.asr import evaluate_asr, items_of, write_report
 from speechseq.evaluation.validation import error_rate
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
@@ -109,7 +109,7 @@ def main(settings: Settings, run: Path) -> None:
     shown = items_of(dev.subset(first=settings.shown), audio)
 
     def show(model: nn.Module) -> list[Sample]:
-        found = dictate(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
+        found = evaluate_asr(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
         return [Sample.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
 
     summary = Trainer(
@@ -125,8 +125,8 @@ def main(settings: Settings, run: Path) -> None:
     ).run()
 
     transcriber = Transcriber.load(summary.checkpoint, settings.device)
-    found = dictate(transcriber, items_of(test, audio), strategy=settings.search)
-    write_recognition_report(
+    found = evaluate_asr(transcriber, items_of(test, audio), strategy=settings.search)
+    write_report(
         run / "report.html",
         found,
         title="Listen, Attend and Spell on LibriSpeech",

@@ -24,10 +24,10 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.espeak import Pitch, Rate
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation.asr import Item, dictate, items_of
+from speechseq.evaluation.asr import Item, evaluate_asr, items_of
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.report.page import Figure
-from speechseq.evaluation.tts import Listening, listen, write_report
+from speechseq.evaluation.tts import TTSEvaluation, evaluate_tts, write_report
 from speechseq.evaluation.validation import error_rate
 from speechseq.extras import need
 from speechseq.inference.search.beam import Beam
@@ -87,7 +87,7 @@ class Settings(Config):
     )
 
 
-def make_corpus(settings: Settings, voice: Listening, folder: Path) -> tuple[CutSet, CutSet]:
+def make_corpus(settings: Settings, voice: TTSEvaluation, folder: Path) -> tuple[CutSet, CutSet]:
     """What is learned from, and what is held out; no string stands in both, nor the voice's."""
     said = [speech.text for speech in voice.speech]
     many = {"voices": settings.voices, "rates": settings.rates, "pitches": settings.pitches}
@@ -130,7 +130,7 @@ def train_recogniser(settings: Settings, train: CutSet, test: CutSet, run: Path)
     ).run()
 
 
-def hear_voice(settings: Settings) -> Listening:
+def hear_voice(settings: Settings) -> TTSEvaluation:
     """What the first half's voice says, judged; strings and originals are those it kept."""
     run = Path(settings.voice)
     synthesizer = Synthesizer.load(run)
@@ -143,7 +143,7 @@ def hear_voice(settings: Settings) -> Listening:
     )
     recordings = [features.load_waveform(cut, synthesizer.audio) for cut in test]
     texts = [cut.supervisions[0].text for cut in test]
-    return listen(synthesizer, texts, recordings, Judge.digits())
+    return evaluate_tts(synthesizer, texts, recordings, Judge.digits())
 
 
 def main(settings: Settings, run: Path) -> None:
@@ -155,8 +155,10 @@ def main(settings: Settings, run: Path) -> None:
     train, test = make_corpus(settings, voice, run / "corpus")
     summary = train_recogniser(settings, train, test, run)
     transcriber = Transcriber.load(summary.checkpoint)
-    unseen = dictate(transcriber, items_of(test, settings.audio), strategy=settings.search)
-    chain = dictate(transcriber, _said(voice, settings.audio.sample_rate), strategy=settings.search)
+    unseen = evaluate_asr(transcriber, items_of(test, settings.audio), strategy=settings.search)
+    chain = evaluate_asr(
+        transcriber, _said(voice, settings.audio.sample_rate), strategy=settings.search
+    )
     seconds = time.monotonic() - began
     write_report(
         run / "report.html",
@@ -181,7 +183,7 @@ def main(settings: Settings, run: Path) -> None:
     print(f"{run / 'report.html'}: {seconds:.0f} s, {summary.updates} updates")
 
 
-def _said(voice: Listening, sample_rate: int) -> list[Item]:
+def _said(voice: TTSEvaluation, sample_rate: int) -> list[Item]:
     """What a voice said, as a recogniser of this sample rate hears it."""
     return [
         Item(

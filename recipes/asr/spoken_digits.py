@@ -35,7 +35,7 @@ from speechseq.corpus import (
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.corpus.spoken_digits import WORDS
-from speechseq.evaluation.asr import dictate, items_of, write_recognition_report
+from speechseq.evaluation.asr import evaluate_asr, items_of, write_report
 from speechseq.evaluation.joining import evaluate_joining
 from speechseq.evaluation.validation import error_rate
 from speechseq.evaluation.word_times import boundary_errors
@@ -202,7 +202,7 @@ def main(settings: Settings, run: Path) -> None:
     transcriber = Transcriber.load(summary.checkpoint)
     transcriber.longest_seconds = 120.0
     found = {
-        name: dictate(transcriber, items_of(cuts, audio), strategy=settings.search)
+        name: evaluate_asr(transcriber, items_of(cuts, audio), strategy=settings.search)
         for name, cuts in tests.items()
     }
     joining = evaluate_joining(
@@ -226,7 +226,7 @@ def main(settings: Settings, run: Path) -> None:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     replace_file(run / "result.json", json.dumps(result, indent=1).encode())
-    write_recognition_report(
+    write_report(
         run / "report.html",
         found["short"],
         title="speechseq: connected digits",

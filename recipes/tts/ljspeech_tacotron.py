@@ -22,7 +22,7 @@ from speechseq.corpus import features, ljspeech
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.tts import listen, write_report
+from speechseq.evaluation.tts import evaluate_tts, write_report
 from speechseq.extras import need
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
@@ -126,7 +126,7 @@ def main(settings: Settings, run: Path) -> None:
 
     recordings = [features.load_waveform(cut, audio) for cut in dev][: settings.judged]
     synthesizer = Synthesizer.load(summary.checkpoint, settings.device)
-    listening = listen(synthesizer, texts, recordings, Judge.sentences())
+    listening = evaluate_tts(synthesizer, texts, recordings, Judge.sentences())
     write_report(
         run / "report.html",
         listening,

@@ -25,7 +25,7 @@ from speechseq.corpus.espeak import Rate
 from speechseq.corpus.sampling import Batches
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.report.page import Figure
-from speechseq.evaluation.tts import listen, write_report
+from speechseq.evaluation.tts import evaluate_tts, write_report
 from speechseq.extras import need
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
@@ -120,7 +120,7 @@ def main(settings: Settings, run: Path) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     synthesizer = Synthesizer.load(summary.checkpoint)
     recordings = [features.load_waveform(cut, audio) for cut in test]
-    listening = listen(synthesizer, texts, recordings, Judge.digits())
+    listening = evaluate_tts(synthesizer, texts, recordings, Judge.digits())
     seconds = time.monotonic() - began
     write_report(
         run / "report.html",

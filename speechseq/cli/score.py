@@ -11,9 +11,9 @@ from speechseq.printable import json_line, lines_of, printable
 
 if TYPE_CHECKING:
     from speechseq.evaluation.transcript_files import Alike
-    from speechseq.inference.score import Group, Score, Unit
+    from speechseq.inference.score import Confusion, Group, Score, Unit
     from speechseq.inference.wer.bootstrap import Comparison
-    from speechseq.inference.wer.edits import Counts
+    from speechseq.inference.wer.edits import Counts, Edit
 
 _HELP = "count the word and character errors of transcripts"
 _FORMS = """files hold an utterance a line, in any of these forms:
@@ -29,9 +29,11 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("score", help=_HELP)
     parser.epilog = _FORMS
     parser.add_argument("--ref", required=True, type=Path, metavar="FILE", help="what was said")
-    parser.add_argument("--hyp", required=True, type=Path, metavar="FILE", help="what was heard")
     parser.add_argument(
-        "--hyp2", type=Path, metavar="FILE", help="what another system heard: compares the two"
+        "--hyp", required=True, type=Path, metavar="FILE", help="the recogniser's transcripts"
+    )
+    parser.add_argument(
+        "--hyp2", type=Path, metavar="FILE", help="another system's transcripts: compares the two"
     )
     parser.add_argument(
         "--speakers", type=Path, metavar="FILE", help="who said what, an `id speaker` a line"
@@ -97,27 +99,27 @@ def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "tuple[list[Sco
     from speechseq.inference.wer.normalize import spoken_words
 
     found = read_alike([arguments.ref, *paths], arguments.format)
-    asked, *systems = found.files
+    ref, *systems = found.files
     if arguments.allow_missing:
-        asked, *systems = with_all_ids([asked, *systems])
+        ref, *systems = with_all_ids([ref, *systems])
     speakers = read(arguments.speakers) if arguments.speakers else {}
-    voices = [speakers[i].text if i in speakers else asked[i].speaker for i in asked]
+    voices = [speakers[i].text if i in speakers else ref[i].speaker for i in ref]
     read_as = spoken_words if arguments.normalize else str
     scores = []
-    for path, heard in zip(paths, systems, strict=True):
-        _check_same_ids(arguments.ref, asked, path, heard)
-        pairs = [(read_as(asked[i].text), read_as(heard[i].text)) for i in asked]
-        scores.append(score(pairs, ids=list(asked), speakers=voices))
+    for path, hyp in zip(paths, systems, strict=True):
+        _check_same_ids((arguments.ref, path), ref, hyp)
+        pairs = [(read_as(ref[i].text), read_as(hyp[i].text)) for i in ref]
+        scores.append(score(pairs, ids=list(ref), speakers=voices))
     return scores, found
 
 
-def _check_same_ids(ref: Path, asked: dict[str, Any], hyp: Path, heard: dict[str, Any]) -> None:
+def _check_same_ids(paths: tuple[Path, Path], ref: dict[str, Any], hyp: dict[str, Any]) -> None:
     from speechseq.evaluation.transcript_files import check_same_ids
 
     try:
-        check_same_ids(asked, heard)
+        check_same_ids(ref, hyp)
     except DataError as error:
-        raise DataError(f"{hyp} and {ref}: {error.problem}", error.cure) from None
+        raise DataError(f"{paths[1]} and {paths[0]}: {error.problem}", error.cure) from None
 
 
 def _summary(path: Path, score: "Score", units: "list[Unit]") -> list[str]:
@@ -139,7 +141,7 @@ def _within(score: "Score", unit: "Unit") -> str:
 
 def _errors(counts: "Counts", unit: str) -> str:
     return (
-        f"of {counts.asked:,} {unit} {counts.substitutions:,} substituted, "
+        f"of {counts.ref:,} {unit} {counts.substitutions:,} substituted, "
         f"{counts.deletions:,} deleted, {counts.insertions:,} inserted"
     )
 
@@ -154,7 +156,7 @@ def _details(path: Path, score: "Score") -> str:
         for group in score.by_length
     ]
     lines += ["", "times  asked for → heard"]
-    lines += [f"{c.times:5,}  {c.asked or '***'} → {c.heard or '***'}" for c in score.confusions()]
+    lines += [f"{c.times:5,}  {c.ref or '***'} → {c.hyp or '***'}" for c in score.confusions()]
     return "\n".join(["", sclite.report(score, printable(path)), *lines, ""])
 
 
@@ -181,17 +183,17 @@ def _plain(path: Path, score: "Score", details: bool) -> dict[str, Any]:
         "cer_interval": _interval(score, "characters"),
         "speakers": {group.name: _group(group) for group in score.by_speaker if group.name},
         "lengths": {group.name: _group(group) for group in score.by_length},
-        "confusions": [confusion._asdict() for confusion in score.confusions()],
+        "confusions": [_renamed(confusion) for confusion in score.confusions()],
     }
     if details:
         data["rows"] = [
             {
                 "id": row.id,
                 "speaker": row.speaker,
-                "asked": row.asked,
-                "heard": row.heard,
+                "asked": row.ref,
+                "heard": row.hyp,
                 "words": dataclasses.asdict(row.words),
-                "edits": [edit._asdict() for edit in row.edits],
+                "edits": [_renamed(edit) for edit in row.edits],
             }
             for row in score.rows
         ]
@@ -207,6 +209,12 @@ def _group(group: "Group") -> dict[str, Any]:
         "words": dataclasses.asdict(group.words),
         "characters": dataclasses.asdict(group.characters),
     }
+
+
+def _renamed(pair: "Confusion | Edit") -> dict[str, Any]:
+    """A named tuple as plain data, its ref and hyp under the keys "asked" and "heard"."""
+    keys = {"ref": "asked", "hyp": "heard"}
+    return {keys.get(name, name): value for name, value in pair._asdict().items()}
 
 
 def _interval(score: "Score", unit: "Unit") -> dict[str, float] | None:

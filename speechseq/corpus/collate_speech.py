@@ -60,16 +60,16 @@ class ASRCollate:
         if not cuts:
             raise DataError("a batch of no cuts")
         tokens = [self._texts.ids(cut) for cut in cuts]
-        heard = [self._heard(cut) for cut in cuts]
+        items = [self._features(cut) for cut in cuts]
         return ASRBatch(
-            features=padded(heard, 0.0),
-            feature_lengths=lengths(heard),
+            features=padded(items, 0.0),
+            feature_lengths=lengths(items),
             tokens=padded(tokens, PAD),
             token_lengths=lengths(tokens),
             ids=tuple(cut.id for cut in cuts),
         )
 
-    def _heard(self, cut: MonoCut) -> Tensor:
+    def _features(self, cut: MonoCut) -> Tensor:
         frames = features.load_features(cut, self.audio)
         if not len(frames):
             raise DataError(f"{cut.id}: 0 frames", "leave it out: it is shorter than a frame")

@@ -19,7 +19,7 @@ from speechseq import files
 from speechseq.audio import wav
 from speechseq.audio.container import SOUND
 from speechseq.config import nearest
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import generated_folder
 from speechseq.corpus.joining import JoiningConfig, join, sound
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError
@@ -60,7 +60,7 @@ def make(
     and its recording are drawn evenly, and so is the way to join them, where several are given.
     With the same seed every way joins the same recordings (but where it mixes speakers). The
     supervision's alignment "word" says where each recording lies. The same call gives the same
-    folder anywhere; one that fits is used as it stands (`made_folder.ensure`).
+    folder anywhere; one that fits is used as it stands (`generated_folder.ensure`).
 
     Args:
         cuts: recordings of single words, with speakers; the test's and the training's apart.
@@ -89,7 +89,7 @@ def make(
         "utterances": [_drawn(words, i, seed, draws) for i in range(utterances)],
     }
     folder = Path(folder).resolve()
-    made_folder.ensure(folder, plan, lambda wavs: _write(wavs, plan, sources))
+    generated_folder.ensure(folder, plan, lambda wavs: _write(wavs, plan, sources))
     return CutSet.from_cuts(_cut(folder, utterance, rate) for utterance in plan["utterances"])
 
 

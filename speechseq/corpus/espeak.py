@@ -17,7 +17,7 @@ from lhotse import CutSet
 
 import speechseq
 from speechseq.config import Config, nearest
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import generated_folder
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.ranges import Range, Text
@@ -122,7 +122,7 @@ def speak(
         _run_worker(wavs, plan)
         _refuse_silence(wavs)
 
-    made_folder.ensure(folder, plan, fill)
+    generated_folder.ensure(folder, plan, fill)
     return CutSet.from_cuts(
         spoken(folder / "wavs" / f"{u.id}.wav", u.id, u.text, speaker=u.voice) for u in utterances
     )

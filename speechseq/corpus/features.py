@@ -21,7 +21,7 @@ from speechseq.audio import wav
 from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
 from speechseq.config import Config
-from speechseq.corpus import cut_audio as cut_sound
+from speechseq.corpus import cut_audio
 from speechseq.errors import DataError
 from speechseq.file_writing import cannot_write, replace_file
 from speechseq.shapes import Waveform
@@ -139,9 +139,9 @@ def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
     """The sound of a cut, (1, samples) at the settings' rate, channels mixed down.
 
     Raises:
-        DataError: as `cut_sound.load`.
+        DataError: as `cut_audio.load`.
     """
-    return cut_sound.load(cut, config.sample_rate)
+    return cut_audio.load(cut, config.sample_rate)
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
@@ -150,7 +150,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
     Raises:
         DataError: its mel was computed of another span or speed.
     """
-    told = frames_of(cut_sound.samples(cut, config.sample_rate), config)
+    told = frames_of(cut_audio.samples(cut, config.sample_rate), config)
     stored = (cut.custom or {}).get("mel")
     if stored is not None and stored.shape[0] != told:
         raise DataError(
@@ -189,7 +189,7 @@ def _with_mel(cut: MonoCut, extractor: LogMelExtractor, folder: Path) -> MonoCut
 
 def _name(cut: MonoCut) -> str:
     """A file name that changes with whatever changes the sound."""
-    speeds, source = cut_sound.speeds(cut), cut_sound.source(cut)
+    speeds, source = cut_audio.speeds(cut), cut_audio.source(cut)
     try:
         stat = source.stat()
     except OSError as error:

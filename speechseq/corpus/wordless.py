@@ -10,7 +10,7 @@ import torch
 from lhotse import CutSet
 
 from speechseq.audio import wav
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import generated_folder
 from speechseq.corpus.joining import coloured, room_tone
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError
@@ -66,7 +66,7 @@ def make(
         ],
     }
     folder = Path(folder).resolve()
-    made_folder.ensure(folder, plan, lambda wavs: _write(wavs, plan, edges))
+    generated_folder.ensure(folder, plan, lambda wavs: _write(wavs, plan, edges))
     return CutSet.from_cuts(
         spoken(folder / "wavs" / f"{u['id']}.wav", u["id"], "", wordless=True)
         for u in plan["utterances"]

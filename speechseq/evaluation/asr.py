@@ -1,4 +1,4 @@
-"""A dictation: sounds whose words are known are transcribed, and the errors are counted."""
+"""ASR evaluation: WER, CER and alignment scores of a recogniser on sounds of known texts."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,27 +9,29 @@ from lhotse import CutSet
 from torch import Tensor
 
 from speechseq.audio.mel import AudioConfig
+from speechseq.config import Config
 from speechseq.corpus.features import load_waveform, one_warning
 from speechseq.evaluation.alignment import mean_scores
-from speechseq.evaluation.report.asr import Recognised, RecognitionSection
+from speechseq.evaluation.report.asr import ASRSection, TranscribedUtterance
 from speechseq.evaluation.report.page import Figure, Picture, Report, Section, curve_pictures, write
-from speechseq.inference.score import Heard, Score, score
+from speechseq.inference.score import Score, ScoredUtterance, score
 from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.transcript import Transcript
 from speechseq.pictures import alignment_picture
 from speechseq.shapes import Waveform
+from speechseq.training.log import curves as training_curves
 
-_AT_ONCE = 256  # sounds read before their transcripts are kept and they are let go
+_AT_ONCE = 256  # sounds transcribed in one call
 
 
 @runtime_checkable
-class Writer(Protocol):
-    """Who writes down, such as `speechseq.inference.transcriber.Transcriber`."""
+class Recogniser(Protocol):
+    """Recogniser to evaluate, such as `speechseq.inference.transcriber.Transcriber`."""
 
     @property
     def audio(self) -> AudioConfig:
-        """Settings of the features; sounds are handed over at their sample rate."""
+        """Settings of the features; sounds are passed at their sample rate."""
 
     def transcribe(
         self,
@@ -39,11 +41,11 @@ class Writer(Protocol):
         strategy: Strategy | None = None,
         scorers: Sequence[Fused] = (),
     ) -> list[Transcript]:
-        """A Transcript of each (waveform (1, samples), rate)."""
+        """Return a Transcript of each (waveform (1, samples), rate)."""
 
 
 class Item(NamedTuple):
-    """A sound (1, samples) and the words that are said in it."""
+    """A sound (1, samples) and its reference text."""
 
     text: str
     waveform: Waveform
@@ -52,8 +54,8 @@ class Item(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Dictation:
-    """What was said, what was written down, and the errors.
+class ASREvaluation:
+    """Items, their transcripts, and the score of these.
 
     scores: means of the alignments' focus, coverage and monotonicity over all items.
     """
@@ -66,7 +68,7 @@ class Dictation:
 
     @property
     def unfinished(self) -> int:
-        """How many transcripts met their limit before the model ended them."""
+        """Number of transcripts that reached the length limit before the end symbol."""
         return sum(not transcript.finished for transcript in self.transcripts)
 
     def line(self) -> str:
@@ -75,7 +77,7 @@ class Dictation:
         span = f" ({within.low:.3f} to {within.high:.3f} at 95 %)" if within else ""
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         return (
-            f"WER {self.score.wer:.4f}{span}, CER {self.score.cer:.4f} ({self.score.words.asked} "
+            f"WER {self.score.wer:.4f}{span}, CER {self.score.cer:.4f} ({self.score.words.ref} "
             f"words in {len(self.items)} utterances, {self.score.total.wrong} with an error, "
             f"{self.unfinished} unfinished); alignment {scores}"
         )
@@ -89,14 +91,14 @@ class Dictation:
         curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
         settings: Mapping[str, Any] | None = None,
         shown: int = 20,
-    ) -> RecognitionSection:
-        """The part of a page that shows it: all counts, and the first `shown` utterances."""
-        return RecognitionSection(
+    ) -> ASRSection:
+        """Section of a report with the score of all items and the first `shown` utterances."""
+        return ASRSection(
             title=title,
             summary=summary,
             score=self.score,
             figures=(*figures, *self._figures()),
-            recognised=tuple(self._recognised(shown)),
+            utterances=tuple(self._utterances(shown)),
             curves=tuple(curve_pictures(curves or {})),
             settings=settings or {},
         )
@@ -107,10 +109,10 @@ class Dictation:
         for name, value in self.scores.items():
             yield Figure(label=name, value=f"{value:.2f}")
 
-    def _recognised(self, shown: int) -> Iterator[Recognised]:
+    def _utterances(self, shown: int) -> Iterator[TranscribedUtterance]:
         rows = zip(self.items, self.transcripts, self.score.rows, strict=True)
         for item, transcript, row in list(rows)[:shown]:
-            yield _recognised(item, transcript, row, self.sample_rate)
+            yield _utterance(item, transcript, row, self.sample_rate)
 
 
 def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
@@ -131,31 +133,31 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
         ]
 
 
-def dictate(
-    writer: Writer,
+def evaluate_asr(
+    recogniser: Recogniser,
     items: Sequence[Item],
     *,
     beam: int = 8,
     strategy: Strategy | None = None,
     scorers: Sequence[Fused] = (),
     normalizer: Callable[[str], str] | None = None,
-) -> Dictation:
-    """Have every item written down and count the errors.
+) -> ASREvaluation:
+    """Transcribe every item and score the transcripts.
 
     Args:
-        beam, strategy, scorers: how the writer searches.
-        normalizer: makes of an item's text what the recogniser was taught to write.
+        beam, strategy, scorers: passed to the recogniser's search.
+        normalizer: maps an item's text to the form that the recogniser was trained to write.
 
     Raises:
-        DataError, CheckpointError, MachineError: as the writer's `transcribe`.
+        DataError, CheckpointError, MachineError: as the recogniser's `transcribe`.
     """
-    rate = writer.audio.sample_rate
+    rate = recogniser.audio.sample_rate
     transcripts: list[Transcript] = []
     for begin in range(0, len(items), _AT_ONCE):
         sounds = [(item.waveform, rate) for item in items[begin : begin + _AT_ONCE]]
-        transcripts += writer.transcribe(sounds, beam=beam, strategy=strategy, scorers=scorers)
+        transcripts += recogniser.transcribe(sounds, beam=beam, strategy=strategy, scorers=scorers)
     texts = [normalizer(item.text) if normalizer else item.text for item in items]
-    return Dictation(
+    return ASREvaluation(
         items=tuple(items),
         sample_rate=rate,
         transcripts=tuple(transcripts),
@@ -168,9 +170,38 @@ def dictate(
     )
 
 
-def write_recognition_report(
+def report_asr(
+    run: Path,
+    evaluation: ASREvaluation,
+    *,
+    title: str,
+    summary: str,
+    settings: Config,
+    done: str,
+) -> None:
+    """Write RUN/report.html with the run's training curves, and print the result in one line.
+
+    Args:
+        done: printed before the result, such as "6000 updates".
+
+    Raises:
+        MachineError: the page cannot be written.
+    """
+    path = run / "report.html"
+    write_report(
+        path,
+        evaluation,
+        title=title,
+        summary=summary,
+        curves=training_curves(run),
+        settings=settings.to_dict(),
+    )
+    print(f"{path}: {done}, {evaluation.line()}")
+
+
+def write_report(
     path: Path,
-    dictation: Dictation,
+    evaluation: ASREvaluation,
     *,
     title: str,
     summary: str,
@@ -179,28 +210,30 @@ def write_recognition_report(
     settings: Mapping[str, Any],
     further: Sequence[Section] = (),
 ) -> None:
-    """Write the page that shows a dictation and the training before it.
+    """Write a page that shows an evaluation and the training before it.
 
     Args:
-        figures: what stands beside the error rates, such as time and updates.
+        figures: shown beside the error rates, such as time and updates.
         curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
-        further: what stands below on the same page, such as other test sets' sections.
+        further: sections below on the same page, such as other test sets'.
 
     Raises:
-        MachineError: it cannot be written.
+        MachineError: the page cannot be written.
     """
-    section = dictation.section(figures=figures, curves=curves, settings=settings)
+    section = evaluation.section(figures=figures, curves=curves, settings=settings)
     write(path, Report(title=title, summary=summary, sections=(section, *further)))
 
 
-def _recognised(item: Item, transcript: Transcript, row: Heard, sample_rate: int) -> Recognised:
+def _utterance(
+    item: Item, transcript: Transcript, row: ScoredUtterance, sample_rate: int
+) -> TranscribedUtterance:
     sure = [word.confidence for word in transcript.words]
     picture = alignment_picture(
         transcript.alignment.T, transcript.symbols, across="position in the sound"
     )
-    return Recognised(
+    return TranscribedUtterance(
         id=row.id,
-        asked=row.asked,
+        ref=row.ref,
         waveform=item.waveform[0],
         sample_rate=sample_rate,
         edits=row.edits,

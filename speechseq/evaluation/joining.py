@@ -10,7 +10,7 @@ from lhotse import CutSet
 from speechseq.corpus import digit_strings, wordless
 from speechseq.corpus.joining import JoiningConfig
 from speechseq.corpus.joining_ways import TESTED
-from speechseq.evaluation.asr import Dictation, Writer, dictate, items_of
+from speechseq.evaluation.asr import ASREvaluation, Recogniser, evaluate_asr, items_of
 from speechseq.evaluation.report.page import Figure
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.transcript import NO_SPEECH, Transcript
@@ -23,17 +23,17 @@ _SECONDS = (1.0, 10.0)
 class JoiningEvaluation:
     """Transcripts of strings by the way that joined them, and of sounds without words by kind."""
 
-    joined: Mapping[str, Dictation]
+    joined: Mapping[str, ASREvaluation]
     wordless: Mapping[str, Sequence[Transcript]]
 
     @property
     def wer(self) -> dict[str, float]:
         """Word error rate of each way."""
-        return {name: dictation.score.wer for name, dictation in self.joined.items()}
+        return {name: evaluation.score.wer for name, evaluation in self.joined.items()}
 
     @property
     def invented(self) -> dict[str, int]:
-        """Words written down for each kind of sound without words, marked or not."""
+        """Words of the transcripts of each kind of sound without words, marked or not."""
         return {
             name: sum(len(found.words) for found in transcripts)
             for name, transcripts in self.wordless.items()
@@ -41,7 +41,7 @@ class JoiningEvaluation:
 
     @property
     def unmarked(self) -> dict[str, int]:
-        """Of these words, those in transcripts that `no_speech` does not mark."""
+        """Invented words in transcripts that `no_speech` does not mark."""
         return {
             name: sum(len(found.words) for found in transcripts if not marked(found))
             for name, transcripts in self.wordless.items()
@@ -49,7 +49,7 @@ class JoiningEvaluation:
 
     @property
     def doubted(self) -> int:
-        """Strings of words that `no_speech` marks, though somebody speaks."""
+        """Number of strings of words that `no_speech` marks wrongly."""
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
@@ -79,12 +79,12 @@ class JoiningEvaluation:
 
 
 def marked(transcript: Transcript) -> bool:
-    """It is likelier that nobody speaks."""
+    """Return True if the sound more likely holds no speech."""
     return transcript.no_speech > NO_SPEECH
 
 
 def evaluate_joining(
-    writer: Writer,
+    recogniser: Recogniser,
     recordings: CutSet,
     folder: Path,
     *,
@@ -95,16 +95,16 @@ def evaluate_joining(
     strategy: Strategy | None = None,
     ways: Mapping[str, JoiningConfig] = TESTED,
 ) -> JoiningEvaluation:
-    """Join single words, `recordings`, in each way, and have all strings written down.
+    """Join single words, `recordings`, in each way and transcribe all strings.
 
     Args:
-        folder: where the sounds are made; those of an earlier call with the same arguments stay.
+        folder: for the sounds; those of an earlier call with the same arguments are used again.
         utterances: strings of each way; their words and recordings are the same in all. As many
             sounds of each kind without words, but at most 20.
         longest, speakers: as `digit_strings.make`.
 
     Raises:
-        ConfigError, DataError, MachineError: as `digit_strings.make` and `dictate`.
+        ConfigError, DataError, MachineError: as `digit_strings.make` and `evaluate_asr`.
     """
     joined = {}
     for name, way in ways.items():
@@ -117,20 +117,20 @@ def evaluate_joining(
             speakers=speakers,
             ways=(way,),
         )
-        items = items_of(strings, writer.audio)
-        joined[name] = dictate(writer, items, strategy=strategy)
-    nothing: dict[str, Sequence[Transcript]] = {}
+        items = items_of(strings, recogniser.audio)
+        joined[name] = evaluate_asr(recogniser, items, strategy=strategy)
+    without_words: dict[str, Sequence[Transcript]] = {}
     for kind in wordless.KINDS:
         sounds = wordless.make(
             folder / f"wordless_{kind}",
             utterances=min(utterances, _WORDLESS),
-            sample_rate=writer.audio.sample_rate,
+            sample_rate=recogniser.audio.sample_rate,
             seed=seed,
             seconds=_SECONDS,
             kinds=(kind,),
             recordings=recordings,
         )
-        items = items_of(sounds, writer.audio)
-        heard = [(item.waveform, writer.audio.sample_rate) for item in items]
-        nothing[kind] = writer.transcribe(heard, strategy=strategy)
-    return JoiningEvaluation(joined=joined, wordless=nothing)
+        items = items_of(sounds, recogniser.audio)
+        pairs = [(item.waveform, recogniser.audio.sample_rate) for item in items]
+        without_words[kind] = recogniser.transcribe(pairs, strategy=strategy)
+    return JoiningEvaluation(joined=joined, wordless=without_words)

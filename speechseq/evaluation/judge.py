@@ -1,7 +1,7 @@
-"""An independent listener: pocketsphinx writes down what it hears, and its errors are counted.
+"""Judge: pocketsphinx as an external recogniser, for the word error rate of synthesised speech.
 
-Extra `judge`. It is a weak recogniser by today's measure, so its error on our speech means little
-alone: always judge the real recordings of the same texts beside it.
+Extra `judge`. It is a weak recogniser by today's measure, so its error rate on synthesised speech
+means little alone: always judge the recordings of the same texts, too.
 """
 
 import re
@@ -25,9 +25,9 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 
 
 class Judge:
-    """Hears speech with pocketsphinx's US-English model; `digits()` or `sentences()` make one.
+    """Transcribes speech with pocketsphinx's US-English model; see `digits()` and `sentences()`.
 
-    What it hears does not depend on what it heard before.
+    A transcript does not depend on earlier ones.
     """
 
     def __init__(self, decoder: Any, noise: float) -> None:
@@ -57,8 +57,8 @@ class Judge:
         """
         return cls(_package("pocketsphinx").Decoder(loglevel="FATAL"), noise=0.0005)
 
-    def hear(self, waveform: Float[Tensor, " samples"], sample_rate: int) -> str:
-        """The words heard in a waveform (samples,), in lower case; "" for none."""
+    def transcribe(self, waveform: Float[Tensor, " samples"], sample_rate: int) -> str:
+        """Return the words recognised in a waveform (samples,), in lower case; "" for none."""
         sound = _prepared(waveform, sample_rate, self._noise)
         self._decoder.reinit_feat()
         self._decoder.start_utt()
@@ -69,14 +69,14 @@ class Judge:
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
     def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
-        """Hear waveforms, each (samples,), and compare them with the texts that they should say."""
+        """Score the transcripts of waveforms, each (samples,), against their texts."""
         pairs = zip(texts, waveforms, strict=True)
-        return compare([(text, self.hear(waveform, sample_rate)) for text, waveform in pairs])
+        return compare([(text, self.transcribe(waveform, sample_rate)) for text, waveform in pairs])
 
 
 def compare(pairs: Sequence[tuple[str, str]]) -> Score:
-    """Score (asked, heard) pairs of texts by their spoken words: case and punctuation ignored."""
-    return score([(spoken_words(asked), spoken_words(heard)) for asked, heard in pairs])
+    """Score (ref, hyp) pairs of texts by their spoken words: case and punctuation ignored."""
+    return score([(spoken_words(ref), spoken_words(hyp)) for ref, hyp in pairs])
 
 
 def _prepared(waveform: Float[Tensor, " samples"], sample_rate: int, noise: float) -> bytes:

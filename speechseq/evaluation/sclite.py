@@ -1,4 +1,4 @@
-"""A score as text, laid out as NIST's sclite lays it out: aligned lines, and a table by speaker.
+"""A score as text in the layout of NIST's sclite: aligned lines, and a table by speaker.
 
 The alignment has the fewest errors. sclite's own weighs a substitution as 4 and a deletion or
 insertion as 3, so that the two can part an error differently.
@@ -6,7 +6,7 @@ insertion as 3, so that the two can part an error differently.
 
 from collections.abc import Iterator, Sequence
 
-from speechseq.inference.score import Group, Heard, Score
+from speechseq.inference.score import Group, Score, ScoredUtterance
 from speechseq.inference.wer.edits import Edit
 
 _MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
@@ -18,8 +18,8 @@ def report(score: Score, title: str) -> str:
     return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
 
 
-def aligned(row: Heard) -> str:
-    """What was asked above what was heard, word under word; *** stands where a word is missing."""
+def aligned(row: ScoredUtterance) -> str:
+    """Reference above hypothesis, word under word; *** marks a missing word."""
     columns = [column for edit in row.edits for column in _columns(edit)]
     widths = [max(map(len, column)) for column in columns]
     counts = row.words
@@ -59,10 +59,10 @@ def table(score: Score, title: str) -> str:
 def _row(name: str, group: Group, width: int) -> str:
     counts = group.words
     parts = (counts.correct, counts.substitutions, counts.deletions, counts.insertions)
-    shares = [part / counts.asked if counts.asked else 0.0 for part in parts]
+    shares = [part / counts.ref if counts.ref else 0.0 for part in parts]
     shares += [counts.rate, group.sentence_error_rate]
     cells = _cells([f"{100 * share:.1f}" for share in shares])
-    return f"| {name:<{width}} | {group.utterances:5d} {counts.asked:5d} |{cells} |"
+    return f"| {name:<{width}} | {group.utterances:5d} {counts.ref:5d} |{cells} |"
 
 
 def _cells(texts: Sequence[str]) -> str:
@@ -70,9 +70,9 @@ def _cells(texts: Sequence[str]) -> str:
 
 
 def _columns(edit: Edit) -> Iterator[tuple[str, str, str]]:
-    """(asked, heard, mark) of each word of an edit, stars as long as the word they stand for."""
-    asked, heard = edit.asked.split(), edit.heard.split()
-    asked = asked or ["*" * max(3, len(word)) for word in heard]
-    heard = heard or ["*" * max(3, len(word)) for word in asked]
-    for one, other in zip(asked, heard, strict=True):
+    """(ref, hyp, mark) of each word of an edit, stars as long as the word they stand for."""
+    ref, hyp = edit.ref.split(), edit.hyp.split()
+    ref = ref or ["*" * max(3, len(word)) for word in hyp]
+    hyp = hyp or ["*" * max(3, len(word)) for word in ref]
+    for one, other in zip(ref, hyp, strict=True):
         yield one, other, _MARKS[edit.kind]

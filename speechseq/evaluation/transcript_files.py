@@ -102,9 +102,9 @@ def _read(path: Path, lines: Lines, form: str) -> File:
     return found
 
 
-def check_same_ids(asked: Mapping[str, Utterance], heard: Mapping[str, Utterance]) -> None:
+def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -> None:
     """Raise DataError with the ids that only one side has."""
-    missing, surplus = [i for i in asked if i not in heard], [i for i in heard if i not in asked]
+    missing, surplus = [i for i in ref if i not in hyp], [i for i in hyp if i not in ref]
     problems = [f"{len(missing)} missing: {_some(missing)}"] * bool(missing)
     problems += [f"{len(surplus)} that no reference has: {_some(surplus)}"] * bool(surplus)
     if problems:

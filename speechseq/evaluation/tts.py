@@ -1,4 +1,4 @@
-"""A listening test: our saying of texts beside the recordings of them, heard by a judge."""
+"""TTS evaluation: WER of synthesised speech and of the recordings, both transcribed by a judge."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,22 @@ from typing import Any
 
 from torch import Tensor
 
+from speechseq.config import Config
 from speechseq.evaluation.alignment import mean_scores
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.report.page import Figure, Picture, Report, Section, curve_pictures, write
 from speechseq.evaluation.report.player import Take
-from speechseq.evaluation.report.tts import Spoken, VoiceSection
+from speechseq.evaluation.report.tts import Spoken, TTSSection
 from speechseq.inference.score import Score
 from speechseq.inference.speech import Speech
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.pictures import alignment_picture, mel_picture
+from speechseq.training.log import curves as training_curves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Listening:
-    """What was said and what was heard: our speech, the recordings, the judge's words on both.
+class TTSEvaluation:
+    """Synthesised speech, the recordings of the same texts, and the judge's score of both.
 
     scores: means of the alignments' focus, coverage and monotonicity over all texts.
     """
@@ -33,7 +35,7 @@ class Listening:
 
     @property
     def stopped(self) -> int:
-        """How many ended because the model said so."""
+        """Number of utterances that the stop prediction ended."""
         return sum(speech.finished_reason == "stop" for speech in self.speech)
 
     def line(self) -> str:
@@ -41,20 +43,20 @@ class Listening:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         return (
             f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
-            f"({self.ours.words.asked} words); {self.stopped} of {len(self.speech)} ended by stop; "
+            f"({self.ours.words.ref} words); {self.stopped} of {len(self.speech)} ended by stop; "
             f"alignment {scores}"
         )
 
 
-def listen(
+def evaluate_tts(
     synthesizer: Synthesizer,
     texts: Sequence[str],
     recordings: Sequence[Tensor],
     judge: Judge,
     *,
     seed: int = 0,
-) -> Listening:
-    """Speak the texts and let a judge hear them, and the recordings (1, samples) of the same.
+) -> TTSEvaluation:
+    """Synthesise the texts, and judge the speech and the recordings (1, samples) of the same texts.
 
     Raises:
         DataError: texts that cannot be spoken.
@@ -62,7 +64,7 @@ def listen(
     """
     rate = synthesizer.audio.sample_rate
     speech = synthesizer.synthesize(texts, seed=seed)
-    return Listening(
+    return TTSEvaluation(
         speech=tuple(speech),
         recordings=tuple(recordings),
         ours=judge.judge(texts, [item.waveform for item in speech], rate),
@@ -71,9 +73,41 @@ def listen(
     )
 
 
+def report_tts(
+    run: Path,
+    evaluation: TTSEvaluation,
+    *,
+    title: str,
+    summary: str,
+    settings: Config,
+    done: str,
+    figures: Sequence[Figure] = (),
+) -> None:
+    """Write RUN/report.html with the run's training curves, and print the result in one line.
+
+    Args:
+        done: printed before the result, such as "900 updates".
+        figures: shown before the judge's figures, such as time and updates.
+
+    Raises:
+        MachineError: the page cannot be written.
+    """
+    path = run / "report.html"
+    write_report(
+        path,
+        evaluation,
+        title=title,
+        summary=summary,
+        figures=figures,
+        curves=training_curves(run),
+        settings=settings.to_dict(),
+    )
+    print(f"{path}: {done}, {evaluation.line()}")
+
+
 def write_report(
     path: Path,
-    listening: Listening,
+    evaluation: TTSEvaluation,
     *,
     title: str,
     summary: str,
@@ -82,54 +116,54 @@ def write_report(
     settings: Mapping[str, Any],
     further: Sequence[Section] = (),
 ) -> None:
-    """Write the page that shows a listening test and the training before it.
+    """Write a page that shows an evaluation and the training before it.
 
     Args:
-        figures: what stands first beside the judge's figures, such as time and updates.
+        figures: shown before the judge's figures, such as time and updates.
         curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
-        further: what stands below on the same page, such as a recogniser's section.
+        further: sections below on the same page, such as a recogniser's.
 
     Raises:
-        MachineError: it cannot be written.
+        MachineError: the page cannot be written.
     """
-    voice = VoiceSection(
-        figures=(*figures, *_figures(listening)),
-        spoken=tuple(_spoken(listening)),
+    section = TTSSection(
+        figures=(*figures, *_figures(evaluation)),
+        spoken=tuple(_spoken(evaluation)),
         curves=tuple(curve_pictures(curves)),
         settings=settings,
     )
-    write(path, Report(title=title, summary=summary, sections=(voice, *further)))
+    write(path, Report(title=title, summary=summary, sections=(section, *further)))
 
 
-def _figures(listening: Listening) -> list[Figure]:
-    ours, original = listening.ours, listening.original
-    count = len(listening.speech)
+def _figures(evaluation: TTSEvaluation) -> list[Figure]:
+    ours, original = evaluation.ours, evaluation.original
+    count = len(evaluation.speech)
     return [
-        Figure(label="judged WER, ours", value=f"{ours.wer:.1%}", note=f"{ours.words.asked} words"),
+        Figure(label="judged WER, ours", value=f"{ours.wer:.1%}", note=f"{ours.words.ref} words"),
         Figure(label="judged WER, original audio", value=f"{original.wer:.1%}"),
         Figure(
             label="ended by stop",
-            value=f"{listening.stopped} of {count}",
-            good=listening.stopped == count,
+            value=f"{evaluation.stopped} of {count}",
+            good=evaluation.stopped == count,
         ),
-        *(Figure(label=name, value=f"{value:.2f}") for name, value in listening.scores.items()),
+        *(Figure(label=name, value=f"{value:.2f}") for name, value in evaluation.scores.items()),
     ]
 
 
-def _spoken(listening: Listening) -> list[Spoken]:
+def _spoken(evaluation: TTSEvaluation) -> list[Spoken]:
     rows = zip(
-        listening.speech,
-        listening.recordings,
-        listening.ours.rows,
-        listening.original.rows,
+        evaluation.speech,
+        evaluation.recordings,
+        evaluation.ours.rows,
+        evaluation.original.rows,
         strict=True,
     )
     return [
         Spoken(
-            asked=speech.text,
-            ours=Take(waveform=speech.waveform, sample_rate=speech.sample_rate, heard=heard.edits),
+            ref=speech.text,
+            ours=Take(waveform=speech.waveform, sample_rate=speech.sample_rate, edits=ours.edits),
             original=Take(
-                waveform=recording[0], sample_rate=speech.sample_rate, heard=heard_original.edits
+                waveform=recording[0], sample_rate=speech.sample_rate, edits=original.edits
             ),
             finished_reason=speech.finished_reason,
             pictures=(
@@ -137,5 +171,5 @@ def _spoken(listening: Listening) -> list[Spoken]:
                 Picture(title="mel", png=mel_picture(speech.mel)),
             ),
         )
-        for speech, recording, heard, heard_original in rows
+        for speech, recording, ours, original in rows
     ]

@@ -60,8 +60,8 @@ def transcribe_long(
         for window in batch:
             begin = window.start / rate
             result = _sound(found.get(window.start), path, begin)
-            heard = [] if result is None else _moved(result.words, begin)
-            words = _joined(words, heard, begin, end) if count else heard
+            new = [] if result is None else _moved(result.words, begin)
+            words = _joined(words, new, begin, end) if count else new
             unfinished += result is not None and not result.finished
             no_speech += 1.0 if result is None else result.no_speech
             count, end = count + 1, window.end / rate
@@ -90,7 +90,7 @@ def _moved(words: Sequence[Word], seconds: float) -> list[Word]:
     ]
 
 
-def _joined(words: list[Word], heard: list[Word], begin: float, end: float) -> list[Word]:
-    """All words so far and those of a window; only the last of the former are looked at again."""
+def _joined(words: list[Word], new: list[Word], begin: float, end: float) -> list[Word]:
+    """Join a window's words to all before; only the last of those can still change."""
     kept = bisect.bisect_left(words, begin - _BEFORE, key=lambda word: word.end)
-    return words[:kept] + stitch(words[kept:], heard, begin, end)
+    return words[:kept] + stitch(words[kept:], new, begin, end)

@@ -1,7 +1,7 @@
 """Word and character error rates of transcripts: over a corpus, by speaker, by length.
 
-A corpus' rate is all its errors over all its words. The mean of the utterances' rates is another
-figure, which short utterances dominate; it is nowhere computed here.
+The rate of a corpus is all its errors over all its reference words. The mean of the utterances'
+rates, which short utterances dominate, is another figure and is not computed here.
 """
 
 import dataclasses
@@ -29,25 +29,25 @@ _SHORT = 10  # words; where no text has more, each length is a bin of its own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Heard:
-    """One utterance: the words asked for, the words heard, and how they fit together."""
+class ScoredUtterance:
+    """One utterance: reference and hypothesis, and the edits between them."""
 
     id: str
-    asked: str
-    heard: str
+    ref: str
+    hyp: str
     edits: tuple[Edit, ...]
     characters: Counts
     speaker: str = ""
 
     @cached_property
     def words(self) -> Counts:
-        """Its words, right and wrong."""
+        """Counts of its words."""
         return word_counts(self.edits)
 
     @property
     def right(self) -> bool:
-        """Every word was heard as asked."""
-        return self.asked == self.heard
+        """True if the hypothesis equals the reference."""
+        return self.ref == self.hyp
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,18 +67,18 @@ class Group:
 
 
 class Confusion(NamedTuple):
-    """A word heard as another so many times; "" stands for no word."""
+    """A reference word recognised as another word so many times; "" stands for no word."""
 
-    asked: str
-    heard: str
+    ref: str
+    hyp: str
     times: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a set of utterances came to; every figure follows from its rows."""
+    """Error rates of a set of utterances, all computed from its rows."""
 
-    rows: tuple[Heard, ...]
+    rows: tuple[ScoredUtterance, ...]
 
     @cached_property
     def total(self) -> Group:
@@ -87,17 +87,17 @@ class Score:
 
     @property
     def words(self) -> Counts:
-        """All words, right and wrong."""
+        """Counts of all words."""
         return self.total.words
 
     @property
     def characters(self) -> Counts:
-        """All characters, right and wrong."""
+        """Counts of all characters."""
         return self.total.characters
 
     @property
     def wer(self) -> float:
-        """Word error rate: all errors over all words asked for."""
+        """Word error rate: all errors over all reference words."""
         return self.words.rate
 
     @property
@@ -117,8 +117,8 @@ class Score:
 
     @cached_property
     def by_length(self) -> tuple[Group, ...]:
-        """A group for each range of words asked for, the shortest first."""
-        lengths = [row.words.asked for row in self.rows]
+        """A group for each range of reference lengths in words, the shortest first."""
+        lengths = [row.words.ref for row in self.rows]
         short = max(lengths, default=0) <= _SHORT
         starts = range(_SHORT + 2) if short else _LENGTHS
         bins = [bisect_right(starts, length) - 1 for length in lengths]
@@ -131,8 +131,10 @@ class Score:
     def interval(
         self, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
     ) -> bootstrap.Interval | None:
-        """The bootstrap interval of the error rate; None where nothing was asked for."""
-        return bootstrap.interval(_errors(self, unit), _asked(self, unit), level=level, seed=seed)
+        """The bootstrap interval of the error rate; None where the references are empty."""
+        return bootstrap.interval(
+            _errors(self, unit), _ref_sizes(self, unit), level=level, seed=seed
+        )
 
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
         """The most frequent errors, the most frequent first."""
@@ -147,33 +149,35 @@ def score(
     ids: Sequence[str] | None = None,
     speakers: Sequence[str] | None = None,
 ) -> Score:
-    """Count the errors of (asked, heard) pairs of texts.
+    """Count the errors of (ref, hyp) pairs of texts.
 
     Words are what stands between white space, compared as written. Either text may be empty.
 
     Args:
         ids: a name for each pair; without them they are numbered from 1.
-        speakers: who said each; nobody has the name "".
+        speakers: the speaker of each; "" where unknown.
 
     Raises:
         DataError: ids or speakers are not as many as the pairs.
     """
     names = _as_many(pairs, ids, "ids") or [str(number) for number in range(1, len(pairs) + 1)]
     voices = _as_many(pairs, speakers, "speakers") or [""] * len(pairs)
-    asked = [plain(text) for text, _ in pairs]
-    heard = [plain(text) for _, text in pairs]
+    ref = [plain(text) for text, _ in pairs]
+    hyp = [plain(text) for _, text in pairs]
     columns = zip(
         names,
-        asked,
-        heard,
-        word_edits(asked, heard),
-        character_counts(asked, heard),
+        ref,
+        hyp,
+        word_edits(ref, hyp),
+        character_counts(ref, hyp),
         voices,
         strict=True,
     )
     return Score(
         rows=tuple(
-            Heard(id=name, asked=a, heard=h, edits=edits, characters=characters, speaker=speaker)
+            ScoredUtterance(
+                id=name, ref=a, hyp=h, edits=edits, characters=characters, speaker=speaker
+            )
             for name, a, h, edits, characters, speaker in columns
         )
     )
@@ -182,20 +186,20 @@ def score(
 def compare_systems(
     first: Score, second: Score, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
 ) -> bootstrap.Comparison:
-    """Compare what two systems heard in the same utterances.
+    """Compare the hypotheses of two systems for the same utterances.
 
     Raises:
-        DataError: the two were not asked for the same texts in the same order.
+        DataError: the two do not have the same references in the same order.
     """
     for one, other in zip(first.rows, second.rows, strict=False):
-        if (one.id, one.asked) != (other.id, other.asked):
+        if (one.id, one.ref) != (other.id, other.ref):
             raise DataError(
-                f"the systems were asked for different things: {one.id!r} {one.asked!r} "
-                f"and {other.id!r} {other.asked!r}",
+                f"the systems have different references: {one.id!r} {one.ref!r} "
+                f"and {other.id!r} {other.ref!r}",
                 "score both on the same utterances in the same order",
             )
     errors = _errors(first, unit), _errors(second, unit)
-    return bootstrap.compare(*errors, _asked(first, unit), level=level, seed=seed)
+    return bootstrap.compare(*errors, _ref_sizes(first, unit), level=level, seed=seed)
 
 
 def _as_many(pairs: Sequence[object], names: Sequence[str] | None, what: str) -> list[str]:
@@ -208,11 +212,11 @@ def _errors(score: Score, unit: Unit) -> list[int]:
     return [(row.words if unit == "words" else row.characters).errors for row in score.rows]
 
 
-def _asked(score: Score, unit: Unit) -> list[int]:
-    return [(row.words if unit == "words" else row.characters).asked for row in score.rows]
+def _ref_sizes(score: Score, unit: Unit) -> list[int]:
+    return [(row.words if unit == "words" else row.characters).ref for row in score.rows]
 
 
-def _group(name: str, rows: Sequence[Heard]) -> Group:
+def _group(name: str, rows: Sequence[ScoredUtterance]) -> Group:
     return Group(
         name=name,
         utterances=len(rows),
@@ -222,8 +226,8 @@ def _group(name: str, rows: Sequence[Heard]) -> Group:
     )
 
 
-def _grouped(rows: Sequence[tuple[Any, Heard]]) -> tuple[Group, ...]:
-    members: dict[Any, list[Heard]] = {}
+def _grouped(rows: Sequence[tuple[Any, ScoredUtterance]]) -> tuple[Group, ...]:
+    members: dict[Any, list[ScoredUtterance]] = {}
     for key, row in rows:
         members.setdefault(key, []).append(row)
     return tuple(_group(str(key), members[key]) for key in sorted(members))
@@ -241,6 +245,6 @@ def _confused(edits: Sequence[Edit]) -> Iterator[tuple[str, str]]:
     for edit in edits:
         if edit.kind == "equal":
             continue
-        asked, heard = edit.asked.split(), edit.heard.split()
-        most = max(len(asked), len(heard))
-        yield from zip(asked or [""] * most, heard or [""] * most, strict=True)
+        ref, hyp = edit.ref.split(), edit.hyp.split()
+        most = max(len(ref), len(hyp))
+        yield from zip(ref or [""] * most, hyp or [""] * most, strict=True)

@@ -1,4 +1,4 @@
-"""Transcriber: sounds in, transcripts out, with a trained model or one still in training."""
+"""Transcriber: sounds to transcripts, with a trained model or one in training."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from speechseq.audio.deltas import add_deltas
 from speechseq.audio.mel import AudioConfig, log_mel
 from speechseq.config import Config
 from speechseq.errors import ConfigError, DataError, SpeechseqError
+from speechseq.inference.audio_input import Sound, read_sound
 from speechseq.inference.decoding import Decoded, decode
 from speechseq.inference.device import checked_device
-from speechseq.inference.inputs import Sound, hear
 from speechseq.inference.search.beam import usual_beam
 from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.transcript import Transcript
-from speechseq.inference.transcript_builder import write
+from speechseq.inference.transcript_builder import build_transcript
 from speechseq.models.las import LAS, LASConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.ranges import Count, checked
@@ -31,7 +31,7 @@ _SECONDS = 10.0  # of one row of a full batch: what the memory of a small machin
 
 
 class Transcriber:
-    """Writes down sounds with a model, its vocabulary and its audio settings.
+    """Transcribes sounds with a model, its vocabulary and its audio settings.
 
     Args:
         batch_size: utterances decoded together, at most.
@@ -91,14 +91,14 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[Fused] = (),
     ) -> list[Transcript]:
-        """Write down every sound; each reads the same alone, in any batch, in any order.
+        """Transcribe every sound, with the same result alone, in any batch and in any order.
 
-        All sounds are held in memory: hand over some hundreds of short ones at a time.
+        All sounds are held in memory: pass some hundreds of short ones at a time.
 
         Args:
             sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
-            beam, n_best: width of the beam search, and how many readings are told.
-            strategy: another search, such as Greedy(), in the place of that beam.
+            beam, n_best: width of the beam search, and how many hypotheses are returned.
+            strategy: another search, such as Greedy(), instead of that beam.
             scorers: language models with their weights.
 
         Raises:
@@ -106,11 +106,11 @@ class Transcriber:
             CheckpointError: the model's output is not finite, as after a diverged training.
             MachineError: a sound that does not fit in memory, even alone.
         """
-        heard = self._hear_all(sounds)
-        _refuse(heard)
-        written = self._write_all(heard, strategy or usual_beam(beam, n_best), scorers)
-        _refuse(written)
-        return [item for item in written if isinstance(item, Transcript)]
+        waveforms = self._read_all(sounds)
+        _refuse(waveforms)
+        found = self._transcribe_all(waveforms, strategy or usual_beam(beam, n_best), scorers)
+        _refuse(found)
+        return [item for item in found if isinstance(item, Transcript)]
 
     def attempt(
         self,
@@ -121,38 +121,36 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[Fused] = (),
     ) -> list[Transcript | SpeechseqError]:
-        """As `transcribe`; in the place of a sound that cannot be transcribed stands its error."""
-        return self._write_all(
-            self._hear_all(sounds), strategy or usual_beam(beam, n_best), scorers
-        )
+        """As `transcribe`, but with an error instead of the transcript of a sound that fails."""
+        search = strategy or usual_beam(beam, n_best)
+        return self._transcribe_all(self._read_all(sounds), search, scorers)
 
-    def _hear_all(self, sounds: Sequence[Sound]) -> list[Tensor | SpeechseqError]:
+    def _read_all(self, sounds: Sequence[Sound]) -> list[Tensor | SpeechseqError]:
         if isinstance(sounds, (str, os.PathLike)):
             raise ConfigError("sounds is one path", "pass a list: [path]")
-        heard: list[Tensor | SpeechseqError] = []
+        waveforms: list[Tensor | SpeechseqError] = []
         for sound in sounds:
             try:
-                heard.append(hear(sound, self.audio, self.longest_seconds))
+                waveforms.append(read_sound(sound, self.audio, self.longest_seconds))
             except DataError as error:
-                heard.append(error)
-        return heard
+                waveforms.append(error)
+        return waveforms
 
-    def _write_all(
+    def _transcribe_all(
         self,
-        heard: Sequence[Tensor | SpeechseqError],
+        sounds: Sequence[Tensor | SpeechseqError],
         search: Strategy,
         scorers: Sequence[Fused],
     ) -> list[Transcript | SpeechseqError]:
-        waveforms = {i: x for i, x in enumerate(heard) if not isinstance(x, SpeechseqError)}
-        written: dict[int, Transcript | SpeechseqError] = {}
+        waveforms = {i: x for i, x in enumerate(sounds) if not isinstance(x, SpeechseqError)}
+        found: dict[int, Transcript | SpeechseqError] = {}
         for rows in self._batches({i: x.shape[1] for i, x in waveforms.items()}):
-            written.update(
-                zip(rows, self._write([waveforms[i] for i in rows], search, scorers), strict=True)
-            )
-        return [x if isinstance(x, SpeechseqError) else written[i] for i, x in enumerate(heard)]
+            batch = [waveforms[i] for i in rows]
+            found.update(zip(rows, self._transcribe(batch, search, scorers), strict=True))
+        return [x if isinstance(x, SpeechseqError) else found[i] for i, x in enumerate(sounds)]
 
     def _batches(self, samples: dict[int, int]) -> Iterator[list[int]]:
-        """Sounds of like length together, few where they are long."""
+        """Batches of sounds of similar length, smaller ones of longer sounds."""
         rows: list[int] = []
         most = self.batch_size * _SECONDS * self.audio.sample_rate
         for i in sorted(samples, key=lambda i: samples[i]):
@@ -163,7 +161,7 @@ class Transcriber:
         if rows:
             yield rows
 
-    def _write(
+    def _transcribe(
         self, waveforms: Sequence[Tensor], search: Strategy, scorers: Sequence[Fused]
     ) -> list[Transcript | SpeechseqError]:
         features = [self._features(waveform) for waveform in waveforms]
@@ -171,7 +169,7 @@ class Transcriber:
         rate = self.audio.sample_rate
         position = self.model.reduction * self.audio.hop / rate
         return [
-            write(result, self.vocabulary, waveform, rate, position)
+            build_transcript(result, self.vocabulary, waveform, rate, position)
             if isinstance(result, Decoded)
             else result
             for waveform, result in zip(waveforms, decoded, strict=True)
@@ -183,7 +181,7 @@ class Transcriber:
 
 
 def _refuse(items: Sequence[object]) -> None:
-    """Raise one error that names all errors; sounds at fault count before model and machine."""
+    """Raise one error that lists all; its type is that of the lowest exit code (data first)."""
     errors = {i: item for i, item in enumerate(items) if isinstance(item, SpeechseqError)}
     if errors:
         listed = [f"sounds[{i}]: {error.problem}" for i, error in errors.items()]

@@ -1,4 +1,4 @@
-"""From what a search found to a Transcript: text, words with times, confidences."""
+"""Builds a Transcript from the hypotheses of a search: text, words with times, confidences."""
 
 import math
 import statistics
@@ -21,14 +21,20 @@ from speechseq.text.vocabulary import EOS, Vocabulary
 _LEAD = 0.08  # seconds from a word's beginning to where its first token is read
 
 
-def write(
+def build_transcript(
     decoded: Decoded,
     vocabulary: Vocabulary,
     waveform: Waveform,
     rate: int,
     seconds_per_position: float,
 ) -> Transcript:
-    """The Transcript of an utterance, (1, samples) at a rate; a position lasts so many seconds."""
+    """Build the Transcript of an utterance.
+
+    Args:
+        decoded: its hypotheses, the best first.
+        waveform: its sound (1, samples) at `rate`, in which pauses between words are searched.
+        seconds_per_position: duration of one position of the memory.
+    """
     seconds = waveform.shape[1] / rate
     best = decoded.hypotheses[0]
     words = word_tokens(best.tokens, vocabulary.decode)

@@ -153,10 +153,10 @@ class Saver:
     def _check_same(self, contents: checkpoint.Contents) -> None:
         ours = {"model": self._about.model, "audio": self._about.audio}
         found = {name: _filled(contents.config[name], config) for name, config in ours.items()}
-        asked = {
+        expected = {
             name: None if config is None else config.to_dict() for name, config in ours.items()
         }
-        if there := first_difference(_as_read(found), _as_read(asked)):
+        if there := first_difference(_as_read(found), _as_read(expected)):
             problem = f"{contents.folder}: this run was begun with other settings: {there}"
             raise OtherRunError(problem, _OTHER_RUN)
         if contents.vocabulary != _as_read(self._about.vocabulary.to_dict()):
@@ -197,12 +197,12 @@ def _as_read(data: Any) -> Any:
     return json.loads(json.dumps(data))
 
 
-def first_difference(found: Any, asked: Any, where: str = "") -> str:
+def first_difference(found: Any, expected: Any, where: str = "") -> str:
     """The first key at which two pieces of plain data differ, with both values, or ""."""
-    if not (isinstance(found, dict) and isinstance(asked, dict)):
-        return "" if found == asked else f"{where} is {found!r} there, {asked!r} here"
-    for key in [*found, *(key for key in asked if key not in found)]:
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return "" if found == expected else f"{where} is {found!r} there, {expected!r} here"
+    for key in [*found, *(key for key in expected if key not in found)]:
         below = f"{where}.{key}" if where else key
-        if there := first_difference(found.get(key), asked.get(key), below):
+        if there := first_difference(found.get(key), expected.get(key), below):
             return there
     return ""

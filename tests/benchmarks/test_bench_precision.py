@@ -7,7 +7,7 @@ from pathlib import Path
 import precision
 import pytest
 import torch
-from judged_voice import Misheard, unlearned_digits
+from judged_voice import WordErrors, unlearned_digits
 from tiny_voice import AUDIO, VOCABULARY, save_voice, tiny_model
 
 from speechseq.batch import TTSBatch
@@ -39,26 +39,26 @@ def test_fed_frames_make_the_mel_of_training() -> None:
 
 
 def test_a_rate_is_all_errors_over_all_words() -> None:
-    misheard = Misheard(errors=[[1, 0], [0, 3]], asked=[1, 9])
-    assert (misheard.wer, misheard.words, misheard.wers) == (4 / 20, 20, [1 / 10, 3 / 10])
+    errors = WordErrors(errors=[[1, 0], [0, 3]], ref=[1, 9])
+    assert (errors.wer, errors.words, errors.wers) == (4 / 20, 20, [1 / 10, 3 / 10])
 
 
 def test_seeds_that_err_alike_tell_no_more_than_one() -> None:
-    asked, none = [4] * 60, [0] * 60
+    ref, none = [4] * 60, [0] * 60
     errors = [int(text % 5 == 0) for text in range(60)]
-    once = Misheard([errors], asked).beside(Misheard([none], asked))
-    often = Misheard([errors] * 4, asked).beside(Misheard([none] * 4, asked))
+    once = WordErrors([errors], ref).beside(WordErrors([none], ref))
+    often = WordErrors([errors] * 4, ref).beside(WordErrors([none] * 4, ref))
     assert often.difference == once.difference == pytest.approx(1 / 20)
     assert often.interval == once.interval
 
 
 def test_errors_that_move_between_texts_are_chance_and_more_of_them_are_not() -> None:
-    asked = [4] * 40
+    ref = [4] * 40
     first, second = [1, 0] * 20, [0, 1] * 20
-    moved = Misheard([first], asked).beside(Misheard([second], asked))
+    moved = WordErrors([first], ref).beside(WordErrors([second], ref))
     assert moved.difference == 0
     assert moved.interval.low < 0 < moved.interval.high
-    worse = Misheard([[1] * 40], asked).beside(Misheard([first], asked))
+    worse = WordErrors([[1] * 40], ref).beside(WordErrors([first], ref))
     assert worse.interval.low > 0
     assert worse.p_value < 0.01
 

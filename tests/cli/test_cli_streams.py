@@ -150,13 +150,13 @@ def test_warnings_and_tracebacks_are_escaped_too(capsys: pytest.CaptureFixture[s
     import logging
     import warnings
 
-    from speechseq.corpus import generated_folder as made_folder
+    from speechseq.corpus import generated_folder
 
     def work() -> None:
         warnings.warn("a\x1b[1mb\udcff", UserWarning, stacklevel=1)
         record = {"msg": "c\x1b[1md", "levelno": logging.WARNING}
         logging.lastResort.handle(logging.makeLogRecord(record))  # pytest has handlers of its own
-        made_folder.ensure(Path("no\x1b[1m"), {}, lambda wavs: None)
+        generated_folder.ensure(Path("no\x1b[1m"), {}, lambda wavs: None)
 
     assert guarded(work) == 1
     said = capsys.readouterr().err

@@ -11,8 +11,7 @@ import pytest
 import soundfile
 from lhotse import CutSet
 
-from speechseq.corpus import digit_strings, fsdd
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import digit_strings, fsdd, generated_folder
 from speechseq.corpus.spoken_digits import WORDS
 from speechseq.errors import ConfigError, DataError
 
@@ -55,7 +54,7 @@ def test_each_word_lies_sample_for_sample_where_the_alignment_says(
     train: CutSet, tmp_path: Path
 ) -> None:
     made = digit_strings.make(train, tmp_path / "a", utterances=20, gain=(0.0, 0.0))
-    plan = json.loads((tmp_path / "a" / made_folder.MANIFEST).read_text("utf-8"))
+    plan = json.loads((tmp_path / "a" / generated_folder.MANIFEST).read_text("utf-8"))
     recordings = {cut.id: soundfile.read(_path(cut), dtype="int16")[0] for cut in train}
     for cut, utterance in zip(made, plan["utterances"], strict=True):
         samples = soundfile.read(_path(cut), dtype="int16")[0]
@@ -140,7 +139,7 @@ def test_train_and_test_strings_share_no_recording_and_no_string_two_voices(
     used = []
     for part in fsdd.read(root):
         digit_strings.make(part, tmp_path / "a", utterances=80)
-        plan = json.loads((tmp_path / "a" / made_folder.MANIFEST).read_text("utf-8"))
+        plan = json.loads((tmp_path / "a" / generated_folder.MANIFEST).read_text("utf-8"))
         ids = [{piece["id"] for piece in u["words"]} for u in plan["utterances"]]
         assert all(len({id.split("_")[1] for id in of}) == 1 for of in ids)
         used.append(set().union(*ids))
@@ -201,7 +200,7 @@ def test_noise_stands_so_many_db_below_the_string_that_it_is_added_to(
     numbers: dict[str, Any] = {"utterances": 6, "gain": (-12.0, -12.0)}
     plain = digit_strings.make(train, tmp_path / "plain", **numbers)
     noisy = digit_strings.make(train, tmp_path / "noisy", snr=(5.0, 25.0), **numbers)
-    plan = json.loads((tmp_path / "noisy" / made_folder.MANIFEST).read_text("utf-8"))
+    plan = json.loads((tmp_path / "noisy" / generated_folder.MANIFEST).read_text("utf-8"))
     ratios = []
     for a, b, utterance in zip(plain, noisy, plan["utterances"], strict=True):
         clean, samples = (soundfile.read(_path(cut))[0] for cut in (a, b))

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechseq.corpus import espeak, espeak_worker
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import espeak, espeak_worker, generated_folder
 from speechseq.errors import ConfigError, DataError, MachineError
 
 pytest.importorskip("espeakng_loader", reason="needs the extra `espeak`")
@@ -16,7 +15,7 @@ TEXTS = ["three one four", "Three one four.", '¿Qué? | "no"; $5', "three one f
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    return json.loads((folder / made_folder.MANIFEST).read_text("utf-8"))["sha256"]
+    return json.loads((folder / generated_folder.MANIFEST).read_text("utf-8"))["sha256"]
 
 
 def test_the_same_plan_makes_the_same_bytes_in_another_folder(tmp_path: Path) -> None:

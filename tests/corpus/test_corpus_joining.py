@@ -10,8 +10,7 @@ import soundfile
 from lhotse import CutSet
 
 from speechseq.config import Config
-from speechseq.corpus import digit_strings, fsdd
-from speechseq.corpus import generated_folder as made_folder
+from speechseq.corpus import digit_strings, fsdd, generated_folder
 from speechseq.corpus.joining import JoiningConfig, join, room_tone, sound
 from speechseq.corpus.joining_ways import LEARNED, TESTED, learned
 from speechseq.errors import ConfigError
@@ -45,7 +44,7 @@ def made(recordings: CutSet, folder: Path, *ways: JoiningConfig, **numbers) -> l
     """Each string: its plan, its samples, its cut."""
     numbers = {"utterances": 6, "shortest": 2, "longest": 4, "seed": 3} | numbers
     cuts = digit_strings.make(recordings, folder, ways=ways, **numbers)
-    plan = json.loads((folder / made_folder.MANIFEST).read_text("utf-8"))["utterances"]
+    plan = json.loads((folder / generated_folder.MANIFEST).read_text("utf-8"))["utterances"]
     paths = [cut.recording.sources[0].source for cut in cuts]
     return [
         utterance | {"sound": soundfile.read(path)[0], "cut": cut}

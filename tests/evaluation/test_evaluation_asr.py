@@ -1,4 +1,4 @@
-"""A dictation pairs what was said with what was written down, free-running, and counts errors."""
+"""An ASR evaluation pairs references with free-running transcripts and counts their errors."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from speechseq.audio import wav
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import ASRBatch
 from speechseq.evaluation import asr as room
-from speechseq.evaluation.asr import Item, dictate, items_of, write_recognition_report
+from speechseq.evaluation.asr import Item, evaluate_asr, items_of, write_report
 from speechseq.evaluation.validation import error_rate
 from speechseq.inference.score import score
 from speechseq.inference.search.greedy import Greedy
@@ -31,7 +31,7 @@ AUDIO = AudioConfig.preset("las")
 VOCABULARY = Vocabulary.transcripts("abc d")
 
 
-class TellingWriter:
+class TellingRecogniser:
     """Hears in a sound the word whose number fills it, as often as it has thousands of samples."""
 
     audio = AUDIO
@@ -78,12 +78,12 @@ def item(text: str, number: int, times: int, speaker: str = "", name: str = "") 
 
 def test_texts_and_transcripts_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_AT_ONCE", 2)
-    writer = TellingWriter()
-    found = dictate(
-        writer, [item("one", 0, 1), item("two two", 1, 2, "amy", "x"), item("six", 2, 1)]
+    recogniser = TellingRecogniser()
+    found = evaluate_asr(
+        recogniser, [item("one", 0, 1), item("two two", 1, 2, "amy", "x"), item("six", 2, 1)]
     )
-    assert writer.calls == [2, 1]
-    assert [row.heard for row in found.score.rows] == ["one", "two two", "three"]
+    assert recogniser.calls == [2, 1]
+    assert [row.hyp for row in found.score.rows] == ["one", "two two", "three"]
     assert [row.id for row in found.score.rows] == ["1", "x", "3"]
     assert [row.speaker for row in found.score.rows] == ["", "amy", ""]
     assert found.score.wer == pytest.approx(1 / 4)
@@ -93,33 +93,34 @@ def test_texts_and_transcripts_keep_their_order(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_normalizer_makes_of_a_text_what_was_taught() -> None:
-    found = dictate(TellingWriter(), [item("ONE", 0, 1)], normalizer=str.lower)
+    found = evaluate_asr(TellingRecogniser(), [item("ONE", 0, 1)], normalizer=str.lower)
     assert found.score.wer == 0.0
 
 
-def test_a_transcriber_writes_a_dictation() -> None:
+def test_a_transcriber_can_be_evaluated() -> None:
     audio = AudioConfig(n_fft=256, hop=80, window=200, mels=12, sample_rate=8000, fmax=4000.0)
     model = tiny_config().build(symbols=len(VOCABULARY), features=audio.features)
     transcriber = Transcriber(model.eval(), VOCABULARY, audio)
     waveforms = [0.3 * torch.randn(1, samples) for samples in (4000, 9000, 2500)]
     items = [Item(text="ab c", waveform=waveform) for waveform in waveforms]
-    found = dictate(transcriber, items, strategy=Greedy())
+    found = evaluate_asr(transcriber, items, strategy=Greedy())
     for waveform, row in zip(waveforms, found.score.rows, strict=True):
         (alone,) = transcriber.transcribe([(waveform, 8000)], strategy=Greedy())
-        assert row.heard == " ".join(alone.text.split())
+        assert row.hyp == " ".join(alone.text.split())
     assert all(0 <= value <= 1 for value in found.scores.values())
 
 
-def test_nothing_to_dictate_is_no_fault() -> None:
-    assert dictate(TellingWriter(), []).line().startswith("WER 0.0000, CER 0.0000 (0 words in 0 ")
+def test_no_items_to_transcribe_are_no_fault() -> None:
+    line = evaluate_asr(TellingRecogniser(), []).line()
+    assert line.startswith("WER 0.0000, CER 0.0000 (0 words in 0 ")
 
 
 def test_the_page_shows_sounds_errors_and_confidence(tmp_path: Path) -> None:
     items = [item("one two", 0, 2, "amy"), item("two", 1, 4, "zoe"), item("", 2, 0, "zoe")]
     items[2] = Item(text="", waveform=torch.full((1, 999), 0.21))
-    found = dictate(TellingWriter(), items)
+    found = evaluate_asr(TellingRecogniser(), items)
     further = found.section(title="The voice, read back", shown=1)
-    write_recognition_report(
+    write_report(
         tmp_path / "report.html",
         found,
         title="A recogniser",
@@ -172,9 +173,9 @@ def talkative_las() -> LAS:
 def cer(batch: ASRBatch, written: Sequence[Sequence[int]]) -> float:
     """Character errors of written ids against the batch's transcripts."""
     rows = zip(batch.tokens.tolist(), batch.token_lengths.tolist(), strict=True)
-    asked = [VOCABULARY.decode(row[:length]) for row, length in rows]
-    heard = [VOCABULARY.decode(ids) for ids in written]
-    return score(list(zip(asked, heard, strict=True))).cer
+    ref = [VOCABULARY.decode(row[:length]) for row, length in rows]
+    hyp = [VOCABULARY.decode(ids) for ids in written]
+    return score(list(zip(ref, hyp, strict=True))).cer
 
 
 def test_trap_31_validation_is_free_running_not_teacher_forced() -> None:

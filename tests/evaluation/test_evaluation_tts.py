@@ -1,4 +1,4 @@
-"""A listening test pairs our speech with its recording, and counts what it says it counts."""
+"""A TTS evaluation scores synthesised speech and recordings apart, and reports both."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from speechseq.evaluation.alignment import alignment_scores, mean_scores
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.tts import listen, write_report
+from speechseq.evaluation.tts import evaluate_tts, write_report
 from speechseq.inference.synthesizer import Synthesizer
 
 
@@ -18,20 +18,20 @@ class TellingJudge(Judge):
     def __init__(self) -> None:
         super().__init__(None, 0.0)
 
-    def hear(self, waveform: Tensor, sample_rate: int) -> str:
+    def transcribe(self, waveform: Tensor, sample_rate: int) -> str:
         return "right" if bool((waveform == 1).all()) else "wrong"
 
 
 def test_ours_and_the_recordings_are_judged_apart(synthesizer: Synthesizer, tmp_path: Path) -> None:
     texts, recordings = ["right", "right"], [torch.ones(1, 800), torch.ones(1, 900)]
-    listening = listen(synthesizer, texts, recordings, TellingJudge())
-    assert listening.original.wer == 0.0
-    assert listening.ours.wer == 1.0
-    assert listening.stopped == sum(s.finished_reason == "stop" for s in listening.speech)
-    assert "1.000 ours, 0.000 original" in listening.line()
+    evaluation = evaluate_tts(synthesizer, texts, recordings, TellingJudge())
+    assert evaluation.original.wer == 0.0
+    assert evaluation.ours.wer == 1.0
+    assert evaluation.stopped == sum(s.finished_reason == "stop" for s in evaluation.speech)
+    assert "1.000 ours, 0.000 original" in evaluation.line()
     write_report(
         tmp_path / "report.html",
-        listening,
+        evaluation,
         title="A title",
         summary="What was done.",
         curves={"loss/total": [(1, 2.0), (2, 1.0)], "seconds": [(1, 9.0)]},

@@ -1,4 +1,4 @@
-"""The judge hears real digits, forgets what it heard before, and counts words as it should."""
+"""The judge recognises real digits, independently of earlier ones, and counts words correctly."""
 
 import csv
 import sys
@@ -35,28 +35,28 @@ def real_digits(speaker: str, count: int) -> tuple[list[str], list[torch.Tensor]
 
 def test_it_hears_a_real_speakers_digits(digits: Judge) -> None:
     judgement = digits.judge(*real_digits("lucas", 20), 8000)
-    assert judgement.words.asked == 20
+    assert judgement.words.ref == 20
     assert judgement.wer <= 0.2
     assert sum(row.right for row in judgement.rows) >= 16
 
 
 def test_what_it_hears_does_not_depend_on_what_it_heard_before(digits: Judge) -> None:
     _, sounds = real_digits("jackson", 6)
-    first = [digits.hear(sound, 8000) for sound in sounds]
-    again = [digits.hear(sound, 8000) for sound in sounds[::-1]][::-1]
-    assert first == again == [Judge.digits().hear(sound, 8000) for sound in sounds]
+    first = [digits.transcribe(sound, 8000) for sound in sounds]
+    again = [digits.transcribe(sound, 8000) for sound in sounds[::-1]][::-1]
+    assert first == again == [Judge.digits().transcribe(sound, 8000) for sound in sounds]
 
 
 def test_loudness_does_not_matter(digits: Judge) -> None:
     texts, sounds = real_digits("jackson", 6)
-    heard = [digits.hear(sound, 8000) for sound in sounds]
-    assert heard == [digits.hear(0.01 * sound, 8000) for sound in sounds]
-    assert any(one == text for one, text in zip(heard, texts, strict=True))
+    hyp = [digits.transcribe(sound, 8000) for sound in sounds]
+    assert hyp == [digits.transcribe(0.01 * sound, 8000) for sound in sounds]
+    assert any(one == text for one, text in zip(hyp, texts, strict=True))
 
 
 def test_silence_noise_and_nothing_are_no_sentence(digits: Judge) -> None:
     for sound in (torch.zeros(0), torch.zeros(1), torch.zeros(16000)):
-        assert len(digits.hear(sound, 16000).split()) <= 1
+        assert len(digits.transcribe(sound, 16000).split()) <= 1
 
 
 def test_it_writes_down_a_real_sentence() -> None:
@@ -66,7 +66,7 @@ def test_it_writes_down_a_real_sentence() -> None:
     name, _, text = row.split("|")
     waveform, rate = wav.load(LJSPEECH / "wavs" / f"{name}.flac")
     judgement = Judge.sentences().judge([text], [waveform[0]], rate)
-    assert judgement.words.asked == len(text.split())
+    assert judgement.words.ref == len(text.split())
     assert judgement.wer < 0.6
 
 

@@ -14,10 +14,10 @@ import torch
 
 from speechseq.errors import MachineError
 from speechseq.evaluation.report import player as report_speech
-from speechseq.evaluation.report.asr import Recognised, RecognitionSection
+from speechseq.evaluation.report.asr import ASRSection, TranscribedUtterance
 from speechseq.evaluation.report.page import Figure, Picture, Report, page, write
 from speechseq.evaluation.report.player import Take
-from speechseq.evaluation.report.tts import Spoken, VoiceSection
+from speechseq.evaluation.report.tts import Spoken, TTSSection
 from speechseq.inference.score import score
 from speechseq.inference.wer.edits import Edit
 from speechseq.pictures import curves_picture
@@ -53,7 +53,7 @@ class Outline(HTMLParser):
 
 
 def take(words: tuple[Edit, ...] | None = None) -> Take:
-    return Take(waveform=0.5 * torch.sin(torch.arange(800) / 10), sample_rate=8000, heard=words)
+    return Take(waveform=0.5 * torch.sin(torch.arange(800) / 10), sample_rate=8000, edits=words)
 
 
 def whole_report() -> Report:
@@ -66,15 +66,15 @@ def whole_report() -> Report:
     )
     rows = [
         Spoken(
-            asked="one two three",
+            ref="one two three",
             ours=take(wrong),
             original=take((Edit("equal", "one", "one"),)),
             finished_reason="attention_end",
             pictures=(picture, picture),
         ),
-        *[Spoken(asked=f"text {i}", ours=take(), pictures=(picture,)) for i in range(7)],
+        *[Spoken(ref=f"text {i}", ours=take(), pictures=(picture,)) for i in range(7)],
     ]
-    voice = VoiceSection(
+    voice = TTSSection(
         figures=(Figure(label="WER", value="10 %", note="of ours", good=True),),
         spoken=tuple(rows),
         curves=(picture,),
@@ -136,11 +136,11 @@ def test_texts_are_shown_not_run() -> None:
     nasty = "<script>alert('x')</script> & \"quoted\""
     words = (Edit("substitute", nasty, nasty),)
     picture = Picture(title=nasty, png=b"", caption=nasty)
-    voice = VoiceSection(
+    voice = TTSSection(
         figures=(Figure(label=nasty, value=nasty, note=nasty),),
         spoken=(
             Spoken(
-                asked=nasty,
+                ref=nasty,
                 ours=take(words),
                 original=take(words),
                 finished_reason=nasty,
@@ -156,14 +156,14 @@ def test_texts_are_shown_not_run() -> None:
     assert outline.text.count(nasty) >= 10
 
 
-def recognition(title: str, said: str, heard: str) -> RecognitionSection:
+def recognition(title: str, said: str, hyp: str) -> ASRSection:
     """A recogniser's section of two speakers, whose every text is one of these."""
-    found = score([(said, heard), ("one two", "one two")], speakers=[said, "amy"], ids=[said, "2"])
-    picture = Picture(title=heard, png=b"")
+    found = score([(said, hyp), ("one two", "one two")], speakers=[said, "amy"], ids=[said, "2"])
+    picture = Picture(title=hyp, png=b"")
     rows = [
-        Recognised(
+        TranscribedUtterance(
             id=row.id,
-            asked=row.asked,
+            ref=row.ref,
             waveform=take().waveform,
             sample_rate=8000,
             edits=row.edits,
@@ -172,11 +172,11 @@ def recognition(title: str, said: str, heard: str) -> RecognitionSection:
         )
         for row in found.rows
     ]
-    return RecognitionSection(
+    return ASRSection(
         title=title,
         summary=title,
         score=found,
-        recognised=tuple(rows),
+        utterances=tuple(rows),
         curves=(picture,),
         settings={title: title},
     )
@@ -204,7 +204,7 @@ def test_a_recognisers_errors_are_counted_by_speaker_length_and_word() -> None:
 
 
 def test_a_perfect_recogniser_has_no_table_of_errors() -> None:
-    section = RecognitionSection(score=score([("a", "a")]))
+    section = ASRSection(score=score([("a", "a")]))
     outline = Outline(page(Report(title="x", summary="", sections=(section,))))
     assert "1 of 1" in outline.text
     assert "table" not in outline.tags
@@ -222,13 +222,13 @@ def test_a_recognisers_texts_are_shown_not_run() -> None:
 def test_a_report_of_little_leaves_the_rest_out() -> None:
     outline = Outline(page(Report(title="Little", summary="")))
     assert not {"table", "audio", "img", "details"} & set(outline.tags)
-    voice = VoiceSection(spoken=(Spoken(asked="a", ours=take()),))
+    voice = TTSSection(spoken=(Spoken(ref="a", ours=take()),))
     ours = Outline(page(Report(title="x", summary="", sections=(voice,))))
     assert ours.tags.count("th") == 3  # no column for an original or an end that is not there
 
 
 def test_nothing_heard_is_said() -> None:
-    voice = VoiceSection(spoken=(Spoken(asked="one", ours=take(())),))
+    voice = TTSSection(spoken=(Spoken(ref="one", ours=take(())),))
     assert "<mark>nothing</mark>" in page(Report(title="x", summary="", sections=(voice,)))
 
 

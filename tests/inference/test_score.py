@@ -18,12 +18,12 @@ texts = st.lists(st.sampled_from(["a", "b", "cc", "dd é"]), max_size=6).map(" "
 pairs = st.lists(st.tuples(texts, texts), max_size=5)
 
 
-def fewest_edits(asked: list[str], heard: list[str]) -> int:
+def fewest_edits(ref: list[str], hyp: list[str]) -> int:
     """Levenshtein's distance by his own recursion, row by row."""
-    row = list(range(len(heard) + 1))
-    for i, one in enumerate(asked, 1):
+    row = list(range(len(hyp) + 1))
+    for i, one in enumerate(ref, 1):
         above, row = row, [i]
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(hyp, 1):
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (one != other)))
     return row[-1]
 
@@ -31,23 +31,23 @@ def fewest_edits(asked: list[str], heard: list[str]) -> int:
 @given(pairs)
 @settings(max_examples=100, deadline=None)
 def test_errors_are_the_fewest_edits_of_words_and_of_characters(pairs: list) -> None:
-    for row, (asked, heard) in zip(score(pairs).rows, pairs, strict=True):
-        asked, heard = " ".join(asked.split()), " ".join(heard.split())
-        assert row.words.errors == fewest_edits(asked.split(), heard.split())
-        assert row.characters.errors == fewest_edits(list(asked), list(heard))
-        assert row.words.asked == len(asked.split())
-        assert row.characters.asked == len(asked)
+    for row, (ref, hyp) in zip(score(pairs).rows, pairs, strict=True):
+        ref, hyp = " ".join(ref.split()), " ".join(hyp.split())
+        assert row.words.errors == fewest_edits(ref.split(), hyp.split())
+        assert row.characters.errors == fewest_edits(list(ref), list(hyp))
+        assert row.words.ref == len(ref.split())
+        assert row.characters.ref == len(ref)
         made = row.words.correct + row.words.substitutions + row.words.insertions
-        assert made == len(heard.split())
+        assert made == len(hyp.split())
 
 
 @given(pairs)
 @settings(max_examples=50, deadline=None)
-def test_the_edits_lead_from_what_was_asked_to_what_was_heard(pairs: list) -> None:
+def test_the_edits_lead_from_the_reference_to_the_hypothesis(pairs: list) -> None:
     for row in score(pairs).rows:
-        assert " ".join(e.asked for e in row.edits if e.asked) == row.asked
-        assert " ".join(e.heard for e in row.edits if e.heard) == row.heard
-        assert all((e.kind == "equal") == (e.asked == e.heard) for e in row.edits)
+        assert " ".join(e.ref for e in row.edits if e.ref) == row.ref
+        assert " ".join(e.hyp for e in row.edits if e.hyp) == row.hyp
+        assert all((e.kind == "equal") == (e.ref == e.hyp) for e in row.edits)
 
 
 def test_trap_31_errors_are_summed_over_the_corpus_not_averaged() -> None:

@@ -29,7 +29,7 @@ from speechseq.inference.search.hypothesis import Hypothesis
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.inference.transcriber import Transcriber
 from speechseq.inference.transcript import NO_SPEECH, Transcript
-from speechseq.inference.transcript_builder import write
+from speechseq.inference.transcript_builder import build_transcript
 from speechseq.nn.attention.reading import ReadingConfig
 
 TEXTS = [words(1 + i % 4, 9000 + i) for i in range(7)]
@@ -275,8 +275,8 @@ def test_a_ctc_head_places_the_words(transcriber: Transcriber) -> None:
     head[torch.arange(positions), torch.tensor(tokens).repeat_interleave(2)] = 9.0
     sound = tones(text).unsqueeze(0)
     numbers = (VOCABULARY, sound, RATE, rate / RATE)
-    placed = write(Decoded([hypothesis], head.log_softmax(1)), *numbers)
-    lost = write(Decoded([hypothesis], None), *numbers)
+    placed = build_transcript(Decoded([hypothesis], head.log_softmax(1)), *numbers)
+    lost = build_transcript(Decoded([hypothesis], None), *numbers)
     starts = [0.0, 0.4, 0.7]
     assert [word.start for word in placed.words] == pytest.approx(starts, abs=0.06)
     assert [word.start for word in lost.words] != pytest.approx(starts, abs=0.06)
@@ -304,7 +304,9 @@ def test_no_speech_joins_an_early_end_and_the_confidence_of_tokens(empty, confid
         token_log_probs=torch.tensor([*confidences, 0.7]).log(),
         empty_log_prob=math.log(empty) if empty else -math.inf,
     )
-    made = write(Decoded([hypothesis], None), VOCABULARY, tones("abc").unsqueeze(0), RATE, 0.04)
+    made = build_transcript(
+        Decoded([hypothesis], None), VOCABULARY, tones("abc").unsqueeze(0), RATE, 0.04
+    )
     assert made.no_speech == pytest.approx(expected, abs=1e-6)
 
 

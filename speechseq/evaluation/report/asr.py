@@ -1,4 +1,4 @@
-"""A recogniser's part of a report: what was said, what was written down, where it went wrong."""
+"""A recogniser's section of a report: error rates, transcripts with errors marked, alignments."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a l
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recognised:
-    """An utterance: what was said in its waveform (samples,), and what became of each word.
+class TranscribedUtterance:
+    """An utterance: its reference, its waveform (samples,), and the edits of its transcript.
 
     Attributes:
-        confidence: the mean of its words', in [0, 1]; None where no word was heard.
+        confidence: the mean of its words', in [0, 1]; None where the transcript is empty.
         picture: of where the attention looked.
     """
 
     id: str
-    asked: str
+    ref: str
     waveform: Float[Tensor, " samples"]
     sample_rate: int
     edits: tuple[Edit, ...]
@@ -42,12 +42,12 @@ class Recognised:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RecognitionSection:
-    """All that a page shows of a recogniser on one test set, from top to bottom.
+class ASRSection:
+    """Section of a page: a recogniser on one test set.
 
     Attributes:
         title, summary: of this part, where a page has several; the page has its own.
-        score: of the whole test set, of which `recognised` may be a few.
+        score: of the whole test set, of which `utterances` may be a few.
         settings: plain data, nested as `Config.to_dict` gives it.
     """
 
@@ -55,7 +55,7 @@ class RecognitionSection:
     title: str = ""
     summary: str = ""
     figures: tuple[Figure, ...] = ()
-    recognised: tuple[Recognised, ...] = ()
+    utterances: tuple[TranscribedUtterance, ...] = ()
     curves: tuple[Picture, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -69,12 +69,12 @@ class RecognitionSection:
         yield from _table(self)
         yield from _tables(self.score)
         yield from curves_html(self.curves)
-        yield from _pictures(self.recognised)
+        yield from _pictures(self.utterances)
         yield from settings_html(self.settings)
 
 
 def _figures(score: Score) -> list[Figure]:
-    within, words = score.interval(), f"{score.words.asked:,} words"
+    within, words = score.interval(), f"{score.words.ref:,} words"
     note = f"{100 * within.low:.1f} to {100 * within.high:.1f} % at 95 %, " if within else ""
     right = len(score.rows) - score.total.wrong
     return [
@@ -88,23 +88,23 @@ def _figures(score: Score) -> list[Figure]:
     ]
 
 
-def _table(section: RecognitionSection) -> Iterator[str]:
-    """What was said, how it sounds, what was written down."""
-    rows = section.recognised
+def _table(section: ASRSection) -> Iterator[str]:
+    """Table of references, sounds and transcripts."""
+    rows = section.utterances
     if not rows:
         return
     shown = "" if len(rows) == len(section.score.rows) else f"The first {len(rows)} utterances. "
     yield "<h2>Said and written down</h2>"
     yield f'<p class="soft">{shown}Under each player stands what was written down. {MARKS}</p>'
-    heads = {"number": "", "asked": "Said", "take": "Written down", "ended": "Confidence"}
+    heads = {"number": "", "ref": "Said", "take": "Written down", "ended": "Confidence"}
     cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads.items())
     yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
-    takes = [Take(waveform=r.waveform, sample_rate=r.sample_rate, heard=r.edits) for r in rows]
+    takes = [Take(waveform=r.waveform, sample_rate=r.sample_rate, edits=r.edits) for r in rows]
     form = form_of(takes)
     for number, (row, take) in enumerate(zip(rows, takes, strict=True), 1):
         yield (
             f'<tr><td class="number">{number}</td>'
-            f'<td class="asked" title="{escape(row.id)}">{escape(row.asked)}</td>'
+            f'<td class="ref" title="{escape(row.id)}">{escape(row.ref)}</td>'
             f'<td data-label="Written down">{take_html(take, row.id, form)}</td>'
             f'<td class="ended" data-label="Confidence">{_chip(row.confidence)}</td></tr>'
         )
@@ -119,7 +119,7 @@ def _chip(confidence: float | None) -> str:
 
 
 def _tables(score: Score) -> Iterator[str]:
-    """Where the errors are: whose, in what lengths, which words."""
+    """Tables of errors by speaker, by length and by word."""
     speakers = [group for group in score.by_speaker if group.name]
     yield '<div class="tables">'
     if len(speakers) > 1:
@@ -127,7 +127,7 @@ def _tables(score: Score) -> Iterator[str]:
     if len(score.by_length) > 1:
         yield from _groups("By length", "Words said", score.by_length)
     if confusions := score.confusions():
-        rows = [(c.asked or "–", c.heard or "–", str(c.times)) for c in confusions]
+        rows = [(c.ref or "–", c.hyp or "–", str(c.times)) for c in confusions]
         yield from _counts("Most frequent errors", ("Said", "Written down", "Times"), rows, texts=2)
     yield "</div>"
 
@@ -137,7 +137,7 @@ def _groups(title: str, first: str, groups: Sequence[Group]) -> Iterator[str]:
         (
             group.name,
             f"{group.utterances:,}",
-            f"{group.words.asked:,}",
+            f"{group.words.ref:,}",
             f"{group.words.rate:.1%}",
             f"{group.characters.rate:.1%}",
         )
@@ -159,8 +159,8 @@ def _counts(
     yield "</tbody></table></div>"
 
 
-def _pictures(recognised: tuple[Recognised, ...]) -> Iterator[str]:
-    drawn = [row.picture for row in recognised if row.picture]
+def _pictures(utterances: tuple[TranscribedUtterance, ...]) -> Iterator[str]:
+    drawn = [row.picture for row in utterances if row.picture]
     if not drawn:
         return
     yield "<h2>Where it listened</h2>"

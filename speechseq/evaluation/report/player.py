@@ -1,4 +1,4 @@
-"""Speech on a page: a player, and under it the words heard with their errors marked."""
+"""Speech on a page: a player, and the transcript under it with its errors marked."""
 
 import base64
 import dataclasses
@@ -21,14 +21,14 @@ MARKS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Take:
-    """One saying of a text: waveform (samples,) in [-1, 1], and what became of its words.
+    """One utterance of a text: waveform (samples,) in [-1, 1], and the edits of its transcript.
 
-    heard is None where nobody listened.
+    edits is None where there is no transcript.
     """
 
     waveform: Float[Tensor, " samples"]
     sample_rate: int
-    heard: tuple[Edit, ...] | None = None
+    edits: tuple[Edit, ...] | None = None
 
 
 def form_of(takes: Iterable[Take]) -> str:
@@ -37,8 +37,8 @@ def form_of(takes: Iterable[Take]) -> str:
 
 
 def take_html(take: Take, name: str, form: str) -> str:
-    """A player, and what was heard in it."""
-    words = "" if take.heard is None else f'<div class="heard">{marked_html(take.heard)}</div>'
+    """A player, and the transcript of its sound."""
+    words = "" if take.edits is None else f'<div class="hyp">{marked_html(take.edits)}</div>'
     return player_html(take, name, form) + words
 
 
@@ -52,17 +52,17 @@ def player_html(take: Take, name: str, form: str) -> str:
 
 
 def marked_html(edits: Sequence[Edit]) -> str:
-    """The words heard, errors marked."""
+    """The words of the hypothesis, errors marked."""
     return " ".join(map(_edit, edits)) or "<mark>nothing</mark>"
 
 
 def _edit(edit: Edit) -> str:
-    asked, heard = escape(edit.asked), escape(edit.heard)
+    ref, hyp = escape(edit.ref), escape(edit.hyp)
     return {
-        "equal": heard,
-        "substitute": f"<mark><s>{asked}</s> {heard}</mark>",
-        "delete": f"<mark><s>{asked}</s></mark>",
-        "insert": f"<mark>+ {heard}</mark>",
+        "equal": hyp,
+        "substitute": f"<mark><s>{ref}</s> {hyp}</mark>",
+        "delete": f"<mark><s>{ref}</s></mark>",
+        "insert": f"<mark>+ {hyp}</mark>",
     }[edit.kind]
 
 

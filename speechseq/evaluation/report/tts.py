@@ -1,4 +1,4 @@
-"""A voice's part of a report: what was asked, what was said, what was heard."""
+"""A synthesiser's section of a report: texts, speech, transcripts of the speech, alignments."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """A text, our saying of it beside the original, why ours ended, its pictures."""
+    """A text, its synthesised speech beside the original, why synthesis ended, and pictures."""
 
-    asked: str
+    ref: str
     ours: Take
     original: Take | None = None
     finished_reason: str = ""
@@ -28,8 +28,8 @@ class Spoken:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VoiceSection:
-    """All that a page shows of a voice, from top to bottom.
+class TTSSection:
+    """Section of a page: a synthesiser on some texts.
 
     settings is plain data, nested as `Config.to_dict` gives it.
     """
@@ -49,8 +49,8 @@ class VoiceSection:
         yield from settings_html(self.settings)
 
 
-def _table(voice: VoiceSection) -> Iterator[str]:
-    """What was asked, what was said, what was heard."""
+def _table(voice: TTSSection) -> Iterator[str]:
+    """Table of texts, speech and transcripts."""
     if not voice.spoken:
         return
     original = escape(voice.original_name)
@@ -58,13 +58,13 @@ def _table(voice: VoiceSection) -> Iterator[str]:
     ended = any(row.finished_reason for row in voice.spoken)
     yield "<h2>Asked, spoken, heard</h2>"
     yield f'<p class="soft">{_legend(voice.spoken)}</p>'
-    heads = [("number", ""), ("asked", "Asked for"), ("take", "Ours")]
+    heads = [("number", ""), ("ref", "Asked for"), ("take", "Ours")]
     heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
     cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
     yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
     form = form_of(take for row in voice.spoken for take in (row.ours, row.original) if take)
     for number, row in enumerate(voice.spoken, 1):
-        yield f'<tr><td class="number">{number}</td><td class="asked">{escape(row.asked)}</td>'
+        yield f'<tr><td class="number">{number}</td><td class="ref">{escape(row.ref)}</td>'
         yield f'<td data-label="Ours">{take_html(row.ours, f"ours, {number}", form)}</td>'
         if beside:
             name = f"{voice.original_name}, {number}"
@@ -77,7 +77,7 @@ def _table(voice: VoiceSection) -> Iterator[str]:
 
 
 def _legend(spoken: tuple[Spoken, ...]) -> str:
-    if not any(row.ours.heard is not None for row in spoken):
+    if not any(row.ours.edits is not None for row in spoken):
         return "Texts that the model was not trained on."
     return (
         "Under each player stand the words that an independent speech recogniser heard in it. "
@@ -86,13 +86,13 @@ def _legend(spoken: tuple[Spoken, ...]) -> str:
 
 
 def _chip(reason: str) -> str:
-    """Why a text ended; anything but the stop head's own word asks for a look."""
+    """The reason why a text ended; all but "stop" are marked."""
     late = "" if reason == "stop" else " late"
     return f'<span class="chip{late}">{escape(reason.replace("_", " "))}</span>' if reason else "–"
 
 
 def _galleries(spoken: tuple[Spoken, ...]) -> Iterator[str]:
-    drawn = [(row.asked, row.pictures) for row in spoken if row.pictures]
+    drawn = [(row.ref, row.pictures) for row in spoken if row.pictures]
     if not drawn:
         return
     yield "<h2>Alignments and mels</h2>"

@@ -47,20 +47,20 @@ class Comparison:
 
 def interval(
     errors: Sequence[int],
-    asked: Sequence[int],
+    ref: Sequence[int],
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """The percentile interval of sum(errors) / sum(asked), given both for each utterance.
+    """The percentile interval of sum(errors) / sum(ref), given both for each utterance.
 
     It has no width where no utterance has an error: nothing can be drawn from them but zero.
 
     Returns:
-        None where nothing was asked for.
+        None where the references are empty.
     """
-    table = np.array([errors, asked], dtype=float).T.reshape(-1, 2)
+    table = np.array([errors, ref], dtype=float).T.reshape(-1, 2)
     if not table[:, 1].any():
         return None
     sums = _resampled(table, resamples, seed)
@@ -70,7 +70,7 @@ def interval(
 def compare(
     first: Sequence[int],
     second: Sequence[int],
-    asked: Sequence[int],
+    ref: Sequence[int],
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
@@ -79,18 +79,18 @@ def compare(
     """Compare two systems by their errors in each utterance.
 
     Raises:
-        DataError: nothing was asked for, or the systems' utterances differ in number.
+        DataError: the references are empty, or the systems' utterances differ in number.
     """
-    if not len(first) == len(second) == len(asked):
+    if not len(first) == len(second) == len(ref):
         raise DataError(
             f"utterances of the systems differ in number: {len(first)}, {len(second)}, "
-            f"asked {len(asked)}",
+            f"references {len(ref)}",
             "give both systems the same utterances",
         )
-    if not any(asked):
+    if not any(ref):
         raise DataError("there are no words to compare on", "give references that are not empty")
     change = np.array(second, dtype=float) - np.array(first, dtype=float)
-    table = np.stack([change, np.array(asked, dtype=float)], axis=1)
+    table = np.stack([change, np.array(ref, dtype=float)], axis=1)
     sums = _resampled(table, resamples, seed)
     return Comparison(
         difference=float(change.sum() / table[:, 1].sum()),

@@ -1,4 +1,4 @@
-"""What became of each word: the fewest edits between what was asked for and what was heard."""
+"""Word and character edits: the fewest between a reference and a hypothesis."""
 
 import dataclasses
 import math
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """A stretch of words that was heard as asked ("equal"), or as others, or not, or invented."""
+    """One edit: equal, substitute, delete or insert, with its reference and hypothesis words."""
 
     kind: str  # "equal", "substitute", "delete" or "insert"
-    asked: str
-    heard: str
+    ref: str
+    hyp: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Right and wrong units, which are words or characters."""
+    """Numbers of correct and wrong units, which are words or characters."""
 
     correct: int = 0
     substitutions: int = 0
@@ -25,8 +25,8 @@ class Counts:
     insertions: int = 0
 
     @property
-    def asked(self) -> int:
-        """Units asked for."""
+    def ref(self) -> int:
+        """Units of the reference."""
         return self.correct + self.substitutions + self.deletions
 
     @property
@@ -36,9 +36,9 @@ class Counts:
 
     @property
     def rate(self) -> float:
-        """Errors per unit asked for; where nothing was asked for, 0 or infinity."""
-        if self.asked:
-            return self.errors / self.asked
+        """Errors per unit of the reference; for an empty reference, 0 or infinity."""
+        if self.ref:
+            return self.errors / self.ref
         return math.inf if self.errors else 0.0
 
 
@@ -58,13 +58,13 @@ def plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def word_edits(asked: Sequence[str], heard: Sequence[str]) -> list[tuple[Edit, ...]]:
+def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]:
     """The edits of each pair of plain texts, as few as can be; words of one kind are joined."""
     import jiwer
 
-    if not asked:
+    if not ref:
         return []  # jiwer makes one empty utterance of none
-    output = jiwer.process_words(list(asked), list(heard))
+    output = jiwer.process_words(list(ref), list(hyp))
     return [
         tuple(
             Edit(
@@ -81,22 +81,22 @@ def word_edits(asked: Sequence[str], heard: Sequence[str]) -> list[tuple[Edit, .
 
 
 def word_counts(edits: Iterable[Edit]) -> Counts:
-    """How many words the edits of one utterance concern."""
+    """Count the words of one utterance's edits."""
     sizes: dict[str, int] = {}
     for edit in edits:
-        words = len((edit.asked or edit.heard).split(" "))
+        words = len((edit.ref or edit.hyp).split(" "))
         sizes[edit.kind] = sizes.get(edit.kind, 0) + words
     return _counts(sizes)
 
 
-def character_counts(asked: Sequence[str], heard: Sequence[str]) -> list[Counts]:
+def character_counts(ref: Sequence[str], hyp: Sequence[str]) -> list[Counts]:
     """The counts of each pair of plain texts by character; a space counts as one."""
     import jiwer
 
-    if not asked:
+    if not ref:
         return []
     found = []
-    for chunks in jiwer.process_characters(list(asked), list(heard)).alignments:
+    for chunks in jiwer.process_characters(list(ref), list(hyp)).alignments:
         sizes: dict[str, int] = {}
         for chunk in chunks:
             characters = max(

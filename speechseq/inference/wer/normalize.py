@@ -1,4 +1,4 @@
-"""English texts as they are spoken: what two writings of the same words have in common."""
+"""Normalisation of English transcripts before scoring."""
 
 import re
 

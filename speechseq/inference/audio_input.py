@@ -1,4 +1,4 @@
-"""What people hand to a recogniser, files or waveforms, checked and brought to its sample rate."""
+"""Input of a recogniser: files or waveforms, checked and resampled to the model's rate."""
 
 import os
 
@@ -15,8 +15,10 @@ Sound = str | os.PathLike[str] | tuple[Tensor, int]
 _LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers
 
 
-def hear(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:
-    """A file, or (waveform (samples,) or (1, samples), rate), as (1, samples) at the model's rate.
+def read_sound(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:
+    """Read a file, or (waveform (samples,) or (1, samples), rate), at the model's rate.
+
+    Returns a waveform (1, samples).
 
     Raises:
         DataError: no such file, not sound, cut, NaN or Inf, too short for one frame, too long.

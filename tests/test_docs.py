@@ -5,26 +5,35 @@ import contextlib
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tiny_recogniser import save_recogniser
 from tiny_voice import save_voice
 
 from speechseq.cli import main
+from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.masks import length_mask
+from speechseq.ops.cpp import compiler, library
+from speechseq.ops.cpp.signatures import SIGNATURES
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+README, LIBRARY = ROOT / "README.md", ROOT / "docs" / "library.md"
+EXTENDING = ROOT / "docs" / "extending.md"
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("recipes/README.md", "data/README.md", "benchmarks/NOTES.md")),
 ]
 LINK = re.compile(r"(?<!`)!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?\)")
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 FOLDERS = "speechseq|tests|recipes|benchmarks|docs"
 PATH = re.compile(rf"(?<![\w./~-])(?:{FOLDERS})/[\w./-]*[\w/]")
 RECIPES = re.compile(r"^speechseq (?:train|prepare) [^\[\n…]*$", re.MULTILINE)
@@ -51,7 +60,9 @@ def text_of(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [code for kind, code in BLOCK.findall(text_of(page)) if kind == language]
+    return [
+        textwrap.dedent(code) for _, kind, code in BLOCK.findall(text_of(page)) if kind == language
+    ]
 
 
 def anchors(page: Path) -> set[str]:
@@ -121,13 +132,45 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "docs" / "library.md"], ids=named)
+@pytest.mark.parametrize("page", [README, LIBRARY, EXTENDING], ids=named)
 def test_python_examples_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     found = blocks(page, "python")
     assert found
     for code in found:
-        exec(compile(code, named(page), "exec"), {})
+        exec(compile(code, named(page), "exec"), {"__name__": "example"})
+
+
+def test_the_example_of_a_mechanism_attends() -> None:
+    found: dict[str, Any] = {"__name__": "example"}
+    exec(blocks(EXTENDING, "python")[0], found)
+    module = found["BilinearConfig"](reading=ReadingConfig(window=2)).build(3, 4)
+    memory, mask = torch.randn(2, 5, 4), length_mask(torch.tensor([5, 3]))
+    _, weights, state = module(torch.randn(2, 3), module.start(memory, mask))
+    assert weights[1, 3:].eq(0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(2))
+    assert state.previous is weights
+
+
+@pytest.mark.skipif(compiler.compiler() is None, reason="this machine has no C++ compiler")
+def test_the_example_of_a_kernel_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
+    for header in (ROOT / "speechseq" / "ops" / "csrc").glob("*.h"):
+        shutil.copy(header, tmp_path)
+    (tmp_path / "scaled.cpp").write_text(blocks(EXTENDING, "cpp")[0], "utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(library, "_HERE", tmp_path)
+    found: dict[str, Any] = {"__name__": "example"}
+    for code in blocks(EXTENDING, "python")[1:]:
+        exec(code, found)
+    monkeypatch.setitem(SIGNATURES, "scaled", found["SCALED"])
+    library.library.cache_clear()
+    x, factors = torch.randn(3, 4), torch.randn(3)
+    with torch.no_grad():
+        made = found["scaled"](x, factors)
+    assert library.library("scaled") is not None
+    library.library.cache_clear()
+    assert torch.equal(made, found["_scaled"](x, factors))
 
 
 def lines(page: Path) -> Iterator[list[str]]:

@@ -70,6 +70,7 @@ def test_the_digits_recipe_runs_and_keeps_a_speaker_apart(digits_folder, tmp_pat
     flags = ["--root", str(digits_folder), "--run", str(run), "--held_out", held_out]
     flags += ["--utterances", "12", "--test_utterances", "3", "--long_utterances", "1"]
     flags += ["--longest", "2", "--joined_utterances", "1", "--wordless", "4"]
+    flags += ["--content", str(bool(held_out)).lower()]
     assert main(["train", str(RECIPES / "asr/spoken_digits.py"), *TINY, *flags]) == 0
     check_run(run)
     result = json.loads((run / "result.json").read_text())

@@ -7,15 +7,12 @@ utterance, slower, as it is, and faster. A GPU makes it quick, a CPU will do.
 """
 
 import dataclasses
-import random
 import string
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from lhotse import CutSet, MonoCut
-from torch import nn
+from lhotse import CutSet
 
 from speechseq.audio.augment import SpecAugmentPolicy
 from speechseq.audio.mel import AudioConfig
@@ -23,30 +20,23 @@ from speechseq.cli import run_recipe
 from speechseq.config import Config
 from speechseq.corpus import an4, features
 from speechseq.corpus.collate_speech import ASRCollate
+from speechseq.corpus.cut_audio import Speeds
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation.asr import evaluate_asr, items_of, write_report
+from speechseq.evaluation.asr import evaluate_asr, items_of, report_asr
+from speechseq.evaluation.samples import transcribed
 from speechseq.evaluation.validation import error_rate
-from speechseq.inference.search.beam import Beam
-from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.beam import Beam, usual_beam
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
-from speechseq.models.las import LASConfig
+from speechseq.models.las import LASConfig, las_characters
 from speechseq.models.las_loss import LASLoss, LASLossConfig
-from speechseq.models.listener import ListenerConfig
-from speechseq.models.speller import SpellerConfig
-from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
-from speechseq.ranges import Count, CountOrNone, Items, Range, Seed, ThreadsOrNone, Workers
+from speechseq.ranges import Count, CountOrNone, Seed, ThreadsOrNone, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
-from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Sample
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
-
-Speed = Annotated[float, Range(0.1, 10)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +46,7 @@ class Settings(Config):
     root: str = "data/raw/an4"
     cache: str = "data/cache"
     dev: Count = 100
-    speeds: Annotated[tuple[Speed, ...], Items(1, 100)] = (0.9, 1.0, 1.1)
+    speeds: Speeds = (0.9, 1.0, 1.1)
     frames_per_batch: Count = 16_000
     short_first_epochs: CountOrNone = 1
     shown: CountOrNone = 2
@@ -65,25 +55,11 @@ class Settings(Config):
     threads: ThreadsOrNone = 0  # 0 leaves torch its own number
     seed: Seed = 0
     audio: AudioConfig = dataclasses.replace(AudioConfig.preset("las"), mels=80)
-    model: LASConfig = LASConfig(
-        augment=SpecAugmentPolicy(warp=0, band_width=15, frame_width=40, frame_share=0.1),
-        listener=ListenerConfig(
-            convolutions=(16,), hidden=192, base_layers=1, pyramid_layers=1, dropout=0.2
-        ),
-        speller=SpellerConfig(
-            embedding=64,
-            layers=1,
-            hidden=256,
-            attention=LocationSensitiveConfig(dim=128, filters=10, kernel=101),
-            dropout=0.2,
-        ),
-        ctc=True,
+    model: LASConfig = las_characters(
+        augment=SpecAugmentPolicy(warp=0, band_width=15, frame_width=40, frame_share=0.1)
     )
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1, ctc=0.3)
-    search: Beam = Beam(
-        score=ScoreConfig(end_threshold=1.5),
-        limit=LimitConfig(tokens_per_position=1.0),
-    )
+    search: Beam = dataclasses.replace(usual_beam(8), limit=LimitConfig(tokens_per_position=1.0))
     trainer: TrainerConfig = TrainerConfig(
         updates=6000,
         learning_rate=2e-3,
@@ -95,69 +71,38 @@ class Settings(Config):
     )
 
 
-def hold_out(cuts: CutSet, count: int, seed: int) -> tuple[list[MonoCut], list[MonoCut]]:
-    """The rest, and so many drawn by the seed, but never more than a quarter."""
-    drawn = sorted(cuts, key=lambda cut: cut.id)
-    random.Random(seed).shuffle(drawn)
-    count = min(count, max(1, len(drawn) // 4))
-    return drawn[count:], drawn[:count]
-
-
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, dictation, report."""
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    """Corpus, training, evaluation, report."""
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
     audio = settings.audio
-    learned, test = an4.read(settings.root)
-    learned, dev = hold_out(learned, settings.dev, settings.seed)
-    faster = [cut.perturb_speed(speed) for speed in settings.speeds for cut in learned]
-    train, dev = (
-        features.compute(CutSet.from_cuts(cuts), audio, settings.cache) for cuts in (faster, dev)
-    )
+    train, test = an4.read(settings.root)
+    train, dev = an4.hold_out(train, settings.dev, settings.seed)
+    train = CutSet.from_cuts(cut.perturb_speed(s) for s in settings.speeds for cut in train)
+    train, dev = (features.compute(cuts, audio, settings.cache) for cuts in (train, dev))
     vocabulary = Vocabulary.transcripts(string.ascii_lowercase + string.digits + " '")
     collate = ASRCollate(vocabulary, audio)
     collate.check(train + dev)
-    batches, held_out = (
-        Batches(
-            cuts,
-            collate,
-            frames_per_batch=settings.frames_per_batch,
-            seed=settings.seed,
-            workers=settings.workers,
-            short_first_epochs=settings.short_first_epochs,
-        )
-        for cuts in (train, dev)
-    )
+    plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}
+    plan |= {"seed": settings.seed, "short_first_epochs": settings.short_first_epochs}
+    batches, held_out = (Batches(cuts, collate, **plan) for cuts in (train, dev))
     seed_everything(settings.seed)
-    shown = items_of(dev.subset(first=settings.shown), audio)
-
-    def show(model: nn.Module) -> list[Sample]:
-        found = evaluate_asr(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
-        return [Sample.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
-
+    model = settings.model.build(symbols=len(vocabulary), features=audio.features)
     summary = Trainer(
-        settings.model.build(symbols=len(vocabulary), features=audio.features),
+        model,
         LASLoss(settings.loss),
         batches,
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
-        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
-        samples=show,
+        validate=error_rate(held_out.one_epoch, vocabulary, limit=settings.search.limit),
+        samples=transcribed(vocabulary, audio, items_of(dev.subset(first=settings.shown), audio)),
         device=settings.device,
     ).run()
 
     transcriber = Transcriber.load(summary.checkpoint, settings.device)
     found = evaluate_asr(transcriber, items_of(test, audio), strategy=settings.search)
-    write_report(
-        run / "report.html",
-        found,
-        title="Listen, Attend and Spell on AN4",
-        summary=f"The test set after {summary.updates} updates.",
-        curves=curves(run),
-        settings=settings.to_dict(),
-    )
-    print(f"{run / 'report.html'}: {summary.updates} updates, {found.line()}")
+    text = f"The test set after {summary.updates} updates."
+    report_asr(run, found, settings, summary, title="Listen, Attend and Spell on AN4", text=text)
 
 
 if __name__ == "__main__":

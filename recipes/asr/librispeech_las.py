@@ -3,8 +3,8 @@
     speechseq prepare librispeech data/raw --download --parts train-clean-100 dev-clean test-clean
     speechseq train recipes/asr/librispeech_las.py --root data/raw/LibriSpeech --run runs/ls
 
-The paper's model and policy (Park 2019); CTC warms the attention up and then leaves it alone, short
-utterances come first. Wants a GPU; `--config recipes/overlays/las_cpu.yaml` makes it small.
+The paper's model and policy (Park 2019); a CTC loss helps the attention to align at first. Needs a
+GPU; `--config recipes/overlays/las_cpu.yaml` makes it small.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from speechseq.audio.augment import POLICIES
 from speechseq.audio.mel import AudioConfig
@@ -21,10 +20,10 @@ from speechseq.config import Config
 from speechseq.corpus import features, librispeech
 from speechseq.corpus.collate_speech import ASRCollate
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation.asr import evaluate_asr, items_of, write_report
+from speechseq.evaluation.asr import evaluate_asr, items_of, report_asr
+from speechseq.evaluation.samples import transcribed
 from speechseq.evaluation.validation import error_rate
 from speechseq.inference.search.beam import Beam
-from speechseq.inference.search.greedy import Greedy
 from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.scoring import ScoreConfig
 from speechseq.inference.transcriber import Transcriber
@@ -33,9 +32,7 @@ from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.ranges import Count, CountOrNone, Seed, ThreadsOrNone, Width, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
-from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Sample
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.trainer import Trainer
@@ -80,38 +77,20 @@ class Settings(Config):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, dictation, report."""
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    """Corpus, training, evaluation, report."""
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
     audio = settings.audio
-    train, dev, test = (
-        librispeech.read(settings.root, parts)
-        for parts in (settings.train, settings.dev, settings.test)
-    )
+    parts = (settings.train, settings.dev, settings.test)
+    train, dev, test = (librispeech.read(settings.root, part) for part in parts)
     train, dev = (features.compute(cuts, audio, settings.cache) for cuts in (train, dev))
-    texts = [cut.supervisions[0].text for cut in train]
-    vocabulary = Vocabulary.train_pieces(texts, settings.pieces)
+    vocabulary = Vocabulary.train_pieces((c.supervisions[0].text for c in train), settings.pieces)
     collate = ASRCollate(vocabulary, audio)
     collate.check(train + dev)
-    batches, held_out = (
-        Batches(
-            cuts,
-            collate,
-            frames_per_batch=settings.frames_per_batch,
-            seed=settings.seed,
-            workers=settings.workers,
-            short_first_epochs=settings.short_first_epochs,
-            longest_frames=longest,
-        )
-        for cuts, longest in ((train, settings.longest_frames), (dev, None))
-    )
+    plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}
+    plan |= {"seed": settings.seed, "short_first_epochs": settings.short_first_epochs}
+    batches = Batches(train, collate, longest_frames=settings.longest_frames, **plan)
+    held_out = Batches(dev, collate, **plan)
     seed_everything(settings.seed)
-    shown = items_of(dev.subset(first=settings.shown), audio)
-
-    def show(model: nn.Module) -> list[Sample]:
-        found = evaluate_asr(Transcriber(model, vocabulary, audio), shown, strategy=Greedy())
-        return [Sample.of_transcript(f"dev{i}", t) for i, t in enumerate(found.transcripts)]
-
     summary = Trainer(
         settings.model.build(symbols=len(vocabulary), features=audio.features),
         LASLoss(settings.loss),
@@ -119,22 +98,16 @@ def main(settings: Settings, run: Path) -> None:
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
-        validate=error_rate(held_out.one_epoch, vocabulary, Greedy(limit=settings.search.limit)),
-        samples=show,
+        validate=error_rate(held_out.one_epoch, vocabulary, limit=settings.search.limit),
+        samples=transcribed(vocabulary, audio, items_of(dev.subset(first=settings.shown), audio)),
         device=settings.device,
     ).run()
 
     transcriber = Transcriber.load(summary.checkpoint, settings.device)
+    title = "Listen, Attend and Spell on LibriSpeech"
+    text = f"{', '.join(settings.test)} after {summary.updates} updates."
     found = evaluate_asr(transcriber, items_of(test, audio), strategy=settings.search)
-    write_report(
-        run / "report.html",
-        found,
-        title="Listen, Attend and Spell on LibriSpeech",
-        summary=f"{', '.join(settings.test)} after {summary.updates} updates.",
-        curves=curves(run),
-        settings=settings.to_dict(),
-    )
-    print(f"{run / 'report.html'}: {summary.updates} updates, {found.line()}")
+    report_asr(run, found, settings, summary, title=title, text=text)
 
 
 if __name__ == "__main__":

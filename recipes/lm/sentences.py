@@ -3,11 +3,10 @@
     python recipes/lm/sentences.py --run runs/lm --texts LibriSpeech/train-clean-100 \\
         --recogniser runs/librispeech_las --ngrams 6 --word_ngrams 3
 
-Reads a text file with one sentence a line, plain or behind ids as in LibriSpeech's transcripts, or
-a folder of such files; without one, sentences of the grammar that the espeak recipe speaks. Trains,
-prints the perplexity of held-out sentences, and writes the n-grams to RUN/symbols.arpa and
-RUN/words.arpa. Give the recogniser, so that both have the same symbols, and what it will be tested
-on as --exclude FILE.
+Reads a text file with one sentence a line, plain or with ids as in LibriSpeech's transcripts, or a
+folder of such files; the default is the grammar of the espeak recipe. Trains, prints the perplexity
+of held-out sentences, and writes RUN/symbols.arpa and RUN/words.arpa. With --recogniser both share
+their symbols; --exclude FILE names the recogniser's test texts.
 """
 
 import dataclasses
@@ -21,13 +20,12 @@ from speechseq.checkpoint.folder import VOCABULARY, resolve
 from speechseq.cli import run_recipe
 from speechseq.config import Config
 from speechseq.corpus import espeak_sentences, sentences
-from speechseq.corpus.sentences import Sentence, SentenceBatches
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.corpus.sentences import SentenceBatches
+from speechseq.inference.lm.estimate import estimate_symbols, estimate_words
 from speechseq.inference.lm.scorer import RNNScorer, perplexity
 from speechseq.models import language_model
 from speechseq.models.language_model import LanguageModelConfig, LanguageModelLoss
 from speechseq.ranges import Count, Range, Seed, Threads, WidthOrNone
-from speechseq.text import arpa, ngrams
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.resume import seed_everything
@@ -38,14 +36,10 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
-    """Numbers of the texts, the model and its training.
+    """Numbers of the texts, the model and its training; 0 n-grams for no such model.
 
-    Attributes:
-        texts, exclude: what is learned from, and what is not; "" for sentences of our grammar, of
-            which `grammar_sentences` are drawn, and for nothing.
-        recogniser: the run whose vocabulary is taken; "" for one of the texts' characters, or of
-            so many `pieces`.
-        ngrams, word_ngrams: orders of the n-gram models over symbols and over words; 0 for none.
+    Without `recogniser`, whose vocabulary is taken, the symbols are the texts' characters or
+    `pieces` word pieces.
     """
 
     texts: str = ""
@@ -72,69 +66,48 @@ class Settings(Config):
     )
 
 
-def read_texts(settings: Settings) -> tuple[list[Sentence], list[Sentence]]:
-    """What is learned from, and what is held out."""
-    without = {s.text for s in sentences.read(settings.exclude)} if settings.exclude else set()
-    if settings.texts:
-        found = [s for s in sentences.read(settings.texts) if s.text not in without]
-    else:
-        drawn = espeak_sentences.texts(
-            settings.grammar_sentences, settings.seed + 100, exclude=without
-        )
-        found = [Sentence(id=f"grammar-{i}", text=text) for i, text in enumerate(drawn)]
-    return sentences.split(found, settings.held_out)
-
-
-def make_vocabulary(settings: Settings, found: list[Sentence]) -> Vocabulary:
-    """The recogniser's, or one of the texts' own pieces or characters."""
-    if settings.recogniser:
-        return Vocabulary.load(resolve(settings.recogniser) / VOCABULARY)
-    if settings.pieces:
-        return Vocabulary.train_pieces((s.text for s in found), settings.pieces)
-    return Vocabulary.transcripts(sorted(set("".join(s.text for s in found))))
-
-
 def main(settings: Settings, run: Path) -> None:
     """Texts, training, n-grams, perplexities."""
     torch.set_num_threads(settings.threads)
-    train, dev = read_texts(settings)
-    vocabulary = make_vocabulary(settings, [*train, *dev])
-    batches, held_out = (
-        SentenceBatches(
-            texts, vocabulary, tokens_per_batch=settings.tokens_per_batch, seed=settings.seed
-        )
-        for texts in (train, dev)
-    )
+    exclude = {s.text for s in sentences.read(settings.exclude)} if settings.exclude else set()
+    if settings.texts:
+        found = [s for s in sentences.read(settings.texts) if s.text not in exclude]
+    else:
+        number, seed = settings.grammar_sentences, settings.seed + 100
+        found = espeak_sentences.draw(number, seed, exclude=exclude)
+    train, dev = sentences.split(found, settings.held_out)
+    texts, held_out_texts = ([sentence.text for sentence in part] for part in (train, dev))
+    if settings.recogniser:
+        vocabulary = Vocabulary.load(resolve(settings.recogniser) / VOCABULARY)
+    elif settings.pieces:
+        vocabulary = Vocabulary.train_pieces(texts + held_out_texts, settings.pieces)
+    else:
+        vocabulary = Vocabulary.transcripts(sorted(set("".join(texts + held_out_texts))))
+    plan = {"tokens_per_batch": settings.tokens_per_batch, "seed": settings.seed}
+    batches, held_out = (SentenceBatches(part, vocabulary, **plan) for part in (train, dev))
     seed_everything(settings.seed)
-    model = settings.model.build(symbols=len(vocabulary))
     summary = Trainer(
-        model,
+        settings.model.build(symbols=len(vocabulary)),
         LanguageModelLoss(),
         batches,
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=None, vocabulary=vocabulary),
-        validate=lambda model: {
-            "perplexity": language_model.perplexity(model, held_out.one_epoch())
-        },
+        validate=lambda m: {"perplexity": language_model.perplexity(m, held_out.one_epoch())},
         device=settings.device,
     ).run()
 
-    texts = [sentence.text for sentence in dev]
     scorers = {"LSTM": RNNScorer.load(run, vocabulary)}
-    if settings.ngrams:
-        units = (vocabulary.units(sentence.text) for sentence in train)
-        symbols = ngrams.estimate(units, settings.ngrams, words=vocabulary.symbols, unknown=False)
-        arpa.write(run / "symbols.arpa", symbols)
-        scorers["n-grams of symbols"] = NGramScorer.load(run / "symbols.arpa", vocabulary)
-    if settings.word_ngrams:
-        words = ngrams.estimate((s.text.split() for s in train), settings.word_ngrams)
-        arpa.write(run / "words.arpa", words)
-        scorers["n-grams of words"] = WordNGramScorer.load(run / "words.arpa", vocabulary)
+    if order := settings.ngrams:
+        path = run / "symbols.arpa"
+        scorers["n-grams of symbols"] = estimate_symbols(path, texts, order, vocabulary)
+    if order := settings.word_ngrams:
+        path = run / "words.arpa"
+        scorers["n-grams of words"] = estimate_words(path, texts, order, vocabulary)
     print(f"{summary.checkpoint}: {summary.updates} updates, {summary.seconds:.0f} s")
     print(f"perplexity a symbol, of {len(dev)} held-out sentences:")
     for name, scorer in scorers.items():
-        print(f"  {name:20} {perplexity(scorer, vocabulary, texts):.3f}")
+        print(f"  {name:20} {perplexity(scorer, vocabulary, held_out_texts):.3f}")
 
 
 if __name__ == "__main__":

@@ -13,16 +13,15 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from torch import nn
-
 from speechseq.audio.mel import AudioConfig
 from speechseq.cli import run_recipe
-from speechseq.config import Config
-from speechseq.corpus import features, ljspeech
+from speechseq.corpus import features
 from speechseq.corpus.collate import TTSCollate
+from speechseq.corpus.ljspeech import LJSpeechConfig
 from speechseq.corpus.sampling import Batches
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.tts import evaluate_tts, write_report
+from speechseq.evaluation.samples import spoken
+from speechseq.evaluation.tts import evaluate_tts, report_tts
 from speechseq.extras import need
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
@@ -30,9 +29,7 @@ from speechseq.models.tacotron import TacotronConfig, tacotron1
 from speechseq.ranges import Count, Seed, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
-from speechseq.training.log import curves
 from speechseq.training.resume import seed_everything
-from speechseq.training.samples import Sample
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import InverseSquareRootConfig
 from speechseq.training.trainer import Trainer
@@ -40,15 +37,9 @@ from speechseq.training.validation import held_out_loss
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Config):
-    """Numbers of corpus, model and training; `judged` sentences are in the listening test."""
+class Settings(LJSpeechConfig):
+    """Numbers of corpus, model and training; `judged` sentences are evaluated at the end."""
 
-    root: str = "data/raw/LJSpeech-1.1"
-    cache: str = "data/cache"
-    skip_bad: bool = False
-    columns: str = ""
-    dev: Count = 100
-    test: Count = 500
     judged: Count = 20
     device: str = "cuda"
     workers: Workers = 4
@@ -69,24 +60,18 @@ class Settings(Config):
     )
     trainer: TrainerConfig = TrainerConfig(
         updates=100_000,
-        learning_rate=2e-3,
-        schedule=InverseSquareRootConfig(warmup=4000),
         amp="bf16",
         checkpoint_every=2000,
+        learning_rate=2e-3,
+        schedule=InverseSquareRootConfig(warmup=4000),
     )
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, listening, report."""
+    """Corpus, training, evaluation, report."""
     need("judge")
     audio = settings.audio
-    splits = ljspeech.read_split(
-        settings.root,
-        dev=settings.dev,
-        test=settings.test,
-        skip_bad=settings.skip_bad,
-        columns=settings.columns,
-    )
+    splits = settings.read()
     train, dev = (features.compute(c, audio, settings.cache) for c in (splits.train, splits.dev))
     texts = [cut.supervisions[0].text for cut in dev][: settings.judged]
 
@@ -94,48 +79,27 @@ def main(settings: Settings, run: Path) -> None:
     r = settings.model.decoder.reduction_factor
     collate = TTSCollate(vocabulary, audio, frame_multiple=r, log_magnitude=True)
     collate.check(splits.train + splits.dev)
-    batches, held_out = (
-        Batches(
-            cuts,
-            collate,
-            frames_per_batch=settings.frames_per_batch,
-            seed=settings.seed,
-            workers=settings.workers,
-        )
-        for cuts in (train, dev)
-    )
+    plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}
+    batches, held_out = (Batches(c, collate, seed=settings.seed, **plan) for c in (train, dev))
     seed_everything(settings.seed)
-    model = settings.model.build(symbols=len(vocabulary), mels=audio.mels, bins=audio.bins)
     loss = TacotronLoss(settings.loss)
-
-    def show(model: nn.Module) -> list[Sample]:
-        speech = Synthesizer(model, vocabulary, audio).synthesize(texts[:2], seed=0)
-        return [Sample.of(f"dev{i}", item) for i, item in enumerate(speech)]
-
     summary = Trainer(
-        model,
+        settings.model.build(symbols=len(vocabulary), mels=audio.mels, bins=audio.bins),
         loss,
         batches,
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
         validate=held_out_loss(loss, held_out.one_epoch),
-        samples=show,
+        samples=spoken(vocabulary, audio, texts[:2]),
         device=settings.device,
     ).run()
 
-    recordings = [features.load_waveform(cut, audio) for cut in dev][: settings.judged]
     synthesizer = Synthesizer.load(summary.checkpoint, settings.device)
-    listening = evaluate_tts(synthesizer, texts, recordings, Judge.sentences())
-    write_report(
-        run / "report.html",
-        listening,
-        title="Tacotron on LJSpeech",
-        summary=f"Held-out sentences after {summary.updates} updates.",
-        curves=curves(run),
-        settings=settings.to_dict(),
-    )
-    print(f"{run / 'report.html'}: {summary.updates} updates, {listening.line()}")
+    title, text = "Tacotron on LJSpeech", f"Held-out sentences after {summary.updates} updates."
+    recordings = [features.load_waveform(cut, audio) for cut in dev][: settings.judged]
+    evaluation = evaluate_tts(synthesizer, texts, recordings, Judge.sentences())
+    report_tts(run, evaluation, settings, summary, title=title, text=text)
 
 
 if __name__ == "__main__":

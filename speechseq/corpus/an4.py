@@ -1,5 +1,6 @@
 """CMU's AN4 (census): an hour of letters, digits and names by 74 speakers, 16 kHz, NIST SPHERE."""
 
+import random
 import re
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
             "name the folder an4 of the unpacked an4_sphere.tar.gz",
         )
     return Parts(*(_part(folder, part, lower) for part in Parts._fields))
+
+
+def hold_out(cuts: CutSet, count: int, seed: int) -> Parts:
+    """Split off a test set of so many cuts, drawn by the seed, but at most a quarter of all."""
+    drawn = sorted(cuts, key=lambda cut: cut.id)
+    random.Random(seed).shuffle(drawn)
+    count = min(count, max(1, len(drawn) // 4))
+    return Parts(CutSet.from_cuts(drawn[count:]), CutSet.from_cuts(drawn[:count]))
 
 
 def _part(folder: Path, part: str, lower: bool) -> CutSet:

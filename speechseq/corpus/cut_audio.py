@@ -1,7 +1,7 @@
-"""The sound of a cut: part of a file, at the rate and speed asked for, of a length told before."""
+"""Sound of a cut: part of a file, at a rate and speed, of a length known without reading it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from lhotse import MonoCut
@@ -10,8 +10,10 @@ from lhotse.augmentation import Speed
 from speechseq.audio import wav
 from speechseq.audio.augment import perturb_speed
 from speechseq.errors import DataError
+from speechseq.ranges import Items, Range
 from speechseq.shapes import Waveform
 
+Speeds = Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Items(1, 100)]
 _ROUNDING = 3  # samples by which changes of rate, speed and span may differ in what they round
 
 

@@ -1,14 +1,19 @@
 """English sentences spoken by many espeak voices: open-vocabulary recognition without downloads."""
 
+import dataclasses
 import random
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lhotse import CutSet
 
+from speechseq.config import Config
 from speechseq.corpus.espeak import drawn, speak
 from speechseq.corpus.sentence_grammar import sentence
+from speechseq.corpus.sentences import Sentence
 from speechseq.errors import ConfigError
+from speechseq.file_writing import replace_file
+from speechseq.ranges import Count
 
 # All repeat byte for byte, as the breathy +f2, +f3 and +f5 do not. Unseen are a man and a woman of
 # seen accents, and an unseen accent.
@@ -45,12 +50,12 @@ def texts(
     chance = random.Random(f"{seed} sentences")
     taken = set(exclude)
     chosen: list[str] = []
-    heard = {word for text in known for word in text.split()}
+    words = {word for text in known for word in text.split()}
     for _ in range(_PATIENCE * count):
         if len(chosen) == count:
             break
         text = sentence(chance)
-        if text not in taken and (not heard or heard.issuperset(text.split())):
+        if text not in taken and (not words or words.issuperset(text.split())):
             taken.add(text)
             chosen.append(text)
     if len(chosen) < count:
@@ -58,6 +63,51 @@ def texts(
             f"only {len(chosen)} of {count} sentences were found", "ask for fewer, or know more"
         )
     return chosen
+
+
+def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
+    """`count` different sentences for a language model, as `texts` draws them.
+
+    Raises:
+        ConfigError: as `texts`.
+    """
+    drawn_texts = texts(count, seed, exclude=exclude)
+    return [Sentence(id=f"grammar-{i}", text=text) for i, text in enumerate(drawn_texts)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EspeakSentencesConfig(Config):
+    """Numbers of sentences for training and for each test."""
+
+    utterances: Count = 6000
+    test_utterances: Count = 200
+
+
+def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[str, CutSet]:
+    """Speak sentences "train" by the seen voices, and the tests "seen voices", "unseen voices".
+
+    No sentence is in two of them. The texts of both tests are written to folder/test.txt, which a
+    language model excludes from its own.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `make`.
+    """
+    tests: dict[str, CutSet] = {}
+    said: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for offset, (name, voices) in enumerate((("seen", SEEN_VOICES), ("unseen", UNSEEN_VOICES)), 1):
+        cuts = make(
+            folder / f"{name}_voices",
+            utterances=config.test_utterances,
+            seed=seed + offset,
+            voices=voices,
+            exclude=said,
+        )
+        said += [cut.supervisions[0].text for cut in cuts]
+        tests[f"{name} voices"] = cuts
+    replace_file(folder / "test.txt", "".join(f"{text}\n" for text in said).encode())
+    train = make(folder / "train", utterances=config.utterances, seed=seed, exclude=said)
+    return {"train": train, **tests}
 
 
 def make(

@@ -1,5 +1,6 @@
 """LJSpeech-1.1: one reader, 13,100 clips, 24 hours, public domain; and folders laid out like it."""
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -8,10 +9,12 @@ from typing import NamedTuple
 
 from lhotse import CutSet, MonoCut
 
+from speechseq.config import Config
 from speechseq.corpus import download as archive
 from speechseq.corpus import metadata
 from speechseq.corpus.recording import SUFFIXES, spoken, wav_of
 from speechseq.errors import ConfigError, DataError
+from speechseq.ranges import Count
 
 URL = "https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2"
 SHA256 = "be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5"
@@ -27,6 +30,29 @@ class Splits(NamedTuple):
     train: CutSet
     dev: CutSet
     test: CutSet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LJSpeechConfig(Config):
+    """Settings of the corpus in a recipe.
+
+    Attributes:
+        root, skip_bad, columns, dev, test: as `read_split` takes them.
+        cache: folder of the features, as `features.compute` takes it.
+    """
+
+    root: str = "data/raw/LJSpeech-1.1"
+    cache: str = "data/cache"
+    skip_bad: bool = False
+    columns: str = ""
+    dev: Count = 100
+    test: Count = 500
+
+    def read(self) -> Splits:
+        """Read and split the corpus, as `read_split` does."""
+        return read_split(
+            self.root, dev=self.dev, test=self.test, skip_bad=self.skip_bad, columns=self.columns
+        )
 
 
 def read(

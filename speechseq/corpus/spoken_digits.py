@@ -1,16 +1,29 @@
 """Strings of one to seven digits, spoken by espeak: a corpus for a first voice, made in seconds."""
 
+import dataclasses
 import random
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lhotse import CutSet
 
-from speechseq.corpus.espeak import drawn, speak
+from speechseq.config import Config
+from speechseq.corpus.espeak import Rate, drawn, speak
 from speechseq.errors import ConfigError
+from speechseq.ranges import Count
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50 ms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneVoiceConfig(Config):
+    """Settings of a corpus of one espeak voice, with strings for training and for the test."""
+
+    utterances: Count = 400
+    test_utterances: Count = 20
+    voice: str = "en-us"
+    words_per_minute: Rate = 150
 
 
 def texts(
@@ -74,6 +87,63 @@ def make(
     said = texts(utterances, seed, shortest=shortest, longest=longest, exclude=exclude)
     plan = drawn("digits", said, seed, voices, rates, pitches)
     return speak(plan, folder, margin=margin)
+
+
+def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
+    """Speak the strings for training and for the test; no string is in both.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `make`.
+    """
+    return make_split(
+        folder,
+        utterances=config.utterances,
+        test_utterances=config.test_utterances,
+        seed=seed,
+        test_seed=seed + 1,
+        voices=(config.voice,),
+        rates=(config.words_per_minute,),
+    )
+
+
+def make_split(
+    folder: Path,
+    *,
+    utterances: int,
+    test_utterances: int,
+    seed: int,
+    test_seed: int,
+    exclude: Collection[str] = (),
+    voices: Sequence[str] = ("en-us",),
+    rates: Sequence[int] = (175,),
+    pitches: Sequence[int] = (50,),
+) -> tuple[CutSet, CutSet]:
+    """Speak strings to learn from and strings to test, into folder/train and folder/test.
+
+    No string is in both, and none of `exclude` is in either.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `make`.
+    """
+    test = make(
+        folder / "test",
+        utterances=test_utterances,
+        seed=test_seed,
+        exclude=exclude,
+        voices=voices,
+        rates=rates,
+        pitches=pitches,
+    )
+    train = make(
+        folder / "train",
+        utterances=utterances,
+        seed=seed,
+        exclude=[*exclude, *(cut.supervisions[0].text for cut in test)],
+        voices=voices,
+        rates=rates,
+        pitches=pitches,
+    )
+    return train, test
 
 
 def _is_digits(text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from lhotse import CutSet
 from torch import Tensor
 
+from speechseq.audio import wav
 from speechseq.audio.mel import AudioConfig
 from speechseq.config import Config
 from speechseq.corpus.features import load_waveform, one_warning
@@ -17,10 +18,12 @@ from speechseq.evaluation.report.page import Figure, Picture, Report, Section, c
 from speechseq.inference.score import Score, ScoredUtterance, score
 from speechseq.inference.search.interfaces import Fused
 from speechseq.inference.search.recognise import Strategy
+from speechseq.inference.speech import Speech
 from speechseq.inference.transcript import Transcript
 from speechseq.pictures import alignment_picture
 from speechseq.shapes import Waveform
 from speechseq.training.log import curves as training_curves
+from speechseq.training.trainer import Summary
 
 _AT_ONCE = 256  # sounds transcribed in one call
 
@@ -133,6 +136,18 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
         ]
 
 
+def items_of_speech(speech: Sequence[Speech], sample_rate: int) -> list[Item]:
+    """Synthesised speech as items "string 1", "string 2", …, resampled to a recogniser's rate."""
+    return [
+        Item(
+            text=one.text,
+            waveform=wav.resample(one.waveform[None], one.sample_rate, sample_rate),
+            id=f"string {number}",
+        )
+        for number, one in enumerate(speech, 1)
+    ]
+
+
 def evaluate_asr(
     recogniser: Recogniser,
     items: Sequence[Item],
@@ -173,16 +188,17 @@ def evaluate_asr(
 def report_asr(
     run: Path,
     evaluation: ASREvaluation,
+    settings: Config,
+    training: Summary,
     *,
     title: str,
-    summary: str,
-    settings: Config,
-    done: str,
+    text: str,
 ) -> None:
     """Write RUN/report.html with the run's training curves, and print the result in one line.
 
     Args:
-        done: printed before the result, such as "6000 updates".
+        settings: all settings of the run, which the page shows.
+        title, text: headline of the page and the sentence below it.
 
     Raises:
         MachineError: the page cannot be written.
@@ -192,11 +208,11 @@ def report_asr(
         path,
         evaluation,
         title=title,
-        summary=summary,
+        summary=text,
         curves=training_curves(run),
         settings=settings.to_dict(),
     )
-    print(f"{path}: {done}, {evaluation.line()}")
+    print(f"{path}: {training.updates} updates, {evaluation.line()}")
 
 
 def write_report(

@@ -18,6 +18,7 @@ from speechseq.inference.speech import Speech
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.pictures import alignment_picture, mel_picture
 from speechseq.training.log import curves as training_curves
+from speechseq.training.trainer import Summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,33 +77,40 @@ def evaluate_tts(
 def report_tts(
     run: Path,
     evaluation: TTSEvaluation,
+    settings: Config,
+    training: Summary,
     *,
     title: str,
-    summary: str,
-    settings: Config,
-    done: str,
-    figures: Sequence[Figure] = (),
+    text: str,
+    seconds: float | None = None,
 ) -> None:
     """Write RUN/report.html with the run's training curves, and print the result in one line.
 
     Args:
-        done: printed before the result, such as "900 updates".
-        figures: shown before the judge's figures, such as time and updates.
+        settings: all settings of the run, which the page shows.
+        title, text: headline of the page and the sentence below it.
+        seconds: duration of the whole run, to be told with the updates.
 
     Raises:
         MachineError: the page cannot be written.
     """
-    path = run / "report.html"
+    path, figures, took = run / "report.html", [], ""
+    if seconds is not None:
+        took, minutes = f"{seconds:.0f} s, ", f"{seconds / 60:.1f} min"
+        figures = [
+            Figure(label="time", value=minutes, note="corpus to judgement"),
+            Figure(label="updates", value=str(training.updates)),
+        ]
     write_report(
         path,
         evaluation,
         title=title,
-        summary=summary,
+        summary=text,
         figures=figures,
         curves=training_curves(run),
         settings=settings.to_dict(),
     )
-    print(f"{path}: {done}, {evaluation.line()}")
+    print(f"{path}: {took}{training.updates} updates, {evaluation.line()}")
 
 
 def write_report(

@@ -1,4 +1,4 @@
-"""What a recogniser gets wrong on held-out batches, free-running: a `validate` for the Trainer."""
+"""Free-running error rates on held-out batches, as a Trainer's `validate`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,6 +8,7 @@ from torch import nn
 from speechseq.batch import ASRBatch
 from speechseq.inference.score import Score, score
 from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recognise import Strategy, recognise
 from speechseq.text.vocabulary import Vocabulary
 
@@ -17,20 +18,24 @@ GREEDY = Greedy()
 def error_rate(
     batches: Callable[[], Iterable[ASRBatch]],
     vocabulary: Vocabulary,
-    strategy: Strategy = GREEDY,
+    strategy: Strategy | None = None,
+    *,
+    limit: LimitConfig | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
     """A validation that gives "wer" and "cer" over all held-out batches.
 
-    The model reads its own output, never the true transcript, and errors are summed over the
-    corpus, so the figures do not depend on how the utterances were batched.
+    The model is fed with its own output, never with the reference, and errors are summed over the
+    corpus, so that the result does not depend on the batches.
 
     Args:
         batches: called for each validation; gives every held-out batch once.
-        strategy: how transcripts are searched.
+        strategy: of the search; greedy by default.
+        limit: length limit of the greedy search.
     """
+    search = strategy or (GREEDY if limit is None else Greedy(limit=limit))
 
     def validate(model: nn.Module) -> dict[str, float]:
-        found = free_running_score(model, batches(), vocabulary, strategy)
+        found = free_running_score(model, batches(), vocabulary, search)
         return {"wer": found.wer, "cer": found.cer}
 
     return validate
@@ -39,7 +44,7 @@ def error_rate(
 def free_running_score(
     model: Any, batches: Iterable[ASRBatch], vocabulary: Vocabulary, strategy: Strategy = GREEDY
 ) -> Score:
-    """The Score of the model's best transcripts; each is compared with the text of its tokens.
+    """Score of the model's best transcripts against the texts of the batches' tokens.
 
     Args:
         model: a recogniser such as `speechseq.models.las.LAS`, on any device.

@@ -1,4 +1,4 @@
-"""Listen, Attend and Spell: one model, three builders whose bodies are the papers' tables."""
+"""Listen, Attend and Spell: one model, with builders whose bodies are the papers' tables."""
 
 import dataclasses
 from typing import Annotated, ClassVar
@@ -121,6 +121,49 @@ def las_small() -> LASConfig:
             dropout=0.1,
         ),
     )
+
+
+def las_characters(
+    *,
+    convolutions: tuple[int, ...] = (16,),
+    base_layers: int = 1,
+    pyramid_layers: int = 1,
+    kernel: int = 101,
+    dropout: float = 0.2,
+    augment: SpecAugmentPolicy | None = None,
+) -> LASConfig:
+    """A LAS of about 3 million parameters for characters, with a CTC head.
+
+    Args:
+        convolutions, base_layers, pyramid_layers: of the listener.
+        kernel: of the location-sensitive attention, in positions.
+        dropout: of listener and speller.
+    """
+    return LASConfig(
+        augment=augment,
+        listener=ListenerConfig(
+            convolutions=convolutions,
+            hidden=192,
+            base_layers=base_layers,
+            pyramid_layers=pyramid_layers,
+            dropout=dropout,
+        ),
+        speller=SpellerConfig(
+            embedding=64,
+            layers=1,
+            hidden=256,
+            attention=LocationSensitiveConfig(dim=128, filters=10, kernel=kernel),
+            dropout=dropout,
+        ),
+        ctc=True,
+    )
+
+
+def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
+    """The same model with attention by content instead of its own mechanism."""
+    attention = ContentConfig(dim=dim, reading=config.speller.attention.reading)
+    speller = dataclasses.replace(config.speller, attention=attention)
+    return dataclasses.replace(config, speller=speller)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

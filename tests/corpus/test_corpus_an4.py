@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from lhotse import CutSet
 
 from speechseq.corpus import an4
 from speechseq.errors import DataError
@@ -86,3 +87,14 @@ def test_other_folders_are_refused(tmp_path: Path, root: Path) -> None:
     (root / "etc" / "an4_test.transcription").write_text("\n")
     with pytest.raises(DataError, match="no transcripts"):
         an4.read(root)
+
+
+def test_a_quarter_at_most_is_held_out_the_same_in_any_order(root: Path) -> None:
+    cuts = [
+        cut.with_id(f"cut-{i}") for i in range(8) for cut in an4.read(root).train.subset(first=1)
+    ]
+    rest, held_out = an4.hold_out(CutSet.from_cuts(cuts), 100, seed=3)
+    again = an4.hold_out(CutSet.from_cuts(cuts[::-1]), 100, seed=3)
+    assert len(held_out) == 2
+    assert {cut.id for cut in rest} | {cut.id for cut in held_out} == {cut.id for cut in cuts}
+    assert [cut.id for cut in again.test] == [cut.id for cut in held_out]

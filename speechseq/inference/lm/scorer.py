@@ -13,7 +13,7 @@ from speechseq import checkpoint as checkpoints
 from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
-from speechseq.inference.search.interfaces import Scorer
+from speechseq.inference.search.interfaces import Fused, Scorer
 from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
 from speechseq.text import arpa
 from speechseq.text.vocabulary import PAD, SOS, Vocabulary
@@ -85,6 +85,15 @@ def load(
     symbols = {*vocabulary.symbols, arpa.SPACE, arpa.BEGIN, arpa.END, arpa.UNKNOWN}
     kind = NGramScorer if symbols.issuperset(model.words) else WordNGramScorer
     return kind(model, vocabulary)
+
+
+def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[Fused]:
+    """The language model at a path, with its weight, as scorers of a search; [] for the path "".
+
+    Raises:
+        CheckpointError, DataError, ConfigError: as `load`.
+    """
+    return [Fused("lm", load(path, vocabulary), weight)] if path else []
 
 
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:

@@ -1,0 +1,53 @@
+"""Corpus of the speech chain: digit strings in several espeak voices, unlike those of one voice."""
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from lhotse import CutSet
+
+from speechseq.config import Config
+from speechseq.corpus import spoken_digits
+from speechseq.corpus.espeak import Pitch, Rate
+from speechseq.ranges import Count, Seed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeechChainConfig(Config):
+    """Settings of the corpus, and of the voice that the recogniser hears at the end.
+
+    Attributes:
+        voice, voice_strings, voice_seed: run of recipes/tts/spoken_digits.py, its number of test
+            strings and its seed.
+        voices, rates, pitches: espeak's, from which each string's are drawn.
+    """
+
+    voice: str = "runs/demo/voice"
+    voice_strings: Count = 20
+    voice_seed: Seed = 0
+    utterances: Count = 1200
+    test_utterances: Count = 60
+    voices: tuple[str, ...] = ("en-us", "en-gb", "en-gb-scotland", "en-us+m3", "en-gb-x-rp")
+    rates: tuple[Rate, ...] = (120, 140, 160, 180)
+    pitches: tuple[Pitch, ...] = (30, 50, 70)
+
+
+def make(
+    config: SpeechChainConfig, folder: Path, *, seed: int, exclude: Collection[str]
+) -> tuple[CutSet, CutSet]:
+    """Speak strings for training and for the test; no string is in both, or in `exclude`.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `spoken_digits.make`.
+    """
+    return spoken_digits.make_split(
+        folder,
+        utterances=config.utterances,
+        test_utterances=config.test_utterances,
+        seed=seed,
+        test_seed=seed + 2,
+        exclude=exclude,
+        voices=config.voices,
+        rates=config.rates,
+        pitches=config.pitches,
+    )

@@ -1,0 +1,82 @@
+"""ASR evaluation of several test sets, such as seen and unseen voices, in one report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet
+
+from speechseq.config import Config
+from speechseq.evaluation.asr import (
+    ASREvaluation,
+    Recogniser,
+    evaluate_asr,
+    items_of,
+    write_report,
+)
+from speechseq.file_writing import replace_file
+from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.recognise import Strategy
+from speechseq.training.log import curves
+from speechseq.training.trainer import Summary
+
+
+def evaluate_tests(
+    recogniser: Recogniser,
+    tests: Mapping[str, CutSet],
+    *,
+    strategy: Strategy | None = None,
+    scorers: Sequence[Fused] = (),
+) -> dict[str, ASREvaluation]:
+    """Evaluate a recogniser on each test set, with one search.
+
+    Raises:
+        DataError, CheckpointError, MachineError: as `items_of` and `evaluate_asr`.
+    """
+    return {
+        name: evaluate_asr(
+            recogniser, items_of(cuts, recogniser.audio), strategy=strategy, scorers=scorers
+        )
+        for name, cuts in tests.items()
+    }
+
+
+def report_tests(
+    run: Path,
+    tests: Mapping[str, ASREvaluation],
+    settings: Config,
+    training: Summary,
+    *,
+    title: str,
+    text: str,
+    sections: Mapping[str, str],
+    result: str = "result.json",
+) -> None:
+    """Write RUN/report.html and the error rates to RUN/<result>, and print a line for each test.
+
+    Args:
+        tests: evaluations by name; the first one is at the top of the page.
+        settings: all settings of the run, which the page shows.
+        title, text: headline of the page and the sentence below it.
+        sections: title of the page's section for each further test.
+
+    Raises:
+        MachineError: a file cannot be written.
+    """
+    path = run / "report.html"
+    rates: dict[str, Any] = {name: evaluation.score.wer for name, evaluation in tests.items()}
+    rates |= {"updates": training.updates, "seconds": training.seconds}
+    replace_file(run / result, json.dumps(rates).encode())
+    write_report(
+        path,
+        next(iter(tests.values())),
+        title=title,
+        summary=text,
+        curves=curves(run),
+        settings=settings.to_dict(),
+        further=[tests[name].section(title=head) for name, head in sections.items()],
+    )
+    for name, evaluation in tests.items():
+        print(f"{name}: {evaluation.line()}")
+    print(f"{path}: {training.updates} updates in {training.seconds:.0f} s")

@@ -1,0 +1,38 @@
+"""Samples of a model in training, as a Trainer's `samples`: speech or transcripts to look at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from speechseq.audio.mel import AudioConfig
+from speechseq.evaluation.asr import Item
+from speechseq.inference.search.greedy import Greedy
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.inference.transcriber import Transcriber
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training.evaluator import MakeSamples
+from speechseq.training.samples import Sample
+
+
+def spoken(
+    vocabulary: Vocabulary, audio: AudioConfig, texts: Sequence[str], name: str = "dev"
+) -> MakeSamples:
+    """Samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …"""
+
+    def samples(model: Any) -> list[Sample]:
+        speech = Synthesizer(model, vocabulary, audio).synthesize(texts, seed=0)
+        return [Sample.of(f"{name}{i}", item) for i, item in enumerate(speech)]
+
+    return samples
+
+
+def transcribed(
+    vocabulary: Vocabulary, audio: AudioConfig, items: Sequence[Item], name: str = "dev"
+) -> MakeSamples:
+    """Samples of a LAS: greedy transcripts of the items, as <name>0, <name>1, …"""
+
+    def samples(model: Any) -> list[Sample]:
+        sounds = [(item.waveform, audio.sample_rate) for item in items]
+        found = Transcriber(model, vocabulary, audio).transcribe(sounds, strategy=Greedy())
+        return [Sample.of_transcript(f"{name}{i}", item) for i, item in enumerate(found)]
+
+    return samples

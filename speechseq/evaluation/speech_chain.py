@@ -1,0 +1,81 @@
+"""Evaluation of the speech chain: a recogniser transcribes the speech of a synthesiser."""
+
+from pathlib import Path
+
+from speechseq.corpus import features, spoken_digits
+from speechseq.corpus.speech_chain import SpeechChainConfig
+from speechseq.evaluation.asr import ASREvaluation
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.report.page import Figure
+from speechseq.evaluation.tts import TTSEvaluation, evaluate_tts, write_report
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.training.log import curves
+from speechseq.training.trainer import Summary
+
+VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoken_digits.py
+
+
+def evaluate_voice(config: SpeechChainConfig) -> TTSEvaluation:
+    """Evaluate a run of recipes/tts/spoken_digits.py on the test strings in its folder.
+
+    Raises:
+        CheckpointError, DataError, MachineError: as `Synthesizer.load` and `evaluate_tts`.
+    """
+    run = Path(config.voice)
+    synthesizer = Synthesizer.load(run)
+    test = spoken_digits.make(
+        run / "corpus" / "test",
+        utterances=config.voice_strings,
+        seed=config.voice_seed + 1,
+        voices=(VOICE,),
+        rates=(WORDS_PER_MINUTE,),
+    )
+    recordings = [features.load_waveform(cut, synthesizer.audio) for cut in test]
+    texts = [cut.supervisions[0].text for cut in test]
+    return evaluate_tts(synthesizer, texts, recordings, Judge.digits())
+
+
+def report_chain(
+    run: Path,
+    voice: TTSEvaluation,
+    unseen: ASREvaluation,
+    chain: ASREvaluation,
+    *,
+    settings: SpeechChainConfig,
+    training: Summary,
+    seconds: float,
+) -> None:
+    """Write RUN/report.html with both halves, and print a line for each evaluation.
+
+    Args:
+        voice, unseen, chain: evaluations of the synthesiser, of the recogniser on unseen strings of
+            espeak's voices, and of the recogniser on the synthesiser's speech.
+        settings: all settings of the run, which the page shows.
+        training: of the recogniser.
+        seconds: duration of the recogniser's run, evaluation included.
+
+    Raises:
+        MachineError: the page cannot be written.
+    """
+    path, minutes = run / "report.html", f"{seconds / 60:.1f} min"
+    write_report(
+        path,
+        voice,
+        title="speechseq: a voice, and ears for it",
+        summary="A Tacotron 2 learned to say digits, then a LAS learned to write them down from "
+        f"{len(settings.voices)} voices of espeak. Neither met the strings below before.",
+        curves=curves(Path(settings.voice)),
+        settings=settings.to_dict(),
+        further=[
+            unseen.section(
+                title="Written down: strings that it never heard",
+                figures=[Figure(label="time", value=minutes, note="the ears")],
+                curves=curves(run),
+            ),
+            chain.section(title="The speech chain: our ears hear our voice"),
+        ],
+    )
+    print(f"voice: {voice.line()}")
+    print(f"unseen strings: {unseen.line()}")
+    print(f"the voice, heard by our own ears: {chain.line()}")
+    print(f"{path}: {seconds:.0f} s, {training.updates} updates")

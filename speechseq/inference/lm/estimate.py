@@ -1,0 +1,35 @@
+"""Estimates n-gram models from texts, writes them as ARPA files, and opens them as scorers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.text import arpa, ngrams
+from speechseq.text.vocabulary import Vocabulary
+
+
+def estimate_symbols(
+    path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
+) -> NGramScorer:
+    """Estimate an n-gram model over the vocabulary's symbols, and write it to `path`.
+
+    Raises:
+        ConfigError, DataError: as `ngrams.estimate` and `NGramScorer.load`.
+        MachineError: the file cannot be written.
+    """
+    units = (vocabulary.units(text) for text in texts)
+    arpa.write(path, ngrams.estimate(units, order, words=vocabulary.symbols, unknown=False))
+    return NGramScorer.load(path, vocabulary)
+
+
+def estimate_words(
+    path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
+) -> WordNGramScorer:
+    """Estimate an n-gram model over the words of the texts, and write it to `path`.
+
+    Raises:
+        ConfigError, DataError: as `ngrams.estimate` and `WordNGramScorer.load`.
+        MachineError: the file cannot be written.
+    """
+    arpa.write(path, ngrams.estimate((text.split() for text in texts), order))
+    return WordNGramScorer.load(path, vocabulary)

@@ -16,7 +16,7 @@ from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
-from speechseq.ops.index_rows import take_rows
+from speechseq.ops.varlen import take_rows
 from speechseq.ranges import Factor, Range, Share, Weight
 from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 

@@ -21,9 +21,9 @@ from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeig
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.precision import at_least_float32
 from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.deferred_linear import packed
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain
-from speechseq.ops.prepacked_linear import packed
 from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS

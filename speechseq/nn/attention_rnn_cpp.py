@@ -17,9 +17,9 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.ops.attention_rnn.cpp import NAME, Fixed, Passes, Places
 from speechseq.ops.cpp.library import library
-from speechseq.ops.index_rows import put_rows, take_rows
 from speechseq.ops.linear import linear
 from speechseq.ops.plain import is_plain
+from speechseq.ops.varlen import put_rows, take_rows
 from speechseq.shapes import Lengths, MemoryMask, Sequence
 
 LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many

@@ -11,7 +11,7 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.recurrent import BiGRU
-from speechseq.ops.highway import larger_of_next
+from speechseq.ops.pointwise import larger_of_next
 from speechseq.ops.varlen import Made, Rows, ValidRows
 from speechseq.shapes import Hidden, Lengths, Sequence
 

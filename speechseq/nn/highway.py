@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from speechseq.ops.highway import carried
 from speechseq.ops.linear import project
+from speechseq.ops.pointwise import carried
 
 
 class Highway(nn.Module):

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from speechseq.eager import has_memory
+from speechseq.ops.autograd import saved
 from speechseq.ops.cpp.library import call, library
 from speechseq.ops.dropout import NO_DROPOUT, RecurrentDropout
 from speechseq.ops.linear import linear, outer_sum
-from speechseq.ops.saved_tensors import saved
 from speechseq.ops.varlen import Made, Rows, ValidRows
 
 Kind = Literal["lstm", "gru"]

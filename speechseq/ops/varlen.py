@@ -1,17 +1,18 @@
 """The valid positions of a batch as rows one under the other, without the padding between them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from speechseq.eager import is_eager
-from speechseq.ops.index_rows import put_rows, take_rows
+from speechseq.eager import has_memory, is_eager
 from speechseq.shapes import Mask, Sequence
 
 Rows = Float[Tensor, "rows channels"]
 Made = Float[Tensor, "rows outputs"]
+Index = Int[Tensor, " places"]
+Taken = Float[Tensor, "places channels"]
 
 
 class ValidRows(NamedTuple):
@@ -61,3 +62,37 @@ class ValidRows(NamedTuple):
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)
+
+
+def take_rows(x: Rows, index: Index) -> Taken:
+    """The rows of an index in which no number stands twice."""
+    return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
+
+
+def put_rows(x: Taken, index: Index, rows: int) -> Rows:
+    """Rows to their places, by an index in which none stands twice, among zeros."""
+    if not has_memory(x):
+        return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
+    return _Put.apply(x, index, rows)
+
+
+class _Take(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.index, ctx.rows = index, len(x)
+        return x.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return put_rows(gradients[0], ctx.index, ctx.rows), None
+
+
+class _Put(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, rows: int) -> Tensor:
+        ctx.index = index
+        return x.new_zeros(rows, x.shape[1]).index_copy_(0, index, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return take_rows(gradients[0], ctx.index), None, None

@@ -24,11 +24,11 @@ from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.recurrent import BiGRU, BiLSTM
 from speechseq.ops import linear as dense
-from speechseq.ops.additive_cpp import kernel_energies
+from speechseq.ops.additive import additive_energies
 from speechseq.ops.cpp import library as room
 from speechseq.ops.cpp.signature import KernelArgumentError, Signature, Structs
 from speechseq.ops.cpp.signatures import SIGNATURES, STRUCTS
-from speechseq.ops.prepacked_linear import PackedLinear
+from speechseq.ops.deferred_linear import PackedLinear
 
 Recorded = dict[str, list[tuple]]
 LARGE = (2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
@@ -86,7 +86,7 @@ def workload() -> None:
         PackedLinear(torch.randn(5, 8), None)(torch.randn(3, 8), torch.randn(3, 5))
         history, filters = torch.rand(4, 2, 7), torch.randn(3, 2, 5)
         parts = torch.randn(4, 6), torch.randn(2, 7, 6), torch.randn(6)
-        kernel_energies(*parts, history, filters, torch.randn(6, 3))
+        additive_energies(*parts, history, filters, torch.randn(6, 3))
     for number in (torch.float32, torch.float64):
         audio = AudioConfig(n_fft=64, window=48, hop=16, mels=8)
         log_mel(torch.randn(1, 300).to(number), audio)

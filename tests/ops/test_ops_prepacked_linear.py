@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from speechseq.ops.cpp.library import library
-from speechseq.ops.deferred_linear import RecurringLinear
-from speechseq.ops.prepacked_linear import KERNELS, PackedLinear, packed
+from speechseq.ops.deferred_linear import KERNELS, PackedLinear, RecurringLinear, packed
 
 ONTO = {
     "nothing": lambda rows: None,
@@ -20,7 +19,7 @@ ONTO = {
 @pytest.fixture(params=["our kernel, if it can be had", "oneDNN"])
 def whose(request, monkeypatch):
     if request.param == "oneDNN":
-        monkeypatch.setattr("speechseq.ops.prepacked_linear.library", lambda name: None)
+        monkeypatch.setattr("speechseq.ops.deferred_linear.library", lambda name: None)
     return request.param == "oneDNN" or library(KERNELS) is None
 
 

@@ -14,8 +14,8 @@ from speechseq.nn.attention_rnn_cpp import reads
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
 from speechseq.nn.rows import Standing, Stored
 from speechseq.ops.cpp.library import call, library, pack
+from speechseq.ops.deferred_linear import KERNELS, pack_weight
 from speechseq.ops.plain import is_plain
-from speechseq.ops.prepacked_linear import KERNELS, pack_weight
 
 LINE = 16  # floats; the numbers of a row fill whole lines
 

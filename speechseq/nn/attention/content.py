@@ -11,7 +11,6 @@ from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
 from speechseq.ops.additive import additive_energies
-from speechseq.ops.additive_cpp import kernel_energies, runs
 from speechseq.ranges import Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
@@ -69,5 +68,4 @@ class ContentAttention(AdditiveAttention):
     def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
         if not self.is_readable():
             return called_energies(query, keys, self.energy)
-        parts = query, keys, self.energy.weight[0]
-        return kernel_energies(*parts) if runs(*parts) else additive_energies(*parts)
+        return additive_energies(query, keys, self.energy.weight[0])

@@ -14,7 +14,6 @@ from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
 from speechseq.ops.additive import additive_energies
-from speechseq.ops.additive_cpp import kernel_energies, runs
 from speechseq.ranges import Kernel, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
@@ -101,19 +100,8 @@ class LocationSensitiveAttention(AdditiveAttention):
             located = self.filters(F.pad(history.to(keys.dtype), (self.reach, self.reach)))
             around = self.location(located.transpose(1, 2).flatten(0, 1))
             return called_energies(query, keys, self.energy, around)
-        direction, location = self.energy.weight[0], self.location.weight
-        parts = query, keys, direction, history, self.filters.weight, location
-        if runs(*parts):
-            return kernel_energies(*parts)
-        return additive_energies(query, keys, direction, self._located(history), location)
-
-    def _located(self, history: Tensor) -> Tensor:
-        """What the filters find (batch, positions, filters)."""
-        # weights are zero on padding, and so is a history made of them: nothing leaks in here
-        reach = min(self.reach, history.shape[2] - 1)  # taps beyond would read nothing but zeros
-        taps = slice(self.reach - reach, self.reach + reach + 1)
-        padded = F.pad(history.to(self.filters.weight.dtype), (reach, reach))
-        return F.conv1d(padded, self.filters.weight[:, :, taps]).transpose(1, 2)
+        layers = self.energy.weight[0], history, self.filters.weight, self.location.weight
+        return additive_energies(query, keys, *layers)
 
     def _remember(self, weights: Tensor, history: Tensor) -> Tensor:
         if not self.reading.through_previous:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from speechseq.ops.autograd import saved
 from speechseq.ops.cpp.library import call, pack
 from speechseq.ops.linear import outer_sum
-from speechseq.ops.saved_tensors import saved
 
 NAME = "core_loop"
 

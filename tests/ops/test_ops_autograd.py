@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from speechseq.ops import saved_tensors as last_pass
-from speechseq.ops.saved_tensors import saved
+from speechseq.ops import autograd
+from speechseq.ops.autograd import saved
 
 lasts: list[bool] = []
 
@@ -30,7 +30,7 @@ class Square(torch.autograd.Function):
 @pytest.mark.parametrize("known", [True, False])
 def test_only_a_pass_that_keeps_no_graph_is_the_last(known, monkeypatch):
     if not known:  # a torch that does not tell
-        monkeypatch.setattr(last_pass, "_IS_KEPT", lambda: True)
+        monkeypatch.setattr(autograd, "_IS_KEPT", lambda: True)
     lasts.clear()
     x = torch.tensor([3.0], requires_grad=True)
     y = Square.apply(x)
@@ -40,4 +40,4 @@ def test_only_a_pass_that_keeps_no_graph_is_the_last(known, monkeypatch):
 
 
 def test_a_torch_of_the_version_that_we_name_tells():
-    assert last_pass._IS_KEPT.__name__ != "<lambda>"
+    assert autograd._IS_KEPT.__name__ != "<lambda>"

@@ -56,7 +56,7 @@ def row_magnitudes(
 def kernel_transforms(n_fft: int) -> bool:
     """Whether the kernels are there and know this length: powers of two; `has_memory` asks the
     rest."""
-    return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("spectra") is not None
+    return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("stft") is not None
 
 
 @functools.lru_cache(maxsize=32)
@@ -115,4 +115,4 @@ def _call(
     weights = window_weights(config.window_shape, window, padded.device, work)
     signal = padded.contiguous()
     numbers = (padded.shape[1], frames, config.hop, first, window, n_fft)
-    call("spectra", name, signal, *numbers, weights, turns(n_fft, work), *others)
+    call("stft", name, signal, *numbers, weights, turns(n_fft, work), *others)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speechseq.config import Config
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.ops.dropout import dropout
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 from speechseq.ranges import Depth, Dropout, Width
 
 
@@ -24,7 +24,7 @@ class DecoderStack(nn.Module):
         """The layers' cells, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
-    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+    def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
         """All steps of a batch at once, (rows, input_dim) to (rows, output_dim)."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class LSTMStack(DecoderStack):
         )
         self.dropout, self.output_dim = config.dropout, config.dim
 
-    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+    def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
         """(rows, input_dim) to (rows, dim)."""
         for cell in self.cells:
             inputs = dropout(cell.run_rows(inputs, rows), self.dropout, self.training)
@@ -120,7 +120,7 @@ class ResidualGRUStack(DecoderStack):
         )
         self.output_dim = config.dim
 
-    def forward(self, inputs: Rows, rows: ValidRows) -> Made:
+    def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
         """(rows, input_dim) to (rows, dim)."""
         x = self.project(inputs)
         for cell in self.cells:

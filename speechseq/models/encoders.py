@@ -15,7 +15,7 @@ from speechseq.nn.masks import length_mask
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiLSTM
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 from speechseq.ranges import Depth, DepthOrNone, Dropout, Kernel, Width, Widths
 from speechseq.shapes import Encoded, Lengths, Tokens
 
@@ -37,13 +37,13 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
-    def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ValidRows, Tensor]:
+    def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
         """Ids with 0 in the padding, the places of the valid ones, and the lengths, as int64."""
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
         mask = length_mask(lengths, tokens.shape[1])
         ids = checked_ids(tokens.where(mask, 0), self.symbols, wait=True)
-        return ids, ValidRows.of(mask), lengths
+        return ids, Varlen.of(mask), lengths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,8 @@ class ConvEncoder(Encoder):
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * lstm), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
-        x = in_turn(self.convs, rows.take(self.embedding(ids)), rows)
-        return Encoded(rows.put(on_rows(self.lstm, x, rows, "lengths")), lengths)
+        x = in_turn(self.convs, rows.unpad(self.embedding(ids)), rows)
+        return Encoded(rows.pad(on_rows(self.lstm, x, rows, "lengths")), lengths)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,5 +142,5 @@ class CBHGEncoder(Encoder):
     def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
         """The memory (batch, tokens, 2 * gru), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
-        x = self.prenet(rows.take(self.embedding(ids)))
-        return Encoded(rows.put(on_rows(self.cbhg, x, rows, "lengths")), lengths)
+        x = self.prenet(rows.unpad(self.embedding(ids)))
+        return Encoded(rows.pad(on_rows(self.cbhg, x, rows, "lengths")), lengths)

@@ -24,7 +24,7 @@ from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.prenet import Prenet
 from speechseq.ops.linear import project
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 from speechseq.ranges import Dropout, Every, Range, Width, Widths
 from speechseq.shapes import (
     Alignment,
@@ -151,14 +151,14 @@ class FrameDecoder(nn.Module):
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
         steps = -(-frame_mask.sum(1) // r)
-        rows = ValidRows.of(length_mask(steps, inputs.shape[1]))
-        inputs = rows.put(self.prenet(rows.take(inputs)))
+        rows = Varlen.of(length_mask(steps, inputs.shape[1]))
+        inputs = rows.pad(self.prenet(rows.unpad(inputs)))
         core = self.core(inputs, memory, memory_mask, steps)
-        hidden, context = rows.take(core.hidden), rows.take(core.context)
+        hidden, context = rows.unpad(core.hidden), rows.unpad(core.context)
         stacked = self.stack(torch.cat([hidden, context], dim=1), rows)
         top = self._top(stacked, context)
-        frames = rows.put(project(self.frames, top))
-        stop = rows.put(self.stop(top)).squeeze(-1)
+        frames = rows.pad(project(self.frames, top))
+        stop = rows.pad(self.stop(top)).squeeze(-1)
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:

@@ -16,7 +16,7 @@ from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.tacotron import TacotronOutput
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
-from speechseq.ops.varlen import take_rows
+from speechseq.ops.varlen import gather_rows
 from speechseq.ranges import Factor, Range, Share, Weight
 from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
@@ -124,7 +124,7 @@ def valid_difference(
     """
     valid = mask.flatten().nonzero().squeeze(1)
     both = (x.flatten(0, 1) for x in (made[:, : true.shape[1]], true))
-    made, true = (at_least_float32(take_rows(x, valid)) for x in both)
+    made, true = (at_least_float32(gather_rows(x, valid)) for x in both)
     return made - true
 
 

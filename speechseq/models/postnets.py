@@ -11,7 +11,7 @@ from speechseq.nn.cbhg import CBHG
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.postnet import Postnet
 from speechseq.ops.linear import project
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 from speechseq.ranges import Depth, DepthOrNone, Dropout, Items, Kernel, Range, Width
 from speechseq.shapes import Magnitude, Mask, Mel
 
@@ -111,6 +111,6 @@ class LinearPostnet(OutputNet):
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Mel and log magnitude."""
-        rows = ValidRows.of(mask)
-        refined = on_rows(self.cbhg, rows.take(mel), rows, "lengths")
-        return Refined(mel, rows.put(project(self.project, refined)))
+        rows = Varlen.of(mask)
+        refined = on_rows(self.cbhg, rows.unpad(mel), rows, "lengths")
+        return Refined(mel, rows.pad(project(self.project, refined)))

@@ -21,7 +21,7 @@ from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeig
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.precision import at_least_float32
 from speechseq.ops.cuda_graph import Graphs, graphs_of
-from speechseq.ops.deferred_linear import packed
+from speechseq.ops.deferred_linear import prepacked
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain
 from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
@@ -177,7 +177,7 @@ class Speller(nn.Module):
             outputs = deep, (self.symbols.weight, self.symbols.bias)
             return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
         core = self.core.prepare()
-        products = tuple(tuple(map(packed, own)) for own in core.products)
+        products = tuple(tuple(map(prepacked, own)) for own in core.products)
         return SpellerReady(core._replace(products=products), gates, self._graphs())
 
     def step(

@@ -17,7 +17,7 @@ from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.ops.cuda_graph import Graphs, graphs_of
-from speechseq.ops.deferred_linear import RecurringLinear
+from speechseq.ops.deferred_linear import DeferredGradLinear
 from speechseq.ops.triton.launch import launches
 from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Sequence
 
@@ -41,7 +41,7 @@ class AttentionRNNState(NamedTuple):
 class StepWeights(NamedTuple):
     """What a loop's steps share: each cell's products, and the gates' biases of the upper cells."""
 
-    products: tuple[tuple[RecurringLinear, ...], ...]
+    products: tuple[tuple[DeferredGradLinear, ...], ...]
     biases: tuple[Tensor, ...]
 
 

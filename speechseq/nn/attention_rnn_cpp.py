@@ -19,7 +19,7 @@ from speechseq.ops.attention_rnn.cpp import NAME, Fixed, Passes, Places
 from speechseq.ops.cpp.library import library
 from speechseq.ops.linear import linear
 from speechseq.ops.plain import is_plain
-from speechseq.ops.varlen import put_rows, take_rows
+from speechseq.ops.varlen import gather_rows, scatter_rows
 from speechseq.shapes import Lengths, MemoryMask, Sequence
 
 LANES = 16  # the attention's own width, and its filters, come in whole multiples of so many
@@ -85,7 +85,7 @@ def run(
     batch, steps = inputs.shape[:2]
     places = Places.of(lengths, steps)
     index = places.items * steps + places.steps
-    hoisted = linear(take_rows(inputs.flatten(0, 1), index), gates[0].inputs, gates[0].bias)
+    hoisted = linear(gather_rows(inputs.flatten(0, 1), index), gates[0].inputs, gates[0].bias)
     hidden, context, alignment = Passes.apply(
         _fixed(cells, attention, state, places, drawn),
         hoisted.to(number),
@@ -96,7 +96,8 @@ def run(
         *(gate.bias.float() for gate in gates),
     )
     whole = (
-        put_rows(x, index, batch * steps).unflatten(0, (batch, steps)) for x in (hidden, context)
+        scatter_rows(x, index, batch * steps).unflatten(0, (batch, steps))
+        for x in (hidden, context)
     )
     return *whole, alignment
 

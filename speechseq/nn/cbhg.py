@@ -11,8 +11,8 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.on_rows import on_rows
 from speechseq.nn.recurrent import BiGRU
-from speechseq.ops.pointwise import larger_of_next
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.pointwise import max_pool_pairs
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -64,10 +64,10 @@ class CBHG(nn.Module):
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
         lengths = checked_lengths(lengths, x.shape)
-        rows = ValidRows.of(length_mask(lengths, x.shape[1]))
-        return rows.put(self.of_rows(rows.take(x), rows))
+        rows = Varlen.of(length_mask(lengths, x.shape[1]))
+        return rows.pad(self.of_rows(rows.unpad(x), rows))
 
-    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+    def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
         """(rows, input_dim) to (rows, 2 * gru)."""
         y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
         y = in_turn(self.projections, pool_pairs(y, rows), rows)
@@ -77,6 +77,6 @@ class CBHG(nn.Module):
         return on_rows(self.gru, y, rows, "lengths")
 
 
-def pool_pairs(x: Rows, rows: ValidRows) -> Rows:
+def pool_pairs(x: Rows, rows: Varlen) -> Rows:
     """Maximum of each position and the next, stride 1; the last valid one has no next."""
-    return larger_of_next(x, rows.followed())
+    return max_pool_pairs(x, rows.has_next())

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask
-from speechseq.ops.deferred_linear import RecurringLinear
+from speechseq.ops.deferred_linear import DeferredGradLinear
 from speechseq.ops.dropout import (
     CELL_KEPT,
     DROPPED,
@@ -19,8 +19,8 @@ from speechseq.ops.dropout import (
 )
 from speechseq.ops.linear import linear
 from speechseq.ops.plain import is_plain, renew
-from speechseq.ops.rnn import RUN, Kind, Weights, kernel_serves
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.rnn import RUN, Kind, Weights, supported
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -38,7 +38,7 @@ class GRUState(NamedTuple):
 
 
 State = LSTMState | GRUState
-Products = tuple[RecurringLinear, ...]  # of one step of a cell
+Products = tuple[DeferredGradLinear, ...]  # of one step of a cell
 Bits = Tensor | None  # of `recurrent_dropout_bits`
 
 
@@ -144,10 +144,10 @@ class SplitCell(nn.Module):
         batch, steps = inputs.shape[:2]
         given = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(given, inputs.shape)
-        rows = ValidRows.of(length_mask(lengths.to(inputs.device), steps))
-        return rows.put(self.run_rows(rows.take(inputs), rows))
+        rows = Varlen.of(length_mask(lengths.to(inputs.device), steps))
+        return rows.pad(self.run_rows(rows.unpad(inputs), rows))
 
-    def run_rows(self, inputs: Rows, rows: ValidRows) -> Made:
+    def run_rows(self, inputs: Rows, rows: Varlen) -> RowsOut:
         """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
 
         One call of a kernel, or of torch without zoneout and dropout; else, and for cells that are
@@ -156,12 +156,12 @@ class SplitCell(nn.Module):
         batch, steps = rows.shape
         bits = self.recurrent_dropout_bits(steps, batch, inputs.device)
         plain = is_plain(self, SplitLSTM, SplitGRU)
-        if plain and kernel_serves(self.kind, inputs, weights := self._weights()):
+        if plain and supported(self.kind, inputs, weights := self._weights()):
             dropout = RecurrentDropout(bits, self.dropout_scale, self.zoneout)
             return RUN[self.kind](inputs, rows, (weights,), dropout)
         one_by_one = not plain or bits is not None or self.zoneout
-        padded = rows.put(inputs)
-        return rows.take(self._step_by_step(padded, bits) if one_by_one else self._fused(padded))
+        padded = rows.pad(inputs)
+        return rows.unpad(self._step_by_step(padded, bits) if one_by_one else self._fused(padded))
 
     def _step_by_step(self, inputs: Tensor, bits: Tensor | None) -> Tensor:
         products, state = self.step_weights(), self.start(inputs.shape[0], inputs)
@@ -223,7 +223,7 @@ class SplitLSTM(SplitCell):
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
             weights = torch.cat([self.weight_ih[:, self.input_dim :], weights], dim=1)
-        return (RecurringLinear(weights, None),)
+        return (DeferredGradLinear(weights, None),)
 
     def four_gates(self) -> FourGates:
         """Input, forget, cell, output."""
@@ -261,7 +261,7 @@ class SplitGRU(SplitCell):
         """Two products a step: the new gate keeps what context and hidden state give apart."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
-        return RecurringLinear(context, None), RecurringLinear(self.weight_hh, self.bias_hh)
+        return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
         """Reset, update, and the new gate in two: the share of inputs and context, the state's."""

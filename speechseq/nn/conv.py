@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from speechseq.eager import is_eager
 from speechseq.nn.on_rows import on_rows
-from speechseq.ops.batch_norm import Activation, kernel_serves, normalised
+from speechseq.ops.batch_norm import Activation, batch_norm_act_dropout, supported
 from speechseq.ops.conv import convolve
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain, is_plain_conv
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 from speechseq.shapes import Hidden, Mask, Sequence
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -44,8 +44,8 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
         """(batch, time, channels) to the same shape; padding comes out as zeros."""
-        rows = ValidRows.of(mask)
-        return rows.put(self.of_rows(rows.take(x)))
+        rows = Varlen.of(mask)
+        return rows.pad(self.of_rows(rows.unpad(x)))
 
     def of_rows(
         self,
@@ -55,7 +55,7 @@ class MaskedBatchNorm(nn.Module):
         dropout_rate: float = 0.0,
     ) -> Rows:
         """(rows, channels), all of them valid, to the same; an activation and dropout at once."""
-        if self.training and len(x) > 1 and kernel_serves(x, self.weight):
+        if self.training and len(x) > 1 and supported(x, self.weight):
             return self._in_one(x, activation, norm_last, dropout_rate)
         activate = ACTIVATIONS[activation]
         x = self._by_torch(activate(x)) if norm_last else activate(self._by_torch(x))
@@ -63,7 +63,7 @@ class MaskedBatchNorm(nn.Module):
 
     def _in_one(self, x: Rows, activation: Activation, norm_last: bool, rate: float) -> Rows:
         how = (self.weight, self.bias, self.eps, activation, norm_last, rate)
-        made, mean, variance = normalised(x, *how)
+        made, mean, variance = batch_norm_act_dropout(x, *how)
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (len(x) / (len(x) - 1)), self.momentum)
@@ -126,27 +126,27 @@ class MaskedConv(nn.Module):
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
         """(batch, time, input_dim) to (batch, time, output_dim); padding comes out as zeros."""
-        rows = ValidRows.of(mask)
-        return rows.put(self.of_rows(rows.take(x), rows))
+        rows = Varlen.of(mask)
+        return rows.pad(self.of_rows(rows.unpad(x), rows))
 
-    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+    def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
         """(rows, input_dim) to (rows, output_dim): what several layers do one after another."""
         x = self._convolved(x, rows)
         if is_plain(self.norm, MaskedBatchNorm):
             return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
         activate = ACTIVATIONS[self.activation]
-        x = self.norm(rows.put(activate(x) if self.norm_last else x), rows.mask())
-        x = rows.take(x if self.norm_last else activate(x))
+        x = self.norm(rows.pad(activate(x) if self.norm_last else x), rows.mask())
+        x = rows.unpad(x if self.norm_last else activate(x))
         return dropout(x, self.dropout, self.training)
 
-    def _convolved(self, x: Rows, rows: ValidRows) -> Made:
+    def _convolved(self, x: Rows, rows: Varlen) -> RowsOut:
         if is_plain_conv(self.conv):
             return convolve(x, rows, self.conv.weight, self.conv.bias)
-        padded = F.pad(rows.put(x).transpose(1, 2), self.reach)
-        return rows.take(self.conv(padded).transpose(1, 2))
+        padded = F.pad(rows.pad(x).transpose(1, 2), self.reach)
+        return rows.unpad(self.conv(padded).transpose(1, 2))
 
 
-def in_turn(convs: Iterable[nn.Module], x: Rows, rows: ValidRows) -> Made:
+def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
     """Rows through `MaskedConv`s, or modules called alike, one after another."""
     for conv in convs:
         x = on_rows(conv, x, rows, "mask")

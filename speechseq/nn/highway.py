@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from speechseq.ops.linear import project
-from speechseq.ops.pointwise import carried
+from speechseq.ops.pointwise import highway
 
 
 class Highway(nn.Module):
@@ -22,4 +22,4 @@ class Highway(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
         """(..., dim) to the same shape."""
-        return carried(x, project(self.transform, x), project(self.gate, x))
+        return highway(x, project(self.transform, x), project(self.gate, x))

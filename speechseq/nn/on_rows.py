@@ -5,10 +5,10 @@ from typing import Any, Literal
 from torch import nn
 
 from speechseq.ops.plain import is_plain
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 
 
-def on_rows(module: nn.Module, x: Rows, rows: ValidRows, by: Literal["mask", "lengths"]) -> Made:
+def on_rows(module: nn.Module, x: Rows, rows: Varlen, by: Literal["mask", "lengths"]) -> RowsOut:
     """(rows, channels) to (rows, outputs): what `module(padded, mask or lengths)` makes of them.
 
     By the module's own `of_rows`; where it is not plain (see `nn.plain`), it is called on the
@@ -20,4 +20,4 @@ def on_rows(module: nn.Module, x: Rows, rows: ValidRows, by: Literal["mask", "le
     own: Any = module
     if is_plain(module):
         return own.of_rows(x, rows)
-    return rows.take(module(rows.put(x), rows.mask() if by == "mask" else rows.lengths))
+    return rows.unpad(module(rows.pad(x), rows.mask() if by == "mask" else rows.lengths))

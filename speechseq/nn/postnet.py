@@ -3,7 +3,7 @@
 from torch import nn
 
 from speechseq.nn.conv import MaskedConv, in_turn
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 from speechseq.shapes import Mask, Mel
 
 
@@ -41,5 +41,5 @@ class Postnet(nn.Module):
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
         """The residual (batch, frames, mels) to add; zero in the padding, and blind to it."""
-        rows = ValidRows.of(mask)
-        return rows.put(in_turn(self.convs, rows.take(mel), rows))
+        rows = Varlen.of(mask)
+        return rows.pad(in_turn(self.convs, rows.unpad(mel), rows))

@@ -6,8 +6,8 @@ from torch import nn
 from speechseq.arguments import checked_lengths
 from speechseq.nn.masks import length_mask, reverse_within, zero_padding
 from speechseq.ops.plain import is_plain_rnn
-from speechseq.ops.rnn import RUN, Kind, Weights, kernel_serves
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.rnn import RUN, Kind, Weights, supported
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 from speechseq.shapes import Hidden, Lengths, Sequence
 
 
@@ -25,17 +25,17 @@ class _Bidirectional(nn.Module):
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
         """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
         lengths = checked_lengths(lengths, x.shape)
-        rows = ValidRows.of(length_mask(lengths, x.shape[1]))
-        return rows.put(self.of_rows(rows.take(x), rows))
+        rows = Varlen.of(length_mask(lengths, x.shape[1]))
+        return rows.pad(self.of_rows(rows.unpad(x), rows))
 
-    def of_rows(self, x: Rows, rows: ValidRows) -> Made:
+    def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
         """(rows, input_dim) to (rows, 2 * hidden)."""
         layers = self.ahead, self.back
         if all(map(is_plain_rnn, layers)):
             directions = [Weights(*layer.all_weights[0]) for layer in layers]
-            if kernel_serves(self.kind, x, directions[0]):
+            if supported(self.kind, x, directions[0]):
                 return RUN[self.kind](x, rows, directions)
-        return rows.take(self.plain(rows.put(x), rows.lengths))
+        return rows.unpad(self.plain(rows.pad(x), rows.lengths))
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
         """The same by torch operations, for every device and type."""

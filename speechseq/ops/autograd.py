@@ -1,24 +1,24 @@
-"""What a function of autograd had kept, to be used up where nobody goes back over it again."""
+"""Saved tensors of a custom autograd Function, and whether a backward pass may overwrite them."""
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-_IS_KEPT = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
+_KEEPS_GRAPH = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 
 
-class Saved(NamedTuple):
-    """What was saved; in the `last` pass nobody reads it again, so it may be written over, and
-    each tensor's memory is free as soon as the function lets go of it."""
+class SavedTensors(NamedTuple):
+    """Saved tensors; if `may_overwrite`, no later pass reads them, and the memory of each is freed
+    as soon as the Function drops it."""
 
     tensors: tuple[Tensor, ...]
-    last: bool
+    may_overwrite: bool
 
 
-def saved(ctx: Any) -> Saved:
-    """What a backward pass finds; it is not the last while `retain_graph` keeps the graph."""
-    tensors, last = ctx.saved_tensors, not _IS_KEPT()
-    if last:
+def saved_tensors(ctx: Any) -> SavedTensors:
+    """The saved tensors of `ctx`; they must be kept while `retain_graph` keeps the graph."""
+    tensors, may_overwrite = ctx.saved_tensors, not _KEEPS_GRAPH()
+    if may_overwrite:
         ctx.maybe_clear_saved_tensors()
-    return Saved(tensors, last)
+    return SavedTensors(tensors, may_overwrite)

@@ -1,4 +1,4 @@
-"""Batch norm over rows with its activation and dropout, in two passes over memory on a CPU."""
+"""Batch norm with activation and dropout over unpadded rows, in two passes over memory on a CPU."""
 
 from typing import Any, Literal
 
@@ -12,12 +12,12 @@ from speechseq.ops.dropout import bernoulli
 from speechseq.ops.varlen import Rows
 
 Activation = Literal["linear", "relu", "tanh"]
-KERNELS = "rows"
+KERNELS = "pointwise"
 _NUMBERS = {"linear": 0, "relu": 1, "tanh": 2}
 
 
-def kernel_serves(*tensors: Tensor) -> bool:
-    """Whether the kernels of rows.cpp can run: float32 on a CPU, and something there."""
+def supported(*tensors: Tensor) -> bool:
+    """True if the kernels of pointwise.cpp take these: float32 on a CPU, not empty."""
     return (
         has_memory(*tensors)
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
@@ -26,7 +26,7 @@ def kernel_serves(*tensors: Tensor) -> bool:
     )
 
 
-def normalised(
+def batch_norm_act_dropout(
     x: Rows,
     weight: Tensor,
     bias: Tensor,
@@ -35,10 +35,10 @@ def normalised(
     norm_last: bool,
     rate: float,
 ) -> tuple[Rows, Tensor, Tensor]:
-    """In training: the rows normed, activated (before the norm with `norm_last`) and dropped out.
+    """Batch norm in training, activation (before the norm with `norm_last`), dropout.
 
-    The kernel has to serve. For the gradient it keeps x and a byte a unit, where torch's operations
-    keep the norm's and the activation's results, too.
+    Call it only if `supported`. Saves x and one byte per unit for the backward pass, where torch's
+    operations also save the outputs of the norm and of the activation.
 
     Returns:
         The rows, and each channel's mean and biased variance, which have no gradients.

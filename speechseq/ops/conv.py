@@ -1,4 +1,4 @@
-"""Convolutions over the valid rows of a batch, as products with overlapping windows of them."""
+"""Convolutions over unpadded rows, as matrix products with overlapping windows."""
 
 from typing import Any
 
@@ -9,35 +9,33 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechseq.ops.cpp.library import call
-from speechseq.ops.linear import kernel_serves
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.linear import supported
+from speechseq.ops.varlen import Varlen
 
 
 def convolve(
     x: Float[Tensor, "rows inputs"],
-    rows: ValidRows,
+    rows: Varlen,
     weight: Float[Tensor, "outputs inputs kernel"],
     bias: Float[Tensor, " outputs"] | None,
 ) -> Float[Tensor, "rows outputs"]:
-    """A convolution along each utterance that reads zeros around it: "same" length.
+    """Convolution with "same" padding along each utterance.
 
-    An even kernel reaches one further to the right. Rows lie one behind the other, so a window of
-    them is a run of numbers in memory, and the convolution one product of all windows, which are
-    not copied, with the weights; so are both gradients. That is what a kernel of dense products
-    does where it serves; torch elsewhere.
+    An even kernel extends one position further to the right. Rows are contiguous, so each window
+    is contiguous in memory, and the convolution is one matrix product of all windows (not copied)
+    with the weights; so are both gradients. Runs in C++ if `linear.supported`, else
+    by torch's conv1d on the padded batch.
     """
-    if rows.whole and kernel_serves(x, weight):
+    if rows.whole and supported(x, weight):
         return _Convolve.apply(x.contiguous(), weight, bias, rows)
     reach = ((weight.shape[2] - 1) // 2, weight.shape[2] // 2)
-    padded = F.pad(rows.put(x).transpose(1, 2), reach)
-    return rows.take(F.conv1d(padded, weight, bias).transpose(1, 2))
+    padded = F.pad(rows.pad(x).transpose(1, 2), reach)
+    return rows.unpad(F.conv1d(padded, weight, bias).transpose(1, 2))
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, rows: ValidRows
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, rows: Varlen) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.rows = rows
         return _product(x, weight, bias, rows, (weight.shape[2] - 1) // 2)
@@ -56,19 +54,19 @@ class _Convolve(torch.autograd.Function):
         return below, own, gradient.sum(0) if ctx.needs_input_grad[2] else None, None
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None, rows: ValidRows, left: int) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, rows: Varlen, left: int) -> Tensor:
     outputs, inputs, kernel = weight.shape
     made = x.new_empty(len(x), outputs)
     flat = weight.transpose(1, 2).contiguous()  # as a window lies in memory
     bias = None if bias is None else bias.contiguous()
     sizes = (len(rows.lengths), inputs, kernel, left, outputs)
-    call("dense", "convolve", x, flat, bias, made, rows.lengths, *sizes)
+    call("gemm", "convolve", x, flat, bias, made, rows.lengths, *sizes)
     return made
 
 
-def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, rows: ValidRows) -> Tensor:
+def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, rows: Varlen) -> Tensor:
     outputs, inputs, kernel = weight.shape
     made = x.new_empty(outputs, kernel, inputs)
     sizes = (len(rows.lengths), inputs, kernel, (kernel - 1) // 2, outputs)
-    call("dense", "convolve_weight", gradient, x, made, rows.lengths, *sizes)
+    call("gemm", "convolve_weight", gradient, x, made, rows.lengths, *sizes)
     return made.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""A linear layer used at every step of a loop, whose weight gradient is one product at the end."""
+"""Linear layers for the steps of a loop: one weight gradient at the end, or prepacked weights."""
 
 from typing import Any
 
@@ -13,9 +13,8 @@ from speechseq.ops.cpp.library import call, library
 KERNELS = "search_step"
 
 
-class _Tape:
-    """The weight, detached where a gradient is collected, and what the backward passes of the steps
-    leave for it."""
+class _GradBuffer:
+    """The weight (detached if it needs a gradient), and each step's input and output gradient."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
@@ -24,16 +23,16 @@ class _Tape:
         self.task = -1
 
     def leave(self, x: Tensor, gradient: Tensor) -> None:
-        """Keep a step's share, apart from what a backward pass that never came to W had left."""
+        """Store one step; first drop what a backward pass that missed the weight has left."""
         # the number of the running backward pass; torch's own checkpointing tells them apart by it
         task = torch._C._current_graph_task_id()
         if task != self.task:
             self.inputs, self.gradients, self.task = [], [], task
-        self.inputs.append(x.detach())  # with its graph, tape and graph would hold each other
+        self.inputs.append(x.detach())  # with its graph, buffer and graph would hold each other
         self.gradients.append(gradient)
 
     def collect(self) -> Tensor | None:
-        """The gradient of W, and an empty tape; None when no step was reached."""
+        """The weight gradient, after which the buffer is empty; None if no step was reached."""
         if not self.gradients:
             return None
         product = torch.cat(self.gradients).t() @ torch.cat(self.inputs)
@@ -41,8 +40,8 @@ class _Tape:
         return product
 
 
-class RecurringLinear:
-    """y = W x + b for the steps of one loop; make a new one for each utterance or batch.
+class DeferredGradLinear:
+    """y = W x + b for the steps of one loop; build a new one for each batch.
 
     Plain autograd adds a gradient as large as W at every step, which for Tacotron 2 moves 25 MB of
     memory some hundred times an update. Here each step keeps only its own input and output
@@ -59,18 +58,18 @@ class RecurringLinear:
         mixed = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if mixed else weight.dtype
         tracked = torch.is_grad_enabled() and weight.requires_grad and has_memory(weight)
-        self.tape = _Tape((weight.detach() if tracked else weight).to(dtype))
+        self.buffer = _GradBuffer((weight.detach() if tracked else weight).to(dtype))
         self.bias = None if bias is None else bias.to(dtype)
-        self.token = _Gather.apply(weight, self.tape) if tracked else None
+        self.token = _Gather.apply(weight, self.buffer) if tracked else None
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """(batch, input_dim) to (batch, output_dim); `onto` is a sum to add the product to."""
-        weight = self.tape.weight
+        weight = self.buffer.weight
         base = self.bias if onto is None else onto if self.bias is None else onto + self.bias
         x, base = x.to(weight.dtype), None if base is None else base.to(weight.dtype)
         if self.token is None:
             return _product(x, weight, base)
-        return _Step.apply(x, base, self.token, self.tape)
+        return _Step.apply(x, base, self.token, self.buffer)
 
 
 def _product(x: Tensor, weight: Tensor, base: Tensor | None) -> Tensor:
@@ -81,30 +80,32 @@ class _Gather(torch.autograd.Function):
     """Stands before all steps in the graph, so its backward runs after all of theirs."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, tape: _Tape) -> Tensor:
-        ctx.tape, ctx.dtype = tape, weight.dtype
+    def forward(ctx: Any, weight: Tensor, buffer: _GradBuffer) -> Tensor:
+        ctx.buffer, ctx.dtype = buffer, weight.dtype
         return weight.new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, None]:
-        product = ctx.tape.collect()
+        product = ctx.buffer.collect()
         return None if product is None else product.to(ctx.dtype), None
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, base: Tensor | None, token: Tensor, tape: _Tape) -> Tensor:
-        ctx.tape, ctx.is_bias = tape, base is not None and base.dim() == 1
-        ctx.save_for_backward(x, token, tape.weight)
-        return _product(x, tape.weight, base)
+    def forward(
+        ctx: Any, x: Tensor, base: Tensor | None, token: Tensor, buffer: _GradBuffer
+    ) -> Tensor:
+        ctx.buffer, ctx.is_bias = buffer, base is not None and base.dim() == 1
+        ctx.save_for_backward(x, token, buffer.weight)
+        return _product(x, buffer.weight, base)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None]:
         x, token, weight = ctx.saved_tensors
         (gradient,) = gradients
-        ctx.tape.leave(x, gradient)
+        ctx.buffer.leave(x, gradient)
         below = gradient @ weight if ctx.needs_input_grad[0] else None
         beside = gradient if ctx.needs_input_grad[1] else None
         if beside is not None and ctx.is_bias:
@@ -112,8 +113,8 @@ class _Step(torch.autograd.Function):
         return below, beside, torch.zeros_like(token), None
 
 
-class PackedLinear(RecurringLinear):
-    """y = W x + b with packed weights; what it does is what a `RecurringLinear` does.
+class PrepackedLinear(DeferredGradLinear):
+    """y = W x + b with packed weights; what it does is what a `DeferredGradLinear` does.
 
     In float32 from one row to some hundred it takes a fifth to a half of the time of torch's own
     product, which packs its weights anew at every call. The kernel is ours, or oneDNN's where no
@@ -124,9 +125,9 @@ class PackedLinear(RecurringLinear):
         super().__init__(weight, bias)
         self.ours = library(KERNELS) is not None
         if self.ours:
-            self.packed = pack_weight(self.tape.weight)
+            self.packed = pack_weight(self.buffer.weight)
         else:
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.tape.weight)
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.buffer.weight)
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """(batch, input_dim) to (batch, output_dim); `onto` is a sum to add the product to."""
@@ -142,7 +143,7 @@ class PackedLinear(RecurringLinear):
         return product.binary(x, base, self.packed, None, "add")
 
     def _kernel(self, x: Tensor, base: Tensor | None) -> Tensor:
-        outputs, inputs = self.tape.weight.shape
+        outputs, inputs = self.buffer.weight.shape
         made = x.new_empty(len(x), outputs)
         base = None if base is None else base.contiguous().expand_as(made)
         apart = 0 if base is None else base.stride(0)
@@ -151,16 +152,16 @@ class PackedLinear(RecurringLinear):
         return made
 
 
-def packed(linear: RecurringLinear) -> RecurringLinear:
+def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
     """The same product with packed weights, where they can be: float32, a CPU, and no gradients."""
-    weight = linear.tape.weight
+    weight = linear.buffer.weight
     if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
         return linear
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     if weight.numel() == 0 or not (library(KERNELS) or torch.backends.mkldnn.is_available()):
         return linear
-    return PackedLinear(weight, linear.bias)
+    return PrepackedLinear(weight, linear.bias)
 
 
 def pack_weight(weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Linear layers over many rows at the rate of the processor, on a CPU where torch falls behind."""
+"""Linear layers over many rows, faster than torch on CPUs where MKL does not use AVX-512."""
 
 import functools
 from typing import Any
@@ -23,7 +23,7 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
     float32, at half the rate; there a kernel makes the three products of a training step. No
     gradient of a gradient there.
     """
-    if not kernel_serves(x, weight) or x.shape[:-1].numel() < _FEW:
+    if not supported(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     made = _Linear.apply(rows, weight.contiguous(), bias)
@@ -38,25 +38,24 @@ def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor,
     return layer(x)
 
 
-def kernel_serves(a: Tensor, b: Tensor) -> bool:
-    """Whether the kernel makes products of these, and faster than torch."""
+def supported(a: Tensor, b: Tensor) -> bool:
+    """True if the C++ kernel takes these tensors and is faster than torch on this processor."""
     plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
     if not has_memory(a, b) or not plain or torch.is_autocast_enabled("cpu"):
         return False
-    return _pays() and a.numel() > 0 and b.numel() > 0
+    return _faster_than_torch() and a.numel() > 0 and b.numel() > 0
 
 
-def outer_sum(gradient: Tensor, x: Tensor) -> Tensor:
-    """gradient' x: (rows, outputs) and (rows, inputs) to (outputs, inputs).
-
-    Both may be some columns of a wider matrix.
+def weight_grad(gradient: Tensor, x: Tensor) -> Tensor:
+    """Weight gradient of a linear layer: gradient^T x, (rows, outputs), (rows, inputs) to (outputs,
+    inputs). Both may be column slices of wider matrices.
     """
-    if not kernel_serves(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
+    if not supported(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x
     outputs, inputs = gradient.shape[1], x.shape[1]
     made = gradient.new_empty(outputs, inputs)
     sizes = (len(x), gradient.stride(0), x.stride(0), outputs, inputs)
-    call("dense", "dense_weight", gradient, x, made, *sizes)
+    call("gemm", "gemm_weight", gradient, x, made, *sizes)
     return made
 
 
@@ -67,7 +66,7 @@ class _Linear(torch.autograd.Function):
         outputs, inputs = weight.shape
         made = x.new_empty(len(x), outputs)
         bias = None if bias is None else bias.contiguous()
-        call("dense", "dense_forward", x, weight, bias, made, len(x), inputs, outputs)
+        call("gemm", "gemm_forward", x, weight, bias, made, len(x), inputs, outputs)
         return made
 
     @staticmethod
@@ -81,15 +80,15 @@ class _Linear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             below = torch.empty_like(x)
             sizes = (len(x), x.shape[1], gradient.shape[1])
-            call("dense", "dense_backward", gradient, weight, below, *sizes)
-        beside = outer_sum(gradient, x) if ctx.needs_input_grad[1] else None
+            call("gemm", "gemm_backward", gradient, weight, below, *sizes)
+        beside = weight_grad(gradient, x) if ctx.needs_input_grad[1] else None
         return below, beside, gradient.sum(0) if ctx.needs_input_grad[2] else None
 
 
 @functools.cache
-def _pays() -> bool:
-    if library("dense") is None:
+def _faster_than_torch() -> bool:
+    if library("gemm") is None:
         return False
     answer = torch.zeros(1, dtype=torch.int64)
-    call("dense", "dense_pays", answer)
+    call("gemm", "gemm_is_faster", answer)
     return bool(answer)

@@ -1,4 +1,4 @@
-"""Decides whether a fast path may read a module's parameters in place of calling the module.
+"""Decides whether a fast path may read a module's parameters instead of calling the module.
 
 Calling is what runs hooks, adapters put around a layer, pruning, weight norm and other
 parametrizations, and quantised or replaced layers. A fast path asks here, once a call; where the

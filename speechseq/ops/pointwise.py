@@ -1,4 +1,4 @@
-"""What a CBHG does to rows between its products, each in one pass over memory on a CPU."""
+"""Pointwise steps of a CBHG, each in one pass over memory on a CPU."""
 
 from typing import Any
 
@@ -7,44 +7,44 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speechseq.ops.batch_norm import KERNELS, kernel_serves
+from speechseq.ops.batch_norm import KERNELS, supported
 from speechseq.ops.cpp.library import call
 from speechseq.ops.varlen import Rows
 
 
-def larger_of_next(x: Rows, followed: Bool[Tensor, " rows"]) -> Rows:
-    """Maximum of each row and the next, where one follows; equal ones share the gradient."""
-    if kernel_serves(x):
-        return _Pool.apply(x.contiguous(), followed)
+def max_pool_pairs(x: Rows, has_next: Bool[Tensor, " rows"]) -> Rows:
+    """Maximum of each row and its next, if it has one; equal values share the gradient."""
+    if supported(x):
+        return _Pool.apply(x.contiguous(), has_next)
     following = torch.cat([x[1:], x[-1:]])
-    return torch.where(followed.unsqueeze(1), torch.maximum(x, following), x)
+    return torch.where(has_next.unsqueeze(1), torch.maximum(x, following), x)
 
 
-def carried(
+def highway(
     x: Float[Tensor, "*rest dim"],
     fresh: Float[Tensor, "*rest dim"],
     gate: Float[Tensor, "*rest dim"],
 ) -> Float[Tensor, "*rest dim"]:
-    """A highway's mixture: g * relu(fresh) + (1 - g) * x with g = sigmoid(gate)."""
-    if kernel_serves(x, fresh, gate):
+    """Highway (Srivastava 2015): g * relu(fresh) + (1 - g) * x with g = sigmoid(gate)."""
+    if supported(x, fresh, gate):
         return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())
     return torch.lerp(x, torch.relu(fresh), torch.sigmoid(gate))
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, followed: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, has_next: Tensor) -> Tensor:
         made = torch.empty_like(x)
-        call(KERNELS, "pool_forward", x, followed, made, *x.shape)
-        ctx.save_for_backward(x, followed)
+        call(KERNELS, "pool_forward", x, has_next, made, *x.shape)
+        ctx.save_for_backward(x, has_next)
         return made
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        x, followed = ctx.saved_tensors
+        x, has_next = ctx.saved_tensors
         below = torch.empty_like(x)
-        call(KERNELS, "pool_backward", gradients[0].contiguous(), x, followed, below, *x.shape)
+        call(KERNELS, "pool_backward", gradients[0].contiguous(), x, has_next, below, *x.shape)
         return below, None
 
 

@@ -1,4 +1,4 @@
-"""Whole sequences through an LSTM or a GRU in one call of a kernel, forward and backward."""
+"""LSTM and GRU over whole unpadded sequences in one C++ call, forward and backward."""
 
 from collections.abc import Sequence as Series
 from typing import Any, Literal, NamedTuple
@@ -8,17 +8,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from speechseq.eager import has_memory
-from speechseq.ops.autograd import saved
+from speechseq.ops.autograd import saved_tensors
 from speechseq.ops.cpp.library import call, library
 from speechseq.ops.dropout import NO_DROPOUT, RecurrentDropout
-from speechseq.ops.linear import linear, outer_sum
-from speechseq.ops.varlen import Made, Rows, ValidRows
+from speechseq.ops.linear import linear, weight_grad
+from speechseq.ops.varlen import Rows, RowsOut, Varlen
 
 Kind = Literal["lstm", "gru"]
 
 
 class Weights(NamedTuple):
-    """Of one direction, as torch's layers and cells name and order them."""
+    """Weights of one direction, in the names and order of torch's layers and cells."""
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -26,8 +26,8 @@ class Weights(NamedTuple):
     bias_hh: Tensor
 
 
-def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
-    """Whether the kernel of a kind can run: on the CPU, float32 or bfloat16, with its library."""
+def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
+    """True if the C++ kernel takes these: float32 or bfloat16 on a CPU."""
     if not has_memory(x, *weights) or x.device.type != "cpu":
         return False
     known = (torch.float32, torch.bfloat16)
@@ -36,12 +36,12 @@ def kernel_serves(kind: Kind, x: Tensor, weights: Weights) -> bool:
 
 
 def run_lstm(
-    x: Rows, rows: ValidRows, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
-) -> Made:
+    x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
+) -> RowsOut:
     """(rows, input_dim) to (rows, directions * hidden), each utterance by itself.
 
-    The second direction, where there is one, walks each item from its own last frame. Under
-    autocast, products are made in its type; sums, cells and gates' functions in float32.
+    A second direction runs over each utterance from its own last frame. Under autocast, matrix
+    products run in autocast's dtype; sums, cells and gate functions in float32.
     """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
@@ -51,8 +51,8 @@ def run_lstm(
 
 
 def run_gru(
-    x: Rows, rows: ValidRows, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
-) -> Made:
+    x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
+) -> RowsOut:
     """As `run_lstm`, for GRUs."""
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
@@ -65,7 +65,7 @@ def run_gru(
 RUN = {"lstm": run_lstm, "gru": run_gru}
 
 
-def _of_rows(dropout: RecurrentDropout, rows: ValidRows) -> RecurrentDropout:
+def _of_rows(dropout: RecurrentDropout, rows: Varlen) -> RecurrentDropout:
     if dropout.bits is None:
         return dropout
     return dropout._replace(bits=dropout.bits[rows.positions % rows.shape[1], rows.item])
@@ -78,7 +78,7 @@ class _Frames(NamedTuple):
     lengths: Tensor
 
     @staticmethod
-    def of(rows: ValidRows) -> "_Frames":
+    def of(rows: Varlen) -> "_Frames":
         starts = rows.lengths.cumsum(0) - rows.lengths
         lengths, order = rows.lengths.sort(descending=True, stable=True)
         return _Frames(starts[order], lengths)
@@ -117,7 +117,7 @@ class _LSTM(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (gates, recurrent, hidden, cells, bits), last = saved(ctx)
+        (gates, recurrent, hidden, cells, bits), last = saved_tensors(ctx)
         above, below = gradients[0].contiguous(), gates if last else torch.empty_like(gates)
         if len(gates):
             tensors, dropout = (gates, recurrent, cells, above, below), ctx.dropout
@@ -150,7 +150,7 @@ class _GRU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        (gates, recurrent, hidden, apart, bits), last = saved(ctx)
+        (gates, recurrent, hidden, apart, bits), last = saved_tensors(ctx)
         above, beside = gradients[0].contiguous(), torch.empty_like(gates)
         below = gates if last else torch.empty_like(gates)
         if len(gates):
@@ -165,7 +165,7 @@ def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _
     directions, _, size = recurrent.shape
     before = frames.before(hidden.unflatten(1, (directions, size)))
     each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
-    return torch.stack([outer_sum(to, start) for to, start in each])
+    return torch.stack([weight_grad(to, start) for to, start in each])
 
 
 def _call(

@@ -1,4 +1,4 @@
-"""The best of many scores, the same ones every time."""
+"""Top-k with a fixed order among equal scores."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,24 +13,24 @@ Scores = Float[Tensor, "utterances candidates"]
 Indices = Int[Tensor, "utterances best"]
 
 
-def best(scores: Scores, count: int) -> Indices:
-    """Where the `count` highest scores of each row stand, best first; of equals the first.
+def stable_topk(scores: Scores, count: int) -> Indices:
+    """Indices of the `count` highest scores of each row, best first; among equals, lowest first.
 
-    A row's scores count by their distance to its highest, in single precision.
+    Scores are compared by their distance to the row's highest, in single precision.
     """
     on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float64
     if not on_cpu or not has_memory(scores) or library(KERNELS) is None:
-        return _best(scores, count)
+        return _torch_topk(scores, count)
     places = torch.empty(len(scores), count, dtype=torch.long)
     call(KERNELS, "best", scores.contiguous(), places, *scores.shape, count)
     return places
 
 
-def _best(scores: Tensor, count: int) -> Tensor:
-    """The same in torch's operations.
+def _torch_topk(scores: Tensor, count: int) -> Tensor:
+    """The same in torch operations.
 
-    torch.topk may take any of equals. Here score and place together make one integer, so no two
-    are equal.
+    torch.topk returns any of equal scores. Here score and index form one integer, so no two are
+    equal.
     """
     below = (scores.amax(dim=1, keepdim=True) - scores).float()
     bits = below.view(torch.int32)  # of numbers from 0 on: they rise with the numbers

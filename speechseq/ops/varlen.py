@@ -1,4 +1,4 @@
-"""The valid positions of a batch as rows one under the other, without the padding between them."""
+"""Unpadded batches: the valid positions of all utterances as the rows of one matrix."""
 
 from typing import Any, NamedTuple
 
@@ -10,17 +10,18 @@ from speechseq.eager import has_memory, is_eager
 from speechseq.shapes import Mask, Sequence
 
 Rows = Float[Tensor, "rows channels"]
-Made = Float[Tensor, "rows outputs"]
+RowsOut = Float[Tensor, "rows outputs"]
 Index = Int[Tensor, " places"]
-Taken = Float[Tensor, "places channels"]
+Gathered = Float[Tensor, "places channels"]
 
 
-class ValidRows(NamedTuple):
-    """Where the rows stand in a padded batch of this shape, (batch, time).
+class Varlen(NamedTuple):
+    """The layout of an unpadded batch.
 
-    positions: of each row, in the flattened batch; item: the utterance that it belongs to; lengths
-    (batch): rows of each utterance; whole: known to have no holes between them (a tracer could not
-    record the look at the mask that it takes to know).
+    shape: (batch, time) of the padded batch. positions (rows): index of each row in the flattened
+    padded batch. item (rows): the utterance of each row. lengths (batch): rows per utterance.
+    whole: True if every utterance is known to be one run without holes; False while tracing, which
+    cannot record a branch on the mask.
     """
 
     shape: tuple[int, int]
@@ -30,47 +31,47 @@ class ValidRows(NamedTuple):
     whole: bool
 
     @staticmethod
-    def of(mask: Mask) -> "ValidRows":
-        """Of any mask; a convolution reads zeros in its holes."""
+    def of(mask: Mask) -> "Varlen":
+        """The layout of a mask (batch, time), True = valid; a mask may have holes."""
         batch, time = mask.shape
         positions, lengths = mask.flatten().nonzero().squeeze(1), mask.sum(1)
         packed = torch.arange(time, device=mask.device) < lengths[:, None]
         whole = is_eager() and bool((mask == packed).all())
-        return ValidRows((batch, time), positions, positions // time, lengths, whole)
+        return Varlen((batch, time), positions, positions // time, lengths, whole)
 
-    def take(self, x: Sequence) -> Rows:
+    def unpad(self, x: Sequence) -> Rows:
         """(batch, time, channels) to (rows, channels)."""
         x = x.flatten(0, 1)
         full = is_eager() and len(x) == len(self.positions)  # a trace has to fit other lengths
-        return x if full else take_rows(x, self.positions)
+        return x if full else gather_rows(x, self.positions)
 
-    def put(self, rows: Rows) -> Sequence:
+    def pad(self, rows: Rows) -> Sequence:
         """(rows, channels) to (batch, time, channels), zeros in the padding."""
         size = self.shape[0] * self.shape[1]
         if not is_eager() or len(rows) < size:
-            rows = put_rows(rows, self.positions, size)
+            rows = scatter_rows(rows, self.positions, size)
         return rows.unflatten(0, self.shape)
 
     def mask(self) -> Mask:
-        """The mask that they were made of."""
+        """The mask (batch, time) that the layout was built from."""
         size = self.shape[0] * self.shape[1]
         flat = torch.zeros(size, dtype=torch.bool, device=self.positions.device)
         return flat.index_fill(0, self.positions, True).view(self.shape)
 
-    def followed(self) -> Bool[Tensor, " rows"]:
-        """Whether the position right behind each row is valid, and of the same utterance."""
+    def has_next(self) -> Bool[Tensor, " rows"]:
+        """True for each row whose next position is valid and in the same utterance."""
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)
 
 
-def take_rows(x: Rows, index: Index) -> Taken:
-    """The rows of an index in which no number stands twice."""
+def gather_rows(x: Rows, index: Index) -> Gathered:
+    """Rows of x at an index without duplicates, so that the backward pass needs no sums."""
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
-def put_rows(x: Taken, index: Index, rows: int) -> Rows:
-    """Rows to their places, by an index in which none stands twice, among zeros."""
+def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
+    """A matrix of so many rows: x at an index without duplicates, zeros elsewhere."""
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)
@@ -84,7 +85,7 @@ class _Take(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return put_rows(gradients[0], ctx.index, ctx.rows), None
+        return scatter_rows(gradients[0], ctx.index, ctx.rows), None
 
 
 class _Put(torch.autograd.Function):
@@ -95,4 +96,4 @@ class _Put(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return take_rows(gradients[0], ctx.index), None, None
+        return gather_rows(gradients[0], ctx.index), None, None

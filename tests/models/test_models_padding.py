@@ -42,7 +42,7 @@ from speechseq.nn.masks import length_mask
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.prenet import Prenet
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 
 LENGTHS = (6, 1, 9, 2)
 STEPS = (5, 8, 1, 3)
@@ -69,8 +69,8 @@ def by_position(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
 
 
 def by_rows(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
-    rows = ValidRows.of(length_mask(lengths["x"], x["x"].shape[1]))
-    return [(rows.put(module(rows.take(x["x"]), rows)), lengths["x"])]
+    rows = Varlen.of(length_mask(lengths["x"], x["x"].shape[1]))
+    return [(rows.pad(module(rows.unpad(x["x"]), rows)), lengths["x"])]
 
 
 def encoded(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:

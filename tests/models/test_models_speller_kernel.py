@@ -215,7 +215,7 @@ def test_everything_else_goes_torch_s_way():
 def test_without_a_compiler_a_search_is_the_same(monkeypatch):
     module = speller(attention=located("previous"))
     made = walk(module, memory())
-    for room in ("models.backends.speller_cpp", "ops.prepacked_linear", "ops.additive_cpp"):
+    for room in ("models.backends.speller_cpp", "ops.deferred_linear", "ops.additive"):
         monkeypatch.setattr(f"speechseq.{room}.library", lambda name: None)
         monkeypatch.setattr(f"speechseq.{room}.call", None)
     plain = walk(module, memory())

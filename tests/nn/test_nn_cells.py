@@ -146,4 +146,4 @@ def test_a_run_ends_each_row_with_its_own_last_step(kind, numbers):
 def test_a_cell_without_context_copies_no_weights_at_a_step():
     for cell in (SplitLSTM(INPUT, 0, HIDDEN), SplitGRU(INPUT, 0, HIDDEN)):
         product = cell.step_weights()[-1]
-        assert product.tape.weight.data_ptr() == cell.weight_hh.data_ptr()
+        assert product.buffer.weight.data_ptr() == cell.weight_hh.data_ptr()

@@ -11,7 +11,7 @@ from speechseq.nn.highway import Highway
 from speechseq.nn.masks import length_mask
 from speechseq.nn.postnet import Postnet
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 
 
 def full(x: torch.Tensor) -> torch.Tensor:
@@ -83,8 +83,8 @@ def test_a_convolution_is_its_parts_in_order(norm_last):
 
 def test_pairs_are_pooled_and_the_last_valid_position_has_no_next():
     x = torch.tensor([[1.0, 3, 2, 99, 99], [5, 4, 6, 7, 1]]).unsqueeze(-1)
-    rows = ValidRows.of(length_mask(torch.tensor([3, 5]), 5))
-    pooled = rows.put(pool_pairs(rows.take(x), rows)).squeeze(-1)
+    rows = Varlen.of(length_mask(torch.tensor([3, 5]), 5))
+    pooled = rows.pad(pool_pairs(rows.unpad(x), rows)).squeeze(-1)
     assert pooled[0].tolist() == [3, 3, 2, 0, 0]
     assert pooled[1].tolist() == [5, 6, 7, 7, 1]
 
@@ -92,8 +92,8 @@ def test_pairs_are_pooled_and_the_last_valid_position_has_no_next():
 def test_pairs_are_torch_s_max_pool_where_nothing_is_padded():
     x = torch.randn(2, 7, 3)
     theirs = F.max_pool1d(F.pad(x.transpose(1, 2), (0, 1), value=float("-inf")), 2, 1)
-    rows = ValidRows.of(full(x))
-    assert torch.equal(rows.put(pool_pairs(rows.take(x), rows)), theirs.transpose(1, 2))
+    rows = Varlen.of(full(x))
+    assert torch.equal(rows.pad(pool_pairs(rows.unpad(x), rows)), theirs.transpose(1, 2))
 
 
 def test_cbhg_has_the_sizes_of_the_paper_s_encoder():

@@ -28,7 +28,7 @@ from speechseq.ops.additive import additive_energies
 from speechseq.ops.cpp import library as room
 from speechseq.ops.cpp.signature import KernelArgumentError, Signature, Structs
 from speechseq.ops.cpp.signatures import SIGNATURES, STRUCTS
-from speechseq.ops.deferred_linear import PackedLinear
+from speechseq.ops.deferred_linear import PrepackedLinear
 
 Recorded = dict[str, list[tuple]]
 LARGE = (2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
@@ -58,8 +58,8 @@ def recorded() -> Recorded:
 
 def workload() -> None:
     """Something of everything that a kernel does."""
-    dense._pays()
-    dense._pays = lambda: True  # on this processor, too
+    dense._faster_than_torch()
+    dense._faster_than_torch = lambda: True  # on this processor, too
     x, lengths = torch.randn(2, 40, 8, requires_grad=True), torch.tensor([40, 33])
     parts = BiLSTM(8, 5), BiGRU(8, 5), CBHG(8, 3, 8, (8, 8), 1, 4)
     for part in parts:
@@ -82,8 +82,8 @@ def workload() -> None:
     ears = las_small().build(symbols=20, features=8).eval()
     recognise(ears, x.detach(), lengths, Beam(size=3))
     with torch.inference_mode():
-        PackedLinear(torch.randn(5, 8), torch.randn(5))(torch.randn(3, 8))
-        PackedLinear(torch.randn(5, 8), None)(torch.randn(3, 8), torch.randn(3, 5))
+        PrepackedLinear(torch.randn(5, 8), torch.randn(5))(torch.randn(3, 8))
+        PrepackedLinear(torch.randn(5, 8), None)(torch.randn(3, 8), torch.randn(3, 5))
         history, filters = torch.rand(4, 2, 7), torch.randn(3, 2, 5)
         parts = torch.randn(4, 6), torch.randn(2, 7, 6), torch.randn(6)
         additive_energies(*parts, history, filters, torch.randn(6, 3))

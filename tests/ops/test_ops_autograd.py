@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechseq.ops import autograd
-from speechseq.ops.autograd import saved
+from speechseq.ops.autograd import saved_tensors
 
 lasts: list[bool] = []
 
@@ -19,7 +19,7 @@ class Square(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        (x,), last = saved(ctx)
+        (x,), last = saved_tensors(ctx)
         lasts.append(last)
         if last:
             with pytest.raises(RuntimeError):
@@ -30,7 +30,7 @@ class Square(torch.autograd.Function):
 @pytest.mark.parametrize("known", [True, False])
 def test_only_a_pass_that_keeps_no_graph_is_the_last(known, monkeypatch):
     if not known:  # a torch that does not tell
-        monkeypatch.setattr(autograd, "_IS_KEPT", lambda: True)
+        monkeypatch.setattr(autograd, "_KEEPS_GRAPH", lambda: True)
     lasts.clear()
     x = torch.tensor([3.0], requires_grad=True)
     y = Square.apply(x)
@@ -40,4 +40,4 @@ def test_only_a_pass_that_keeps_no_graph_is_the_last(known, monkeypatch):
 
 
 def test_a_torch_of_the_version_that_we_name_tells():
-    assert autograd._IS_KEPT.__name__ != "<lambda>"
+    assert autograd._KEEPS_GRAPH.__name__ != "<lambda>"

@@ -91,7 +91,7 @@ def test_neighbours_are_pooled_as_torch_does_with_ties_shared(size):
     followed[-1] = False
     found = []
     for own in (x.clone().requires_grad_(), x.double().requires_grad_()):
-        found.append(gradients(pointwise.larger_of_next(own, followed), [own]))
+        found.append(gradients(pointwise.max_pool_pairs(own, followed), [own]))
     agree(*found, bound=1e-6)
 
 
@@ -102,5 +102,5 @@ def test_highways_agree_with_torch_s(size):
     found = []
     for own in ([x.clone() for x in given], [x.double() for x in given]):
         own = [x.requires_grad_() for x in own]
-        found.append(gradients(pointwise.carried(*own), own))
+        found.append(gradients(pointwise.highway(*own), own))
     agree(*found)

@@ -9,15 +9,15 @@ from speechseq.nn.masks import length_mask
 from speechseq.ops import linear as dense
 from speechseq.ops.conv import convolve
 from speechseq.ops.cpp.library import library
-from speechseq.ops.varlen import ValidRows
+from speechseq.ops.varlen import Varlen
 
 
 @pytest.fixture(params=["kernel", "torch"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways on every machine that has kernels, whether they pay there or not."""
-    if request.param == "kernel" and library("dense") is None:
+    if request.param == "kernel" and library("gemm") is None:
         pytest.skip("this machine has no kernels")
-    monkeypatch.setattr(dense, "_pays", lambda: request.param == "kernel")
+    monkeypatch.setattr(dense, "_faster_than_torch", lambda: request.param == "kernel")
 
 
 def alone(x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,8 +60,8 @@ def test_output_and_gradients_agree_with_each_utterance_alone(name, kernel, bias
     bias = torch.randn(outputs) if biased else None
     given = [t.clone().requires_grad_() for t in (x, weight, bias) if t is not None]
     doubles = [t.detach().double().requires_grad_() for t in given]
-    rows = ValidRows.of(mask)
-    made = convolve(rows.take(given[0]), rows, given[1], given[2] if biased else None)
+    rows = Varlen.of(mask)
+    made = convolve(rows.unpad(given[0]), rows, given[1], given[2] if biased else None)
     true = alone(doubles[0], mask, doubles[1], doubles[2] if biased else None)
     for a, b in zip(gradients(made, given), gradients(true, doubles), strict=True):
         assert a.shape == b.shape
@@ -71,26 +71,26 @@ def test_output_and_gradients_agree_with_each_utterance_alone(name, kernel, bias
 @pytest.mark.usefixtures("_way")
 def test_a_gradient_that_nobody_asks_for_is_not_made():
     x, weight = torch.randn(10, 4), torch.randn(5, 4, 3, requires_grad=True)
-    convolve(x, ValidRows.of(MASKS["nothing padded"]), weight, None).sum().backward()
+    convolve(x, Varlen.of(MASKS["nothing padded"]), weight, None).sum().backward()
     assert x.grad is None
     assert weight.grad is not None
 
 
 def test_neither_threads_nor_other_utterances_change_a_bit(monkeypatch):
-    if library("dense") is None:
+    if library("gemm") is None:
         pytest.skip("this machine has no kernels")
-    monkeypatch.setattr(dense, "_pays", lambda: True)
+    monkeypatch.setattr(dense, "_faster_than_torch", lambda: True)
     x, weight = torch.randn(3, 90, 20), torch.randn(40, 20, 5)
-    rows = ValidRows.of(length_mask(torch.tensor([90, 11, 70]), 90))
-    together = rows.put(convolve(rows.take(x), rows, weight, None))
+    rows = Varlen.of(length_mask(torch.tensor([90, 11, 70]), 90))
+    together = rows.pad(convolve(rows.unpad(x), rows, weight, None))
     torch.set_num_threads(2)
-    assert torch.equal(rows.put(convolve(rows.take(x), rows, weight, None)), together)
-    own = ValidRows.of(torch.ones(1, 70, dtype=torch.bool))
+    assert torch.equal(rows.pad(convolve(rows.unpad(x), rows, weight, None)), together)
+    own = Varlen.of(torch.ones(1, 70, dtype=torch.bool))
     assert torch.equal(convolve(x[2, :70], own, weight, None), together[2, :70])
 
 
 def test_rows_go_to_a_batch_and_back():
     mask = MASKS["a hole"]
-    rows, x = ValidRows.of(mask), torch.randn(*mask.shape, 3)
-    assert torch.equal(rows.put(rows.take(x)), torch.where(mask.unsqueeze(2), x, 0.0))
-    assert rows.followed().tolist() == [True, True, False, True, True, False] + [True] * 5 + [False]
+    rows, x = Varlen.of(mask), torch.randn(*mask.shape, 3)
+    assert torch.equal(rows.pad(rows.unpad(x)), torch.where(mask.unsqueeze(2), x, 0.0))
+    assert rows.has_next().tolist() == [True, True, False, True, True, False] + [True] * 5 + [False]

@@ -1,4 +1,4 @@
-"""RecurringLinear is F.linear with its weight gradient gathered: same numbers, nothing kept."""
+"""DeferredGradLinear is F.linear with its weight gradient gathered: same numbers, nothing kept."""
 
 import gc
 import weakref
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechseq.ops.deferred_linear import RecurringLinear
+from speechseq.ops.deferred_linear import DeferredGradLinear
 
 BATCH, DIM, STEPS = 3, 4, 6
 
@@ -34,7 +34,7 @@ def both_ways(bias: bool, loss) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
     weight, b, x = parameters()
     b = b if bias else None
     wanted = [weight, x] + ([b] if bias else [])
-    ours = torch.autograd.grad(loss(loop(RecurringLinear(weight, b), x)), wanted)
+    ours = torch.autograd.grad(loss(loop(DeferredGradLinear(weight, b), x)), wanted)
     plain = torch.autograd.grad(loss(loop(lambda y: F.linear(y, weight, b), x)), wanted)
     return ours, plain
 
@@ -61,7 +61,7 @@ def test_a_product_may_be_added_onto_a_sum(bias):
     weight, b, x = parameters()
     b, onto = (b if bias else None), torch.randn_like(x, requires_grad=True)
     wanted = [weight, x, onto] + ([b] if bias else [])
-    product = RecurringLinear(weight, b)
+    product = DeferredGradLinear(weight, b)
     ours = loop(lambda y: product(y, onto), x)[-1].square().sum()
     plain = loop(lambda y: onto + F.linear(y, weight, b), x)[-1].square().sum()
     pairs = zip(torch.autograd.grad(ours, wanted), torch.autograd.grad(plain, wanted), strict=True)
@@ -73,7 +73,7 @@ def test_gradients_equal_finite_differences():
     weight, bias, x = parameters()
 
     def last(*inputs: Tensor) -> Tensor:
-        return loop(RecurringLinear(*inputs[:2]), inputs[2])[-1]
+        return loop(DeferredGradLinear(*inputs[:2]), inputs[2])[-1]
 
     assert torch.autograd.gradcheck(last, (weight, bias, x))
 
@@ -81,7 +81,7 @@ def test_gradients_equal_finite_differences():
 def test_a_frozen_weight_lets_gradients_through_and_gets_none():
     weight, bias, x = parameters()
     weight.requires_grad_(False)
-    loop(RecurringLinear(weight, bias), x)[-1].sum().backward()
+    loop(DeferredGradLinear(weight, bias), x)[-1].sum().backward()
     assert weight.grad is None
     assert x.grad.abs().sum() > 0
     assert bias.grad.abs().sum() > 0
@@ -91,7 +91,7 @@ def test_a_frozen_weight_lets_gradients_through_and_gets_none():
 def test_without_gradients_it_is_the_same_product(context):
     weight, bias, x = parameters()
     with context():
-        made = RecurringLinear(weight, bias)(x)
+        made = DeferredGradLinear(weight, bias)(x)
         torch.testing.assert_close(made, F.linear(x, weight, bias))
     assert not made.requires_grad
 
@@ -99,7 +99,7 @@ def test_without_gradients_it_is_the_same_product(context):
 def test_mixed_precision_runs_in_bfloat16_and_gives_gradients_in_float32():
     weight, bias, x = parameters(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        product = RecurringLinear(weight, bias)
+        product = DeferredGradLinear(weight, bias)
         states = loop(product, x)
         assert product(x).dtype == torch.bfloat16
         sum(s.float().sum() for s in states).backward()
@@ -116,7 +116,7 @@ def test_mixed_precision_runs_in_bfloat16_and_gives_gradients_in_float32():
 
 def test_a_graph_may_be_walked_twice():
     weight, bias, x = parameters()
-    loss = loop(RecurringLinear(weight, bias), x)[-1].sum()
+    loss = loop(DeferredGradLinear(weight, bias), x)[-1].sum()
     (once,) = torch.autograd.grad(loss, weight, retain_graph=True)
     (again,) = torch.autograd.grad(loss, weight)
     torch.testing.assert_close(once, again)
@@ -124,7 +124,7 @@ def test_a_graph_may_be_walked_twice():
 
 def test_a_walk_that_stops_before_the_weight_leaves_nothing_to_the_next():
     weight, bias, x = parameters()
-    loss = loop(RecurringLinear(weight, bias), x)[-1].sum()
+    loss = loop(DeferredGradLinear(weight, bias), x)[-1].sum()
     torch.autograd.grad(loss, x, retain_graph=True)
     (gathered,) = torch.autograd.grad(loss, weight)
     plain = loop(lambda y: F.linear(y, weight, bias), x)[-1].sum()
@@ -133,7 +133,7 @@ def test_a_walk_that_stops_before_the_weight_leaves_nothing_to_the_next():
 
 def test_a_gradient_of_a_gradient_is_refused_not_wrong():
     weight, bias, x = parameters()
-    loss = loop(RecurringLinear(weight, bias), x)[-1].sum()
+    loss = loop(DeferredGradLinear(weight, bias), x)[-1].sum()
     (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
@@ -141,7 +141,7 @@ def test_a_gradient_of_a_gradient_is_refused_not_wrong():
 
 def test_a_weight_changed_before_its_backward_is_noticed():
     weight, bias, x = parameters()
-    loss = loop(RecurringLinear(weight, bias), x)[-1].sum()
+    loss = loop(DeferredGradLinear(weight, bias), x)[-1].sum()
     with torch.no_grad():
         weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -154,15 +154,15 @@ def test_it_frees_its_memory_without_the_collector(wanted):
     gc.collect()
     gc.disable()
     try:
-        product = RecurringLinear(weight, bias)
+        product = DeferredGradLinear(weight, bias)
         states = loop(product, x)
-        kept = [weakref.ref(product.tape), weakref.ref(states[1])]
+        kept = [weakref.ref(product.buffer), weakref.ref(states[1])]
         loss = states[-1].sum()
         if wanted == "all":
             loss.backward()
         elif wanted == "input only":  # the walk never comes to the weight, and leaves its tape full
             torch.autograd.grad(loss, x, retain_graph=True)
-            assert len(product.tape.inputs) == STEPS
+            assert len(product.buffer.inputs) == STEPS
         del product, states, loss
         assert [ref() for ref in kept] == [None, None]
     finally:

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 from speechseq.ops import linear as dense
 from speechseq.ops.cpp.library import library
 
-pytestmark = pytest.mark.skipif(library("dense") is None, reason="this machine has no kernels")
+pytestmark = pytest.mark.skipif(library("gemm") is None, reason="this machine has no kernels")
 
 
 @pytest.fixture(autouse=True)
 def _everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel is used where it does not pay, too: it has to be right everywhere."""
-    monkeypatch.setattr(dense, "_pays", lambda: True)
+    monkeypatch.setattr(dense, "_faster_than_torch", lambda: True)
     monkeypatch.setattr(dense, "_FEW", 1)
 
 
@@ -45,7 +45,7 @@ def test_output_and_gradients_agree_with_float64(shape, outputs, biased):
 def test_columns_of_wider_matrices_give_their_own_gradient():
     wide, broad = torch.randn(1500, 90), torch.randn(1500, 50)
     gradient, x = wide[:, 10:80], broad[:, 3:40]
-    made = dense.outer_sum(gradient, x)
+    made = dense.weight_grad(gradient, x)
     true = gradient.double().t() @ x.double()
     assert float((made - true).abs().max() / true.abs().max()) < 2e-6
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechseq.ops.cpp.library import library
-from speechseq.ops.deferred_linear import KERNELS, PackedLinear, RecurringLinear, packed
+from speechseq.ops.deferred_linear import KERNELS, DeferredGradLinear, PrepackedLinear, prepacked
 
 ONTO = {
     "nothing": lambda rows: None,
@@ -30,9 +30,9 @@ def test_equals_the_recurring_linear(whose, rows, onto, biased):
     weight, bias, x = torch.randn(20, 9), torch.randn(20) if biased else None, torch.randn(rows, 9)
     base = ONTO[onto](rows)
     with torch.no_grad():
-        plain = RecurringLinear(weight, bias)
-        fast = packed(plain)
-        assert isinstance(fast, PackedLinear)
+        plain = DeferredGradLinear(weight, bias)
+        fast = prepacked(plain)
+        assert isinstance(fast, PrepackedLinear)
         assert fast.ours == (not whose)
         torch.testing.assert_close(fast(x, base), plain(x, base), rtol=1e-5, atol=1e-5)
         wide = torch.randn(rows, 13)[:, 2:11]
@@ -43,10 +43,10 @@ def test_what_cannot_be_packed_stays_as_it_is():
     weight = torch.randn(6, 4)
     with torch.no_grad():
         for linear in (
-            RecurringLinear(weight.double(), None),
-            RecurringLinear(weight.bfloat16(), None),
-            RecurringLinear(weight[:, :0], None),
+            DeferredGradLinear(weight.double(), None),
+            DeferredGradLinear(weight.bfloat16(), None),
+            DeferredGradLinear(weight[:, :0], None),
         ):
-            assert packed(linear) is linear
-    linear = RecurringLinear(weight.requires_grad_(), None)
-    assert packed(linear) is linear
+            assert prepacked(linear) is linear
+    linear = DeferredGradLinear(weight.requires_grad_(), None)
+    assert prepacked(linear) is linear

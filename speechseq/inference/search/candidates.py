@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from speechseq.inference.search.scoring import Parts, map_parts
-from speechseq.ops.topk import best
+from speechseq.ops.topk import stable_topk
 from speechseq.text.vocabulary import EOS
 
 
@@ -46,7 +46,7 @@ class Picked(NamedTuple):
 def pick(candidates: Candidates, size: int) -> Picked:
     """The `size` best of each utterance, or all when there are fewer; of equals the first."""
     totals = candidates.total.flatten(1)
-    return picked_at(candidates, best(totals, min(size, totals.shape[1])))
+    return picked_at(candidates, stable_topk(totals, min(size, totals.shape[1])))
 
 
 def picked_at(candidates: Candidates, index: Tensor) -> Picked:

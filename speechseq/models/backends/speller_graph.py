@@ -46,4 +46,4 @@ def weights_of(ready: StepWeights) -> list[Tensor]:
     """What the products of a step read."""
     products = [product for own in ready.products for product in own]
     biases = [product.bias for product in products if product.bias is not None]
-    return [*(product.tape.weight for product in products), *biases, *ready.biases]
+    return [*(product.buffer.weight for product in products), *biases, *ready.biases]

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from speechseq.ops.autograd import saved
+from speechseq.ops.autograd import saved_tensors
 from speechseq.ops.cpp.library import call, pack
-from speechseq.ops.linear import outer_sum
+from speechseq.ops.linear import weight_grad
 
 NAME = "core_loop"
 
@@ -121,7 +121,7 @@ class Passes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         fixed, layers = ctx.fixed, len(ctx.fixed.lstm)
-        tensors, last = saved(ctx)
+        tensors, last = saved_tensors(ctx)
         given, made = _given(tensors[: ctx.count], layers), _made(tensors[ctx.count :], layers)
         to = _slopes(fixed, given, made, gradients, last)
         _call("backward", fixed, given, made, to)
@@ -202,14 +202,14 @@ def _gathered(fixed: Fixed, given: Given, made: _Made, to: _Slopes) -> list[Tens
     weights = []
     for i, (slopes, hidden) in enumerate(zip(to.gates, made.hidden, strict=True)):
         below = made.hidden[i - 1][batch:] if i else made.context.index_select(0, before)
-        from_below = outer_sum(slopes, below)
+        from_below = weight_grad(slopes, below)
         del below  # one copy of the states at a time
-        from_before = outer_sum(slopes, hidden.index_select(0, before))
+        from_before = weight_grad(slopes, hidden.index_select(0, before))
         weights.append(torch.cat([from_below, from_before], 1))
     return [
         to.keys,
         torch.bmm(made.alignment.transpose(1, 2), to.read),
-        outer_sum(to.queries, made.hidden[-1][batch:]),
+        weight_grad(to.queries, made.hidden[-1][batch:]),
         to.direction.sum(0),
         None if filters is None else to.filters.sum(0).t().reshape(filters.shape),
         None if filters is None else to.location.sum(0),

@@ -15,7 +15,7 @@ from speechseq.ops.attention_rnn.triton_common import (
     Settled,
     own,
 )
-from speechseq.ops.linear import outer_sum
+from speechseq.ops.linear import weight_grad
 from speechseq.ops.triton import attention_rnn as loop_kernels
 from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
@@ -124,7 +124,7 @@ class Backward(LoopPass):
         made, given = self.made, self.given
         asking = own(made.inputs[-1], made.hidden[-1])[1:]
         weights = [
-            outer_sum(slopes.flatten(0, 1), inputs[:-1].flatten(0, 1))
+            weight_grad(slopes.flatten(0, 1), inputs[:-1].flatten(0, 1))
             for slopes, inputs in zip(self.slopes, made.inputs, strict=True)
         ]
         biases = [x.sum((0, 1), dtype=torch.float32).to(x.dtype) for x in self.slopes[1:]]
@@ -133,7 +133,7 @@ class Backward(LoopPass):
             self.slopes[0],
             self.to_keys.to(given.keys.dtype),
             to_memory.to(given.memory.dtype),
-            outer_sum(self.to_queries.flatten(0, 1), asking.flatten(0, 1)).to(given.query.dtype),
+            weight_grad(self.to_queries.flatten(0, 1), asking.flatten(0, 1)).to(given.query.dtype),
             self.to_direction.sum((0, 1)),
             self.to_folded.sum(0) if self.settled.channels else None,
             *(x.to(y.dtype) for x, y in zip(weights, given.weights, strict=True)),

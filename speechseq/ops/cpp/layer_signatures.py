@@ -26,17 +26,17 @@ _TRANSFORMED = (
     "first + window + hop * (count - 1) <= samples",
 )
 
-DENSE = {
-    "dense_pays": Signature("answer: i64[1]"),
-    "dense_forward": Signature(
+GEMM = {
+    "gemm_is_faster": Signature("answer: i64[1]"),
+    "gemm_forward": Signature(
         """x: f32[rows, inputs], weight: f32[outputs, inputs], bias: f32[outputs] | None,
         y: f32[rows, outputs], rows: int >= 1, inputs: int >= 1, outputs: int >= 1"""
     ),
-    "dense_backward": Signature(
+    "gemm_backward": Signature(
         """gradient: f32[rows, outputs], weight: f32[outputs, inputs], below: f32[rows, inputs],
         rows: int >= 1, inputs: int >= 1, outputs: int >= 1"""
     ),
-    "dense_weight": Signature(
+    "gemm_weight": Signature(
         """gradient: f32[rows:wide, outputs], x: f32[rows:broad, inputs],
         weight: f32[outputs, inputs], rows: int >= 1, wide: int >= 0, broad: int >= 0,
         outputs: int >= 1, inputs: int >= 1"""
@@ -53,7 +53,7 @@ DENSE = {
     ),
 }
 
-ROWS = {
+POINTWISE = {
     "norm_forward": Signature(
         f"""x: f32[rows, channels], weight: f32[channels], bias: f32[channels],
         kept: b8[rows, channels] | None, mean: f32[channels], variance: f32[channels],
@@ -140,4 +140,4 @@ def _spectra(real: str) -> dict[str, Signature]:
     }
 
 
-SPECTRA = {f"{what}_{n}": s for n, t in REALS.items() for what, s in _spectra(t).items()}
+STFT = {f"{what}_{n}": s for n, t in REALS.items() for what, s in _spectra(t).items()}

@@ -8,17 +8,17 @@ from speechseq.ops.cpp.decoder_signatures import (
     DECODER_STRUCTS,
     FRAME_DECODER,
 )
-from speechseq.ops.cpp.layer_signatures import DENSE, GRU, LSTM, ROWS, SPECTRA
+from speechseq.ops.cpp.layer_signatures import GEMM, GRU, LSTM, POINTWISE, STFT
 from speechseq.ops.cpp.signature import Signature, Struct
 from speechseq.ops.cpp.speller_signatures import SEARCH_STEP, SPELLER_STRUCTS
 
 VERSION = 1  # as in version.h: raise both when a word keeps its place and changes its meaning
 SIGNATURES: dict[str, dict[str, Signature]] = {
-    "dense": DENSE,
-    "rows": ROWS,
+    "gemm": GEMM,
+    "pointwise": POINTWISE,
     "lstm": LSTM,
     "gru": GRU,
-    "spectra": SPECTRA,
+    "stft": STFT,
     "core_loop": CORE_LOOP,
     "frame_decoder": FRAME_DECODER,
     "search_step": SEARCH_STEP,

@@ -1,4 +1,4 @@
-// Dense products of many rows, for processors on which torch's library does not use all it could.
+// Matrix products of many rows, for processors on which torch's library (MKL) runs at half the rate.
 #include <vector>
 
 #include "packed.h"
@@ -117,7 +117,7 @@ struct WindowColumns {
 // y (rows, outputs) = a (rows, inputs) b' + bias, b (outputs, inputs). A sum is made in one order,
 // whatever the threads.
 template <typename Rows, typename Columns>
-void dense(const Rows &a, const Columns &b, const float *bias, float *y, int64_t inputs,
+void gemm(const Rows &a, const Columns &b, const float *bias, float *y, int64_t inputs,
            int64_t outputs, int64_t threads, int64_t most = DEPTH) {
     const auto packed = room<float>(packed_size<float>(outputs, std::min(inputs, most)));
     Team team(threads);
@@ -149,7 +149,7 @@ void dense(const Rows &a, const Columns &b, const float *bias, float *y, int64_t
 extern "C" {
 
 // Intel's library uses all of Intel's processors, and AVX2 of the others.
-void dense_pays(int64_t *answer, int64_t) {
+void gemm_is_faster(int64_t *answer, int64_t) {
     bool intel = false;
 #if defined(__x86_64__)
     intel = __builtin_cpu_is("intel");
@@ -158,25 +158,25 @@ void dense_pays(int64_t *answer, int64_t) {
 }
 
 // y (rows, outputs) = x (rows, inputs) weight' + bias, weight (outputs, inputs).
-void dense_forward(const float *x, const float *weight, const float *bias, float *y, int64_t rows,
+void gemm_forward(const float *x, const float *weight, const float *bias, float *y, int64_t rows,
                    int64_t inputs, int64_t outputs, int64_t threads) {
     const Plain a{{x, inputs, 1}, tiles_of(0, rows)};
-    dense(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
+    gemm(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
 }
 
 // x's gradient (rows, inputs) = gradient (rows, outputs) weight.
-void dense_backward(const float *gradient, const float *weight, float *below, int64_t rows,
+void gemm_backward(const float *gradient, const float *weight, float *below, int64_t rows,
                     int64_t inputs, int64_t outputs, int64_t threads) {
     const Plain a{{gradient, outputs, 1}, tiles_of(0, rows)};
-    dense(a, Matrix{weight, 1, inputs}, nullptr, below, outputs, inputs, threads);
+    gemm(a, Matrix{weight, 1, inputs}, nullptr, below, outputs, inputs, threads);
 }
 
 // The weight's gradient (outputs, inputs) = gradient' x, of some columns of either: `outputs` and
 // `inputs` of them in rows of `wide` and `broad`, which may overlap.
-void dense_weight(const float *gradient, const float *x, float *weight, int64_t rows, int64_t wide,
+void gemm_weight(const float *gradient, const float *x, float *weight, int64_t rows, int64_t wide,
                   int64_t broad, int64_t outputs, int64_t inputs, int64_t threads) {
     const Plain a{{gradient, 1, wide}, tiles_of(0, outputs)};
-    dense(a, Matrix{x, 1, broad}, nullptr, weight, rows, inputs, threads, summed(inputs));
+    gemm(a, Matrix{x, 1, broad}, nullptr, weight, rows, inputs, threads, summed(inputs));
 }
 
 // A convolution along each of some utterances end to end: x (rows, channels), y (rows, outputs),
@@ -186,7 +186,7 @@ void convolve(const float *x, const float *weight, const float *bias, float *y,
               int64_t left, int64_t outputs, int64_t threads) {
     const Windows a{x, channels, kernel, left, tiles_of_all(lengths, utterances, TALL)};
     const int64_t inputs = kernel * channels;
-    dense(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
+    gemm(a, Matrix{weight, inputs, 1}, bias, y, inputs, outputs, threads);
 }
 
 // The gradient of that weight, from y's: gradient (rows, outputs).
@@ -196,6 +196,6 @@ void convolve_weight(const float *gradient, const float *x, float *weight, const
     const WindowColumns b{x, channels, left, tiles_of_all(lengths, utterances, 1)};
     const Plain a{{gradient, 1, outputs}, tiles_of(0, outputs)};
     const int64_t inputs = kernel * channels, rows = int64_t(b.of_rows.size());
-    dense(a, b, nullptr, weight, rows, inputs, threads, summed(inputs));
+    gemm(a, b, nullptr, weight, rows, inputs, threads, summed(inputs));
 }
 }

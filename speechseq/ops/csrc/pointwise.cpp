@@ -1,4 +1,4 @@
-// What happens to the rows of a batch between two products: norm, pooling of neighbours, highways.
+// Passes over the rows of a batch between two products: batch norm, max pooling of pairs, highway.
 //
 // Batch norm comes with its activation and dropout. Each reads and writes memory once, or twice.
 // Sums over rows are made block by block, and the blocks' in order: the threads change nothing.

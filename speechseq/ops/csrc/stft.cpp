@@ -1,4 +1,4 @@
-// Short-time spectra of one signal: magnitudes, and the projection of Griffin-Lim.
+// Short-time Fourier transforms of one signal: magnitudes, and a Griffin-Lim projection.
 //
 // Each lane of a vector holds a frame of its own, so that the transform has no shuffles: the signal
 // lies turned, (hop, rows), and the samples of neighbouring frames side by side. Transforms are

@@ -1,4 +1,4 @@
-"""What each option of the attention does to short and to long strings, as Chorowski's paper shows.
+"""Ablation of attention options on short and long strings, after Chorowski 2015.
 
     python benchmarks/attention_kit.py runs/content runs/location runs/smoothing
 

@@ -62,7 +62,7 @@ def choose(known: list[Row | Report], pattern: str, kind: str | None) -> list[Ro
 
 
 def limits(chosen: list[Row | Report], options: argparse.Namespace) -> Roof | None:
-    """What the accelerator can do at most, if a row tells how near it comes."""
+    """Limits of the accelerator, if a row compares itself with them."""
     contenders = [c for row in chosen if isinstance(row, Row) for c in row.ours]
     if options.list or not any(c.needs for c in contenders):
         return None
@@ -71,7 +71,7 @@ def limits(chosen: list[Row | Report], options: argparse.Namespace) -> Roof | No
 
 
 def told(row: Row | Report, size: str) -> str:
-    """What a row does, for the list."""
+    """Description of a row, for the list."""
     return row.described(size) if isinstance(row, Row) else row.about
 
 

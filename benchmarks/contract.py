@@ -1,4 +1,4 @@
-"""What a row of the benchmark's table is, and what a peer is: two files a stranger can write.
+"""Contract of the benchmark: a row of the table and a peer are one file each.
 
 A row (rows/NAME.py) holds ROWS: shared data made from a seed, and our ways of doing the work. A
 peer (peers/NAME.py) holds NAME and STEPS: for each work that it can do, a function which builds
@@ -83,7 +83,7 @@ class Row:
     rate: tuple[str, float] | None = None
 
     def described(self, size: str) -> str:
-        """What is done, at one of the sizes."""
+        """Description of the work at one of the sizes."""
         return f"{self.about.format(*self.sizes[size])}, per {self.item}"
 
     def make_data(self, size: str, seed: int, device: torch.device) -> Any:

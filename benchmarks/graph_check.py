@@ -1,4 +1,4 @@
-"""Whether loops from CUDA graphs make what the same loops make step by step: look here first.
+"""Comparison of loops captured as CUDA graphs with the same loops step by step.
 
     python3 benchmarks/graph_check.py [--device cuda] [--full]
 
@@ -118,7 +118,7 @@ def check(
 
 
 def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> list[Tensor]:
-    """What is made with graphs, or without."""
+    """Output with CUDA graphs, or without."""
     os.environ["SPEECHSEQ_CUDA_GRAPHS"] = how
     return make(model)
 
@@ -161,7 +161,7 @@ def spoken(
 def spelled(
     model: Speller, sizes: tuple[Sizes, ...], device: torch.device, precision: str
 ) -> list[Tensor]:
-    """What a speller writes behind given symbols, and the gradients, over batches."""
+    """Outputs of a teacher-forced speller, and its gradients, over batches."""
     model.train().zero_grad()
     found = []
     for turn in range(TIMES * len(sizes)):
@@ -175,7 +175,7 @@ def spelled(
 
 @torch.inference_mode()
 def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> list[Tensor]:
-    """What the steps of a search of four hypotheses find, its utterances ending one by one."""
+    """Outputs of the steps of a search of four hypotheses, whose utterances end one by one."""
     model.eval()
     found = []
     for _ in range(TIMES):

@@ -1,4 +1,4 @@
-"""How time and memory grow with the work, and how far from the machine's limit each point is.
+"""Growth of time and memory with the work, and the distance of each point from the roofline.
 
     python benchmarks/growth.py [--quick] [--json growth.json] [--picture docs/growth.png]
 
@@ -73,7 +73,7 @@ def judged(point: Point, ran: Ran, roof: Roof) -> Found:
 
 
 def apart(work: Any, *arguments: Any) -> Any:
-    """What a function gives in a process of its own, whose peak of memory is nobody else's."""
+    """Call a function in a process of its own, so that its peak memory is measured alone."""
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
         return pool.submit(work, *arguments).result()
 

@@ -1,4 +1,4 @@
-"""Growth as a picture: time beside the limit, the share of it that is reached, and memory."""
+"""Picture of growth: time beside the limit, share of the limit, and memory."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -27,7 +27,7 @@ TO_SPEAK = {"float32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
-    """What is measured: `axis` is the number that varies, `work` "train" or "speak".
+    """A point to measure: `axis` names the varied number, `work` is "train" or "speak".
 
     width: of all layers, 1 the full size. frames: of each utterance, which is not padded.
     """

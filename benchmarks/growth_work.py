@@ -1,4 +1,4 @@
-"""The arithmetic that a Tacotron 2 needs, counted from its weights: what no kernel can save."""
+"""Arithmetic of a Tacotron 2, counted from its weights: a lower bound for every kernel."""
 
 from typing import NamedTuple
 
@@ -69,7 +69,7 @@ def _products(model: Tacotron, shape: Shape) -> dict[str, float]:
 
 
 def _matrices(model: Tacotron) -> list[tuple[str, Tensor]]:
-    """What is multiplied with: no biases, norms or embeddings."""
+    """Weight matrices, without biases, norms and embeddings."""
     named = model.named_parameters()
     return [(name, p) for name, p in named if p.dim() > 1 and not name.endswith("embedding.weight")]
 

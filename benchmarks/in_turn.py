@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, asked for one timed step each, in turn.
+"""Contenders in processes of their own, timed one step at a time, in turn.
 
 Machines are noisy: what is timed side by side in one run can be compared, and peak memory is each
 contender's own.
@@ -18,7 +18,7 @@ import torch
 
 
 class Command(NamedTuple):
-    """How to start a contender's process, which calls `serve`."""
+    """Command that starts a contender's process, which calls `serve`."""
 
     words: Sequence[str]
     environment: Mapping[str, str]

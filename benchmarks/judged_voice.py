@@ -25,7 +25,7 @@ class WordErrors(NamedTuple):
 
     @classmethod
     def of(cls, scores: Sequence[Score]) -> "WordErrors":
-        """Of the same texts, scored once for each seed."""
+        """Word errors of the same texts, scored once for each seed."""
         errors = [[row.words.errors for row in score.rows] for score in scores]
         return cls(errors, [row.words.ref for row in scores[0].rows])
 

@@ -61,7 +61,7 @@ def make_files(folder: Path, minutes: float) -> list[Path]:
 
 
 def ask(path: Path) -> dict[str, float]:
-    """What a process of its own needs for this file."""
+    """Time and memory that a process of its own needs for this file."""
     command = [sys.executable, __file__, *sys.argv[1:], "--worker", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))

@@ -1,4 +1,4 @@
-"""What a measurement ran on, for the header of every table."""
+"""Machine and versions of a measurement, for the header of every table."""
 
 import os
 import platform

@@ -123,7 +123,7 @@ def continued(path, model, ready, beam, scorers, ctc) -> list[Path]:
 
 
 def normalised(parts, tokens, symbols, score) -> dict[str, Tensor]:
-    """What each part counts after the length rule; eos counts as one token, or character."""
+    """Score of each part after the length rule; eos counts as one token, or character."""
     rule = score.length
     length = torch.full((symbols,), len(tokens) + 1.0, dtype=torch.float64)
     if rule.kind == "per_character" and rule.symbol_widths:

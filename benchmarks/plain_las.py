@@ -52,7 +52,7 @@ class PlainLAS(nn.Module):
 
 
 def update_of(bilstm: Callable[[int], nn.Module]) -> Callable[[Recordings, torch.device], Step]:
-    """What makes a plain LAS's training update."""
+    """Step function of a plain LAS's training update."""
 
     def update(data: Recordings, device: torch.device) -> Step:
         model = PlainLAS(bilstm)

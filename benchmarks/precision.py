@@ -1,4 +1,4 @@
-"""What rounding a trained voice's weights does to its mels and to what a judge hears.
+"""Effect of rounded weights on a trained voice: errors of its mels, and its judged word errors.
 
     python benchmarks/precision.py RUN/checkpoints/last --root LJSpeech-1.1 [--dev 20 --test 20]
     python benchmarks/precision.py RUN/checkpoints/last --root RUN/corpus --judge digits \\
@@ -79,7 +79,7 @@ def mel_errors(voice: Synthesizer, cuts: CutSet) -> dict[str, dict[str, Any]]:
 
 
 def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
-    """Of a batch of one, (frames, mels) behind the post-net, with weights of this precision."""
+    """Teacher-forced mel (frames, mels) of a batch of one, with weights of this precision."""
     config = model.config
     r = config.decoder.reduction_factor
     fed = teacher_inputs((batch.mel - config.mel_mean) / config.mel_scale, r)
@@ -114,7 +114,7 @@ def _held_out(options: argparse.Namespace) -> CutSet:
 
 
 def _mels(voice: Synthesizer, cuts: CutSet, precision: str) -> Iterator[Tensor]:
-    """Of each utterance (frames, mels), teacher-forced."""
+    """Teacher-forced mels (frames, mels) of the utterances."""
     collate = TTSCollate(voice.vocabulary, voice.audio)
     for cut in cuts:
         yield forced_mel(voice.model, collate([cut]), precision)

@@ -1,4 +1,4 @@
-"""What the machine can do at most: its rate of products and of reading memory, measured here."""
+"""Roofline of the machine: measured rates of products and of reading memory."""
 
 import ctypes
 import functools
@@ -73,7 +73,7 @@ def measure_accelerator(
     side: int = 8192,
     megabytes: tuple[int, ...] = (24, 2048),
 ) -> Roof:
-    """Of a GPU: square products of its library, and copies, whose bytes are read and written.
+    """Measure a GPU: square products of its library, and copies, whose bytes are read and written.
 
     Numbers are random: it makes products of zeros faster.
     """

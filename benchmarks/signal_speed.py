@@ -61,7 +61,7 @@ def line(row: Figures) -> str:
 
 
 def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
-    """What each work takes us and each peer: seconds for an item, and theirs over ours."""
+    """Seconds an item of each work, ours and each peer's, and their ratios."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(0)  # peers draw their first phases from it

@@ -1,4 +1,4 @@
-"""torchaudio's Tacotron 2, NVIDIA's code under another roof, with NVIDIA's unmasked loss."""
+"""torchaudio's Tacotron 2, which derives from NVIDIA's, with NVIDIA's unmasked loss."""
 
 import warnings
 

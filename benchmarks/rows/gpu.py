@@ -92,14 +92,14 @@ def _weightless(r: int) -> Tacotron:
 
 
 def training_needs(sizes: Sizes, r: int, precision: str) -> Needs:
-    """Of as many utterances, all of the mean length."""
+    """Needs of a training step on as many utterances, all of the mean length."""
     tokens, frames = (sum(within) // 2 for within in (sizes.tokens, sizes.frames))
     shape = Shape(sizes.batch, tokens, -(-frames // r), r)
     return Needs(teacher_forced(_weightless(r), shape, precision), precision)
 
 
 def speaking_needs(sizes: tuple[int, int], precision: str) -> Needs:
-    """Of so many steps, their weights read at each."""
+    """Needs of free-running decoding of so many steps, which all read the weights."""
     shape = Shape(sizes[0], SYMBOLS_EACH, sizes[1], 1)
     return Needs(free_running(_weightless(1), shape, precision), precision)
 

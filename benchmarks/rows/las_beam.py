@@ -16,7 +16,7 @@ def compare(size: str) -> list[dict[str, Any]]:
 
 
 def aim(figures: Mapping[str, Any]) -> Aim:
-    """Of every batch."""
+    """Aim at any batch size."""
     return Aim(speed=10.0, seconds=0.5)
 
 

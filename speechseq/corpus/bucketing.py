@@ -1,4 +1,4 @@
-"""Which utterances share a batch: like lengths together, the least padding under a frame budget.
+"""Bucketing: batches of utterances of similar length, with little padding, under a frame budget.
 
 lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with as many buckets as that
 takes it fills batches to less than half on a small corpus (365 utterances of LJSpeech, room for 31
@@ -17,7 +17,7 @@ _JITTERS = (0.03, 0.02, 0.01, 0.0)  # how far lengths are blurred, so that batch
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The batches of every epoch, as lists of places in `frames`.
+    """The batches of every epoch, as lists of indices of `frames`.
 
     Attributes:
         frames: how many frames each utterance takes.
@@ -40,20 +40,20 @@ class Plan:
         """Every utterance once, in batches."""
         if number < self.short_first_epochs:
             return self.sorted_epoch()[::-1]
-        chance = random.Random(f"{self.seed} {number}")
+        rng = random.Random(f"{self.seed} {number}")
         if not self.shuffle:
             return self.sorted_epoch()
         for jitter in _JITTERS:
-            batches = self._filled(self._order(jitter, chance))
+            batches = self._filled(self._order(jitter, rng))
             if self.padding(batches) <= MOST_PADDING:
                 break
         else:  # a small corpus and a large budget pad more anyway: then let company change
-            batches = self._filled(self._order(_JITTERS[0], chance))
-        chance.shuffle(batches)
+            batches = self._filled(self._order(_JITTERS[0], rng))
+        rng.shuffle(batches)
         return batches
 
     def count(self, number: int) -> int:
-        """How many batches an epoch has."""
+        """Number of batches of an epoch."""
         return len(self.epoch(number))
 
     def sorted_epoch(self) -> list[list[int]]:
@@ -65,8 +65,8 @@ class Plan:
         held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
         return 1 - sum(self.frames) / held
 
-    def _order(self, jitter: float, chance: random.Random) -> list[int]:
-        blurred = [count * (1 + jitter * chance.uniform(-1, 1)) for count in self.frames]
+    def _order(self, jitter: float, rng: random.Random) -> list[int]:
+        blurred = [count * (1 + jitter * rng.uniform(-1, 1)) for count in self.frames]
         return sorted(range(len(blurred)), key=lambda i: -blurred[i])
 
     def _filled(self, order: list[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Cuts to one padded batch: lengths counted exactly, silence as padding, nothing of length 0."""
+"""Collation of cuts to a padded TTSBatch, with exact lengths and silence as padding."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class TTSCollate:
         self._texts = Texts(vocabulary, vocabulary.normalize if own else self._ready)
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every text now, so that a bad one ends the run before it has begun.
+        """Encode every text, so that a bad one is reported before training.
 
         Raises:
             DataError: texts that are empty or hold unknown symbols; at most 50 are listed.
@@ -59,7 +59,7 @@ class TTSCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """The frames that the cut takes in a batch, told from its duration."""
+        """Number of frames of the cut in a batch, computed from its duration."""
         return self._rounded(features.frames(cut, self.audio))
 
     def __call__(self, cuts: Sequence[MonoCut]) -> TTSBatch:

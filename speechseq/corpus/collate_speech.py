@@ -1,4 +1,4 @@
-"""Cuts to one padded batch for a recogniser: features of exact lengths, transcripts that end."""
+"""Collation of cuts to a padded ASRBatch, with exact lengths, transcripts closed with eos."""
 
 from collections.abc import Callable, Sequence
 
@@ -40,7 +40,7 @@ class ASRCollate:
         self._texts = Texts(vocabulary, normalizer)
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every transcript now, so that a bad one ends the run before it has begun.
+        """Encode every transcript, so that a bad one is reported before training.
 
         Raises:
             DataError: transcripts that are empty or hold unknown symbols; at most 50 are listed.
@@ -48,7 +48,7 @@ class ASRCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """The frames that the cut takes in a batch, told from its duration."""
+        """Number of frames of the cut in a batch, computed from its duration."""
         return features.frames(cut, self.audio)
 
     def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:

@@ -1,4 +1,4 @@
-"""Which column of a metadata file holds what: told by a flag, by a header line, or by their number.
+"""Columns of a metadata file: named by a flag or a header line, or known by their number.
 
 `id|text` and LJSpeech's `id|text|normalized text` are known by their number of columns. A column
 of speakers is never guessed at: it has to be named, and one that looks like it is refused.
@@ -82,7 +82,7 @@ def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
 
 
 def _looks_like_speakers(rows: Sequence[Sequence[str]], place: int) -> bool:
-    """Whether a column is no other reading of the text beside it: short, unlike it, repeated."""
+    """Return True if a column looks like speakers: short, unlike the text beside it, repeated."""
     names = [row[place].strip() for row in rows if row[place].strip()]
     texts = [row[3 - place] for row in rows if row[place].strip()]
     if not names or any(len(name.split()) > _SHORT for name in names):
@@ -95,7 +95,7 @@ def _looks_like_speakers(rows: Sequence[Sequence[str]], place: int) -> bool:
 
 
 def _may_be_the_same(name: str, text: str) -> bool:
-    """Whether one may be the other normalised: they share a word, or a digit was read out."""
+    """Return True if one may be the other, normalised: they share a word, or digits are read."""
     shared = {*_WORD.findall(name.lower())} & {*_WORD.findall(text.lower())}
     read_out = any(c.isdigit() for c in text) and len(name) >= len(text)
     return bool(shared) or read_out

@@ -38,7 +38,7 @@ def load(cut: MonoCut, sample_rate: int) -> Waveform:
 
 
 def samples(cut: MonoCut, sample_rate: int) -> int:
-    """How many samples `load` gives, told without opening the file."""
+    """Number of samples that `load` returns, computed without opening the file."""
     if cut.recording is not None and _whole(cut) and not cut.recording.transforms:
         return -(-cut.recording.num_samples * sample_rate // cut.recording.sampling_rate)
     return int(cut.duration * sample_rate + 0.5)
@@ -62,7 +62,7 @@ def speeds(cut: MonoCut) -> list[float]:
 
 
 def source(cut: MonoCut) -> Path:
-    """The file that the sound stands in."""
+    """The file of the sound."""
     return Path(cut.recording.sources[0].source)
 
 

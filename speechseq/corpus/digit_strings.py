@@ -1,4 +1,4 @@
-"""Connected strings of words, joined from recordings of single ones, so that each place is known.
+"""Connected strings of words, joined from recordings of single words, with known word times.
 
 Made for the Free Spoken Digit Dataset; any recordings of single words by named speakers will do.
 """
@@ -32,7 +32,7 @@ _Words = dict[str, dict[str, list[MonoCut]]]
 
 
 class _Draws(NamedTuple):
-    """What each string is drawn from: how many words, ways to join them, samples a second."""
+    """Ranges that each string is drawn from: number of words, ways to join them, sample rate."""
 
     words: tuple[int, int]
     ways: tuple[JoiningConfig, ...]
@@ -102,7 +102,7 @@ def _check(utterances: int, seed: int, words: tuple[int, int]) -> None:
 
 
 def _by_speaker(cuts: CutSet, speakers: Collection[str], without: Collection[str]) -> _Words:
-    """Of each speaker, each word's recordings; all in an order that the cuts' does not change."""
+    """Recordings by speaker and word, in an order that does not depend on the cuts' order."""
     words: _Words = {}
     for cut in sorted(cuts, key=lambda cut: cut.id):
         said = cut.supervisions[0] if cut.supervisions else None
@@ -149,23 +149,23 @@ def _digest(sources: dict[str, MonoCut]) -> str:
 
 def _drawn(words: _Words, number: int, seed: int, draws: _Draws) -> dict[str, Any]:
     """One string as plain data: where each recording begins, in samples, and how loud it is."""
-    chance, further = random.Random(f"{seed} {number}"), random.Random(f"{seed} {number} way")
+    rng, further = random.Random(f"{seed} {number}"), random.Random(f"{seed} {number} way")
     rate = draws.rate
     way = further.choice(draws.ways)
-    speaker = chance.choice(list(words))
-    text = chance.choices(list(words[speaker]), k=chance.randint(*draws.words))
+    speaker = rng.choice(list(words))
+    text = rng.choices(list(words[speaker]), k=rng.randint(*draws.words))
     place = 0
     pieces: list[dict[str, Any]] = []
     for word in text:
-        cut = chance.choice(words[further.choice(list(words)) if way.mixed else speaker][word])
+        cut = rng.choice(words[further.choice(list(words)) if way.mixed else speaker][word])
         pause = way.pause if pieces or way.edges is None else way.edges
-        place += round(chance.uniform(*pause) * rate)
-        level = round(chance.uniform(*way.gain), 2)
+        place += round(rng.uniform(*pause) * rate)
+        level = round(rng.uniform(*way.gain), 2)
         pieces.append(
             {"word": word, "id": cut.id, "start": place, "samples": cut.num_samples, "gain": level}
         )
         place += cut.num_samples
-    samples = place + round(chance.uniform(*(way.edges or way.pause)) * rate)
+    samples = place + round(rng.uniform(*(way.edges or way.pause)) * rate)
     drawn: dict[str, Any] = {
         "id": f"{speaker}-{number:05d}",
         "text": " ".join(text),
@@ -174,7 +174,7 @@ def _drawn(words: _Words, number: int, seed: int, draws: _Draws) -> dict[str, An
         "words": pieces,
     }
     if way.snr:
-        drawn["snr"] = round(chance.uniform(*way.snr), 2)
+        drawn["snr"] = round(rng.uniform(*way.snr), 2)
     return drawn | _further(words, speaker, samples / rate, further, draws, way)
 
 
@@ -182,23 +182,23 @@ def _further(
     words: _Words,
     speaker: str,
     seconds: float,
-    chance: random.Random,
+    rng: random.Random,
     draws: _Draws,
     way: JoiningConfig,
 ) -> dict[str, Any]:
-    """What a way adds to a string: its background, an offset, clicks."""
+    """Draw the parts of a string that only some ways have: background, offset, clicks."""
     drawn: dict[str, Any] = {} if way.background == "words" else {"background": way.background}
     if way.background == "noise":
-        drawn["level"] = round(chance.uniform(*way.level), 2)
+        drawn["level"] = round(rng.uniform(*way.level), 2)
     if way.background == "room":
         others = [name for name in words if name != speaker] or [speaker]
-        drawn["room"] = chance.choice(chance.choice(list(words[chance.choice(others)].values()))).id
+        drawn["room"] = rng.choice(rng.choice(list(words[rng.choice(others)].values()))).id
     if any(way.offset):
-        drawn["offset"] = round(chance.uniform(*way.offset), 4)
+        drawn["offset"] = round(rng.uniform(*way.offset), 4)
     if way.clicks:
-        count = round(chance.uniform(0.5, 1.5) * way.clicks * seconds)
-        places = [chance.randrange(int(seconds * draws.rate)) for _ in range(count)]
-        drawn["clicks"] = [[place, round(chance.uniform(-0.5, 0.5), 3)] for place in places]
+        count = round(rng.uniform(0.5, 1.5) * way.clicks * seconds)
+        places = [rng.randrange(int(seconds * draws.rate)) for _ in range(count)]
+        drawn["clicks"] = [[place, round(rng.uniform(-0.5, 0.5), 3)] for place in places]
     return drawn
 
 
@@ -209,8 +209,8 @@ def _write(wavs: Path, plan: dict[str, Any], sources: dict[str, MonoCut]) -> Non
     loaded = {name: wav.load(sources[name].recording.sources[0].source)[0][0] for name in used}
     sounds = {name: sound(samples.numpy(), rate) for name, samples in loaded.items()}
     for number, utterance in enumerate(utterances):
-        chance = np.random.default_rng([plan["seed"], number])
-        samples = torch.from_numpy(join(utterance, sounds, chance, rate))
+        rng = np.random.default_rng([plan["seed"], number])
+        samples = torch.from_numpy(join(utterance, sounds, rng, rate))
         wav.save(wavs / f"{utterance['id']}.wav", samples, rate)
 
 

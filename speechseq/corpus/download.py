@@ -1,4 +1,4 @@
-"""Fetch a published archive once: resumed where it broke off, checked, unpacked in one move."""
+"""Download of published archives: resumable, checked by SHA-256, unpacked atomically."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Any text as speech, by espeak-ng: reproducible corpora that need no download."""
+"""Speech of any text by espeak-ng: reproducible corpora that need no download."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance(Config):
-    """A text and how to say it: an espeak voice, words a minute (80–449), pitch (0–99).
+    """A text with an espeak voice, words a minute (80–449) and pitch (0–99).
 
     Raises:
         ConfigError: an id that cannot name a file, or a number out of range.
@@ -67,14 +67,14 @@ def drawn(
     Raises:
         ConfigError, DataError: as `Utterance`.
     """
-    chance = random.Random(f"{seed} voices")
+    rng = random.Random(f"{seed} voices")
     return [
         Utterance(
             id=f"{prefix}-{i:05d}",
             text=text,
-            voice=chance.choice(voices),
-            rate=chance.choice(rates),
-            pitch=chance.choice(pitches),
+            voice=rng.choice(voices),
+            rate=rng.choice(rates),
+            pitch=rng.choice(pitches),
         )
         for i, text in enumerate(texts)
     ]

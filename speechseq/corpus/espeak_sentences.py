@@ -47,14 +47,14 @@ def texts(
     Raises:
         ConfigError: fewer than `count` can be found.
     """
-    chance = random.Random(f"{seed} sentences")
+    rng = random.Random(f"{seed} sentences")
     taken = set(exclude)
     chosen: list[str] = []
     words = {word for text in known for word in text.split()}
     for _ in range(_PATIENCE * count):
         if len(chosen) == count:
             break
-        text = sentence(chance)
+        text = sentence(rng)
         if text not in taken and (not words or words.issuperset(text.split())):
             taken.add(text)
             chosen.append(text)

@@ -1,4 +1,4 @@
-"""The fresh process in which espeak speaks a corpus: a plan on stdin, one wav an utterance.
+"""Process in which espeak speaks a corpus: reads a plan from stdin, writes one wav an utterance.
 
 espeak's output depends on all that its process has said before; a new process that says the same
 in the same order repeats it bit for bit. Run by `speechseq.corpus.espeak`, not by hand.

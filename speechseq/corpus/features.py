@@ -1,4 +1,4 @@
-"""Log-mels of a corpus, computed once and kept: lossless, keyed by the audio settings."""
+"""Log-mels of a corpus, computed once and cached without loss by their audio settings."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ _FORMAT = 1  # raised when log_mel is mended in a way that changes its numbers
 
 @register_extractor
 class LogMelExtractor(FeatureExtractor):
-    """`log_mel` behind lhotse's extractor interface: (channels, samples) to (frames, mels).
+    """`log_mel` as a lhotse feature extractor: (channels, samples) to (frames, mels).
 
     lhotse's own storage accepts only round(samples / hop) frames and cuts or repeats the last one
     on reading; no convention of the field counts so, and `compute` therefore keeps the array.
@@ -124,7 +124,7 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """What a recogniser hears of a cut, (frames, features): its log-mel, with deltas if set.
+    """Input features of a recogniser (frames, features): the cut's log-mel, with deltas if set.
 
     Raises:
         DataError: as `load_mel`.
@@ -145,7 +145,7 @@ def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
-    """How many frames the cut's mel has, told without reading it.
+    """Number of frames of the cut's mel, computed without reading it.
 
     Raises:
         DataError: its mel was computed of another span or speed.
@@ -162,7 +162,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
 
 @contextlib.contextmanager
 def one_warning() -> Iterator[None]:
-    """Of many files that were mixed down or resampled, say it once."""
+    """A context that joins the warnings of many mixed-down or resampled files into one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", wav.WavWarning)
         yield

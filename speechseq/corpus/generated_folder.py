@@ -1,4 +1,4 @@
-"""A folder of sounds made by a plan: whole or not at all, and used again while it fits the plan."""
+"""Folder of generated sounds: written whole or not at all, and reused while it matches its plan."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
-    """Let `folder` hold just what the plan says: wavs/<id>.wav for each of plan["utterances"].
+    """Make `folder` hold wavs/<id>.wav for each of plan["utterances"], unless it already does.
 
     The plan is plain JSON data with all that decides the sounds. It is kept in
     `folder`/manifest.json with a SHA-256 of every wav; a folder that fits both stays as it is.

@@ -23,7 +23,7 @@ _DITHER = 1 / 32768  # the least background of words: a pause of zeros would tel
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningConfig(Config):
-    """A way to join recordings of words; a value is drawn evenly from each range.
+    """Settings of joining recordings of words; a value is drawn uniformly from each range.
 
     Attributes:
         pause: seconds between two words.
@@ -74,7 +74,7 @@ def sound(samples: np.ndarray, rate: int) -> Sound:
 def join(
     utterance: Mapping[str, Any],
     sounds: Mapping[str, Sound],
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     rate: int,
 ) -> np.ndarray:
     """Samples (samples,) float32 of a string that `digit_strings` has drawn.
@@ -83,60 +83,60 @@ def join(
         utterance: "samples", how many; "words", a list of "id", "start" (a sample) and "gain" (dB);
             and where they apply "background" with its "level" or "room", "offset", "clicks", "snr".
         sounds: recordings by id.
-        chance: draws the noise.
+        rng: of the noise.
     """
-    joined = _background(utterance, sounds, chance, rate)
+    joined = _background(utterance, sounds, rng, rate)
     for piece in utterance["words"]:
         samples = sounds[piece["id"]].samples
         joined[piece["start"] :][: len(samples)] = _factor(piece) * samples
     if "snr" in utterance:
-        joined = _in_noise(joined, utterance["snr"], chance)
+        joined = _in_noise(joined, utterance["snr"], rng)
     joined += np.float32(utterance.get("offset", 0.0))
     for place, height in utterance.get("clicks", ()):
         joined[place] += height
     return joined.clip(-1, 1)
 
 
-def coloured(samples: int, chance: np.random.Generator) -> np.ndarray:
+def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
     """Noise (samples,) of root mean square 1 that falls by 0 (white) to 3 dB (pink) an octave."""
-    spectrum = np.fft.rfft(chance.standard_normal(samples))
-    tilt = 0.5 * chance.uniform()
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    tilt = 0.5 * rng.uniform()
     noise = np.fft.irfft(spectrum * np.maximum(1, np.arange(len(spectrum))) ** -tilt, samples)
     return noise / max(float(np.sqrt(np.square(noise).mean())), 1e-12)
 
 
 def room_tone(
-    recording: np.ndarray, samples: int, rate: int, chance: np.random.Generator
+    recording: np.ndarray, samples: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Noise (samples,) with the spectrum and the loudness of the quieter edge of a recording."""
     length = max(1, min(len(recording), round(_EDGE * rate)))
     edge = min(recording[:length], recording[-length:], key=lambda x: float(np.square(x).sum()))
-    noise = chance.standard_normal(samples + length - 1)
+    noise = rng.standard_normal(samples + length - 1)
     return np.convolve(noise, edge, "valid") / np.sqrt(length)
 
 
 def _background(
     utterance: Mapping[str, Any],
     sounds: Mapping[str, Sound],
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     rate: int,
 ) -> np.ndarray:
     count, kind = utterance["samples"], utterance.get("background", "words")
     if kind == "words":
-        return _of_words(utterance, sounds, chance)
+        return _of_words(utterance, sounds, rng)
     if kind == "silence":
         return np.zeros(count, dtype=np.float32)
     if kind == "room":
-        tone = room_tone(sounds[utterance["room"]].samples, count, rate, chance)
+        tone = room_tone(sounds[utterance["room"]].samples, count, rate, rng)
         return tone.astype(np.float32)
-    return (10 ** (utterance["level"] / 20) * coloured(count, chance)).astype(np.float32)
+    return (10 ** (utterance["level"] / 20) * coloured(count, rng)).astype(np.float32)
 
 
 def _of_words(
-    utterance: Mapping[str, Any], sounds: Mapping[str, Sound], chance: np.random.Generator
+    utterance: Mapping[str, Any], sounds: Mapping[str, Sound], rng: np.random.Generator
 ) -> np.ndarray:
     """White noise that is everywhere as loud as the background of the words beside it."""
-    noise = chance.standard_normal(utterance["samples"], dtype=np.float32)
+    noise = rng.standard_normal(utterance["samples"], dtype=np.float32)
     words = utterance["words"]
     levels = [max(_factor(piece) * sounds[piece["id"]].background, _DITHER) for piece in words]
     place = 0
@@ -147,10 +147,10 @@ def _of_words(
     return noise
 
 
-def _in_noise(samples: np.ndarray, snr: float, chance: np.random.Generator) -> np.ndarray:
+def _in_noise(samples: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
     """The samples in noise, white to pink, so many dB below them."""
     loudness = np.sqrt(np.square(samples).mean()) * 10 ** (-snr / 20)
-    noisy = samples + loudness * coloured(len(samples), chance)
+    noisy = samples + loudness * coloured(len(samples), rng)
     return (noisy / max(1.0, np.abs(noisy).max())).astype(np.float32)
 
 

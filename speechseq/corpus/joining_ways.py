@@ -1,4 +1,4 @@
-"""Ways of joining recordings: those that a recogniser of connected words learns from, and tests."""
+"""Ways of joining recordings of words, for training and for tests."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The place of training in its batches: saved, and found again, also in batches that changed."""
+"""Position of a training in its batches, saved and restored, also for batches that changed."""
 
 import warnings
 from collections.abc import Callable, Mapping

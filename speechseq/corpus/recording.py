@@ -1,4 +1,4 @@
-"""A file of speech as a lhotse cut, told from its header alone."""
+"""A file of speech as a lhotse cut, made from its header alone."""
 
 import os
 from collections.abc import Sequence

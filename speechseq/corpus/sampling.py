@@ -1,4 +1,4 @@
-"""Batches for training: endless, loaded ahead by workers, and resumable from any one on."""
+"""Batches for training: endless, prefetched by workers, and resumable at any batch."""
 
 import hashlib
 import itertools
@@ -18,14 +18,14 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """What makes a batch of cuts and knows how many frames a cut takes in it."""
+    """Makes a batch of cuts, and counts the frames of a cut in it."""
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...
     def frames(self, cut: MonoCut) -> int: ...
 
 
 class Batches:
-    """Endless batches, epoch after epoch, resumable from any one on.
+    """Endless batches, epoch after epoch, resumable at any batch.
 
     Every utterance comes once an epoch. A batch holds at most `frames_per_batch` frames, padding
     included, and at most `max_utterances`; an utterance longer than that is a batch of its own.
@@ -119,11 +119,11 @@ class Batches:
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, Any]:
-        """Where training stands: what was consumed, not what workers have loaded ahead."""
+        """Position in the data: batches that were consumed, not those prefetched by workers."""
         return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the last batch that the saved run consumed.
+        """Continue after the last batch that the saved run consumed.
 
         If the corpus, the seed or a limit is another one, the saved epoch begins anew with the new
         batches, and a warning names what changed.

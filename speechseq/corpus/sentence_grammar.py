@@ -133,13 +133,13 @@ TEMPLATES = (
 )
 
 
-def sentence(chance: random.Random) -> str:
+def sentence(rng: random.Random) -> str:
     """One sentence, its template and the words of its slots drawn evenly."""
-    return _SLOT.sub(lambda slot: chance.choice(SLOTS[slot[1]]), chance.choice(TEMPLATES))
+    return _SLOT.sub(lambda slot: rng.choice(SLOTS[slot[1]]), rng.choice(TEMPLATES))
 
 
 def possible() -> int:
-    """How many sentences there are."""
+    """Number of sentences of the grammar."""
     return sum(
         math.prod(len(SLOTS[slot]) for slot in _SLOT.findall(template)) for template in TEMPLATES
     )

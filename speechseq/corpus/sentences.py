@@ -49,10 +49,10 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
-    """What is learned from, and so many that are held out, chosen by a hash of their texts.
+    """Split into sentences for training and `held_out` others, chosen by a hash of their texts.
 
-    A text that is held out is learned from nowhere, however often it comes; and which ones are
-    does not depend on the order of the lines.
+    A text that is held out is not in the training part, however often it occurs; the choice does
+    not depend on the order of the lines.
 
     Raises:
         ConfigError: there are not so many different texts, and one to learn from.
@@ -133,11 +133,11 @@ class SentenceBatches:
             yield self._batch(places)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where training stands."""
+        """Position in the data."""
         return place.save(self.epoch, self.position, self._fingerprint, self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the last batch that the saved run consumed.
+        """Continue after the last batch that the saved run consumed.
 
         If the sentences, the seed or the budget are others, the saved epoch begins anew with the
         new batches, and a warning names what changed.

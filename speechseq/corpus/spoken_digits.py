@@ -1,4 +1,4 @@
-"""Strings of one to seven digits, spoken by espeak: a corpus for a first voice, made in seconds."""
+"""Strings of digits spoken by espeak: a corpus for a first voice, generated in seconds."""
 
 import dataclasses
 import random
@@ -51,11 +51,11 @@ def texts(
             left[len(text.split())] -= 1
     if count > sum(left.values()):
         raise ConfigError(f"only {sum(left.values())} different strings are left, not {count}")
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     chosen: list[str] = []
     while len(chosen) < count:
-        length = chance.choice([length for length, rest in left.items() if rest > 0])
-        text = " ".join(chance.choices(WORDS, k=length))
+        length = rng.choice([length for length, rest in left.items() if rest > 0])
+        text = " ".join(rng.choices(WORDS, k=length))
         if text not in taken:
             taken.add(text)
             chosen.append(text)

@@ -1,4 +1,4 @@
-"""Tables of recordings: tab-separated rows of path, text and speaker under a line that says so."""
+"""Tables of recordings: tab-separated rows of path, text and speaker below a header line."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What batches of both families share: texts made ids, refused by name, and items padded."""
+"""Encoding of texts and padding of items, for the batches of both model families."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ class Texts:
         return self._encoded[text]
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every text now, so that a bad one ends the run before it has begun.
+        """Encode every text, so that a bad one is reported before training.
 
         Raises:
             DataError: texts that are empty or hold unknown symbols; at most 50 are listed.

@@ -1,4 +1,4 @@
-"""Sounds in which nobody speaks, made by code: a recogniser must write nothing down."""
+"""Generated sounds without speech, whose transcripts are empty."""
 
 import random
 from collections.abc import Sequence
@@ -80,59 +80,59 @@ def _paths(recordings: CutSet | None) -> dict[str, str]:
 
 def _drawn(
     number: int,
-    chance: random.Random,
+    rng: random.Random,
     kinds: Sequence[Kind],
     seconds: tuple[float, float],
     edges: Sequence[str],
 ) -> dict[str, Any]:
-    kind = chance.choice(kinds)
+    kind = rng.choice(kinds)
     drawn: dict[str, Any] = {
         "id": f"{kind}-{number:05d}",
         "kind": kind,
-        "seconds": round(chance.uniform(*seconds), 3),
-        "level": round(chance.uniform(*_LEVEL), 2),
+        "seconds": round(rng.uniform(*seconds), 3),
+        "level": round(rng.uniform(*_LEVEL), 2),
     }
-    return drawn | ({"room": chance.choice(edges)} if kind == "room" else {})
+    return drawn | ({"room": rng.choice(edges)} if kind == "room" else {})
 
 
 def _write(wavs: Path, plan: dict[str, Any], edges: dict[str, str]) -> None:
     rate = plan["sample_rate"]
     for number, utterance in enumerate(plan["utterances"]):
-        chance = np.random.default_rng([plan["seed"], number])
+        rng = np.random.default_rng([plan["seed"], number])
         samples = round(utterance["seconds"] * rate)
         if utterance["kind"] == "room":
             recording = wav.load(edges[utterance["room"]], rate)[0][0].numpy()
-            made = room_tone(recording, samples, rate, chance)
+            made = room_tone(recording, samples, rate, rng)
         else:
-            made = _sound(utterance["kind"], samples, rate, chance)
+            made = _sound(utterance["kind"], samples, rate, rng)
             made *= 10 ** (utterance["level"] / 20)
         made = made.clip(-1, 1).astype(np.float32)
         wav.save(wavs / f"{utterance['id']}.wav", torch.from_numpy(made), rate)
 
 
-def _sound(kind: Kind, samples: int, rate: int, chance: np.random.Generator) -> np.ndarray:
+def _sound(kind: Kind, samples: int, rate: int, rng: np.random.Generator) -> np.ndarray:
     """(samples,) of root mean square 1, or of zeros."""
     if kind == "zeros":
         return np.zeros(samples)
     if kind == "noise":
-        return coloured(samples, chance)
+        return coloured(samples, rng)
     time = np.arange(samples) / rate
     if kind == "tone":
-        hertz = np.exp(chance.uniform(np.log(60), np.log(0.45 * rate)))
+        hertz = np.exp(rng.uniform(np.log(60), np.log(0.45 * rate)))
         return np.sqrt(2) * np.sin(2 * np.pi * hertz * time)
-    return _music(time, rate, chance)
+    return _music(time, rate, rng)
 
 
-def _music(time: np.ndarray, rate: int, chance: np.random.Generator) -> np.ndarray:
+def _music(time: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """Chords of a major scale, struck every 0.15 to 0.8 seconds, each note with harmonics."""
-    made, key, beat = np.zeros(len(time)), chance.uniform(80, 320), chance.uniform(0.15, 0.8)
+    made, key, beat = np.zeros(len(time)), rng.uniform(80, 320), rng.uniform(0.15, 0.8)
     since = np.arange(rate) / rate  # a note is heard for a second
     for start in np.arange(0, time[-1], beat):
         chord = made[round(start * rate) :][:rate]
-        steps = chance.choice(_SCALE, size=chance.integers(1, 4), replace=False)
+        steps = rng.choice(_SCALE, size=rng.integers(1, 4), replace=False)
         notes = key * 2 ** (steps[:, None] / 12) * np.arange(1, 9)
         notes = notes[notes < 0.45 * rate][:, None]
-        struck = np.exp(-since * chance.uniform(2, 6))
+        struck = np.exp(-since * rng.uniform(2, 6))
         waves = np.sin(2 * np.pi * notes * since) * (key / notes)
         chord += (struck * waves.sum(0))[: len(chord)]
     return made / np.sqrt(np.square(made).mean())

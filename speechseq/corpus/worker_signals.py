@@ -1,4 +1,4 @@
-"""Signals in the processes that load batches ahead: only their parent ends them."""
+"""Signal handling in the workers of a DataLoader: only their parent process ends them."""
 
 import os
 import signal

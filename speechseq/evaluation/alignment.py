@@ -1,4 +1,4 @@
-"""How well attention read, over whole test sets."""
+"""Alignment scores over test sets: focus, coverage, monotonicity."""
 
 from collections.abc import Sequence
 

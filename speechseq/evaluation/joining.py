@@ -1,4 +1,4 @@
-"""Joining evaluation: the same words joined in several ways, and sounds in which nobody speaks."""
+"""Joining evaluation: the same words joined in several ways, and sounds without speech."""
 
 import dataclasses
 import re

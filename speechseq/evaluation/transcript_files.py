@@ -1,4 +1,4 @@
-"""Transcripts in files, a text an utterance, in the forms that recognisers write.
+"""Files of transcripts, one text an utterance, in the formats of common recognisers.
 
     text    id word word …                       Kaldi; an id alone is an empty transcript
     tsv     id<TAB>word word …                   or a header that names id or path, text, speaker
@@ -169,7 +169,7 @@ def _decided(paths: Sequence[Path], files: Sequence[Lines], forms: list[list[str
 
 
 def _rank(doubtful: list[list[str]], told: list[list[str]]) -> tuple[int, bool, bool, bool]:
-    """How well a form's ids fit: those of the other files, names of ids, unique, all the same."""
+    """Rank of a form by its ids: found in the other files, id-like names, unique, all the same."""
     others = {name for ids in told for name in ids}
     return (
         sum(name in others for ids in doubtful for name in ids),
@@ -190,7 +190,7 @@ def _ids(lines: Lines, form: str) -> list[str]:
 
 
 def _parser(form: str, lines: Lines) -> Callable[[str], Utterance]:
-    """How a line of the form is read; a header is taken off the lines."""
+    """Parser of the form's lines; a header is removed from them."""
     if form != "tsv":
         return {"text": _text, "trn": _trn, "json": _json}[form]
     heads = [head.strip().lower() for head in lines[0][1].split("\t")]

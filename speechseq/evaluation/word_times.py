@@ -1,4 +1,4 @@
-"""How far word times are from the true ones, where these are known."""
+"""Errors of word times against known alignments."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from speechseq.inference.transcript import Transcript
 
 
 def boundary_errors(cuts: CutSet, transcripts: Sequence[Transcript]) -> list[float]:
-    """Distances in seconds of starts and ends, of all words in transcripts without an error.
+    """Absolute errors in seconds of the starts and ends of all words in transcripts free of errors.
 
     Args:
         cuts: with the true times as their supervision's alignment "word".

@@ -1,4 +1,4 @@
-"""A batch of features to hypotheses, where an utterance that fails does not harm the others."""
+"""Decoding of a batch of features; an utterance that fails does not affect the others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from speechseq.nn.eval_mode import evaluating
 
 
 class Decoded(NamedTuple):
-    """An utterance's hypotheses, the best first, and its CTC head's opinion where there is one.
+    """Hypotheses of an utterance, the best first, and the output of its CTC head, if any.
 
     ctc_log_probs (positions, symbols).
     """
@@ -34,10 +34,9 @@ class Decoded(NamedTuple):
 def decode(
     model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused] = ()
 ) -> list[Decoded | SpeechseqError]:
-    """Search all utterances (frames, features) at once; an error stands in a failed one's place.
+    """Search all utterances (frames, features) at once; the result of a failed one is its error.
 
-    Where the batch does not fit in memory it is halved; where some rows are not finite the others
-    are searched without them.
+    A batch that does not fit in memory is halved; rows that are not finite are left out of it.
     """
     if not features:
         return []

@@ -1,4 +1,4 @@
-"""The device that a person named, checked before anything is loaded onto it."""
+"""Check of a device by name, before a model is loaded onto it."""
 
 import torch
 

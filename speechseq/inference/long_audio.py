@@ -1,4 +1,4 @@
-"""A sound of any length, transcribed window by window in memory that does not grow with it."""
+"""Transcription of long audio, window by window, in constant memory."""
 
 import bisect
 import dataclasses
@@ -31,7 +31,7 @@ def transcribe_long(
     strategy: Strategy | None = None,
     scorers: Sequence[Fused] = (),
 ) -> LongTranscript:
-    """Read a file block by block, transcribe overlapping windows in batches, join their words.
+    """Read a file block by block, transcribe overlapping windows in batches, and join their words.
 
     Only one batch of windows is held, and the words.
 

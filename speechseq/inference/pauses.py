@@ -1,6 +1,6 @@
-"""Word boundaries moved into the pauses that are heard beside them.
+"""Refinement of word boundaries: each is moved into a pause near it.
 
-A memory position lasts 40 to 80 ms; the sound itself knows better where a word begins and ends.
+A memory position lasts 40 to 80 ms; the loudness of the sound has a finer resolution.
 """
 
 import itertools
@@ -21,7 +21,7 @@ _LEAST = 6.0  # dB between word and quietest place; with less there is no pause,
 def into_pauses(
     spans: Sequence[Span], waveform: Waveform, rate: int, reach: float = _REACH
 ) -> list[Span]:
-    """The words' spans (seconds), each boundary at the quietest place near it.
+    """Move each boundary of the words' spans (seconds) to the quietest place near it.
 
     Where that place is a pause, the word before ends where the pause begins and the next begins
     where it ends. No boundary reaches the middle of a word, so the order stays and each word lasts.
@@ -47,7 +47,7 @@ def into_pauses(
 
 
 def _loudness(waveform: Waveform, rate: int) -> tuple[np.ndarray, list[float]]:
-    """dB of 20 ms each 5 ms, and the middles of these."""
+    """Loudness (dB) of windows of 20 ms every 5 ms, and the times of their centres."""
     hop, size = max(1, round(_HOP * rate)), max(1, round(_WINDOW * rate))
     if waveform.shape[1] < size:
         return np.zeros(0), []
@@ -59,7 +59,7 @@ def _loudness(waveform: Waveform, rate: int) -> tuple[np.ndarray, list[float]]:
 def _pause(
     loudness: np.ndarray, times: list[float], limits: Span, guess: float, top: float, reach: float
 ) -> Span:
-    """Where the pause nearest to the guess begins and ends; one point when there is none.
+    """Start and end of the pause nearest to the guess; equal when there is none.
 
     Args:
         limits: the middles of the words before and after.
@@ -84,7 +84,7 @@ def _pause(
 def _onset(
     loudness: np.ndarray, times: list[float], guess: float, middle: float, reach: float
 ) -> float:
-    """Where the first word begins: what lies before the sound is a pause too."""
+    """Start of the first word; the time before the sound counts as a pause."""
     first, last = bisect_left(times, guess - reach), bisect_right(times, middle)
     part = loudness[first:last]
     if not len(part):
@@ -101,5 +101,5 @@ def _nearer(middle: float, guess: float) -> float:
 
 
 def _top(loudness: np.ndarray) -> float:
-    """How loud a word is; what has no frames is no word, and nothing beside it a pause."""
+    """Loudness of a word (dB); a word without frames has no pause beside it."""
     return float(np.percentile(loudness, 80)) if len(loudness) else float("-inf")

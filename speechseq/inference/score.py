@@ -151,7 +151,7 @@ def score(
 ) -> Score:
     """Count the errors of (ref, hyp) pairs of texts.
 
-    Words are what stands between white space, compared as written. Either text may be empty.
+    Words are separated by white space and compared as written. Either text may be empty.
 
     Args:
         ids: a name for each pair; without them they are numbered from 1.
@@ -234,7 +234,7 @@ def _grouped(rows: Sequence[tuple[Any, ScoredUtterance]]) -> tuple[Group, ...]:
 
 
 def _range(starts: Sequence[int], index: int) -> str:
-    """How the bin is called that begins at `starts[index]`."""
+    """Name of the bin that begins at `starts[index]`."""
     start, end = starts[index], (*starts, None)[index + 1]
     if end is None:
         return f"{start} and more"

@@ -1,4 +1,4 @@
-"""Spoken texts and pieces of them, and how the pieces of a long text are joined."""
+"""Synthesised speech of texts, and joining the pieces of a long text."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has is
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speech:
-    """One spoken text.
+    """Synthesised speech of one text.
 
     waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
     positions are `symbols`; finished_reason "stop", "attention_end" or "limit". `pause` are the
@@ -33,17 +33,17 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration in seconds."""
         return len(self.waveform) / self.sample_rate
 
     def with_pause(self) -> Float[Tensor, " samples"]:
-        """The waveform and the silence behind it."""
+        """The waveform, followed by its pause."""
         return F.pad(self.waveform, (0, round(self.pause * self.sample_rate)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A text as the model gets it: normalised, as ids, and the seconds of silence behind it."""
+    """Input of the model for one text: normalised, as ids, with the seconds of silence after it."""
 
     text: str
     normalized: str
@@ -76,7 +76,7 @@ def joined(text: str, pieces: Sequence[Speech]) -> Speech:
 
 
 def combined(reasons: Iterable[str]) -> str:
-    """The reason for which a whole text ended: "stop" only if every piece ended by it."""
+    """Reason why a whole text ended: "stop" only if every piece ended with it."""
     found = set(reasons)
     return next(reason for reason in _REASONS if reason in found)
 

@@ -1,4 +1,4 @@
-"""The words of two overlapping windows become one row of words, each once."""
+"""Stitching: the words of two overlapping windows as one sequence without duplicates."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ _OTHER_TEXT = 0.4  # what two texts for one stretch of sound count, where equal 
 
 
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
-    """The words of a window, then those of the next, which share the sound begin … end (seconds).
+    """Join the words of a window and of the next; both hold the sound begin … end (seconds).
 
-    Each window is believed in the half of the shared sound that lies farther from its own edge,
-    where it may have cut a word. Words that both heard are paired first, by time and text, and
-    decided together: none comes twice or is lost because its two times lie on either side of the
-    middle. All times count from the start of the whole sound.
+    In the shared sound each window counts in the half farther from its own edge, where it may have
+    cut a word. Words found in both windows are paired first, by time and text, so that none is
+    duplicated or lost because its two times lie on either side of the middle. All times count from
+    the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)
@@ -31,9 +31,9 @@ def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float
 
 
 def same_words(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
-    """Pairs of words, in the order of both rows, that are hearings of one: the best such pairing.
+    """Best monotonic pairing of the words that both windows have recognised.
 
-    Equal texts at about one time, or different texts for one stretch of sound.
+    A pair has equal texts at about the same time, or different texts for the same sound.
     """
     best = np.zeros((len(left) + 1, len(right) + 1))
     gains = np.array([[_gain(one, other) for other in right] for one in left])

@@ -1,4 +1,4 @@
-"""Synthesizer: texts in, waveforms out, with a trained model or one still in training."""
+"""Synthesizer: texts to waveforms, with a trained model or one in training."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _SHOWN = 5  # pieces of a text that are named
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VocoderConfig(Config):
-    """How Griffin-Lim is run.
+    """Settings of Griffin-Lim.
 
     Args:
         iterations, momentum: of the fast algorithm; 60 are enough by ear.
@@ -122,7 +122,7 @@ class Synthesizer:
     def synthesize(
         self, texts: Sequence[str], *, seed: int | None = None, max_steps: int | None = None
     ) -> list[Speech]:
-        """Speak every text; with a seed each sounds the same alone, in any batch, in any order.
+        """Synthesise every text; with a seed the result does not depend on batch or order.
 
         Args:
             seed: of the pre-net's dropout and the vocoder's first phases; None draws a new one.
@@ -154,7 +154,7 @@ class Synthesizer:
     def stream(
         self, text: str, *, seed: int | None = None, max_steps: int | None = None
     ) -> Iterator[Speech]:
-        """Speak a text of any length piece by piece, in the memory of a few pieces.
+        """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
         Each piece sounds as it would alone; `Speech.with_pause` has the silence behind it.
 

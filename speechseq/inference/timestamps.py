@@ -1,4 +1,4 @@
-"""When each word was said: from the attention's alignment, or from a CTC head by forced alignment.
+"""Word times: from the attention's alignment, or from a CTC head by forced alignment.
 
 Places are counted in memory positions: position p reaches from p to p + 1.
 """
@@ -20,7 +20,7 @@ from speechseq.text.vocabulary import BLANK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Word:
-    """A word, when it was said, in seconds, and the probability that the model gave it.
+    """A word with its start and end in seconds, and its confidence.
 
     The confidence is the product of its tokens' probabilities, each given all before it.
     """
@@ -40,10 +40,10 @@ class WordTokens(NamedTuple):
 
 
 def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[WordTokens]:
-    """Which tokens spell which word of `decode(tokens)`; spaces spell none.
+    """Group tokens by the word of `decode(tokens)` that they spell; spaces belong to none.
 
-    A token spells the words that are new or longer in the text once it is written, so characters,
-    pieces and whole words all work.
+    A token belongs to the words that it adds or makes longer in the decoded text, so that
+    characters, pieces and whole words all work.
     """
     words = decode(tokens).split()
     found: dict[int, list[int]] = {}
@@ -61,7 +61,7 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
 
 
 def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
-    """Where each step looked, never going back: medians of the weights, in positions.
+    """Monotonic positions of the steps: medians of the attention weights.
 
     A median is not drawn away by a little weight far off, as a mean is. Where the order is broken,
     steps share a place, nearer to the ones with the sharper weights (isotonic regression).
@@ -78,7 +78,7 @@ def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]
 
 
 def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[int]) -> list[float]:
-    """Where each token lies on the likeliest CTC path that spells the tokens, in positions.
+    """Positions of the tokens on the likeliest CTC path that spells them.
 
     Tokens that have no room (fewer positions than tokens and blanks between equal ones) are spread
     evenly.
@@ -125,6 +125,6 @@ def word_spans(
 
 
 def _median(weights: np.ndarray) -> float:
-    """Where half of the weight lies on either side, between the edges of positions."""
+    """Median position of attention weights, interpolated between the edges of positions."""
     total = np.concatenate([[0.0], weights.cumsum()])
     return float(np.interp(0.5, total, np.arange(len(total))))

@@ -1,4 +1,4 @@
-"""What is known of an utterance once it is transcribed."""
+"""Results of transcription: text, words with times, alignment, n-best list."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One of the n best readings.
+    """One of the n best hypotheses.
 
     score is the sum of `terms`; log_prob is the model's own log-probability of the whole reading.
     """
@@ -75,5 +75,5 @@ class LongTranscript:
 
     @property
     def text(self) -> str:
-        """The words, with a space between."""
+        """The words, separated by spaces."""
         return " ".join(word.text for word in self.words)

@@ -67,7 +67,7 @@ def build_transcript(
 
 
 def _no_speech(empty_log_prob: float, confidences: list[float]) -> float:
-    """How likely it is that nobody speaks; see `Transcript.no_speech`."""
+    """Probability that the sound holds no speech, see `Transcript.no_speech`."""
     sure = statistics.fmean(confidences) if confidences else 1.0
     return 1 - (1 - math.exp(min(0.0, empty_log_prob))) * sure
 

@@ -1,4 +1,4 @@
-"""A long sound in overlapping windows, cut at quiet places, never held as a whole."""
+"""Overlapping windows of long audio, cut at quiet places and never held in memory as a whole."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _FRAME = 0.02  # seconds over which loudness is taken
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WindowConfig(Config):
-    """How long audio is cut.
+    """Settings of the windows that long audio is cut into.
 
     Args:
         seconds: the longest window; best no longer than what the model was trained on.
@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The sample after its last."""
+        """Index of the sample after the window."""
         return self.start + self.waveform.shape[1]
 
 

@@ -1,4 +1,4 @@
-"""A file that grows while a model trains, and outlives a disk that is full for a while."""
+"""Append-only file that survives a disk that is full for a while."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from speechseq.file_writing import cannot_write, open_to_append
 
 
 class AppendedFile:
-    """Appends whole pieces; a piece that cannot be written waits for the next one, or the end.
+    """Appends whole records; one that cannot be written is kept and tried again with the next.
 
-    Training goes on meanwhile, because a line of a log is worth less than an update.
+    Training continues meanwhile: a line of a log is worth less than an update.
 
     Raises:
         ConfigError: a link, a folder or a pipe has that name.

@@ -1,4 +1,4 @@
-"""The numbers of a training run."""
+"""Settings of a training run."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ from speechseq.training.schedule import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig(Config):
-    """How to train; the defaults are Tacotron 2's where the paper names them.
+    """Settings of a training run; the defaults are Tacotron 2's where the paper gives them.
 
     Attributes:
         updates: where the run ends, counted from its first start.

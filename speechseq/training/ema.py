@@ -1,4 +1,4 @@
-"""A running mean of the weights, steadier than the weights of any one update."""
+"""Exponential moving average of a model's weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, the model holds the mean; after it, its own weights again, bit for bit."""
+        """A context in which the model holds the mean; its own weights are restored after it."""
         own = self.own()
         self._fill(self.mean)
         try:

@@ -18,7 +18,7 @@ _LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder 
 
 
 class Log:
-    """Appends to RUN/log.jsonl, and to RUN/tensorboard when asked to.
+    """Appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
 
     A line that a full disk refuses is kept, said once, and written as soon as there is room.
 

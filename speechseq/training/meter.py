@@ -11,14 +11,14 @@ from speechseq.training.train_step import Report
 
 
 class Meter:
-    """Adds reports up on the device; only `read` waits for it."""
+    """Accumulates reports on the device; only `read` waits for it."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._reset()
 
     def add(self, report: Report, seconds: float) -> None:
-        """Take in one update that was made, and how long it took with its data."""
+        """Add one update and its duration, data loading included."""
         self._seconds += seconds
         self._frames += report.weight
         if not report.applied:
@@ -30,7 +30,7 @@ class Meter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no update was taken in since the last `read`."""
+        """True if no update was added since the last `read`."""
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:
@@ -51,14 +51,14 @@ class Meter:
         self._norm = float("nan")
 
     def _memory(self) -> float:
-        """The most that was ever held: of the device's memory, or of this process's."""
+        """Peak memory of the device, or of this process."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 class Stopwatch:
-    """Seconds since it was last asked, and since it was made."""
+    """Seconds since the last lap, and since its construction."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()

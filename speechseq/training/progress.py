@@ -1,4 +1,4 @@
-"""What stands on the screen while a model trains: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training on the screen: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -31,7 +31,7 @@ class Progress:
             self._bar.close()
 
     def advance(self) -> None:
-        """One more update is made."""
+        """Count one update."""
         with _unread:
             self._bar.update()
 
@@ -45,7 +45,7 @@ class Progress:
             self.say(f"update {update}: {', '.join(parts)} ({speed:,.0f} frames/s)")
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the screen."""
         with _unread:
             if self._terminal:
                 self._bar.write(message(line))

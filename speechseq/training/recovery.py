@@ -1,4 +1,4 @@
-"""The newest checkpoint of a run that is whole, when newer ones are damaged."""
+"""Recovery from damaged checkpoints: the newest one of a run that is whole."""
 
 import warnings
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _CURE = "copy the run's checkpoints again, or train into another run folder (--r
 
 
 class DamagedCheckpointWarning(UserWarning):
-    """A run goes on from an older checkpoint, because a newer one is damaged."""
+    """Warning that a run resumes from an older checkpoint, because a newer one is damaged."""
 
 
 class OtherRunError(CheckpointError):

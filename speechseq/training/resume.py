@@ -1,4 +1,4 @@
-"""What a run needs, beside its checkpoint, to go on as if it had never stopped."""
+"""State of a run that is needed, besides its checkpoint, to resume it exactly."""
 
 import dataclasses
 import io
@@ -83,7 +83,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` gave; states of devices that are not here are left out."""
+    """Restore what `random_state` returned; states of missing devices are left out."""
     torch.set_rng_state(state["torch"])
     for device, value in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(value, device)
@@ -101,7 +101,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def aside(seed: int) -> Iterator[None]:
-    """Inside, all is drawn from `seed`; after it, training goes on as if nothing had been drawn."""
+    """A context with random numbers from `seed`; afterwards all random states are restored."""
     before = random_state()
     seed_everything(seed)
     try:

@@ -1,4 +1,4 @@
-"""The state of a run, compared with the run before any of it is loaded.
+"""Checks of a saved state against the run, before any of it is loaded.
 
 Fused optimizers read and write their moments by address and trust that they are like the
 parameters; generators of random numbers trust their positions. So nothing is taken on trust here.

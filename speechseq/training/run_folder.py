@@ -14,7 +14,7 @@ LAST, BEST = "last", "best"
 
 
 class RunFolder:
-    """RUN/checkpoints and what lies in it.
+    """Checkpoints of a run in RUN/checkpoints.
 
     Raises:
         MachineError: the folder cannot be made.
@@ -64,7 +64,7 @@ class RunFolder:
         return next(iter(self.candidates()), None)
 
     def candidates(self) -> list[Path]:
-        """Whatever may be a checkpoint to go on from, damaged ones too, the newest first."""
+        """Folders that may be checkpoints to resume from, the newest first; some may be damaged."""
         named = [path for path in self.checkpoints.iterdir() if path.name.isdecimal()]
         found = sorted(named, key=lambda path: int(path.name), reverse=True)
         last = self.checkpoints / LAST
@@ -73,7 +73,7 @@ class RunFolder:
         return found
 
     def set_aside(self, path: Path) -> Path:
-        """Rename a damaged checkpoint so that it is no candidate any more; its new name.
+        """Rename a damaged checkpoint, so that it is no candidate any more; return its name.
 
         Raises:
             MachineError: it cannot be renamed.
@@ -90,11 +90,11 @@ class RunFolder:
         return kept
 
     def folder(self, update: int) -> Path:
-        """Where the checkpoint of an update lies."""
+        """Folder of an update's checkpoint."""
         return self.checkpoints / str(update)
 
     def holds(self, update: int) -> bool:
-        """Whether there is a checkpoint of that update."""
+        """True if there is a checkpoint of that update."""
         return os.path.exists(self.folder(update) / CONFIG)
 
     def point(self, name: str, update: int) -> None:

@@ -32,7 +32,7 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What a checkpoint stores besides the weights, so that it is enough to use the model.
+    """Model, audio settings and vocabulary, which a checkpoint stores besides the weights.
 
     audio is None for a model of text alone.
     """

@@ -1,4 +1,4 @@
-"""What a model would lose on held-out batches, teacher-forced: a `validate` for the Trainer."""
+"""Teacher-forced loss on held-out batches, as a Trainer's `validate`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

@@ -60,7 +60,7 @@ class ASRSection:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def html(self) -> Iterator[str]:
-        """Its lines; every text in them is escaped."""
+        """Lines of HTML; every text in them is escaped."""
         if self.title:
             yield f'<h1 class="part">{escape(self.title)}</h1>'
         if self.summary:

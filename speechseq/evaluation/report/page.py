@@ -1,4 +1,4 @@
-"""One HTML file that shows and plays what a run came to: nothing outside it is needed."""
+"""Report of a run as one self-contained HTML file."""
 
 import base64
 import dataclasses
@@ -16,7 +16,7 @@ _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A headline figure: what it is, its value, a note under it; good or bad colours it."""
+    """A headline figure with its label, value and note; `good` decides its colour."""
 
     label: str
     value: str
@@ -35,7 +35,7 @@ class Picture:
 
 @runtime_checkable
 class Section(Protocol):
-    """A part of the page, such as a voice's or a recogniser's."""
+    """Section of a page, such as a synthesiser's or a recogniser's."""
 
     def html(self) -> Iterator[str]:
         """Its lines; every text of people's in them is escaped."""
@@ -44,7 +44,7 @@ class Section(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the page shows: its sections from top to bottom."""
+    """Content of a page: its sections from top to bottom."""
 
     title: str
     summary: str

@@ -41,7 +41,7 @@ class TTSSection:
     original_name: str = "Original"
 
     def html(self) -> Iterator[str]:
-        """Its lines; every text in them is escaped."""
+        """Lines of HTML; every text in them is escaped."""
         yield from figures_html(self.figures)
         yield from _table(self)
         yield from curves_html(self.curves)

@@ -16,7 +16,7 @@ Rows = Int[Tensor, " rows"]
 
 
 class Backoff(NamedTuple):
-    """The tables. A state is a history that the model knows; state 0 is the empty one.
+    """Tables of a back-off model; a state is a history, state 0 the empty one.
 
     An entry is an n-gram, in the order of keys = state * words + word: its log-probability
     (natural) and the state that it leads to, the longest end of it that is a history. starts
@@ -127,7 +127,7 @@ def _tables(orders: tuple[NGrams, ...], words: int) -> Backoff:
 def _ends(
     keys: np.ndarray, shorter: np.ndarray, states: np.ndarray, words: np.ndarray, count: int
 ) -> np.ndarray:
-    """Of every n-gram (state, word), the state of its longest proper end."""
+    """State of the longest proper suffix of every n-gram (state, word)."""
     ends = np.zeros(len(states), dtype=np.int64)
     searching = np.flatnonzero(states > 0)
     states = shorter[states]

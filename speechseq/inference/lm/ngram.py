@@ -67,7 +67,7 @@ class NGramScorer:
 
 
 class WordState(NamedTuple):
-    """Of each row: the history in words, and the place in the trie of the word being spelled."""
+    """History in words of each row, and the trie node of the word that is being spelled."""
 
     history: Rows
     node: Rows
@@ -125,7 +125,7 @@ class WordNGramScorer:
         return log_probs, state
 
     def _complete(self, state: WordState) -> tuple[Float[Tensor, " rows"], Rows]:
-        """What completing the word costs, and the history with it; nothing where none is begun."""
+        """Log-probability and history of completing the word; 0 where no word is begun."""
         log_probs, after = self._backoff.advance(state.history, self._trie.words[state.node])
         begun = state.node > 0
         return torch.where(begun, log_probs, 0.0), torch.where(begun, after, state.history)

@@ -1,4 +1,4 @@
-"""Language models as scorers: asked a symbol at a time, for many rows at once."""
+"""Language models as scorers of a search: one symbol a step, for many rows at once."""
 
 import math
 from collections.abc import Sequence
@@ -137,7 +137,7 @@ def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, "
 
 
 def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> float:
-    """exp of the mean surprise of a token of the texts, end symbols counted.
+    """Perplexity of texts per token, end symbols included.
 
     Raises:
         ConfigError: there are no texts.

@@ -1,4 +1,4 @@
-"""The words of a language model as a trie, walked by many rows at once, a symbol at a time."""
+"""Trie of a language model's words, walked by many rows at once, one symbol a step."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ _ASTRAY = 1  # the node of whatever is the beginning of no word
 
 
 class WordTrie(NamedTuple):
-    """Node 0 is where no word has begun.
+    """Trie of words; at node 0 no word has begun.
 
     after (nodes, characters + 1): the node that a character leads to; the last column stands for
     no character and stays. letters (symbols, most): the characters of each symbol. closes
@@ -29,7 +29,7 @@ class WordTrie(NamedTuple):
 
     @staticmethod
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
-        """Of words and their numbers, as the vocabulary spells them; of two alike the first counts.
+        """Build a trie of (word, number) pairs; the first of words spelled alike counts.
 
         Raises:
             ConfigError: it can spell none of them, or a symbol goes on after a space.

@@ -1,4 +1,4 @@
-"""How far a rate may be trusted: intervals and paired tests by drawing utterances again.
+"""Bootstrap confidence intervals of an error rate, and paired tests of two systems.
 
 M. Bisani, H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation",
 ICASSP 2004. An utterance is drawn with all its errors and words, because the errors within one
@@ -28,15 +28,15 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A second system against a first, on the same utterances.
+    """Comparison of a second system with a first, on the same utterances.
 
     Attributes:
         difference: the second's rate less the first's; negative where the second is better.
         interval: of the difference.
-        improvement: probability that the second has the lower rate on a test set drawn anew;
-            a tie counts half.
-        p_value: how often a difference this large, in either direction, comes of chance when the
-            two are equally good: matched pairs, the errors of an utterance change sides at random.
+        improvement: probability that the second has the lower rate on a resampled test set; a tie
+            counts half.
+        p_value: of a two-sided permutation test on matched pairs: the probability of a difference
+            this large if the errors of each utterance were swapped at random.
     """
 
     difference: float
@@ -115,7 +115,7 @@ def _resampled(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def _p_value(change: np.ndarray, resamples: int, seed: int) -> float:
-    """Share of random swaps, the true sides among them, whose sum is as far from zero."""
+    """Share of random swaps, the observed one included, whose sum is as far from zero."""
     change = change[change != 0]  # a swap of equals changes nothing
     random = np.random.default_rng(seed)
     extreme = 0

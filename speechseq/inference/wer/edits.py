@@ -43,7 +43,7 @@ class Counts:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """Counts summed; the rate of the sum is the corpus' rate, the mean of the rates is not."""
+    """Sum of counts; its rate is the rate of the corpus, unlike the mean of the rates."""
     kept = list(counts)
     return Counts(
         correct=sum(c.correct for c in kept),
@@ -59,7 +59,7 @@ def plain(text: str) -> str:
 
 
 def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]:
-    """The edits of each pair of plain texts, as few as can be; words of one kind are joined."""
+    """Minimal edits of each pair of plain texts; consecutive words of one kind are one edit."""
     import jiwer
 
     if not ref:

@@ -367,7 +367,7 @@ def test_any_cut_or_flipped_byte_ends_in_a_checkpoint_error(
     assert name == "config.json"  # the only file that no other vouches for: its numbers may differ
 
 
-# law 9: loading runs no code, and sizes of one's own choosing take no memory
+# loading runs no code, and sizes of one's own choosing take no memory
 
 
 class Bomb:

@@ -1,4 +1,4 @@
-"""The entry points that DESIGN §7 promises, called with exactly the documented arguments."""
+"""The public entry points, called with exactly the documented arguments."""
 
 import dataclasses
 import inspect

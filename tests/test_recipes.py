@@ -41,7 +41,7 @@ def ljspeech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_run(run: Path) -> None:
-    """A run leaves what DESIGN promises, and its checkpoint folder alone is enough to speak."""
+    """A run leaves log, checkpoints and report; its checkpoint folder alone is enough to speak."""
     assert "<audio" in (run / "report.html").read_text("utf-8")
     assert (run / "log.jsonl").stat().st_size > 0
     assert list((run / "pictures").glob("2-*-alignment.png"))

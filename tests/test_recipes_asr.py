@@ -53,7 +53,7 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_run(run: Path) -> None:
-    """A run leaves what DESIGN promises; its checkpoint folder alone is enough to transcribe."""
+    """A run leaves log, checkpoints, report; its checkpoint folder alone can transcribe."""
     assert "<audio" in (run / "report.html").read_text("utf-8")
     assert (run / "log.jsonl").stat().st_size > 0
     transcriber = Transcriber.load(run / "checkpoints/last")

@@ -120,7 +120,7 @@ def valid_difference(
     """made - true of valid positions; `made` may be longer by an incomplete last step.
 
     Others are left out before anything is computed: masking a finished loss keeps its value finite
-    and its gradient NaN (FACTS trap 6).
+    and its gradient NaN.
     """
     valid = mask.flatten().nonzero().squeeze(1)
     both = (x.flatten(0, 1) for x in (made[:, : true.shape[1]], true))

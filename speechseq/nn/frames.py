@@ -20,7 +20,7 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
     batch, frames, mels = mel.shape
     missing = -frames % reduction_factor
     padded = F.pad(mel, (0, 0, 0, missing), value=padding_value)
-    # time is the slower axis on both sides, so this reshape keeps the order (FACTS trap 1)
+    # time is the slower axis on both sides, so this reshape keeps the order
     return padded.reshape(batch, (frames + missing) // reduction_factor, reduction_factor * mels)
 
 

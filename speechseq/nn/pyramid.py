@@ -27,7 +27,7 @@ def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concat
     """Frames k·i … k·i + k - 1 become frame i; a row of n frames has ceil(n / k) afterwards.
 
     A tail of fewer than k frames is completed with zeros by the row's own length, so what stands
-    in the padding never meets the last real frame (FACTS traps 8 to 10).
+    in the padding never meets the last real frame.
 
     Args:
         x: (batch, time, channels).

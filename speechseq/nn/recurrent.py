@@ -15,7 +15,7 @@ class _Bidirectional(nn.Module):
     """Two one-way layers, the second over rows reversed within their own length.
 
     Padding then comes last in both, so it cannot reach a valid position. Packing would do the same
-    at a price: its backward pass is quadratic in time on a CPU (FACTS trap 37).
+    at a price: its backward pass is quadratic in time on a CPU.
     """
 
     kind: Kind

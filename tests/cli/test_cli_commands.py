@@ -49,7 +49,7 @@ def test_lines_become_wavs_numbered_by_line(
         *("synthesize", "--checkpoint", voice, "--text", "two three", "--out", alone, "--seed", 4)
     )
     ours, theirs = wav.load(out / "0002.wav")[0], wav.load(alone)[0]
-    # law 10, up to float32 rounding, which Griffin-Lim carries on
+    # one seed, one result, up to float32 rounding, which Griffin-Lim carries on
     torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-3)
 
 

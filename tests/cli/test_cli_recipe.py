@@ -139,7 +139,7 @@ def test_overlays_come_in_turn_and_flags_last(given: Callable, tmp_path: Path) -
 
 @pytest.mark.parametrize("number", ["1e-3", "1E-3", "-2e5", "+.5e1", "3.e2"])
 def test_numbers_with_exponents_are_numbers(number: str, given: Callable, tmp_path: Path) -> None:
-    """FACTS trap 35: YAML 1.1 reads 1e-3 as a string."""
+    """YAML 1.1 reads 1e-3 as a string."""
     overlay = tmp_path / "a.yaml"
     overlay.write_text(f"trainer: {{rate: {number}}}")
     assert given("--config", overlay)[0].trainer.rate == float(number)

@@ -45,7 +45,7 @@ def test_each_item_is_itself_then_silence(cuts: CutSet, preset: str, multiple: i
         assert counted == collate.frames(cut)
         assert torch.equal(batch.mel[i, :own], mel)
         assert torch.equal(batch.log_magnitude[i, :own], linear)
-        # trap 4: 0.0 would be a loud frame in most conventions
+        # 0.0 would be a loud frame in most conventions
         for tail in (batch.mel[i, own:], batch.log_magnitude[i, own:]):
             assert torch.equal(tail, torch.full_like(tail, config.floor_value))
 

@@ -179,7 +179,7 @@ def cer(batch: ASRBatch, written: Sequence[Sequence[int]]) -> float:
 
 
 def test_trap_31_validation_is_free_running_not_teacher_forced() -> None:
-    """FACTS trap 31: fed the true transcript, a model hides the errors that follow errors."""
+    """Fed the true transcript, a model hides the errors that follow errors."""
     model, batch = talkative_las().eval(), tiny_batch()
     found = recognise(model, batch.features, batch.feature_lengths, Greedy())
     free = cer(batch, [hypotheses[0].tokens for hypotheses in found])
@@ -191,7 +191,7 @@ def test_trap_31_validation_is_free_running_not_teacher_forced() -> None:
 
 
 def test_validation_does_not_depend_on_how_utterances_are_batched() -> None:
-    """FACTS trap 31: errors are summed over the corpus, never averaged over batches."""
+    """Errors are summed over the corpus, never averaged over batches."""
     model, batch = talkative_las(), tiny_batch(garbage=1e4)
     inside = length_mask(batch.token_lengths, batch.tokens.shape[1])
     batch = dataclasses.replace(batch, tokens=batch.tokens.where(inside, torch.tensor(5)))

@@ -51,7 +51,7 @@ def test_the_edits_lead_from_the_reference_to_the_hypothesis(pairs: list) -> Non
 
 
 def test_trap_31_errors_are_summed_over_the_corpus_not_averaged() -> None:
-    """FACTS trap 31: 1 of 1 wrong and 0 of 9 wrong are 0.1, not the mean 0.5."""
+    """1 of 1 wrong and 0 of 9 wrong are 0.1, not the mean 0.5."""
     found = score([("one", "two"), ("one " * 9, "one " * 9)])
     assert found.wer == pytest.approx(0.1)
     assert found.sentence_error_rate == 0.5

@@ -101,7 +101,7 @@ def alike(one: Transcript, other: Transcript) -> bool:
 def test_a_reading_does_not_depend_on_its_neighbours(
     transcriber: Transcriber, sounds: list
 ) -> None:
-    """FACTS trap 11: the word error that changes with the batch."""
+    """The word error that changes with the batch."""
     transcriber.model.double()  # so that a difference is an error, not rounding
     for sound in sounds[:2]:
         sound[0].add_(0.3 * torch.randn(len(sound[0])))  # hard to read: ties are near

@@ -1,4 +1,4 @@
-"""Law 2 through whole decoders, and law 5: teacher-forced equals stepwise, and is causal."""
+"""Frames keep their order through whole decoders; teacher-forced equals stepwise, and is causal."""
 
 import dataclasses
 

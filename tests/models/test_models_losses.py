@@ -1,4 +1,4 @@
-"""Losses against a loop over items in NumPy, and law 1: padding never counts."""
+"""Losses against a loop over items in NumPy; padding never counts."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Law 10, one seed, one result; law 1 for whole models that run free; modes and precision."""
+"""One seed, one result; padding changes nothing in whole models that run free; modes, precision."""
 
 import pytest
 import torch

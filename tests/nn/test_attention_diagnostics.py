@@ -57,7 +57,7 @@ def test_padding_changes_nothing(padding: float) -> None:
     items = [torch.rand(shape).softmax(1) for shape in shapes]
     batch = torch.full((3, 9, 6), padding)
     for row, item in enumerate(items):
-        # weights on padded positions of a real step are 0, by law 3
+        # weights on padded positions of a real step are exactly 0
         batch[row, : item.shape[0]] = 0.0
         batch[row, : item.shape[0], : item.shape[1]] = item
     steps, positions = torch.tensor(shapes).T

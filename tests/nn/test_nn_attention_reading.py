@@ -86,7 +86,7 @@ ENERGIES = {
     "huge": 1e30 * torch.randn(MASK.shape),
     "the largest": torch.finfo(torch.float32).max * torch.randn(MASK.shape).sign(),
     "equal": torch.full(MASK.shape, 3.0),
-    "trap 18, -inf rows": torch.full(MASK.shape, -math.inf),
+    "rows of -inf": torch.full(MASK.shape, -math.inf),
     "one is -inf": torch.randn(MASK.shape).index_fill(1, torch.tensor([0]), -math.inf),
     "one is inf": torch.randn(MASK.shape).index_fill(1, torch.tensor([0]), math.inf),
     "both": math.inf * torch.randn(MASK.shape).sign(),

@@ -1,4 +1,4 @@
-"""The pre-net, and law 10: its free-running dropout belongs to an utterance, not to a batch."""
+"""The pre-net; its free-running dropout belongs to an utterance, not to a batch."""
 
 import pytest
 import torch

@@ -22,7 +22,7 @@ def test_law_4_and_trap_10_frames_ki_to_ki_plus_k_become_frame_i_zeros_complete_
     x = numbered(4, 11).masked_fill(~length_mask(lengths, 11)[..., None], float("nan"))
     made, fewer = join_frames(x, lengths, join)
     for row, n in enumerate(lengths.tolist()):
-        assert fewer[row] == -(-n // join)  # trap 10: (n + 1) // k is ceil for k = 2 only
+        assert fewer[row] == -(-n // join)  # (n + 1) // k is ceil for k = 2 only
         for i in range(int(fewer[row])):
             frames = [
                 x[row, t] if t < n else torch.zeros(2) for t in range(join * i, join * (i + 1))

@@ -55,7 +55,7 @@ class LocationState(NamedTuple):
 class LocationSensitiveAttention(AdditiveAttention):
     """energies = v · tanh(W query + V memory + U conv(history)).
 
-    Gradients flow through the history, as in Chorowski's work (FACTS trap 16), unless
+    Gradients flow through the history, as in Chorowski's work, unless
     `reading.through_previous` is off.
     """
 

@@ -1,4 +1,4 @@
-"""Law 7 and the traps of searching (FACTS 19-25), against a plain reference and against all."""
+"""Beam 1 is greedy, scores equal re-scored ones, batch equals single, a wide beam is optimal."""
 
 import dataclasses
 

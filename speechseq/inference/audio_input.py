@@ -12,7 +12,7 @@ from speechseq.errors import DataError
 from speechseq.shapes import Waveform
 
 Sound = str | os.PathLike[str] | tuple[Tensor, int]
-_LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers
+_LOUDEST = 100.0  # a higher peak means that the samples are on the scale of 16-bit integers
 
 
 def read_sound(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:

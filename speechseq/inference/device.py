@@ -6,11 +6,11 @@ from speechseq.errors import ConfigError, MachineError
 
 
 def checked_device(name: str | torch.device) -> torch.device:
-    """The device of that name.
+    """Return the device of that name.
 
     Raises:
-        ConfigError: no device is called so.
-        MachineError: this machine has none.
+        ConfigError: no device has this name.
+        MachineError: this machine has no such device.
     """
     try:
         device = torch.device(name)

@@ -19,7 +19,7 @@ from speechseq.inference.windows import WindowConfig, cut
 
 WINDOWS = WindowConfig()
 _SILENCE = 1e-4  # a window whose loudest sample is below -80 dB holds no words
-_BEFORE = 2.0  # seconds before the shared sound whose words may still change
+_BEFORE = 2.0  # seconds before the overlap in which words may still change
 
 
 def transcribe_long(
@@ -33,7 +33,7 @@ def transcribe_long(
 ) -> LongTranscript:
     """Read a file block by block, transcribe overlapping windows in batches, and join their words.
 
-    Only one batch of windows is held, and the words.
+    Memory holds one batch of windows at a time, and the words.
 
     Raises:
         DataError: as `wav.load`; too short for one frame.
@@ -91,6 +91,6 @@ def _moved(words: Sequence[Word], seconds: float) -> list[Word]:
 
 
 def _joined(words: list[Word], new: list[Word], begin: float, end: float) -> list[Word]:
-    """Join a window's words to all before; only the last of those can still change."""
+    """Join a window's words to all earlier ones, of which only the last few can change."""
     kept = bisect.bisect_left(words, begin - _BEFORE, key=lambda word: word.end)
     return words[:kept] + stitch(words[kept:], new, begin, end)

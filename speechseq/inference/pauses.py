@@ -14,8 +14,8 @@ from speechseq.shapes import Waveform
 Span = tuple[float, float]
 _HOP, _WINDOW = 0.005, 0.02  # seconds
 _REACH = 0.15  # seconds that a boundary may move to find the quietest place
-_RISE = 0.15  # a pause ends where loudness has risen by so much of the way up to the word's
-_LEAST = 6.0  # dB between word and quietest place; with less there is no pause, only a boundary
+_RISE = 0.15  # a pause ends where loudness has risen by this share of the rise to the word's
+_LEAST = 6.0  # dB between word and quietest place; with a smaller rise there is no pause
 
 
 def into_pauses(
@@ -36,7 +36,7 @@ def into_pauses(
     tops = [_top(loudness[bisect_left(times, a) : bisect_right(times, b)]) for a, b in spans]
     guesses = [(one[1] + other[0]) / 2 for one, other in itertools.pairwise(spans)]
     inner = [
-        # a fifth of each half of a word stays its own, however quiet
+        # the inner fifth of each half of a word always belongs to the word, however quiet
         _pause(loudness, times, (_nearer(a, guess), _nearer(b, guess)), guess, min(levels), reach)
         for (a, b), levels, guess in zip(
             itertools.pairwise(middles), itertools.pairwise(tops), guesses, strict=True
@@ -90,7 +90,7 @@ def _onset(
     if not len(part):
         return guess
     rise = _top(part) - part.min()
-    if rise < _LEAST:  # all of it is word, perhaps from the sound's first sample on
+    if rise < _LEAST:  # the word fills the whole part, perhaps from the first sample on
         return guess if first else times[0]
     loud = np.flatnonzero(part > part.min() + _RISE * rise)
     return min(times[first + int(loud[0])], middle)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-_MOST_ALIGNED = 10_000_000  # numbers of a joined alignment, 40 MB
-_REASONS = ("limit", "attention_end", "stop")  # the first that any piece has is that of them all
+_MOST_ALIGNED = 10_000_000  # elements of a joined alignment, 40 MB
+_REASONS = ("limit", "attention_end", "stop")  # the first that any piece has counts for the text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class Speech:
     """Synthesised speech of one text.
 
     waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
-    positions are `symbols`; finished_reason "stop", "attention_end" or "limit". `pause` are the
-    seconds of silence that belong behind it where it is a piece of a longer text.
+    positions are `symbols`; finished_reason "stop", "attention_end" or "limit". `pause`: seconds
+    of silence to follow it, if it is a piece of a longer text.
     """
 
     text: str
@@ -52,10 +52,11 @@ class Reading:
 
 
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:
-    """The speech of a text from that of its pieces; a single piece stays as it is.
+    """Join the speech of the pieces of a text; a single piece is returned unchanged.
 
-    The waveform has the pauses, mel and alignment have not. The alignment is block-diagonal, as it
-    grows with the square of the text, it and the symbols are left empty for more than some pages.
+    The waveform includes the pauses; mel and alignment do not. The alignment is block-diagonal. As
+    its size grows with the square of the text, alignment and symbols are left empty for a text of
+    more than some pages.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -82,9 +83,10 @@ def combined(reasons: Iterable[str]) -> str:
 
 
 def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
-    """Consecutive places in `lengths`, at most `most` and `budget` symbols with padding at once.
+    """Batches of consecutive indices into `lengths`.
 
-    A text longer than the budget stands alone.
+    A batch has at most `most` items, and at most `budget` symbols with padding; a text longer than
+    the budget is a batch of its own.
     """
     held: list[int] = []
     longest = 0

@@ -7,22 +7,22 @@ import numpy as np
 
 from speechseq.inference.timestamps import Word
 
-_FAR = 0.4  # seconds between the middles of two hearings that cannot be of one word
-_OTHER_TEXT = 0.4  # what two texts for one stretch of sound count, where equal texts count 1
+_FAR = 0.4  # seconds; words whose middles are this far apart are not the same word
+_OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal texts have 1
 
 
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
-    """Join the words of a window and of the next; both hold the sound begin … end (seconds).
+    """Join the words of two consecutive windows that overlap from begin to end (seconds).
 
-    In the shared sound each window counts in the half farther from its own edge, where it may have
-    cut a word. Words found in both windows are paired first, by time and text, so that none is
-    duplicated or lost because its two times lie on either side of the middle. All times count from
-    the start of the whole sound.
+    In each half of the overlap, the words of that window count whose edge is farther away, as a
+    window may cut a word at its edge. Words found in both windows are paired first, by time and
+    text, so that none is duplicated or lost because its two times lie on either side of the middle.
+    All times count from the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)
     means = [(_middle(left[i]) + _middle(right[j])) / 2 for i, j in pairs]
-    early = sum(mean < middle for mean in means)  # they are in order
+    early = sum(mean < middle for mean in means)  # pairs are in order of time
     last = pairs[early - 1] if early else (-1, -1)
     following = pairs[early] if early < len(pairs) else (len(left), len(right))
     alone_left = [w for w in left[last[0] + 1 : following[0]] if _middle(w) < middle]
@@ -65,7 +65,7 @@ def _middle(word: Word) -> float:
 
 
 def _in_order(words: Sequence[Word]) -> list[Word]:
-    """The words with starts and ends that never go back."""
+    """Make the starts and ends of words non-decreasing."""
     placed, last = [], 0.0
     for word in words:
         start = max(word.start, last)

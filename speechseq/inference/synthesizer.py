@@ -22,9 +22,9 @@ from speechseq.text.splitting import LONGEST, Piece, split
 from speechseq.text.vocabulary import Vocabulary
 
 MOST_AT_ONCE = 20_000  # characters of a text that `synthesize` speaks into one waveform
-MOST_CHARACTERS = 1 << 20  # of a text; its sound, some 20 hours, still fits into one wav
-_MOST_SYMBOLS = 3200  # of a batch, padding included: bounds its memory, whatever the texts
-_SHOWN = 5  # pieces of a text that are named
+MOST_CHARACTERS = 1 << 20  # of a text; its sound, some 20 hours, still fits into one WAV file
+_MOST_SYMBOLS = 3200  # of a batch, padding included; it bounds the memory of a batch
+_SHOWN = 5  # pieces of a text that an error names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,10 +103,10 @@ class Synthesizer:
         return cls(model.to(where).eval(), vocabulary, audio, precision=precision)
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text, as the voice's vocabulary did in training.
+        """Normalise and encode a text by the vocabulary, as in training.
 
         Raises:
-            DataError: nothing to say in it, or symbols that the vocabulary lacks.
+            DataError: the text has nothing to say, or symbols that the vocabulary lacks.
         """
         normalized = self.vocabulary.normalize(text)
         if not any(map(str.isalnum, normalized)):
@@ -126,7 +126,7 @@ class Synthesizer:
 
         Args:
             seed: of the pre-net's dropout and the vocoder's first phases; None draws a new one.
-            max_steps: a limit on decoder steps beside the model's own.
+            max_steps: a limit on decoder steps, in addition to the model's own.
 
         Raises:
             ConfigError: a seed beyond 64 bits, or max_steps below 1.
@@ -138,7 +138,7 @@ class Synthesizer:
         readings = self._read_all(texts)
         seed, max_steps = _checked(seed, max_steps)
         parts = [part for parts in readings for part in parts]
-        # texts of like length together: less padding, and fewer rows that wait for the longest
+        # batches of similar lengths: less padding, and fewer rows that wait for the longest
         order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
         spoken: dict[int, Speech] = {}
         for places in batches([len(parts[i].ids) for i in order], self.batch_size, _MOST_SYMBOLS):
@@ -156,7 +156,7 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
-        Each piece sounds as it would alone; `Speech.with_pause` has the silence behind it.
+        Each piece sounds as it would alone; `Speech.with_pause` adds the silence that follows it.
 
         Raises:
             DataError: as `readings`, before the first piece.
@@ -171,13 +171,13 @@ class Synthesizer:
             yield from self._speak([parts[place] for place in places], seed, max_steps)
 
     def readings(self, text: str) -> list[Reading]:
-        """A text as `read` gives it, or its pieces where it is longer than `splitting.LONGEST`.
+        """Read a text; one longer than `splitting.LONGEST` is split into pieces.
 
         Pieces without a word are left out.
 
         Raises:
-            DataError: as `read`, the first pieces that cannot be read named; a text that is
-                longer than `MOST_CHARACTERS`.
+            DataError: as `read`, with the first pieces that cannot be read; or the text is longer
+                than `MOST_CHARACTERS`.
         """
         if len(text) <= LONGEST:
             return [self.read(text)]
@@ -209,7 +209,7 @@ class Synthesizer:
         return readings
 
     def _whole(self, text: str) -> list[Reading]:
-        """The readings of a text whose speech is wanted at once."""
+        """Read a text that is to become a single waveform."""
         if len(text) > MOST_AT_ONCE:
             problem = f"a text of {len(text):,} characters; {MOST_AT_ONCE:,} are spoken at once"
             raise DataError(problem, "speak it piece by piece with Synthesizer.stream")
@@ -259,7 +259,7 @@ class Synthesizer:
             text=reading.text,
             normalized=reading.normalized,
             symbols=tuple(map(self._symbol, reading.ids)),
-            waveform=waveform / max(peak, 1.0),  # turned down rather than clipped
+            waveform=waveform / max(peak, 1.0),  # scaled down rather than clipped
             sample_rate=self.audio.sample_rate,
             mel=output.mel_after[row, :frames].float().cpu(),
             alignment=output.alignment[row, :steps, : len(reading.ids)].float().cpu(),
@@ -281,13 +281,16 @@ class Synthesizer:
 
 
 def _checked(seed: int | None, max_steps: int | None) -> tuple[int, int | None]:
-    """The seed, drawn where there is none, and the limit, both within their ranges."""
+    """Check seed and limit against their ranges; without a seed, draw one."""
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     return checked("seed", seed, DrawSeed), checked("max_steps", max_steps, Every | None)
 
 
 def _pieces(text: str, vocabulary: Vocabulary) -> Iterator[Piece]:
-    """The pieces of a long text that hold a word; those that grew when read are cut once more."""
+    """Split a long text; pieces without a word are left out.
+
+    A piece that normalisation makes longer than the limit is split once more.
+    """
     for piece in split(text):
         normalized = vocabulary.normalize(piece.text)
         if any(map(str.isalnum, normalized)):

@@ -50,7 +50,7 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
     before: list[str] = []
     for index in range(len(tokens)):
         after = decode(tokens[: index + 1]).split()
-        grown = max(len(before) - 1, 0)  # the last word, where this token goes on with it
+        grown = max(len(before) - 1, 0)  # the last word, which this token may continue
         for place in range(grown, len(after)):
             if before[place : place + 1] != after[place : place + 1]:
                 found.setdefault(place, []).append(index)
@@ -63,14 +63,14 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
 def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
     """Monotonic positions of the steps: medians of the attention weights.
 
-    A median is not drawn away by a little weight far off, as a mean is. Where the order is broken,
-    steps share a place, nearer to the ones with the sharper weights (isotonic regression).
+    A median, unlike a mean, is robust to small weights far away. Where medians decrease, isotonic
+    regression gives these steps one shared position, closer to those with sharper weights.
     """
     steps, positions = alignment.shape
     if steps == 0 or positions == 0:
         return [0.0] * steps
     weights = np.nan_to_num(alignment.detach().double().cpu().numpy()).clip(0)
-    weights = weights + 1e-12  # a row of nothing looks everywhere
+    weights = weights + 1e-12  # a row of zeros becomes uniform
     weights = weights / weights.sum(1, keepdims=True)
     medians = [_median(row) for row in weights]
     monotone = scipy.optimize.isotonic_regression(medians, weights=weights.max(1)).x
@@ -80,8 +80,8 @@ def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]
 def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[int]) -> list[float]:
     """Positions of the tokens on the likeliest CTC path that spells them.
 
-    Tokens that have no room (fewer positions than tokens and blanks between equal ones) are spread
-    evenly.
+    If the positions are too few for all tokens and the blanks between equal ones, the tokens are
+    spread evenly.
     """
     positions = log_probs.shape[0]
     doubles = sum(one == other for one, other in itertools.pairwise(tokens))
@@ -103,12 +103,13 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 def word_spans(
     words: Sequence[WordTokens], places: Sequence[float], positions: int, lead: float
 ) -> list[tuple[float, float]]:
-    """Start and end of each word in positions: in order, none over another, within the sound.
+    """Start and end of each word in positions: in order, without overlap, within the sound.
 
-    Two words meet half way between the last token of the one and the first of the next, or `lead`
-    before the latter where that is later: attention often reads a word from its first sounds
-    alone, so that the last token says little of the end, and lets the space look where the next
-    word begins. The last word ends where eos looked, when a place of eos follows the tokens.
+    Two words meet half way between the last token of the first and the first token of the second,
+    or `lead` before the latter where that is later. The reason: attention often reads a word from
+    its first sounds alone, so that its last token says little about its end, and often attends to
+    the start of the next word at a space. The last word ends at the position of eos, if `places`
+    has one after the tokens.
     """
     if not words:
         return []

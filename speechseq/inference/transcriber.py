@@ -27,7 +27,7 @@ from speechseq.ranges import Count, checked
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
-_SECONDS = 10.0  # of one row of a full batch: what the memory of a small machine is sure to hold
+_SECONDS = 10.0  # of one row of a full batch, which fits in the memory of a small machine
 
 
 class Transcriber:
@@ -64,7 +64,7 @@ class Transcriber:
 
         Args:
             also: Configs of parts of your own (an attention mechanism) that its model may hold.
-            reading: how the attention reads from now on; None for the model's own way.
+            reading: settings of the attention's weights; None for the model's own.
 
         Raises:
             CheckpointError: cut, empty, or of another model.
@@ -121,7 +121,7 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[Fused] = (),
     ) -> list[Transcript | SpeechseqError]:
-        """As `transcribe`, but with an error instead of the transcript of a sound that fails."""
+        """Transcribe like `transcribe`, but return an error in place of a failed transcript."""
         search = strategy or usual_beam(beam, n_best)
         return self._transcribe_all(self._read_all(sounds), search, scorers)
 
@@ -150,7 +150,7 @@ class Transcriber:
         return [x if isinstance(x, SpeechseqError) else found[i] for i, x in enumerate(sounds)]
 
     def _batches(self, samples: dict[int, int]) -> Iterator[list[int]]:
-        """Batches of sounds of similar length, smaller ones of longer sounds."""
+        """Batch sounds of similar length; batches of longer sounds have fewer items."""
         rows: list[int] = []
         most = self.batch_size * _SECONDS * self.audio.sample_rate
         for i in sorted(samples, key=lambda i: samples[i]):
@@ -181,7 +181,7 @@ class Transcriber:
 
 
 def _refuse(items: Sequence[object]) -> None:
-    """Raise one error that lists all; its type is that of the lowest exit code (data first)."""
+    """Raise one error that lists all errors; it has the type with the lowest exit code."""
     errors = {i: item for i, item in enumerate(items) if isinstance(item, SpeechseqError)}
     if errors:
         listed = [f"sounds[{i}]: {error.problem}" for i, error in errors.items()]

@@ -14,7 +14,7 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 class Candidate:
     """One of the n best hypotheses.
 
-    score is the sum of `terms`; log_prob is the model's own log-probability of the whole reading.
+    score is the sum of `terms`; log_prob is its log-probability under the model alone.
     """
 
     text: str
@@ -29,17 +29,17 @@ class Transcript:
     """One transcribed utterance.
 
     Attributes:
-        text, log_prob, finished: of the best reading; one that met its limit is not finished.
+        text, log_prob, finished: of the best hypothesis; finished is False if it met its limit.
         words: with times and confidences.
-        tokens, token_confidences: ids, and the probability of each given those before it.
+        tokens, token_confidences: ids, and the probability of each given the previous ones.
         symbols: a name for each step of the alignment, "<eos>" for the last when finished.
-        alignment: (steps, positions), where the attention looked; a position is
-            `seconds_per_position` long.
-        n_best: the best readings, the best first.
-        seconds: how long the sound is.
-        no_speech: within 0 to 1, how likely it is that nobody speaks: 1 - (1 - p) · c, of the
-            probability p that the model ends before the first token, and the mean confidence c
-            of the tokens (1 where there are none). Above NO_SPEECH, trust no word of the text.
+        alignment: (steps, positions), the attention weights; a position lasts
+            `seconds_per_position`.
+        n_best: the best hypotheses, the best first.
+        seconds: duration of the sound.
+        no_speech: probability, from 0 to 1, that the sound holds no speech: 1 - (1 - p) · c, where
+            p is the probability of eos at the first step and c is the mean confidence of the
+            tokens (1 without tokens). Above NO_SPEECH, trust no word of the text.
     """
 
     text: str
@@ -62,9 +62,9 @@ class LongTranscript:
 
     Attributes:
         words: with times from the start of the whole sound.
-        windows: how many there were; `unfinished` of them met their limit, so words may be missing.
-        seconds: how long the sound is.
-        no_speech: mean of the windows'; one of silence counts as 1.
+        windows: number of windows; `unfinished` of them met their limit, so words may be missing.
+        seconds: duration of the sound.
+        no_speech: mean over the windows; a window of silence counts as 1.
     """
 
     words: tuple[Word, ...]

@@ -18,7 +18,7 @@ from speechseq.inference.transcript import Candidate, Transcript
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import EOS, Vocabulary
 
-_LEAD = 0.08  # seconds from a word's beginning to where its first token is read
+_LEAD = 0.08  # seconds from the start of a word to the position where its first token is read
 
 
 def build_transcript(

@@ -12,7 +12,7 @@ from speechseq.errors import ConfigError
 from speechseq.ranges import Range
 from speechseq.shapes import Waveform
 
-_FRAME = 0.02  # seconds over which loudness is taken
+_FRAME = 0.02  # seconds over which loudness is averaged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class WindowConfig(Config):
 
     Args:
         seconds: the longest window; best no longer than what the model was trained on.
-        overlap: the most that a window shares with the next, in seconds; at least half of it is
-            shared, the rest is the room in which a quiet place is looked for.
+        overlap: maximum overlap of a window with the next, in seconds; at least half of it is
+            shared, and in the rest a quiet place to cut is searched.
     """
 
     seconds: Annotated[float, Range(1, 3600)] = 20.0
@@ -30,11 +30,11 @@ class WindowConfig(Config):
 
     @classmethod
     def of(cls, seconds: float) -> "WindowConfig":
-        """Windows of that length which share a fifth, at most 4 seconds."""
+        """Return the settings of windows of that length that overlap by a fifth, at most 4 s."""
         return cls(seconds=seconds, overlap=min(seconds / 5, 4.0))
 
     def check(self) -> None:
-        """Raise ConfigError for windows that would not go forward."""
+        """Raise ConfigError if windows overlap by more than half."""
         if self.overlap > self.seconds / 2:
             raise ConfigError(
                 f"overlap: {self.overlap:g} of {self.seconds:g} seconds",
@@ -71,7 +71,7 @@ def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[W
 
 
 def quietest(waveform: Waveform, low: int, high: int, rate: int) -> int:
-    """The middle of the quietest 20 ms of samples low … high of one waveform (1, samples)."""
+    """Middle of the quietest 20 ms in samples low … high of a waveform (1, samples)."""
     size = max(1, int(_FRAME * rate))
     if high - low < 2 * size:
         return high

@@ -1,4 +1,4 @@
-"""An n-gram model with back-off as tensors, so that many histories are looked up at once."""
+"""Back-off n-gram model as tensors, so that many histories are looked up at once."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speechseq.text.arpa import BEGIN, UNKNOWN, Arpa, NGrams
 
-_NEVER_SEEN = -100 * float(np.log(10.0))  # of <unk>, where the model has none
+_NEVER_SEEN = -100 * float(np.log(10.0))  # of <unk>, if the model lacks it
 _NO_BEGIN = -99 * float(np.log(10.0))
 
 Rows = Int[Tensor, " rows"]
@@ -18,10 +18,11 @@ Rows = Int[Tensor, " rows"]
 class Backoff(NamedTuple):
     """Tables of a back-off model; a state is a history, state 0 the empty one.
 
-    An entry is an n-gram, in the order of keys = state * words + word: its log-probability
-    (natural) and the state that it leads to, the longest end of it that is a history. starts
-    (states + 1) is where the entries of a state begin; backoffs (states) and shorter (states) say
-    what it costs to forget a history's first word, and which state that is.
+    An entry is an n-gram; entries are sorted by keys = state * words + word. log_probs are natural
+    logarithms; targets are the states that entries lead to, which are their longest suffixes that
+    are histories. starts (states + 1): first entry of each state; backoffs (states): the back-off
+    weight (log) of dropping the first word of a history; shorter (states): the history that this
+    leads to.
     """
 
     keys: Tensor
@@ -51,8 +52,8 @@ class Backoff(NamedTuple):
         for _ in range(self.order):  # the empty history has every word
             keys = states * self.words + words
             entries = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
-            there = self.keys[entries] == keys
-            found, missing = missing & there, missing & ~there
+            equal = self.keys[entries] == keys
+            found, missing = missing & equal, missing & ~equal
             log_probs = log_probs + torch.where(found, self.log_probs[entries], 0.0)
             log_probs = log_probs + torch.where(missing, self.backoffs[states], 0.0)
             targets = torch.where(found, self.targets[entries], targets)
@@ -65,7 +66,7 @@ class Backoff(NamedTuple):
         for _ in range(self.order - 2):
             chain.append(self.shorter[chain[-1]])
         log_probs = self.log_probs[: self.words].expand(len(states), -1).clone()
-        for at in reversed(chain):  # from short histories to long ones, whose entries count
+        for at in reversed(chain):  # entries of longer histories overwrite those of shorter ones
             at_length = at > 0
             log_probs = log_probs + torch.where(at_length, self.backoffs[at], 0.0).unsqueeze(1)
             counts = (self.starts[at + 1] - self.starts[at]) * at_length
@@ -92,9 +93,9 @@ def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
 
 
 def _tables(orders: tuple[NGrams, ...], words: int) -> Backoff:
-    """Number the n-grams order by order, each order sorted by the state and word it comes from.
+    """Number the n-grams order by order, and sort each order by state and word.
 
-    The n-gram that is entry e is then the state e + 1, and keys rise from the first to the last.
+    The n-gram of entry e is then the state e + 1, and all keys are sorted.
     """
     keys = np.empty(0, dtype=np.int64)
     log_probs, backoffs, shorter = np.empty(0), np.zeros(1), np.zeros(1, dtype=np.int64)
@@ -134,8 +135,8 @@ def _ends(
     while len(searching):
         wanted = states[searching] * count + words[searching]
         entries = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        there = keys[entries] == wanted
-        ends[searching[there]] = entries[there] + 1
-        searching = searching[~there]
+        found = keys[entries] == wanted
+        ends[searching[found]] = entries[found] + 1
+        searching = searching[~found]
         states[searching] = shorter[states[searching]]
     return ends

@@ -24,11 +24,11 @@ LogProbs = Float[Tensor, "rows symbols"]
 class NGramScorer:
     """An n-gram model whose words are the symbols of the vocabulary; <space> is the space.
 
-    A symbol that the model does not hold has the probability of its <unk>.
+    A symbol that is not in the model has the probability of <unk>.
 
     Raises:
-        ConfigError: the vocabulary is no recogniser's, or holds symbols that the model, without
-            an <unk>, could never expect.
+        ConfigError: the vocabulary is no recogniser's, or the model has no <unk> and lacks symbols
+            of the vocabulary.
     """
 
     def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:
@@ -54,7 +54,7 @@ class NGramScorer:
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> Rows:
-        """The empty history of every row; the tables go to the device."""
+        """Return the empty history of every row, and move the tables to the device."""
         self._backoff, self._words = self._backoff.to(device), self._words.to(device)
         return torch.zeros(rows, dtype=torch.int64, device=device)
 
@@ -76,9 +76,9 @@ class WordState(NamedTuple):
 class WordNGramScorer:
     """An n-gram model over words beside a recogniser that spells them in characters or pieces.
 
-    A word is scored when it is complete: by the symbol that brings the next space, or by eos. So
-    the scores of a sentence add up to its log-probability in words, and none comes twice. Words
-    that the model does not hold, or that are not spelled so, have the probability of its <unk>.
+    A word is scored once, when it is complete: at the symbol that brings the next space, or at
+    eos. So the scores of a sentence add up to its log-probability in words. Words that are not in
+    the model, or that the vocabulary spells differently, have the probability of <unk>.
 
     Raises:
         ConfigError: the vocabulary is no recogniser's, or can spell none of the model's words.
@@ -89,7 +89,7 @@ class WordNGramScorer:
         self._backoff, words = tables(arpa)
         self._begin, self._end = words[BEGIN], words[END]
         spoken = {w: i for w, i in words.items() if w not in (BEGIN, END, UNKNOWN)}
-        likely = self._backoff.log_probs.tolist()  # those of the unigrams come first
+        likely = self._backoff.log_probs.tolist()  # unigrams come first
         ordered = sorted(spoken.items(), key=lambda item: -likely[item[1]])
         self._trie = WordTrie.of(ordered, vocabulary, unknown=words[UNKNOWN])
 
@@ -104,7 +104,7 @@ class WordNGramScorer:
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> WordState:
-        """No word begun, nothing but <s> before it; the tables go to the device."""
+        """Return the state after <s>, with no word begun, and move the tables to the device."""
         self._backoff, self._trie = self._backoff.to(device), self._trie.to(device)
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         _, history = self._backoff.advance(zeros, torch.full_like(zeros, self._begin))

@@ -18,7 +18,7 @@ from speechseq.models.language_model import LanguageModel, LanguageModelConfig, 
 from speechseq.text import arpa
 from speechseq.text.vocabulary import PAD, SOS, Vocabulary
 
-_TOGETHER = 64  # texts that are scored side by side
+_TOGETHER = 64  # texts of a batch
 
 Rows = Int[Tensor, " rows"]
 LogProbs = Float[Tensor, "rows symbols"]
@@ -40,7 +40,7 @@ class RNNScorer:
         """Open a checkpoint folder that a training run of a language model wrote.
 
         Args:
-            vocabulary: the recogniser's, which must be the language model's too.
+            vocabulary: the recogniser's vocabulary, which the language model must share.
 
         Raises:
             CheckpointError: cut, empty, of another model, or with other symbols.
@@ -55,8 +55,8 @@ class RNNScorer:
         return cls(cast(LanguageModel, checkpoints.restore(stored, build)).to(device))
 
     def start(self, rows: int, device: torch.device | str) -> LanguageState:
-        """Zeros, on the device; the model goes there too."""
-        with torch.inference_mode(False):  # a search runs in it; parameters may not be made in it
+        """Return a state of zeros, and move the model to the device."""
+        with torch.inference_mode(False):  # a search runs in inference mode; parameters must not
             self.model.to(device)
         return self.model.start(rows)
 
@@ -69,13 +69,13 @@ class RNNScorer:
 def load(
     path: str | Path, vocabulary: Vocabulary, device: torch.device | str = "cpu"
 ) -> RNNScorer | NGramScorer | WordNGramScorer:
-    """The language model at a path, for a recogniser's vocabulary.
+    """Load the language model at a path, for a recogniser's vocabulary.
 
-    A folder is the checkpoint of a recurrent one; a file is ARPA, over the recogniser's symbols
-    when all its words are such symbols, else over words.
+    A folder is a checkpoint of a recurrent model. A file is an ARPA model: over the recogniser's
+    symbols if all its words are symbols of the vocabulary, else over words.
 
     Raises:
-        CheckpointError: the folder is no such checkpoint, or its vocabulary is another one.
+        CheckpointError: the folder is no such checkpoint, or has another vocabulary.
         DataError: the file is missing or damaged; file and line are named.
         ConfigError: its words are neither symbols nor can be spelled with them.
     """
@@ -88,7 +88,7 @@ def load(
 
 
 def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[Fused]:
-    """The language model at a path, with its weight, as scorers of a search; [] for the path "".
+    """Load a language model as the only scorer of a search, with its weight; [] for the path "".
 
     Raises:
         CheckpointError, DataError, ConfigError: as `load`.
@@ -100,7 +100,7 @@ def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> No
     """Refuse a language model whose ids stand for other symbols than the recogniser's.
 
     Raises:
-        CheckpointError: the symbols that only one of them has are named.
+        CheckpointError: the two differ; symbols that only one of them has are named.
     """
     if (ours.controls, ours.symbols) == (recognisers.controls, recognisers.symbols):
         return

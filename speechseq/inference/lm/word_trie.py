@@ -10,16 +10,16 @@ from torch import Tensor
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.vocabulary import EOS, Vocabulary
 
-_ASTRAY = 1  # the node of whatever is the beginning of no word
+_ASTRAY = 1  # the node of every character sequence that begins no word
 
 
 class WordTrie(NamedTuple):
-    """Trie of words; at node 0 no word has begun.
+    """Trie of words; node 0 is the root, where no word has begun.
 
-    after (nodes, characters + 1): the node that a character leads to; the last column stands for
-    no character and stays. letters (symbols, most): the characters of each symbol. closes
-    (symbols): it completes the word before it. words (nodes): the word that ends at a node, <unk>
-    where none does.
+    after (nodes, characters + 1): the node that a character leads to; the last column is padding
+    and leads to the node itself. letters (symbols, most): the characters of each symbol, padded.
+    closes (symbols): True if the symbol completes the word before it. words (nodes): the word that
+    ends at a node, or <unk>.
     """
 
     after: Int[Tensor, "nodes characters"]
@@ -32,7 +32,7 @@ class WordTrie(NamedTuple):
         """Build a trie of (word, number) pairs; the first of words spelled alike counts.
 
         Raises:
-            ConfigError: it can spell none of them, or a symbol goes on after a space.
+            ConfigError: the vocabulary can spell no word, or a symbol has text after a space.
         """
         texts = vocabulary.texts(range(len(vocabulary)))
         inner = [text.removeprefix(" ") for text in texts]
@@ -75,7 +75,7 @@ class WordTrie(NamedTuple):
 
 
 def _spelled(word: str, vocabulary: Vocabulary) -> str:
-    """The word as it would be written, case folded; "" where the vocabulary cannot."""
+    """Spelling of a word by the vocabulary, case folded; "" if it has symbols that it lacks."""
     try:
         return vocabulary.decode(vocabulary.encode(word))
     except DataError:

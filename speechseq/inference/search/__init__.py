@@ -1,1 +1,1 @@
-"""From an encoded utterance to transcripts: greedy and beam search, and their one score."""
+"""Search of transcripts for encoded utterances: greedy and beam search, and their score."""

@@ -22,8 +22,8 @@ from speechseq.shapes import Encoded
 class Beam(Config):
     """Follows the `size` best hypotheses of each utterance, by the score.
 
-    At a step all continuations of an utterance's open hypotheses compete for `size` places; one
-    that takes its place with eos is finished. The search of an utterance ends when none of its open
+    At each step all continuations of an utterance's open hypotheses compete for `size` places; a
+    chosen continuation by eos is finished. The search of an utterance ends when none of its open
     hypotheses can enter the `n_best` any more, or at its limit.
     """
 
@@ -34,7 +34,7 @@ class Beam(Config):
     limit: LimitConfig = LimitConfig()
 
     def check(self) -> None:
-        """Raise ConfigError for a beam that cannot hold what is asked of it."""
+        """Raise ConfigError if `n_best` is larger than the beam."""
         if self.n_best > self.size:
             raise ConfigError(
                 f"n_best: {self.n_best} hypotheses from a beam of {self.size}",
@@ -44,7 +44,9 @@ class Beam(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
     ) -> list[list[Hypothesis]]:
-        """The n-best of each row of an encoded batch, best first; called by `recognise`.
+        """Return the n-best list of each row of an encoded batch, best first.
+
+        `recognise` calls it.
 
         Raises:
             ConfigError: ctc_weight without a CTC head, or scorers that share a name.
@@ -70,9 +72,9 @@ class Beam(Config):
 
 
 def usual_beam(size: int, n_best: int = 1) -> Beam:
-    """The beam of a user who names only its width.
+    """Return the default beam search of a given width.
 
-    Its end threshold is Hannun's: without one, the summed log-probability of a long transcript
-    falls below that of an early end.
+    The end threshold is Hannun's: without a threshold, the summed log-probability of a long
+    transcript falls below that of an early end.
     """
     return Beam(size=size, n_best=n_best, score=ScoreConfig(end_threshold=1.5))

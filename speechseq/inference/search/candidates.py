@@ -1,4 +1,4 @@
-"""All continuations of all open hypotheses at a step, and the choice of the best."""
+"""Candidates of a beam search step, which continue open hypotheses, and the choice of the best."""
 
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ from speechseq.text.vocabulary import EOS
 class Candidates(NamedTuple):
     """Every symbol after every open hypothesis, each (utterances, hypotheses, symbols).
 
-    total: the score, -inf for what may not stand there; parts: of the score, of one symbol where
-    all have the same; log_probs: under the model.
+    total: the score, -inf for symbols that may not follow; parts: the terms of the score, with a
+    symbol axis of size 1 where all symbols share one value; log_probs: under the model.
     """
 
     total: Tensor
@@ -24,9 +24,10 @@ class Candidates(NamedTuple):
 class Picked(NamedTuple):
     """The best candidates, each (utterances, size), best first.
 
-    parent: place of the hypothesis that was continued, by token, whose log_prob the model gave;
-    ends: it closes with eos; goes_on: it is open still. Neither is true, and total is -inf, where
-    there were not enough candidates.
+    parent: index of the hypothesis that was continued; token: the symbol that continues it;
+    log_prob: of the token, under the model; ends: the token is eos; goes_on: the hypothesis stays
+    open. Where there are fewer candidates than places, ends and goes_on are False and total is
+    -inf.
     """
 
     total: Tensor
@@ -38,19 +39,22 @@ class Picked(NamedTuple):
     goes_on: Tensor
 
     def select(self, utterances: Tensor) -> "Picked":
-        """The same for these utterances alone."""
+        """Select some utterances."""
         parts = map_parts(self.parts, lambda part: part[utterances])
         return Picked(self.total[utterances], parts, *(x[utterances] for x in self[2:]))
 
 
 def pick(candidates: Candidates, size: int) -> Picked:
-    """The `size` best of each utterance, or all when there are fewer; of equals the first."""
+    """Pick the `size` best candidates of each utterance (fewer if there are fewer).
+
+    Of equal candidates the first comes first.
+    """
     totals = candidates.total.flatten(1)
     return picked_at(candidates, stable_topk(totals, min(size, totals.shape[1])))
 
 
 def picked_at(candidates: Candidates, index: Tensor) -> Picked:
-    """The candidates at places (utterances, size), counted over hypotheses × symbols."""
+    """Gather the candidates at flat indices (utterances, size) into hypotheses × symbols."""
     symbols = candidates.total.shape[2]
     parent, token = index // symbols, index % symbols
 

@@ -1,4 +1,4 @@
-"""Utterances that cannot be read: an error that names their rows, so that the rest may go on."""
+"""Errors for rows of a batch that cannot be transcribed; the other rows can go on without them."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ CURE = "take an earlier checkpoint, or leave these rows (error.rows) out"
 
 
 class FeaturesError(DataError):
-    """Features of some rows of a batch hold NaN or Inf, or nothing at all.
+    """Features of some rows of a batch are empty or hold NaN or Inf.
 
-    rows: which; the others can be recognised without them.
+    rows: indices of these rows; the other rows can be recognised without them.
     """
 
     def __init__(self, rows: Sequence[int]) -> None:
@@ -27,9 +27,9 @@ class FeaturesError(DataError):
 
 
 class NotFiniteError(CheckpointError):
-    """The model gives NaN or Inf for some rows of a batch, though their features are sound.
+    """The model gives NaN or Inf for some rows of a batch whose features are finite.
 
-    rows: which; the others can be recognised without them.
+    rows: indices of these rows; the other rows can be recognised without them.
     """
 
     def __init__(self, rows: Sequence[int], what: str) -> None:
@@ -38,7 +38,7 @@ class NotFiniteError(CheckpointError):
 
 
 def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
-    """The lengths as int64, of features that can be read.
+    """Check features and return their lengths as int64.
 
     Raises:
         FeaturesError: a row is empty or not finite within its length.

@@ -5,8 +5,8 @@ positions that spell h and end in its last symbol, or in blank. Then
 
     P(h·c …) = Σ_t φ[t-1] · p_t(c)       φ = blank + symbol, or blank alone where c repeats the last
 
-is a product of matrices, for all c together, and the paths of the symbol that was chosen follow a
-first-order recurrence over t, which has a closed form in cumulative sums: no loop over positions.
+is a matrix product for all c together. The paths of the chosen symbol follow a first-order
+recurrence over t, which has a closed form in cumulative sums: no loop over positions is needed.
 """
 
 from typing import NamedTuple
@@ -18,11 +18,11 @@ from speechseq.inference.search.scoring import widest
 from speechseq.nn.masks import length_mask
 from speechseq.text.vocabulary import BLANK, EOS, SOS
 
-LEAST = -1e6  # a position's log-probabilities are cut here, so that sums over positions keep digits
+LEAST = -1e6  # log-probabilities are clamped to it, so that sums over positions keep their digits
 
 
 class CTCState(NamedTuple):
-    """Of each row: symbol and blank (rows, positions + 1), and the last token (rows)."""
+    """State of each row: symbol and blank (rows, positions + 1), and the last token (rows)."""
 
     symbol: Tensor
     blank: Tensor
@@ -30,30 +30,30 @@ class CTCState(NamedTuple):
 
 
 class CTCPrefix:
-    """The CTC head's opinion of some utterances; rows come in equal blocks, one an utterance.
+    """CTC prefix scorer of a batch; rows come in blocks of equal size, one block per utterance.
 
     Args:
         log_probs: (utterances, positions, symbols), normalised.
-        memory_lengths: (utterances); what stands behind them is never read.
+        memory_lengths: (utterances); positions after them are never read.
     """
 
     def __init__(self, log_probs: Tensor, memory_lengths: Tensor) -> None:
         mask = length_mask(memory_lengths, log_probs.shape[1]).unsqueeze(-1)
         wide = log_probs.to(widest(log_probs.device)).clamp(min=LEAST)
         self.probs = torch.where(mask, wide.exp(), 0.0)
-        # behind the end every path goes on with blanks, at no cost: the last column is the end
+        # after the end every path goes on with blanks at no cost, so the last column is its end
         behind = torch.full_like(wide[:1, :1], LEAST)
         behind[..., BLANK] = 0.0
         self.log_probs = torch.where(mask, wide, behind)
 
     def select(self, utterances: Tensor) -> "CTCPrefix":
-        """The same for these utterances alone."""
+        """Select some utterances."""
         chosen = object.__new__(CTCPrefix)
         chosen.probs, chosen.log_probs = self.probs[utterances], self.log_probs[utterances]
         return chosen
 
     def start(self) -> CTCState:
-        """The state of the empty prefix, one row an utterance."""
+        """Return the state of the empty prefix, one row per utterance."""
         blank = self.log_probs[..., BLANK].cumsum(dim=1)
         blank = torch.cat([torch.zeros_like(blank[:, :1]), blank], dim=1)
         last = torch.full_like(blank[:, 0], SOS, dtype=torch.long)
@@ -62,8 +62,8 @@ class CTCPrefix:
     def candidates(self, state: CTCState) -> Tensor:
         """Log-probabilities (rows, symbols) of every prefix that is one symbol longer.
 
-        At eos stands that of the hypothesis as it is, whole: Σ of all paths that spell it. -inf is
-        for what no path spells, as there are fewer positions than symbols.
+        The column of eos holds the log-probability of the finished hypothesis: the sum of all
+        paths that spell it. A prefix that no path can spell, for lack of positions, has -inf.
         """
         either = torch.logaddexp(state.symbol, state.blank)
         found = self._product(either[:, :-1])
@@ -73,7 +73,7 @@ class CTCPrefix:
         return found.masked_fill(found < LEAST / 2, float("-inf"))
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
-        """The state of each row (rows) with one token more."""
+        """Append one token to the prefix of each row; tokens (rows)."""
         repeats = (tokens == state.last).unsqueeze(1)
         before = torch.where(repeats, state.blank, torch.logaddexp(state.symbol, state.blank))
         symbol = _paths(before[:, :-1], self._of(tokens))

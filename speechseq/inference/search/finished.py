@@ -1,4 +1,4 @@
-"""The hypotheses that have ended, and which utterances may stop."""
+"""Ended hypotheses of a beam search, and the decision which utterances may stop."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from speechseq.shapes import Lengths
 
 
 class Finished:
-    """Collects what ends, and ends an utterance when nothing open can enter its n-best any more.
+    """Collects ended hypotheses; stops an utterance when no open one can enter its n-best.
 
     Args:
         limits, positions: the most tokens and the valid memory positions of each utterance.
@@ -24,17 +24,17 @@ class Finished:
         self.best = none.repeat(len(limits), n_best)
         self.soonest = int(limits.min()) if len(limits) else 0
         self.widest = max(1.0, float(score.widths(limits.device).max()))
-        self.full = False  # some utterance has its n-best: an open hypothesis must now beat them
+        self.full = False  # some utterance has its n-best, which an open hypothesis must now beat
         self.ended: list[Ended] = []
         self.step = 0
 
     @property
     def going(self) -> bool:
-        """Some utterance goes on."""
+        """True while some utterance goes on."""
         return len(self.utterance) > 0
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
-        """Take in what was picked; the utterances that go on, or None when all do.
+        """Record picked candidates that end; return the utterances that go on, None for all.
 
         Raises:
             CheckpointError: a score is not finite (NotFiniteError, with the rows of the batch).
@@ -45,7 +45,7 @@ class Finished:
         event = (ends | bad.unsqueeze(1)).any()
         if self.full:
             event = event | (self.best[:, -1] >= self._most(picked)).any()
-        if self.step < self.soonest and not event:  # the one time that a step waits for the device
+        if self.step < self.soonest and not event:  # the only synchronisation of most steps
             return None
         if bad.any():
             raise NotFiniteError(self.utterance[bad].tolist(), "score of the next token")
@@ -68,7 +68,7 @@ class Finished:
         return Ended.joined(self.ended)
 
     def _most(self, picked: Picked) -> Tensor:
-        """The highest score (utterances) that anything open can come to; -inf without any."""
+        """Upper bound (utterances) of the scores of open hypotheses; -inf if none is open."""
         remaining = (self.limits - self.step).unsqueeze(1)
         positions = self.positions.unsqueeze(1).float()
         most = self.score.most(picked.parts, positions, remaining, self.widest)

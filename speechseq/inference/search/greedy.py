@@ -31,7 +31,7 @@ class Greedy(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
     ) -> list[list[Hypothesis]]:
-        """One hypothesis for each row of an encoded batch; called by `recognise`.
+        """Return one hypothesis for each row of an encoded batch; `recognise` calls it.
 
         Raises:
             ConfigError: there are scorers, which only a beam can ask.

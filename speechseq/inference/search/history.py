@@ -1,4 +1,4 @@
-"""What a search wrote at each step, and the way back from the last token to the first."""
+"""History of a search: the tokens of each step, and backtracking from the last to the first."""
 
 import itertools
 from typing import NamedTuple
@@ -11,10 +11,11 @@ from speechseq.text.vocabulary import EOS
 
 
 class Written(NamedTuple):
-    """One step of the rows that took part in it.
+    """One step of the search, for the rows that took part in it.
 
-    token: what each row (rows) was fed, the last one it had written; log_prob: of that token under
-    the model; parent: its row at the step before; weights (rows, positions): where it looked.
+    token (rows): the input of the step, which is the last token of each row; log_prob: of that
+    token under the model; parent: the row's index at the previous step; weights (rows, positions):
+    the attention weights of the step.
     """
 
     token: Tensor
@@ -26,8 +27,8 @@ class Written(NamedTuple):
 class Ended(NamedTuple):
     """Hypotheses that ended, with eos or at a limit, in the order of their ending.
 
-    utterance; step and row: whose distribution the last token was taken from; the token, its
-    log_prob, and the terms (ended, terms) of the score.
+    utterance: index in the batch; step, row: the distribution that the last token was taken from;
+    token: the last token; log_prob: of the last token; terms (ended, terms): of the score.
     """
 
     utterance: Tensor
@@ -38,20 +39,21 @@ class Ended(NamedTuple):
     terms: Tensor
 
     def take(self, places: list[int]) -> "Ended":
-        """Those at the given places."""
+        """Select hypotheses by their places."""
         index = torch.tensor(places, dtype=torch.long, device=self.row.device)
         return Ended(*(field[index] for field in self))
 
     @staticmethod
     def joined(parts: list["Ended"]) -> "Ended":
-        """One after another."""
+        """Concatenate several groups of ended hypotheses."""
         return Ended(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
 def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
-    """Places in `ended` of each utterance's best: finished first, by score, the earlier of equals.
+    """Rank the hypotheses of each utterance, and return the places in `ended` of its n best.
 
-    An unfinished hypothesis never stands before a finished one.
+    Every finished hypothesis comes before the unfinished ones; within each group the higher score
+    comes first, and of equal scores the one that ended earlier.
     """
     places: list[list[int]] = [[] for _ in range(utterances)]
     for place, utterance in enumerate(ended.utterance.tolist()):
@@ -72,12 +74,12 @@ def traced(
     memory_lengths: list[int],
     empty_log_probs: list[float],
 ) -> list[Hypothesis]:
-    """Every hypothesis of `ended`, followed back to its first token.
+    """Backtrack every hypothesis of `ended` to its first token.
 
     Args:
-        names: of the terms.
-        memory_lengths: by utterance; alignments are cut to them.
-        empty_log_probs: by utterance; of eos at the first step.
+        names: names of the terms.
+        memory_lengths: of each utterance; alignments are cut to them.
+        empty_log_probs: log-probability of eos at the first step, of each utterance.
     """
     rows = _rows(steps, ended)
     steps = steps[: rows.shape[1]]
@@ -100,7 +102,7 @@ def traced(
 
 
 def _rows(steps: list[Written], ended: Ended) -> Tensor:
-    """The row at each step (ended, steps) that a hypothesis came by; 0 behind its last step."""
+    """Row of each hypothesis at each step (ended, steps); 0 after its last step."""
     parents, starts = torch.cat([step.parent for step in steps]).tolist(), _starts(steps)
     found = torch.zeros(len(ended.step), int(ended.step.max()) + 1, dtype=torch.long)
     for own, row, last in zip(found, ended.row.tolist(), ended.step.tolist(), strict=True):
@@ -112,13 +114,13 @@ def _rows(steps: list[Written], ended: Ended) -> Tensor:
 
 
 def _starts(steps: list[Written]) -> list[int]:
-    """Where the rows of each step begin, when those of all steps stand one behind the other."""
+    """Offset of each step's first row in the concatenation of the rows of all steps."""
     return [0, *itertools.accumulate(len(step.token) for step in steps[:-1])]
 
 
 def _written(fed: list[Tensor], places: Tensor, steps: Tensor, last: Tensor) -> Tensor:
-    """What each step wrote (ended, steps): what the next was fed with, and what was `last`."""
-    written = torch.cat(fed)[places].roll(-1, 1).to(last.dtype)  # sos was fed in a type of its own
+    """Output of each step (ended, steps): the input of the next step; `last` at the final one."""
+    written = torch.cat(fed)[places].roll(-1, 1).to(last.dtype)  # sos may have another dtype
     return written.scatter(1, steps.unsqueeze(1), last.unsqueeze(1))
 
 

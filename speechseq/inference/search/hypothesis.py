@@ -1,4 +1,4 @@
-"""Hypothesis: a transcript that a search found, and all that is known about it."""
+"""Hypothesis of a search: a transcript with its score, its terms and its alignment."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class Hypothesis:
     Attributes:
         tokens: ids without eos.
         score: the sum of `terms`, exactly.
-        terms: what each part of the score contributes, weighted and normalised as it counts.
-        finished: it closed with eos; one that met its limit is not finished.
+        terms: contribution of each part of the score, after weighting and normalisation.
+        finished: True if it ended with eos, False if it reached its limit.
         alignment: (steps, positions), the attention at each token, and at eos when finished.
-        token_log_probs: of each token under the model alone, with that of eos last when finished.
+        token_log_probs: of each token under the model alone; eos comes last when finished.
         empty_log_prob: log-probability under the model alone of an empty transcript, eos at once.
     """
 
@@ -34,7 +34,7 @@ class Hypothesis:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The tokens, closed with eos when finished: what `rescore` reads."""
+        """The tokens, with eos at the end when finished, as `rescore` takes them."""
         return (*self.tokens, EOS) if self.finished else self.tokens
 
     @property
@@ -44,6 +44,6 @@ class Hypothesis:
 
 
 def posteriors(hypotheses: Sequence[Hypothesis], temperature: float = 1.0) -> list[float]:
-    """The shares of an n-best list's hypotheses: a softmax of score / temperature."""
+    """Posterior probabilities of an n-best list: the softmax of score / temperature."""
     scores = torch.tensor([item.score for item in hypotheses], dtype=torch.float64)
     return torch.softmax(scores / temperature, dim=0).tolist()

@@ -1,4 +1,4 @@
-"""What a search asks of a model and of a language model beside it."""
+"""Protocols between a search and the models: a recogniser, and scorers such as language models."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from speechseq.shapes import Encoded
 
 @runtime_checkable
 class Step(Protocol):
-    """One step of some rows: log_probs (rows, symbols), weights (rows, positions), state."""
+    """Output of one step: log_probs (rows, symbols), weights (rows, positions), state."""
 
     @property
     def log_probs(self) -> Tensor:
@@ -17,25 +17,25 @@ class Step(Protocol):
 
     @property
     def weights(self) -> Tensor:
-        """Where attention looked; 0 on padding."""
+        """Attention weights; 0 on padding."""
 
     @property
     def state(self) -> Any:
-        """Nested tuples of tensors whose first axis is rows, so that a search may re-order it."""
+        """Nested tuples of tensors whose first axis is rows, which a search re-orders."""
 
 
 @runtime_checkable
 class Spelling(Protocol):
-    """What writes one symbol a step."""
+    """Attention decoder that writes one symbol a step."""
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
-        """The state before the first step, which is fed with SOS."""
+        """Return the state before the first step, whose input is SOS."""
 
     def ready(self) -> Any:
-        """What all steps of a search share, made once."""
+        """Prepare tensors that all steps of a search share, once."""
 
     def step(self, tokens: Tensor, state: Any, ready: Any) -> Step:
-        """One step, fed with the tokens (rows) written before it."""
+        """Run one step; its input is the tokens (rows) of the step before."""
 
 
 @runtime_checkable
@@ -44,33 +44,38 @@ class Recogniser(Protocol):
 
     @property
     def speller(self) -> Spelling:
-        """What writes."""
+        """The attention decoder."""
 
     def encode(self, features: Tensor, feature_lengths: Tensor) -> Encoded:
-        """Frames (batch, frames, features) to the memory (batch, positions, memory_dim)."""
+        """Encode frames (batch, frames, features) into memory (batch, positions, memory_dim)."""
 
     def ctc_log_probs(self, memory: Tensor, memory_lengths: Tensor) -> Tensor | None:
-        """(batch, positions, symbols), or None without a CTC head; blank is symbol BLANK."""
+        """Log-probabilities (batch, positions, symbols) of the CTC head; None without a head.
+
+        The blank is symbol BLANK.
+        """
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A second opinion on what is written: a language model over the same symbols.
+    """Scorer of hypotheses beside the model, such as a language model over the same symbols.
 
-    Its states are re-ordered like the speller's: nested tuples of tensors whose first axis is rows.
+    Its states, like the speller's, are nested tuples of tensors whose first axis is rows; a search
+    re-orders both.
     """
 
     def start(self, rows: int, device: Any) -> Any:
-        """The state before the first step, which is fed with SOS."""
+        """Return the state before the first step, whose input is SOS."""
 
     def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        """Log-probabilities (rows, symbols) of the symbol after `tokens` (rows); the new state."""
 
 
 class Fused(NamedTuple):
     """A scorer and its weight in the score (shallow fusion).
 
-    name: of its term. most: the largest value that it may give one symbol; 0 for probabilities.
+    name: of its term in the score. most: upper bound of the values that the scorer gives one
+    symbol; 0 for log-probabilities.
     """
 
     name: str

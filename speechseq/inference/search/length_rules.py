@@ -1,7 +1,7 @@
-"""Length rules: what the score does about the length of a hypothesis.
+"""Length rules: normalisation of the score by the length of a hypothesis.
 
-The length is that of all tokens written, and eos counts as one of them: its log-probability is in
-the sum that is divided. A hypothesis that is not finished has written no eos, and none is counted.
+The length counts all tokens, eos included, because the log-probability of eos is in the sum that
+is divided. A hypothesis that is not finished has no eos, and none is counted.
 """
 
 import dataclasses
@@ -16,24 +16,24 @@ from speechseq.ranges import Items, Range, Weight
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LengthRule(Config):
-    """Leaves log-probabilities as they are; the rules below do something.
+    """No normalisation: log-probabilities stay as they are. Base class of the other rules.
 
-    divides_scorers: the rule divides the scorers' terms, too, not only attention and CTC.
+    divides_scorers: the rule divides the scorers' terms too, not only attention and CTC.
     """
 
     kind: ClassVar[str] = "none"
     divides_scorers: ClassVar[bool] = False
 
     def widths(self, device: torch.device) -> Tensor:
-        """What each symbol (symbols,) counts, or (1,) when all count the same."""
+        """Length of each symbol (symbols,), or (1,) if all symbols have the same length."""
         return torch.ones(1, device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """A summed log-probability as it counts at this length."""
+        """Normalise a summed log-probability for this length."""
         return log_prob
 
     def added(self, length: Tensor) -> Tensor | None:
-        """A term of its own that the length gives, or None."""
+        """An additional term for this length, or None."""
         return None
 
 
@@ -53,8 +53,8 @@ class PerToken(LengthRule):
 class PerCharacter(LengthRule):
     """LAS's rule: log P / |y|_c, plus the undivided language model (Chan 2015, equation 16).
 
-    symbol_widths: the characters of each symbol, by id; that of eos counts as 1 whatever stands
-    there. Empty: every symbol is one character.
+    symbol_widths: number of characters of each symbol, by id; eos always counts as 1. If empty,
+    every symbol is one character.
     """
 
     kind: ClassVar[str] = "per_character"
@@ -65,7 +65,7 @@ class PerCharacter(LengthRule):
         return torch.tensor(self.symbol_widths or (1.0,), device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """log P / |y|_c, and at least 1: a prefix may hold nothing but symbols of no width."""
+        """log P / |y|_c; |y|_c is at least 1, as a prefix may hold only symbols without width."""
         return log_prob / length.clamp(min=1.0)
 
 

@@ -17,17 +17,18 @@ from speechseq.nn.rows import regroup_rows, select_rows
 from speechseq.shapes import Encoded
 from speechseq.text.vocabulary import EOS, SOS
 
-NEVER = -1e30  # for what a scorer holds impossible: finite, so that something is always possible
+NEVER = -1e30  # for symbols that a scorer excludes: finite, so that some symbol is always possible
 
 
 class Walk:
-    """What is open in every utterance that goes on, in rows (utterances × hypotheses).
+    """Open hypotheses of all utterances that go on, in rows (utterances × hypotheses).
 
-    Hypotheses of an utterance stand side by side, the same number in each utterance; a row without
-    one has the log-probability -inf. All starts with a single empty hypothesis.
+    Rows of an utterance are adjacent, and every utterance has the same number of rows; a row
+    without a hypothesis has the log-probability -inf. The search starts with a single empty
+    hypothesis per utterance.
 
     Attributes:
-        steps: what was written so far, step by step.
+        steps: the history so far, step by step.
         empty_log_probs: of eos at the first step (rows), under the model alone.
 
     Raises:
@@ -57,7 +58,7 @@ class Walk:
         self.steps: list[Written] = []
 
     def step(self) -> Candidates:
-        """Ask the model and the scorers what follows every open hypothesis."""
+        """Score every continuation of every open hypothesis by the model and the scorers."""
         speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state, self.ready)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
@@ -71,7 +72,7 @@ class Walk:
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
 
     def advance(self, picked: Picked, staying: Tensor | None) -> None:
-        """Go on with what was picked, in these utterances alone (None: in all of them)."""
+        """Continue with the picked candidates in the utterances `staying` (None: all)."""
         rows = self.first + picked.parent
         if staying is not None:
             rows, picked = rows[staying], picked.select(staying)
@@ -114,7 +115,7 @@ class Walk:
         return Candidates(total, parts, self._apart(log_probs))
 
     def _covered(self) -> Tensor:
-        """Positions (rows, 1) that were looked at for long enough."""
+        """Number of positions (rows, 1) whose summed attention weights exceed the threshold."""
         over = self.covered > self.score.config.coverage_threshold
         return over.sum(dim=1, keepdim=True).float()
 

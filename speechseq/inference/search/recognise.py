@@ -1,4 +1,4 @@
-"""The one entry of the search: features in, n-best transcripts out."""
+"""Entry point of the search: features in, n-best transcripts out."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -16,12 +16,12 @@ from speechseq.shapes import Sequence as Frames
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to search, such as `Greedy()` or `Beam(size=8)`."""
+    """A search strategy, such as `Greedy()` or `Beam(size=8)`."""
 
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
     ) -> list[list[Hypothesis]]:
-        """The n-best hypotheses of each row, best first."""
+        """Return the n-best hypotheses of each row, best first."""
 
 
 @torch.inference_mode()
@@ -35,14 +35,14 @@ def recognise(
 ) -> list[list[Hypothesis]]:
     """Transcribe a batch (batch, frames, features): the n-best of each row, best first.
 
-    The model is encoded once, in evaluation mode; its parts have their own modes again afterwards.
-    A row's transcripts do not depend on the rows beside it, nor on what stands in the padding.
+    The features are encoded once, with the model in evaluation mode; all modes are restored
+    afterwards. A row's transcripts depend neither on the other rows nor on the padding.
 
     Raises:
-        DataError: features are empty or not finite, and `error.rows` says whose; or a length
+        DataError: features are empty or not finite (`error.rows` has the rows), or a length is
             beyond the frames.
-        CheckpointError: the model's output is not finite; `error.rows` says whose.
-        ConfigError: the strategy asks for what the model does not have, or lengths are no integers.
+        CheckpointError: the model's output is not finite; `error.rows` has the rows.
+        ConfigError: the strategy needs a head that the model lacks, or lengths are no integers.
     """
     feature_lengths = check_features(features, feature_lengths)
     module = model if isinstance(model, nn.Module) else nn.Module()

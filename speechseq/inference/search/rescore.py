@@ -1,4 +1,4 @@
-"""The score of given transcripts, by feeding them to the model: teacher forcing."""
+"""Scores of given transcripts, by teacher forcing."""
 
 from collections.abc import Sequence
 
@@ -33,9 +33,9 @@ def rescore(
     """Score given transcripts of each row of a batch, in the order given.
 
     Args:
-        transcripts: of each row, ids that close with eos, or do not and are then not finished;
-            `Hypothesis.ids` is such a transcript, and so is a reference of an ASRBatch.
-        score: the search's; the end threshold says nothing here.
+        transcripts: ids of each transcript, by row; without eos at the end, a transcript is not
+            finished. Both `Hypothesis.ids` and the references of an ASRBatch have this form.
+        score: the score of the search; its end threshold is ignored.
 
     Raises:
         DataError: a transcript is empty without eos, or holds controls; features as `recognise`.
@@ -58,7 +58,7 @@ def rescore(
 
 
 def _forced(walk: Walk, flat: list[list[int]], encoded: Encoded) -> list[Hypothesis]:
-    """Walk one hypothesis a row along the given ids."""
+    """Run one hypothesis per row along the given ids."""
     lengths = torch.tensor([len(ids) for ids in flat], device=walk.device)
     padded = torch.full((len(flat), int(lengths.max())), EOS)
     for row, ids in enumerate(flat):

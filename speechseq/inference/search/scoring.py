@@ -1,4 +1,4 @@
-"""The score: one sum of named terms, by which hypotheses are pruned, ended and ranked.
+"""Score of a hypothesis: a sum of named terms, which prunes, ends and ranks hypotheses.
 
     score = share(log P_attention + ctc_weight × log P_ctc) + Σ weight × log P_scorer
             + added(length) + coverage_weight × positions covered
@@ -34,9 +34,9 @@ class ScoreConfig(Config):
     """Weights of the score.
 
     Attributes:
-        ctc_weight: of the CTC head's prefix probability (Watanabe 2017); a finished hypothesis
-            counts with its whole CTC probability.
-        length: what is done about length.
+        ctc_weight: of the CTC head's prefix probability (Watanabe 2017); for a finished
+            hypothesis, of its full CTC probability.
+        length: length normalisation.
         coverage_weight: for every position whose attention weights sum to more than
             `coverage_threshold` over all steps (Chorowski and Jaitly 2016); SpecAugment takes .05.
         end_threshold: accept eos only where log p(eos) > end_threshold × log p(best other symbol),
@@ -53,10 +53,10 @@ class ScoreConfig(Config):
 
 
 class Parts(NamedTuple):
-    """What the score is made of; tensors of one shape, or of shapes that broadcast.
+    """Inputs of the score, before weighting; tensors whose shapes broadcast.
 
     attention, ctc and each of fused are summed log-probabilities; length is in tokens or
-    characters; covered counts positions.
+    characters; covered is a number of positions.
     """
 
     attention: Tensor
@@ -67,12 +67,12 @@ class Parts(NamedTuple):
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """What sums of many log-probabilities are kept in: float64; one kind of device has none."""
+    """Dtype for sums of many log-probabilities: float64, or float32 on MPS, which lacks it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
-    """Every tensor of the parts, changed."""
+    """Apply a function to every tensor of the parts."""
     return Parts(
         attention=change(parts.attention),
         ctc=None if parts.ctc is None else change(parts.ctc),
@@ -83,9 +83,9 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """The score of a search: its configuration and the scorers that are fused.
+    """The score of a search: its configuration and its scorers (shallow fusion).
 
-    names: of its terms.
+    names: names of the terms.
     """
 
     def __init__(self, config: ScoreConfig, scorers: Sequence[Fused] = ()) -> None:
@@ -99,14 +99,14 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """What each symbol adds to the length (symbols,), or (1,) when all add the same."""
+        """Length of each symbol (symbols,), or (1,) if all symbols have the same length."""
         widths = self.config.length.widths(device)
         if len(widths) > 1:
             widths[EOS] = 1.0
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """What each part contributes; their sum is the score."""
+        """Weighted terms by name; the score is their sum."""
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
         if parts.ctc is not None:
@@ -121,22 +121,22 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """The score."""
+        """Sum of the terms."""
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term
         return first
 
     def most(self, parts: Parts, positions: Tensor, remaining: Tensor, widest: float) -> Tensor:
-        """No hypothesis that grows from these parts and ends can score more.
+        """Upper bound of the score of any finished continuation of these parts.
 
         Log-probabilities only fall, a longer hypothesis may divide them by more, and all positions
-        may come to be covered.
+        may become covered.
 
         Args:
             positions: valid positions of the memory.
-            remaining: tokens that may still be written, eos included; at least 1.
-            widest: what the widest symbol adds to the length.
+            remaining: maximum number of tokens still to come, eos included; at least 1.
+            widest: length of the longest symbol.
         """
         fused = tuple(
             log_prob + remaining * _rise(one)
@@ -151,5 +151,8 @@ class Score:
 
 
 def _rise(fused: Fused) -> float:
-    """The most that a token can add to the summed log-probabilities of a scorer, by its weight."""
+    """Bound of a token's contribution to a scorer's summed log-probability.
+
+    It is an upper bound for a weight ≥ 0; for a negative weight nothing bounds the sum from below.
+    """
     return fused.most if fused.weight >= 0 else float("-inf")

@@ -1,8 +1,8 @@
 """Bootstrap confidence intervals of an error rate, and paired tests of two systems.
 
 M. Bisani, H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation",
-ICASSP 2004. An utterance is drawn with all its errors and words, because the errors within one
-are not independent; where utterances of a speaker are alike, hand in the sums of each speaker.
+ICASSP 2004. Whole utterances are drawn, because the errors within an utterance are not
+independent; where the utterances of a speaker are alike, pass the sums of each speaker.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from speechseq.errors import DataError
 from speechseq.ranges import Count, Seed, checked
 
 RESAMPLES = 10_000
-_AT_ONCE = 1 << 20  # drawn numbers held in memory at a time
+_AT_ONCE = 1 << 20  # random numbers held in memory at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,12 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """The percentile interval of sum(errors) / sum(ref), given both for each utterance.
+    """Percentile interval of sum(errors) / sum(ref), given both for each utterance.
 
-    It has no width where no utterance has an error: nothing can be drawn from them but zero.
+    The interval has no width if no utterance has an error, as every resample then has the rate 0.
 
     Returns:
-        None where the references are empty.
+        The interval, or None if the references are empty.
     """
     table = np.array([errors, ref], dtype=float).T.reshape(-1, 2)
     if not table[:, 1].any():
@@ -107,7 +107,7 @@ def _resampled(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     parts = []
     for rows in _parts(resamples, len(table)):
         sums = table[random.integers(len(table), size=(rows, len(table)))].sum(1)
-        while (empty := sums[:, -1] == 0).any():  # a rate of nothing: drawn again
+        while (empty := sums[:, -1] == 0).any():  # the rate is undefined: draw again
             again = random.integers(len(table), size=(int(empty.sum()), len(table)))
             sums[empty] = table[again].sum(1)
         parts.append(sums)
@@ -115,8 +115,8 @@ def _resampled(table: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def _p_value(change: np.ndarray, resamples: int, seed: int) -> float:
-    """Share of random swaps, the observed one included, whose sum is as far from zero."""
-    change = change[change != 0]  # a swap of equals changes nothing
+    """Share of random swaps, the observed one included, whose sum is at least as far from zero."""
+    change = change[change != 0]  # swapping equal errors changes nothing
     random = np.random.default_rng(seed)
     extreme = 0
     for rows in _parts(resamples, len(change)):

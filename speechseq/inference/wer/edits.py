@@ -1,4 +1,4 @@
-"""Word and character edits: the fewest between a reference and a hypothesis."""
+"""Word and character edits: minimal edit sequences between references and hypotheses."""
 
 import dataclasses
 import math
@@ -63,7 +63,7 @@ def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]
     import jiwer
 
     if not ref:
-        return []  # jiwer makes one empty utterance of none
+        return []  # jiwer would return one empty utterance for an empty list
     output = jiwer.process_words(list(ref), list(hyp))
     return [
         tuple(

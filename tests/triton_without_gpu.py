@@ -2,8 +2,8 @@
 
     python tests/triton_without_gpu.py speak tacotron2 90
 
-compiles what a full-size decoder launches when it speaks (`train`: when its core loop is trained),
-for a GPU of compute capability 9.0, and prints the kernels' names.
+compiles what a full-size decoder launches when it speaks (`train`: when its attention RNN is
+trained), for a GPU of compute capability 9.0, and prints the kernels' names.
 """
 
 import inspect
@@ -27,7 +27,8 @@ from triton.runtime.jit import JITFunction
 from speechseq.models import tacotron
 from speechseq.models.backends.frame_decoder_triton import fused_advance
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.nn.attention_rnn_triton import launched
+from speechseq.nn import attention_rnn_fast
+from speechseq.ops.attention_rnn import triton as attention_rnn_triton
 from speechseq.ops.triton import attention_rnn as loop_kernels
 from speechseq.ops.triton import decoder_step as step_kernels
 
@@ -111,14 +112,15 @@ def speak(decoder: FrameDecoder) -> None:
 
 
 def train(decoder: FrameDecoder) -> None:
-    """One step of its core loop and back, in float32 and in bfloat16."""
+    """One step of its attention RNN, forward and backward, in float32 and in bfloat16."""
     core = decoder.train().core
     memory, mask = torch.zeros(2, 96, 512), torch.ones(2, 96, dtype=torch.bool)
     inputs = torch.zeros(2, 1, core.cell.input_dim)
-    for number in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16):
         drawn = [cell.recurrent_dropout_bits(1, 2, inputs.device) for cell in core.cells]
         given = inputs, memory, mask, torch.tensor([1, 1]), drawn
-        made = launched(core.cells, core.attention, number, *given)
+        op = attention_rnn_triton.run
+        made = attention_rnn_fast._run(op, core.cells, core.attention, dtype, *given)
         sum(x.float().sum() for x in made).backward()
 
 

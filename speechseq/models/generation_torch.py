@@ -15,7 +15,8 @@ from speechseq.models.frame_decoder import (
     StepOutput,
     Steps,
 )
-from speechseq.nn.attention_rnn import BUCKET_POSITIONS, StepWeights
+from speechseq.nn.attention_rnn import StepWeights
+from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.rows import select_rows

@@ -1,32 +1,28 @@
-"""What must run step by step: the attention RNN and the attention, and nothing else."""
+"""The attention RNN: an RNN that queries an attention, whose context it reads one step later.
 
-import functools
-from collections.abc import Callable
+The mathematics stands in `AttentionRNN.step` and `step_by_step`; where `attention_rnn_fast` knows a
+faster way, `AttentionRNN.forward` takes that.
+"""
+
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths, checked_memory
-from speechseq.eager import has_memory
 from speechseq.errors import ConfigError
-from speechseq.nn import attention_rnn_cpp as core_kernel
+from speechseq.nn import attention_rnn_fast
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.cells import SplitCell, State
 from speechseq.nn.masks import length_mask, zero_padding
-from speechseq.ops.cuda_graph import Graphs, graphs_of
 from speechseq.ops.deferred_linear import DeferredGradLinear
-from speechseq.ops.triton.launch import launches
 from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Sequence
-
-BUCKET_STEPS, BUCKET_POSITIONS = 64, 32  # a CUDA graph serves all lengths up to a multiple of these
 
 
 class AttentionRNNState(NamedTuple):
-    """Between two steps: the RNNs' states from the bottom, the attention's state, and the context
-    last read."""
+    """State between two steps: of the RNN's layers from the bottom, of the attention, and the
+    context (batch, memory_dim) that the next step reads."""
 
     rnn: tuple[State, ...]
     attention: Any
@@ -34,20 +30,20 @@ class AttentionRNNState(NamedTuple):
 
     @property
     def hidden(self) -> Tensor:
-        """What asked the attention: the top RNN's hidden state (batch, hidden)."""
+        """The query's source: the top layer's hidden state (batch, hidden)."""
         return self.rnn[-1].hidden
 
 
 class StepWeights(NamedTuple):
-    """What a loop's steps share: each cell's products, and the gates' biases of the upper cells."""
+    """Weights that all steps share: each cell's products, and the upper cells' hoisted biases."""
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]
     biases: tuple[Tensor, ...]
 
 
 class AttentionRNNOutput(NamedTuple):
-    """Of all steps: hidden (batch, steps, hidden), context (batch, steps, memory_dim), alignment
-    (batch, steps, positions)."""
+    """Outputs of all steps: hidden (batch, steps, hidden), context (batch, steps, memory_dim),
+    alignment (batch, steps, positions)."""
 
     hidden: Hidden
     context: Sequence
@@ -55,17 +51,17 @@ class AttentionRNNOutput(NamedTuple):
 
 
 class AttentionRNN(nn.Module):
-    """An RNN that asks, an attention that answers; the answer is the RNN's input one step later.
+    """An RNN that queries an attention; the context is the RNN's input one step later.
 
     Everything that does not feed back into this loop (pre-net, the input half of the gates, keys,
-    the decoder stack, projections) is run over the whole sequence outside of it: the same
+    the decoder stack, projections) is computed over the whole sequence outside of it: the same
     mathematics, less work a step.
 
     Args:
-        cell: the attention RNN, its `context_dim` the memory's width.
-        attention: the mechanism, asked with the top cell's new hidden state.
-        upper: further cells where the top of several layers asks (Listen, Attend and Spell); each
-            has no inputs known beforehand, and the hidden state below it as its context.
+        cell: the RNN's bottom layer, its `context_dim` the memory's width.
+        attention: the mechanism, queried with the top layer's new hidden state.
+        upper: further layers where there are several (Listen, Attend and Spell); each has no
+            hoisted inputs, and the hidden state below it as its context.
     """
 
     def __init__(
@@ -77,11 +73,11 @@ class AttentionRNN(nn.Module):
 
     @property
     def cells(self) -> list[SplitCell]:
-        """All cells from the bottom."""
+        """All layers from the bottom."""
         return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
 
     def prepare(self) -> StepWeights:
-        """What every step needs, made once for an utterance or a batch."""
+        """The weights of every step, made once for an utterance or a batch."""
         upper = self.cells[1:]
         return StepWeights(
             tuple(cell.step_weights() for cell in self.cells),
@@ -100,23 +96,23 @@ class AttentionRNN(nn.Module):
         self,
         gates: Tensor,
         state: AttentionRNNState,
-        ready: StepWeights,
-        drawn: Series[Tensor | None] | None = None,
+        weights: StepWeights,
+        dropout_bits: Series[Tensor | None] | None = None,
     ) -> tuple[Tensor, AttentionRNNState]:
-        """One step from hoisted gates (batch, gates): the weights read, and the next state.
+        """One step from hoisted gates (batch, gates): attention weights, and the next state.
 
-        `drawn` are each cell's `recurrent_dropout_bits` of the step, drawn here if missing.
+        `dropout_bits` are each cell's `recurrent_dropout_bits` of the step, drawn here if missing.
         """
         below, rnn = state.context, []
-        drawn = drawn or [None] * len(state.rnn)
-        cells = zip(self.cells, state.rnn, ready.products, drawn, strict=True)
-        for layer, (cell, before, products, chance) in enumerate(cells):
+        dropout_bits = dropout_bits or [None] * len(state.rnn)
+        cells = zip(self.cells, state.rnn, weights.products, dropout_bits, strict=True)
+        for layer, (cell, before, products, bits) in enumerate(cells):
             if layer:
-                gates = ready.biases[layer - 1].expand(len(below), -1)
-            rnn.append(cell(gates, below, before, products, chance))
+                gates = weights.biases[layer - 1].expand(len(below), -1)
+            rnn.append(cell(gates, below, before, products, bits))
             below = rnn[-1].hidden
-        context, weights, attention = self.attention(below, state.attention)
-        return weights, AttentionRNNState(tuple(rnn), attention, context)
+        context, read, attention = self.attention(below, state.attention)
+        return read, AttentionRNNState(tuple(rnn), attention, context)
 
     def forward(
         self,
@@ -127,7 +123,7 @@ class AttentionRNN(nn.Module):
     ) -> AttentionRNNOutput:
         """All steps of known inputs (batch, steps, input_dim), teacher-forced.
 
-        `lengths` are the steps of each row, all where they are missing; zeros come out behind them.
+        `lengths` are the steps of each row, all steps if missing; after them zeros come out.
         """
         batch, steps = inputs.shape[:2]
         if lengths is None:
@@ -136,14 +132,10 @@ class AttentionRNN(nn.Module):
         memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         if len(inputs) != len(memory):
             raise ConfigError(f"inputs: {len(inputs)} rows for the memories of {len(memory)}")
-        drawn = [cell.recurrent_dropout_bits(steps, batch, inputs.device) for cell in self.cells]
-        if has_memory(memory) and core_kernel.fits(self.cells, self.attention, inputs, memory_mask):
-            parts = self.cells, self.attention, inputs, memory, memory_mask, lengths, drawn
-            return AttentionRNNOutput(*core_kernel.run(*parts))
-        graphs = graphs_of(self, inputs.device)
-        if graphs is not None:
-            return self._from_graph(graphs, inputs, memory, memory_mask, lengths, drawn)
-        return self.step_by_step(inputs, memory, memory_mask, lengths, drawn)
+        bits = [cell.recurrent_dropout_bits(steps, batch, inputs.device) for cell in self.cells]
+        parts = self.cells, self.attention, self.step_by_step
+        run = attention_rnn_fast.choose(self, *parts, inputs, memory, memory_mask)
+        return AttentionRNNOutput(*run(inputs, memory, memory_mask, lengths, bits))
 
     def step_by_step(
         self,
@@ -151,50 +143,21 @@ class AttentionRNN(nn.Module):
         memory: Memory,
         memory_mask: MemoryMask,
         lengths: Lengths,
-        drawn: Series[Tensor | None],
+        dropout_bits: Series[Tensor | None],
     ) -> AttentionRNNOutput:
-        """The same in plain torch operations, for any mechanism and machine."""
-        all_gates = self.cell.hoist(inputs)
-        ready = self.prepare()
+        """`forward` in plain torch operations, for any mechanism and device.
+
+        `dropout_bits` are each cell's `recurrent_dropout_bits` of all steps.
+        """
+        gates, weights = self.cell.hoist(inputs), self.prepare()
         state = self.start(memory, memory_mask)
         hidden, context, alignment = [], [], []
-        for t, gates in enumerate(all_gates.unbind(1)):
-            chance = [None if x is None else x[t] for x in drawn]
-            weights, state = self.step(gates, state, ready, chance)
+        for t, gates_of_step in enumerate(gates.unbind(1)):
+            bits = [None if x is None else x[t] for x in dropout_bits]
+            read, state = self.step(gates_of_step, state, weights, bits)
             hidden.append(state.hidden)
             context.append(state.context)
-            alignment.append(weights)
+            alignment.append(read)
         mask = length_mask(lengths, inputs.shape[1])
         parts = (torch.stack(x, dim=1) for x in (hidden, context, alignment))
         return AttentionRNNOutput(*(zero_padding(x, mask) for x in parts))
-
-    def _from_graph(
-        self,
-        graphs: Graphs,
-        inputs: Sequence,
-        memory: Memory,
-        memory_mask: MemoryMask,
-        lengths: Lengths,
-        drawn: Series[Tensor | None],
-    ) -> AttentionRNNOutput:
-        """The same from a CUDA graph, padded to the next lengths that one is recorded for."""
-        steps, positions = inputs.shape[1], memory.shape[1]
-        more, wider = -steps % BUCKET_STEPS, -positions % BUCKET_POSITIONS
-        arguments = (
-            F.pad(inputs, (0, 0, 0, more)),
-            F.pad(memory, (0, 0, 0, wider)),
-            F.pad(memory_mask, (0, wider)),
-            lengths,
-            tuple(None if x is None else F.pad(x, (0, 0, 0, 0, 0, more)) for x in drawn),
-        )
-        number = core_kernel.known_number(self.cells, self.attention, inputs, inputs.device.type)
-        way: Callable[..., tuple[Tensor, Tensor, Tensor]] = self.step_by_step
-        if number is not None and launches(inputs.device):
-            from speechseq.nn.attention_rnn_triton import launched  # Triton is not everywhere
-
-            way = functools.partial(launched, self.cells, self.attention, number)
-        key = self.training, self.attention.reading, way == self.step_by_step
-        hidden, context, alignment = graphs(way, arguments, tuple(self.parameters()), key)
-        return AttentionRNNOutput(
-            hidden[:, :steps], context[:, :steps], alignment[:, :steps, :positions]
-        )

@@ -20,6 +20,13 @@ def by_utterance(x: Tensor, utterances: int) -> Tensor:
     return x.view(utterances, -1, *x.shape[1:])
 
 
+def fold_filters(
+    filters: Float[Tensor, "filters channels kernel"], location: Float[Tensor, "dim filters"]
+) -> Float[Tensor, "taps dim"]:
+    """Location filters and their projection as one matrix (channels * kernel, dim)."""
+    return torch.einsum("fck,df->ckd", filters, location).flatten(0, 1)
+
+
 def additive_energies(
     query: Float[Tensor, "batch dim"],
     keys: Float[Tensor, "utterances positions dim"],

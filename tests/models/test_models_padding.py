@@ -140,7 +140,7 @@ def spoken_whole(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
     return [*outputs, read(made.alignment, lengths | {"steps": steps})]
 
 
-def core_loop(cell: type, attention: object) -> AttentionRNN:
+def attention_rnn(cell: type, attention: object) -> AttentionRNN:
     return AttentionRNN(cell(MELS, 4, 6), attention.build(6, 4))
 
 
@@ -217,8 +217,8 @@ PARTS = [
         {"memory": Stream(4, LENGTHS)},
         attention_steps,
     ),
-    Part("core loop, LSTM", lambda: core_loop(SplitLSTM, LOCATION), spoken(4), core_steps),
-    Part("core loop, GRU", lambda: core_loop(SplitGRU, CONTENT), spoken(4), core_steps),
+    Part("attention RNN, LSTM", lambda: attention_rnn(SplitLSTM, LOCATION), spoken(4), core_steps),
+    Part("attention RNN, GRU", lambda: attention_rnn(SplitGRU, CONTENT), spoken(4), core_steps),
     Part(
         "LSTM stack",
         lambda: LSTMStackConfig(layers=2, dim=5, dropout=0.0).build(3),

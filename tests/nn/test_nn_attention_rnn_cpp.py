@@ -1,26 +1,26 @@
-"""The core loop's kernel does what the plain steps do, gradients of everything included."""
+"""The attention RNN in C++ equals its plain steps, gradients of everything included."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from speechseq.nn import attention_rnn_cpp as core_kernel
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNOutput
+from speechseq.nn.attention_rnn_fast import choose
 from speechseq.nn.cells import CELLS
 from speechseq.nn.masks import length_mask
-from speechseq.ops.attention_rnn import cpp as core_passes
+from speechseq.ops.attention_rnn import cpp
 from speechseq.ops.cpp.library import library
 
-pytestmark = pytest.mark.skipif(library("core_loop") is None, reason="no kernels on this machine")
+pytestmark = pytest.mark.skipif(library(cpp.NAME) is None, reason="no kernels on this machine")
 
 INPUT, MEMORY, HIDDEN = 7, 10, 20  # no whole multiples of a register's floats
 BOTH = LocationSensitiveConfig(dim=12, filters=5, kernel=5)
@@ -44,6 +44,11 @@ DROPOUTS: dict[str, dict[str, float]] = {
     "zoneout": {"zoneout": 0.3},
     "both": {"dropout": 0.2, "zoneout": 0.4},
 }
+
+
+def chosen(core: AttentionRNN, inputs: Tensor, memory: Tensor, mask: Tensor) -> Callable:
+    """What `forward` would call."""
+    return choose(core, core.cells, core.attention, core.step_by_step, inputs, memory, mask)
 
 
 class Case:
@@ -85,9 +90,9 @@ class Case:
             for cell in core.cells
         ]
         if kernel:
-            assert core_kernel.fits(core.cells, core.attention, leaves[0], self.mask)
-            parts = core.cells, core.attention, *leaves, self.mask, self.steps, drawn
-            out = AttentionRNNOutput(*core_kernel.run(*parts))
+            run = chosen(core, *leaves, self.mask)
+            assert run != core.step_by_step
+            out = AttentionRNNOutput(*run(*leaves, self.mask, self.steps, drawn))
         else:
             out = core.step_by_step(*leaves, self.mask, self.steps, drawn)
         behind = ~length_mask(self.steps, self.inputs.shape[1])
@@ -181,10 +186,10 @@ def test_the_kernel_s_threads_change_no_bit(cells, mechanism, lengths, steps, ha
         call(*arguments)
         torch.set_num_threads(1)
 
-    call, made = core_passes.call, []
+    call, made = cpp.call, []
     case = Case(cells, MECHANISMS[mechanism], "both", lengths=lengths, steps=steps)
     for threads in (1, 2, 3, 5, 2):
-        monkeypatch.setattr(core_passes, "call", partial(call_on, threads))
+        monkeypatch.setattr(cpp, "call", partial(call_on, threads))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             out, leaves = case.run(kernel=True)
             made.append([*out, *gradients(out, leaves)])
@@ -246,22 +251,22 @@ def test_bfloat16_stays_near_and_weights_keep_their_precision(cells, mechanism):
         assert float((a - b).norm()) <= 0.05 * float(b.norm()) + 1e-3
 
 
-def fits(case: Case) -> bool:
-    return core_kernel.fits(case.core.cells, case.core.attention, case.inputs, case.mask)
+def supported(case: Case) -> bool:
+    return chosen(case.core, case.inputs, case.memory, case.mask) != case.core.step_by_step
 
 
 def test_what_it_does_not_know_goes_step_by_step():
-    assert fits(Case())
+    assert supported(Case())
     for reading in ({"window": 3}, {"keep_top": 2}, {"smoothing": True}):
-        assert not fits(Case(mechanism=ContentConfig(reading=ReadingConfig(**reading))))
-    assert not fits(Case(mechanism=DotConfig()))
+        assert not supported(Case(mechanism=ContentConfig(reading=ReadingConfig(**reading))))
+    assert not supported(Case(mechanism=DotConfig()))
     gaps, double = Case(), Case()
     gaps.mask[0, 2] = False
-    assert not fits(gaps)
+    assert not supported(gaps)
     double.core.double()
-    assert not fits(double)
+    assert not supported(double)
     with torch.autocast("cpu", torch.float16):
-        assert not fits(Case())
+        assert not supported(Case())
 
 
 @pytest.mark.parametrize("dropout", DROPOUTS)
@@ -269,7 +274,7 @@ def test_one_seed_draws_the_same_both_ways(dropout, monkeypatch):
     case = Case("gru lstm", dropout=dropout)
     both = []
     for kernel in (True, False):
-        monkeypatch.setattr(core_kernel, "fits", lambda *_, answer=kernel: answer)
+        monkeypatch.setattr(cpp, "supported", lambda *_, answer=kernel: answer)
         torch.manual_seed(3)
         both.append((case.core(case.inputs, case.memory, case.mask, case.steps), torch.rand(1)))
     (made, after), (plain, then) = both
@@ -283,12 +288,12 @@ def test_backward_may_run_again_and_its_last_pass_stands_in_the_gates_room(monke
     loss = sum((x * torch.randn_like(x)).sum() for x in made)
     same: list[bool] = []
 
-    def spy(way, fixed, given, made, to):
-        same.extend(a is b for a, b in zip(made.gates, to.gates, strict=True))
-        return call(way, fixed, given, made, to)
+    def spy(*given):
+        same.extend(a is b for a, b in zip(given[-2].gates, given[-1].gates, strict=True))
+        return call(*given)
 
-    call = core_passes._call
-    monkeypatch.setattr(core_passes, "_call", spy)
+    call = cpp._call
+    monkeypatch.setattr(cpp, "_call", spy)
     each = [torch.autograd.grad(loss, leaves, retain_graph=again) for again in (True, True, False)]
     assert all(torch.equal(a, b) for grads in each for a, b in zip(grads, each[0], strict=True))
     assert same == [False, False, False, False, True, True]

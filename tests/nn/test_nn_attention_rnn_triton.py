@@ -1,23 +1,19 @@
-"""The core loop in few launches, interpreted on a CPU, makes what it makes step by step."""
+"""The attention RNN in Triton, interpreted on a CPU, equals its plain steps."""
 
 import pytest
 import torch
 from torch import Tensor
 from triton_without_gpu import interpret
 
-from speechseq.nn import attention_rnn as core_loop
-from speechseq.nn import attention_rnn_cpp as core_kernel
+from speechseq.nn import attention_rnn_fast
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.attention_rnn import AttentionRNN
-from speechseq.nn.attention_rnn_triton import launched
 from speechseq.nn.cells import CELLS
 from speechseq.nn.masks import length_mask
-from speechseq.ops.attention_rnn import triton_backward as launched_backward
-from speechseq.ops.attention_rnn import triton_common as launched_parts
-from speechseq.ops.attention_rnn import triton_forward as launched_forward
+from speechseq.ops.attention_rnn import cpp, triton, triton_backward, triton_common, triton_forward
 from speechseq.ops.triton import launch as launches
 
 BATCH, STEPS, POSITIONS, INPUT, MEMORY = 2, 3, 10, 5, 36
@@ -37,8 +33,8 @@ ATTENTIONS: dict[str, AttentionConfig] = {
 @pytest.fixture(autouse=True)
 def _many_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several of each kernel, and several chunks of what one sums up, at these small sizes."""
-    monkeypatch.setattr(launched_parts, "UNITS", 4)
-    for room in (launched_forward, launched_backward):
+    monkeypatch.setattr(triton_common, "UNITS", 4)
+    for room in (triton_forward, triton_backward):
         monkeypatch.setattr(room, "COLUMNS", 4)
 
 
@@ -52,7 +48,7 @@ def made_of(
     loop: AttentionRNN,
     ours: bool,
     used: tuple[bool, ...] = (True,) * 3,
-    number: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
     backwards: bool = False,
 ) -> list[Tensor]:
     """Outputs and all gradients of a random sum of those that are used."""
@@ -65,7 +61,7 @@ def made_of(
         with pytest.MonkeyPatch.context() as patch:
             interpret(patch, backwards)
             given = inputs, memory, mask, lengths, drawn
-            made = launched(loop.cells, loop.attention, number, *given)
+            made = attention_rnn_fast._run(triton.run, loop.cells, loop.attention, dtype, *given)
             return _with_gradients(list(made), loop, inputs, memory, used)
     made = loop.step_by_step(inputs, memory, mask, lengths, drawn)
     return _with_gradients(list(made), loop, inputs, memory, used)
@@ -118,7 +114,7 @@ def test_an_output_that_nobody_uses_has_no_gradient(used):
 @pytest.mark.parametrize("kind", CELLS)
 def test_bfloat16_stays_near_float32(kind):
     loop = loop_of(kind, "location", layers=2)
-    check_near(made_of(loop, True, number=torch.bfloat16), made_of(loop, False), 4e-2)
+    check_near(made_of(loop, True, dtype=torch.bfloat16), made_of(loop, False), 4e-2)
 
 
 def test_the_order_of_a_launch_s_programs_changes_no_bit():
@@ -140,9 +136,9 @@ def test_a_loop_runs_by_it_from_graphs(kind, half, monkeypatch):
         total = sum(x.float().square().sum() for x in made)
         return [*(x.float() for x in made), *torch.autograd.grad(total, [leaf, *loop.parameters()])]
 
-    monkeypatch.setattr(core_kernel, "fits", lambda *_: False)
-    monkeypatch.setattr(core_loop, "BUCKET_STEPS", 4)
-    monkeypatch.setattr(core_loop, "BUCKET_POSITIONS", 4)
+    monkeypatch.setattr(cpp, "supported", lambda *_: False)
+    monkeypatch.setattr(attention_rnn_fast, "BUCKET_STEPS", 4)
+    monkeypatch.setattr(attention_rnn_fast, "BUCKET_POSITIONS", 4)
     expected = run()
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
     monkeypatch.setattr(launches, "KIND", "cpu")

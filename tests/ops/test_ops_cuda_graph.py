@@ -78,8 +78,8 @@ THREE = [Fed([5, 2, 7], [4, 9, 1]), Fed([3, 3, 1], [2, 2, 11], 1), Fed([9, 4, 6]
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechseq.nn.attention_rnn_cpp.fits", lambda *_: False)
-    monkeypatch.setattr("speechseq.nn.attention_rnn.BUCKET_STEPS", BUCKET)
+    monkeypatch.setattr("speechseq.ops.attention_rnn.cpp.supported", lambda *_: False)
+    monkeypatch.setattr("speechseq.nn.attention_rnn_fast.BUCKET_STEPS", BUCKET)
     monkeypatch.delenv("SPEECHSEQ_CUDA_GRAPHS", raising=False)
 
 

@@ -10,7 +10,7 @@ from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState
-from speechseq.nn.attention_rnn_cpp import reads
+from speechseq.nn.attention_rnn_fast import attention_supported
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
 from speechseq.nn.rows import Standing, Stored
 from speechseq.ops.cpp.library import call, library, pack
@@ -44,7 +44,7 @@ def fits(core: AttentionRNN, parameters: list[Tensor]) -> bool:
     return (
         not torch.is_grad_enabled()
         and not core.training
-        and reads(core.attention)
+        and attention_supported(core.attention)
         and core.attention.reading.is_plain
         and all(is_plain(cell, SplitLSTM) and not cell.zoneout for cell in core.cells)
         and has_memory(*parameters)

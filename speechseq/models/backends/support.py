@@ -15,7 +15,7 @@ from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.attention_rnn import AttentionRNN
-from speechseq.nn.attention_rnn_cpp import reads
+from speechseq.nn.attention_rnn_fast import attention_supported
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.prenet import Prenet
 from speechseq.ops.plain import all_plain
@@ -44,7 +44,7 @@ def known(decoder: FrameDecoder, device: str) -> bool:
     reading = core.attention.reading
     plain = ReadingConfig(first=reading.first, through_previous=reading.through_previous)
     return (
-        reads(core.attention)
+        attention_supported(core.attention)
         and decoder.frames.bias is not None
         and decoder.stop.bias is not None
         and len(core.cells) == 1

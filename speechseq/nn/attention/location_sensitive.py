@@ -13,7 +13,7 @@ from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
 from speechseq.nn.rows import Standing
-from speechseq.ops.additive import additive_energies
+from speechseq.ops.additive import additive_energies, fold_filters
 from speechseq.ranges import Kernel, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
@@ -88,8 +88,7 @@ class LocationSensitiveAttention(AdditiveAttention):
 
     def folded(self) -> Tensor:
         """Filters and their projection as one matrix (channels * width, dim), for kernels."""
-        both = torch.einsum("fck,df->ckd", self.filters.weight, self.location.weight)
-        return both.flatten(0, 1)
+        return fold_filters(self.filters.weight, self.location.weight)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
         """Query, energy, filters and their projection."""

@@ -1,4 +1,7 @@
-"""Both passes of the core loop's kernel as one function of autograd."""
+"""The attention RNN over all steps in C++ on a CPU: one call forward, one backward.
+
+Plain torch: `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
+"""
 
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
@@ -8,19 +11,82 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from speechseq.eager import has_memory
+from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
 from speechseq.ops.autograd import saved_tensors
-from speechseq.ops.cpp.library import call, pack
-from speechseq.ops.linear import weight_grad
+from speechseq.ops.cpp.library import call, library, pack
+from speechseq.ops.linear import linear, weight_grad
+from speechseq.ops.varlen import gather_rows, scatter_rows
 
-NAME = "core_loop"
+NAME = "attention_rnn"
+LANES = 16  # the attention's dim and filters are padded to multiples of a vector register's floats
 
 
-class Places(NamedTuple):
-    """Where the rows of each step stand, one step behind the other, without those that ended.
+def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
+    """Whether the kernel runs: compiled, on the CPU, valid positions before padding in each row."""
+    if not has_memory(inputs, memory) or inputs.device.type != "cpu" or library(NAME) is None:
+        return False
+    lengths = memory_mask.sum(1, keepdim=True)
+    return bool((memory_mask == (torch.arange(memory_mask.shape[1]) < lengths)).all())
 
-    Row i is item `order[i]` at every step, the longest first; a step's rows begin at `starts[step]`
-    (steps + 1). `items` and `steps` say what stands at a place; `before` is the place of the state
-    before it, where the states before all steps, one an item, stand in front.
+
+def run(
+    spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states, contexts and alignment, (batch, steps, …), in `spec.dtype`, the last float32.
+
+    Nothing is computed for steps beyond a row's length; there zeros come out.
+
+    Args:
+        inputs: (batch, steps, input_dim).
+        input_weight: (4 * hidden, input_dim), of the bottom layer's gates.
+    """
+    batch, steps = inputs.shape[:2]
+    packed = PackedSteps.of(spec.lengths, steps)
+    index = packed.items * steps + packed.steps
+    bits = (None if x is None else x[packed.steps, packed.items] for x in spec.dropout_bits)
+    rows = gather_rows(inputs.flatten(0, 1), index)
+    gates = linear(rows, input_weight, tensors.biases[0]).to(spec.dtype)
+    read = _prepared(tensors, spec.dtype)
+    spec = spec._replace(dropout_bits=tuple(bits))
+    hidden, context, alignment = AttentionRNNFunction.apply(spec, packed, gates, *read.flat())
+    padded = (scatter_rows(x, index, batch * steps) for x in (hidden, context))
+    hidden, context = (x.unflatten(0, (batch, steps)) for x in padded)
+    return hidden, context, alignment
+
+
+def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
+    """As the kernel reads them: dim and filters padded, products in `dtype`, the rest float32."""
+    filters, location = tensors.filters, tensors.location
+    return LoopInputs(
+        _padded(tensors.keys.float(), 2),
+        tensors.memory.float().contiguous(),
+        _padded(tensors.query, 0).to(dtype),
+        _padded(tensors.energy, 0),
+        None if filters is None else _padded(filters, 0),
+        None if location is None else _padded(_padded(location, 0), 1),
+        tuple(x.to(dtype) for x in tensors.weights),
+        tuple(x.float() for x in tensors.biases),
+    )
+
+
+def _padded(x: Tensor, dim: int) -> Tensor:
+    """Contiguous, with zeros up to a multiple of LANES along a dimension."""
+    missing = -x.shape[dim] % LANES
+    if not missing:
+        return x.contiguous()
+    return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, missing)).contiguous()
+
+
+class PackedSteps(NamedTuple):
+    """Rows of all steps end to end, without steps that an item no longer has; as PackedSequence.
+
+    Args:
+        order: (batch) items, the longest first: row i of every step is item `order[i]`.
+        starts: (steps + 1) first row of each step, and the number of all rows.
+        items, steps: (rows) item and step of each row.
+        before: (rows) row of the state before, in tensors (batch + rows, …) whose first `batch`
+            rows are the states before the first step.
     """
 
     order: Tensor
@@ -30,110 +96,53 @@ class Places(NamedTuple):
     before: Tensor
 
     @staticmethod
-    def of(lengths: Tensor, steps: int) -> "Places":
-        """Of rows that take so many steps each, 1 or more."""
+    def of(lengths: Tensor, steps: int) -> "PackedSteps":
+        """Packs items of such lengths (batch), 1 to `steps` each."""
         lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
         step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
         starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
         behind = starts[step - 1] + len(lengths)
         before = torch.where(step > 0, behind, 0) + row
-        return Places(order, starts, order[row], step, before)
+        return PackedSteps(order, starts, order[row], step, before)
 
 
-class Fixed(NamedTuple):
-    """What a run needs beside its differentiable tensors.
+class LoopSaved(NamedTuple):
+    """What the forward pass leaves for the backward pass.
 
-    lengths (batch) and first (batch, positions) of the memory: the weights before all steps; a
-    layer's `drawn` is (places, hidden) or None, its `rates` are (multiplier of dropout, share of
-    zoneout).
+    Args:
+        queries: (rows, dim).
+        context: (batch + rows, memory_dim), zeros first.
+        alignment: (batch, steps, positions).
+        gates: (rows, 4 * hidden) of each layer, after their activations.
+        hidden: (batch + rows, hidden) of each layer, zeros first.
+        cells: likewise, of LSTM layers; None for GRU layers.
     """
-
-    places: Places
-    lengths: Tensor
-    first: Tensor
-    sharpening: float
-    through_previous: bool
-    histories: int
-    kernel: int
-    lstm: tuple[bool, ...]
-    drawn: tuple[Tensor | None, ...]
-    rates: Tensor
-
-
-class Given(NamedTuple):
-    """What is differentiable beside the hoisted gates.
-
-    keys (batch, positions, dim), memory (batch, positions, memory_dim), the mechanism's query (dim,
-    hidden) and direction (dim), a location-sensitive one's filters (filters, histories, kernel) and
-    location (dim, filters); weights (4 * hidden, inputs + hidden) and biases of each layer.
-    """
-
-    keys: Tensor
-    memory: Tensor
-    query: Tensor
-    direction: Tensor
-    filters: Tensor | None
-    location: Tensor | None
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-
-
-def _given(flat: Series[Any], layers: int) -> Given:
-    keys, memory, query, direction, filters, location, *rest = flat
-    parts = keys, memory, query, direction, filters, location
-    return Given(*parts, tuple(rest[:layers]), tuple(rest[layers:]))
-
-
-class _Made(NamedTuple):
-    """What the forward pass makes: queries (places, dim), context (batch + places, memory_dim),
-    alignment (batch, steps, positions); then of each layer its gates (places, 4 * hidden), hidden
-    states and LSTM memories (batch + places, hidden)."""
 
     queries: Tensor
     context: Tensor
     alignment: Tensor
     gates: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
-    memories: tuple[Tensor | None, ...]
+    cells: tuple[Tensor | None, ...]
 
-
-def _made(flat: Series[Any], layers: int) -> _Made:
-    return _Made(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
-
-
-class Passes(torch.autograd.Function):
-    """The loop; it writes over the hoisted gates that it is handed."""
+    def flat(self) -> tuple[Tensor | None, ...]:
+        """All tensors in one tuple."""
+        return *self[:3], *self.gates, *self.hidden, *self.cells
 
     @staticmethod
-    def forward(
-        ctx: Any, fixed: Fixed, hoisted: Tensor, *flat: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        given = _given(flat, len(fixed.lstm))
-        made = _room(fixed, hoisted.detach(), given)
-        _call("forward", fixed, given, made, None)
-        ctx.fixed, ctx.count = fixed, len(flat)
-        ctx.save_for_backward(*flat, *made[:3], *made.gates, *made.hidden, *made.memories)
-        ctx.set_materialize_grads(False)
-        batch = len(given.keys)
-        return made.hidden[-1][batch:], made.context[batch:], made.alignment
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        fixed, layers = ctx.fixed, len(ctx.fixed.lstm)
-        tensors, last = saved_tensors(ctx)
-        given, made = _given(tensors[: ctx.count], layers), _made(tensors[ctx.count :], layers)
-        to = _slopes(fixed, given, made, gradients, last)
-        _call("backward", fixed, given, made, to)
-        del tensors
-        made = made._replace(memories=())
-        return (None, to.gates[0], *_gathered(fixed, given, made, to))
+    def of(flat: Series[Any]) -> "LoopSaved":
+        """The inverse of `flat`."""
+        layers = (len(flat) - 3) // 3
+        return LoopSaved(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
 
 
-class _Slopes(NamedTuple):
-    """Of the backward pass: the gradients of what was given, sums of all steps before them, and
-    those of what had been made; each shaped as what it belongs to, those of weights a row each.
-    Those of the gates may stand in the gates' own room."""
+class Grads(NamedTuple):
+    """What the backward pass reads and fills, each shaped as the tensor that it belongs to.
+
+    cumulative, hidden, context, alignment are read: the sum of the alignment over the steps, and
+    the outputs' gradients. Of energy, filters and location there is one a row; `read` (batch,
+    steps, memory_dim) belongs to the contexts. `gates` may be the memory of the saved gates.
+    """
 
     cumulative: Tensor
     hidden: Tensor | None
@@ -142,109 +151,146 @@ class _Slopes(NamedTuple):
     queries: Tensor
     read: Tensor
     keys: Tensor
-    direction: Tensor
+    energy: Tensor
     filters: Tensor
     location: Tensor
     gates: tuple[Tensor, ...]
 
 
-def _room(fixed: Fixed, hoisted: Tensor, given: Given) -> _Made:
-    batch, positions, dim = given.keys.shape
-    places, steps = len(hoisted), len(fixed.places.starts) - 1
-    widths = [len(weight) for weight in given.weights]
-    gates = (hoisted, *(hoisted.new_empty(places, width) for width in widths[1:]))
-    hidden, memories = (
-        [_after_zeros(hoisted, batch, width // 4) for width in widths] for _ in range(2)
-    )
-    return _Made(
-        given.keys.new_empty(places, dim),
-        _after_zeros(hoisted, batch, given.memory.shape[2]),
-        given.keys.new_zeros(batch, steps, positions),
-        gates,
+class AttentionRNNFunction(torch.autograd.Function):
+    """The loop on packed rows; it overwrites the hoisted gates that it is given."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, spec: LoopSpec, packed: PackedSteps, gates: Tensor, *flat: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        tensors = LoopInputs.of(flat)
+        out = _allocate(spec, packed, gates.detach(), tensors)
+        _call("forward", spec, packed, tensors, out, None)
+        ctx.spec, ctx.packed, ctx.count = spec, packed, len(flat)
+        ctx.save_for_backward(*flat, *out.flat())
+        ctx.set_materialize_grads(False)
+        batch = len(tensors.keys)
+        return out.hidden[-1][batch:], out.context[batch:], out.alignment
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        spec, packed, (flat, may_overwrite) = ctx.spec, ctx.packed, saved_tensors(ctx)
+        tensors, out = LoopInputs.of(flat[: ctx.count]), LoopSaved.of(flat[ctx.count :])
+        grads = _allocate_grads(spec, tensors, out, gradients, may_overwrite)
+        _call("backward", spec, packed, tensors, out, grads)
+        del flat
+        out = out._replace(cells=())
+        return None, None, grads.gates[0], *_input_grads(packed, tensors, out, grads)
+
+
+def _allocate(spec: LoopSpec, packed: PackedSteps, gates: Tensor, tensors: LoopInputs) -> LoopSaved:
+    batch, positions, dim = tensors.keys.shape
+    rows, steps = len(gates), len(packed.starts) - 1
+    widths = [len(weight) for weight in tensors.weights]
+    hidden, cells = ([_after_zeros(gates, batch, width // 4) for width in widths] for _ in range(2))
+    return LoopSaved(
+        tensors.keys.new_empty(rows, dim),
+        _after_zeros(gates, batch, tensors.memory.shape[2]),
+        tensors.keys.new_zeros(batch, steps, positions),
+        (gates, *(gates.new_empty(rows, width) for width in widths[1:])),
         tuple(hidden),
-        tuple(x if lstm else None for x, lstm in zip(memories, fixed.lstm, strict=True)),
+        tuple(x if lstm else None for x, lstm in zip(cells, spec.lstm, strict=True)),
     )
 
 
 def _after_zeros(like: Tensor, batch: int, width: int) -> Tensor:
-    """(batch + places, width) to be written, but for the states before all steps: zeros."""
+    """(batch + rows, width) to be filled, but for the states before the first step: zeros."""
     room = like.new_empty(batch + len(like), width)
     room[:batch] = 0
     return room
 
 
-def _slopes(
-    fixed: Fixed, given: Given, made: _Made, gradients: Series[Tensor | None], last: bool
-) -> _Slopes:
-    batch, steps = made.alignment.shape[:2]
-    taps, number, direction = fixed.histories * fixed.kernel, made.context.dtype, given.direction
-    filters = 0 if given.filters is None else len(given.filters)
-    dim = len(direction) if filters else 0
+def _allocate_grads(
+    spec: LoopSpec,
+    tensors: LoopInputs,
+    out: LoopSaved,
+    gradients: Series[Tensor | None],
+    may_overwrite: bool,
+) -> Grads:
+    batch, steps = out.alignment.shape[:2]
+    dtype, energy = out.context.dtype, tensors.energy
+    filters = 0 if tensors.filters is None else len(tensors.filters)
     hidden, context, alignment = gradients
-    return _Slopes(
-        made.alignment.cumsum(1),
-        None if hidden is None else hidden.to(number).contiguous(),
-        None if context is None else context.to(number).contiguous(),
+    return Grads(
+        out.alignment.cumsum(1),
+        None if hidden is None else hidden.to(dtype).contiguous(),
+        None if context is None else context.to(dtype).contiguous(),
         None if alignment is None else alignment.contiguous(),
-        torch.empty_like(made.queries, dtype=number),
-        direction.new_zeros(batch, steps, given.memory.shape[2]),
-        torch.zeros_like(given.keys),
-        direction.new_zeros(batch, len(direction)),
-        direction.new_zeros(batch, taps, filters),
-        direction.new_zeros(batch, dim, filters),
-        made.gates if last else tuple(torch.empty_like(gates) for gates in made.gates),
+        torch.empty_like(out.queries, dtype=dtype),
+        energy.new_zeros(batch, steps, tensors.memory.shape[2]),
+        torch.zeros_like(tensors.keys),
+        energy.new_zeros(batch, len(energy)),
+        energy.new_zeros(batch, spec.channels * spec.kernel, filters),
+        energy.new_zeros(batch, len(energy) if filters else 0, filters),
+        out.gates if may_overwrite else tuple(torch.empty_like(gates) for gates in out.gates),
     )
 
 
-def _gathered(fixed: Fixed, given: Given, made: _Made, to: _Slopes) -> list[Tensor | None]:
-    """The gradients of all that was given, each weight's as one product over all steps."""
-    filters, batch, before = given.filters, len(given.keys), fixed.places.before
+def _input_grads(
+    packed: PackedSteps, tensors: LoopInputs, out: LoopSaved, grads: Grads
+) -> list[Tensor | None]:
+    """Gradients of `LoopInputs.flat()`; each weight's is one product over all steps."""
+    filters, batch, before = tensors.filters, len(tensors.keys), packed.before
     weights = []
-    for i, (slopes, hidden) in enumerate(zip(to.gates, made.hidden, strict=True)):
-        below = made.hidden[i - 1][batch:] if i else made.context.index_select(0, before)
-        from_below = weight_grad(slopes, below)
+    for i, (gates, hidden) in enumerate(zip(grads.gates, out.hidden, strict=True)):
+        below = out.hidden[i - 1][batch:] if i else out.context.index_select(0, before)
+        from_below = weight_grad(gates, below)
         del below  # one copy of the states at a time
-        from_before = weight_grad(slopes, hidden.index_select(0, before))
+        from_before = weight_grad(gates, hidden.index_select(0, before))
         weights.append(torch.cat([from_below, from_before], 1))
     return [
-        to.keys,
-        torch.bmm(made.alignment.transpose(1, 2), to.read),
-        weight_grad(to.queries, made.hidden[-1][batch:]),
-        to.direction.sum(0),
-        None if filters is None else to.filters.sum(0).t().reshape(filters.shape),
-        None if filters is None else to.location.sum(0),
+        grads.keys,
+        torch.bmm(out.alignment.transpose(1, 2), grads.read),
+        weight_grad(grads.queries, out.hidden[-1][batch:]),
+        grads.energy.sum(0),
+        None if filters is None else grads.filters.sum(0).t().reshape(filters.shape),
+        None if filters is None else grads.location.sum(0),
         *weights,
-        None,  # the bottom layer's bias was hoisted
-        *(slopes.sum(0, dtype=torch.float32) for slopes in to.gates[1:]),
+        None,  # the bottom layer's bias is in its hoisted gates
+        *(gates.sum(0, dtype=torch.float32) for gates in grads.gates[1:]),
     ]
 
 
-def _call(way: str, fixed: Fixed, given: Given, made: _Made, to: _Slopes | None) -> None:
-    """Hand addresses and sizes over, in the order of the structs' fields."""
-    keys, memory, query, direction, filters, location = given[:6]
-    batch, steps, positions = made.alignment.shape
-    layers = len(fixed.lstm)
+def _call(
+    which: str,
+    spec: LoopSpec,
+    packed: PackedSteps,
+    tensors: LoopInputs,
+    out: LoopSaved,
+    grads: Grads | None,
+) -> None:
+    """Call the kernel; sizes and tensors stand in the order of the structs' fields."""
+    keys, memory, query, energy, filters, location = tensors[:6]
+    batch, steps, positions = out.alignment.shape
+    layers, rates = len(spec.lstm), torch.tensor(spec.rates)
     sizes = (layers, batch, steps, positions, query.shape[1], keys.shape[2], memory.shape[2])
-    located = (fixed.histories, 0 if filters is None else len(filters), fixed.kernel)
-    lengths = (fixed.lengths, fixed.places.order, fixed.places.starts)
-    reads = (*lengths, fixed.first, keys, memory, direction, query, filters, location)
-    slopes = (None,) * 10 if to is None else to[:10]
-    attention = (*sizes, *located, fixed.through_previous, *reads, *made[:3], *slopes)
+    located = (spec.channels, 0 if filters is None else len(filters), spec.kernel)
+    lengths = (spec.memory_mask.sum(1), packed.order, packed.starts)
+    read = (*lengths, spec.first_weights, keys, memory, energy, query, filters, location)
+    back = (None,) * 10 if grads is None else grads[:10]
+    attention = (*sizes, *located, spec.through_previous, *read, *out[:3], *back)
     rows = [
         (
-            given.weights[i].shape[1] - given.weights[i].shape[0] // 4,
-            given.weights[i].shape[0] // 4,
-            given.weights[i],
-            given.biases[i] if i else None,
-            made.gates[i],
-            made.memories[i],
-            made.hidden[i],
-            fixed.drawn[i],
-            fixed.rates[i],
-            None if to is None else to.gates[i],
+            tensors.weights[i].shape[1] - tensors.weights[i].shape[0] // 4,
+            tensors.weights[i].shape[0] // 4,
+            tensors.weights[i],
+            tensors.biases[i] if i else None,
+            out.gates[i],
+            out.cells[i],
+            out.hidden[i],
+            spec.dropout_bits[i],
+            rates[i],
+            None if grads is None else grads.gates[i],
         )
         for i in range(layers)
     ]
-    name = "bfloat16" if made.context.dtype == torch.bfloat16 else "float"
+    name = "bfloat16" if out.context.dtype == torch.bfloat16 else "float"
     structs = pack(NAME, f"Attention_{name}", attention), pack(NAME, f"Layer_{name}", *rows)
-    call(NAME, f"core_{way}_{name}", *structs, fixed.sharpening)
+    call(NAME, f"attention_rnn_{which}_{name}", *structs, spec.sharpening)

@@ -1,142 +1,147 @@
-"""The launched core loop's way back: nine launches a step, and one product for each weight."""
+"""Backward pass of the attention RNN in Triton (experimental): nine launches a step."""
 
 from collections.abc import Sequence as Series
 
 import torch
 from torch import Tensor
 
+from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
 from speechseq.ops.attention_rnn.triton_common import (
     COLUMNS,
-    PLACES,
-    SOME,
-    Given,
+    POSITIONS,
+    TAPS,
     LoopPass,
-    Made,
-    Settled,
-    own,
+    LoopSaved,
+    own_hidden,
 )
 from speechseq.ops.linear import weight_grad
-from speechseq.ops.triton import attention_rnn as loop_kernels
+from speechseq.ops.triton import attention_rnn as kernels
 from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
-    """Collects the gradients."""
+    """Computes all gradients; weights and memory get theirs from one product over all steps."""
 
     def __init__(
-        self, settled: Settled, given: Given, made: Made, gradients: Series[Tensor | None]
+        self,
+        spec: LoopSpec,
+        tensors: LoopInputs,
+        out: LoopSaved,
+        gradients: Series[Tensor | None],
     ) -> None:
-        super().__init__(settled, given, made)
+        super().__init__(spec, tensors, out)
         hidden, context, alignment = gradients
-        self.to_hidden = None if hidden is None else hidden.contiguous()
-        self.to_context = None if context is None else context.contiguous()
-        self.to_alignment = None if alignment is None else alignment.contiguous()
-        self.cumulative = made.alignment.cumsum(1)
-        new = settled.first.new_zeros
-        self.to_previous, self.to_sum = (torch.zeros_like(settled.first) for _ in range(2))
-        self.to_keys = new(self.batch, self.positions, self.dim)
-        self.to_direction = new(self.batch, self.tiles, self.dim)
-        self.to_folded = new(self.batch, settled.channels * settled.taps, self.dim)
-        self.to_read = new(self.steps, self.batch, self.memory_dim)
-        self.to_queries = torch.empty_like(made.queries)
-        self.slopes = [torch.empty_like(gates) for gates in made.gates]
-        self.to_inputs = [torch.zeros_like(inputs[0]) for inputs in made.inputs]
-        self.straight = [torch.zeros_like(hidden[0]) for hidden in made.hidden]
-        self.brought = [torch.zeros_like(memories[0]) for memories in made.memories]
+        self.grad_hidden = None if hidden is None else hidden.contiguous()
+        self.grad_context = None if context is None else context.contiguous()
+        self.grad_alignment = None if alignment is None else alignment.contiguous()
+        self.cumulative = out.alignment.cumsum(1)
+        new = spec.first_weights.new_zeros
+        self.grad_previous, self.grad_sum = (torch.zeros_like(spec.first_weights) for _ in range(2))
+        self.grad_keys = new(self.batch, self.positions, self.dim)
+        self.grad_energy = new(self.batch, self.tiles, self.dim)
+        self.grad_folded = new(self.batch, spec.channels * spec.kernel, self.dim)
+        self.grad_read = new(self.steps, self.batch, self.memory_dim)
+        self.grad_queries = torch.empty_like(out.queries)
+        self.grad_gates = [torch.empty_like(gates) for gates in out.gates]
+        self.grad_inputs = [torch.zeros_like(inputs[0]) for inputs in out.inputs]
+        self.carry_hidden = [torch.zeros_like(hidden[0]) for hidden in out.hidden]
+        self.carry_cells = [torch.zeros_like(cells[0]) for cells in out.cells]
 
     def run(self) -> list[Tensor | None]:
-        """The gradients of the hoisted gates and of all that was given."""
+        """Gradients of the hoisted gates and of `LoopInputs.flat()`."""
         for step in reversed(range(self.steps)):
-            below = self._unattend(step)
-            asked = self.to_queries[step] @ self.given.query
+            below = self._attend_backward(step)
+            above = self.grad_queries[step] @ self.tensors.query
             for layer in reversed(self.layers):
-                self._unstep_cell(layer, step, asked)
-                asked = self.to_inputs[layer]
-            if self.settled.channels:
-                self._unhistory(step, below)
-        return self._gathered()
+                self._cell_backward(layer, step, above)
+                above = self.grad_inputs[layer]
+            if self.spec.channels:
+                self._history_backward(step, below)
+        return self._input_grads()
 
-    def _unattend(self, step: int) -> Tensor:
-        given, made, settled = self.given, self.made, self.settled
-        slope, below = torch.empty_like(settled.first), torch.empty_like(self.to_keys)
-        parts = torch.empty_like(self.to_direction)
-        context, behind = self.to_context, self.to_inputs[0]
-        alignment, weights = self.to_alignment, made.alignment[:, step]
-        loop_kernels.unread[self.batch, self.tiles](
+    def _attend_backward(self, step: int) -> Tensor:
+        tensors, out, spec = self.tensors, self.out, self.spec
+        grad_weights, below = torch.empty_like(spec.first_weights), torch.empty_like(self.grad_keys)
+        parts = torch.empty_like(self.grad_energy)
+        context, behind = self.grad_context, self.grad_inputs[0]
+        alignment, weights = self.grad_alignment, out.alignment[:, step]
+        given = grad_weights if alignment is None else alignment[:, step]
+        kernels.read_backward[self.batch, self.tiles](
             *((behind, 0) if context is None else (context[step], context.stride(1))),
-            *(behind, behind.stride(0), given.memory, self.to_previous, self.to_sum),
-            *((slope, 0) if alignment is None else (alignment[:, step], alignment.stride(0))),
-            *(self.to_read[step], slope, self.positions),
+            *(behind, behind.stride(0), tensors.memory, self.grad_previous, self.grad_sum),
+            *(given, given.stride(0), self.grad_read[step], grad_weights, self.positions),
             DIM=self.memory_dim,
             GIVEN=context is not None,
             ALIGNED=alignment is not None,
             CHUNK=8 * COLUMNS,
-            PLACES=PLACES,
+            PLACES=POSITIONS,
         )
-        loop_kernels.unenergy[self.batch, self.tiles](
-            *(slope, weights, weights.stride(0), settled.sharpening, made.queries[step]),
-            *(given.keys, given.direction, *self._before(step), given.folded),
-            *(below, self.to_keys, parts, self.to_direction, self.positions, self.tiles),
-            **self.filtered(),
+        kernels.energies_backward[self.batch, self.tiles](
+            *(grad_weights, weights, weights.stride(0), spec.sharpening, out.queries[step]),
+            *(tensors.keys, tensors.energy, *self._before(step), self.folded),
+            *(below, self.grad_keys, parts, self.grad_energy, self.positions, self.tiles),
+            **self.energy(),
             ALL=next_power_of_2(self.positions),
         )
-        self.to_queries[step] = parts.sum(1)
+        self.grad_queries[step] = parts.sum(1)
         return below
 
     def _before(self, step: int) -> tuple[Tensor | int, ...]:
-        """The previous weights and the sum of all before, each with how far its rows are apart."""
-        alignment, first = self.made.alignment, self.settled.first
+        """The previous weights and the sum of all before the step, each with its row stride."""
+        alignment, first = self.out.alignment, self.spec.first_weights
         if step == 0:
             return first, first.stride(0), torch.zeros_like(first), first.stride(0)
         previous, cumulative = alignment[:, step - 1], self.cumulative[:, step - 1]
         return previous, alignment.stride(0), cumulative, alignment.stride(0)
 
-    def _unstep_cell(self, layer: int, step: int, above: Tensor) -> None:
-        made, given = self.made, self.to_hidden if layer + 1 == len(self.layers) else None
-        behind = own(self.to_inputs[layer], made.hidden[layer])
-        slopes = self.slopes[layer][step]
-        loop_kernels.ungate[self.rows_by_units(layer)](
-            *(made.gates[layer][step], made.memories[layer][step], made.hidden[layer][step]),
-            *self.drawn(layer, step),
+    def _cell_backward(self, layer: int, step: int, above: Tensor) -> None:
+        out, given = self.out, self.grad_hidden if layer + 1 == len(self.layers) else None
+        behind = own_hidden(self.grad_inputs[layer], out.hidden[layer])
+        grad_gates = self.grad_gates[layer][step]
+        kernels.gate_backward[self.cell_grid(layer)](
+            *(out.gates[layer][step], out.cells[layer][step], out.hidden[layer][step]),
+            *self.dropout(layer, step),
             *((above, 0) if given is None else (given[step], given.stride(1))),
             *(above, above.stride(0), behind, behind.stride(0)),
-            *(self.straight[layer], self.brought[layer], slopes),
+            *(self.carry_hidden[layer], self.carry_cells[layer], grad_gates),
             **self.cell(layer),
             GIVEN=given is not None,
         )
-        torch.mm(slopes, self.given.weights[layer], out=self.to_inputs[layer])
+        torch.mm(grad_gates, self.tensors.weights[layer], out=self.grad_inputs[layer])
 
-    def _unhistory(self, step: int, below: Tensor) -> None:
-        constants = self.filtered()
-        loop_kernels.unfilter[self.batch, cdiv(self.to_folded.shape[1], SOME)](
-            *(below, *self._before(step), self.to_folded, self.positions),
-            **constants | {"PLACES": 2 * SOME},
+    def _history_backward(self, step: int, below: Tensor) -> None:
+        constants = self.energy()
+        kernels.filters_backward[self.batch, cdiv(self.grad_folded.shape[1], TAPS)](
+            *(below, *self._before(step), self.grad_folded, self.positions),
+            **constants | {"PLACES": 2 * TAPS},
             ALL=next_power_of_2(self.positions),
-            SOME=SOME,
+            SOME=TAPS,
         )
-        if self.settled.through_previous:
-            loop_kernels.unhistory[self.batch, self.tiles](
-                *(below, self.given.folded, self.to_previous, self.to_sum, self.positions),
+        if self.spec.through_previous:
+            kernels.history_backward[self.batch, self.tiles](
+                *(below, self.folded, self.grad_previous, self.grad_sum, self.positions),
                 **constants,
             )
 
-    def _gathered(self) -> list[Tensor | None]:
-        made, given = self.made, self.given
-        asking = own(made.inputs[-1], made.hidden[-1])[1:]
+    def _input_grads(self) -> list[Tensor | None]:
+        out, tensors = self.out, self.tensors
+        query_states = own_hidden(out.inputs[-1], out.hidden[-1])[1:]
         weights = [
-            weight_grad(slopes.flatten(0, 1), inputs[:-1].flatten(0, 1))
-            for slopes, inputs in zip(self.slopes, made.inputs, strict=True)
+            weight_grad(grad_gates.flatten(0, 1), inputs[:-1].flatten(0, 1))
+            for grad_gates, inputs in zip(self.grad_gates, out.inputs, strict=True)
         ]
-        biases = [x.sum((0, 1), dtype=torch.float32).to(x.dtype) for x in self.slopes[1:]]
-        to_memory = torch.bmm(made.alignment.transpose(1, 2), self.to_read.transpose(0, 1))
+        biases = [x.sum((0, 1), dtype=torch.float32).to(x.dtype) for x in self.grad_gates[1:]]
+        grad_memory = torch.bmm(out.alignment.transpose(1, 2), self.grad_read.transpose(0, 1))
+        grad_query = weight_grad(self.grad_queries.flatten(0, 1), query_states.flatten(0, 1))
         return [
-            self.slopes[0],
-            self.to_keys.to(given.keys.dtype),
-            to_memory.to(given.memory.dtype),
-            weight_grad(self.to_queries.flatten(0, 1), asking.flatten(0, 1)).to(given.query.dtype),
-            self.to_direction.sum((0, 1)),
-            self.to_folded.sum(0) if self.settled.channels else None,
-            *(x.to(y.dtype) for x, y in zip(weights, given.weights, strict=True)),
-            None,  # the bottom layer's bias was hoisted
+            self.grad_gates[0],
+            self.grad_keys.to(tensors.keys.dtype),
+            grad_memory.to(tensors.memory.dtype),
+            grad_query.to(tensors.query.dtype),
+            self.grad_energy.sum((0, 1)),
+            self.grad_folded.sum(0) if self.spec.channels else None,
+            None,  # `location` is part of the folded filters
+            *(x.to(y.dtype) for x, y in zip(weights, tensors.weights, strict=True)),
+            None,  # the bottom layer's bias is in its hoisted gates
             *biases,
         ]

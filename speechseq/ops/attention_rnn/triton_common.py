@@ -1,4 +1,4 @@
-"""What both passes of the launched core loop know: tensors, sizes, and the kernels' constants."""
+"""Tensors, sizes and constants of both Triton passes of the attention RNN (experimental)."""
 
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
@@ -6,132 +6,109 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
 from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
-UNITS, PLACES, COLUMNS, SOME = 256, 8, 32, 16  # of a program: units, positions, columns, filters
+# hidden units, positions, memory columns and folded filters that one program computes
+UNITS, POSITIONS, COLUMNS, TAPS = 256, 8, 32, 16
 
 
-class Settled(NamedTuple):
-    """What a run needs beside its differentiable tensors.
+class LoopSaved(NamedTuple):
+    """What the forward pass leaves for the backward pass; of each layer, from the bottom.
 
-    valid (batch, positions) in bytes; first (batch, positions), the weights before all steps;
-    whether each layer is an LSTM, what was drawn for it (steps, batch, hidden) or None, and its
-    (multiplier of dropout, share of zoneout).
+    Args:
+        queries: (steps, batch, dim).
+        alignment: (batch, steps, positions).
+        gates: (steps, batch, 4 * hidden), after their activations.
+        inputs: (steps + 1, batch, inputs + hidden) of the product, [below; hidden before].
+        hidden: (steps + 1, batch, hidden) float32, the state before the first step in front.
+        cells: likewise, of LSTM layers; without units of GRU layers.
     """
-
-    valid: Tensor
-    first: Tensor
-    sharpening: float
-    through_previous: bool
-    channels: int
-    taps: int
-    lstm: tuple[bool, ...]
-    drawn: tuple[Tensor | None, ...]
-    rates: tuple[tuple[float, float], ...]
-
-
-class Given(NamedTuple):
-    """What is differentiable beside the hoisted gates (steps, batch, 4 * hidden).
-
-    keys (batch, positions, dim), memory (batch, positions, memory_dim), query (dim, hidden),
-    direction (dim), folded (channels * taps, dim); weights (4 * hidden, inputs + hidden) and
-    biases of each layer.
-    """
-
-    keys: Tensor
-    memory: Tensor
-    query: Tensor
-    direction: Tensor
-    folded: Tensor
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-
-
-class Made(NamedTuple):
-    """What the forward pass leaves: queries (steps, batch, dim), alignment (batch, steps,
-    positions); of each layer its gates (steps, batch, 4 * hidden), the inputs of its product
-    [below; hidden before], and its hidden states and memories in float32, the last three with the
-    states before all steps in front (steps + 1, batch, …)."""
 
     queries: Tensor
     alignment: Tensor
     gates: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
-    memories: tuple[Tensor, ...]
+    cells: tuple[Tensor, ...]
+
+    def flat(self) -> tuple[Tensor, ...]:
+        """All tensors in one tuple."""
+        return *self[:2], *self.gates, *self.inputs, *self.hidden, *self.cells
+
+    @staticmethod
+    def of(flat: Series[Any]) -> "LoopSaved":
+        """The inverse of `flat`."""
+        layers = (len(flat) - 2) // 4
+        return LoopSaved(*flat[:2], *(flat[i : i + layers] for i in range(2, len(flat), layers)))
 
 
-def given_of(flat: Series[Tensor], layers: int) -> Given:
-    """Of tensors one behind the other."""
-    keys, memory, query, direction, folded, *rest = flat
-    parts = keys, memory, query, direction, folded
-    return Given(*parts, tuple(rest[:layers]), tuple(rest[layers:]))
-
-
-def room_for(settled: Settled, hoisted: Tensor, given: Given) -> Made:
-    """Tensors for what the forward pass leaves; it writes the gates over the hoisted ones."""
+def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
+    """Tensors for the forward pass to fill; its gates overwrite the hoisted ones."""
     steps, batch, _ = hoisted.shape
-    widths = [len(weight) // 4 for weight in given.weights]
-    return Made(
-        hoisted.new_empty(steps, batch, given.keys.shape[2]),
-        settled.first.new_empty(batch, steps, given.keys.shape[1]),
+    widths = [len(weight) // 4 for weight in tensors.weights]
+    return LoopSaved(
+        hoisted.new_empty(steps, batch, tensors.keys.shape[2]),
+        spec.first_weights.new_empty(batch, steps, tensors.keys.shape[1]),
         (hoisted, *(hoisted.new_empty(steps, batch, 4 * width) for width in widths[1:])),
-        tuple(_after_zeros(hoisted, weight.shape[1]) for weight in given.weights),
+        tuple(_after_zeros(hoisted, weight.shape[1]) for weight in tensors.weights),
         tuple(_after_zeros(hoisted, width, torch.float32) for width in widths),
         tuple(
             _after_zeros(hoisted, width if lstm else 0, torch.float32)
-            for width, lstm in zip(widths, settled.lstm, strict=True)
+            for width, lstm in zip(widths, spec.lstm, strict=True)
         ),
     )
 
 
 def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> Tensor:
-    """(steps + 1, batch, width) to be written, but for the states before all steps."""
+    """(steps + 1, batch, width) to be filled, but for the state before the first step: zeros."""
     room = like.new_empty(like.shape[0] + 1, like.shape[1], width, dtype=dtype)
     room[0] = 0
     return room
 
 
-def own(inputs: Tensor, hidden: Tensor) -> Tensor:
-    """Of a product's inputs those that are the layer's own hidden state."""
+def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
+    """The columns of a product's inputs that are the layer's own hidden state."""
     return inputs[..., -hidden.shape[-1] :]
 
 
 class LoopPass:
-    """What both passes know: tensors and sizes."""
+    """Tensors and sizes that both passes share."""
 
-    def __init__(self, settled: Settled, given: Given, made: Made) -> None:
-        self.settled, self.given, self.made = settled, given, made
-        self.batch, self.steps, self.positions = made.alignment.shape
-        self.dim, self.memory_dim = given.keys.shape[2], given.memory.shape[2]
-        self.layers = range(len(given.weights))
-        self.tiles = cdiv(self.positions, PLACES)
+    def __init__(self, spec: LoopSpec, tensors: LoopInputs, out: LoopSaved) -> None:
+        self.spec, self.tensors, self.out = spec, tensors, out
+        self.batch, self.steps, self.positions = out.alignment.shape
+        self.dim, self.memory_dim = tensors.keys.shape[2], tensors.memory.shape[2]
+        self.layers = range(len(tensors.weights))
+        self.tiles = cdiv(self.positions, POSITIONS)
+        self.mask = spec.memory_mask.to(torch.uint8)
+        # without location filters the kernels take any tensor and do not read it
+        self.folded = tensors.energy if tensors.filters is None else tensors.filters
 
-    def drawn(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
-        """What was drawn, or any tensor; the multiplier and zoneout's share."""
-        drawn = self.settled.drawn[layer]
-        of_step = self.settled.valid if drawn is None else drawn[step]
-        return of_step, *self.settled.rates[layer]
+    def dropout(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
+        """The step's dropout bits (a dummy tensor if none), the dropout scale, the zoneout rate."""
+        bits = self.spec.dropout_bits[layer]
+        return self.mask if bits is None else bits[step], *self.spec.rates[layer]
 
     def cell(self, layer: int) -> dict[str, Any]:
-        """The constants of a layer's kernels."""
+        """Constants of a layer's kernels."""
         return {
-            "HIDDEN": self.made.hidden[layer].shape[2],
-            "LSTM": self.settled.lstm[layer],
-            "DRAWN": self.settled.drawn[layer] is not None,
+            "HIDDEN": self.out.hidden[layer].shape[2],
+            "LSTM": self.spec.lstm[layer],
+            "DROPOUT": self.spec.dropout_bits[layer] is not None,
             "UNITS": UNITS,
         }
 
-    def rows_by_units(self, layer: int) -> tuple[int, int]:
-        """The programs of a layer's kernels."""
-        return self.batch, cdiv(self.made.hidden[layer].shape[2], UNITS)
+    def cell_grid(self, layer: int) -> tuple[int, int]:
+        """Grid of a layer's kernels: rows by blocks of units."""
+        return self.batch, cdiv(self.out.hidden[layer].shape[2], UNITS)
 
-    def filtered(self) -> dict[str, int]:
-        """The constants of the energies' kernels."""
+    def energy(self) -> dict[str, int]:
+        """Constants of the energies' kernels."""
         return {
             "DIM": self.dim,
-            "WIDE": next_power_of_2(max(self.dim, SOME)),
-            "CHANNELS": self.settled.channels,
-            "TAPS": self.settled.taps,
-            "PLACES": PLACES,
+            "WIDE": next_power_of_2(max(self.dim, TAPS)),
+            "CHANNELS": self.spec.channels,
+            "TAPS": self.spec.kernel if self.spec.channels else 0,
+            "PLACES": POSITIONS,
         }

@@ -5,7 +5,7 @@ from typing import Any
 
 from speechseq.ops.cpp.signature import Signature, Struct
 
-CORE_NUMBERS = {"float": "f32", "bfloat16": "bf16"}
+ATTENTION_RNN_DTYPES = {"float": "f32", "bfloat16": "bf16"}
 
 
 def _layers_fit(known: dict[str, Any]) -> bool:
@@ -24,13 +24,13 @@ def _layers_fit(known: dict[str, Any]) -> bool:
 def _gradients_fit(known: dict[str, Any]) -> bool:
     """room for every gradient"""
     attention, layers = known["attention"][0], known["layers"]
-    names = ("cumulative", "to_queries", "to_read", "to_keys", "to_direction")
-    located = ("to_filters", "to_location") if attention.histories else ()
+    names = ("cumulative", "grad_queries", "grad_read", "grad_keys", "grad_energy")
+    located = ("grad_filters", "grad_location") if attention.histories else ()
     given = all(getattr(attention, name) is not None for name in (*names, *located))
-    return given and all(layer.slopes is not None for layer in layers.rows)
+    return given and all(layer.grad_gates is not None for layer in layers.rows)
 
 
-def _core(number: str) -> dict[str, Struct]:
+def _attention_rnn(number: str) -> dict[str, Struct]:
     attention = Struct(
         f"""layers: int >= 1, batch: int >= 1, steps: int >= 1, positions: int >= 1,
         query_dim: int >= 1, dim: int >= 1, memory_dim: int >= 1, histories: 0 <= int <= 2,
@@ -42,14 +42,14 @@ def _core(number: str) -> dict[str, Struct]:
         location: f32[dim, filters] | None, queries: f32[places, dim],
         context: {number}[batch + places, memory_dim], alignment: f32[batch, steps, positions],
         cumulative: f32[batch, steps, positions] | None,
-        to_hidden: {number}[places, query_dim] | None,
-        to_context: {number}[places, memory_dim] | None,
-        to_alignment: f32[batch, steps, positions] | None,
-        to_queries: {number}[places, dim] | None,
-        to_read: f32[batch, steps, memory_dim] | None,
-        to_keys: f32[batch, positions, dim] | None, to_direction: f32[batch, dim] | None,
-        to_filters: f32[batch, histories * kernel, filters] | None,
-        to_location: f32[batch, dim if filters else 0, filters] | None""",
+        grad_hidden: {number}[places, query_dim] | None,
+        grad_context: {number}[places, memory_dim] | None,
+        grad_alignment: f32[batch, steps, positions] | None,
+        grad_queries: {number}[places, dim] | None,
+        grad_read: f32[batch, steps, memory_dim] | None,
+        grad_keys: f32[batch, positions, dim] | None, grad_energy: f32[batch, dim] | None,
+        grad_filters: f32[batch, histories * kernel, filters] | None,
+        grad_location: f32[batch, dim if filters else 0, filters] | None""",
         "dim % 16 == 0 and filters % 16 == 0 and bool(filters) == bool(histories)",
         "not histories or (filter_weight is not None and location is not None)",
         "within(lengths, 0, positions) and within(order, 0, batch - 1)",
@@ -62,22 +62,24 @@ def _core(number: str) -> dict[str, Struct]:
         bias: f32[4 * hidden] | None, gates: {number}[places, 4 * hidden],
         cells: {number}[states, hidden] | None, outputs: {number}[states, hidden],
         drawn: u8[places, hidden] | None, rates: f32[2],
-        slopes: {number}[places, 4 * hidden] | None"""
+        grad_gates: {number}[places, 4 * hidden] | None"""
     )
     return {"Attention": attention, "Layer": layer}
 
 
-CORE_STRUCTS = {
-    f"{struct}_{n}": fields for n, t in CORE_NUMBERS.items() for struct, fields in _core(t).items()
+ATTENTION_RNN_STRUCTS = {
+    f"{struct}_{n}": fields
+    for n, t in ATTENTION_RNN_DTYPES.items()
+    for struct, fields in _attention_rnn(t).items()
 }
-CORE_LOOP = {
-    f"core_{way}_{n}": Signature(
+ATTENTION_RNN = {
+    f"attention_rnn_{way}_{n}": Signature(
         f"attention: Attention_{n}[1], layers: Layer_{n}[count], sharpening: float",
         _layers_fit,
         *([_gradients_fit] if way == "backward" else []),
     )
     for way in ("forward", "backward")
-    for n in CORE_NUMBERS
+    for n in ATTENTION_RNN_DTYPES
 }
 
 

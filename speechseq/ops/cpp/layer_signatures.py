@@ -8,7 +8,7 @@ REALS = {"float32": "f32", "float64": "f64"}
 # Utterances end to end, the longest first, each within the frames
 _SEQUENCES = """
     starts: i64[batch], lengths: i64[batch], drawn: u8[frames, directions * size] | None,
-    batch: int >= 1, size: int >= 1, directions: 1 <= int <= 2, multiplier: float, zoneout: float
+    batch: int >= 1, size: int >= 1, directions: 1 <= int <= 2, scale: float, zoneout: float
 """
 _INSIDE = "inside(starts, lengths, frames)"
 _WINDOWS = """

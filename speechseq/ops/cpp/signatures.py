@@ -3,8 +3,8 @@
 import ctypes
 
 from speechseq.ops.cpp.decoder_signatures import (
-    CORE_LOOP,
-    CORE_STRUCTS,
+    ATTENTION_RNN,
+    ATTENTION_RNN_STRUCTS,
     DECODER_STRUCTS,
     FRAME_DECODER,
 )
@@ -19,12 +19,12 @@ SIGNATURES: dict[str, dict[str, Signature]] = {
     "lstm": LSTM,
     "gru": GRU,
     "stft": STFT,
-    "core_loop": CORE_LOOP,
+    "attention_rnn": ATTENTION_RNN,
     "frame_decoder": FRAME_DECODER,
     "search_step": SEARCH_STEP,
 }
 STRUCTS: dict[str, dict[str, Struct]] = {
-    "core_loop": CORE_STRUCTS,
+    "attention_rnn": ATTENTION_RNN_STRUCTS,
     "frame_decoder": DECODER_STRUCTS,
     "search_step": SPELLER_STRUCTS,
 }

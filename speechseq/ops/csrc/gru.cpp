@@ -2,16 +2,16 @@
 //
 // Gates stand in the order reset, update, new. In a forward pass the activations take the place of
 // the gates; what the state gives the new gate is kept apart, as reset multiplies it.
-#include "sequences.h"
+#include "varlen_rnn.h"
 #include "version.h"
 
 namespace {
 
-template <typename Number, bool CHANCE>
+template <typename Number, bool DROPOUT>
 struct Forward {
     Layer layer;
     Sequences all;
-    Chances chances;
+    DropoutBits dropout_bits;
     Number *gates;
     const Number *bias;  // of what the state gives: (directions, 3 * size)
     Number *hidden, *apart;
@@ -30,9 +30,9 @@ struct Forward {
         const Floats fresh = hyperbolic_tangent(load(row + 2 * size, count) + reset * h_new);
         const Floats old = load_before(hidden, place);
         Floats out = fresh + update * (old - fresh);
-        if constexpr (CHANCE) {
-            const Chance chance = chances.at(place);
-            out = between(chance.hidden, old, out) * chance.multiplier;
+        if constexpr (DROPOUT) {
+            const RecurrentDropout dropout = dropout_bits.at(place);
+            out = between(dropout.hidden, old, out) * dropout.scale;
         }
         store(row, reset, count);
         store(row + size, update, count);
@@ -43,11 +43,11 @@ struct Forward {
     }
 };
 
-template <typename Number, bool CHANCE>
+template <typename Number, bool DROPOUT>
 struct Backward {
     Layer layer;
     Sequences all;
-    Chances chances;
+    DropoutBits dropout_bits;
     const Number *gates, *hidden, *apart;  // the activations, the states, and what was kept
     const Number *above;                   // the gradient of the hidden states
     Number *below, *beside;  // the gradients of the gates: as inputs gave them, as states did
@@ -64,11 +64,11 @@ struct Backward {
         Floats gradient = load(above + place.state, count) + load(sums);
         gradient += load(&carried[place.item], count);
         Floats past = {};
-        if constexpr (CHANCE) {
-            const Chance chance = chances.at(place);
-            gradient *= chance.multiplier;
-            past = chance.hidden * gradient;
-            gradient *= 1.0f - chance.hidden;
+        if constexpr (DROPOUT) {
+            const RecurrentDropout dropout = dropout_bits.at(place);
+            gradient *= dropout.scale;
+            past = dropout.hidden * gradient;
+            gradient *= 1.0f - dropout.hidden;
         }
         const Floats to_new = gradient * (1.0f - update) * (1.0f - fresh * fresh);
         const Floats to_update = gradient * (old - fresh) * update * (1.0f - update);

@@ -2,16 +2,16 @@
 //
 // Gates stand in the order input, forget, cell, output. In a forward pass the activations take the
 // place of the gates; the tanh of the cell is computed again when needed.
-#include "sequences.h"
+#include "varlen_rnn.h"
 #include "version.h"
 
 namespace {
 
-template <typename Number, bool CHANCE>
+template <typename Number, bool DROPOUT>
 struct Forward {
     Layer layer;
     Sequences all;
-    Chances chances;
+    DropoutBits dropout_bits;
     Number *gates, *hidden;
     float *kept;  // the cells
     Weights<Number> weights{layer, false};
@@ -26,10 +26,10 @@ struct Forward {
         const Floats o = sigmoid(load(row + 3 * size, count) + load(sums + 3 * PANEL));
         const Floats old = load_before(kept, place);
         Floats cell = f * old + i * g, out = o * hyperbolic_tangent(cell);
-        if constexpr (CHANCE) {
-            const Chance chance = chances.at(place);
-            out = between(chance.hidden, load_before(hidden, place), out) * chance.multiplier;
-            cell = between(chance.cell, old, cell);
+        if constexpr (DROPOUT) {
+            const RecurrentDropout dropout = dropout_bits.at(place);
+            out = between(dropout.hidden, load_before(hidden, place), out) * dropout.scale;
+            cell = between(dropout.cell, old, cell);
         }
         store(row, i, count);
         store(row + size, f, count);
@@ -41,11 +41,11 @@ struct Forward {
     }
 };
 
-template <typename Number, bool CHANCE>
+template <typename Number, bool DROPOUT>
 struct Backward {
     Layer layer;
     Sequences all;
-    Chances chances;
+    DropoutBits dropout_bits;
     const Number *gates;  // the activations
     const float *kept;    // the cells
     const Number *above;  // the gradient of the hidden states
@@ -64,13 +64,13 @@ struct Backward {
         Floats now = load(kept + place.state, count), past = {};
         Floats gradient = load(above + place.state, count) + load(sums);
         Floats carry = load(&carried[place.item], count);
-        if constexpr (CHANCE) {
-            const Chance chance = chances.at(place);
-            gradient = (gradient + load(&zoned[place.item], count)) * chance.multiplier;
-            store(&zoned[place.item], chance.hidden * gradient, count);
-            gradient *= 1.0f - chance.hidden;
-            past = chance.cell * carry;
-            carry *= 1.0f - chance.cell;
+        if constexpr (DROPOUT) {
+            const RecurrentDropout dropout = dropout_bits.at(place);
+            gradient = (gradient + load(&zoned[place.item], count)) * dropout.scale;
+            store(&zoned[place.item], dropout.hidden * gradient, count);
+            gradient *= 1.0f - dropout.hidden;
+            past = dropout.cell * carry;
+            carry *= 1.0f - dropout.cell;
             now = f * old + i * g;  // as it was before zoneout
         }
         const Floats bent = hyperbolic_tangent(now);

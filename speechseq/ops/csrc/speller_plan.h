@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core_attention.h"
+#include "attention_rnn_attention.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-"""What else the core loop's training needs on a GPU, in Triton: cells' gates, and the way back.
+"""Triton kernels that train the attention RNN (experimental): cells' gates and backward passes.
 
-Products of whole batches are left to the library that does them best; these kernels do what stands
-between two products. Where several programs would add to one number each has a place of its own, so
-that no sum depends on their order. Numbers may be bfloat16, sums are float32.
+Matrix products of whole batches are left to cuBLAS; these kernels compute what comes between two
+products. Where several programs would add to one number, each has a place of its own, so that no
+sum depends on their order. Tensors may be bfloat16, sums are float32.
 """
 
 import triton
@@ -12,13 +12,13 @@ from speechseq.ops.triton.decoder_step import _between, _layer, _tanh
 
 
 @triton.jit
-def _chance(drawn, at, valid, multiplier, zoneout, DRAWN: tl.constexpr):
-    """Dropout's multiplier and the shares of hidden state and cell that zoneout keeps; chance.py's
-    bits where they were drawn."""
-    if DRAWN:
-        bits = tl.load(drawn + at, mask=valid, other=0)
-        kept = tl.where((bits & 1) != 0, 0.0, multiplier)
-        return kept, tl.where((bits & 2) != 0, 1.0, 0.0), tl.where((bits & 4) != 0, 1.0, 0.0)
+def _dropout(bits, at, valid, scale, zoneout, DROPOUT: tl.constexpr):
+    """Factor of the hidden state, and zoneout's shares of the old hidden state and the old cell:
+    from `recurrent_dropout_bits` if there are any, else the expectation."""
+    if DROPOUT:
+        drawn = tl.load(bits + at, mask=valid, other=0)
+        kept = tl.where((drawn & 1) != 0, 0.0, scale)
+        return kept, tl.where((drawn & 2) != 0, 1.0, 0.0), tl.where((drawn & 4) != 0, 1.0, 0.0)
     else:
         none = tl.zeros_like(at).to(tl.float32)
         return none + 1.0, none + zoneout, none + zoneout
@@ -26,55 +26,55 @@ def _chance(drawn, at, valid, multiplier, zoneout, DRAWN: tl.constexpr):
 
 @triton.jit
 def gate(
-    gates, inner, inner_after, hidden, hidden_after, own, own_apart, above, above_apart, drawn,
-    multiplier, zoneout,
-    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DRAWN: tl.constexpr, ABOVE: tl.constexpr,
+    gates, cells, cells_after, hidden, hidden_after, own, own_stride, above, above_stride, bits,
+    scale, zoneout,
+    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Sums (rows, 4 · HIDDEN) to gates in their place, and a cell's next state.
+    """Forward of one cell: pre-activations (rows, 4 · HIDDEN) to gates in place, and its new state.
 
     The hidden state goes to `hidden_after`, to the inputs of its own next product, and to those of
-    the layer above. Gates as in `step_kernels.cell`.
+    the layer above. Gates as in `decoder_step.cell`.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
-    valid, at, sums = unit < HIDDEN, row * HIDDEN + unit, gates + row * 4 * HIDDEN + unit
-    first = tl.sigmoid(tl.load(sums, mask=valid, other=0.0).to(tl.float32))
-    second = tl.sigmoid(tl.load(sums + HIDDEN, mask=valid, other=0.0).to(tl.float32))
-    third = tl.load(sums + 2 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
-    fourth = tl.load(sums + 3 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
-    kept, stays, cell_stays = _chance(drawn, at, valid, multiplier, zoneout, DRAWN)
+    valid, at, own_gates = unit < HIDDEN, row * HIDDEN + unit, gates + row * 4 * HIDDEN + unit
+    first = tl.sigmoid(tl.load(own_gates, mask=valid, other=0.0).to(tl.float32))
+    second = tl.sigmoid(tl.load(own_gates + HIDDEN, mask=valid, other=0.0).to(tl.float32))
+    third = tl.load(own_gates + 2 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
+    fourth = tl.load(own_gates + 3 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
+    kept, stays, cell_stays = _dropout(bits, at, valid, scale, zoneout, DROPOUT)
     old = tl.load(hidden + at, mask=valid, other=0.0)
     if LSTM:
         third, fourth = _tanh(third), tl.sigmoid(fourth)
-        before = tl.load(inner + at, mask=valid, other=0.0)
+        before = tl.load(cells + at, mask=valid, other=0.0)
         fresh = second * before + first * third
         made = fourth * _tanh(fresh)
-        tl.store(inner_after + at, _between(cell_stays, fresh, before), mask=valid)
+        tl.store(cells_after + at, _between(cell_stays, fresh, before), mask=valid)
     else:
         third = _tanh(third + first * fourth)
         made = _between(second, third, old)
-    tl.store(sums, first, mask=valid)
-    tl.store(sums + HIDDEN, second, mask=valid)
-    tl.store(sums + 2 * HIDDEN, third, mask=valid)
-    tl.store(sums + 3 * HIDDEN, fourth, mask=valid)
+    tl.store(own_gates, first, mask=valid)
+    tl.store(own_gates + HIDDEN, second, mask=valid)
+    tl.store(own_gates + 2 * HIDDEN, third, mask=valid)
+    tl.store(own_gates + 3 * HIDDEN, fourth, mask=valid)
     given = kept * _between(stays, made, old)
     tl.store(hidden_after + at, given, mask=valid)
-    tl.store(own + row * own_apart + unit, given, mask=valid)
+    tl.store(own + row * own_stride + unit, given, mask=valid)
     if ABOVE:
-        tl.store(above + row * above_apart + unit, given, mask=valid)
+        tl.store(above + row * above_stride + unit, given, mask=valid)
 
 
 @triton.jit
-def ungate(
-    gates, inner, hidden, drawn, multiplier, zoneout, given, given_apart, above, above_apart,
-    behind, behind_apart, straight, brought, slopes,
-    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DRAWN: tl.constexpr, GIVEN: tl.constexpr,
+def gate_backward(
+    gates, cells, hidden, bits, scale, zoneout, given, given_stride, above, above_stride,
+    behind, behind_stride, carry_hidden, carry_cells, grad_gates,
+    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, GIVEN: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a cell's sums, from those of its hidden state by what was given, by what
-    stands above it, by the step behind; `straight` and `brought` carry what passes by its product,
-    of hidden state and cell."""
+    """Backward of one cell: gradient of the pre-activations from the hidden state's gradients (the
+    output's, the layer above's, the next step's). `carry_hidden` and `carry_cells` hold the
+    gradients of hidden state and cell that reach the step before without passing a product."""
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
     valid, at, place = unit < HIDDEN, row * HIDDEN + unit, row * 4 * HIDDEN + unit
@@ -82,47 +82,47 @@ def ungate(
     second = tl.load(gates + place + HIDDEN, mask=valid, other=0.0).to(tl.float32)
     third = tl.load(gates + place + 2 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
     fourth = tl.load(gates + place + 3 * HIDDEN, mask=valid, other=0.0).to(tl.float32)
-    kept, stays, cell_stays = _chance(drawn, at, valid, multiplier, zoneout, DRAWN)
-    gradient = tl.load(straight + at, mask=valid, other=0.0)
-    gradient += tl.load(above + row * above_apart + unit, mask=valid, other=0.0).to(tl.float32)
-    gradient += tl.load(behind + row * behind_apart + unit, mask=valid, other=0.0).to(tl.float32)
+    kept, stays, cell_stays = _dropout(bits, at, valid, scale, zoneout, DROPOUT)
+    gradient = tl.load(carry_hidden + at, mask=valid, other=0.0)
+    gradient += tl.load(above + row * above_stride + unit, mask=valid, other=0.0).to(tl.float32)
+    gradient += tl.load(behind + row * behind_stride + unit, mask=valid, other=0.0).to(tl.float32)
     if GIVEN:
-        gradient += tl.load(given + row * given_apart + unit, mask=valid, other=0.0).to(tl.float32)
+        gradient += tl.load(given + row * given_stride + unit, mask=valid, other=0.0).to(tl.float32)
     gradient *= kept
     made, past = (1.0 - stays) * gradient, stays * gradient
     if LSTM:
-        before = tl.load(inner + at, mask=valid, other=0.0)
-        carried = tl.load(brought + at, mask=valid, other=0.0)
+        before = tl.load(cells + at, mask=valid, other=0.0)
+        carried = tl.load(carry_cells + at, mask=valid, other=0.0)
         bent = _tanh(second * before + first * third)
         fresh = (1.0 - cell_stays) * carried + made * fourth * (1.0 - bent * bent)
-        tl.store(brought + at, cell_stays * carried + fresh * second, mask=valid)
-        to_first = fresh * third * first * (1.0 - first)
-        to_second = fresh * before * second * (1.0 - second)
-        to_third = fresh * first * (1.0 - third * third)
-        to_fourth = made * bent * fourth * (1.0 - fourth)
+        tl.store(carry_cells + at, cell_stays * carried + fresh * second, mask=valid)
+        grad_first = fresh * third * first * (1.0 - first)
+        grad_second = fresh * before * second * (1.0 - second)
+        grad_third = fresh * first * (1.0 - third * third)
+        grad_fourth = made * bent * fourth * (1.0 - fourth)
     else:
         old = tl.load(hidden + at, mask=valid, other=0.0)
-        to_third = made * (1.0 - second) * (1.0 - third * third)
-        to_first = to_third * fourth * first * (1.0 - first)
-        to_second = made * (old - third) * second * (1.0 - second)
-        to_fourth = to_third * first
+        grad_third = made * (1.0 - second) * (1.0 - third * third)
+        grad_first = grad_third * fourth * first * (1.0 - first)
+        grad_second = made * (old - third) * second * (1.0 - second)
+        grad_fourth = grad_third * first
         past += made * second
-    tl.store(straight + at, past, mask=valid)
-    tl.store(slopes + place, to_first, mask=valid)
-    tl.store(slopes + place + HIDDEN, to_second, mask=valid)
-    tl.store(slopes + place + 2 * HIDDEN, to_third, mask=valid)
-    tl.store(slopes + place + 3 * HIDDEN, to_fourth, mask=valid)
+    tl.store(carry_hidden + at, past, mask=valid)
+    tl.store(grad_gates + place, grad_first, mask=valid)
+    tl.store(grad_gates + place + HIDDEN, grad_second, mask=valid)
+    tl.store(grad_gates + place + 2 * HIDDEN, grad_third, mask=valid)
+    tl.store(grad_gates + place + 3 * HIDDEN, grad_fourth, mask=valid)
 
 
 @triton.jit
-def unread(
-    given, given_apart, behind, behind_apart, memory, previous, cumulative, aligned, aligned_apart,
-    to_read, slope, positions,
+def read_backward(
+    given, given_stride, behind, behind_stride, memory, previous, cumulative,
+    aligned, aligned_stride, grad_read, grad_weights, positions,
     DIM: tl.constexpr, GIVEN: tl.constexpr, ALIGNED: tl.constexpr,
     CHUNK: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of some positions' weights, from those of the context, of the next step's
-    history and of the alignment; the first program of a row leaves the context's whole."""
+    """Gradient of some positions' weights, from those of the context, of the next step's history
+    and of the alignment; the first program of a row stores the context's total gradient."""
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
     there = place < positions
@@ -130,46 +130,46 @@ def unread(
     for start in range(0, DIM, CHUNK):
         column = start + tl.arange(0, CHUNK)
         within = column < DIM
-        whole = tl.load(behind + row * behind_apart + column, mask=within, other=0.0)
+        whole = tl.load(behind + row * behind_stride + column, mask=within, other=0.0)
         whole = whole.to(tl.float32)
         if GIVEN:
-            part = tl.load(given + row * given_apart + column, mask=within, other=0.0)
+            part = tl.load(given + row * given_stride + column, mask=within, other=0.0)
             whole += part.to(tl.float32)
         if tl.program_id(1) == 0:
-            tl.store(to_read + row * DIM + column, whole, mask=within)
+            tl.store(grad_read + row * DIM + column, whole, mask=within)
         held = memory + (row * positions + place[:, None]) * DIM + column[None, :]
         acc += whole[None, :] * tl.load(held, mask=there[:, None] & within[None, :], other=0.0)
     at = row * positions + place
     total = tl.sum(acc, 1) + tl.load(previous + at, mask=there, other=0.0)
     total += tl.load(cumulative + at, mask=there, other=0.0)
     if ALIGNED:
-        total += tl.load(aligned + row * aligned_apart + place, mask=there, other=0.0)
-    tl.store(slope + at, total, mask=there)
+        total += tl.load(aligned + row * aligned_stride + place, mask=there, other=0.0)
+    tl.store(grad_weights + at, total, mask=there)
 
 
 @triton.jit
-def unenergy(
-    slope, weights, weights_apart, factor, query, keys, direction,
-    previous, previous_apart, cumulative, cumulative_apart, folded,
-    below, to_keys, parts, to_direction, positions, tiles,
+def energies_backward(
+    grad_weights, weights, weights_stride, factor, query, keys, direction,
+    previous, previous_stride, cumulative, cumulative_stride, folded,
+    below, grad_keys, parts, grad_direction, positions, tiles,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Back through softmax and energies: the gradient `below` the tanh (rows, positions, DIM),
-    added to that of the keys, and its sum over a program's positions; likewise the direction's."""
+    """Backward of softmax and energies: the gradient `below` the tanh (rows, positions, DIM), which
+    is added to that of the keys, and its sum over a program's positions; the energy weight's."""
     row, tile = tl.program_id(0), tl.program_id(1)
     everywhere = tl.arange(0, ALL)
     all_there = everywhere < positions
-    every = tl.load(weights + row * weights_apart + everywhere, mask=all_there, other=0.0)
-    each = tl.load(slope + row * positions + everywhere, mask=all_there, other=0.0)
+    every = tl.load(weights + row * weights_stride + everywhere, mask=all_there, other=0.0)
+    each = tl.load(grad_weights + row * positions + everywhere, mask=all_there, other=0.0)
     mean = tl.sum(every * each, 0)
     place, dims = tile * PLACES + tl.arange(0, PLACES), tl.arange(0, WIDE)
     there, within = place < positions, dims < DIM
-    weight = tl.load(weights + row * weights_apart + place, mask=there, other=0.0)
-    own = tl.load(slope + row * positions + place, mask=there, other=0.0)
+    weight = tl.load(weights + row * weights_stride + place, mask=there, other=0.0)
+    own = tl.load(grad_weights + row * positions + place, mask=there, other=0.0)
     energy = factor * weight * (own - mean)
     layer = _layer(
-        query, keys, previous, previous_apart, cumulative, cumulative_apart, folded, row, place,
+        query, keys, previous, previous_stride, cumulative, cumulative_stride, folded, row, place,
         positions, dims, DIM, CHANNELS, TAPS,
     )  # fmt: skip
     along = tl.load(direction + dims, mask=within, other=0.0)
@@ -177,21 +177,21 @@ def unenergy(
     at = (row * positions + place[:, None]) * DIM + dims[None, :]
     inside = there[:, None] & within[None, :]
     tl.store(below + at, found, mask=inside)
-    tl.store(to_keys + at, found + tl.load(to_keys + at, mask=inside, other=0.0), mask=inside)
+    tl.store(grad_keys + at, found + tl.load(grad_keys + at, mask=inside, other=0.0), mask=inside)
     at = (row * tiles + tile) * DIM + dims
     tl.store(parts + at, tl.sum(found, 0), mask=within)
-    known = tl.load(to_direction + at, mask=within, other=0.0)
-    tl.store(to_direction + at, known + tl.sum(energy[:, None] * layer, 0), mask=within)
+    known = tl.load(grad_direction + at, mask=within, other=0.0)
+    tl.store(grad_direction + at, known + tl.sum(energy[:, None] * layer, 0), mask=within)
 
 
 @triton.jit
-def unhistory(
+def history_backward(
     below, folded, previous, cumulative, positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the history: that of the previous weights replaced, that of the sum of all
-    steps before added to."""
+    """Gradient of the history: overwrites that of the previous weights, adds to that of the sum of
+    all steps before."""
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
     within, there = dims < DIM, place < positions
@@ -215,12 +215,12 @@ def unhistory(
 
 
 @triton.jit
-def unfilter(
-    below, previous, previous_apart, cumulative, cumulative_apart, to_folded, positions,
+def filters_backward(
+    below, previous, previous_stride, cumulative, cumulative_stride, grad_folded, positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Adds the gradient of some of the folded filters, of each row apart."""
+    """Adds the gradient of some of the folded filters, one for each row."""
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     which = tl.program_id(1) * SOME + tl.arange(0, SOME)
     channel, tap = which // TAPS, which % TAPS
@@ -232,13 +232,13 @@ def unfilter(
         beside = place[None, :] + tap[:, None] - TAPS // 2
         read = there[None, :] & (beside >= 0) & (beside < positions)
         first = read & (channel == 0)[:, None]
-        seen = tl.load(previous + row * previous_apart + beside, mask=first, other=0.0)
+        seen = tl.load(previous + row * previous_stride + beside, mask=first, other=0.0)
         if CHANNELS > 1:
             second = read & (channel == 1)[:, None]
-            seen += tl.load(cumulative + row * cumulative_apart + beside, mask=second, other=0.0)
+            seen += tl.load(cumulative + row * cumulative_stride + beside, mask=second, other=0.0)
         source = below + (row * positions + place[:, None]) * DIM + dims[None, :]
         found = tl.load(source, mask=there[:, None] & within[None, :], other=0.0)
         acc = tl.dot(seen, found, acc, input_precision="ieee")
     at = (row * CHANNELS * TAPS + which[:, None]) * DIM + dims[None, :]
     inside = (which < CHANNELS * TAPS)[:, None] & within[None, :]
-    tl.store(to_folded + at, acc + tl.load(to_folded + at, mask=inside, other=0.0), mask=inside)
+    tl.store(grad_folded + at, acc + tl.load(grad_folded + at, mask=inside, other=0.0), mask=inside)

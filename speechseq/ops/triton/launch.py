@@ -39,10 +39,10 @@ def _tried(device: torch.device) -> bool:
 
 
 def cdiv(count: int, each: int) -> int:
-    """How many programs it takes that do so many each."""
+    """Ceiling of count / each: how many programs it takes that do so many each."""
     return -(-count // each)
 
 
 def next_power_of_2(least: int) -> int:
-    """The first that is not below: Triton's blocks have such sizes."""
+    """The smallest power of 2 that is not below `least`: sizes of Triton's blocks."""
     return 1 << (least - 1).bit_length()

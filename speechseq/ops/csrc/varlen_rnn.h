@@ -1,7 +1,7 @@
 // Sequences of different lengths that lie end to end, walked step by step, the longest first.
 #pragma once
 
-#include "chance.h"
+#include "rnn_dropout.h"
 #include "packed.h"
 #include "sharing.h"
 
@@ -71,16 +71,17 @@ inline Floats load_before(const Number *states, const Place &place) {
     return place.before < 0 ? Floats{} : load(states + place.before, place.count);
 }
 
-// What acts inside the recurrence: bits (frames, directions * size) or null, the multiplier of
-// dropout, and the share that zoneout keeps where nothing is drawn.
-struct Chances {
+// Dropout inside the recurrence: bits (frames, directions * size) or null, the factor of the units
+// that dropout keeps, and the share that zoneout keeps where there are no bits.
+struct DropoutBits {
     const uint8_t *drawn;
-    float multiplier, zoneout;
+    float scale, zoneout;
 
     bool act() const { return drawn || zoneout != 0.0f; }
 
-    Chance at(const Place &place) const {
-        return chance(drawn ? drawn + place.state : nullptr, multiplier, zoneout, place.count);
+    RecurrentDropout at(const Place &place) const {
+        return recurrent_dropout(drawn ? drawn + place.state : nullptr, scale, zoneout,
+                                 place.count);
     }
 };
 
@@ -157,7 +158,7 @@ __attribute__((always_inline)) inline void fetch_gates(const Number *row, const 
             __builtin_prefetch(row + gate * layer.size + unit, 1);
 }
 
-// A pass over all steps, forward or backward: `gates`, `weights`, `chances` are what it reads, and
+// A pass over all steps, forward or backward: it reads `gates`, `weights`, `dropout_bits`, and
 // `handed` what its steps hand on. All threads end a step before one begins the next.
 template <typename Pass, typename Number>
 struct Walk {
@@ -197,7 +198,7 @@ struct Walk {
         for (int64_t row = 0; row < rows; ++row) {
             const int64_t frame = all.frame(row, step, own.direction);
             fetch_gates(pass.gates + layer.gate(frame, own), layer);
-            if (const uint8_t *drawn = pass.chances.drawn)
+            if (const uint8_t *drawn = pass.dropout_bits.drawn)
                 __builtin_prefetch(drawn + layer.state(frame, own));
         }
         const int64_t given = backward ? all.active(step + 1) : step ? rows : 0;
@@ -223,15 +224,15 @@ struct Walk {
     }
 };
 
-// Runs a kind of pass, which is compiled twice: where no chance acts it costs nothing.
+// Runs a kind of pass, which is compiled twice: without dropout and zoneout these cost nothing.
 template <template <typename, bool> class Pass, typename Number, typename... Given>
-void walk(const Number *recurrent, int64_t threads, Layer layer, Sequences all, Chances chances,
-          Given... given) {
-    if (chances.act()) {
-        Pass<Number, true> pass{layer, all, chances, given...};
+void walk(const Number *recurrent, int64_t threads, Layer layer, Sequences all,
+          DropoutBits dropout_bits, Given... given) {
+    if (dropout_bits.act()) {
+        Pass<Number, true> pass{layer, all, dropout_bits, given...};
         Walk<Pass<Number, true>, Number>{pass}.run(recurrent, threads);
     } else {
-        Pass<Number, false> pass{layer, all, chances, given...};
+        Pass<Number, false> pass{layer, all, dropout_bits, given...};
         Walk<Pass<Number, false>, Number>{pass}.run(recurrent, threads);
     }
 }
@@ -241,7 +242,7 @@ void walk(const Number *recurrent, int64_t threads, Layer layer, Sequences all, 
 // What each door of a pass takes beside its own tensors, and what it calls with them.
 #define SEQUENCES                                                                               \
     const int64_t *starts, const int64_t *lengths, const uint8_t *drawn, int64_t batch,         \
-        int64_t size, int64_t directions, float multiplier, float zoneout, int64_t threads
+        int64_t size, int64_t directions, float scale, float zoneout, int64_t threads
 #define WALK(PASS, GATES, ...)                                                                  \
     walk<PASS>(weights, threads, Layer{directions, GATES, size},                                \
-               Sequences{starts, lengths, batch}, Chances{drawn, multiplier, zoneout}, __VA_ARGS__)
+               Sequences{starts, lengths, batch}, DropoutBits{drawn, scale, zoneout}, __VA_ARGS__)

@@ -1,4 +1,4 @@
-// One row's attention in the core loop: additive energies, softmax, context; and back.
+// Attention of one row: additive energies, softmax, context; and their backward passes.
 //
 // Only a row's own positions are touched. What the filters find at a position is a product whose
 // rows overlap: row p of the history's windows starts at its p-th number.
@@ -6,11 +6,12 @@
 
 #include <cmath>
 
-#include "core_cells.h"
+#include "attention_rnn_cells.h"
 
 namespace {
 
-// Sizes and addresses in the order of core_passes.py's row. `dim` and `filters` are multiples of 16.
+// Sizes and addresses in the order of ops/attention_rnn/cpp.py. `dim` and `filters` are multiples
+// of 16.
 template <typename Number>
 struct Attention {
     int64_t layers, batch, steps, positions, query_dim, dim, memory_dim;
@@ -26,15 +27,16 @@ struct Attention {
     Number *context;                           // (batch + places, memory_dim), zeros first
     float *alignment;                          // (batch, steps, positions)
     const float *cumulative;                   // backward: the alignment summed over the steps
-    const Number *to_hidden, *to_context;      // (places, ...): gradients of what was given
-    const float *to_alignment;
-    Number *to_queries;                        // (places, dim)
-    float *to_read;                            // (batch, steps, memory_dim), of the contexts
-    float *to_keys;                            // (batch, positions, dim)
-    float *to_direction, *to_filters, *to_location;  // a row each: dim; (h * k, filters); (dim, f)
+    const Number *grad_hidden, *grad_context;  // (places, ...): the outputs' gradients, or null
+    const float *grad_alignment;               // likewise
+    Number *grad_queries;                      // (places, dim)
+    float *grad_read;                          // (batch, steps, memory_dim), of the contexts
+    float *grad_keys;                          // (batch, positions, dim)
+    // of each row: (dim), (histories * kernel, filters), (dim, filters)
+    float *grad_energy, *grad_filters, *grad_location;
 
-    // A step's rows stand together, its first at `place`; states stand `batch` further, behind those
-    // before the first step. A row whose item has no more steps is not there.
+    // The rows of a step stand together, the first at `place`; states stand `batch` further, behind
+    // those before the first step. A row whose item has no more steps is left out.
     int64_t rows(int64_t step) const { return starts[step + 1] - starts[step]; }
     int64_t place(int64_t step) const { return starts[step]; }
     int64_t after(int64_t step) const { return batch + starts[step]; }
@@ -70,43 +72,43 @@ struct PackedAttention {
 };
 
 // What one thread needs for the row that it works on.
-struct Desk {
-    Numbers history, located, layer, weights, slopes, taps;
+struct Workspace {
+    Numbers history, located, layer, weights, grad_located, taps;
 
     template <typename Number>
-    explicit Desk(const Attention<Number> &a)
+    explicit Workspace(const Attention<Number> &a)
         : history(a.histories * a.windowed()), located(a.positions * a.filters),
           layer(a.positions * a.dim), weights(a.positions + LANES),
-          slopes(a.positions * a.filters), taps(a.positions * a.histories * a.kernel) {}
+          grad_located(a.positions * a.filters), taps(a.positions * a.histories * a.kernel) {}
 };
 
 // The histories that a step reads, zeros around them: the weights before, and the sum of all.
 template <typename Number>
 void lay_history(const Attention<Number> &a, const float *previous, const float *sum,
-                 int64_t length, Desk &desk) {
+                 int64_t length, Workspace &work) {
     for (int64_t i = 0; i < a.histories; ++i) {
         const float *from = i ? sum : previous;
-        float *to = desk.history.data() + i * a.windowed();
+        float *to = work.history.data() + i * a.windowed();
         std::fill(to, to + a.windowed(), 0.0f);
         if (from) std::copy(from, from + length, to + a.reach());
     }
 }
 
-// tanh(query + keys + location located) (length, dim) on the desk, from the history on it.
+// tanh(query + keys + location located) (length, dim) on the work, from the history on it.
 template <typename Number>
-void make_layer(const Attention<Number> &a, const PackedAttention &packed, const float *query,
-                const float *keys, int64_t length, Desk &desk) {
-    float *layer = desk.layer.data();
+void tanh_layer(const Attention<Number> &a, const PackedAttention &packed, const float *query,
+                const float *keys, int64_t length, Workspace &work) {
+    float *layer = work.layer.data();
     for (int64_t p = 0; p < length; ++p)
         for (int64_t d = 0; d < a.dim; d += LANES)
             store(layer + p * a.dim + d, load(query + d) + load(keys + p * a.dim + d));
     const int64_t one = packed_size<float>(a.filters, a.kernel);
     for (int64_t i = 0; i < a.histories; ++i)
-        product(desk.history.data() + i * a.windowed(), length, 1, packed.filters.data() + i * one,
-                a.kernel, a.filters, desk.located.data(), a.filters, i > 0,
+        product(work.history.data() + i * a.windowed(), length, 1, packed.filters.data() + i * one,
+                a.kernel, a.filters, work.located.data(), a.filters, i > 0,
                 Share{0, panels(a.filters)});
     if (a.histories)
-        product(desk.located.data(), length, a.filters, packed.location.data(), a.filters, a.dim,
+        product(work.located.data(), length, a.filters, packed.location.data(), a.filters, a.dim,
                 layer, a.dim, true, Share{0, panels(a.dim)});
     for (int64_t i = 0; i < length * a.dim; i += LANES)
         store(layer + i, hyperbolic_tangent(load(layer + i)));
@@ -182,88 +184,90 @@ inline void add_outer(const float *a, int64_t a_stride, int64_t a_count, const f
 
 // One row at one step: its weights into the alignment, and the context. `sum` is of all weights.
 template <typename Number>
-void read_row(const Attention<Number> &a, const PackedAttention &packed, float factor, int64_t row,
-              int64_t step, float *sum, Desk &desk) {
+void attend_row(const Attention<Number> &a, const PackedAttention &packed, float factor,
+                int64_t row, int64_t step, float *sum, Workspace &work) {
     const int64_t item = a.order[row], length = a.lengths[item], place = a.place(step) + row;
     float *weights = a.alignment + (item * a.steps + step) * a.positions;
     const float *previous = step ? weights - a.positions : a.first + item * a.positions;
-    lay_history(a, previous, sum, length, desk);
-    make_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
-               desk);
+    lay_history(a, previous, sum, length, work);
+    tanh_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
+               work);
     for (int64_t p = 0; p < length; ++p)
-        weights[p] = dot(&desk.layer[p * a.dim], a.direction, a.dim);
+        weights[p] = dot(&work.layer[p * a.dim], a.direction, a.dim);
     softmax(weights, length, factor);
     for (int64_t p = 0; p < length; ++p) sum[p] += weights[p];
     weighted_sum(weights, a.memory + item * a.positions * a.memory_dim, length, a.memory_dim,
                  a.context + (a.after(step) + row) * a.memory_dim);
 }
 
-// The gradient of the history that lies on the desk, and of the filters: from that of `located`.
+// The gradient of the history that lies on the work, and of the filters: from that of `located`.
 template <typename Number>
-void unread_history(const Attention<Number> &a, const PackedAttention &packed, int64_t row,
-                    int64_t length, float *previous, float *sum, Desk &desk) {
+void history_backward(const Attention<Number> &a, const PackedAttention &packed, int64_t row,
+                    int64_t length, float *previous, float *sum, Workspace &work) {
     const int64_t taps = a.histories * a.kernel;
-    float *to_filters = a.to_filters + row * taps * a.filters;
+    float *grad_filters = a.grad_filters + row * taps * a.filters;
     for (int64_t i = 0; i < a.histories; ++i)
-        add_outer(desk.history.data() + i * a.windowed(), 1, a.kernel, desk.slopes.data(),
-                  a.filters, a.filters, length, to_filters + i * a.kernel * a.filters);
+        add_outer(work.history.data() + i * a.windowed(), 1, a.kernel, work.grad_located.data(),
+                  a.filters, a.filters, length, grad_filters + i * a.kernel * a.filters);
     if (!a.through_previous) return;
-    product(desk.slopes.data(), length, a.filters, packed.turned_filters.data(), a.filters, taps,
-            desk.taps.data(), taps, false, Share{0, panels(taps)});
-    std::fill(desk.history.begin(), desk.history.end(), 0.0f);
+    product(work.grad_located.data(), length, a.filters, packed.turned_filters.data(), a.filters,
+            taps, work.taps.data(), taps, false, Share{0, panels(taps)});
+    std::fill(work.history.begin(), work.history.end(), 0.0f);
     for (int64_t i = 0; i < a.histories; ++i)
         for (int64_t p = 0; p < length; ++p)
             for (int64_t k = 0; k < a.kernel; ++k)
-                desk.history[i * a.windowed() + p + k] += desk.taps[p * taps + i * a.kernel + k];
-    const float *found = desk.history.data() + a.reach();
+                work.history[i * a.windowed() + p + k] += work.taps[p * taps + i * a.kernel + k];
+    const float *found = work.history.data() + a.reach();
     std::copy(found, found + length, previous);
     if (a.histories > 1)
         for (int64_t p = 0; p < length; ++p) sum[p] += found[a.windowed() + p];
 }
 
-// The row's step backward, from the gradient of its context in `to_read`. `previous` holds the
+// The row's step backward, from the gradient of its context in `grad_read`. `previous` holds the
 // gradient of its weights by the next step's history, `sum` by the sums of all steps behind.
 template <typename Number>
-void unread_row(const Attention<Number> &a, const PackedAttention &packed, float factor,
-                int64_t row, int64_t step, float *previous, float *sum, Desk &desk) {
+void attend_row_backward(const Attention<Number> &a, const PackedAttention &packed, float factor,
+                int64_t row, int64_t step, float *previous, float *sum, Workspace &work) {
     const int64_t item = a.order[row], length = a.lengths[item], place = a.place(step) + row;
     const int64_t line = (item * a.steps + step) * a.positions;
     const float *weights = a.alignment + line;
-    const float *to_read = a.to_read + (item * a.steps + step) * a.memory_dim;
+    const float *grad_read = a.grad_read + (item * a.steps + step) * a.memory_dim;
     const float *memory = a.memory + item * a.positions * a.memory_dim;
     const float *before = step ? weights - a.positions : a.first + item * a.positions;
-    float *slope = desk.weights.data(), *layer = desk.layer.data(), mean = 0.0f;
-    lay_history(a, before, step ? a.cumulative + line - a.positions : nullptr, length, desk);
-    make_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
-               desk);
+    float *grad_energies = work.weights.data(), *layer = work.layer.data(), mean = 0.0f;
+    lay_history(a, before, step ? a.cumulative + line - a.positions : nullptr, length, work);
+    tanh_layer(a, packed, a.queries + place * a.dim, a.keys + item * a.positions * a.dim, length,
+               work);
     for (int64_t p = 0; p < length; ++p) {
-        slope[p] = dot(to_read, memory + p * a.memory_dim, a.memory_dim) + previous[p] + sum[p];
-        if (a.to_alignment) slope[p] += a.to_alignment[line + p];
-        mean += slope[p] * weights[p];
+        grad_energies[p] =
+            dot(grad_read, memory + p * a.memory_dim, a.memory_dim) + previous[p] + sum[p];
+        if (a.grad_alignment) grad_energies[p] += a.grad_alignment[line + p];
+        mean += grad_energies[p] * weights[p];
     }
-    for (int64_t p = 0; p < length; ++p) slope[p] = factor * weights[p] * (slope[p] - mean);
-    float *to_direction = a.to_direction + row * a.dim;
+    for (int64_t p = 0; p < length; ++p)
+        grad_energies[p] = factor * weights[p] * (grad_energies[p] - mean);
+    float *grad_energy = a.grad_energy + row * a.dim;
     for (int64_t d = 0; d < a.dim; d += LANES) {
-        Floats query = {}, along = load(to_direction + d);
+        Floats query = {}, along = load(grad_energy + d);
         const Floats direction = load(a.direction + d);
         for (int64_t p = 0; p < length; ++p) {
             const Floats value = load(layer + p * a.dim + d);
-            along += slope[p] * value;
-            const Floats below = slope[p] * direction * (1.0f - value * value);
+            along += grad_energies[p] * value;
+            const Floats below = grad_energies[p] * direction * (1.0f - value * value);
             query += below;
             store(layer + p * a.dim + d, below);
-            float *keys = a.to_keys + (item * a.positions + p) * a.dim + d;
+            float *keys = a.grad_keys + (item * a.positions + p) * a.dim + d;
             store(keys, load(keys) + below);
         }
-        store(to_direction + d, along);
-        store(a.to_queries + place * a.dim + d, query);
+        store(grad_energy + d, along);
+        store(a.grad_queries + place * a.dim + d, query);
     }
     if (!a.histories) return;
     product(layer, length, a.dim, packed.turned_location.data(), a.dim, a.filters,
-            desk.slopes.data(), a.filters, false, Share{0, panels(a.filters)});
-    add_outer(layer, a.dim, a.dim, desk.located.data(), a.filters, a.filters, length,
-              a.to_location + row * a.dim * a.filters);
-    unread_history(a, packed, row, length, previous, sum, desk);
+            work.grad_located.data(), a.filters, false, Share{0, panels(a.filters)});
+    add_outer(layer, a.dim, a.dim, work.located.data(), a.filters, a.filters, length,
+              a.grad_location + row * a.dim * a.filters);
+    history_backward(a, packed, row, length, previous, sum, work);
 }
 
 }  // namespace

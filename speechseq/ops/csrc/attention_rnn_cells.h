@@ -1,4 +1,4 @@
-// The cells of the core loop: LSTM and GRU steps of some units, and their backward passes.
+// Cells of the attention RNN: LSTM and GRU steps of some units, and their backward passes.
 //
 // A cell has four gates of `hidden` units over [inputs; hidden before]. LSTM: input, forget, cell,
 // output. GRU: reset, update, and the new gate in two, what the inputs and what the hidden state
@@ -7,12 +7,12 @@
 
 #include <vector>
 
-#include "chance.h"
+#include "rnn_dropout.h"
 #include "packed.h"
 
 namespace {
 
-// One layer, its addresses and sizes in the order of core_passes.py's rows.
+// One layer, its addresses and sizes in the order of ops/attention_rnn/cpp.py's rows.
 template <typename Number>
 struct Layer {
     int64_t inputs, hidden;
@@ -22,16 +22,16 @@ struct Layer {
     Number *cells;         // (batch + places, hidden), first the states before all steps; or null
     Number *outputs;       // (batch + places, hidden), likewise
     const uint8_t *drawn;  // (places, hidden), or null
-    const float *rates;    // multiplier of what is not dropped; zoneout's share where none is drawn
-    Number *slopes;        // backward: (places, 4 * hidden), the gradient of the gates' sums
+    const float *rates;    // dropout's scale; zoneout's rate where there are no bits
+    Number *grad_gates;        // backward: (places, 4 * hidden), the gradient of the gates' sums
 
     int64_t blocks() const { return (hidden + LANES - 1) / LANES; }
 };
 
 template <typename Number>
-inline Chance chance(const Layer<Number> &layer, int64_t at, int64_t count) {
+inline RecurrentDropout recurrent_dropout(const Layer<Number> &layer, int64_t at, int64_t count) {
     const uint8_t *drawn = layer.drawn ? layer.drawn + at : nullptr;
-    return chance(drawn, layer.rates[0], layer.rates[1], count);
+    return recurrent_dropout(drawn, layer.rates[0], layer.rates[1], count);
 }
 
 // The panels of each block of units, (input, forget) or (reset, update) in the first two, the other
@@ -90,7 +90,7 @@ inline void step_units(const Layer<Number> &layer, int64_t place, int64_t after,
         sums[gate] = load(product + gate * LANES) +
                      (layer.bias ? load(layer.bias + at + unit, count) : load(gates + at, count));
     }
-    const Chance drawn = chance(layer, place * layer.hidden + unit, count);
+    const RecurrentDropout drawn = recurrent_dropout(layer, place * layer.hidden + unit, count);
     const Floats before = load(hidden + unit, count);
     const Floats first = sigmoid(sums[0]), second = sigmoid(sums[1]);
     Floats third, fourth, made;
@@ -109,34 +109,35 @@ inline void step_units(const Layer<Number> &layer, int64_t place, int64_t after,
     const Floats values[4] = {first, second, third, fourth};
     for (int64_t gate = 0; gate < 4; ++gate)
         store(gates + gate * layer.hidden, values[gate], count);
-    const Floats given = between(drawn.hidden, before, made) * drawn.multiplier;
+    const Floats given = between(drawn.hidden, before, made) * drawn.scale;
     store(hidden + unit, given, count);
     store(layer.outputs + after, given, count);
 }
 
-// The same backward, their states from the place `before`: `gradient` of what they gave, apart from what the next step's `straight`
-// and `cell` bring past its product; both are left for the step before.
+// Backward of `step_units`, their states from the place `before`. `gradient` is that of the hidden
+// state; `straight` and `cell` hold the gradients of hidden state and cell that the next step hands
+// on without passing its product, and then those for the step before.
 template <typename Number>
-inline void unstep_units(const Layer<Number> &layer, int64_t place, int64_t before, int64_t unit,
-                         Floats gradient, float *straight, float *cell) {
+inline void step_units_backward(const Layer<Number> &layer, int64_t place, int64_t before,
+                                int64_t unit, Floats gradient, float *straight, float *cell) {
     const int64_t count = std::min(layer.hidden - unit, LANES);
     before = before * layer.hidden + unit;
     const Number *gates = layer.gates + place * 4 * layer.hidden + unit;
-    Number *slopes = layer.slopes + place * 4 * layer.hidden + unit;
+    Number *grad_gates = layer.grad_gates + place * 4 * layer.hidden + unit;
     Floats values[4], below[4];
     for (int64_t gate = 0; gate < 4; ++gate)
         values[gate] = load(gates + gate * layer.hidden, count);
     const auto &[first, second, third, fourth] = values;
-    const Chance drawn = chance(layer, place * layer.hidden + unit, count);
-    gradient = (gradient + load(straight + unit, count)) * drawn.multiplier;
+    const RecurrentDropout drawn = recurrent_dropout(layer, place * layer.hidden + unit, count);
+    gradient = (gradient + load(straight + unit, count)) * drawn.scale;
     const Floats made = (1.0f - drawn.hidden) * gradient;
     Floats past = drawn.hidden * gradient;
     if (layer.cells) {
-        const Floats old = load(layer.cells + before, count), brought = load(cell + unit, count);
+        const Floats old = load(layer.cells + before, count), carried = load(cell + unit, count);
         const Floats bent = hyperbolic_tangent(second * old + first * third);
         const Floats fresh =
-            (1.0f - drawn.cell) * brought + made * fourth * (1.0f - bent * bent);
-        store(cell + unit, drawn.cell * brought + fresh * second, count);
+            (1.0f - drawn.cell) * carried + made * fourth * (1.0f - bent * bent);
+        store(cell + unit, drawn.cell * carried + fresh * second, count);
         below[0] = fresh * third * first * (1.0f - first);
         below[1] = fresh * old * second * (1.0f - second);
         below[2] = fresh * first * (1.0f - third * third);
@@ -152,7 +153,7 @@ inline void unstep_units(const Layer<Number> &layer, int64_t place, int64_t befo
     }
     store(straight + unit, past, count);
     for (int64_t gate = 0; gate < 4; ++gate)
-        store(slopes + gate * layer.hidden, below[gate], count);
+        store(grad_gates + gate * layer.hidden, below[gate], count);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-// The core loop over all steps in one parallel region: cells, attention, and both backward.
+// The attention RNN over all steps in one parallel region: cells, attention, and both backward.
 //
 // The tasks of a layer are blocks of its units, those of the attention its rows: threads wait for
 // each other after each layer, after the queries, and after the attention.
-#include "core_attention.h"
+#include "attention_rnn_attention.h"
 #include "sharing.h"
 #include "version.h"
 
@@ -28,7 +28,7 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
 #pragma omp parallel num_threads(threads)
     {
         Member member{team};
-        Desk desk(a);
+        Workspace work(a);
         Numbers products(a.batch * 2 * PANEL);
         for (int64_t i = 0; i < a.layers; ++i)
             member.share_out(layers[i].blocks(), [&](int64_t block) {
@@ -58,7 +58,7 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
                         a.queries + place * a.dim, a.dim, false, {panel, panel + 1});
             });
             member.share_out(rows, [&](int64_t row) {
-                read_row(a, packed, factor, row, step, &sums[row * a.positions], desk);
+                attend_row(a, packed, factor, row, step, &sums[row * a.positions], work);
             });
         }
     }
@@ -67,7 +67,7 @@ void forward(const Attention<Number> &a, const Layer<Number> *layers, float fact
 // The cell of one layer and step, for one block of units. `above` is the gradient of its outputs
 // by the layer above or the attention, `behind` by the next step, rows `apart`.
 template <typename Number>
-void unstep_block(const Attention<Number> &a, const Layer<Number> &layer, int64_t step,
+void step_block_backward(const Attention<Number> &a, const Layer<Number> &layer, int64_t step,
                   int64_t unit, const Number *given, const float *above, int64_t above_apart,
                   const float *behind, float *straight, float *cells) {
     const int64_t count = std::min(layer.hidden - unit, LANES);
@@ -76,7 +76,7 @@ void unstep_block(const Attention<Number> &a, const Layer<Number> &layer, int64_
         Floats gradient = load(above + row * above_apart + unit, count) +
                           load(behind + row * apart + layer.inputs + unit, count);
         if (given) gradient += load(given + row * layer.hidden + unit, count);
-        unstep_units(layer, a.place(step) + row, a.before(step) + row, unit, gradient,
+        step_units_backward(layer, a.place(step) + row, a.before(step) + row, unit, gradient,
                      straight + row * layer.hidden, cells + row * layer.hidden);
     }
 }
@@ -96,12 +96,12 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
     std::vector<Number> query(packed_size<Number>(a.query_dim, a.dim));
     const PackedAttention packed(a);
     Numbers previous(a.batch * a.positions), sums(a.batch * a.positions);
-    Numbers asked(a.batch * a.query_dim);
+    Numbers grad_query_states(a.batch * a.query_dim);
     Team team(threads);
 #pragma omp parallel num_threads(threads)
     {
         Member member{team};
-        Desk desk(a);
+        Workspace work(a);
         for (int64_t i = 0; i < a.layers; ++i) {
             const int64_t width = layers[i].inputs + layers[i].hidden;
             member.share_out(panels(width), [&](int64_t panel) {
@@ -116,30 +116,31 @@ void backward(const Attention<Number> &a, const Layer<Number> *layers, float fac
             const int64_t rows = a.rows(step), place = a.place(step);
             member.share_out(rows, [&](int64_t row) {
                 const float *next = &products[0][row * (a.memory_dim + layers[0].hidden)];
-                const Number *given = a.to_context + (place + row) * a.memory_dim;
-                float *to_read = a.to_read + (a.order[row] * a.steps + step) * a.memory_dim;
+                const Number *given = a.grad_context + (place + row) * a.memory_dim;
+                float *grad_read = a.grad_read + (a.order[row] * a.steps + step) * a.memory_dim;
                 for (int64_t c = 0; c < a.memory_dim; ++c)
-                    to_read[c] = next[c] + (a.to_context ? number(given[c]) : 0.0f);
-                unread_row(a, packed, factor, row, step, &previous[row * a.positions],
-                           &sums[row * a.positions], desk);
+                    grad_read[c] = next[c] + (a.grad_context ? number(given[c]) : 0.0f);
+                attend_row_backward(a, packed, factor, row, step, &previous[row * a.positions],
+                           &sums[row * a.positions], work);
             });
             member.share_out(panels(a.query_dim), [&](int64_t panel) {
-                product(a.to_queries + place * a.dim, rows, a.dim, query.data(), a.dim,
-                        a.query_dim, asked.data(), a.query_dim, false, {panel, panel + 1});
+                product(a.grad_queries + place * a.dim, rows, a.dim, query.data(), a.dim,
+                        a.query_dim, grad_query_states.data(), a.query_dim, false,
+                        {panel, panel + 1});
             });
             const Number *given =
-                a.to_hidden ? a.to_hidden + place * a.query_dim : nullptr;
-            const float *above = asked.data();
+                a.grad_hidden ? a.grad_hidden + place * a.query_dim : nullptr;
+            const float *above = grad_query_states.data();
             int64_t apart = a.query_dim;
             for (int64_t i = a.layers - 1; i >= 0; --i) {
                 const Layer<Number> &layer = layers[i];
                 member.share_out(layer.blocks(), [&](int64_t block) {
-                    unstep_block(a, layer, step, block * LANES, given, above, apart,
+                    step_block_backward(a, layer, step, block * LANES, given, above, apart,
                                  products[i].data(), straight[i].data(), cells[i].data());
                 });
                 const int64_t width = layer.inputs + layer.hidden, gates = 4 * layer.hidden;
                 member.share_out(panels(width), [&](int64_t panel) {
-                    product(layer.slopes + place * gates, rows, gates, weights[i].data(), gates,
+                    product(layer.grad_gates + place * gates, rows, gates, weights[i].data(), gates,
                             width, products[i].data(), width, false, {panel, panel + 1});
                 });
                 given = nullptr, above = products[i].data(), apart = width;
@@ -155,17 +156,17 @@ WORDS(Layer_float, Layer<float>)
 WORDS(Attention_bfloat16, Attention<Bf16>)
 WORDS(Layer_bfloat16, Layer<Bf16>)
 
-#define DOORS(name, Number)                                                                     \
-    extern "C" void core_forward_##name(const Attention<Number> *attention,                     \
-                                        const Layer<Number> *layers, float factor,              \
-                                        int64_t threads) {                                      \
-        forward(*attention, layers, factor, threads);                                           \
-    }                                                                                           \
-    extern "C" void core_backward_##name(const Attention<Number> *attention,                    \
-                                         const Layer<Number> *layers, float factor,             \
-                                         int64_t threads) {                                     \
-        backward(*attention, layers, factor, threads);                                          \
+#define EXPORT(name, Number)                                                                     \
+    extern "C" void attention_rnn_forward_##name(const Attention<Number> *attention,             \
+                                                 const Layer<Number> *layers, float factor,      \
+                                                 int64_t threads) {                              \
+        forward(*attention, layers, factor, threads);                                            \
+    }                                                                                            \
+    extern "C" void attention_rnn_backward_##name(const Attention<Number> *attention,            \
+                                                  const Layer<Number> *layers, float factor,     \
+                                                  int64_t threads) {                             \
+        backward(*attention, layers, factor, threads);                                           \
     }
 
-DOORS(float, float)
-DOORS(bfloat16, Bf16)
+EXPORT(float, float)
+EXPORT(bfloat16, Bf16)

@@ -1,1 +1,1 @@
-"""Waveforms, spectrograms and the way back: the signal-processing wing."""
+"""Signal processing: sound files, log-mels, augmentation and Griffin-Lim."""

@@ -1,4 +1,4 @@
-"""Augmentation: SpecAugment's masks and warps on features, changes of speed on waveforms."""
+"""Data augmentation: SpecAugment and vocal tract perturbation on features, speed on waveforms."""
 
 import dataclasses
 from fractions import Fraction
@@ -22,13 +22,13 @@ Masks = Annotated[int, Range(0, 100)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpecAugmentPolicy(Config):
-    """How much SpecAugment hides; the defaults are Park's LD.
+    """SpecAugment parameters; the defaults are the policy LD of Park 2019.
 
     Args:
-        warp: how far in frames a frame is moved at most (W); 0 for none.
-        band_width, band_masks: most bands of one mask (F), and how many masks (m_F).
-        frame_width, frame_masks: most frames of one mask (T), and how many masks (m_T).
-        frame_share: most of an utterance's frames that one mask takes, as a share (p).
+        warp: largest shift of the time warp, in frames (W); 0 for none.
+        band_width, band_masks: maximum width of a frequency mask (F), and number of masks (m_F).
+        frame_width, frame_masks: maximum width of a time mask (T), and number of masks (m_T).
+        frame_share: maximum width of a time mask as a share of the utterance's frames (p).
     """
 
     warp: Frames = 80
@@ -39,7 +39,7 @@ class SpecAugmentPolicy(Config):
     frame_masks: Masks = 2
 
 
-# Park 2019, table 1: for LibriSpeech basic and double, for Switchboard mild and strong
+# Park 2019, table 1: LibriSpeech basic and double, Switchboard mild and strong
 POLICIES = {
     "LB": SpecAugmentPolicy(band_masks=1, frame_masks=1),
     "LD": SpecAugmentPolicy(),
@@ -56,25 +56,25 @@ def spec_augment(
     groups: int = 1,
     value: float | int | None = None,
 ) -> Mel:
-    """Warp time, then hide bands and stretches of time: (batch, frames, mels) to the same shape.
+    """Apply SpecAugment: time warp, then frequency and time masks; the shape is unchanged.
 
-    Each utterance draws its own within its own length, whatever the padding, which stays as it
-    is; so does the tensor given. A mask's width is drawn from 0, 1, … its most, then its place
-    from all where it fits. The warp moves one frame, drawn more than `warp` from the first and
-    the last, by up to `warp` frames either way and stretches time evenly on its two sides (Park's
-    spline, along time alone); an utterance too short to have such a frame is not warped.
+    Each utterance is warped and masked independently, within its own length. The padding and the
+    input tensor are not modified. A mask's width is drawn uniformly from 0 to its maximum, then its
+    start from all positions at which the mask fits. The warp picks a frame that is more than
+    `warp` frames away from both ends, shifts it by up to `warp` frames and stretches time linearly
+    on both sides (Park's spline, along time alone). Utterances too short for this are not warped.
 
     Args:
         mel: features of any kind; (batch, frames, mels).
-        generator: where the draws come from; None is torch's own.
-        groups: of equal channels side by side (mels, deltas, double deltas: 3), masked alike.
-        value: what hidden places hold; 0 for normalised features; None is the utterance's own
-            mean, of each channel over its valid frames.
+        generator: source of random numbers; None uses torch's default generator.
+        groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
+            groups get the same masks.
+        value: fill value of masked elements: 0 for normalised features; None fills with the
+            utterance's mean of each channel over its valid frames.
 
     Raises:
-        ConfigError: channels that cannot be divided into so many groups; lengths that are no
-            integers (batch).
-        DataError: a length below 0 or beyond the frames.
+        ConfigError: channels are not divisible by `groups`; lengths are not integers (batch).
+        DataError: a length is negative or exceeds the number of frames.
 
     Source: Park et al. 2019.
     """
@@ -101,14 +101,15 @@ def spec_augment(
 def perturb_vocal_tract(
     mel: Mel, most: float, generator: torch.Generator | None = None, groups: int = 1
 ) -> Mel:
-    """Each utterance as from a longer or a shorter vocal tract: its bands stretched by one factor.
+    """Vocal tract length perturbation: stretch the bands of each utterance by a random factor.
 
-    Band k takes what stood at band k·a, a drawn evenly from 1 - most … 1 + most; above a knee at
-    0.8 of the range the stretch gives way, so that the highest band stays in its place.
+    Band k takes the value of band k·a, with a drawn uniformly from 1 - most to 1 + most. Above a
+    knee at 0.8 of the range the mapping is linear up to the highest band, which stays fixed.
 
     Args:
-        mel: (batch, frames, mels); frame by frame, so that padding stays apart.
-        groups: of equal channels side by side (mels, deltas, double deltas: 3), stretched alike.
+        mel: (batch, frames, mels); frames are processed independently, padding included.
+        groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
+            groups are stretched by the same factor.
 
     Source: Jaitly and Hinton 2013.
     """
@@ -132,13 +133,13 @@ def perturb_vocal_tract(
 
 
 def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "batch perturbed"]:
-    """The waveform played `factor` times as fast, pitch and all: (batch, samples / factor).
+    """Change speed and pitch by resampling: (batch, samples) to (batch, samples / factor).
 
-    As sox's "speed": resampled, so that a tone of f Hz becomes one of f·factor. The factor is
-    taken as the nearest fraction with a denominator of at most 1000; samples are rounded.
+    Equivalent to sox's "speed": a tone of f Hz becomes one of f·factor. The factor is approximated
+    by a fraction with a denominator of at most 1000; the number of samples is rounded.
 
     Raises:
-        ConfigError: a factor outside 0.1 … 10.
+        ConfigError: the factor is outside 0.1 … 10.
 
     Source: Ko et al. 2015, who train on 0.9, 1.0 and 1.1.
     """
@@ -156,9 +157,9 @@ def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "bat
 def _draws(
     batch: int, policy: SpecAugmentPolicy, generator: torch.Generator | None, device: torch.device
 ) -> list[Float[Tensor, "batch 2 masks"]]:
-    """Pairs of numbers from 0 to 1 for the warp, the masks of bands and those of frames.
+    """Random pairs in [0, 1) for the warp, the frequency masks and the time masks.
 
-    As many for every utterance, whatever its length and the padding.
+    The number of draws per utterance does not depend on its length or on the padding.
     """
     counts = (1, policy.band_masks, policy.frame_masks)
     source = device if generator is None else generator.device
@@ -169,7 +170,7 @@ def _draws(
 def _masks(
     draws: Float[Tensor, "batch 2 masks"], widest: Lengths, lengths: Lengths, size: int
 ) -> Bool[Tensor, "batch size"]:
-    """True where any of the masks lies: 0 … widest places of the row's own length."""
+    """Union of a row's masks, each 0 … `widest` positions wide and inside the row's length."""
     width = (draws[:, 0] * (widest + 1).unsqueeze(1)).long()
     start = (draws[:, 1] * (lengths.unsqueeze(1) - width + 1)).long()
     place = torch.arange(size, device=draws.device)
@@ -183,8 +184,8 @@ def _mean(mel: Mel, valid: FrameMask) -> Float[Tensor, "batch 1 mels"]:
 
 
 def _warp(mel: Mel, lengths: Lengths, most: int, draws: Float[Tensor, "batch 2 1"]) -> Mel:
-    """Each row with one of its frames moved, and time stretched evenly before and after it."""
-    room = lengths - 2 * most - 2  # how many frames are more than `most` from the outermost
+    """Time warp: move one frame of each row and stretch time linearly before and after it."""
+    room = lengths - 2 * most - 2  # number of frames more than `most` from the first and last
     point = most + 1 + (draws[:, 0, 0] * room.clamp(min=1)).long()
     target = point + (draws[:, 1, 0] * (2 * most + 1)).long() - most
     point, target, last = (x.unsqueeze(1) for x in (point, target, (lengths - 1).clamp(min=0)))

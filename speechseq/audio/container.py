@@ -1,6 +1,6 @@
-"""What a sound file is and whether it is whole, from its own bytes, before a decoder sees it.
+"""Detects the format of a sound file and checks that it is complete, before decoding.
 
-libsndfile says nothing when the data are shorter than the header claims.
+libsndfile does not report data that are shorter than the header claims.
 """
 
 import os
@@ -19,9 +19,9 @@ _OGG_PAGE = 65307  # bytes of the longest page
 
 
 class Checked(NamedTuple):
-    """A whole sound: the file for its decoder, and how many samples it has.
+    """A complete sound: the file to decode and its number of samples.
 
-    `samples` is None where the decoder has to tell, `promised` what a header says without proof.
+    `samples` is None if only decoding can tell; `promised` is a header's count, not verified.
     """
 
     file: BinaryIO | Part
@@ -30,10 +30,10 @@ class Checked(NamedTuple):
 
 
 def checked(name: str, file: BinaryIO) -> Checked:
-    """A WAV, FLAC, OGG or SPHERE file, found to be whole; tags around the sound are passed over.
+    """Check that a WAV, FLAC, OGG or SPHERE file is complete; tags around the sound are skipped.
 
     Raises:
-        DataError: another kind of file, or one that was cut or damaged.
+        DataError: the file has another format, or is truncated or damaged.
     """
     size = os.fstat(file.fileno()).st_size
     if not size:
@@ -51,7 +51,7 @@ def checked(name: str, file: BinaryIO) -> Checked:
         return Checked(Part(file, data.begin, data.end, data.header), None)
     if head[:4] == b"fLaC":
         known, promised = flac.samples(name, file, begin, end), flac.promised(file, begin)
-        if promised is None and known is not None:  # the decoder cannot do without it
+        if promised is None and known is not None:  # the decoder needs the count
             head = flac.header(file, begin, known)
             return Checked(Part(file, begin + flac.HEADER, end, head), known)
         return Checked(_part(file, begin, end, size), known, promised)
@@ -73,7 +73,7 @@ def _part(file: BinaryIO, begin: int, end: int, size: int) -> BinaryIO | Part:
 
 
 def _what(head: bytes) -> str:
-    """What the first bytes of a file that is not ours say it is."""
+    """Describe an unsupported file by its first bytes."""
     if head[:4] in (b"RIFF", b"RIFX"):
         return "is a RIFF file with a cut or foreign header"
     if head[0] == 0xFF and len(head) > 1 and head[1] & 0xE6 == 0xE2:
@@ -89,7 +89,7 @@ def _what(head: bytes) -> str:
 
 
 def _check_ogg(name: str, file: BinaryIO, size: int) -> None:
-    """The last page has to say that it is the last, and to be there whole."""
+    """Raise DataError unless the last page is complete and marked as the end of the stream."""
     file.seek(max(0, size - _OGG_PAGE))
     tail = file.read(_OGG_PAGE)
     page = tail[max(0, tail.rfind(b"OggS")) :]

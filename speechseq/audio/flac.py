@@ -1,7 +1,7 @@
-"""How many samples a FLAC file holds, from its header and its last frame (RFC 9639).
+"""Number of samples in a FLAC file, from its header and its last frame (RFC 9639).
 
-The header's number may be 0 or all ones (a writer that streamed), and it says nothing of a file
-that was cut. The last frame says where it lies, and is protected by two checksums.
+The header's count may be 0 or all ones (from a streaming writer), and cannot show that a file was
+truncated. The last frame holds its own position and is protected by two checksums.
 """
 
 import functools
@@ -13,24 +13,24 @@ from speechseq.errors import DataError
 
 HEADER = 42  # bytes: the magic and the block STREAMINFO
 _UNKNOWN = (0, (1 << 36) - 1)
-_LONGEST = 1 << 20  # bytes of a last frame that is looked for; longer ones are decoded instead
+_LONGEST = 1 << 20  # bytes searched for the last frame; with a longer one, the file is decoded
 _SIZES = {1: 192, **{n: 576 << (n - 2) for n in range(2, 6)}, **{n: 1 << n for n in range(8, 16)}}
 
 
 class Info(NamedTuple):
-    """What the header says: samples of a block (smallest, largest), samples in all or None."""
+    """STREAMINFO: smallest and largest block size, and the total number of samples or None."""
 
     blocks: tuple[int, int]
     samples: int | None
 
 
 def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
-    """The number of samples between these bytes, as header and last frame both tell it.
+    """Number of samples between these bytes, if the header and the last frame agree on it.
 
-    None where they do not agree: only decoding tells then.
+    None if they disagree; then only decoding can tell.
 
     Raises:
-        DataError: there is no whole header, or neither of them tells.
+        DataError: the header is incomplete, or neither header nor last frame gives a number.
     """
     file.seek(begin)
     head = file.read(HEADER)
@@ -47,7 +47,7 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
 
 def header(file: BinaryIO, begin: int, samples: int) -> bytes:
-    """The first HEADER bytes of a FLAC file, with this number of samples in them."""
+    """The first HEADER bytes of a FLAC file, with the number of samples replaced."""
     file.seek(begin)
     head = file.read(HEADER)
     packed = int.from_bytes(head[18:26], "big") >> 36 << 36 | samples
@@ -55,7 +55,7 @@ def header(file: BinaryIO, begin: int, samples: int) -> bytes:
 
 
 def promised(file: BinaryIO, begin: int) -> int | None:
-    """The number of samples that the header promises; None for no promise."""
+    """Number of samples given by the header; None if unknown."""
     file.seek(begin)
     return _info(file.read(HEADER)[8:]).samples
 
@@ -67,13 +67,13 @@ def _info(block: bytes) -> Info:
 
 
 def _last_sample(file: BinaryIO, begin: int, end: int, info: Info) -> int | None:
-    """The number of the sample after the last frame, if that frame is whole and ends there."""
+    """Index of the sample after the last frame, if that frame is complete and ends at `end`."""
     begin = max(begin, end - _LONGEST)
     file.seek(begin)
     data = file.read(end - begin)
     for sync in (b"\xff\xf8", b"\xff\xf9"):
         place = data.rfind(sync)
-        for _ in range(16):  # within the last frame, the two bytes may come by chance
+        for _ in range(16):  # inside the last frame, the sync code may occur by chance
             if place < 0:
                 break
             found = _frame_end(data[place : place + 16], info)
@@ -84,10 +84,10 @@ def _last_sample(file: BinaryIO, begin: int, end: int, info: Info) -> int | None
 
 
 def _frame_end(head: bytes, info: Info) -> int | None:
-    """The number of the sample after a frame with this header; None if it is no header."""
+    """Index of the sample after a frame with this header; None if the header is invalid."""
     if len(head) < 6 or head[3] & 1:
         return None
-    # a number in as many bytes as the first one has leading ones, as UTF-8 writes them
+    # coded like UTF-8: the leading ones of the first byte give the number of bytes
     ones = 8 - (head[4] ^ 0xFF).bit_length()
     if ones == 1 or ones == 8:
         return None
@@ -109,7 +109,7 @@ def _frame_end(head: bytes, info: Info) -> int | None:
 
 @functools.cache
 def _table(bits: int, polynomial: int) -> list[int]:
-    """The remainder of each byte."""
+    """CRC lookup table: the remainder of each byte."""
     values, mask = [], (1 << bits) - 1
     for byte in range(256):
         value = byte << (bits - 8)
@@ -120,7 +120,7 @@ def _table(bits: int, polynomial: int) -> list[int]:
 
 
 def _crc(data: bytes, bits: int, polynomial: int) -> int:
-    """The remainder of a checksum; 0 over data that end in it."""
+    """CRC of the data; 0 if the data end in their own CRC."""
     table, value, mask = _table(bits, polynomial), 0, (1 << bits) - 1
     for byte in data:
         value = (value << 8 & mask) ^ table[value >> (bits - 8) ^ byte]

@@ -1,4 +1,4 @@
-"""How sound is cut into frames, and what each frame goes through before its transform."""
+"""Framing of waveforms, and the processing of each frame before its Fourier transform."""
 
 import dataclasses
 import math
@@ -12,20 +12,21 @@ from speechseq.ranges import BelowOne, Factor, Range
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Framing(Config):
-    """The half of AudioConfig that says where frames lie; the defaults are `nvidia`'s.
+    """Framing settings, the base of AudioConfig; the defaults are those of `nvidia`.
 
     Args:
         sample_rate: samples a second.
         n_fft, hop, window: length of transform, step and window, in samples.
         window_shape: "hann" (periodic), or the symmetric "hamming" and "povey" (Kaldi).
-        centred: frame t is centred on sample t·hop, 1 + N//hop frames; otherwise it begins
-            (n_fft - hop)/2 before it, N//hop frames. Both mirror the signal at its ends.
-        snip_edges: neither: frame t begins at sample t·hop, and frames that would reach over the
-            end are left out, 1 + (N - window)//hop of them remain (Kaldi). Needs centred false.
-        gain: the waveform is multiplied by it first (Kaldi: 32768, the range of 16-bit samples).
-        pre_emphasis: a in x[t] - a·x[t-1], applied next; 0 for none.
-        pre_emphasis_by_frame: apply it to each frame alone, whose first sample x becomes (1-a)·x.
-        remove_mean: take its mean off each frame, before it is emphasised alone.
+        centred: frame t is centred on sample t·hop, 1 + N//hop frames; otherwise frame t begins
+            (n_fft - hop)/2 before sample t·hop, N//hop frames. Both mirror the signal at its ends.
+        snip_edges: no padding: frame t begins at sample t·hop, and frames that would reach past the
+            end are dropped, 1 + (N - window)//hop frames remain (Kaldi). Needs centred=False.
+        gain: factor applied to the waveform first (Kaldi: 32768, the range of 16-bit samples).
+        pre_emphasis: a in x[t] - a·x[t-1], applied after `gain`; 0 for none.
+        pre_emphasis_by_frame: apply pre-emphasis within each frame; its first sample x becomes
+            (1 - a)·x.
+        remove_mean: subtract each frame's mean, before pre-emphasis by frame.
         magnitude_epsilon: e in sqrt(re² + im² + e).
     """
 
@@ -44,28 +45,28 @@ class Framing(Config):
 
     @property
     def bins(self) -> int:
-        """Frequencies of the linear magnitude."""
+        """Number of frequency bins of the linear magnitude."""
         return self.n_fft // 2 + 1
 
     @property
     def padding(self) -> int:
-        """Samples mirrored at each end."""
+        """Number of samples mirrored at each end."""
         if self.snip_edges:
             return 0
         return self.n_fft // 2 if self.centred else (self.n_fft - self.hop) // 2
 
     @property
     def span(self) -> int:
-        """Samples of the mirrored signal that a frame takes up, its window in their middle."""
+        """Samples of the mirrored signal per frame; the window lies in their middle."""
         return self.window if self.snip_edges else self.n_fft
 
     @property
     def shortest(self) -> int:
-        """Samples that a waveform needs: one window, and enough for its mirrored ends."""
+        """Minimum length of a waveform: one window, and enough samples for the mirrored ends."""
         return max(self.window, self.padding + 1)
 
     def check(self) -> None:
-        """Raise ConfigError when the numbers contradict each other."""
+        """Raise ConfigError if settings contradict each other."""
         require(
             self.hop <= self.window,
             f"hop: {self.hop} is larger than window {self.window}, samples between would be lost",

@@ -1,9 +1,9 @@
-"""Griffin-Lim: a waveform whose magnitudes are the given ones, by alternating projections.
+"""Griffin-Lim: waveforms from magnitudes by alternating projections.
 
-The waveform is kept between iterations, not the phases: the momentum of the fast variant is
-linear, so it acts on samples as well as on spectra, at a quarter of the memory. The inverse is
-the least-squares one of the transform that `magnitude` computes, mirrored ends included, so that
-without momentum the error can not rise, at the edges neither.
+Iterations keep the waveform rather than the phases: the momentum of the fast variant is linear, so
+it can act on samples instead of spectra, at a quarter of the memory. The inverse is the
+least-squares inverse of the transform in `magnitude`, mirrored ends included. Without momentum the
+error therefore never increases, not even at the edges.
 """
 
 import functools
@@ -33,7 +33,7 @@ from speechseq.errors import ConfigError, DataError
 from speechseq.ranges import BelowOne, CountOrNone, DrawSeed, Range, checked
 from speechseq.shapes import Lengths, Magnitude, Waveform
 
-# what its inverse knows: other values are refused
+# the only values that the inverse supports
 _PLAIN = {
     "window_shape": "hann",
     "snip_edges": False,
@@ -42,9 +42,9 @@ _PLAIN = {
     "remove_mean": False,
 }
 _POWER = Annotated[float, Range(0, 10, above=True)]
-_LEAST = 0.08  # of the largest sum of squared windows: hops up to 0.7 windows stay above it
-_NOTHING = 1e-3  # of it: below, sound between two windows is lost (from a hop of 0.9 windows on)
-_DRAW = 64  # frames of phases drawn at a time: a longer item draws the same ones first
+_LEAST = 0.08  # lower bound of the envelope relative to its maximum; hops to 0.7 windows stay above
+_NOTHING = 1e-3  # relative to the maximum; below, samples are lost (hops from 0.9 windows on)
+_DRAW = 64  # frames of phases drawn at a time, so that a longer item begins with the same phases
 
 
 def griffin_lim(
@@ -57,22 +57,23 @@ def griffin_lim(
     seed: int | None = None,
     frame_lengths: Lengths | None = None,
 ) -> Waveform:
-    """A waveform with these linear magnitudes: (batch, frames, bins) to (batch, samples).
+    """Invert linear magnitudes: (batch, frames, bins) to (batch, samples).
 
     samples is (frames - 1)·hop for centred configs, frames·hop for the others (HiFi-GAN's).
-    Item i is what it would be alone, whatever stands in its padding; after its own samples
-    come zeros. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is undone.
+    Each item gives the same result as alone, independent of the padding; zeros follow its last
+    sample. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is undone.
 
     Args:
-        iterations: projections after the first inverse; 0 keeps random phases.
+        iterations: number of projections after the first inverse; 0 keeps random phases.
         momentum: 0 is the classic algorithm, 0.99 the fast one.
-        seed: of the first phases; the same on every device. None draws one from torch.
-        frame_lengths: (batch) frames of each item; None means all.
+        seed: seed of the initial phases, which are the same on every device; None draws a seed
+            from torch.
+        frame_lengths: (batch) frames of each item; None for all.
 
     Raises:
-        ConfigError: iterations or momentum out of range, bins that are not config's, frames
-            without an inverse (as `check_invertible`).
-        DataError: NaN or Inf within an item; a length below 1 or beyond the frames.
+        ConfigError: iterations or momentum is out of range, the number of bins differs from the
+            config's, or the settings have no inverse (see `check_invertible`).
+        DataError: an item has NaN or Inf; a length is below 1 or exceeds the number of frames.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
     """
@@ -96,14 +97,14 @@ def griffin_lim(
 def spectral_convergence(
     waveform: Waveform, magnitude: Magnitude, config: AudioConfig
 ) -> Float[Tensor, " batch"]:
-    """How far the waveform's magnitudes are from the given ones, |S - T| / |T| for each item.
+    """Relative distance of the waveform's magnitudes from the target, |S - T| / |T| for each item.
 
-    Over the whole spectrum, negative frequencies too: that is the norm which classic Griffin-Lim
-    lowers. 20·log10 of it are decibels; 0 where the target is all zeros and reached.
+    The norm covers negative frequencies too: classic Griffin-Lim lowers this norm. 20·log10 of the
+    result is in decibels. The result is 0 if target and waveform are both zero.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0
-    if config.n_fft % 2 == 0:  # of an odd one, the last bin has a negative frequency too
+    if config.n_fft % 2 == 0:  # with an odd n_fft, the last bin has a negative frequency too
         weights[-1] = 1.0
     error = magnitude_of(waveform, config) - magnitude
     squares = [(part.square() * weights).sum((1, 2)) for part in (error, magnitude)]
@@ -113,8 +114,8 @@ def spectral_convergence(
 def check_invertible(config: AudioConfig) -> None:
     """Raise ConfigError unless `griffin_lim` can invert the magnitudes of these settings.
 
-    It knows plain Hann windows alone (`kaldi` has others, snipped edges and a mean removed), and
-    every sample has to be under a window that is not nearly 0 there.
+    Only Hann windows without further processing are supported (`kaldi` uses another window,
+    snipped edges and mean removal), and every sample needs a window that is not nearly 0 there.
     """
     for name, plain in _PLAIN.items():
         if getattr(config, name) != plain:
@@ -133,7 +134,7 @@ def check_invertible(config: AudioConfig) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _overlaps(hop: int, window: int) -> tuple[float, float]:
-    """The smallest and the largest sum of squared windows at any sample of an endless signal."""
+    """Smallest and largest sum of squared windows over the samples of an infinite signal."""
     squares = hann(window, torch.device("cpu"), torch.float64).square()
     sums = F.pad(squares, (0, -window % hop)).view(-1, hop).sum(0)
     return float(sums.min()), float(sums.max())
@@ -153,14 +154,14 @@ def _check(
 
 
 def _works_row_by_row(target: Magnitude) -> bool:
-    """On a CPU: it does no work on padding then, and what it works on stays in the cache."""
+    """True on a CPU: row by row, no padding is processed and an item stays in the cache."""
     return target.device.type == "cpu"
 
 
 def _clean(
     magnitude: Magnitude, frame_lengths: Lengths | None, power: float | int
 ) -> tuple[Magnitude, Lengths]:
-    """The target with zeros in the padding, and its lengths."""
+    """Target magnitudes with zeros in the padding, and the lengths."""
     batch, frames, _ = magnitude.shape
     if frame_lengths is None:
         frame_lengths = torch.full((batch,), frames)
@@ -180,10 +181,10 @@ def _clean(
 
 
 def _phases(target: Magnitude, seed: int | None) -> Float[Tensor, "frames bins"]:
-    """First phases, one set for every item: an item's do not depend on its row or its batch."""
+    """Initial phases, shared by all items, so that they do not depend on row or batch."""
     if seed is None:
         seed = int(torch.randint(2**62, ()))
-    generator = torch.Generator().manual_seed(seed)  # of the CPU: the same on every device
+    generator = torch.Generator().manual_seed(seed)  # on a CPU: equal on every device
     frames, bins = target.shape[1:]
     parts = [torch.rand(_DRAW, bins, generator=generator) for _ in range(0, frames, _DRAW)]
     return torch.cat(parts)[:frames].to(target) * (2 * torch.pi)
@@ -197,7 +198,7 @@ def _invert(
     momentum: float | int,
     lengths: Lengths | None = None,
 ) -> Waveform:
-    """Griffin-Lim on items of equal lengths, or of their own."""
+    """Griffin-Lim on a batch of equal lengths, or of the given `lengths`."""
     batch, frames, _ = target.shape
     samples, padding = samples_of(frames, config), config.padding
     if samples == 0:
@@ -217,7 +218,7 @@ def _invert(
             project(padded, wanted, frames, config, sums)
         else:
             _project(padded, target, config, sums.zero_())
-        # the two buffers change places: large ones are dear to allocate again each time
+        # swap the two buffers: allocating large ones in each iteration is slow
         new = torch.mul(fold_back(whole, samples, padding, own), envelope, out=guess)
         guess, waveform = torch.lerp(waveform, new, 1 + momentum, out=waveform), new
     return waveform
@@ -229,7 +230,7 @@ def _runs_in_the_kernel(target: Magnitude, config: AudioConfig) -> bool:
 
 
 def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tensor) -> None:
-    """Give each frame its target magnitude, keep its phase, add the frames up again."""
+    """One projection: set each frame's magnitude, keep its phase, and overlap-add the frames."""
     tiny = torch.finfo(target.dtype).tiny
     window = hann(config.window, padded.device, padded.dtype)
     samples = frame(padded, config.n_fft, config.hop, config.window)
@@ -237,12 +238,12 @@ def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tenso
         spectrum = torch.fft.rfft(samples[:, piece] * window, n=config.n_fft)
         square = torch.view_as_real(spectrum).square()
         scale = square[..., 0].add(square[..., 1]).add_(tiny).rsqrt_().mul_(target[:, piece])
-        spectrum.mul_(scale)  # of the complex view: the pairs would be scaled one by one
+        spectrum.mul_(scale)  # on the complex tensor: faster than on the pairs of its real view
         _synthesise(spectrum, config, sums[:, piece.start * config.hop :])
 
 
 def _synthesise(spectrum: Tensor, config: AudioConfig, sums: Tensor) -> None:
-    """Inverse transform, window, overlap and add: what still has to be divided by the envelope."""
+    """Inverse transform, window, overlap and add, without the division by the envelope."""
     frames = torch.fft.irfft(spectrum, n=config.n_fft)[..., : config.window]
     _overlap_add(frames, hann(config.window, frames.device, frames.dtype), config, sums)
 
@@ -258,9 +259,9 @@ def _room(frames: int, config: AudioConfig) -> int:
 def _envelope(
     target: Magnitude, config: AudioConfig, lengths: Lengths | None, own: Lengths | None
 ) -> Waveform:
-    """One over the sum of squared windows at each sample, of an item's own frames alone.
+    """Inverse of the sum of squared windows at each sample, over an item's valid frames.
 
-    Sums far below the largest are divided by as if they were larger.
+    Sums far below the largest are raised to a lower bound before the division.
     """
     batch, count, _ = target.shape
     window = hann(config.window, target.device, target.dtype)
@@ -273,12 +274,12 @@ def _envelope(
     samples, padding = samples_of(count, config), config.padding
     total = fold_back(sums[:, : samples + 2 * padding], samples, padding, own)
     least = _LEAST * _overlaps(config.hop, config.window)[1]
-    # where windows hardly reach, little is known: that little stays little, it is not blown up
+    # samples hardly covered by a window are not amplified
     return torch.where(total > 1e-8, 1 / total.clamp(min=least), 0)
 
 
 def _finish(waveform: Waveform, config: AudioConfig, lengths: Lengths) -> Waveform:
-    """Undo pre-emphasis, y[t] = x[t] + a·y[t-1], and end each item where its own frames end."""
+    """Undo pre-emphasis, y[t] = x[t] + a·y[t-1], and set samples past each item's length to 0."""
     if config.pre_emphasis and waveform.shape[1]:
         back = waveform.new_tensor([1.0, -config.pre_emphasis])
         ahead = waveform.new_tensor([1.0, 0.0])

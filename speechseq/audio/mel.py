@@ -1,4 +1,4 @@
-"""Waveform to log-mel and linear magnitude, and back, in the conventions of the field."""
+"""Log-mels and linear magnitudes of waveforms, and their inverses, in the common conventions."""
 
 import dataclasses
 import functools
@@ -38,21 +38,21 @@ _UNMIX_STEPS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioConfig(Framing):
-    """How sound becomes frames of log-mels; the defaults are the `nvidia` convention.
+    """Settings of log-mel features; the defaults are the `nvidia` convention.
 
     Args:
-        mels, fmin, fmax: mel bands and the range that they cover, in Hz.
+        mels, fmin, fmax: number of mel bands, and the range of the bands in Hz.
         mel_scale: "slaney" or "htk".
-        triangles: whether the sides of the mel filters are straight over "hz" or "mel" (Kaldi).
+        triangles: scale on which the mel filters are triangular, "hz" or "mel" (Kaldi).
         area_norm: mel filters of equal area (Slaney) instead of equal peak.
-        power: mels of magnitudes (1), or of their squares (2); `floor` is in the same unit.
+        power: exponent of the magnitudes in the mels, 1 or 2; `floor` is in the same unit.
         log: "ln", "log10" or "db" (20·log10).
-        floor: smallest mel that the logarithm is given.
+        floor: lower bound of the mels before the logarithm.
         reference_level: subtracted after the logarithm.
         lowest_level: this level (negative) becomes 0 and level 0 becomes 1, clipped to [0, 1];
             None leaves the logarithm as it is.
-        deltas: 1 to add the regression over time of each mel to the features, 2 for that of the
-            regression too (`deltas.add_deltas`); `log_mel` itself gives none.
+        deltas: 1 appends deltas to the features, 2 double deltas too (`deltas.add_deltas`);
+            `log_mel` itself appends none.
 
     The fields of Framing come before these.
     """
@@ -72,13 +72,13 @@ class AudioConfig(Framing):
 
     @classmethod
     def preset(cls, name: str) -> "AudioConfig":
-        """The settings of a known system.
+        """Settings of a known system.
 
         nvidia, hifigan, espnet, keithito and tacotron2_paper; las, specaugment and kaldi for
         recognition.
 
         Raises:
-            ConfigError: no such preset.
+            ConfigError: there is no preset of that name.
         """
         if name not in PRESETS:
             raise ConfigError(f"audio preset: unknown {name!r}", nearest(name, PRESETS))
@@ -86,21 +86,21 @@ class AudioConfig(Framing):
 
     @property
     def features(self) -> int:
-        """Channels of a frame that a recogniser is given: the mels and their deltas."""
+        """Number of channels of a recogniser's input: the mels and their deltas."""
         return self.mels * (1 + self.deltas)
 
     @property
     def bins_in_mels(self) -> int:
-        """Of the bins, from the lowest, those that mel bands can hear: the rest are above fmax."""
+        """Number of the lowest bins that the mel bands use; the others are above fmax."""
         return min(self.bins, int(self.fmax * self.n_fft / self.sample_rate) + 1)
 
     @property
     def floor_value(self) -> float:
-        """The number that stands for silence after compression (nvidia: ln 1e-5 = -11.51)."""
+        """Value of silence after compression (nvidia: ln 1e-5 = -11.51)."""
         return float(compress(torch.zeros((), dtype=torch.float64), self))
 
     def check(self) -> None:
-        """Raise ConfigError when the numbers contradict each other."""
+        """Raise ConfigError if settings contradict each other."""
         super().check()
         nyquist = self.sample_rate / 2
         require(
@@ -121,7 +121,7 @@ class AudioConfig(Framing):
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
-    """How many frames a waveform of that many samples gives (a number, or a tensor of them)."""
+    """Number of frames of a waveform of `samples` samples (an integer or a tensor)."""
     if config.snip_edges:
         count = (samples - config.window) // config.hop + 1
         return count * (count > 0)
@@ -129,19 +129,20 @@ def frames_of(samples: Count, config: AudioConfig) -> Count:
 
 
 def samples_of(frames: Count, config: AudioConfig) -> Count:
-    """The fewest samples that give that many frames: what Griffin-Lim gives back."""
+    """Smallest number of samples that gives `frames` frames: the length of Griffin-Lim's output."""
     if config.snip_edges:
         return (frames - 1) * config.hop + config.window
     return (frames - (1 if config.centred else 0)) * config.hop
 
 
 def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Magnitude:
-    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins), `power` or not.
+    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins); `power` is not applied.
 
-    With `lengths` (batch) in samples, each row equals its item alone; later frames are 0.
+    With `lengths` (batch) in samples, each row gives the same result as alone; padding frames are
+    0.
 
     Raises:
-        DataError: a waveform shorter than a window.
+        DataError: a waveform is shorter than `config.shortest`.
     """
     bins = config.bins
     return _framewise(waveform, config, lengths, lambda part: part, bins, bins)
@@ -150,11 +151,11 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
     """Compressed mels: (batch, samples) to (batch, frames, mels).
 
-    With `lengths` (batch) in samples, each row equals its item alone; later frames are silence
-    (`config.floor_value`).
+    With `lengths` (batch) in samples, each row gives the same result as alone; padding frames are
+    silence (`config.floor_value`).
 
     Raises:
-        DataError: a waveform shorter than a window.
+        DataError: a waveform is shorter than `config.shortest`.
     """
 
     with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 is too coarse for levels
@@ -170,7 +171,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """The convention's logarithm and range, of mel or linear magnitudes of any shape."""
+    """Apply the convention's logarithm and range to mel or linear magnitudes of any shape."""
     level = magnitude.clamp(min=config.floor)
     level = level.log() if config.log == "ln" else level.log10()
     if config.log == "db":
@@ -183,7 +184,7 @@ def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Ten
 
 
 def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """The inverse of `compress`: magnitudes, but for what it clipped."""
+    """Inverse of `compress`, except for clipped values."""
     if config.lowest_level is not None:
         level = (1 - level.clamp(0, 1)) * config.lowest_level
     level = level + config.reference_level
@@ -193,12 +194,12 @@ def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "
 
 
 def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
-    """Compressed mels back to linear magnitudes: (batch, frames, mels) to (batch, frames, bins).
+    """Linear magnitudes from compressed mels: (batch, frames, mels) to (batch, frames, bins).
 
-    Non-negative, by ten multiplicative updates of the Kullback-Leibler divergence. On six LJSpeech
-    clips that came nearest to the true magnitudes: error -12.9 dB, 1.4 ms for a second of speech
+    Ten multiplicative updates of the Kullback-Leibler divergence, non-negative. On six LJSpeech
+    clips this came nearest to the true magnitudes: error -12.9 dB, 1.4 ms for a second of speech
     on one core, against -11.7 dB, 1.3 ms for the clipped pseudo-inverse and -12.2 dB, 42 ms for
-    non-negative least squares, which leave holes between the middles of wide filters. Frames are
+    non-negative least squares, which leave gaps between the centres of wide filters. Frames are
     independent of each other. Above fmax and below fmin magnitudes are 0.
     """
     with torch.autocast(mel.device.type, enabled=False):
@@ -228,7 +229,7 @@ def _framewise(
     channels: int,
     bins: int,
 ) -> Float[Tensor, "batch frames channels"]:
-    """`finish` of the magnitudes of all frames; 0 in the padding."""
+    """Apply `finish` to the magnitudes of all frames; padding frames are 0."""
     batch, samples = waveform.shape
     if lengths is not None:
         lengths = checked_lengths(lengths, waveform.shape, wait=True)
@@ -250,7 +251,7 @@ def _framewise(
 
 
 def _conditioned(waveform: Waveform, config: AudioConfig) -> Waveform:
-    """What is done to the waveform as a whole: gain and pre-emphasis."""
+    """Apply gain and pre-emphasis to the whole waveform."""
     if config.gain != 1:
         waveform = waveform.to(working_dtype(waveform)) * config.gain
     if not config.pre_emphasis or config.pre_emphasis_by_frame:

@@ -1,4 +1,4 @@
-"""A part of a file as a file of its own, behind a header made for it."""
+"""A file object over part of another file, with a header of its own."""
 
 import io
 import os
@@ -6,12 +6,12 @@ from typing import Any, BinaryIO
 
 
 class Part(io.RawIOBase):
-    """The bytes `header`, then those of `file` from `begin` up to `end`; seekable, read alone.
+    """Read-only, seekable file: `header`, then the bytes of `file` from `begin` up to `end`.
 
     Args:
-        file: open for reading; its place is moved.
-        begin, end: bytes of the file.
-        header: put in front of them.
+        file: open for reading; its position changes.
+        begin, end: byte range in the file.
+        header: bytes in front of that range.
     """
 
     def __init__(self, file: BinaryIO, begin: int, end: int, header: bytes = b"") -> None:
@@ -28,17 +28,17 @@ class Part(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """The byte that is read next."""
+        """Current position in bytes."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte, counted from the begin, from here or from the end."""
+        """Move to a byte, relative to the beginning, the current position or the end."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         self._place = max(0, origin + offset)
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        """Read up to as many bytes as the buffer holds; gives their number, 0 at the end."""
+        """Read bytes into the buffer and return their number, 0 at the end."""
         count = max(0, min(len(buffer), self._size - self._place))
         inside = self._place - len(self._header)
         if inside < 0:

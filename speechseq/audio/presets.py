@@ -1,4 +1,4 @@
-"""The conventions of known systems, as far as they differ from the defaults of AudioConfig."""
+"""Settings of known systems, as differences from the defaults of AudioConfig."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "nvidia": {},
     # HiFi-GAN: no centring, one frame fewer
     "hifigan": {"centred": False, "magnitude_epsilon": 1e-9},
-    # ESPnet normalises by the corpus' mean and variance after this
+    # ESPnet also normalises by the corpus' mean and variance
     "espnet": {"fmin": 80.0, "fmax": 7600.0, "log": "log10", "floor": 1e-10},
     # keithito's and r9y9's Tacotron 1: levels from -100 dB to 0 dB become 0 to 1
     "keithito": {
@@ -32,8 +32,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reference_level": 20.0,
         "lowest_level": -100.0,
     },
-    # Shen 2018 gives neither n_fft nor the filters: the next power of two; and filters of peak 1,
-    # since with filters of equal area its floor of .01 would swallow much of the speech
+    # Shen 2018 gives neither n_fft nor the filters: we take the next power of two, and filters of
+    # peak 1, because with filters of equal area its floor of .01 would cut off much of the speech
     "tacotron2_paper": {
         "sample_rate": 24000,
         "n_fft": 2048,
@@ -45,10 +45,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "area_norm": False,
         "floor": 0.01,
     },
-    # Chan 2015 gives 40 log-mels of 25 ms each 10 ms; HTK's scale and filters of peak 1, the floor
-    # is what the rounding to 16 bits leaves in a band, so that digital silence is no outlier
+    # Chan 2015 gives 40 log-mels, windows of 25 ms every 10 ms; we take HTK's scale, filters of
+    # peak 1, and as floor the level of 16-bit rounding noise, so that digital silence is no outlier
     "las": {**_SPEECH_16K, "mels": 40},
-    # Park 2019: 80 of them, their deltas and double deltas
+    # Park 2019: 80 log-mels, deltas and double deltas
     "specaugment": {**_SPEECH_16K, "mels": 80, "deltas": 2},
     # Kaldi's compute-fbank-feats with 80 bins and no dither, 16-bit samples
     "kaldi": {

@@ -1,4 +1,4 @@
-"""Numbers of samples a second that recorders make."""
+"""Plausible sample rates of recordings."""
 
 from speechseq.errors import DataError
 
@@ -7,6 +7,6 @@ _SLOWEST, _FASTEST = 1000, 1_000_000
 
 
 def check_rate(name: str, rate: int) -> None:
-    """Raise DataError for a number of samples a second that no recorder makes."""
+    """Raise DataError for an implausible sample rate."""
     if not _SLOWEST <= rate <= _FASTEST:
         raise DataError(f"{name}: the header claims {rate} samples a second", AGAIN)

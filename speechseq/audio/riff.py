@@ -1,7 +1,7 @@
-"""WAV files and their 64-bit forms (RF64, BW64, W64): where the sound lies, and how long it is.
+"""WAV files and their 64-bit forms (RF64, BW64, W64): position and length of the sound data.
 
-A writer that streams cannot go back to its header: it leaves 0 there, or the largest number that
-it knows. Such a promise is none, and the sound lasts to the end of the file.
+A streaming writer cannot go back to its header: it leaves the length at 0 or at the largest
+number possible. With such a placeholder, the sound lasts to the end of the file.
 """
 
 import struct
@@ -14,14 +14,14 @@ from speechseq.errors import DataError
 MAGICS = (b"RIFF", b"RF64", b"BW64")
 W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_CHUNK = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
-_SIMPLE = (b"fmt ", b"fact", b"PEAK", b"data")  # libsndfile stumbles over some others
-_NEAR = 1 << 16  # a promise so near to 2^31 or 2^32 is that number, less some header
-_BEYOND = 1 << 48  # bytes: no file is so long
-_WIDE = 0xFFFFFFFF  # the size stands in the chunk ds64
+_SIMPLE = (b"fmt ", b"fact", b"PEAK", b"data")  # libsndfile fails on some other chunks
+_NEAR = 1 << 16  # a length this near to 2^31 or 2^32 is a placeholder, less a header
+_BEYOND = 1 << 48  # bytes: no file is that long
+_WIDE = 0xFFFFFFFF  # the chunk ds64 holds the size
 
 
 class Data(NamedTuple):
-    """The sound of a file: its bytes, the format chunk, whether libsndfile finds it by itself."""
+    """Sound data of a file: byte range, format chunk, and whether libsndfile finds it unaided."""
 
     begin: int
     end: int
@@ -30,7 +30,7 @@ class Data(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        """The header of a WAV file that holds this sound and nothing else."""
+        """Header of a WAV file that holds only this sound."""
         length = self.end - self.begin
         chunk = b"fmt " + struct.pack("<I", len(self.format)) + self.format
         chunk += b"\0" * (len(chunk) % 2)
@@ -46,17 +46,17 @@ class _Chunk(NamedTuple):
     kind: bytes
     begin: int
     length: int
-    regular: bool  # it stands where the length of the one before says
+    regular: bool  # begins where the previous chunk's length says
 
 
 def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
-    """Where the sound is, in a file of `size` bytes whose header is at `begin`.
+    """Locate the sound data in a file of `size` bytes whose header is at `begin`.
 
-    `end` is where a sound ends that lasts to the end of the file: before the tags behind it.
+    `end` is the end of a sound that lasts to the end of the file, before any tags.
 
     Raises:
-        DataError: no format or data, a rate that no recorder makes, no samples, or fewer bytes
-            than the header promises: the file was cut.
+        DataError: no format or data, an implausible sample rate, no samples, or fewer bytes than
+            the header claims (a truncated file).
     """
     file.seek(begin)
     wide = file.read(4) != b"RIFF"
@@ -84,7 +84,7 @@ def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
 
 
 def _is_no_promise(length: int) -> bool:
-    """Whether a writer leaves this as the size of a sound whose size it does not know."""
+    """True if the length is a placeholder of a writer that did not know the size."""
     near = abs(length - (1 << 31)) <= _NEAR or 0 <= _WIDE - length <= _NEAR
     return length <= 0 or near or length >= _BEYOND
 
@@ -104,7 +104,7 @@ def _end(name: str, begin: int, length: int, end: int, streamed: bool, form: byt
 
 
 def _chunks(file: BinaryIO, begin: int, size: int) -> Iterator[_Chunk]:
-    """The chunks in turn, up to one that reaches beyond the end."""
+    """Iterate over the chunks, up to the first that reaches past the end."""
     file.seek(begin)
     if file.read(4) == b"riff":
         place = begin + 40
@@ -120,21 +120,21 @@ def _chunks(file: BinaryIO, begin: int, size: int) -> Iterator[_Chunk]:
         kind, length = struct.unpack("<4sI", file.read(8))
         yield _Chunk(kind, place + 8, length, regular)
         after = place + 8 + length
-        # some writers leave out the byte that makes an odd length even
+        # some writers omit the padding byte after an odd length
         forgotten = length % 2 == 1 and not _is_chunk(file, after + 1, size)
         regular = not (forgotten and _is_chunk(file, after, size))
         place = after + (length % 2 if regular else 0)
 
 
 def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
-    """Whether a chunk begins there: a name of letters."""
+    """True if a chunk begins at `place`: a printable name, with space for its length."""
     file.seek(place)
     kind = file.read(4)
     return place + 8 <= size and kind.isascii() and kind.decode().isprintable()
 
 
 def _is_whole(file: BinaryIO, place: int, size: int) -> bool:
-    """Whether nothing but whole chunks stand from there to the end."""
+    """True if only complete chunks follow from `place` to the end."""
     while _is_chunk(file, place, size):
         file.seek(place + 4)
         length = struct.unpack("<I", file.read(4))[0]

@@ -1,4 +1,4 @@
-"""Frames, windows, mel filters and their adjoints: the plain arithmetic under every convention."""
+"""Frames, windows, mel filters and their adjoints, shared by all conventions."""
 
 import functools
 import math
@@ -21,7 +21,7 @@ _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 @functools.lru_cache(maxsize=32)
 def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " window"]:
-    """The periodic Hann window of `window` samples, computed in float64; do not write into it."""
+    """Periodic Hann window of `window` samples, computed in float64; cached, do not modify."""
     with torch.inference_mode(False):  # a cached inference tensor would break later training
         return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
 
@@ -30,9 +30,9 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 def window_weights(
     shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, " window"]:
-    """The window of this shape; do not write into it.
+    """Window of the given shape; cached, do not modify.
 
-    Hann's is periodic; Hamming's and Povey's (Hann's to the power of 0.85) are symmetric.
+    The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric.
     """
     if shape == "hann":
         return hann(window, device, dtype)
@@ -57,10 +57,10 @@ def mel_filters(
     dtype: torch.dtype,
     triangles: Triangles = "hz",
 ) -> Float[Tensor, "bins mels"]:
-    """Triangular filters from magnitude bins to mel bands; do not write into them.
+    """Triangular filters from magnitude bins to mel bands; cached, do not modify.
 
-    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), without it the
-    peak 1. Their sides are straight over Hz, or over mels (Kaldi). Computed in float64.
+    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), otherwise the
+    peak 1. Filters are triangular over Hz, or over mels (Kaldi). Computed in float64.
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -78,14 +78,14 @@ def mel_filters(
 
 
 class Band(NamedTuple):
-    """Some neighbouring filters, and the bins that they hear."""
+    """Some neighbouring filters, restricted to the bins where they are not 0."""
 
     bins: slice
     filters: Float[Tensor, "bins mels"]
 
 
 def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """The filters a few at a time: each is 0 nearly everywhere, and zeros need no product."""
+    """Split the filters into bands of few filters, to skip products with their many zeros."""
     return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
 
 
@@ -98,7 +98,7 @@ def _band(filters: Float[Tensor, "bins mels"]) -> Band:
 def _triangles(
     places: Float[Tensor, " bins"], edges: Float[Tensor, " corners"]
 ) -> Float[Tensor, "bins mels"]:
-    """Of each filter, which rises from edge to edge and falls to the next, the value there."""
+    """Value of each triangular filter at `places`; filter i spans edges i to i + 2, peak 1."""
     width = edges.diff()
     rising = (places[:, None] - edges[:-2]) / width[:-1]
     falling = (edges[2:] - places[:, None]) / width[1:]
@@ -106,7 +106,7 @@ def _triangles(
 
 
 def hz_to_mel(hz: float, scale: MelScale) -> float:
-    """Hz to mel: Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula."""
+    """Convert Hz to mel: Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula."""
     if scale == "htk":
         return 2595.0 * math.log10(1.0 + hz / 700.0)
     if hz < _SLANEY_HZ:
@@ -115,7 +115,7 @@ def hz_to_mel(hz: float, scale: MelScale) -> float:
 
 
 def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
-    """The inverse of `hz_to_mel`, for a vector."""
+    """Convert mel to Hz, the inverse of `hz_to_mel`, for a vector."""
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     linear = mel * _SLANEY_HZ / _SLANEY_MELS
@@ -126,11 +126,11 @@ def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
 def reflect(
     waveform: Waveform, padding: int, lengths: Lengths | None = None, out: Padded | None = None
 ) -> Padded:
-    """Mirror each row at its own two ends: (batch, samples) to (batch, samples + 2·padding).
+    """Reflection padding by row: (batch, samples) to (batch, samples + 2·padding).
 
-    Row i is what the item of lengths[i] samples alone would give, for its first
-    lengths[i] + 2·padding samples; after that stand finite numbers of no meaning. A short item
-    is mirrored as often as it takes.
+    With `lengths`, each row is mirrored at its own end: its first lengths[i] + 2·padding samples
+    are those of the item alone, later ones are finite and meaningless. Items shorter than the
+    padding are mirrored repeatedly.
     """
     if lengths is None and waveform.shape[1] > padding:
         before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
@@ -141,10 +141,10 @@ def reflect(
 def fold_back(
     padded: Padded, samples: int, padding: int, lengths: Lengths | None = None
 ) -> Waveform:
-    """The adjoint of `reflect`: each mirrored sample is added to the one that it was copied from.
+    """Adjoint of `reflect`: add each mirrored sample to the sample it was copied from.
 
-    (batch, samples + 2·padding), which is used up, to (batch, samples). What stands after a
-    row's own lengths[i] + 2·padding samples has to be 0.
+    (batch, samples + 2·padding), which is overwritten, to (batch, samples). In each row, samples
+    after the first lengths[i] + 2·padding must be 0.
     """
     waveform = padded[:, padding : padding + samples]
     if lengths is None and samples > padding:
@@ -158,7 +158,7 @@ def fold_back(
 def _mirror_index(
     waveform: Waveform, padding: int, lengths: Lengths | None
 ) -> Int[Tensor, "batch padded"]:
-    """For each position of the padded rows the sample that stands there, by the row's length."""
+    """Index of the source sample for each position of the padded rows."""
     batch, samples = waveform.shape
     position = torch.arange(-padding, samples + padding, device=waveform.device).abs()
     own = torch.full((batch,), samples) if lengths is None else lengths
@@ -168,7 +168,7 @@ def _mirror_index(
 
 
 def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
-    """A view of the samples under the window of each frame, windows centred in their span."""
+    """View of the samples under each frame's window, which is centred in the frame's span."""
     start = (span - window) // 2
     return padded.unfold(1, span, hop)[..., start : start + window]
 
@@ -180,14 +180,14 @@ def magnitudes(
     bins: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "batch frames bins"]:
-    """sqrt(re² + im² + epsilon) of the transform of each windowed frame, its lowest `bins`.
+    """sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
 
     The transform runs in the precision of `frames` (`working_dtype`: double on a CPU, so that
-    quiet bins beside loud ones are exact to `dtype`). What follows runs in `dtype`.
+    quiet bins beside loud ones are exact to `dtype`), later operations in `dtype`.
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:
-        return spectrum.abs().to(dtype)  # its gradient at 0 is 0, that of a square root is NaN
+        return spectrum.abs().to(dtype)  # abs has the gradient 0 at 0, a square root NaN
     pairs = torch.view_as_real(spectrum)
     square = pairs.square() if frames.requires_grad else pairs.square_()
     power = square[..., 0] + square[..., 1]
@@ -195,7 +195,7 @@ def magnitudes(
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
-    """x[t] - factor·x[t-1], the first sample as it is."""
+    """Pre-emphasis x[t] - factor·x[t-1]; the first sample is unchanged."""
     return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
 
 
@@ -204,8 +204,8 @@ def unmix(
 ) -> Float[Tensor, "batch frames bins"]:
     """Non-negative magnitudes x with x @ filters near `bands`, by multiplicative updates.
 
-    Each step lowers the Kullback-Leibler divergence; it starts from the bands spread evenly over
-    their bins. Bins that no filter covers are 0. Source: Lee and Seung 2001.
+    Each step lowers the Kullback-Leibler divergence; the initial x spreads each band evenly over
+    its bins. Bins that no filter covers are 0. Source: Lee and Seung 2001.
     """
     tiny = 1e-20  # small enough to be silence, large enough to divide by
     spread = (filters / filters.sum(1, keepdim=True).clamp(min=tiny)).T
@@ -216,12 +216,12 @@ def unmix(
 
 
 def working_dtype(samples: Tensor) -> torch.dtype:
-    """The precision that frames are prepared and transformed in."""
+    """Precision of the frames and their transform: double on a CPU."""
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """The frames in turn, on a CPU few enough to stay in the cache with their spectra."""
+    """Slices of frames; on a CPU small enough that frames and spectra stay in the cache."""
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
@@ -233,10 +233,10 @@ def overlap_add(
     hop: int,
     into: Float[Tensor, "batch room"],
 ) -> None:
-    """Add frames · weights at their places, `hop` apart, in place.
+    """Overlap-add frames · weights, `hop` samples apart, in place.
 
-    `into` (batch, samples) begins where the first frame begins and has at least
-    (frames + ceil(window / hop)) · hop samples, the last of them untouched.
+    `into` (batch, samples) begins with the first frame and has at least
+    (frames + ceil(window / hop)) · hop samples; those after the last frame are unchanged.
     """
     count, window = frames.shape[1:]
     for block in range(math.ceil(window / hop)):

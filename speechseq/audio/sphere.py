@@ -1,6 +1,6 @@
-"""NIST SPHERE files (.sph): the header is text, and it has to fit the bytes that follow it.
+"""NIST SPHERE files (.sph): checks the text header against the size of the data.
 
-libsndfile decodes them, but reads whatever bytes there are, however many the header promises.
+libsndfile decodes such files, but does not compare their size with the header.
 """
 
 import re
@@ -10,18 +10,19 @@ from speechseq.errors import DataError
 
 MAGIC = b"NIST_1A\n"
 _WIDTHS = {"pcm": 2, "ulaw": 1, "mu-law": 1, "alaw": 1}  # bytes of one sample
-_BLOCK = 1024  # a header takes whole blocks
+_BLOCK = 1024  # headers consist of whole blocks
 _LONGEST = 64 * _BLOCK
-_EMPTY = re.compile(r"-s[0-9]+")  # the type of a string that has no characters, or blanks
+_EMPTY = re.compile(r"-s[0-9]+")  # the type of an empty or blank string
 _AGAIN = "copy or unpack it again"
 
 
 def check(name: str, file: BinaryIO, size: int) -> int:
-    """Raise DataError when the open SPHERE file of `size` bytes is not whole; give its rate.
+    """Check that an open SPHERE file of `size` bytes is complete, and return its sample rate.
 
     Raises:
-        DataError: a damaged or cut header, one that does not fit the bytes after it, a coding
-            other than 16-bit PCM (either byte order), mu-law or A-law; compression by shorten.
+        DataError: the header is damaged, truncated or does not match the size of the data; the
+            coding is not 16-bit PCM (either byte order), mu-law or A-law; the samples are
+            compressed (shorten).
     """
     length, fields = _header(name, file)
     coding, *packing = fields.get("sample_coding", "pcm").split(",")
@@ -45,7 +46,7 @@ def check(name: str, file: BinaryIO, size: int) -> int:
 
 
 def _header(name: str, file: BinaryIO) -> tuple[int, dict[str, str]]:
-    """Its length in bytes and its fields."""
+    """Length of the header in bytes, and its fields."""
     file.seek(0)
     start = file.read(16)
     if not re.fullmatch(rb" *[0-9]+\s*", start[8:]):

@@ -1,4 +1,4 @@
-"""Magnitudes of the frames of one signal on a CPU: by a kernel where it can run, or by torch."""
+"""STFT magnitudes of one signal on a CPU: by a C++ kernel if available, otherwise by torch."""
 
 import functools
 import math
@@ -19,11 +19,11 @@ from speechseq.audio.spectrogram import (
 from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
 
-LANES = 16  # the kernel works on so many frames at most at a time
+LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """The frames as they are transformed: each alone without its mean, emphasised, windowed."""
+    """Frames ready to transform: mean removal and pre-emphasis by frame if set, then the window."""
     dtype = working_dtype(padded)
     frames = frame(padded, config.span, config.hop, config.window)
     if config.remove_mean:
@@ -38,9 +38,10 @@ def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames win
 def row_magnitudes(
     padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int, dtype: torch.dtype
 ) -> Float[Tensor, "1 frames bins"]:
-    """The lowest `bins` of the magnitudes of a signal and its mirrored ends, on a CPU.
+    """Lowest `bins` of the STFT magnitudes of a padded signal, on a CPU.
 
-    Transformed in double precision, so that quiet bins beside loud ones are exact to `dtype`.
+    The transform runs in double precision, so that quiet bins beside loud ones are exact to
+    `dtype`.
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame
     if not by_frame and has_memory(padded) and kernel_transforms(config.n_fft):
@@ -54,20 +55,22 @@ def row_magnitudes(
 
 
 def kernel_transforms(n_fft: int) -> bool:
-    """Whether the kernels are there and know this length: powers of two; `has_memory` asks the
-    rest."""
+    """True if the kernels are available and support this length, a power of two.
+
+    Callers check `has_memory` as well.
+    """
     return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("stft") is not None
 
 
 @functools.lru_cache(maxsize=32)
 def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
-    """cos and sin of 2πk/n_fft, what the kernels turn by; do not write into it."""
+    """Twiddle factors of the kernels, cos and sin of 2πk/n_fft; cached, do not modify."""
     angle = torch.arange(n_fft, dtype=torch.float64) * (2 * math.pi / n_fft)
     return torch.stack([angle.cos(), angle.sin()], 1).to(dtype)
 
 
 def room_for(frames: int) -> int:
-    """So many frames, and what it takes to fill the kernel's last vector."""
+    """Number of frames, rounded up to a multiple of LANES."""
     return math.ceil(frames / LANES) * LANES
 
 
@@ -75,9 +78,9 @@ def project(
     padded: Float[Tensor, "1 padded"], target: Float[Tensor, "bins room"], frames: int,
     config: Framing, sums: Float[Tensor, "1 room_of_sums"],
 ) -> None:  # fmt: skip
-    """Griffin-Lim's projection, by kernel: `sums` become the frames of `padded` added up again.
+    """Griffin-Lim's projection by kernel: writes the overlap-added frames of `padded` to `sums`.
 
-    Each has got the magnitudes that `turned` made of its target, kept its phases, been windowed.
+    Each frame keeps its phases, gets the target magnitudes (laid out by `turned`), and is windowed.
     """
     samples = padded.shape[1]
     _call(
@@ -86,7 +89,7 @@ def project(
 
 
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
-    """Frames side by side, as `project` reads them."""
+    """Transpose the target to the layout that `project` reads, padded to whole vectors."""
     _, frames, bins = target.shape
     made = target.new_zeros(bins, room_for(frames))
     made[:, :frames] = target[0].T

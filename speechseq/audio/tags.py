@@ -1,11 +1,11 @@
-"""Tags of music players around a sound: ID3v2 in front of it, ID3v1, APE and ID3v2 behind it."""
+"""Metadata tags around the sound: ID3v2 before it, ID3v1, APE and ID3v2 after it."""
 
 import struct
 from typing import BinaryIO
 
 
 def begin_of_sound(file: BinaryIO) -> int:
-    """The byte at which the sound begins: after every ID3v2 tag in front of it."""
+    """Position of the first byte after all leading ID3v2 tags."""
     begin = 0
     while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0
@@ -14,7 +14,7 @@ def begin_of_sound(file: BinaryIO) -> int:
 
 
 def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
-    """The byte at which the sound ends, in a file of `size` bytes: before every tag behind it."""
+    """End of the sound in a file of `size` bytes, before all trailing tags."""
     end = size
     while length := _last_tag(file, end):
         if end - length < begin:
@@ -24,7 +24,7 @@ def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
 
 
 def _last_tag(file: BinaryIO, end: int) -> int:
-    """The length of the tag that ends there; 0 for none."""
+    """Length of the tag that ends at `end`; 0 if there is none."""
     if _at(file, end - 128, 3) == b"TAG":
         return 128
     if (foot := _at(file, end - 32, 32))[:8] == b"APETAGEX":
@@ -43,7 +43,7 @@ def _at(file: BinaryIO, place: int, count: int) -> bytes:
 
 
 def _syncsafe(data: bytes) -> int:
-    """A number of seven bits a byte, so that no byte looks like the begin of MP3 data."""
+    """Decode a syncsafe integer: seven bits a byte, so that no byte looks like an MP3 sync code."""
     number = 0
     for byte in data:
         number = number << 7 | byte & 0x7F

@@ -1,4 +1,4 @@
-"""Sound files in and out, checked: libsndfile alone accepts NaN, no samples and absurd headers."""
+"""Sound files, read and written with checks that libsndfile lacks: NaN, no samples, bad headers."""
 
 import contextlib
 import io
@@ -25,31 +25,31 @@ from speechseq.errors import ConfigError, DataError
 from speechseq.file_writing import replace_file, replacing
 from speechseq.shapes import Waveform
 
-_BLOCK = 1 << 20  # numbers read at a time: what a header claims is never allocated
+_BLOCK = 1 << 20  # numbers read at a time, so that no header decides how much is allocated
 _AGAIN = "it is cut or damaged: copy it again, or convert it to 16-bit WAV"
-_MOST = 1 << 29  # numbers that `load` holds: 9 hours at 16 kHz, 2 GB
-_BY_BYTES = ("WAV", "WAVEX", "RF64", "NIST")  # files whose length in bytes tells their samples
+_MOST = 1 << 29  # most numbers that `load` reads: 9 hours at 16 kHz, 2 GB
+_BY_BYTES = ("WAV", "WAVEX", "RF64", "NIST")  # formats whose size in bytes gives the samples
 _PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-_DENSEST = 1 << 14  # samples in a byte of an OGG file, of pure silence
+_DENSEST = 1 << 14  # most samples per byte of an OGG file, in silence
 _LARGEST_WAV = (1 << 32) - 64  # bytes of samples: the header counts in 32 bits
-_LOUDEST = 100.0  # a peak above it is a scale of 16-bit integers, not of [-1, 1]
-_KERNEL = 1 << 23  # numbers in torchaudio's resampling kernel, above which scipy's is smaller
+_LOUDEST = 100.0  # a higher peak means the scale of 16-bit integers, not of [-1, 1]
+_KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's is smaller
 
 
 class Header(NamedTuple):
-    """How much sound a file says it holds."""
+    """Length and sample rate of a sound file."""
 
     samples: int
     rate: int
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration in seconds."""
         return self.samples / self.rate
 
 
 class Info(NamedTuple):
-    """Samples of each channel, samples a second, channels."""
+    """Samples per channel, sample rate, number of channels."""
 
     samples: int
     rate: int
@@ -57,17 +57,17 @@ class Info(NamedTuple):
 
 
 class WavWarning(UserWarning):
-    """A sound file was changed to fit: mixed down, resampled or clipped."""
+    """Warns that sound was mixed down, resampled or clipped."""
 
 
 def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
-    """Read a WAV, FLAC, OGG or SPHERE file, told by its content: ((1, samples) float32, rate).
+    """Read a WAV, FLAC, OGG or SPHERE file: ((1, samples) float32, rate).
 
-    Several channels are mixed down and another `sample_rate` is resampled to, both with a
-    WavWarning; None keeps the file's own rate.
+    The content decides the format. Several channels are mixed down, and the sound is resampled to
+    `sample_rate` (None keeps the file's own rate), both with a WavWarning.
 
     Raises:
-        DataError: no such regular file, not sound, cut, empty, NaN or Inf.
+        DataError: no such regular file; it is not sound, truncated or empty, or has NaN or Inf.
     """
     name = os.fspath(path)
     if sample_rate is not None and sample_rate < 1:
@@ -81,10 +81,10 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 
 def header(path: str | os.PathLike) -> Header:
-    """How many samples `load` gives of a file at its own rate, and that rate.
+    """Number of samples that `load` gives at the file's own rate, and that rate.
 
     Raises:
-        DataError: no such regular file, not sound, cut, empty.
+        DataError: no such regular file; it is not sound, truncated or empty.
     """
     return Header(*info(path)[:2])
 
@@ -92,23 +92,23 @@ def header(path: str | os.PathLike) -> Header:
 def info(path: str | os.PathLike) -> Info:
     """Length, rate and channels of a WAV, FLAC, OGG or SPHERE file.
 
-    Headers are read and compared with the bytes that there are; only where they do not tell the
-    length (a FLAC file that was streamed, say) is the sound decoded.
+    Headers are read and compared with the size of the file. The sound is decoded only if they do
+    not give the length (as in a streamed FLAC file).
 
     Raises:
-        DataError: no such regular file, not sound, cut, empty.
+        DataError: no such regular file; it is not sound, truncated or empty.
     """
     with _opened(os.fspath(path)) as (sound, samples):
         return Info(samples, sound.samplerate, sound.channels)
 
 
 def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]:
-    """The sound of a file, (1, samples) float32 at its own rate, in blocks of at most `seconds`.
+    """Read a file block by block, (1, samples) float32 at its own rate, each at most `seconds`.
 
-    No more than one block is held. Several channels are mixed down with one WavWarning.
+    Memory holds no more than one block. Several channels are mixed down with one WavWarning.
 
     Raises:
-        DataError: as `load`; what the blocks before held has then been given already.
+        DataError: as `load`; earlier blocks have been yielded by then.
     """
     name = os.fspath(path)
     with _opened(name) as (sound, samples):
@@ -123,17 +123,17 @@ def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]
 
 
 def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch resampled"]:
-    """The same sound at another number of samples a second, on a CPU."""
+    """Resample from `rate` to `wanted`, on a CPU."""
     common = math.gcd(rate, wanted)
     if (wanted // common) * (rate // common) <= _KERNEL:
         return torchaudio.functional.resample(waveform, rate, wanted)
-    # rates without a common divisor would need a kernel of gigabytes
+    # rates without a common divisor would need a torchaudio kernel of gigabytes
     changed = scipy.signal.resample_poly(waveform.numpy(), wanted, rate, axis=1)
     return torch.from_numpy(changed.astype(np.float32))
 
 
 def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
-    """Write (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, whole or not at all.
+    """Write (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, atomically.
 
     Samples beyond [-1, 1] are clipped with a WavWarning.
 
@@ -155,12 +155,12 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
 
 @contextlib.contextmanager
 def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], None]]:
-    """A function that appends waveforms (samples,) to a 16-bit WAV, which appears whole at the end.
+    """Context manager: a function that appends waveforms (samples,) to a 16-bit WAV.
 
-    No more than one waveform is held in memory.
+    The file appears at the end, complete. Memory holds no more than one waveform.
 
     Raises:
-        DataError: NaN or Inf in a waveform; more sound than one WAV holds.
+        DataError: a waveform has NaN or Inf; the sound exceeds the limit of a WAV, 4 GiB.
         MachineError: as `save`.
     """
     name = os.fspath(path)
@@ -200,7 +200,7 @@ def _blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
 
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
-    """A checked file, open for reading block by block, and the number of its samples."""
+    """Open and check a file; gives the decoder and the number of samples."""
     try:
         with files.opened(name, SOUND) as file:
             found = checked(name, file)
@@ -220,7 +220,7 @@ def _opened(name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
 
 
 def _decoder(found: Checked) -> soundfile.SoundFile:
-    """libsndfile at the begin of the sound."""
+    """Open libsndfile at the beginning of the sound."""
     if isinstance(found.file, Part):
         found.file.seek(0)
         return soundfile.SoundFile(found.file)
@@ -229,7 +229,7 @@ def _decoder(found: Checked) -> soundfile.SoundFile:
 
 
 def _told(found: Checked, sound: soundfile.SoundFile, size: int) -> int | None:
-    """How many samples there are; None where a header claims it without proof."""
+    """Number of samples; None if only an unverified header gives it."""
     if found.samples is not None:
         return found.samples
     by_bytes = sound.format in _BY_BYTES and sound.subtype in _PLAIN

@@ -1,4 +1,4 @@
-"""The characters that normalised text is made of."""
+"""Characters of normalised English text."""
 
 import string
 

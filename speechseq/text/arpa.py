@@ -1,4 +1,4 @@
-"""ARPA files: n-gram models with back-off, as SRILM, KenLM and our own estimator write them."""
+"""ARPA files: back-off n-gram models, as written by SRILM, KenLM and `ngrams.estimate`."""
 
 import dataclasses
 import math
@@ -14,10 +14,10 @@ from speechseq.file_writing import replace_file
 from speechseq.text.lines import decoded, numbered
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-SPACE = "<space>"  # stands for the space where the words of a model are characters
+SPACE = "<space>"  # a space, in models whose words are characters
 _LN10 = math.log(10.0)
-_ROUNDED = 1e-4  # how far above 0 a rounded logarithm may come
-_ZERO = -99.0  # the logarithm of 0 in an ARPA file; -inf is the same to us
+_ROUNDED = 1e-4  # tolerance for log-probabilities that rounding put above 0
+_ZERO = -99.0  # log10 of probability 0 in an ARPA file; -inf is read as the same
 _CURE = "copy the file again, or write it again with the tool that made it"
 
 
@@ -28,8 +28,8 @@ Ids = tuple[int, ...]
 class NGrams:
     """The n-grams of one order.
 
-    ids (count, order) int64 are places in `Arpa.words`; log_probs (count) and backoffs (count) are
-    natural logarithms, float64. Those of the highest order have backoffs 0.
+    ids (count, order) int64 are indices into `Arpa.words`; log_probs (count) and backoffs (count)
+    are natural logarithms, float64. Back-offs of the highest order are 0.
     """
 
     ids: np.ndarray
@@ -39,7 +39,7 @@ class NGrams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arpa:
-    """An n-gram model: word i is the i-th unigram; `orders` begins with the unigrams."""
+    """N-gram model: word i is the i-th unigram; `orders` begins with the unigrams."""
 
     words: tuple[str, ...]
     orders: tuple[NGrams, ...]
@@ -48,12 +48,13 @@ class Arpa:
 def read(path: str | os.PathLike[str]) -> Arpa:
     """Read an ARPA file of any order, gzipped or not.
 
-    <UNK>, <S> and </S> in any case are <unk>, <s> and </s>; a probability of -inf is 0. An n-gram
-    without the one that it begins with (SRILM prunes so) gets it with the probability that back-off
-    gives, which changes no other.
+    <UNK>, <S> and </S> in any case are read as <unk>, <s> and </s>, and a log-probability of -inf
+    as probability 0. If the prefix of an n-gram is missing (SRILM prunes that way), the prefix is
+    added with its back-off probability, which leaves all other probabilities unchanged.
 
     Raises:
-        DataError: it is missing, cut, or not such a file; file and line are named.
+        DataError: the file is missing, truncated or not an ARPA file; the message names file and
+            line.
     """
     file = _File(path)
     counts = _counts(file)
@@ -78,7 +79,7 @@ def read(path: str | os.PathLike[str]) -> Arpa:
 
 
 def write(path: str | os.PathLike[str], arpa: Arpa) -> None:
-    """Write an ARPA file, whole or not at all.
+    """Write an ARPA file atomically.
 
     Raises:
         MachineError: the disk is full or cannot be written.
@@ -102,7 +103,7 @@ def _lines(arpa: Arpa) -> Iterator[str]:
 
 
 class _File:
-    """The lines of the file, one after the other, white space around them taken off."""
+    """Line reader that strips white space and can put one line back."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self.number = Path(path), 0
@@ -110,7 +111,7 @@ class _File:
         self._again = b""
 
     def line(self) -> bytes:
-        """The next line that is not empty."""
+        """Next non-empty line."""
         if again := self._again:
             self._again = b""
             return again
@@ -121,7 +122,7 @@ class _File:
         raise DataError(f"{self.path}:{self.number}: ends here: the file was cut", _CURE)
 
     def put_back(self, line: bytes) -> None:
-        """Give the line that was read last once more."""
+        """Return this line again from the next call of `line`."""
         self._again = line
 
     def expect(self, marker: str) -> None:
@@ -137,7 +138,7 @@ class _File:
 
 
 def _counts(file: _File) -> list[int]:
-    while file.line() != b"\\data\\":  # some tools write comments before it
+    while file.line() != b"\\data\\":  # some tools write comments before this marker
         if file.number > 1000:
             raise file.wrong("no \\data\\ so far: not an ARPA file")
     counts: list[int] = []
@@ -153,9 +154,9 @@ def _counts(file: _File) -> list[int]:
 def _section(
     file: _File, order: int, count: int, words: dict[bytes, int], before: set[Ids]
 ) -> tuple[NGrams, set[Ids], set[Ids]]:
-    """The n-grams of one order, their ids, and the prefixes that the order below lacks.
+    """N-grams of one order, their ids, and their prefixes that are missing in the order below.
 
-    Unigrams give the words their places.
+    Unigrams assign the word indices.
     """
     seen: dict[Ids, tuple[float, float]] = {}
     missing: set[Ids] = set()
@@ -188,12 +189,12 @@ def _ngram(
         numbers = float(fields[0]), float(fields[order + 1]) if len(fields) > order + 1 else 0.0
     except ValueError:
         raise file.wrong(f"no number where one should be: {line[:60]!r}") from None
-    if not (numbers[0] <= _ROUNDED and numbers[1] < math.inf):  # NaN is neither
+    if not (numbers[0] <= _ROUNDED and numbers[1] < math.inf):  # false for NaN too
         raise file.wrong(f"no logarithm of a probability: {line[:60]!r}")
     numbers = max(numbers[0], _ZERO), max(numbers[1], _ZERO)
     names = fields[1 : order + 1]
     if order == 1 and names[0] not in words:
-        file.text(names[0])  # or it is refused here, with its line
+        file.text(names[0])  # raises DataError with the line number unless it is UTF-8
         words[names[0]] = len(words)
     try:
         return tuple([words[name] for name in names]), numbers
@@ -203,7 +204,7 @@ def _ngram(
 
 
 def _canonical(names: list[str]) -> list[str]:
-    """The words, with <s>, </s> and <unk> in lower case where only another case is there."""
+    """The words, with <s>, </s> and <unk> in lower case unless the lower case is there already."""
     for mark in (BEGIN, END, UNKNOWN):
         if mark not in names:
             place = next((i for i, name in enumerate(names) if name.lower() == mark), None)
@@ -213,10 +214,10 @@ def _canonical(names: list[str]) -> list[str]:
 
 
 def _with_prefixes(orders: list[NGrams], lacking: list[set[Ids]]) -> list[NGrams]:
-    """The orders with the prefixes that they lack, each with the probability of back-off.
+    """Add the missing prefixes to the orders, each with its back-off probability.
 
     Args:
-        lacking: for every order, the prefixes of its n-grams that the order below lacks.
+        lacking: for each order, the prefixes of its n-grams that are missing in the order below.
     """
     known = [
         dict(
@@ -224,7 +225,7 @@ def _with_prefixes(orders: list[NGrams], lacking: list[set[Ids]]) -> list[NGrams
         )
         for n in orders
     ]
-    for below in range(len(orders) - 2, 0, -1):  # a supplied prefix may lack its own
+    for below in range(len(orders) - 2, 0, -1):  # an added prefix may itself have a missing prefix
         for ids in lacking[below + 1]:
             known[below][ids] = _by_backoff(known, ids), 0.0
             if ids[:-1] not in known[below - 1]:
@@ -240,7 +241,7 @@ def _with_prefixes(orders: list[NGrams], lacking: list[set[Ids]]) -> list[NGrams
 
 
 def _by_backoff(known: list[dict[Ids, tuple[float, float]]], ids: Ids) -> float:
-    """Log-probability of the last word of an n-gram after the others."""
+    """Log-probability of the last word of an n-gram given the words before it."""
     found = known[len(ids) - 1].get(ids)
     if found:
         return found[0]

@@ -1,4 +1,4 @@
-"""Small JSON files, written whole or not at all and read with clear errors."""
+"""Small JSON files: atomic writes, and reads with clear errors."""
 
 import dataclasses
 import json
@@ -13,10 +13,10 @@ _JSON = files.Kind(name="a JSON file", limit=16 << 20, error=CheckpointError)
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:
-    """Write data as JSON beside `path`, then put it in place in one move.
+    """Write data as JSON atomically: to a temporary file beside `path`, then by a rename.
 
     Raises:
-        MachineError: the file cannot be written; what stood there before stays.
+        MachineError: the file cannot be written; an existing file is unchanged.
     """
     replace_file(path, json.dumps(data, indent=1).encode() + b"\n", durable=True)
 
@@ -25,7 +25,7 @@ def read_json(path: str | os.PathLike[str], cure: str) -> Any:
     """Read a JSON file.
 
     Raises:
-        CheckpointError: it is missing, unreadable or no JSON.
+        CheckpointError: the file is missing, unreadable or not JSON.
     """
     try:
         return json.loads(files.read_bytes(path, dataclasses.replace(_JSON, cure=cure)))

@@ -1,4 +1,4 @@
-"""The espeak-ng library, opened once a process, for phonemes and for speech alike."""
+"""The espeak-ng library, loaded once per process, for phonemes and for speech."""
 
 import ctypes
 import functools
@@ -10,21 +10,21 @@ from typing import Any
 
 from speechseq.errors import ConfigError, MachineError
 
-SAMPLE_RATE = 22050  # what espeak_Initialize answers for the voices of the wheel
-LOCK = threading.RLock()  # espeak keeps one voice and one sentence at a time for the whole process
+SAMPLE_RATE = 22050  # returned by espeak_Initialize for the voices of the wheel
+LOCK = threading.RLock()  # espeak has one voice and one sentence at a time per process
 
 _SYNCHRONOUS = 2  # samples go to the callback before espeak_Synth returns; phonemes work the same
 _DO_NOT_EXIT = 0x8000  # a missing data file is an error code, not the end of the process
-_LONGEST_PATH = 120  # espeak cuts the path of its data at 160 bytes, and dies of it later
+_LONGEST_PATH = 120  # espeak truncates its data path at 160 bytes, and crashes later
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """espeak-ng, initialised for synchronous synthesis (audio handed to the callback) and phonemes.
+    """Load espeak-ng, initialised for phonemes and synchronous synthesis (audio to a callback).
 
-    Every call gives the same library; hold `LOCK` from choosing a voice until its work is done,
-    because voice, rate and pitch belong to the process. C signatures of the functions that return
-    pointers are set here; `espeak_SetSynthCallback` is the caller's to set.
+    Every call returns the same library. Hold `LOCK` from choosing a voice to the end of its use,
+    because voice, rate and pitch are global to the process. The C signatures of functions that
+    return pointers are set here; callers set `espeak_SetSynthCallback` themselves.
 
     Raises:
         MachineError: the optional package is missing, or its data cannot be read.
@@ -48,7 +48,7 @@ def library() -> ctypes.CDLL:
 
 
 def set_voice(voice: str) -> None:
-    """Choose the voice for all that espeak does next, e.g. "en-us", "en-gb", "de"; hold `LOCK`.
+    """Choose the voice of all later calls, e.g. "en-us", "en-gb", "de"; callers hold `LOCK`.
 
     Raises:
         ConfigError: there is no such voice.
@@ -65,18 +65,18 @@ def _chosen(voice: str) -> bool:
 
 
 def _file_of(voice: str) -> str:
-    """The voice file of a language that no file is named after: "en-gb" is gmw/en."""
+    """Voice file of a language whose file has another name: "en-gb" is gmw/en."""
     language, plus, variant = voice.partition("+")
     listed = library().espeak_ListVoices(None)
     for entry in itertools.takewhile(bool, (listed[i] for i in itertools.count())):
-        # a language is stored as one byte of priority and its name
+        # an entry is one byte of priority, then the language's name
         if entry.contents.languages[1:].decode() == language.lower():
             return entry.contents.identifier.decode() + plus + variant
     return ""
 
 
 class _Voice(ctypes.Structure):
-    """The head of espeak_VOICE in speak_lib.h; the rest is never read."""
+    """First fields of espeak_VOICE in speak_lib.h; the others are not used."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -90,11 +90,11 @@ _links: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def _short_path(data: str) -> str:
-    """The data folder, or a short link to it when the environment lies too deep for espeak."""
+    """The data folder, or a short link to it if its path is too long for espeak."""
     if len(os.fsencode(data)) <= _LONGEST_PATH:
         return data
     folder = tempfile.TemporaryDirectory(prefix="espeak-")
-    _links.append(folder)  # voices are read as they are asked for: the link lives with the process
+    _links.append(folder)  # espeak loads voices on demand: keep the link as long as the process
     link = os.path.join(folder.name, "espeak-ng-data")
     os.symlink(data, link, target_is_directory=True)
     return link

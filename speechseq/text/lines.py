@@ -1,4 +1,4 @@
-"""The lines of a text file that may be large, plain or gzipped, with their numbers."""
+"""Numbered lines of large text files, plain or gzipped."""
 
 import os
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ TEXT = files.Kind(
 
 
 def numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
-    """Number, from 1, and bytes of every line, without its end.
+    """Iterate over line numbers, from 1, and lines as bytes, without line ends.
 
     Raises:
-        DataError: the file is missing, unreadable, empty, no text, or a damaged gzip file.
+        DataError: the file is missing, unreadable, empty, not text, or a damaged gzip file.
     """
     return files.lines(path, TEXT)
 
 
 def decoded(path: str | os.PathLike[str], number: int, line: bytes) -> str:
-    """A line as text.
+    """Decode a line as UTF-8.
 
     Raises:
-        DataError: it is no UTF-8; file and line are named.
+        DataError: the line is not UTF-8; the message names file and line.
     """
     return files.decoded(path, TEXT, number, line)

@@ -1,4 +1,4 @@
-"""Counting n-grams: a back-off model from texts, interpolated after Witten and Bell (1991)."""
+"""N-gram estimation: back-off models with interpolated Witten-Bell smoothing (1991)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from speechseq.errors import ConfigError, DataError
 from speechseq.text.arpa import BEGIN, END, SPACE, UNKNOWN, Arpa, NGrams
 
-_LN_ZERO = -99 * np.log(10.0)  # what an ARPA file writes for the probability of <s>, which is 0
+_LN_ZERO = -99 * np.log(10.0)  # log-probability of <s> in an ARPA file, for probability 0
 
 Ids = tuple[int, ...]
 
@@ -20,19 +20,19 @@ def estimate(
     words: Iterable[str] = (),
     unknown: bool = True,
 ) -> Arpa:
-    """A normalised model of the sentences' words, or characters; a space becomes <space>.
+    """Estimate a normalised model of words, or of characters; a space becomes <space>.
 
-    p(w | h) = (count(h w) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is how many
-    different words follow h and h' is h without its first word; the shortest history backs off to
-    the same probability for every word.
+    p(w | h) = (count(h w) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is the
+    number of distinct words after h, and h' is h without its first word. The empty history backs
+    off to a uniform distribution.
 
     Args:
-        words: further words, that may not come in the sentences.
-        unknown: the model gives a share to words that it does not know, as <unk>.
+        words: further words of the vocabulary, which need not occur in the sentences.
+        unknown: add <unk>, so that the model gives probability to unknown words.
 
     Raises:
-        ConfigError: an order below 1.
-        DataError: no sentences, or a word that an ARPA file cannot hold.
+        ConfigError: the order is below 1.
+        DataError: there are no sentences, or an ARPA file cannot hold a word.
     """
     if order < 1:
         raise ConfigError(f"order: {order} is below 1")
@@ -48,7 +48,7 @@ def estimate(
 def _count(
     sentences: Iterable[Sequence[str]], order: int, places: dict[str, int]
 ) -> list[Counter[Ids]]:
-    """How often each n-gram comes, by order; none ends with <s>."""
+    """Count the n-grams of each order; none ends with <s>."""
     counts: list[Counter[Ids]] = [Counter() for _ in range(order + 1)]
     for sentence in sentences:
         inner = [places.setdefault(_written(word), len(places)) for word in sentence]
@@ -65,7 +65,7 @@ def _smoothed(counts: list[Counter[Ids]], order: int, words: int) -> tuple[NGram
     for ngram, count in (item for counter in counts for item in counter.items()):
         total[ngram[:-1]] += count
         kinds[ngram[:-1]] += 1
-    begin = (0,)  # has no probability, only a back-off
+    begin = (0,)  # <s> has no probability, only a back-off
     same = kinds[()] / (total[()] + kinds[()]) / (words - 1)
     probs: dict[Ids, float] = {(word,): same for word in range(1, words)}
     for ngram, count in counts[1].items():

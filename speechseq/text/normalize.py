@@ -1,4 +1,4 @@
-"""Written English to speakable words, in one fixed alphabet."""
+"""Normalisation of written English to speakable words in a fixed alphabet."""
 
 import re
 
@@ -22,11 +22,11 @@ _DIGIT = re.compile(r"\d")
 
 
 def normalize(text: str) -> str:
-    """Written English as a reader would say it, in the characters of `alphabet.ALPHABET` only.
+    """Normalise written English to its spoken form, in the characters of `alphabet.ALPHABET`.
 
-    Total (any string gives a string), idempotent, and the same for composed and decomposed accents.
-    Case is kept; letters said one by one carry full stops ("F.B.I.", "p.m."), as in LJSpeech's
-    published text, whose conventions for numbers, dates and money are followed too.
+    Accepts any string, is idempotent, and treats composed and decomposed accents alike. Case is
+    kept. Letters spoken one by one get full stops ("F.B.I.", "p.m."), as in LJSpeech's published
+    text; numbers, dates and money follow its conventions too.
     """
     for _ in range(_MOST_READINGS):
         read = _read(text)
@@ -37,7 +37,7 @@ def normalize(text: str) -> str:
 
 
 def _read(text: str) -> str:
-    """One reading. What it says may be readable once more, so `normalize` asks until it is not."""
+    """One pass of all rules; `normalize` repeats passes until the text no longer changes."""
     text = read_spans(read_addresses(to_ascii(text)))
     if _DIGIT.search(text):
         for read in (

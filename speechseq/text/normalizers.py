@@ -1,4 +1,4 @@
-"""Normalisers by name: the reading of a text before a vocabulary encodes it."""
+"""Text normalisers by name, applied before a vocabulary encodes a text."""
 
 import re
 import unicodedata
@@ -13,10 +13,10 @@ _ENGLISH_VOICE = re.compile(r"(?i)(?:\w+/)?en(?:glish)?(?![a-z])")
 
 
 def suited(symbols: Iterable[str], voice: str) -> str:
-    """The name of the normaliser for a vocabulary that does not name one.
+    """Name of the default normaliser of a vocabulary.
 
-    "english" for an English voice of espeak and for symbols whose letters are all ASCII, as the
-    English normaliser writes nothing else; "unicode" for all others.
+    "english" for English espeak voices and for symbols whose letters are all ASCII, because the
+    English normaliser writes only ASCII; otherwise "unicode".
     """
     if voice:
         return "english" if _ENGLISH_VOICE.match(voice) else "unicode"
@@ -25,10 +25,10 @@ def suited(symbols: Iterable[str], voice: str) -> str:
 
 
 def checked(name: str) -> str:
-    """A name, if it is one of a normaliser.
+    """Return the name if a normaliser has it.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: no normaliser has this name.
     """
     if name not in NAMES:
         raise ConfigError(f"vocabulary: normalizer {name!r} is none of {', '.join(NAMES)}")
@@ -36,11 +36,11 @@ def checked(name: str) -> str:
 
 
 def normalizer(name: str, known: frozenset[str], *, fold: bool, voice: str) -> Callable[[str], str]:
-    """The normaliser of that name.
+    """Normaliser of the given name.
 
     Args:
         known: the characters of the vocabulary's symbols.
-        fold: the vocabulary folds case.
+        fold: whether the vocabulary folds case.
         voice: the espeak voice that reads the text; "" for none.
     """
     if name == "english":

@@ -1,4 +1,4 @@
-"""Text to phonemes (IPA) through espeak-ng, punctuation kept."""
+"""Phonemes (IPA) of texts by espeak-ng, with punctuation kept."""
 
 import ctypes
 import re
@@ -7,7 +7,7 @@ from speechseq.text.alphabet import PUNCTUATION
 from speechseq.text.espeak_library import LOCK, library, set_voice
 from speechseq.text.rules.sentences import ends_sentence
 
-# What espeak's English voices emit, and the further vowels and consonants of its European ones.
+# Phonemes of espeak's English voices, and further vowels and consonants of the European ones.
 _VOWELS = "aeiouyæøœɐɑɒɔəɚɛɜɝɞɨɪɯɵɶʉʊʌʏᵻ"
 _CONSONANTS = "bcdfghjklmnpqrstvwxzçðħŋɕɖɟɡɢɣɥɦɬɭɱɲɳɴɸɹɻɽɾʀʁʂʃʈʋʎʐʑʒʔʝβθχ"
 _MARKS = "ˈˌːˑʰʲʷˤˠ˞\u0303\u0329\u032a\u0361"
@@ -15,16 +15,16 @@ SYMBOLS = _VOWELS + _CONSONANTS + _MARKS + " " + PUNCTUATION
 
 _STOPS = f"[{re.escape(PUNCTUATION.replace(chr(39), '').replace('-', ''))}]"
 _PIECES = re.compile(rf"((?:(?<!\d){_STOPS}|{_STOPS}(?!\d))+)")  # espeak reads 3,5 and 9:30 itself
-_SWITCH = re.compile(r"\([^()]*\)")  # "(en)" before words that espeak says in another language
+_SWITCH = re.compile(r"\([^()]*\)")  # "(en)" marks a switch to another language
 _LETTERS = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}")
 _UTF8, _IPA = 1, 2
 
 
 def phonemize(text: str, voice: str = "en-us") -> str:
-    """IPA of a text, stress marks and punctuation kept where they stood.
+    """Convert a text to IPA; stress marks and punctuation keep their positions.
 
-    espeak drops punctuation, so the text is cut at it and the pieces are spoken one by one. Words
-    that espeak says in another language keep no mark of it.
+    espeak drops punctuation, so the text is split at punctuation and each piece is converted
+    alone. espeak's marks of words in another language are removed.
 
     Raises:
         ConfigError: there is no such voice.
@@ -37,7 +37,7 @@ def phonemize(text: str, voice: str = "en-us") -> str:
 
 
 def _without_stops(match: re.Match[str]) -> str:
-    """ "U.S." is two letters and no two sentences; at the end of one its last stop remains."""
+    """Remove the stops of an abbreviation such as "U.S.", but keep one that ends a sentence."""
     stop = "." if ends_sentence(match.string, match.end()) else ""
     return match[0].rstrip(".").replace(".", " ") + stop
 

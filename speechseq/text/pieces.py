@@ -1,4 +1,4 @@
-"""Pieces of words, as a sentencepiece model cuts them (Kudo 2018, Sennrich 2016)."""
+"""Subword pieces of sentencepiece models (Kudo 2018, Sennrich 2016)."""
 
 import base64
 import binascii
@@ -13,18 +13,18 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from speechseq.errors import ConfigError
 
-SPACE = "\u2581"  # sentencepiece writes a space so, before the word that it leads to
+SPACE = "\u2581"  # sentencepiece's mark of a space, at the beginning of a word
 _NOT_TAKEN = re.compile(f"([{SPACE}\ud800-\udfff])")  # surrogates: the library raises on them
-_REFUSED = {SPACE: SPACE + " "}  # no piece holds a plain space, so no vocabulary has this symbol
-_WHOLE_LINES = 1 << 20  # bytes; the library's own 4192 would leave longer texts out in silence
+_REFUSED = {SPACE: SPACE + " "}  # never a symbol: no piece holds a plain space
+_WHOLE_LINES = 1 << 20  # bytes; the library's default 4192 silently drops longer texts
 
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """The pieces of a sentencepiece model, which travels as bytes: it is parsed, never unpickled.
+    """Spelling by the pieces of a sentencepiece model, stored as bytes and never unpickled.
 
     Raises:
-        ConfigError: the bytes are no such model.
+        ConfigError: the bytes are not a sentencepiece model.
     """
 
     model: bytes = dataclasses.field(repr=False)
@@ -37,10 +37,10 @@ class Pieces:
 
     @classmethod
     def from_base64(cls, text: str) -> "Pieces":
-        """What `to_dict` wrote.
+        """Read the model as written by `to_dict`.
 
         Raises:
-            ConfigError: it is no base64, or no model.
+            ConfigError: the text is not base64, or not a sentencepiece model.
         """
         try:
             return cls(base64.b64decode(text, validate=True))
@@ -49,33 +49,33 @@ class Pieces:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """Its pieces in their order; controls, <unk>, unused ones and raw bytes are left out."""
+        """Pieces in the model's order, without controls, <unk>, unused pieces and raw bytes."""
         try:
             loaded = self._processor
             kept = (i for i in range(len(loaded)) if not _is_special(loaded, i))
             return tuple(loaded.id_to_piece(i) for i in kept)
-        except (RuntimeError, ValueError) as error:  # ValueError: a piece that is no UTF-8
+        except (RuntimeError, ValueError) as error:  # ValueError: a piece is not UTF-8
             problem = str(error).splitlines()[0] if str(error) else "unreadable"
             raise ConfigError(f"no sentencepiece model: {problem[:120]}") from None
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError when the symbols are not the model's."""
+        """Raise ConfigError if the symbols are not those of the model."""
         if tuple(symbols) != self.symbols:
             raise ConfigError("the symbols are not those of the sentencepiece model")
 
     def split(self, text: str) -> list[str]:
-        """Its pieces; a run of characters that the model lacks comes as single characters."""
+        """Split a text into pieces; characters unknown to the model become single symbols."""
         symbols: list[str] = []
         for i, part in enumerate(_NOT_TAKEN.split(text)):
             symbols += [_REFUSED.get(part, part)] if i % 2 else self._cut(part)
         return symbols
 
     def text(self, symbol: str) -> str:
-        """The piece, its mark of a word's begin turned to a space."""
+        """Text of a piece: the mark at a word's beginning becomes a space."""
         return symbol.replace(SPACE, " ")
 
     def to_dict(self) -> dict[str, Any]:
-        """The name of the units, and the model as base64."""
+        """Name of the units, and the model as base64."""
         return {"units": "pieces", "model": base64.b64encode(self.model).decode("ascii")}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Pieces:
 
     @cached_property
     def _processor(self) -> SentencePieceProcessor:
-        if not self.model:  # the library takes no bytes for "load later"
+        if not self.model:  # the library would accept empty bytes and load nothing
             raise ConfigError("the sentencepiece model is empty")
         return SentencePieceProcessor(model_proto=self.model)
 
@@ -97,19 +97,19 @@ class Pieces:
 
 
 def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:
-    """Learn `size` pieces that cover every character of the texts, the same ones each time.
+    """Learn `size` pieces that cover every character of the texts; deterministic.
 
-    The texts are taken as they are: nothing is normalised, no space is dropped.
+    The texts are used unchanged: nothing is normalised, no space is dropped.
 
     Raises:
-        ConfigError: no texts, or a size that they cannot fill or that cannot hold their characters.
+        ConfigError: there are no texts, or `size` is too large or too small for them.
     """
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
             model_writer=model,
-            vocab_size=size + 1,  # with <unk>, which the library must have
+            vocab_size=size + 1,  # plus <unk>, which the library requires
             model_type=kind,
             character_coverage=1.0,
             normalization_rule_name="identity",
@@ -119,7 +119,7 @@ def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "un
             bos_id=-1,
             eos_id=-1,
             pad_id=-1,
-            num_threads=1,  # sums of several threads would depend on who comes first
+            num_threads=1,  # with several threads, sums would depend on their order
             minloglevel=2,
         )
     except RuntimeError as error:
@@ -128,7 +128,7 @@ def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "un
 
 
 def _size_cure(problem: str) -> str:
-    """What the library says about the size, without the <unk> that it counts."""
+    """Cure for a wrong size, from the library's message; <unk> is not counted."""
     if most := re.search(r"value <= (\d+)", problem):
         return f"these texts fill at most {int(most[1]) - 1}"
     if least := re.search(r"vs (\d+)", problem):

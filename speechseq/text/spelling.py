@@ -1,4 +1,4 @@
-"""Spelling: how a text is cut into symbols and put together again, in characters or in words."""
+"""Spelling: splits a text into symbols and joins them again, by characters or by words."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,36 +9,36 @@ from speechseq.errors import ConfigError
 
 @runtime_checkable
 class Spelling(Protocol):
-    """What a vocabulary asks of its symbols.
+    """Interface between a vocabulary and its symbols.
 
-    `split` undoes `text`: the texts of all symbols of a sentence, side by side, are the sentence,
-    behind one space where every word brings its own.
+    `split` and `text` are inverses: the joined texts of a sentence's symbols are the sentence,
+    with one more space in front if `leads_with_space`.
     """
 
     @property
     def name(self) -> str:
-        """What the symbols are, for people and files."""
+        """Name of the symbols, for messages and files."""
 
     @property
     def leads_with_space(self) -> bool:
-        """Whether words bring the space before them, the first one too."""
+        """True if the text of each word begins with a space, the first word included."""
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError when these cannot be the symbols."""
+        """Raise ConfigError if a vocabulary cannot have these symbols."""
 
     def split(self, text: str) -> list[str]:
-        """The symbols of a text, unknown ones too, each as it stands there."""
+        """Split a text into symbols, unknown ones included."""
 
     def text(self, symbol: str) -> str:
-        """What a symbol adds to a text."""
+        """Text of a symbol."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What a vocabulary's file must say of it; nothing of characters."""
+        """Entries for a vocabulary's file; none for characters."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Characters:
-    """Every character is a symbol, the space too."""
+    """Spelling by characters, the space included."""
 
     name = "characters"
     leads_with_space = False
@@ -49,38 +49,38 @@ class Characters:
             raise ConfigError(f"symbols must be single characters, not {wrong!r}")
 
     def split(self, text: str) -> list[str]:
-        """Its characters."""
+        """Split a text into its characters."""
         return list(text)
 
     def text(self, symbol: str) -> str:
-        """Itself."""
+        """Return the character unchanged."""
         return symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """Nothing."""
+        """No entries: characters are the default."""
         return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """Every word is a symbol; white space divides them and is one space when put together."""
+    """Spelling by words, split at white space and joined by one space."""
 
     name = "words"
     leads_with_space = True
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError for a symbol with white space in it, or without a character."""
+        """Raise ConfigError for a symbol that is empty or has white space."""
         if wrong := [symbol for symbol in symbols if symbol.split() != [symbol]]:
             raise ConfigError(f"words must not be empty nor hold white space: {wrong!r}")
 
     def split(self, text: str) -> list[str]:
-        """Its words."""
+        """Split a text into its words."""
         return text.split()
 
     def text(self, symbol: str) -> str:
-        """The word behind a space."""
+        """Text of a word: a space, then the word."""
         return " " + symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """The name of the units."""
+        """Name of the units."""
         return {"units": "words"}

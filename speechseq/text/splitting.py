@@ -1,4 +1,4 @@
-"""Long text to pieces that a voice can speak: at sentences, else at clauses, else at words."""
+"""Splits long texts into speakable pieces, at sentences, then clauses, then words."""
 
 import dataclasses
 import itertools
@@ -8,33 +8,33 @@ from collections.abc import Callable, Iterator
 from speechseq.text.rules.abbreviations import ABBREVIATIONS
 from speechseq.text.rules.sentences import ends_sentence
 
-LONGEST = 400  # characters of a piece, and of a text that is left whole
+LONGEST = 400  # most characters of a piece, and of a text that is not split
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*+\n")
-# possessive, and from the first of a run alone: a million marks are read once
+# possessive, and only from the first mark of a run: linear time even for a million marks
 _CLOSING = r"[\"'”’»)\]]*+"
 _END = re.compile(rf"(?:(?<![.!?…])[.!?…]++{_CLOSING}(?=\s)|[。！？]{_CLOSING})")
 _CLAUSE = re.compile(rf"(?:(?<![.!?…,;:])[.!?…,;:]++{_CLOSING}|\s[-–—]++|—)(?=\s|\w)|[、，；：]")
 _SPACE = re.compile(r"\s+")
 _LAST_WORD = re.compile(r"[^\s\"'“”‘’«»()\[\]]*\Z")
-_WORD_BEFORE = 40  # characters in which the word before a full stop is looked for
+_WORD_BEFORE = 40  # characters searched for the word before a full stop
 _QUOTES = {"“": 1, "”": -1, "«": 1, "»": -1}
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A part of a text, and the seconds of silence that belong behind it."""
+    """Part of a text, and the seconds of silence to insert after it."""
 
     text: str
     pause: float
 
 
 def split(text: str, longest: int = LONGEST) -> list[Piece]:
-    """Cut a text that is longer than `longest` characters; a shorter one is left as it is.
+    """Split a text of more than `longest` characters; shorter texts are not split.
 
-    Every sentence is a piece. A sentence that is too long is cut at clause marks, then between
-    words, then anywhere. Abbreviations ("Dr. Watson"), numbers (3.5) and quotations stay whole
-    where they fit.
+    Every sentence becomes a piece. Sentences that are too long are split at clause marks, then
+    between words, then anywhere. Abbreviations ("Dr. Watson"), numbers (3.5) and quotations are
+    kept whole if they fit.
     """
     if len(text) <= longest:
         return [Piece(text, 0.0)]
@@ -47,7 +47,7 @@ def split(text: str, longest: int = LONGEST) -> list[Piece]:
 
 
 def _cut(text: str, longest: int, level: int) -> Iterator[Piece]:
-    """The pieces of a text by the marks of a level, those too long by the marks of the next."""
+    """Split a text at the marks of a level, and parts that are too long at the next level."""
     marks, pause = _LEVELS[level]
     parts = _between(text, marks(text))
     if level:
@@ -66,7 +66,7 @@ def _between(text: str, ends: Iterator[int]) -> Iterator[str]:
 
 
 def _packed(parts: Iterator[str], longest: int) -> Iterator[str]:
-    """Neighbours joined as long as they fit together."""
+    """Join neighbouring parts while the result has at most `longest` characters."""
     held: list[str] = []
     size = 0
     for part in parts:
@@ -79,14 +79,14 @@ def _packed(parts: Iterator[str], longest: int) -> Iterator[str]:
 
 
 def _sentences(text: str) -> Iterator[int]:
-    """Where sentences end."""
+    """Positions of sentence ends."""
     for end in _END.finditer(text):
         if _closes(text, end):
             yield end.end()
 
 
 def _sentences_outside_quotes(text: str) -> Iterator[int]:
-    """Where sentences end that no open quotation goes on behind."""
+    """Positions of sentence ends outside quotations."""
     depth, straight, position = 0, False, 0
     for end in _sentences(text):
         between = text[position:end]
@@ -115,7 +115,7 @@ def _closes(text: str, end: re.Match[str]) -> bool:
 
 
 def _is_abbreviated(text: str, mark: re.Match[str]) -> bool:
-    """True where a single full stop belongs to the word before it rather than to the sentence."""
+    """True if a single full stop belongs to an abbreviation and does not end the sentence."""
     if mark[0].strip("\"'”’»)]") != ".":
         return False
     stop = mark.start()

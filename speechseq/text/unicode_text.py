@@ -1,4 +1,4 @@
-"""Text of any language in the symbols of a vocabulary: other code points, never other words."""
+"""Normalisation of text in any language to a vocabulary's symbols, without changing words."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from speechseq.text.rules.characters import composed
 
 _MOST_READINGS = 4
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-# Marks that stand for each other, the nearest ones first.
+# Interchangeable punctuation marks, nearest first.
 _ALIKE = (
     "’'ʼ‘‛`´′", '"“”„‟«»″', "-‐‑−", "–—―‒", "–—―‒-‐‑−", ".。｡।", ",、､،", "?؟", ";؛",
     "([{", ")]}",
@@ -23,18 +23,18 @@ _VARIATION = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]
 
 @dataclasses.dataclass(frozen=True)
 class UnicodeText:
-    """Normaliser of languages other than English: no word is changed and no letter folded away.
+    """Normaliser for languages other than English: changes no words and drops no letters.
 
-    Text is composed (NFC) and its white space is one space. A character that is not in `known` is
-    replaced by an equivalent that is: its lower case stays for `Vocabulary.encode`, other widths,
-    ligatures, decomposed letters and jamo, and other forms of quotes, dashes and stops. Invisible
-    format characters are dropped. Everything else stays, digits too, for `encode` to refuse by
-    name.
+    Text is composed (NFC) and runs of white space become one space. A character not in `known` is
+    replaced by an equivalent in `known`: another width, a ligature's letters, decomposed letters
+    and jamo, or other forms of quotes, dashes and stops; case is left to `Vocabulary.encode`.
+    Invisible format characters are dropped. Everything else is kept, digits included, and `encode`
+    reports it as unknown.
 
     Args:
         known: the characters of the vocabulary's symbols.
-        fold: the vocabulary reads "A" as "a" where only "a" has an id.
-        spoken: letters, marks and digits are all taken, because espeak reads them.
+        fold: whether the vocabulary reads "A" as "a" if only "a" has an id.
+        spoken: keep all letters, marks and digits, because espeak reads them.
     """
 
     known: frozenset[str]
@@ -42,7 +42,7 @@ class UnicodeText:
     spoken: bool = False
 
     def __call__(self, text: str) -> str:
-        """The text in known characters as far as they can express it; idempotent."""
+        """Rewrite the text in known characters as far as possible; idempotent."""
         for _ in range(_MOST_READINGS):
             read = self._read(text)
             if read == text:
@@ -51,13 +51,13 @@ class UnicodeText:
         return text
 
     def _read(self, text: str) -> str:
-        """One reading; a ligature that it takes apart may compose with the mark behind it."""
+        """One pass; a decomposed ligature may compose with a following mark in the next pass."""
         text = composed("".join(map(self._visible, _SPACES.sub(" ", text))))
         forms = {c: self._form(c) for c in set(text)}
         return _SPACES.sub(" ", "".join([forms[c] for c in text])).strip()
 
     def _visible(self, character: str) -> str:
-        """The character in its own width, or nothing if it has no ink."""
+        """The character in its standard width, or "" for invisible format characters."""
         if character.isascii() or self._taken(character):
             return character
         if unicodedata.category(character) == "Cf" or _VARIATION.match(character):
@@ -74,7 +74,7 @@ class UnicodeText:
         return character
 
     def _forms(self, character: str) -> list[str]:
-        """Equivalents of a character, the nearest ones first."""
+        """Equivalents of a character, nearest first."""
         tag = unicodedata.decomposition(character)
         letters = tag.startswith("<compat>") and unicodedata.category(character)[0] == "L"
         compatible = character
@@ -87,7 +87,7 @@ class UnicodeText:
 
     @cached_property
     def _stand_ins(self) -> dict[str, list[str]]:
-        """Symbols that composing would replace or that differ in width, by what they become."""
+        """Known symbols that NFC or width folding would change, by their changed form."""
         found: dict[str, list[str]] = {}
         for symbol in sorted(self.known):
             wide = unicodedata.decomposition(symbol).startswith(_WIDTHS)

@@ -1,4 +1,4 @@
-"""Vocabulary: the symbols a model reads or writes, and their integer ids."""
+"""Vocabulary: the symbols that a model reads or writes, and their integer ids."""
 
 import dataclasses
 import os
@@ -21,33 +21,33 @@ from speechseq.text.vocabulary_data import read, short
 
 CONTROLS = ("<pad>", "<eos>")
 TRANSCRIPT_CONTROLS = (*CONTROLS, "<sos>", "<blank>")
-PAD, EOS, SOS, BLANK = range(4)  # the ids of these controls in every vocabulary that has them
+PAD, EOS, SOS, BLANK = range(4)  # ids of these controls in every vocabulary that has them
 CHARACTERS = string.ascii_lowercase + " " + PUNCTUATION
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Symbols and their ids: characters, words or pieces of words; it travels in the checkpoint.
+    """Symbols (characters, words or pieces of words) and their ids, stored in checkpoints.
 
-    The controls come first and own the ids 0, 1, …: pad is always 0 and eos always 1. Their names
-    are labels that no text is compared with, so "<eos>" in a text is five characters. A recogniser
-    that needs sos or blank appends them to `controls`; the symbols' ids then start after them.
+    Controls have the first ids: pad is always 0 and eos always 1. Texts are never compared with
+    the names of controls, so "<eos>" in a text is five characters. A recogniser appends sos or
+    blank to `controls`; the ids of symbols follow those of controls.
 
     Attributes:
-        symbols: what has an id, in the order of the ids.
+        symbols: the symbols, in the order of their ids.
         controls: names of the control ids.
-        fold_case: read "A" as "a" where only "a" has an id.
-        end: `encode` closes with the eos id.
-        voice: the espeak voice that turns text to phonemes before it is encoded; "" for none.
-        spelling: how a text is cut into symbols.
-        normalizer: name of what `normalize` does to a text before it is encoded, in training and
-            in use: "english" (numbers and abbreviations to words, all in ASCII), "unicode" (the
-            same words in the symbols of the vocabulary) or "none". "" chooses "english" for an
-            English voice and for symbols whose letters are all ASCII, "unicode" for all others.
+        fold_case: read "A" as "a" if only "a" has an id.
+        end: whether `encode` appends the eos id.
+        voice: espeak voice that converts text to phonemes before encoding; "" for none.
+        spelling: splits texts into symbols.
+        normalizer: normaliser of texts before encoding, in training and inference: "english"
+            (numbers and abbreviations to words, all in ASCII), "unicode" (the same words in the
+            symbols of the vocabulary) or "none". "" chooses "english" for an English voice and for
+            symbols whose letters are all ASCII, "unicode" for all others.
 
     Raises:
-        ConfigError: a symbol comes twice or is none of its spelling, a control is missing, or
-            there is no such normalizer.
+        ConfigError: a symbol is repeated or not valid for the spelling, a control is missing, or
+            the normalizer is unknown.
     """
 
     symbols: tuple[str, ...]
@@ -80,27 +80,27 @@ class Vocabulary:
     def characters(
         cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
     ) -> "Vocabulary":
-        """Characters; case is folded unless a symbol is itself an upper-case letter."""
+        """Vocabulary of characters; case is folded unless a symbol is an upper-case letter."""
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
         return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
-        """Characters that a recogniser writes: with sos, eos and blank, each an id of its own."""
+        """Vocabulary of characters for a recogniser, with sos, eos and blank as separate ids."""
         return cls._for_transcripts(symbols, Characters())
 
     @classmethod
     def words(cls, words: Iterable[str]) -> "Vocabulary":
-        """Words that a recogniser writes, and no others; texts are divided at white space."""
+        """Closed vocabulary of words for a recogniser; texts are split at white space."""
         return cls._for_transcripts(words, Words())
 
     @classmethod
     def pieces(cls, model: bytes) -> "Vocabulary":
-        """Pieces of words that a recogniser writes, from the bytes of a sentencepiece model.
+        """Vocabulary of subword pieces for a recogniser, from the bytes of a sentencepiece model.
 
         Raises:
-            ConfigError: the bytes are no such model.
+            ConfigError: the bytes are not a sentencepiece model.
         """
         pieces = Pieces(model)
         return cls._for_transcripts(pieces.symbols, pieces)
@@ -109,10 +109,10 @@ class Vocabulary:
     def train_pieces(
         cls, texts: Iterable[str], size: int, *, kind: Literal["unigram", "bpe"] = "unigram"
     ) -> "Vocabulary":
-        """Learn `size` pieces from texts; every one of their characters can then be written.
+        """Learn a vocabulary of `size` pieces from texts, covering all their characters.
 
         Raises:
-            ConfigError: a size that the texts cannot fill, or that cannot hold their characters.
+            ConfigError: `size` is too large or too small for the texts.
         """
         pieces = train(texts, size, kind)
         return cls._for_transcripts(pieces.symbols, pieces)
@@ -132,42 +132,42 @@ class Vocabulary:
         end: bool = True,
         normalizer: str = "",
     ) -> "Vocabulary":
-        """IPA symbols of espeak's voices; `encode` phonemizes its text (extra `espeak`)."""
+        """Vocabulary of espeak's IPA symbols; `encode` converts texts to IPA (extra `espeak`)."""
         return cls(symbols=tuple(symbols), end=end, voice=voice, normalizer=normalizer)
 
     @property
     def pad_id(self) -> int:
-        """The id of padding, 0."""
+        """Id of padding, 0."""
         return PAD
 
     @property
     def eos_id(self) -> int:
-        """The id that closes a text, 1."""
+        """Id of the end of a text, 1."""
         return EOS
 
     def __len__(self) -> int:
         return len(self.controls) + len(self.symbols)
 
     def normalize(self, text: str) -> str:
-        """The reading of a text that `encode` takes, in training and in use."""
+        """Normalise a text for `encode`, in training and inference."""
         return self._normalizer(text)
 
     def units(self, text: str) -> list[str]:
-        """The symbols of a text: of its phonemes, or of its characters with case folded.
+        """Split a text, or its phonemes if there is a voice, into symbols; folds case if set.
 
         Raises:
-            MachineError: phonemes are asked for and espeak is missing.
+            MachineError: the vocabulary has a voice and espeak is missing.
         """
         if self.voice:
             return self.spelling.split(phonemize(text, self.voice))
         return self.spelling.split(fold_case(text, self._alphabet) if self.fold_case else text)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a (normalised) text, closed with eos when `end` is set.
+        """Encode a (normalised) text as ids, with eos appended if `end` is set.
 
         Raises:
-            DataError: the text holds unknown symbols; each is listed with its count.
-            MachineError: phonemes are asked for and espeak is missing.
+            DataError: the text has unknown symbols; the message lists each with its count.
+            MachineError: the vocabulary has a voice and espeak is missing.
         """
         units = self.units(text)
         if unknown := self._unknown(units):
@@ -180,19 +180,19 @@ class Vocabulary:
         return [self._ids[unit] for unit in units] + [self.eos_id] * self.end
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that ids spell; control ids are left out.
+        """Decode ids to text, without control ids.
 
         Raises:
-            DataError: an id lies outside the vocabulary.
+            DataError: an id is outside the vocabulary.
         """
         text = "".join(self.texts(ids))
         return text.removeprefix(" ") if self.spelling.leads_with_space else text
 
     def texts(self, ids: Iterable[int]) -> list[str]:
-        """What each id adds to the text, "" for controls; a word's first piece leads with a space.
+        """Text of each id, "" for controls; a word's first piece begins with a space.
 
         Raises:
-            DataError: an id lies outside the vocabulary.
+            DataError: an id is outside the vocabulary.
         """
         numbers = [int(i) for i in ids]
         if wrong := sorted({i for i in numbers if not 0 <= i < len(self)}):
@@ -201,12 +201,12 @@ class Vocabulary:
         return ["" if i < first else self.spelling.text(self.symbols[i - first]) for i in numbers]
 
     def word_spans(self, ids: Iterable[int]) -> list[tuple[str, int, int]]:
-        """The words that ids spell, each with the places of its first and last id.
+        """Words of the decoded ids, each with the positions of its first and last id.
 
-        A character between two words belongs to neither; controls belong to none.
+        Separators between words and controls belong to no word.
 
         Raises:
-            DataError: an id lies outside the vocabulary.
+            DataError: an id is outside the vocabulary.
         """
         spans: list[tuple[str, int, int]] = []
         inside = False
@@ -223,14 +223,14 @@ class Vocabulary:
         return spans
 
     def unknown(self, text: str) -> dict[str, int]:
-        """Symbols of the text that have no id, and how often each occurs."""
+        """Symbols of the text without an id, and their counts."""
         return self._unknown(self.units(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; `from_dict` turns it back into an equal vocabulary.
+        """Convert to plain data, the inverse of `from_dict`.
 
-        The normalizer is left out where it is English by choice and by default: older programs
-        know no such key, and read English.
+        The key "normalizer" is omitted if English is chosen and the default: older versions of the
+        package do not know the key and use English.
         """
         older = self.normalizer == suited(self.symbols, self.voice) == "english"
         return {
@@ -244,12 +244,12 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "vocabulary") -> "Vocabulary":
-        """Build from what `to_dict` gave, strictly: every key, and no other.
+        """Build from the output of `to_dict`, strictly: all keys, and no others.
 
-        Without the key "normalizer", as in older files, the symbols and the voice choose it.
+        Without the key "normalizer", as in older files, the default normaliser is used.
 
         Raises:
-            CheckpointError: a missing or unknown key, a wrong type, symbols that make no sense.
+            CheckpointError: a key is missing or unknown, a type is wrong, or symbols are invalid.
         """
         try:
             values, spelling = read(data)
@@ -260,7 +260,7 @@ class Vocabulary:
             raise CheckpointError(f"{where}: {problem}", _CURE) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file, whole or not at all.
+        """Write a JSON file atomically.
 
         Raises:
             MachineError: the file cannot be written.
@@ -269,10 +269,10 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
-        """Read what `save` wrote.
+        """Load a vocabulary written by `save`.
 
         Raises:
-            CheckpointError: the file is missing, cut, or holds something else.
+            CheckpointError: the file is missing, truncated, or not a vocabulary.
         """
         return cls.from_dict(read_json(path, _CURE), where=os.fspath(path))
 

@@ -1,4 +1,4 @@
-"""A vocabulary as plain data: which keys, of which types, and what says how texts are cut."""
+"""Vocabularies as plain data: checks keys and types, and builds the spelling."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,11 @@ _UNITS = ("characters", "words", "pieces")  # without the key: characters, as in
 
 
 def read(data: Any) -> tuple[dict[str, Any], Spelling]:
-    """The checked values of a vocabulary, and its spelling.
+    """Check the data of a vocabulary; gives its values and its spelling.
 
     Raises:
-        ConfigError: a missing or unknown key, a wrong type, a damaged sentencepiece model.
+        ConfigError: a key is missing or unknown, a type is wrong, or the sentencepiece model is
+            damaged.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"expected the keys {sorted(_TYPES)}, got {type(data).__name__}")
@@ -46,6 +47,6 @@ def _spelling(units: str, data: Mapping[str, Any]) -> Spelling:
 
 
 def short(value: object) -> str:
-    """A value as an error shows it."""
+    """A value as shown in errors, at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,1 +1,1 @@
-"""The rules of the English normaliser, one kind of written form a file."""
+"""Rules of the English normaliser, one file for each kind of written form."""

@@ -1,4 +1,4 @@
-"""Abbreviations to the words they stand for, told apart by what stands around them."""
+"""Expansion of abbreviations, with the context to resolve ambiguous ones."""
 
 import re
 
@@ -13,7 +13,7 @@ _TITLES = {
     "Supt": "Superintendent", "Insp": "Inspector", "Det": "Detective", "Mme": "Madame",
     "Mlle": "Mademoiselle", "Mt": "Mount", "Ft": "Fort",
 }  # fmt: skip
-# Said in full wherever they stand, with their full stop.
+# Expanded everywhere, together with their full stop.
 _ALWAYS = {
     "Jr": "Junior", "Sr": "Senior", "Esq": "Esquire", "Co": "Company", "Corp": "Corporation",
     "Inc": "Incorporated", "Ltd": "Limited", "Bros": "Brothers", "Dept": "Department",
@@ -27,7 +27,7 @@ _ALWAYS = {
     "govt": "government", "Govt": "Government", "misc": "miscellaneous", "cf": "compare",
     "temp": "temperature", "Div": "Division", "tel": "telephone", "Tel": "Telephone",
 }  # fmt: skip
-# Said in full only before a figure (or a Roman one).
+# Expanded only before a number (Arabic or Roman).
 _BEFORE_FIGURE = {
     "p": "page", "pp": "pages", "vol": "volume", "vols": "volumes", "ch": "chapter",
     "chap": "chapter", "fig": "figure", "figs": "figures", "sec": "section", "eq": "equation",
@@ -42,7 +42,7 @@ _STATES = {"Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Colo": "Colo
            "Md": "Maryland", "Mich": "Michigan", "Miss": "Mississippi", "Mo": "Missouri",
            "Nev": "Nevada", "Pa": "Pennsylvania", "Tex": "Texas", "Va": "Virginia",
            "Wash": "Washington", "Wis": "Wisconsin"}  # fmt: skip
-# All of them, and some of other languages, without their full stop.
+# All abbreviations, and some of other languages, without their full stop.
 ABBREVIATIONS = frozenset(
     {*_TITLES, *_ALWAYS, *_BEFORE_FIGURE, *DAYS, *_STATES}
     | {"Dr", "St", "No", "no", "Nr", "bzw", "usw", "ca", "Hr", "Fr", "Str", "Sra", "Mgr", "al"}
@@ -63,7 +63,7 @@ _NAME_AFTER = re.compile(rf" ?(?!(?:{STARTERS})(?![A-Za-z'.]))[A-Z]")
 
 
 def read_abbreviations(text: str) -> str:
-    """Titles, streets, Latin, months and the like to full words."""
+    """Expand titles, streets, Latin abbreviations, months and others to full words."""
     if "/" in text:
         text = _SLASHED.sub(_slashed, text)
     if " v" in text:
@@ -75,7 +75,7 @@ def read_abbreviations(text: str) -> str:
 
 
 def _word(match: re.Match[str]) -> str:
-    """The full word; its full stop stays when the sentence ends there too."""
+    """Full word; keeps the full stop if it also ends the sentence."""
     word, text, end = match[1], match.string, match.end()
     stop = "." if ends_sentence(text, end) else ""
     if word in _ALWAYS:
@@ -110,7 +110,10 @@ def _gap(text: str, end: int) -> str:
 
 
 def _by_position(match: re.Match[str], stop: str) -> str:
-    """Doctor and Saint before a name, Drive and Street after one; both: by a house number."""
+    """Expand "Dr." and "St.": Doctor and Saint before a name, Drive and Street after one.
+
+    If both fit, a house number decides.
+    """
     text = match.string
     before = text[max(0, match.start() - 40) : match.start()]
     after_place = _PLACE_BEFORE.search(before) and not re.search(r"[.!?] $|^$", before)

@@ -1,7 +1,7 @@
-"""Acronyms: letters said one by one get their full stops, as in "U.S."; NASA stays a word.
+"""Acronyms: letters spoken one by one get full stops, as in "U.S."; NASA stays a word.
 
-The published LJSpeech text writes letters said one by one as "U.S.A.", "M.P.", "p.m."; so do we for
-those it leaves unmarked (FBI becomes F.B.I.), because case is lost where a vocabulary folds it.
+The published LJSpeech text writes such letters as "U.S.A.", "M.P.", "p.m.". We also mark those that
+it leaves unmarked (FBI becomes F.B.I.), because vocabularies that fold case would lose them.
 """
 
 import re
@@ -29,7 +29,7 @@ _AMPERSAND = re.compile(r"(?<![A-Za-z])([A-Z]{1,3})&([A-Z]{1,2})(?![A-Za-z])")
 
 
 def read_acronyms(text: str) -> str:
-    """FBI to F.B.I.; shouted words and acronyms that are said as words are left alone."""
+    """Rewrite FBI as F.B.I.; words in capitals and acronyms spoken as words are unchanged."""
     if "&" in text:
         text = _AMPERSAND.sub(lambda m: f"{_dotted(m[1])} and {_dotted(m[2])}", text)
     return _RUN.sub(_run, _HEALTH.sub("W.H.O.", text))
@@ -39,7 +39,7 @@ def _run(match: re.Match[str]) -> str:
     words = _WORD.findall(match[0])
     shouted = len(words) > 1 and any(w not in _LETTERS and _is_word(w) for w in words)
     spoken = _WORD.sub(lambda m: m[0] if _kept(m[0], shouted) else _dotted(m[0]), match[0])
-    # the dot of the last letter is also the one that ends the sentence
+    # the full stop of the last letter also ends the sentence
     if spoken.endswith(".") and match.string[match.end() : match.end() + 1] == ".":
         return spoken[:-1]
     return spoken
@@ -58,7 +58,7 @@ def _kept(word: str, shouted: bool) -> bool:
 
 
 def _is_word(word: str) -> bool:
-    """Three letters or fewer: common words. More: what can be pronounced."""
+    """True for common words of up to three letters, and for longer ones that are pronounceable."""
     if len(word) <= 3:
         return word in _WORDS
     return re.search("[AEIOUY]", word) is not None and not re.search(

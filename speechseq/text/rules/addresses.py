@@ -1,4 +1,4 @@
-"""E-mail and web addresses, said with at, dot and slash."""
+"""E-mail and web addresses, spoken with "at", "dot" and "slash"."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A number without a sign of its own: year, address, page, box, or just so many."""
+"""Numbers without a sign or unit: years, addresses, pages, boxes or plain counts."""
 
 import re
 
@@ -30,11 +30,11 @@ _DATED = re.compile(
 
 
 def bare(text: str, before: str, after: str) -> str:
-    """The words for a number as its neighbours suggest.
+    """Words for a number, chosen by its context.
 
     Args:
         text: digits, perhaps with commas and decimals.
-        before, after: some 40 characters to the left and the right.
+        before, after: some 40 characters before and after the number.
     """
     if not text.isdecimal():
         return number(text)

@@ -1,4 +1,4 @@
-"""Any Unicode string to printable ASCII, before anything is read."""
+"""Conversion of any Unicode string to printable ASCII, before all other rules."""
 
 import re
 import unicodedata
@@ -7,9 +7,9 @@ import anyascii
 
 from speechseq.text.rules.dashes import read_dashes
 
-_LONGEST_MARKS = 30  # more marks on one letter are no writing, and sorting them is quadratic
+_LONGEST_MARKS = 30  # longer runs of marks are not text, and sorting them is quadratic
 
-# Symbols that are worth a word or a form of their own; anyascii carries all the others.
+# Symbols with a word or form of their own; anyascii converts all others.
 _FORMS = {
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'", "`": "'",
     "…": "...", "—": " -- ", "―": " -- ", "‐": "-", "‑": "-", "‒": "-", "–": "-", "−": "-",
@@ -27,7 +27,7 @@ _KEPT = set("°£€¥¢₹₩₽²³")
 
 
 _BETWEEN_FIGURES = re.compile(r"(?<=\d)×(?=\d+(?!\d| ?=))")
-_INCHES = re.compile(r"(?<=\d)(?<!′\d)(?<!′\d\d)(?<!′ \d)(?<!′ \d\d)″")  # of no angle or height
+_INCHES = re.compile(r"(?<=\d)(?<!′\d)(?<!′\d\d)(?<!′ \d)(?<!′ \d\d)″")  # no angle or height
 _OHM = re.compile(r"(?<=\d) ?([kKMmG]?)Ω(?![A-Za-zΑ-ω])")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _RAISED_SIGN = re.compile("[⁰¹²³⁴-⁹⁺⁻]")
@@ -39,7 +39,7 @@ def _power(match: re.Match[str]) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Printable ASCII and a few signs of money, degree and power; equal for NFC and NFD."""
+    """Convert to printable ASCII and the signs in `_KEPT`; NFC and NFD give the same result."""
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
     text = _signs(read_dashes(composed(text)))
@@ -49,7 +49,7 @@ def to_ascii(text: str) -> str:
 
 
 def _signs(text: str) -> str:
-    """Signs whose form depends on the figures around them."""
+    """Replace signs whose form depends on the digits around them."""
     if "×" in text:
         text = _BETWEEN_FIGURES.sub("x", text)
     if "Ω" in text:
@@ -65,7 +65,7 @@ _GREEK = re.compile("(?<![\u0370-\u03ff\u1f00-\u1fff])[Α-ω](?![A-Za-z\u0370-\u
 
 
 def _named(match: re.Match[str]) -> str:
-    """A Greek letter that is no part of a Greek word: "GREEK SMALL LETTER ALPHA" is alpha."""
+    """Name of a single Greek letter outside Greek words: "α" becomes "alpha"."""
     name = unicodedata.name(match[0], "").lower()
     letter = re.fullmatch(r"greek (?:small|capital) letter (?:final )?(\w+)", name)
     return f" {letter[1].replace('lamda', 'lambda')} " if letter else match[0]
@@ -80,7 +80,7 @@ def _spaced(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """NFC, after marks that are piled too high are taken off (alike in every normal form)."""
+    """Compose to NFC, after too long runs of marks are removed, in every normal form alike."""
     if text.isascii():
         return text
     kept: list[str] = []
@@ -90,7 +90,7 @@ def composed(text: str) -> str:
             run = run + 1 if unicodedata.combining(character) else 0
             if run <= _LONGEST_MARKS:
                 kept.append(character)
-            elif run == _LONGEST_MARKS + 1:  # all go: which ones came first depends on the form
+            elif run == _LONGEST_MARKS + 1:  # drop the run: its order depends on the form
                 del kept[-_LONGEST_MARKS:]
     return unicodedata.normalize("NFC", "".join(kept))
 

@@ -1,4 +1,4 @@
-"""Times of the day, and ratios, which are written alike."""
+"""Times of day, and ratios, which are written in the same way."""
 
 import re
 

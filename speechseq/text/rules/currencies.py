@@ -1,4 +1,4 @@
-"""Currencies: what their signs, their codes and their hundredths are called."""
+"""Names of currencies and their hundredths, by sign and by code."""
 
 import re
 
@@ -42,7 +42,7 @@ CURRENCIES |= {
     code: (f"{land} dollar", f"{land} dollars", "cent", "cents") for code, land in _DOLLARS.items()
 }
 CODES = "|".join(sorted(name for name in CURRENCIES if name.isalpha()))
-# While sums are read, each code is one character of the private use area, as a sign is.
+# The money rules replace each code by one character of the private use area, like a sign.
 _STAND_INS = {code: chr(0xE000 + i) for i, code in enumerate(CODES.split("|"))}
 _RESTORED = str.maketrans({sign: code for code, sign in _STAND_INS.items()})
 _CODE = re.compile(rf"(?:{CODES})(?<![A-Za-z]...)(?![A-Za-z])")
@@ -53,7 +53,7 @@ SIGNS = f"[$£€¥₹₩₽{CODE_SIGNS[1:]}"
 
 
 def signs_for_codes(text: str) -> str:
-    """Every code made one character."""
+    """Replace each currency code by one private-use character."""
     return _CODE.sub(lambda m: _STAND_INS[m[0]], text)
 
 

@@ -1,4 +1,4 @@
-"""En dashes: the hyphen of a range ("10am–noon", "£1m–£2m"), or a pause between words."""
+"""En dashes: a hyphen in ranges ("10am–noon", "£1m–£2m"), a pause between words."""
 
 import re
 
@@ -7,11 +7,11 @@ _BETWEEN_WORDS = re.compile(r"(?<=[^\s\d]) ?– ?(?=\D)|(?<=\s)–(?=\s)")
 _NUMBER_BEFORE = re.compile(r"(?:\d ?[A-Za-z.°%]{1,5}|noon|midnight)$")
 _NUMBER_AFTER = re.compile(r"[A-Z]{0,3} ?[$£€¥₹₩₽]?\d|noon|midnight")
 _DAY_BEFORE, _DAY_AFTER = re.compile(rf"\b{_DAY}\.?$"), re.compile(rf"{_DAY}\b")
-_NEAR = 12  # characters
+_NEAR = 12  # characters of context before the dash
 
 
 def read_dashes(text: str) -> str:
-    """Hyphens in ranges, " -- " between words; a dash that follows a figure stays."""
+    """Replace en dashes by hyphens in ranges and " -- " between words, except after a digit."""
     return _BETWEEN_WORDS.sub(_dash, text) if "–" in text else text
 
 

@@ -1,4 +1,4 @@
-"""Dates, decades and shortened years."""
+"""Dates, decades and abbreviated years."""
 
 import re
 
@@ -39,18 +39,18 @@ _SHORT_AFTER = re.compile(
 _DASHED = re.compile(rf"(?<![\w.,-])(\d{{1,2}})-({_MONTH}|{_SHORT_MONTH})-(\d{{4}})(?!\w)")
 _DAY_MONTH = re.compile(rf"(?<![\w.,:$£€-])(?:(the) )?(\d{{1,2}}) (?=(?:{_MONTH})(?![a-z]))")
 _DECADE = re.compile(rf"{START}(\d{{3}}0)'?s(?![A-Za-z0-9])")
-_PLURAL = re.compile(r"(?<![\w.,$£€])(?:(\d00+)s(?= of )|(7[0-8]7)s(?!\w))")  # and Boeings
+_PLURAL = re.compile(r"(?<![\w.,$£€])(?:(\d00+)s(?= of )|(7[0-8]7)s(?!\w))")  # and Boeing models
 _SHORT_DECADE = re.compile(r"(?<![\w.,])'?([2-9]0)'?s(?![A-Za-z0-9])")
 _SHORT_YEAR = re.compile(r"(?<!\w)'(\d\d)(?![\w']|[.,]\d)")
 
 
 def read_spans(text: str) -> str:
-    """Days and months that are joined, "Mon-Fri", to "Monday to Friday"."""
+    """Expand ranges of days and months: "Mon-Fri" to "Monday to Friday"."""
     return _SPAN.sub(_span, text) if _JOINED.search(text) else text
 
 
 def read_dates(text: str) -> str:
-    """Dates in figures to words; "May 4, 1999" is left, but for its month, to the numerals."""
+    """Convert dates in digits to words; of "May 4, 1999", `numerals` reads day and year."""
     text = _ISO.sub(lambda m: _date(m, m[1], m[3], m[4]) + ", " * m[0].endswith("T"), text)
     text = _NUMBERS.sub(lambda m: _date(m, m[3], m[1], m[2]), text)
     text = _ORDINALS.sub(" to ", _SEASON.sub(_season, text))
@@ -67,7 +67,7 @@ def read_dates(text: str) -> str:
 
 
 def _date(match: re.Match[str], years: str, month: str, day: str) -> str:
-    """A date whose parts may be swapped (day before month), or the text as it was."""
+    """Words for a date, in either order of day and month, or the text unchanged if invalid."""
     if int(month) > 12 >= int(day):
         month, day = day, month
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
@@ -77,7 +77,7 @@ def _date(match: re.Match[str], years: str, month: str, day: str) -> str:
 
 
 def _span(match: re.Match[str]) -> str:
-    """Days of the week, or months."""
+    """Range of weekdays or months."""
     first, last = filter(None, match.groups())
     return f"{_full(first)} to {_full(last)}"
 
@@ -87,7 +87,7 @@ def _full(name: str) -> str:
 
 
 def _season(match: re.Match[str]) -> str:
-    """2020/21, of two years that follow each other."""
+    """Words for two consecutive years, "2020/21"."""
     follows = int(match[3]) == (int(match[2]) + 1) % 100
     return f"{match[1]} {_two_digits(match[3])}" if follows else match[0]
 

@@ -49,7 +49,7 @@ _IRREGULAR = {
 _NAMES = {unit: (one, one + "s") for unit, one in _UNITS.items()} | _IRREGULAR
 _POWERS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 
-# Units that are also words or initials, so that they must touch their number.
+# Units that are also words or initials: only read as units directly after the number.
 _TOUCHING = {"in", "s", "h", "B", "J", "us", "pt", "L", "l", "V", "W", "g", "cal", "ha", "cc"}
 _WIDE = "|".join(map(re.escape, sorted(set(_NAMES) - _TOUCHING - {'"'}, key=len, reverse=True)))
 _PER = "|".join(
@@ -78,7 +78,7 @@ _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
 
 
 def read_measures(text: str) -> str:
-    """Numbers and their units; "one" takes the singular, and so does a hyphen: "5-kg bag"."""
+    """Read numbers with units; singular after "one" and after a hyphen: "5-kg bag"."""
     if "°" in text:
         text = _MINUTES.sub(_minutes, _SCALE.sub("°", text))
     if "'" in text:
@@ -101,7 +101,7 @@ def _measure(match: re.Match[str]) -> str:
     power = _POWERS.get(sign or figure or "", "")
     joint = "-" if gap == "-" else " "
     name = _name(wide or close, "1" if gap == "-" else high)
-    # an acceleration is no area: 9.8 m/s² against 12 m²
+    # distinguish accelerations from areas: 9.8 m/s² and 12 m²
     name = (
         f"{name} {power.replace('square', 'squared').strip()}"
         if "/" in (wide or "") and power
@@ -115,7 +115,7 @@ def _measure(match: re.Match[str]) -> str:
 
 
 def _minutes(match: re.Match[str]) -> str:
-    """Minutes and seconds of an angle."""
+    """Read minutes and seconds of an angle."""
     spoken = f"° {match[1]} {_name('min', match[1])}"
     return spoken + (f" {match[2]} {_name('sec', match[2])}" if match[2] else "")
 

@@ -44,7 +44,7 @@ _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
-    """Sums with a sign before or after them; a sign alone is left to `signs`."""
+    """Read sums with a sign before or after the number; `signs` reads a sign alone."""
     if _FIGURE_P.search(text):
         text = _PENCE.sub(lambda m: _counted(m[1], "penny", "pence"), text)
     text = signs_for_codes(_RUPEES.sub("₹", text))
@@ -80,7 +80,7 @@ def _sum(match: re.Match[str]) -> str:
 
 
 def _sum_before(match: re.Match[str]) -> str:
-    """A sum whose sign or code stands behind it."""
+    """Words for a sum whose sign or code follows the number."""
     low, high, scale, short, letter, sign = match.groups()
     scale = scale or _SCALES.get((short or letter or "").lower(), "")
     if not (low or scale):
@@ -90,7 +90,7 @@ def _sum_before(match: re.Match[str]) -> str:
 
 
 def _amount(text: str, sign: str, land: str = "") -> str:
-    """Whole and hundredths: "twenty-one dollars, forty-five cents"."""
+    """Words for an amount with hundredths: "twenty-one dollars, forty-five cents"."""
     one, many, cent, cents = CURRENCIES[sign]
     whole, _, fraction = _zero(text).partition(".")
     if len(fraction) not in (0, 2):
@@ -107,7 +107,7 @@ def _counted(text: str, one: str, many: str) -> str:
 
 
 def _number(text: str) -> str:
-    """1400 without a comma is "fourteen hundred" where money is meant."""
+    """Words for a number of money: 1400 without a comma is "fourteen hundred"."""
     if re.fullmatch(r"1[1-9]00", text):
         return pairs(text)
     return number(_zero(text))

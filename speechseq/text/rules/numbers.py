@@ -1,15 +1,15 @@
-"""Digits to words: cardinals, ordinals, years, decimals.
+"""Numbers to words: cardinals, ordinals, years, decimals.
 
-Written out here rather than asked of inflect, which takes 1.4 s to import and refuses numbers of
-more than 36 digits; the tests hold these words against inflect's.
+Own code instead of inflect, which takes 1.4 s to import and refuses numbers of more than 36 digits;
+the tests compare the words with inflect's.
 """
 
 import functools
 import re
 
-# A run of digits with its thousands commas and decimals. Possessive, so it never backtracks.
+# Digits with thousands commas and decimals. Possessive, so matching never backtracks.
 AMOUNT = r"\d++(?:,\d{3}(?!\d))*+(?:\.\d++)?+"
-# What may not stand before a number when a pattern looks for its beginning.
+# Lookbehind for the beginning of a number.
 START = r"(?<![\d])(?<!\d[.,])"
 
 _SIGNS = "$£€¥₹₩₽¢%°"
@@ -35,7 +35,7 @@ _ORDINALS = {
 
 
 def apart(match: re.Match[str], words: str) -> str:
-    """Words in place of a match, with a space where they would touch a letter, figure or sign."""
+    """Replacement words for a match, with spaces to separate them from letters, digits, signs."""
     text, start, end = match.string, match.start(), match.end()
     before = start > 0 and (text[start - 1].isalnum() or text[start - 1] in _SIGNS)
     after = end < len(text) and (text[end].isalnum() or text[end] in _SIGNS)
@@ -43,7 +43,7 @@ def apart(match: re.Match[str], words: str) -> str:
 
 
 def digits(text: str) -> str:
-    """Digit by digit: "101" is "one zero one"."""
+    """Words digit by digit: "101" is "one zero one"."""
     return " ".join(_ONES[int(d)] for d in text)
 
 
@@ -62,7 +62,7 @@ def _below_thousand(number: int) -> str:
 
 
 def cardinal(text: str) -> str:
-    """A string of digits as a number; digit by digit beyond 36 of them."""
+    """A string of digits as a cardinal; digit by digit if longer than 36."""
     text = text.lstrip("0") or "0"
     if len(text) > 3 * len(_SCALES):
         return digits(text)
@@ -75,7 +75,7 @@ def cardinal(text: str) -> str:
         if int(group)
     ]
     tail = int(groups[-1])
-    if 0 < tail < 100 and len(words) > 1:  # "one thousand, two hundred" but "one thousand two"
+    if 0 < tail < 100 and len(words) > 1:  # "one thousand, two hundred", but "one thousand two"
         words[-2:] = [" ".join(words[-2:])]
     return ", ".join(words) or "zero"
 
@@ -86,7 +86,7 @@ def ordinal(text: str) -> str:
 
 
 def as_ordinal(words: str) -> str:
-    """Number words with the last one made ordinal."""
+    """Convert number words to an ordinal by their last word."""
     head, last = re.fullmatch(r"(.*?)([a-z]+)", words, re.DOTALL).groups()  # type: ignore[union-attr]
     if last in _ORDINALS:
         return head + _ORDINALS[last]
@@ -94,7 +94,7 @@ def as_ordinal(words: str) -> str:
 
 
 def pairs(text: str) -> str:
-    """Three or four digits as one says years, pages and rooms: "1905" is "nineteen oh five"."""
+    """Three or four digits as in years, pages and rooms: "1905" is "nineteen oh five"."""
     head, tail = text[:-2], int(text[-2:])
     first = below_hundred(int(head))
     if tail == 0:
@@ -110,7 +110,7 @@ def year(text: str) -> str:
 
 
 def plural(words: str) -> str:
-    """The plural of a number word: "nineties", "hundreds", "sixes"."""
+    """Plural of a number word: "nineties", "hundreds", "sixes"."""
     if words.endswith("y"):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith(("six", "x", "s")) else "s")
@@ -118,9 +118,12 @@ def plural(words: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def number(text: str) -> str:
-    """What `AMOUNT` found: "1,234.5" is "one thousand, two hundred thirty-four point five"."""
+    """Words for a match of `AMOUNT`.
+
+    "1,234.5" is "one thousand, two hundred thirty-four point five".
+    """
     whole, _, fraction = text.partition(".")
-    if len(whole.partition(",")[0]) > 3 and "," in whole:  # 12345,678 is no thousands comma
+    if len(whole.partition(",")[0]) > 3 and "," in whole:  # 12345,678 has no thousands comma
         words = ", ".join(map(_whole, whole.split(",")))
     else:
         words = _whole(whole.replace(",", ""))

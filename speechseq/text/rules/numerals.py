@@ -1,4 +1,4 @@
-"""Whatever digits are left: ordinals, fractions, ranges, serial numbers, years, plain numbers."""
+"""Remaining digits: ordinals, fractions, ranges, serial numbers, years, plain numbers."""
 
 import functools
 import re
@@ -49,7 +49,7 @@ _SAYINGS = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 
 def read_numerals(text: str) -> str:
-    """Every digit of the text to words."""
+    """Convert all remaining digits of the text to words."""
     text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
     text = _NUMBER_SIGN.sub(lambda m: f"{m[1] or 'n'}umber{m[2] or ''} ", text)
     text = _ORDINAL.sub(lambda m: ordinal(m[1].replace(",", "")), text)
@@ -83,14 +83,14 @@ def _internet(match: re.Match[str]) -> str:
 
 def _plain(match: re.Match[str]) -> str:
     text, start, end = match.string, match.start(), match.end()
-    if end - start < 3:  # context tells nothing about these
+    if end - start < 3:  # the context does not matter for one or two digits
         return apart(match, number(match[0]))
     return apart(match, bare(match[0], text[max(0, start - 40) : start], text[end : end + 60]))
 
 
 @functools.lru_cache(maxsize=4096)
 def _fraction(top: str, bottom: str) -> str:
-    """3/4 is "three quarters"; what is no proper fraction is said "over"."""
+    """Words for a fraction: 3/4 is "three quarters"; improper fractions are read with "over"."""
     if int(top) >= int(bottom) or int(bottom) > 100:
         both = f"{cardinal(top)} {cardinal(bottom)}"
         return (
@@ -111,12 +111,12 @@ def _short(text: str) -> str:
 
 
 def _room(text: str) -> str:
-    """The number of a room, an exhibit, a size: 133 is "one thirty-three"."""
+    """Number of a room, an exhibit or a size: 133 is "one thirty-three"."""
     return pairs(text) if len(text) > 2 and text[-2:] != "00" else cardinal(text)
 
 
 def _range(match: re.Match[str]) -> str:
-    """1914-1918 and 1914-18 are years, all else numbers."""
+    """Words for a range: 1914-1918 and 1914-18 are years, all others numbers."""
     low, high = match[1], match[2]
     if low == high:  # a 50-50 chance
         return f"{number(low)} {number(high)}"
@@ -126,7 +126,7 @@ def _range(match: re.Match[str]) -> str:
 
 
 def _mixture(match: re.Match[str]) -> str:
-    """Letters and digits in one word: "C2766", "VC836", "mp3", "H2O", "2nd" has gone before."""
+    """Words of mixed letters and digits, such as "C2766", "VC836", "mp3", "H2O"; not "2nd"."""
     pieces = _GLUED.split(match[0])
     if pieces[-1] == "s" and len(pieces) > 1:  # F-16s, MP3s, 747s
         *before, count, _ = pieces

@@ -13,7 +13,7 @@ _PATTERNS = (
     rf"(?<!\w)\+\d{{1,3}}(?:{_SEPARATOR}?\(?\d{{1,5}}\)?){{1,6}}(?![\d-])",
     r"(?<![\w.,-])0\d{2,4} \d{3,4} \d{3,4}(?![\w-])",  # 020 7946 0958
     r"(?<![\w.,-])\d{3}-\d{4}(?![\w-])",  # 555-1234
-    r"(?<![\w.,-])\d{3}-\d{2}-\d{4}(?![\w-])",  # a social security number is said alike
+    r"(?<![\w.,-])\d{3}-\d{2}-\d{4}(?![\w-])",  # a social security number, read in the same way
     r"(?<=[Cc]all )(?:911|999|112|411|0)(?!\d)|(?<=[Dd]ial )\d{3}(?!\d)",
 )
 _PHONE = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
@@ -25,7 +25,7 @@ def read_phones(text: str) -> str:
 
 
 def _is_phone(groups: list[str], text: str) -> bool:
-    """Eight digits or more, and no thousands ("+50 000 000") and no decimals ("+7.3")."""
+    """True for eight digits or more, except thousands ("+50 000 000") and decimals ("+7.3")."""
     thousands = len(groups[0]) <= 3 and set(groups[1:]) == {"000"}
     decimals = "." in text and len(groups) == 2
     return len("".join(groups)) >= 8 and not thousands and not decimals

@@ -44,7 +44,10 @@ _LETTERS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def read_romans(text: str) -> str:
-    """Henry VIII, Chapter IV, World War II; a lone "I" is a number only where nothing else fits."""
+    """Read Roman numerals, as in Henry VIII, Chapter IV, World War II.
+
+    A single "I" is a number only if it cannot be the pronoun or an initial.
+    """
     if not _CANDIDATE.search(text):
         return text
     text = _AFTER_RULER.sub(_ruler, text)
@@ -55,7 +58,7 @@ def read_romans(text: str) -> str:
 
 
 def value(numeral: str) -> int:
-    """The number that a well-formed Roman numeral stands for."""
+    """Value of a well-formed Roman numeral."""
     numbers = [_LETTERS[letter] for letter in numeral]
     following = [*numbers[1:], 0]
     return sum(n if n >= after else -n for n, after in zip(numbers, following, strict=True))

@@ -1,10 +1,10 @@
-"""Chapter and verse, which are written like a time of the day: "Psalm 23:1-6", "1 Cor. 13:4"."""
+"""Bible verses, which are written like times of day: "Psalm 23:1-6", "1 Cor. 13:4"."""
 
 import re
 
 from speechseq.text.rules.numbers import cardinal
 
-# How a book begins and what it is called: "Gen" is Genesis, and so is every longer form.
+# Prefix and name of each book: "Gen" and every longer form is Genesis.
 _BOOKS = {
     "Gen": "Genesis", "Ex": "Exodus", "Exod": "Exodus", "Lev": "Leviticus", "Num": "Numbers",
     "Deut": "Deuteronomy", "Josh": "Joshua", "Judg": "Judges", "Ruth": "Ruth", "Sam": "Samuel",
@@ -40,7 +40,7 @@ _PART = re.compile(r"(\d+):(\d+)|\d+|[,;] ?| ?- ?")
 
 
 def read_verses(text: str) -> str:
-    """Chapter and verse after the name of a book: "Psalm twenty-three one to six"."""
+    """Read chapter and verse after the name of a book: "Psalm twenty-three one to six"."""
     return _VERSE.sub(_verse, text) if _PAIR.search(text) else text
 
 
@@ -59,7 +59,7 @@ def _part(match: re.Match[str]) -> str:
 
 
 def _chapter_and_verse(chapter: str, verse: str) -> str:
-    """A comma parts what would else be one number, "twenty, three", or too long."""
+    """Words for chapter and verse, with a comma where they would merge: "twenty, three"."""
     merges = int(chapter) >= 20 and int(chapter) % 10 == 0 and int(verse) < 10
     pause = "," if merges or max(int(chapter), int(verse)) >= 100 else ""
     return f"{cardinal(chapter)}{pause} {cardinal(verse)}"

@@ -1,11 +1,11 @@
-"""Signs before a number: plus, minus, plus or minus, about."""
+"""Signs before numbers: plus, minus, plus or minus, about."""
 
 import re
 
 from speechseq.text.rules.currencies import CODES
 
 _NUMBER = rf"(?=(?:[A-Z]{{0,2}}[$£€¥₹₩₽]|(?:{CODES}) ?)?\.?\d)"
-_FREE = r"[^\s(=<>*/+,\"^:;]"  # what may not stand before the sign
+_FREE = r"[^\s(=<>*/+,\"^:;]"  # characters not allowed before the sign
 _EITHER = re.compile(r"\+ ?/ ?-|\+-(?=\.?\d)")
 _ABOUT = re.compile(rf"~(?<!\w~) ?{_NUMBER}")
 _NEGATIVE = re.compile(rf"-(?<!{_FREE}-){_NUMBER}")
@@ -14,7 +14,7 @@ _ZONE = re.compile(r"-(?<=UTC-|GMT-)(?=\d)")
 
 
 def read_signed(text: str) -> str:
-    """A hyphen that begins a number is "minus", a plus sign "plus", a tilde "about"."""
+    """Read a hyphen before a number as "minus", a plus sign as "plus", a tilde as "about"."""
     text = _ABOUT.sub("about ", _EITHER.sub(" plus or minus ", text))
     text = _NEGATIVE.sub("minus ", _ZONE.sub(" minus ", text))
     return _POSITIVE.sub("plus ", text)

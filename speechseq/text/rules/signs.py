@@ -1,4 +1,4 @@
-"""The signs that are left when numbers and addresses are read."""
+"""Signs that remain after numbers and addresses."""
 
 import re
 
@@ -31,7 +31,7 @@ _LOOSE = re.compile(r" (?=[,;:!?.](?: |$))")
 
 
 def read_signs(text: str) -> str:
-    """Signs to words, and nothing outside the alphabet left."""
+    """Convert signs to words and remove all characters outside the alphabet."""
     if _OUTSIDE.search(text):
         text = _PER_UNIT.sub(lambda m: f" per {_UNITS[m[1]]}", _PER.sub(" per ", text))
         text = _ORNAMENT.sub(" ", text)
@@ -49,5 +49,5 @@ def _degrees(match: re.Match[str]) -> str:
 
 
 def tidy(text: str) -> str:
-    """Single spaces, none at the ends and none before a mark that closes."""
+    """Collapse spaces, and remove them at both ends and before closing marks."""
     return _LOOSE.sub("", _SPACES.sub(" ", text)).strip()

@@ -1,8 +1,8 @@
 """Checks of lengths, token ids and memories at public entry points; integers become int64.
 
-Lengths decide which memory a kernel reads, so they are judged before anything is computed. Values
-are read on the CPU. On a GPU reading them waits for all work in the queue, so there they are read
-only with `wait`, by callers that wait anyway; and never while a function is compiled or traced.
+Lengths decide which memory a kernel reads, so they are checked before any computation. On a CPU
+values are always checked. On a GPU a check waits for all queued work, so values are checked only
+with `wait`, for callers that wait anyway. Values are never read during compilation or tracing.
 """
 
 from collections.abc import Sequence
@@ -29,18 +29,18 @@ def checked_lengths(
     least: int = 0,
     wait: bool = False,
 ) -> Tensor:
-    """Lengths (batch) of rows that are padded to `shape`, as int64.
+    """Check lengths (batch) of rows that are padded to `shape`, and convert them to int64.
 
     Args:
         lengths: integers of any type.
-        shape: (batch, time) of the padded rows; None where any size fits.
-        name: the argument's name, for the messages.
-        least: the smallest length that makes sense: 0, or 1 where an empty row has no result.
-        wait: read the values on a GPU, too.
+        shape: (batch, time) of the padded rows; None accepts any size.
+        name: the argument's name, for messages.
+        least: smallest valid length: 0, or 1 if an empty row has no result.
+        wait: check the values on a GPU too.
 
     Raises:
-        ConfigError: no tensor of integers (batch).
-        DataError: a length below `least` or beyond the padded rows; it is named.
+        ConfigError: the lengths are not a tensor of integers (batch).
+        DataError: a length is below `least` or exceeds the padded size; the message names it.
     """
     batch, longest = shape[:2]
     _check_integers(lengths, (batch,), name, "torch.tensor([7, 5]), one length for each row")
@@ -62,20 +62,20 @@ def checked_lengths(
 
 
 def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
-    """Token ids (batch, tokens) as int64.
+    """Check token ids (batch, tokens), and convert them to int64.
 
     Raises:
-        ConfigError: no tensor of integers with two dimensions.
+        ConfigError: the tokens are not a two-dimensional tensor of integers.
     """
     _check_integers(tokens, (None, None), name, "the ids of Vocabulary.encode, padded to one width")
     return tokens.long()
 
 
 def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool = False) -> Tensor:
-    """Ids of valid tokens, all of which a vocabulary of so many symbols has.
+    """Check that all token ids belong to a vocabulary of `symbols` symbols.
 
     Raises:
-        DataError: an id outside of 0 … symbols - 1.
+        DataError: an id is outside 0 … symbols - 1.
     """
     if ids.numel() and _readable(ids, wait):
         for id_ in map(int, ids.aminmax()):
@@ -89,10 +89,10 @@ def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool =
 
 
 def checked_memory(memory: Tensor, memory_mask: Tensor, width: int) -> Tensor:
-    """The memory (batch, positions, width) that a decoder reads, as it is.
+    """Check a decoder's memory (batch, positions, width), and return it unchanged.
 
     Raises:
-        ConfigError: another width, no floating-point numbers, or a mask that is no bool
+        ConfigError: the memory has another width or is not floating-point, or the mask is not bool
             (batch, positions).
     """
     shape = tuple(memory.shape)
@@ -123,7 +123,7 @@ def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str
 
 
 def _readable(x: Tensor, wait: bool) -> bool:
-    """Whether values may be read: of a plain tensor that exists, outside of compilers."""
+    """True if values can be read: eager mode, a plain tensor, on a CPU or with `wait`."""
     there = x.device.type == "cpu" or (wait and x.device.type == "cuda")
     return is_eager() and there and type(x) is Tensor
 

@@ -1,4 +1,4 @@
-"""What a corpus hands to a model: frozen batches of padded tensors, the only place the two meet."""
+"""Batches: frozen dataclasses of padded tensors, the only interface between corpora and models."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from speechseq.shapes import Lengths, Magnitude, Mel, Tokens
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSBatch:
-    """Texts and the speech that says them.
+    """Batch of texts and their speech, for text to speech.
 
-    tokens (batch, tokens) int64 and mel (batch, frames, mels) are padded; what stands in the
-    padding is never read. Lengths are int64 (batch), every one at least 1. log_magnitude
+    tokens (batch, tokens) int64 and mel (batch, frames, mels) are padded; the padding is never
+    read. Lengths are int64 (batch), every one at least 1. log_magnitude
     (batch, frames, bins) is the linear-frequency target of Tacotron 1, compressed as the mel is.
     ids names the utterances.
 
@@ -41,7 +41,7 @@ class TTSBatch:
 
     @property
     def weight(self) -> int:
-        """Valid frames: what this batch counts for when losses of several batches are averaged."""
+        """Number of valid frames: the weight of this batch in averages of losses."""
         return int(self.frame_lengths.sum())
 
     def __len__(self) -> int:
@@ -50,11 +50,11 @@ class TTSBatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASRBatch:
-    """Speech and the texts that it says.
+    """Batch of speech and its transcripts, for recognition.
 
-    features (batch, frames, features) and tokens (batch, tokens) int64 are padded; what stands in
-    the padding is never read. Each row of tokens closes with eos, which token_lengths counts, so
-    a transcript without symbols has length 1. Lengths are int64 (batch). ids names the utterances.
+    features (batch, frames, features) and tokens (batch, tokens) int64 are padded; the padding is
+    never read. Each row of tokens ends with eos, which token_lengths includes, so an empty
+    transcript has length 1. Lengths are int64 (batch). ids names the utterances.
 
     Raises:
         ConfigError: tokens or lengths of another shape or type; every integer type is converted.
@@ -85,10 +85,10 @@ class ASRBatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextBatch:
-    """Texts for a language model.
+    """Batch of texts, for language models.
 
-    tokens (batch, tokens) int64 is padded; what stands in the padding is never read. Each row
-    closes with eos, which token_lengths, int64 (batch), counts. ids names the texts.
+    tokens (batch, tokens) int64 is padded; the padding is never read. Each row ends with eos, which
+    token_lengths, int64 (batch), includes. ids names the texts.
 
     Raises:
         ConfigError: tokens or lengths of another shape or type; every integer type is converted.
@@ -116,7 +116,7 @@ class TextBatch:
 
 
 def _convert(batch: Any, padded: Mapping[str, Tensor]) -> None:
-    """Check tokens and lengths; `padded` holds the rows that each of the lengths belongs to."""
+    """Check and convert tokens and lengths; `padded` maps each field of lengths to its rows."""
     tokens = checked_tokens(batch.tokens)
     object.__setattr__(batch, "tokens", tokens)
     for name, rows in padded.items():

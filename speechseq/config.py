@@ -1,4 +1,4 @@
-"""Config: frozen, keyword-only dataclasses that go to plain data and come back strictly."""
+"""Config: frozen, keyword-only dataclasses, converted to plain data and back strictly."""
 
 import dataclasses
 import difflib
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from speechseq.errors import ConfigError
 from speechseq.ranges import Items, checked, shown, unwrapped
 
-C = TypeVar("C", bound="Config")  # typing.Self is unknown to the checker that executes the hints
+C = TypeVar("C", bound="Config")  # the runtime checker of hints does not support typing.Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,10 @@ class Config:
     """Base of every configuration: subclasses are frozen, keyword-only dataclasses.
 
     Fields hold numbers, booleans, strings, tuples and other Configs. A number's hint declares its
-    range (`layers: Depth = 2`, see `ranges`); construction checks types and ranges, however the
-    values came. A field that may hold one of several Configs is declared with `choice(...)`; each
-    of them has a `kind` that names it in data. `check()` is called last and raises ConfigError for
-    values that make no sense together.
+    range (`layers: Depth = 2`, see `ranges`); construction always checks types and ranges. A field
+    that may hold one of several Configs is declared with `choice(...)`; each of them has a `kind`
+    that names it in data. `check()` is called last and raises ConfigError for invalid
+    combinations of values.
     """
 
     kind: ClassVar[str] = ""
@@ -29,14 +29,14 @@ class Config:
     def __post_init__(self) -> None:
         for name, (hint, metadata) in _fields(type(self)).items():
             value = _value(getattr(self, name), hint, metadata, (), name)
-            object.__setattr__(self, name, value)  # frozen for everyone else
+            object.__setattr__(self, name, value)  # the class is frozen
         self.check()
 
     def check(self) -> None:
-        """Raise ConfigError when the values make no sense together; override where needed."""
+        """Raise ConfigError for invalid combinations of values; subclasses may override it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data (dicts, lists, numbers, strings); `from_dict` turns it back into an equal."""
+        """Convert to plain data (dicts, lists, numbers, strings), the inverse of `from_dict`."""
         head = {"kind": self.kind} if self.kind else {}
         return head | {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
@@ -51,13 +51,13 @@ class Config:
         """Build from plain data, strictly.
 
         Args:
-            data: what `to_dict` gave; missing keys take their defaults.
-            also: further Config classes that a `choice` field may hold (a mechanism of your own).
-            where: the dotted key that this data stands under, for error messages.
+            data: output of `to_dict`; missing keys take their defaults.
+            also: further Config classes that a `choice` field may hold (a custom mechanism).
+            where: dotted key of this data, for error messages.
 
         Raises:
-            ConfigError: unknown key (the nearest valid one is named), wrong type, missing key, a
-                number out of range.
+            ConfigError: a key is unknown (the message names the nearest valid one) or missing, a
+                type is wrong, or a number is out of range.
         """
         if not isinstance(data, Mapping):
             problem = f"expected a mapping of keys, got {shown(data)}"
@@ -75,17 +75,17 @@ class Config:
             return cls(**built)
         except TypeError as error:
             raise ConfigError(f"{where or cls.__name__}: {error}") from None
-        except ConfigError as error:  # check() names its own key; the whole one is dotted
+        except ConfigError as error:  # check() names the field only: put the dotted key in front
             raise ConfigError(_join(where, error.problem), error.cure) from None
 
 
 def choice(*options: type[Config], default: Config) -> Any:
-    """A dataclass field that holds one of several Configs, told apart in data by their `kind`."""
+    """Declare a dataclass field that holds one of several Configs, named in data by `kind`."""
     return dataclasses.field(default=default, metadata={"options": options})
 
 
 def nearest(key: object, valid: Iterable[str]) -> str:
-    """A cure for an unknown key: the valid name most like it, and all valid names."""
+    """Cure for an unknown key: the most similar valid name, and all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -98,7 +98,7 @@ def _join(where: str, key: object) -> str:
 
 
 def _fields(cls: type[Config]) -> dict[str, tuple[Any, Mapping]]:
-    """Hint (ranges included) and metadata of each field; read once a class, which takes a while."""
+    """Hint (ranges included) and metadata of each field; cached, because reading hints is slow."""
     if cls not in _FIELDS:
         hints = typing.get_type_hints(cls, include_extras=True)
         _FIELDS[cls] = {f.name: (hints[f.name], f.metadata) for f in dataclasses.fields(cls)}
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 def _value(
     value: Any, hint: Any, metadata: Mapping, also: Sequence[type[Config]], where: str
 ) -> Any:
-    """Turn plain data into the value that the type hint promises, or raise ConfigError."""
+    """Convert plain data to a value of the hinted type, or raise ConfigError."""
     if "options" in metadata:
         return _one_of(value, (*also, *metadata["options"]), also, where)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -169,7 +169,7 @@ def _tuple(
 def _one_of(value: Any, options: tuple, also: Sequence[type[Config]], where: str) -> Config:
     if isinstance(value, Config):
         return value
-    kinds = {option.kind: option for option in options}  # the field's own options win
+    kinds = {option.kind: option for option in options}  # the field's own options take precedence
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str) or kind not in kinds:
         problem = f"{_join(where, 'kind')}: unknown {shown(kind)}"

@@ -1,7 +1,7 @@
-"""Decides whether a kernel, or an autograd Function of our own, may handle the tensors of a call.
+"""Decides if a custom kernel or autograd Function may handle the tensors of a call.
 
-Every fast path asks here. Where the answer is no, plain torch operations run, which tracers,
-compilers, exporters, function transforms and tensor subclasses all see and understand.
+Every fast path checks this. Otherwise plain torch operations run, which tracers, compilers,
+exporters, function transforms and tensor subclasses support.
 """
 
 import torch
@@ -14,7 +14,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def is_eager() -> bool:
-    """True if operations run at once, on numbers, and only backward passes differentiate them.
+    """True if operations run eagerly on numbers, with reverse-mode differentiation at most.
 
     False under `torch.jit.trace`, `torch.compile`, `torch.export`, `torch.onnx.export`, the
     transforms of `torch.func`, forward-mode differentiation, and modes that intercept operations.
@@ -34,7 +34,7 @@ def has_memory(*tensors: Tensor | None) -> bool:
     """True if `is_eager()` and each tensor is exactly a Tensor or Parameter over dense memory.
 
     False for subclasses (fake, functional, quantised, distributed tensors), sparse layouts, and
-    views whose sign is still to be turned. None counts as plain.
+    views with a pending negation. None is accepted.
     """
     return is_eager() and all(
         x is None or (type(x) in _PLAIN and x.layout is torch.strided and not x.is_neg())

@@ -1,12 +1,12 @@
-"""The errors people meet: what is wrong, the cure, and the exit code of the command."""
+"""Errors for users: the problem, its cure, and the exit code of the command."""
 
 
 class SpeechseqError(Exception):
-    """An error a person can mend.
+    """Error that a user can fix.
 
     Args:
         problem: what is wrong, naming the file, line or key.
-        cure: what to do about it, one sentence; printed on a line of its own.
+        cure: how to fix it, one sentence; printed on its own line.
     """
 
     exit_code = 1
@@ -24,18 +24,18 @@ class ConfigError(SpeechseqError):
 
 
 class DataError(SpeechseqError):
-    """Data that cannot be used: a cut wav, a bad metadata row, an unknown symbol."""
+    """Unusable data: a truncated WAV, a bad metadata row, an unknown symbol."""
 
     exit_code = 3
 
 
 class CheckpointError(SpeechseqError):
-    """A checkpoint that is cut, empty, of another model, or does not match its own description."""
+    """A checkpoint that is truncated, empty, of another model, or differs from its description."""
 
     exit_code = 4
 
 
 class MachineError(SpeechseqError):
-    """The machine cannot do it: a full disk, a missing device or optional package."""
+    """A limit of the machine: a full disk, a missing device or optional package."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Optional packages, asked for before the work that needs them begins."""
+"""Checks of optional packages, before the work that needs them."""
 
 import importlib.util
 
@@ -14,7 +14,7 @@ def need(*extras: str) -> None:
         extras: names of speechseq's extras, "espeak" or "judge".
 
     Raises:
-        MachineError: some are not; the cure is the command that installs them.
+        MachineError: a package is missing; the cure is the command that installs it.
     """
     missing = [extra for extra in extras if not _is_installed(_MODULES[extra])]
     if missing:

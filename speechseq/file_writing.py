@@ -1,7 +1,7 @@
-"""Files written safely: whole or not at all, never through a link, with errors that say the space.
+"""Safe writes: atomic, never through a link, and with errors that report the free space.
 
-Temporary files have random names of their own and are created exclusively, so that nothing that
-stands in the folder, be it a link to another file, is opened or overwritten.
+Temporary files have random names and are created exclusively, so that existing files or links in
+the folder are never opened or overwritten.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from pathlib import Path
 
 from speechseq.errors import ConfigError, MachineError
 
-TEMPORARY = ".tmp"  # ends the names of temporary files and folders
+TEMPORARY = ".tmp"  # suffix of temporary files and folders
 _FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within the quota"}
 
 
 def temporary_name(beside: Path) -> Path:
-    """A free name in the same folder; short, because the name beside it may be a long one."""
+    """A free name in the same folder; short, because the name of `beside` may be at the limit."""
     return beside.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
 
 
 def replace_file(
     path: str | os.PathLike[str], data: bytes | memoryview, *, durable: bool = False
 ) -> None:
-    """Write a file whole or not at all; a link of that name is replaced, never followed.
+    """Write a file atomically; a link of that name is replaced, never followed.
 
     Args:
-        durable: wait until the bytes are on the disk, so that a power cut leaves no empty file.
+        durable: wait until the bytes are on disk, so that a power failure leaves no empty file.
 
     Raises:
         MachineError: it cannot be written; what stood there before stays.
@@ -43,10 +43,10 @@ def replace_file(
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Iterator[int]:
-    """A descriptor to write a file with, which takes the path's place only when all went well.
+    """Context manager: a descriptor of a temporary file, which replaces `path` on success.
 
     Args:
-        needed: bytes that will be written, where they are known; for the message of a full disk.
+        needed: number of bytes to write, if known; for the message about a full disk.
 
     Raises:
         MachineError: it cannot be written; what stood there before stays.
@@ -61,20 +61,20 @@ def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Ite
 
 
 def open_to_append(path: str | os.PathLike[str]) -> int:
-    """A descriptor that appends to a regular file, made if there is none.
+    """Open a regular file to append, creating it if missing; gives a descriptor.
 
     Raises:
         ConfigError: a link, a folder, a pipe or a device has that name.
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     check_target(Path(path))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    # should a link or a pipe appear meanwhile: not followed, not waited for
+    # if a link or pipe appears meanwhile, do not follow it or wait for it
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a folder with all in it, as far as that goes."""
+    """Delete a file, a link or a folder with its contents; errors are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -83,7 +83,7 @@ def remove(path: Path) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Refuse to write where a name is taken by anything else than a regular file.
+    """Raise ConfigError if the path exists and is not a regular file.
 
     Raises:
         ConfigError: a link, a folder, a pipe or a device has that name.
@@ -97,7 +97,7 @@ def check_target(path: Path) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Refuse early what `replace_file` would refuse: a name taken by no regular file.
+    """Check in advance that `replace_file` can write here: no file yet, a regular one or a link.
 
     Raises:
         ConfigError: a folder, a pipe or a device has that name, or the name is too long.
@@ -110,11 +110,13 @@ def check_output(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that files can be made in a folder, or in the one that will hold it; leave none.
+    """Check that files can be created in a folder, or in its nearest existing parent.
+
+    The check leaves no files behind.
 
     Raises:
-        ConfigError: it is no folder, or its name is too long.
-        MachineError: no file can be made there.
+        ConfigError: the path is not a folder, or its name is too long.
+        MachineError: no file can be created there.
     """
     try:
         os.lstat(folder)
@@ -127,16 +129,16 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: {there} is no folder", "name another folder")
     try:
         with _beside(there / "any") as (file, _):
-            _write_all(file, b"x")  # a full disk may have room for a name alone
+            _write_all(file, b"x")  # a full disk may still create empty files
     except OSError as error:
         raise cannot_write(folder, error, 1) from None
 
 
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> MachineError:
-    """The error that says why a file or folder cannot be written.
+    """Build the error that explains why a file or folder cannot be written.
 
     Args:
-        needed: its bytes; said beside those free where the disk or a quota is full.
+        needed: size in bytes; reported with the free bytes if the disk or a quota is full.
     """
     reason = error.strerror or str(error)
     if error.errno in _FULL:
@@ -152,7 +154,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that this user may still write on the disk that holds a path, which need not exist."""
+    """Free bytes for this user on the disk of a path, which need not exist."""
     for folder in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
             disk = os.statvfs(folder)
@@ -162,7 +164,7 @@ def free_bytes(path: Path) -> int:
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[tuple[int, Path]]:
-    """A new file in the folder of a target, which is gone at the end unless it was renamed."""
+    """Create a temporary file in the folder of `target`; removed at the end unless renamed."""
     if os.path.lexists(target) and not os.path.islink(target):
         check_target(target)
     fresh = temporary_name(target)

@@ -1,7 +1,7 @@
-"""Bytes and lines of files that people name: regular ones within a limit, or a clear error.
+"""Safe reads of files named by users: regular files within a size limit, or a clear error.
 
-Opening a FIFO waits for a writer, reading a device may never end, and a size in a file system is no
-promise. Every reader of the package opens its files here; the caller names the class of the error.
+Opening a FIFO waits for a writer, reading a device may never end, and the size that a file system
+gives is not reliable. All readers of the package open files here; callers choose the error class.
 """
 
 import dataclasses
@@ -27,16 +27,16 @@ _HANDED = re.compile(r"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)|/dev/stdin|-")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of file, such as a language model.
+    """Kind of file, such as a language model, with limits and messages.
 
     Args:
-        name: its name in messages, with an article.
-        limit: the most bytes that are read of it; a gzipped file's are counted unpacked.
-        error: class of every error about it.
-        cure: printed when there is no such file, or another thing of that name.
-        longest_line: bytes of one line at most.
-        streams: "-", /dev/stdin and /dev/fd/N (a shell's `<(command)`) are read as well.
-        gzipped: `lines` unpacks a gzip file.
+        name: name of the kind in messages, with an article.
+        limit: maximum number of bytes to read; for gzip files, unpacked.
+        error: class of all errors about such files.
+        cure: cure if the file does not exist or is not a regular file.
+        longest_line: maximum number of bytes of a line.
+        streams: accept "-", /dev/stdin and /dev/fd/N (a shell's `<(command)`) as well.
+        gzipped: whether `lines` unpacks gzip files.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Kind:
 
 
 def check_regular(path: PathLike, kind: Kind) -> None:
-    """Raise the kind's error when `path` is no regular file; nothing is opened."""
+    """Raise the kind's error unless `path` is a regular file; the file is not opened."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -64,10 +64,11 @@ def check_regular(path: PathLike, kind: Kind) -> None:
 
 @contextmanager
 def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
-    """The file, open for reading; one larger than the kind's limit is refused.
+    """Open a file for reading; files larger than the kind's limit are refused.
 
     Raises:
-        kind.error: no such file, not a regular one, too large, or unreadable, also later on.
+        kind.error: the file is missing, not regular, too large or unreadable; also for errors
+            while it is read.
     """
     handle = _handle(path, kind)
     try:
@@ -75,14 +76,14 @@ def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
             if (size := os.fstat(file.fileno()).st_size) > kind.limit:
                 raise _too_large(path, kind, f"{size:,}")
             yield file
-    except gzip.BadGzipFile:  # an OSError of its own, which `lines` words
+    except gzip.BadGzipFile:  # a subclass of OSError that `lines` handles
         raise
     except OSError as error:
         raise _unreadable(path, kind, error) from None
 
 
 def read_bytes(path: PathLike, kind: Kind) -> bytes:
-    """All bytes of the file.
+    """Read all bytes of a file.
 
     Raises:
         kind.error: as `opened`.
@@ -95,7 +96,7 @@ def read_bytes(path: PathLike, kind: Kind) -> bytes:
 
 
 def sha256(path: PathLike, kind: Kind) -> str:
-    """SHA-256 of all bytes of the file, in hexadecimal digits.
+    """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
         kind.error: as `opened`.
@@ -105,7 +106,7 @@ def sha256(path: PathLike, kind: Kind) -> str:
 
 
 def read_text(path: PathLike, kind: Kind) -> str:
-    """All of a UTF-8 file, without a byte order mark and with "\\n" as the end of every line.
+    """Read a UTF-8 file, without byte order mark and with "\\n" at the end of every line.
 
     Raises:
         kind.error: as `lines` and `decoded`.
@@ -114,13 +115,13 @@ def read_text(path: PathLike, kind: Kind) -> str:
 
 
 def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
-    """Number, from 1, and bytes of every line, without its end and a byte order mark.
+    """Iterate over line numbers, from 1, and lines as bytes, without line end and byte order mark.
 
-    No more than a line is held in memory.
+    Memory holds no more than one line.
 
     Raises:
-        kind.error: as `opened`; or UTF-16, a damaged gzip file, NUL bytes, too long a line. What
-            came before has then been given already.
+        kind.error: as `opened`; or the file is UTF-16 or a damaged gzip file, or a line has NUL
+            bytes or is too long. Earlier lines have been yielded by then.
     """
     number = 0
     try:
@@ -139,10 +140,10 @@ def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(path: PathLike, kind: Kind, number: int, line: bytes) -> str:
-    """A line as text.
+    """Decode a line as UTF-8.
 
     Raises:
-        kind.error: it is no UTF-8; file and line are named.
+        kind.error: the line is not UTF-8; the message names file and line.
     """
     try:
         return line.decode("utf-8")
@@ -152,13 +153,13 @@ def decoded(path: PathLike, kind: Kind, number: int, line: bytes) -> str:
 
 
 def _handle(path: PathLike, kind: Kind) -> int:
-    """A file descriptor of a regular file, or of a stream that the shell handed over."""
+    """Open a descriptor of a regular file, or of a stream passed by the shell."""
     handed = _HANDED.fullmatch(os.fspath(path)) if kind.streams else None
     try:
         if handed:
             return os.dup(int(handed[1] or handed[2] or 0))
         check_regular(path, kind)
-        # between the two looks it may have become a FIFO, whose opening must not wait
+        # the path may have become a FIFO since the check: opening must not block
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError, OverflowError) as error:
         raise _unreadable(path, kind, error) from None

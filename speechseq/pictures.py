@@ -1,4 +1,4 @@
-"""Pictures as PNG bytes: alignments, mels and curves, drawn without any global state."""
+"""Pictures as PNG bytes: alignments, mels and curves, drawn without global state."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from speechseq.printable import printable
 
-if TYPE_CHECKING:  # matplotlib takes half a second to import: only those who draw pay for it
+if TYPE_CHECKING:  # matplotlib takes half a second to import: functions import it
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, FAINT = "#1f2430", "#d7dbe3"  # letters and ticks; grids
+INK, FAINT = "#1f2430", "#d7dbe3"  # colours of text and ticks; of grids
 LINES = ("#2563eb", "#d9480f", "#0f8a5f", "#9333ea", "#b7791f", "#c2255c", "#0e7490", "#57606a")
 _DPI = 110
-_MOST_SYMBOLS = 90  # more would be too small to read; then positions are numbered instead
+_MOST_SYMBOLS = 90  # more would be too small to read: positions are numbered instead
 _LONGEST_TITLE = 110
 
 
@@ -27,15 +27,15 @@ def alignment_picture(
     title: str = "",
     across: str = "decoder step",
 ) -> bytes:
-    """Attention weights as PNG bytes: decoder steps to the right, what was read upwards.
+    """Draw attention weights as PNG bytes: decoder steps on the x axis, positions on the y axis.
 
-    A recogniser's alignment stands better transposed: time to the right, what was written upwards.
+    For a recogniser, transpose the alignment, to have time on the x axis and symbols on the y axis.
 
     Args:
         alignment: weights of each step, (steps, positions).
-        symbols: what stands at each position; left out where there is no room for them.
-        title: cut when it is long.
-        across: what the steps to the right are.
+        symbols: label of each position; omitted if there are too many.
+        title: truncated if too long.
+        across: label of the x axis.
     """
     weights = _array(alignment)
     steps, positions = weights.shape
@@ -60,7 +60,7 @@ def mel_picture(
     *,
     target: Float[Tensor, "other_frames mels"] | None = None,
 ) -> bytes:
-    """A log-mel (frames, mels) as PNG bytes; its target, on the same colours, stands below it."""
+    """Draw a log-mel (frames, mels) as PNG bytes, with its target below on the same scale."""
     shown = {"": _array(mel)} if target is None else {"made": _array(mel), "true": _array(target)}
     everything = np.concatenate([array.ravel() for array in shown.values()])
     lowest, highest = _range(everything)
@@ -89,7 +89,7 @@ def mel_picture(
 def curves_picture(
     series: Mapping[str, Sequence[tuple[int, float]]], title: str = "", *, log: bool = False
 ) -> bytes:
-    """Named curves over updates as PNG bytes, each named at its own end; `log`: logarithmic."""
+    """Draw named curves over updates as PNG bytes, labelled at their ends; `log` scales y."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure(8.0, 4.2)
@@ -113,7 +113,7 @@ def curves_picture(
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """A white figure of so many inches, whose parts make room for each other."""
+    """White figure of the given size in inches, with constrained layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -123,7 +123,7 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 
 def style(axes: "Axes") -> None:
-    """Axes without a frame, with ticks and labels in ink."""
+    """Style axes: no frame, ticks and labels in INK."""
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(colors=INK, labelsize=9, length=3, width=0.6)
@@ -132,14 +132,14 @@ def style(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Render the figure to the bytes of a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
 
 
 def _array(values: Tensor) -> np.ndarray:
-    """As float32 and finite; what holds nothing is drawn as one empty cell."""
+    """Convert to a finite float32 array; empty dimensions become one cell."""
     array = values.detach().cpu().float().numpy()
     if not array.size:
         return np.zeros([max(length, 1) for length in array.shape], dtype=np.float32)
@@ -147,7 +147,7 @@ def _array(values: Tensor) -> np.ndarray:
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Lowest and highest value, the loudest hundredth of a percent left out; never equal."""
+    """Lowest value and 99.99th percentile as colour range; never equal."""
     lowest, highest = float(values.min()), float(np.percentile(values, 99.99))
     return (lowest, highest) if highest > lowest else (lowest - 0.5, lowest + 0.5)
 
@@ -185,7 +185,7 @@ def _name_ends(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> N
     heights = [float(to_axes.transform((x, y))[1]) for _, _, x, y in ends]
     for i in range(1, len(heights)):
         heights[i] = max(heights[i], heights[i - 1] + 0.055)
-    for i in reversed(range(len(heights))):  # and down again where they left the top
+    for i in reversed(range(len(heights))):  # then move down those that left the top
         heights[i] = min(heights[i], 1.0 - 0.055 * (len(heights) - 1 - i))
     for (name, colour, _, value), height in zip(ends, heights, strict=True):
         axes.annotate(

@@ -1,8 +1,8 @@
 """Ranges of numbers, strings and tuples, declared with a type hint and checked by `checked`.
 
 A range is the metadata of `Annotated`: `dropout: Annotated[float, Range(0, 1, below=True)]`. The
-common ones have names here, so that `dropout: Dropout` says it. Bounds are generous: they refuse
-sizes that would fill a machine and numbers that mean nothing, never an unusual experiment.
+common ones have names here, as in `dropout: Dropout`. Bounds are generous: they refuse sizes that
+would exhaust a machine and meaningless numbers, never an unusual experiment.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from speechseq.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; `above` leaves `low` itself out, `below` leaves `high` out."""
+    """Numbers from `low` to `high`; `above` excludes `low` itself, `below` excludes `high`."""
 
     low: float | int
     high: float | int
@@ -36,7 +36,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Strings of at most `longest` characters, none of them "\\0", which no path may hold."""
+    """Strings of at most `longest` characters without "\\0", which is invalid in paths."""
 
     longest: int = 4096
 
@@ -49,7 +49,7 @@ class Items:
     most: int = 10_000
 
 
-_ANY: dict[type, Any] = {  # of hints that declare no range
+_ANY: dict[type, Any] = {  # limits of hints that declare no range
     int: Range(-(2**63), 2**63 - 1),
     float: Range(-sys.float_info.max, sys.float_info.max),
     str: Text(),
@@ -75,20 +75,19 @@ Threads = Annotated[int, Range(1, 1024)]
 ThreadsOrNone = Annotated[int, Range(0, 1024)]
 Workers = Annotated[int, Range(0, 1024)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
-DrawSeed = Annotated[int, Range(-(2**63), 2**64 - 1)]  # what a generator of torch takes
+DrawSeed = Annotated[int, Range(-(2**63), 2**64 - 1)]  # seeds that torch.Generator accepts
 
 
 def checked(key: str, value: Any, hint: Any) -> Any:
-    """The value as the hint's type, where it is within the hint's range.
+    """Check a value against a hint's type and range, and convert it to the type.
 
     Args:
-        key: the name of the value in an error message, such as "trainer.seed" or "--seed".
-        hint: int, float, bool or str, alone or in `Annotated` with a Range or Text; a union of
-            such with None. Whole numbers of other libraries, and whole numbers for a float, are
-            converted.
+        key: name of the value in error messages, such as "trainer.seed" or "--seed".
+        hint: int, float, bool or str, alone or in `Annotated` with a Range or Text; or a union of
+            these with None. Integers of other libraries, and integers for a float, are converted.
 
     Raises:
-        ConfigError: another type, or a number that is out of range or not finite.
+        ConfigError: the type is wrong, or the number is out of range or not finite.
     """
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
@@ -109,7 +108,7 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def unwrapped(hint: Any) -> tuple[Any, Any]:
-    """The type of an `Annotated` hint and its Range, Text or Items; else the type's default."""
+    """Type of a hint, and its Range, Text or Items from `Annotated` or the type's default."""
     if typing.get_origin(hint) is Annotated:
         base, *limits = typing.get_args(hint)
         return base, limits[0]
@@ -117,13 +116,13 @@ def unwrapped(hint: Any) -> tuple[Any, Any]:
 
 
 def shown(value: object) -> str:
-    """A value in an error message: short, whatever its size."""
+    """Short form of a value for error messages."""
     return _SHORT.repr(value)
 
 
 class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
-        """Like the others, but not through decimal digits, which Python makes of few only."""
+        """Short form of an integer; powers of two for those too long for Python's decimals."""
         if abs(value) < 10**self.maxlong:
             return repr(value)
         return f"{'-' * (value < 0)}2**{value.bit_length() - 1} or more"

@@ -1,4 +1,4 @@
-"""Names for tensor shapes, batch first and time second; annotations are executed in the tests.
+"""Names for tensor shapes, batch first and time second; tests check the annotations at run time.
 
 `r` stands for the reduction factor: the frames that one decoder step emits.
 """
@@ -31,7 +31,7 @@ Scalar = Float[Tensor, ""]
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives: memory (batch, positions, memory_dim) and its valid lengths."""
+    """Output of an encoder: memory (batch, positions, memory_dim) and its valid lengths."""
 
     memory: Memory
     memory_lengths: Lengths

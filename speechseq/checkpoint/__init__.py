@@ -1,7 +1,7 @@
-"""Checkpoint: configuration, audio settings, vocabulary, weights in one folder, whole and harmless.
+"""Checkpoints: one folder with configuration, audio settings, vocabulary and weights.
 
-Everything is JSON or safetensors, read by parsers that cannot run code; the caller names the Config
-class it expects, so nothing is looked up by name. A folder appears under its name whole or not at
+All files are JSON or safetensors, read by parsers that cannot run code. The caller names the
+expected Config class, so no class is looked up by name. Folders are written completely or not at
 all, and `config.json` holds size and SHA-256 of every other file and, since version 2, its own.
 """
 
@@ -46,14 +46,14 @@ from speechseq.text.vocabulary import Vocabulary
 
 C = TypeVar("C", bound=Config)
 
-_LARGEST_VOCABULARY = 64 << 20  # bytes; a sentencepiece model may be in it
+_LARGEST_VOCABULARY = 64 << 20  # bytes; it may contain a sentencepiece model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint(Generic[C]):
-    """What one folder holds: how to build the model, hear with it and read with it; its weights.
+    """Contents of a checkpoint folder: model config, audio settings, vocabulary and weights.
 
-    `hearing` is None for a model of text alone.
+    `hearing` is None for text-only models.
     """
 
     folder: Path
@@ -65,10 +65,10 @@ class Checkpoint(Generic[C]):
 
     @property
     def audio(self) -> AudioConfig:
-        """How the model hears.
+        """Audio settings of the model.
 
         Raises:
-            CheckpointError: it is a model of text alone.
+            CheckpointError: the model is text-only.
         """
         if self.hearing is None:
             problem = f"{self.folder}: has no audio settings: its model knows text alone"
@@ -78,7 +78,7 @@ class Checkpoint(Generic[C]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contents:
-    """The verified but uninterpreted content of a checkpoint folder, as plain data and tensors."""
+    """Verified but uninterpreted contents of a checkpoint folder, as plain data and tensors."""
 
     folder: Path
     config: dict[str, Any]
@@ -86,20 +86,20 @@ class Contents:
     weights: dict[str, Tensor]
 
     def audio(self) -> AudioConfig | None:
-        """The audio settings, None for a model of text alone.
+        """Audio settings, None for text-only models.
 
         Raises:
-            CheckpointError: they are not valid.
+            CheckpointError: the settings are invalid.
         """
         with _as_checkpoint_error(self.folder / CONFIG):
             data = self.config["audio"]
             return None if data is None else AudioConfig.from_dict(data, where="audio")
 
     def read_vocabulary(self) -> Vocabulary:
-        """The vocabulary.
+        """Read the vocabulary.
 
         Raises:
-            CheckpointError: it is not valid.
+            CheckpointError: the vocabulary is invalid.
         """
         with _as_checkpoint_error(self.folder / VOCABULARY):
             return Vocabulary.from_dict(self.vocabulary)
@@ -115,20 +115,20 @@ def save(
     update: int,
     extra: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a checkpoint folder, whole or not at all; an older checkpoint there is replaced.
+    """Write a checkpoint folder, complete or not at all; an older checkpoint there is replaced.
 
     Args:
-        folder: the checkpoint's own folder; its parents are made.
-        audio: None for a model of text alone.
-        weights: the model's `state_dict()`, on any device; tied or strided tensors are welcome.
-        update: optimizer updates made so far.
-        extra: further files by name, such as what a run needs to go on.
+        folder: the checkpoint's own folder; its parents are created.
+        audio: audio settings; None for text-only models.
+        weights: the model's `state_dict()`, on any device; tensors may be tied or strided.
+        update: number of optimizer updates so far.
+        extra: further files by name, such as the state to resume a run.
 
     Raises:
-        ConfigError: the folder exists and holds something else.
+        ConfigError: the folder exists and is not a checkpoint.
         MachineError: the disk is full or cannot be written; nothing is left behind.
     """
-    # every tensor gets memory of its own: the format refuses views, tied and strided tensors
+    # copy every tensor: the format refuses views, tied and strided tensors
     owned = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in weights.items()
@@ -160,7 +160,8 @@ def load(
         also: further Config classes that its `choice` fields may hold.
 
     Raises:
-        CheckpointError: it is missing, cut, changed, of another model, or not a checkpoint.
+        CheckpointError: the folder is missing, truncated, modified, of another model, or not a
+            checkpoint.
     """
     contents = read(folder)
     config = contents.config
@@ -186,7 +187,7 @@ def read(folder: str | os.PathLike[str]) -> Contents:
     """Read and verify a checkpoint folder without interpreting its configuration.
 
     Raises:
-        CheckpointError: it is missing, cut, changed, or not a checkpoint.
+        CheckpointError: the folder is missing, truncated, modified, or not a checkpoint.
     """
     found = resolve(folder)
     config = read_description(found)
@@ -198,13 +199,13 @@ def read(folder: str | os.PathLike[str]) -> Contents:
 
 
 def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | None = None) -> bytes:
-    """The bytes of one file of a checkpoint, equal in size and SHA-256 to its description.
+    """Read one file of a checkpoint, verified by the size and SHA-256 in the description.
 
     Args:
-        most: bytes that are read whatever the description says; None for no limit of its own.
+        most: limit of bytes, whatever the description says; None for the described size.
 
     Raises:
-        CheckpointError: the file is missing, cut, changed or too large.
+        CheckpointError: the file is missing, truncated, modified or too large.
     """
     size = described_size(folder, name, config)
     data = read_bytes(folder / name, size if most is None else min(size, most))
@@ -220,16 +221,16 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | No
 
 
 def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Module:
-    """The model of a checkpoint, built and filled with its weights.
+    """Build the model of a checkpoint and load its weights.
 
-    It is first built without memory, and its names and shapes are compared with the weights, so
-    that a description with sizes not its own cannot fill the machine.
+    The model is first built without memory to compare names and shapes with the weights, so that a
+    config with wrong sizes cannot exhaust the memory.
 
     Raises:
-        CheckpointError: it cannot be built, or its tensors are not those of the checkpoint.
+        CheckpointError: the model cannot be built, or its tensors differ from the checkpoint's.
     """
     where = checkpoint.folder / CONFIG
-    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+    with torch.random.fork_rng(devices=[]):  # keep the random state: weights are overwritten
         try:
             skeleton = shapeless_build(build, 1000 + 20 * len(checkpoint.weights))
         except (RuntimeError, ValueError, OverflowError, MemoryError, ConfigError) as error:

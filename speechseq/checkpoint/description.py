@@ -1,4 +1,4 @@
-"""config.json of a checkpoint: what it must hold, under a checksum of its own."""
+"""config.json of a checkpoint: required keys, and a checksum of the file itself."""
 
 import hashlib
 import json
@@ -14,29 +14,30 @@ from speechseq.ranges import shown
 FORMAT, VERSION = "speechseq checkpoint", 2
 SEAL = "sha256"
 _KEYS = ("format", "version", "update", "model", "audio", "files")
-_LARGEST_JSON = 16 << 20  # bytes; ours are a few kB, and no stranger's file should fill the memory
+_LARGEST_JSON = 16 << 20  # bytes; a config has a few kB, and a larger file could fill the memory
 _MOST_UPDATES = 10**12
 
 
 def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with its checksum: SHA-256 of its other keys as canonical JSON."""
+    """Add the checksum to a description: SHA-256 of the other keys as canonical JSON."""
     rest = {key: value for key, value in config.items() if key != SEAL}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return rest | {SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """config.json, verified; that of version 1 (before the checksum) is read as well.
+    """Read and verify config.json; version 1, without a checksum, is supported.
 
     Raises:
-        CheckpointError: it is missing, cut, changed, of a later version, or something else.
+        CheckpointError: the file is missing, truncated, modified, of a later version, or not a
+            description.
     """
     path = folder / CONFIG
     return parse_description(path, read_bytes(path, _LARGEST_JSON))
 
 
 def parse_description(path: Path, data: bytes) -> dict[str, Any]:
-    """The description in the bytes of a config.json, verified; see `read_description`."""
+    """Parse and verify the bytes of a config.json; see `read_description`."""
     config = parse_json(path, data)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not the description of a checkpoint", COPY_AGAIN)
@@ -58,10 +59,10 @@ def parse_description(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
-    """The size in bytes that the description gives a file.
+    """Size of a file in bytes, from the description.
 
     Raises:
-        CheckpointError: it gives none.
+        CheckpointError: the description has no such size.
     """
     described = config["files"].get(name)
     size = described.get("size") if isinstance(described, Mapping) else None
@@ -71,10 +72,10 @@ def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
 
 
 def parse_json(path: Path, data: bytes) -> Any:
-    """The plain data of a JSON file.
+    """Parse a JSON file to plain data.
 
     Raises:
-        CheckpointError: it is no JSON, or a key stands twice.
+        CheckpointError: the file is not JSON, or a key is repeated.
     """
     try:
         return json.loads(data, object_pairs_hook=_without_twins)

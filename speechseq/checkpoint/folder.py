@@ -1,4 +1,4 @@
-"""The folder of a checkpoint: found by any of its names, read with care, written whole."""
+"""Checkpoint folders: lookup by path, safe reads, and writes of complete folders only."""
 
 import difflib
 import itertools
@@ -15,10 +15,10 @@ COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoi
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint folder meant by a checkpoint's, a run's or its `checkpoints` folder.
+    """Find the checkpoint folder for a checkpoint, a run or a run's `checkpoints` folder.
 
     Raises:
-        CheckpointError: there is none; the nearest that exist are named.
+        CheckpointError: there is no checkpoint; the message names the nearest ones.
     """
     given = Path(path)
     for candidate in (given, given / "last", given / "checkpoints" / "last"):
@@ -31,7 +31,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """The checkpoints in a run's `checkpoints` folder, oldest first: those named by an update."""
+    """Checkpoints named by an update in a run's `checkpoints` folder, oldest first."""
     if not os.path.isdir(folder):
         return []
     whole = [p for p in folder.iterdir() if p.name.isdecimal() and os.path.exists(p / CONFIG)]
@@ -49,7 +49,7 @@ def _what_is_wrong(given: Path) -> str:
 
 
 def _nearest(given: Path) -> list[str]:
-    """Up to three checkpoint folders around the given path, the most alike first."""
+    """Up to three checkpoint folders around the given path, most similar first."""
     around = (p for p in (given, *given.parents[:3]) if os.path.isdir(p))
     anchor = next(around, None)
     if anchor is None:
@@ -70,13 +70,13 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The file's bytes when it is a regular file of at most `limit` bytes; no FIFO is waited on."""
+    """Read a regular file of at most `limit` bytes; never waits for a FIFO."""
     kind = files.Kind(name="this file", limit=limit, error=CheckpointError, cure=COPY_AGAIN)
     return files.read_bytes(path, kind)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files under a name beside the folder's own, then swap it in: whole or not at all.
+    """Write the files to a temporary folder beside `folder`, then rename it once complete.
 
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left behind.
@@ -94,7 +94,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         _swap(staging, folder)
         _sync_folder(folder.parent)
     except OSError as error:
-        remove(staging)  # first, so that what is said to be free is what the next try finds
+        remove(staging)  # before free space is measured for the message
         raise cannot_write(folder, error, sum(map(len, files.values()))) from None
     finally:
         remove(staging)
@@ -109,7 +109,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _swap(staging: Path, folder: Path) -> None:
-    """Give the staged folder its name; an older checkpoint of that name goes only then."""
+    """Rename the staged folder to its final name, then remove an older checkpoint of that name."""
     if os.path.lexists(folder) and not os.path.exists(folder / CONFIG):
         raise ConfigError(f"{folder}: exists and is no checkpoint", "choose another folder")
     old = temporary_name(folder)

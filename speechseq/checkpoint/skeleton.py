@@ -1,4 +1,4 @@
-"""Compare a model with the weights meant for it before any memory is given to it."""
+"""Compares a model with its weights before memory is allocated for the model."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def differences(weights: Mapping[str, Tensor], skeleton: Mapping[str, Tensor]) -> str:
-    """In which names, shapes and kinds of numbers the weights differ from the skeleton's, or ""."""
+    """Describe differences of names, shapes and dtypes between weights and skeleton; "" if none."""
     wrong = [f"missing {name}" for name in sorted(skeleton.keys() - weights.keys())]
     wrong += [f"unexpected {name}" for name in sorted(weights.keys() - skeleton.keys())]
     wrong += [
@@ -19,6 +19,6 @@ def differences(weights: Mapping[str, Tensor], skeleton: Mapping[str, Tensor]) -
 
 
 def _described(tensor: Tensor) -> str:
-    """Shape, and the kind of numbers where it is no float: of those any precision will do."""
+    """Shape of a tensor, and its dtype unless floating-point: any float precision is accepted."""
     shape = str(tuple(tensor.shape))
     return shape if tensor.is_floating_point() else f"{shape} of {tensor.dtype}"

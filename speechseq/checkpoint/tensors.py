@@ -1,4 +1,4 @@
-"""model.safetensors: judged by its header before its tensors are read."""
+"""model.safetensors: checks of the header before tensors are read."""
 
 import json
 import struct
@@ -16,16 +16,16 @@ from speechseq.errors import CheckpointError
 from speechseq.nn.meta_build import MOST_PARAMETERS
 
 _WEIGHTS = files.Kind(name="weights", limit=1 << 48, error=CheckpointError, cure=COPY_AGAIN)
-_HARMLESS = 64 << 20  # bytes that may be read before anything is known of them
+_HARMLESS = 64 << 20  # bytes; smaller files are read without a check of the header
 _LARGEST_HEADER = 16 << 20  # bytes
 _PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
 
 
 def check_header(path: Path) -> None:
-    """Refuse a large file whose header does not account for all of it, such as a sparse one.
+    """Refuse a large file whose header does not describe all of its bytes, such as a sparse file.
 
     Raises:
-        CheckpointError: no header of safetensors, or tensors of another size than the file's.
+        CheckpointError: the header is not of safetensors, or the sizes of tensors and file differ.
     """
     if not path.is_file() or (size := path.stat().st_size) <= _HARMLESS:
         return
@@ -45,10 +45,10 @@ def check_header(path: Path) -> None:
 
 
 def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name.
+    """Parse a safetensors file to tensors by name.
 
     Raises:
-        CheckpointError: it is another kind of file, or a tensor is not finite.
+        CheckpointError: the file is not safetensors, or a tensor is not finite.
     """
     try:
         weights = safetensors.torch.load(data)
@@ -64,7 +64,7 @@ def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
 
 
 def pickle_hint(data: bytes) -> str:
-    """What a message adds about bytes that begin as a pickle does, or ""."""
+    """Hint for an error message if the bytes look like a pickle, otherwise ""."""
     return "; it looks like a Python pickle, never opened" if data[:2] in _PICKLES else ""
 
 

@@ -1,6 +1,6 @@
-"""The command line, `speechseq COMMAND`, and how a recipe is run.
+"""The command line `speechseq COMMAND`, and the entry point of recipes.
 
-Only what parsing needs is imported here, so that --help answers at once.
+Imports only modules needed for parsing, so that --help is fast.
 """
 
 import sys
@@ -16,10 +16,10 @@ from speechseq.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The `speechseq` command; gives its exit code.
+    """Run the `speechseq` command and return its exit code.
 
-    0 done, 2 usage, configuration or recipe, 3 data, 4 checkpoint, 5 machine; 128 and the signal's
-    number after one: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
+    0: success; 2: error in usage, configuration or recipe; 3: data; 4: checkpoint; 5: machine;
+    128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 
@@ -29,16 +29,16 @@ def run_recipe(
     settings_class: type[Config],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run a recipe's `main(settings, run)` with settings from overlays and flags; its exit code.
+    """Run a recipe's `main(settings, run)` with settings from YAML files and flags.
 
-    For the last line of a recipe: `sys.exit(run_recipe(main, Settings))`.
+    Returns the exit code. The last line of a recipe is `sys.exit(run_recipe(main, Settings))`.
     """
     flags = sys.argv[1:] if argv is None else list(argv)
     return guarded(lambda: run(recipe, settings_class, flags))
 
 
 def command_parser() -> Parser:
-    """The parser of `speechseq` and all its commands; docs/cli.md is generated from it."""
+    """Parser of `speechseq` and all its commands; docs/cli.md is generated from it."""
     parser = Parser(
         prog="speechseq", description="Text to speech and speech to text, from corpus to model."
     )

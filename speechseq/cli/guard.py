@@ -1,4 +1,4 @@
-"""How a command ends: errors people can mend become one message and an exit code."""
+"""Error handling of commands: errors that users can fix become a message and an exit code."""
 
 import contextlib
 import signal
@@ -15,14 +15,14 @@ from speechseq.errors import SpeechseqError
 from speechseq.printable import lines_of, message
 from speechseq.training.signals import ENDING
 
-_LONGEST = 500  # characters of a line of a traceback
+_LONGEST = 500  # most characters of a traceback's line
 
 
 def guarded(action: Callable[[], object]) -> int:
-    """Run an action and give the exit code it comes to; SystemExit passes through.
+    """Run an action and return its exit code; SystemExit is not caught.
 
-    Warnings become single lines. An error that nobody foresaw keeps its traceback. A reader of
-    standard output that has left, as in `| head -1`, is no error.
+    Warnings are printed as single lines. Unexpected errors keep their traceback. A closed pipe on
+    standard output, as after `| head -1`, is not an error.
     """
     with streams.prepared(), _signals_unwind():
         try:
@@ -38,7 +38,7 @@ def guarded(action: Callable[[], object]) -> int:
 
 
 def _ended(error: Exception) -> int:
-    """Say what an error means to people; its exit code."""
+    """Print the message of an error and return its exit code."""
     if isinstance(error, BrokenPipeError) and streams.reader_left():
         return 0
     known = error if isinstance(error, SpeechseqError) else machine_error(error)
@@ -57,9 +57,9 @@ def _say(text: str, code: int = 1) -> int:
 
 @contextlib.contextmanager
 def _signals_unwind() -> Iterator[None]:
-    """SIGTERM and its like unwind the stack, so that temporary files are removed.
+    """Turn terminating signals into SystemExit, so that temporary files are removed.
 
-    A signal that is ignored, as `nohup` has it, stays so.
+    Signals that are ignored, as under `nohup`, stay ignored.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""`speechseq info DIR`: what a checkpoint holds."""
+"""`speechseq info DIR`: prints the contents of a checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 from speechseq.printable import message, printable
 
 _HELP = "print what a checkpoint holds"
-_LONGEST = 40  # characters of a symbol; words and pieces are shorter
-_SHOWN = 200  # symbols: phonemes are 113, pieces may be thousands
+_LONGEST = 40  # most characters of a symbol; words and pieces are shorter
+_SHOWN = 200  # most symbols printed: there are 113 phonemes, maybe thousands of pieces
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 

@@ -1,4 +1,4 @@
-"""Errors of the operating system and of libraries, as errors that a person can mend."""
+"""Converts errors of the operating system and of libraries to errors that users can fix."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _USAGE = {errno.ENAMETOOLONG: "use a shorter name", errno.ELOOP: "remove the lin
 
 
 def machine_error(error: Exception) -> SpeechseqError | None:
-    """The fault of machine or usage in an error, e.g. a full disk, or None."""
+    """Convert an error to one of machine or usage, e.g. a full disk; None if it is neither."""
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in _FULL:
@@ -29,7 +29,7 @@ def machine_error(error: Exception) -> SpeechseqError | None:
             return MachineError(f"{where}{error.strerror}", _MACHINE[error.errno])
         if error.errno in _USAGE:
             return ConfigError(f"{where}{error.strerror}", _USAGE[error.errno])
-    # libraries in C wrap the system's errors in classes of their own, with its words inside
+    # C libraries wrap system errors in their own classes and keep the system's message
     text = str(error)
     if os.strerror(errno.ENOSPC) in text:
         return MachineError(text, "make room on the disk")

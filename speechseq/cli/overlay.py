@@ -1,4 +1,4 @@
-"""Numbers from YAML files and flags, laid over a recipe's settings; parts are chosen in Python."""
+"""Overrides numbers of a recipe's settings by YAML files and flags; Python code chooses parts."""
 
 import re
 from collections.abc import Hashable, Iterator, Mapping
@@ -23,7 +23,7 @@ _LINES = "write `key: number` lines"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: 1e-3 is a number, and no key may stand twice."""
+    """YAML loader that reads 1e-3 as a number and refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -48,10 +48,10 @@ _Loader.add_implicit_resolver(
 
 
 def read_file(path: str | Path) -> Any:
-    """The plain data of a YAML overlay.
+    """Read a YAML file of settings as plain data.
 
     Raises:
-        ConfigError: no such file, an empty one, or no YAML; the line is named.
+        ConfigError: the file is missing, empty or not YAML; the message names the line.
     """
     if not (text := files.read_text(path, _YAML)):
         raise ConfigError(f"{path}: is empty", "write `key: number` lines, or leave it out")
@@ -59,10 +59,10 @@ def read_file(path: str | Path) -> Any:
 
 
 def parse(text: str, source: str) -> Any:
-    """The plain data that a YAML text stands for.
+    """Parse a YAML text to plain data.
 
     Raises:
-        ConfigError: it is no YAML; the line is named.
+        ConfigError: the text is not YAML; the message names the line.
     """
     try:
         return yaml.load(text, _Loader)  # a SafeLoader
@@ -73,28 +73,28 @@ def parse(text: str, source: str) -> Any:
         raise ConfigError(f"{source}{line}: {problem}", _LINES) from None
     except RecursionError:
         raise ConfigError(f"{source}: is nested too deeply", _LINES) from None
-    # what looks like a date, a number of thousands of digits, or is tagged as what it is not
+    # invalid dates, numbers with thousands of digits, wrong tags
     except (ValueError, OverflowError, AttributeError, TypeError) as error:
         raise ConfigError(f"{source}: a value cannot be read: {error}", _LINES) from None
 
 
 def overlay(settings: C, data: Any, source: str) -> C:
-    """The settings with some numbers replaced; `data` is nested as `to_dict` nests.
+    """Replace some numbers of the settings; `data` has the nesting of `to_dict`.
 
     Raises:
-        ConfigError: unknown key (the nearest is named), wrong type, a number out of range, a file
-            or flag that chooses a part; `source` is named.
+        ConfigError: a key is unknown (the message names the nearest), a type is wrong, a number is
+            out of range, or a file or flag chooses a part; the message names `source`.
     """
     try:
         merged = merge(settings.to_dict(), data)
-        # parts that the recipe chose stay valid, its author's own ones too
+        # keep the parts that the recipe chose, custom ones included
         return type(settings).from_dict(merged, also=tuple(_parts(settings)))
     except ConfigError as error:
         raise ConfigError(f"{source}: {error.problem}", error.cure) from None
 
 
 def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of nested plain data and their values, without the kinds of parts."""
+    """Iterate over dotted keys and values of nested plain data, without the key `kind`."""
     for key, value in data.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{head}{key}.")
@@ -103,16 +103,16 @@ def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """{"a": {"b": value}} for "a.b"."""
+    """Nest a dotted key: {"a": {"b": value}} for "a.b"."""
     head, _, rest = key.partition(".")
     return {head: nested(rest, value) if rest else value}
 
 
 def merge(base: Any, data: Any, where: str = "") -> Any:
-    """Nested plain data with the values of `data` in place of its own.
+    """Merge `data` into nested plain data; values of `data` replace those of `base`.
 
     Raises:
-        ConfigError: `data` chooses another part than `base` has.
+        ConfigError: `data` chooses another part than `base`.
     """
     if not isinstance(base, Mapping) or not isinstance(data, Mapping):
         return data

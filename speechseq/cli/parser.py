@@ -1,4 +1,4 @@
-"""argparse that raises ConfigError, names the nearest flag, and never guesses at abbreviations."""
+"""Argument parser that raises ConfigError, suggests the nearest flag and takes no abbreviations."""
 
 import argparse
 import difflib
@@ -13,15 +13,15 @@ from speechseq.errors import ConfigError
 from speechseq.ranges import shown
 
 _NEGATIVE = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|-inf$")
-_FEW = 20  # flags that can be named in one message
+_FEW = 20  # most flags that one message lists
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ConfigErrors.
+    """Argument parser whose errors are ConfigErrors.
 
-    `checked` is unset where flags of another parser may follow. Any word is a value of the flags in
-    `free`, also one that begins with a dash, unless it is itself a flag. After "--" nothing is a
-    flag.
+    `checked` is False if flags of another parser may follow. The flags in `free` take any word as
+    their value, even one that begins with a dash, unless the word is itself a flag. After "--" no
+    word is a flag.
     """
 
     checked = True
@@ -34,14 +34,14 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=44),
         )
-        self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-3 for a flag
+        self._negative_number_matcher = _NEGATIVE  # argparse's own pattern takes -1e-3 for a flag
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help at once; argparse itself says nothing when that fails."""
+        """Print the help and flush; argparse itself ignores errors of printing."""
         print(self.format_help(), end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of leaving the process."""
+        """Raise ConfigError instead of exiting."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             problem = f"{self.prog}: {message[: wrong.start()]}unknown {wrong[1]!r}"
             raise ConfigError(problem, nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])))
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str], namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse, and refuse unknown flags before argparse complains of what is missing."""
+        """Parse arguments; unknown flags are reported before missing arguments."""
         if nul := [word for word in args if "\0" in word]:
             raise ConfigError(f"{self.prog}: {shown(nul[0])} holds a NUL character", "leave it out")
         known = self._option_string_actions
@@ -65,10 +65,10 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def _joined(self, args: Sequence[str] | None) -> list[str]:
-        """The words, those of a free flag and its value made one: "--text=-5 degrees"."""
+        """The arguments, with each flag in `free` joined to its value: "--text=-5 degrees"."""
         left = list(sys.argv[1:] if args is None else args)
         joined: list[str] = []
-        if not self.checked and left[:1] == ["--"]:  # before a command there is no operand
+        if not self.checked and left[:1] == ["--"]:  # before the command
             del left[0]
         while left:
             word = left.pop(0)
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _like(flag: str, valid: list[str]) -> list[str]:
-    """Of many flags, those of the same section or name, and the nearest; of few, all."""
+    """Flags to suggest: all if few, otherwise those alike in section, name or spelling."""
     if len(valid) <= _FEW:
         return valid
     section, _, name = flag.lstrip("-").rpartition(".")

@@ -1,4 +1,4 @@
-"""Checks before the first minute of work of what would otherwise fail after the last."""
+"""Early checks of device and folders, which would otherwise fail after long work."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ _FILES = (".lock", "log.jsonl", "report.html", "result.json")
 
 
 def check_start(settings: Config, run: Path) -> None:
-    """Check that a recipe's device is here and that its run and cache folders can be written.
+    """Check that a recipe's device exists and that its run and cache folders are writable.
 
-    Nothing is left behind.
+    The check leaves no files behind.
 
     Raises:
-        ConfigError: something else has the name of a folder or file that a run writes.
-        MachineError: no such device; the folder cannot be written.
+        ConfigError: a path that a run writes is taken by something of another type.
+        MachineError: the device does not exist, or the folder cannot be written.
     """
     device = getattr(settings, "device", None)
     if isinstance(device, str):

@@ -1,4 +1,4 @@
-"""`speechseq prepare CORPUS ROOT`: fetch a corpus, check all of it and say what is in it."""
+"""`speechseq prepare CORPUS ROOT`: downloads a corpus, checks all of it and prints its size."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ _HELP = "fetch and check a corpus"
 
 
 def add(commands: Any) -> None:
-    """Declare the command and, below it, one for each corpus."""
+    """Declare the command and a subcommand for each corpus."""
     parser = commands.add_parser("prepare", help=_HELP)
     parser.checked = False
     corpora = parser.add_subparsers(metavar="CORPUS", required=True)
@@ -36,7 +36,7 @@ def run_ljspeech(arguments: argparse.Namespace) -> None:
 
 
 def run_librispeech(arguments: argparse.Namespace) -> None:
-    """Check every utterance of some parts and print the size of each."""
+    """Check every utterance of the chosen parts and print the size of each part."""
     from speechseq.corpus import librispeech
 
     root, parts = arguments.root, arguments.parts
@@ -47,7 +47,7 @@ def run_librispeech(arguments: argparse.Namespace) -> None:
 
 
 def run_parts(arguments: argparse.Namespace) -> None:
-    """Check every recording of a corpus that comes in two parts, and print the size of each."""
+    """Check every recording of a corpus of two parts, and print the size of each part."""
     from speechseq.corpus import an4, fsdd
 
     read = {"fsdd": fsdd.read, "an4": an4.read}[arguments.corpus]

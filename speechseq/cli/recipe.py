@@ -1,4 +1,4 @@
-"""A recipe's flags: --run, --config and one for every number of its settings."""
+"""Flags of a recipe: --run, --config and one for every number of its settings."""
 
 import argparse
 import dataclasses
@@ -21,10 +21,11 @@ C = TypeVar("C", bound=Config)
 def read_flags(
     recipe: Callable[[Any, Path], None], settings_class: type[C], flags: list[str]
 ) -> tuple[C, Path]:
-    """Settings and run folder: the class's defaults, then each --config in turn, then the flags.
+    """Settings and run folder: the class's defaults, overridden by each --config, then by flags.
 
     Raises:
-        ConfigError: unknown flag or key (the nearest is named), wrong type, a number out of range.
+        ConfigError: a flag or key is unknown (the message names the nearest), a type is wrong, or a
+            number is out of range.
     """
     settings = _defaults(recipe, settings_class)
     arguments = vars(_parser(recipe, settings).parse_args(flags))
@@ -36,7 +37,7 @@ def read_flags(
             text = arguments[key]
             value = text if isinstance(default, str) else parse(text, f"--{key}")
             data = merge(data, nested(key, value))
-    # all flags at once: two numbers may make sense only together
+    # all flags at once: two numbers may be valid only together
     settings = overlay(settings, data, "flags")
     _check_init(settings, arguments["run"])
     return settings, arguments["run"]
@@ -45,11 +46,11 @@ def read_flags(
 def run(
     recipe: Callable[[Any, Path], None], settings_class: type[Config], flags: list[str]
 ) -> None:
-    """Run a recipe with the settings of its flags, once all is checked that can be beforehand.
+    """Run a recipe with the settings of its flags, after all checks that need no work.
 
     Raises:
         ConfigError: as `read_flags`.
-        MachineError: no such device, or the run folder cannot be written.
+        MachineError: the device does not exist, or the run folder cannot be written.
         RecipeError: the recipe's own code failed.
     """
     with recipe_code():
@@ -72,7 +73,7 @@ def _defaults(recipe: Callable[[Any, Path], None], settings_class: type[C]) -> C
 
 
 def _check_name(run: Path) -> None:
-    """Refuse a folder that recipes could not name on a terminal."""
+    """Raise ConfigError for a folder name with control characters."""
     if any(unicodedata.category(character) == "Cc" for character in str(run)):
         raise ConfigError(f"--run: {run}: a control character", "name another folder")
 
@@ -133,7 +134,7 @@ def _init_keys(config: Config, head: str = "") -> Iterator[str]:
 
 
 def _check_init(settings: Config, run: Path) -> None:
-    """Raise CheckpointError before the corpus is made, not after, where --init names nothing."""
+    """Raise CheckpointError if --init names no checkpoint, before the corpus is prepared."""
     from speechseq.checkpoint.folder import numbered, resolve
 
     values = dict(leaves(settings.to_dict()))

@@ -1,4 +1,4 @@
-"""Errors raised by code that is not ours: a recipe, or a part that it brings along."""
+"""Errors of user code: a recipe, or a part that it defines."""
 
 import contextlib
 import re
@@ -19,20 +19,20 @@ _CALL = "check what is passed there; when that is right, report it to speechseq"
 
 
 class RecipeError(ConfigError):
-    """An error of a recipe, with the part of its traceback that helps its author."""
+    """Error in a recipe, with the part of the traceback that is useful to its author."""
 
     trace = ""
 
 
 @contextlib.contextmanager
 def recipe_code() -> Iterator[None]:
-    """A context for running a recipe, which turns errors of its code into RecipeErrors.
+    """Context manager that turns errors in a recipe's code into RecipeErrors.
 
-    The innermost frame that is neither of a library nor of Python decides whose error it is.
-    Errors for people and those of the machine pass as they are.
+    An error is the recipe's if its traceback has a frame outside Python, libraries and speechseq.
+    SpeechseqErrors and errors of the machine are not changed.
 
     Raises:
-        RecipeError: the recipe, or a part that it brings along, failed; file and line are named.
+        RecipeError: the recipe or a part that it defines failed; the message names file and line.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def _is_recipe(file: str) -> bool:
 
 
 def _frames_of_worker(error: Exception) -> Iterator[FrameSummary]:
-    """The frames in a data loader's worker, whose traceback comes as text in the message."""
+    """Frames of a data loader's worker, parsed from the traceback in the error's message."""
     _, found, text = str(error).partition("Original Traceback")
     for file, line, name in _FRAME.findall(text) if found else ():
         yield FrameSummary(file, int(line), name)

@@ -1,4 +1,4 @@
-"""`speechseq score`: the errors of transcripts, how sure they are, the better of two systems."""
+"""`speechseq score`: error rates of transcripts, their confidence, and comparison of systems."""
 
 import argparse
 import dataclasses
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score one system, or two against each other."""
+    """Score one system, or compare two."""
     from speechseq.inference.score import compare_systems
 
     paths = [path for path in (arguments.hyp, arguments.hyp2) if path]
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _scores(arguments: argparse.Namespace, paths: list[Path]) -> "tuple[list[Score], Alike]":
-    """A score for each file of hypotheses, all of the same utterances in the same order."""
+    """Score each file of hypotheses, with the same utterances in the same order."""
     from speechseq.evaluation.transcript_files import read, read_alike, with_all_ids
     from speechseq.inference.score import score
     from speechseq.inference.wer.normalize import spoken_words
@@ -147,7 +147,7 @@ def _errors(counts: "Counts", unit: str) -> str:
 
 
 def _details(path: Path, score: "Score") -> str:
-    """Every utterance, the speakers' table, lengths and confusions."""
+    """Details as text: every utterance, the table of speakers, lengths and confusions."""
     from speechseq.evaluation import sclite
 
     lines = ["words asked for  utterances     WER"]
@@ -175,7 +175,7 @@ def _percent(rate: float) -> str:
 
 
 def _plain(path: Path, score: "Score", details: bool) -> dict[str, Any]:
-    """A score as plain data."""
+    """Convert a score to plain data."""
     data = {
         "file": str(path),
         **_group(score.total),
@@ -212,7 +212,7 @@ def _group(group: "Group") -> dict[str, Any]:
 
 
 def _renamed(pair: "Confusion | Edit") -> dict[str, Any]:
-    """A named tuple as plain data, its ref and hyp under the keys "asked" and "heard"."""
+    """Convert a named tuple to plain data; ref and hyp get the keys "asked" and "heard"."""
     keys = {"ref": "asked", "hyp": "heard"}
     return {keys.get(name, name): value for name, value in pair._asdict().items()}
 
@@ -223,4 +223,4 @@ def _interval(score: "Score", unit: "Unit") -> dict[str, float] | None:
 
 
 def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) else None  # JSON knows no infinity
+    return rate if math.isfinite(rate) else None  # JSON has no infinity

@@ -1,4 +1,4 @@
-"""The standard streams as a command needs them: never closed, never failing, never printed raw."""
+"""Standard streams of a command: never closed, never failing, and safe to print to."""
 
 import contextlib
 import logging
@@ -14,9 +14,9 @@ from speechseq.printable import message, safe_encoding
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Replace closed streams, escape what a terminal cannot show, print warnings as single lines.
+    """Replace closed streams, escape unprintable characters, print warnings as single lines.
 
-    All of it is put back at the end.
+    The previous state is restored at the end.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr, logging.lastResort
@@ -25,7 +25,7 @@ def prepared() -> Iterator[None]:
     logging.lastResort = _Warned(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show  # type: ignore[assignment]  # its other arguments: a place
+            warnings.showwarning = _show  # type: ignore[assignment]  # others: a location
             for stream, _ in errors:
                 safe_encoding(stream)
             yield
@@ -36,13 +36,13 @@ def prepared() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line for people; when nobody can read it any more, that is no error."""
+    """Print a line to standard error; a closed stream is not an error."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def flush_or_forget() -> None:
-    """Flush what was printed; give up on a stream that takes nothing, so that the end is quiet."""
+    """Flush the streams, and replace a broken one, so that the exit prints no errors."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()
@@ -53,14 +53,14 @@ def flush_or_forget() -> None:
 
 
 def reader_left() -> bool:
-    """Tell whether standard output is a pipe that nobody reads, as after `| head -1`."""
+    """True if standard output is a pipe without a reader, as after `| head -1`."""
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class _Warned(logging.Handler):
-    """Prints records of libraries as warnings."""
+    """Log handler that prints records of libraries as warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"warning: {message(record.getMessage())}")
@@ -71,7 +71,7 @@ def _show(warning: Warning | str, category: type[Warning], *place: object) -> No
 
 
 def _open_closed_descriptors() -> None:
-    """Occupy closed descriptors 0 to 2, or the next file opened would take what is printed."""
+    """Open closed descriptors 0 to 2 on the null device, so that no file gets printed output."""
     for number in range(3):
         try:
             os.fstat(number)

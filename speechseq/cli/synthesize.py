@@ -1,4 +1,4 @@
-"""`speechseq synthesize`: texts to wavs with a trained checkpoint."""
+"""`speechseq synthesize`: speaks texts to WAV files with a trained checkpoint."""
 
 import argparse
 import contextlib
@@ -22,11 +22,11 @@ _HELP = "speak texts with a trained checkpoint"
 _TEXTS = files.Kind(
     name="a file of texts", limit=64 << 20, cure="name a file with a text a line", streams=True
 )
-_AT_ONCE = 64  # lines spoken before their wavs are written: what is done stays done
+_AT_ONCE = 64  # lines spoken before their WAVs are written, so that a failure loses little
 
 
 class Line(NamedTuple):
-    """A text, where it stands, and the wav that shall say it."""
+    """A text, its source for messages, and the WAV file to write."""
 
     where: str
     text: str
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _portions(lines: list[Line]) -> Iterator[list[Line]]:
-    """Neighbouring lines that are spoken at once; a long one alone, since it is many pieces."""
+    """Group neighbouring lines to batches; a long line, which has many pieces, is alone."""
     held: list[Line] = []
     for line in lines:
         long = len(line.text) > LONGEST
@@ -105,7 +105,7 @@ def _portions(lines: list[Line]) -> Iterator[list[Line]]:
 
 
 def _lines(arguments: argparse.Namespace) -> list[Line]:
-    """What is to be spoken, and where to: checked before anything is loaded."""
+    """Texts to speak and their output files, checked before the model is loaded."""
     if arguments.text is not None:
         return [Line("--text", _decoded(arguments.text), _checked_out(arguments))]
     if arguments.out_dir is None or arguments.out is not None:
@@ -126,7 +126,7 @@ def _lines(arguments: argparse.Namespace) -> list[Line]:
 
 
 def _decoded(text: str) -> str:
-    """The text of an argument, which Python may have read in another encoding than UTF-8."""
+    """Decode an argument as UTF-8, even if Python read it in another encoding."""
     try:
         return os.fsencode(text).decode("utf-8")
     except UnicodeError:
@@ -149,7 +149,7 @@ def _checked_out(arguments: argparse.Namespace) -> Path:
 
 
 def _speakable(lines: list[Line], synthesizer: "Synthesizer", skip_bad: bool) -> list[Line]:
-    """The lines that can be spoken; all that cannot are named in one pass."""
+    """Lines that can be spoken; the others are reported together."""
     import warnings
 
     good, problems, cure = [], [], ""
@@ -177,7 +177,7 @@ def _write(line: Line, speech: "Speech") -> None:
 
 
 def _write_long(line: Line, synthesizer: "Synthesizer", seed: int) -> None:
-    """Speak a text piece by piece into its wav, in the memory of a few pieces."""
+    """Speak a text piece by piece to its WAV, so that memory holds only a few pieces."""
     from speechseq.audio import wav
     from speechseq.inference.speech import combined
 
@@ -193,7 +193,7 @@ def _write_long(line: Line, synthesizer: "Synthesizer", seed: int) -> None:
 
 @contextlib.contextmanager
 def _naming(line: Line) -> Iterator[None]:
-    """Inside, errors are told with the place of the text."""
+    """Context manager that adds the source of the text to errors."""
     try:
         yield
     except SpeechseqError as error:

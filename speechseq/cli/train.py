@@ -42,22 +42,22 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def load_recipe(path: Path) -> ModuleType:
-    """Execute a recipe file and give its module, which has `main` and `Settings`.
+    """Execute a recipe file and return its module, which has `main` and `Settings`.
 
     Raises:
-        ConfigError: no such file, or no recipe.
+        ConfigError: the file does not exist or is not a recipe.
     """
     if not path.is_file():
         others = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
         cure = nearest(path.name, others) if others else "name a file such as recipes/tts/….py"
         raise ConfigError(f"{path}: no such recipe", cure)
-    files.read_text(path, _RECIPE)  # or it is refused here, before Python reads all of it
+    files.read_text(path, _RECIPE)  # raises ConfigError for unreadable or large files
     name = f"recipe_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file", "name a recipe, e.g. recipes/tts/….py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and workers look their module up by name
+    sys.modules[name] = module  # dataclasses and workers look up their module by name
     spec.loader.exec_module(module)
     settings = getattr(module, "Settings", None)
     if not callable(getattr(module, "main", None)) or not _is_config(settings):

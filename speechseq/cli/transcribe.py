@@ -1,4 +1,4 @@
-"""`speechseq transcribe`: sound files to texts with a trained checkpoint."""
+"""`speechseq transcribe`: converts sound files to texts with a trained checkpoint."""
 
 import argparse
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HELP = "write down sound files with a trained checkpoint"
 _LM = 0.3
-_AT_ONCE = 64  # files read before their texts are printed: what is done stays done
+_AT_ONCE = 64  # files read before their texts are printed, so that a failure loses little
 
 
 def add(commands: Any) -> None:
@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
 
 
 class Options(NamedTuple):
-    """What the flags come to."""
+    """Options given by the flags."""
 
     search: "Beam"
     scorers: "tuple[Fused, ...]"
@@ -79,7 +79,7 @@ class Options(NamedTuple):
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Transcribe the files; those that cannot be are named at the end, when all others are done."""
+    """Transcribe the files; those that fail are reported at the end, after all others."""
     options = _options(arguments)
     transcriber = _load(arguments, options)
     if arguments.lm is not None:
@@ -141,7 +141,7 @@ def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -
 def _results(
     files: list[Path], transcriber: "Transcriber", options: Options
 ) -> "Iterator[tuple[Path, Transcript | LongTranscript | SpeechseqError]]":
-    """Each file and what became of it, in order; short ones are read in batches."""
+    """Yield each file with its transcript or error, in order; short files are batched."""
     for begin in range(0, len(files), _AT_ONCE):
         part = files[begin : begin + _AT_ONCE]
         long = {path for path in part if _is_long(path, options)}
@@ -158,7 +158,7 @@ def _is_long(path: Path, options: Options) -> bool:
     try:
         return wav.header(path).seconds > options.windows.seconds
     except SpeechseqError:
-        return False  # reading it will say what is wrong
+        return False  # the error is raised when the file is read
 
 
 def _long(
@@ -190,14 +190,14 @@ def _print(path: Path, result: "Transcript | LongTranscript", options: Options) 
 
 
 def _is_doubtful(result: "Transcript | LongTranscript") -> bool:
-    """There are words, though it is likelier that nobody speaks."""
+    """True if the transcript has words although silence is more likely."""
     from speechseq.inference.transcript import NO_SPEECH
 
     return bool(result.text) and result.no_speech > NO_SPEECH
 
 
 def _plain(path: Path, result: "Transcript | LongTranscript") -> dict[str, Any]:
-    """Everything but the alignment, which is a picture rather than a line."""
+    """Convert a result to plain data, without the alignment."""
     import dataclasses
 
     kept = {

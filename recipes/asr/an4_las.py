@@ -2,8 +2,8 @@
 
     speechseq train recipes/asr/an4_las.py --root data/raw/an4 --run runs/an4
 
-Characters, a CTC head that shows the attention the way, SpecAugment; three versions of each
-utterance, slower, as it is, and faster. A GPU makes it quick, a CPU will do.
+Characters, a CTC loss that helps the attention to align, SpecAugment; each utterance at three
+speeds: slower, original and faster. A GPU makes it quick, a CPU suffices.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class Settings(Config):
     shown: CountOrNone = 2
     device: str = "cpu"
     workers: Workers = 0
-    threads: ThreadsOrNone = 0  # 0 leaves torch its own number
+    threads: ThreadsOrNone = 0  # 0 keeps torch's default
     seed: Seed = 0
     audio: AudioConfig = dataclasses.replace(AudioConfig.preset("las"), mels=80)
     model: LASConfig = las_characters(

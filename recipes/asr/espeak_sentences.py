@@ -6,7 +6,7 @@
     speechseq train recipes/asr/espeak_sentences.py --run runs/sentences --lm runs/lm
 
 The model writes characters; a CTC loss helps the attention to align. At the end it transcribes new
-sentences by seen and unseen voices, and with `--lm` only does that. Needs the extra `demo`.
+sentences by seen and unseen voices; with `--lm` it only does that. Needs the extra `demo`.
 """
 
 import dataclasses

@@ -54,7 +54,7 @@ class Settings(Config):
     shown: CountOrNone = 2
     device: str = "cuda"
     workers: Workers = 4
-    threads: ThreadsOrNone = 0  # 0 leaves torch its own number
+    threads: ThreadsOrNone = 0  # 0 keeps torch's default
     seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("specaugment")
     model: LASConfig = dataclasses.replace(las_6_1280(), augment=POLICIES["LD"], ctc=True)

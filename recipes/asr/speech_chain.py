@@ -1,4 +1,4 @@
-"""The speech chain: a small LAS learns digits from several voices, then transcribes our own voice.
+"""The speech chain: a small LAS learns digits from several voices, then transcribes our TTS.
 
     python recipes/tts/spoken_digits.py --run runs/demo/voice
     python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears

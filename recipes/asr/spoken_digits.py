@@ -5,7 +5,7 @@
 Joins recordings of single digits (8 kHz, six speakers) to strings of 1 to 7 in several ways, adds
 sounds without speech, and trains by attention alone. Then it transcribes strings of held-out
 recordings, joined in each way, and strings ten times as long, and scores word times. `--held_out
-theo` keeps a whole speaker for the test; `--content true` attends by content instead of location.
+theo` keeps one speaker for the test alone; `--content true` attends by content, not by location.
 """
 
 import dataclasses

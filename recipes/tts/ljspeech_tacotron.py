@@ -1,11 +1,11 @@
-"""Tacotron on LJSpeech: the first of the family, straight to the linear spectrum.
+"""Tacotron on LJSpeech: the first model of the family, which predicts the linear spectrum.
 
     speechseq prepare ljspeech data/raw --download
     speechseq train recipes/tts/ljspeech_tacotron.py --run runs/ljspeech_tacotron
 
 Reads a standard LJSpeech-1.1 folder (--root), trains, speaks the held-out sentences, and writes
-RUN/report.html in which a recogniser judges them beside the recordings. Its post-net makes linear
-magnitudes, so Griffin-Lim needs no inverted mels. On a CPU:
+RUN/report.html, in which a recogniser compares them with the recordings. The post-net predicts
+linear magnitudes, so Griffin-Lim needs no inverted mels. On a CPU:
 --config recipes/overlays/tacotron_cpu.yaml
 """
 

@@ -1,11 +1,11 @@
-"""Tacotron 2 on LJSpeech: one voice, 24 hours of it, one GPU.
+"""Tacotron 2 on LJSpeech: one speaker, 24 hours of speech, one GPU.
 
     speechseq prepare ljspeech data/raw --download
     speechseq train recipes/tts/ljspeech_tacotron2.py --run runs/ljspeech_tacotron2
 
 Reads a standard LJSpeech-1.1 folder (--root), trains, speaks the held-out sentences, and writes
-RUN/report.html in which a recogniser judges them beside the recordings. Two frames a step by
-default: alignment comes sooner than with the paper's one (--model.decoder.reduction_factor 1).
+RUN/report.html, in which a recogniser compares them with the recordings. Two frames per step by
+default: the model aligns sooner than with the paper's one (--model.decoder.reduction_factor 1).
 On a CPU: --config recipes/overlays/tacotron2_cpu.yaml
 """
 

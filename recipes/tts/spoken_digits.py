@@ -1,10 +1,10 @@
-"""A first voice within minutes: a small Tacotron 2 learns to say digits from espeak.
+"""First synthesiser within minutes: a small Tacotron 2 learns to say digits from espeak.
 
     python recipes/tts/spoken_digits.py --run runs/demo
 
-Makes its corpus, trains, speaks strings of digits that it never saw, has an independent recogniser
-judge them beside espeak's own sound of the same strings, and writes RUN/report.html. Runs on two
-CPU cores (it needs one) without a network. Needs the extra `demo`.
+Makes its corpus, trains, speaks unseen strings of digits, compares them with espeak's speech of the
+same strings by an independent recogniser, and writes RUN/report.html. Runs on two CPU cores (it
+needs one) without a network. Needs the extra `demo`.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class Settings(spoken_digits.OneVoiceConfig):
     """Numbers of the corpus, the model and its training."""
 
     frames_per_batch: Count = 2500
-    threads: Threads = 1  # steps this small gain little from two, and lose much on a busy machine
+    threads: Threads = 1  # small steps gain little from two, and lose much on a busy machine
     seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
     model: TacotronConfig = tacotron2_small(reduction_factor=4)

@@ -19,11 +19,11 @@ _ID = re.compile(r"\w+-(?P<speaker>\w+)-\w+")  # an251-fash-b
 
 
 def read(root: Path | str, *, lower: bool = True) -> Parts:
-    """One cut an utterance, its speaker in the supervision; texts in lower case unless told.
+    """Read one cut per utterance, with its speaker in the supervision.
 
     `root` is the published folder (wav/an4_clstk/<speaker>/<id>.sph, etc/an4_train.transcription
-    with lines "<s> TEXT </s> (id)", and the same for the test; .wav and .flac will do too), or
-    holds train.tsv and test.tsv (path, text, speaker).
+    with lines "<s> TEXT </s> (id)", and the same for the test; .wav and .flac work too), or
+    holds train.tsv and test.tsv (path, text, speaker). `lower` puts texts in lower case.
 
     Raises:
         DataError: neither layout, or all rows that are bad or whose sound is missing or damaged.
@@ -40,7 +40,7 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
 
 
 def hold_out(cuts: CutSet, count: int, seed: int) -> Parts:
-    """Split off a test set of so many cuts, drawn by the seed, but at most a quarter of all."""
+    """Split off a random test set of `count` cuts, but at most a quarter of all."""
     drawn = sorted(cuts, key=lambda cut: cut.id)
     random.Random(seed).shuffle(drawn)
     count = min(count, max(1, len(drawn) // 4))

@@ -1,9 +1,9 @@
 """Bucketing: batches of utterances of similar length, with little padding, under a frame budget.
 
-lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with as many buckets as that
-takes it fills batches to less than half on a small corpus (365 utterances of LJSpeech, room for 31
-a batch: 29 batches where 13 do), and its state counts what it handed to the prefetching workers,
-not what was trained on. So an epoch is planned here, whole, by its seed and number alone.
+lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with the number of buckets that
+this needs, it fills batches to less than half on a small corpus (365 utterances of LJSpeech, up to
+31 per batch: 29 batches where 13 suffice), and its state counts utterances sent to the prefetching
+workers, not those trained on. So a whole epoch is planned here, from its seed and number alone.
 """
 
 import dataclasses
@@ -11,22 +11,23 @@ import math
 import random
 
 MOST_PADDING = 0.05  # of a planned epoch, wherever the budget allows it
-_BATCH_PRICE = 0.2  # of the budget: what one more batch may cost in padding saved
-_JITTERS = (0.03, 0.02, 0.01, 0.0)  # how far lengths are blurred, so that batchmates change
+_BATCH_PRICE = 0.2  # of the budget: the fixed cost of a batch, in frames of padding
+_JITTERS = (0.03, 0.02, 0.01, 0.0)  # relative noise of lengths, so that batches change
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The batches of every epoch, as lists of indices of `frames`.
+    """The batches of every epoch, as lists of indices into `frames`.
 
     Attributes:
-        frames: how many frames each utterance takes.
-        budget: frames of one batch at most, padding included; a longer utterance stands alone.
-        most: utterances of one batch at most.
-        seed: decides the epochs, together with their numbers.
-        shuffle: otherwise every epoch goes from the longest to the shortest.
-        short_first_epochs: the first so many go from the shortest to the longest, whatever
-            `shuffle` says: short utterances are aligned first (Amodei 2016, SortaGrad).
+        frames: number of frames of each utterance.
+        budget: maximum frames of a batch, padding included; a longer utterance is a batch of its
+            own.
+        most: maximum utterances of a batch.
+        seed: determines each epoch, together with its number.
+        shuffle: if False, every epoch goes from the longest to the shortest.
+        short_first_epochs: number of first epochs that go from the shortest to the longest,
+            regardless of `shuffle`: short utterances are aligned first (Amodei 2016, SortaGrad).
     """
 
     frames: tuple[int, ...]
@@ -37,7 +38,7 @@ class Plan:
     short_first_epochs: int = 0
 
     def epoch(self, number: int) -> list[list[int]]:
-        """Every utterance once, in batches."""
+        """Return the batches of an epoch, with every utterance once."""
         if number < self.short_first_epochs:
             return self.sorted_epoch()[::-1]
         rng = random.Random(f"{self.seed} {number}")
@@ -47,7 +48,7 @@ class Plan:
             batches = self._filled(self._order(jitter, rng))
             if self.padding(batches) <= MOST_PADDING:
                 break
-        else:  # a small corpus and a large budget pad more anyway: then let company change
+        else:  # a small corpus and a large budget pad more anyway, so let batches change
             batches = self._filled(self._order(_JITTERS[0], rng))
         rng.shuffle(batches)
         return batches
@@ -57,11 +58,11 @@ class Plan:
         return len(self.epoch(number))
 
     def sorted_epoch(self) -> list[list[int]]:
-        """Every utterance once, from the longest to the shortest."""
+        """Return batches with every utterance once, from the longest to the shortest."""
         return self._filled(self._order(0.0, random.Random(0)))
 
     def padding(self, batches: list[list[int]]) -> float:
-        """The share of frames that is padding."""
+        """Return the share of frames that is padding."""
         held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
         return 1 - sum(self.frames) / held
 
@@ -70,10 +71,11 @@ class Plan:
         return sorted(range(len(blurred)), key=lambda i: -blurred[i])
 
     def _filled(self, order: list[int]) -> list[list[int]]:
-        """Cut the order into batches that hold the fewest frames, padding included.
+        """Cut the order into batches with the fewest frames in all, padding included.
 
-        Each batch costs something by itself, else the best were batches of one. Filling one after
-        the other instead pads about a tenth more (LJSpeech, 365 utterances).
+        Each batch has a fixed cost; without it, batches of one utterance would be the best.
+        Filling one batch after the other instead pads about a tenth more (LJSpeech, 365
+        utterances).
         """
         price = _BATCH_PRICE * self.budget
         best, before = [0.0] + [math.inf] * len(order), [0] * (len(order) + 1)

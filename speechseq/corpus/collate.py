@@ -23,12 +23,12 @@ class TTSCollate:
     Args:
         vocabulary: encodes the text of each cut's supervision.
         audio: settings of the mels (and of `features.compute`, when they come from a cache).
-        frame_multiple: each item's own frames are rounded up to a multiple of it with silent
-            frames that count as valid, so that a decoder's last step of r frames is all learned.
-        log_magnitude: also make the linear-frequency target, from the sound, of as many frames.
-        normalizer: turns a text into the one that is encoded. "vocabulary" is the vocabulary's own
-            normaliser, which is also the Synthesizer's. None for texts that are ready, a function
-            to make them so: what they say must be what the vocabulary's normaliser makes of it.
+        frame_multiple: each item is extended to a multiple of it with silent frames that count as
+            valid, so that all r frames of a decoder's last step are learned.
+        log_magnitude: also compute the linear-frequency target, with as many frames.
+        normalizer: normaliser of texts before they are encoded. "vocabulary" is the vocabulary's
+            own, which the Synthesizer uses too. None for texts that are normalised already, or a
+            function; its result must equal that of the vocabulary's normaliser.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TTSCollate:
         return self._rounded(features.frames(cut, self.audio))
 
     def __call__(self, cuts: Sequence[MonoCut]) -> TTSBatch:
-        """The batch, items in the order of the cuts.
+        """Make the batch, with items in the order of the cuts.
 
         Raises:
             DataError: a cut without text or frames, or with an unknown symbol; it is named.
@@ -83,7 +83,7 @@ class TTSCollate:
         )
 
     def _ready(self, text: str) -> str:
-        """The text of the caller's normaliser, refused if the voice would read it differently."""
+        """Normalise a text; refuse it if the vocabulary's normaliser would change the result."""
         ready = self._normalizer(text) if self._normalizer else text
         spoken = self._vocabulary.normalize(ready)
         if ready.strip() and self._vocabulary.encode(ready) != self._vocabulary.encode(spoken):
@@ -95,13 +95,13 @@ class TTSCollate:
         return ready
 
     def _linear(self, cut: MonoCut) -> Tensor:
-        with warnings.catch_warnings():  # features.compute has said it
+        with warnings.catch_warnings():  # features.compute has warned already
             warnings.simplefilter("ignore", WavWarning)
             sound = features.load_waveform(cut, self.audio)
         return self._silence_after(cut.id, compress(magnitude(sound, self.audio), self.audio)[0])
 
     def _silence_after(self, name: str, item: Tensor) -> Tensor:
-        """(frames, channels) with silent frames up to the multiple."""
+        """Append silent frames to (frames, channels), up to the multiple."""
         if not len(item):
             raise DataError(f"{name}: 0 frames")
         more = self._rounded(len(item)) - len(item)

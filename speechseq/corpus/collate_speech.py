@@ -19,7 +19,7 @@ class ASRCollate:
     Args:
         vocabulary: encodes the text of each cut's supervisions, and closes it with eos.
         audio: settings of the features (and of `features.compute`, when they come from a cache).
-        normalizer: what is done to a text before it is encoded; None for texts that are ready.
+        normalizer: normaliser of texts before they are encoded; None for normalised texts.
 
     Raises:
         ConfigError: the vocabulary does not close a transcript with eos.
@@ -52,7 +52,7 @@ class ASRCollate:
         return features.frames(cut, self.audio)
 
     def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:
-        """The batch, items in the order of the cuts.
+        """Make the batch, with items in the order of the cuts.
 
         Raises:
             DataError: a cut without text or frames, or with an unknown symbol; it is named.

@@ -1,7 +1,8 @@
-"""Columns of a metadata file: named by a flag or a header line, or known by their number.
+"""Columns of a metadata file: named by a flag or a header line, or recognised by their number.
 
-`id|text` and LJSpeech's `id|text|normalized text` are known by their number of columns. A column
-of speakers is never guessed at: it has to be named, and one that looks like it is refused.
+`id|text` and LJSpeech's `id|text|normalized text` are recognised by their number of columns. A
+column of speakers is never guessed: it must be named, and a file with an unnamed column that looks
+like speakers is refused.
 """
 
 import re
@@ -27,7 +28,7 @@ _SHORT = 3  # words of the name of a speaker, at most
 
 
 def parse(text: str) -> Columns:
-    """The columns that a flag names, such as "id,text,speaker"; "-" is one that is not read.
+    """Parse the columns that a flag names, such as "id,text,speaker"; "-" skips a column.
 
     Raises:
         ConfigError: an unknown or repeated name, no id, or no text.
@@ -46,7 +47,7 @@ def parse(text: str) -> Columns:
 
 
 def of_header(fields: Sequence[str]) -> Columns | None:
-    """The columns that a header line names; None for a row like any other."""
+    """Parse the columns that a header line names; None if the line is no header."""
     names = tuple(_HEAD_OF.get(field.strip().strip('"').lower(), "-") for field in fields)
     named = [name for name in names if name != "-"]
     if len(fields) < 2 or names[0] == "-" or "id" not in named or len(set(named)) < len(named):
@@ -55,7 +56,7 @@ def of_header(fields: Sequence[str]) -> Columns | None:
 
 
 def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
-    """The columns of rows without a header, by how many most rows have.
+    """Recognise the columns of rows without a header, by the number that most rows have.
 
     Raises:
         DataError: another delimiter, more than three columns, or one that looks like speakers.
@@ -82,7 +83,7 @@ def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
 
 
 def _looks_like_speakers(rows: Sequence[Sequence[str]], place: int) -> bool:
-    """Return True if a column looks like speakers: short, unlike the text beside it, repeated."""
+    """Return True if a column looks like speakers: short, unlike the row's text, repeated."""
     names = [row[place].strip() for row in rows if row[place].strip()]
     texts = [row[3 - place] for row in rows if row[place].strip()]
     if not names or any(len(name.split()) > _SHORT for name in names):
@@ -95,7 +96,7 @@ def _looks_like_speakers(rows: Sequence[Sequence[str]], place: int) -> bool:
 
 
 def _may_be_the_same(name: str, text: str) -> bool:
-    """Return True if one may be the other, normalised: they share a word, or digits are read."""
+    """Return True if `name` may be `text` normalised: a word in common, or digits spelled out."""
     shared = {*_WORD.findall(name.lower())} & {*_WORD.findall(text.lower())}
     read_out = any(c.isdigit() for c in text) and len(name) >= len(text)
     return bool(shared) or read_out

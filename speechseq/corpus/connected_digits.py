@@ -27,14 +27,14 @@ class ConnectedDigitsConfig(Config):
 
     Attributes:
         root: folder of the recordings, as `fsdd.read` takes it.
-        held_out: a speaker who is in the tests alone; "" for the same speakers in all parts.
-        utterances: strings to learn from, of 1 to `longest` digits.
+        held_out: a speaker of the tests alone; "" for the same speakers in all parts.
+        utterances: number of training strings, of 1 to `longest` digits.
         test_utterances, long_utterances: test strings, and test strings ten times as long.
         joined_utterances: test strings of each way of joining, see `evaluation.joining`.
-        wordless: sounds without speech to learn from; their transcripts are empty.
-        synthetic: strings of espeak's voices to learn from; they need the extra `demo`.
-        speed: the most by which a string to learn from is sped up or slowed down, as a share.
-        snr: dB of speech over noise in some of the strings to learn from; None for no noise.
+        wordless: training sounds without speech; their transcripts are empty.
+        synthetic: training strings by espeak's voices, which need the extra `demo`.
+        speed: maximum speed perturbation of training strings, as a share.
+        snr: dB of speech over noise in some of the training strings; None for no noise.
     """
 
     root: str = "data/raw/free-spoken-digit-dataset"
@@ -58,7 +58,7 @@ class ConnectedDigitsConfig(Config):
 def make(
     config: ConnectedDigitsConfig, folder: Path, *, sample_rate: int, seed: int
 ) -> tuple[CutSet, dict[str, CutSet]]:
-    """Make the strings to learn from, and the tests "short" and "long" from other recordings.
+    """Make the training strings, and the tests "short" and "long" from other recordings.
 
     Raises:
         ConfigError, DataError, MachineError: as `fsdd.read` and `digit_strings.make`.
@@ -94,7 +94,7 @@ def make(
 
 
 def _perturbed(cuts: CutSet, speed: float, seed: int) -> CutSet:
-    """The cuts, each at a speed drawn from 1 - speed to 1 + speed."""
+    """Perturb the speed of each cut by a factor drawn from 1 - speed to 1 + speed."""
     rng, most = random.Random(seed), round(100 * speed)
     return CutSet.from_cuts(cut.perturb_speed(1 + rng.randint(-most, most) / 100) for cut in cuts)
 

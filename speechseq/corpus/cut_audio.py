@@ -1,4 +1,4 @@
-"""Sound of a cut: part of a file, at a rate and speed, of a length known without reading it."""
+"""Sound of a cut: part of a file, at a rate and speed; its length is known without reading it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +14,15 @@ from speechseq.ranges import Items, Range
 from speechseq.shapes import Waveform
 
 Speeds = Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Items(1, 100)]
-_ROUNDING = 3  # samples by which changes of rate, speed and span may differ in what they round
+_ROUNDING = 3  # samples by which roundings of rate, speed and span may differ
 
 
 def load(cut: MonoCut, sample_rate: int) -> Waveform:
-    """The sound of a cut, (1, samples), channels mixed down; its speed changed where the cut says.
+    """Load the sound of a cut (1, samples): channels mixed down, with the cut's speed perturbation.
 
     Raises:
-        DataError: as `wav.load`; or the cut holds other effects than lhotse's `perturb_speed`, or
-            more sound than its file.
+        DataError: as `wav.load`; or the cut has other effects than lhotse's `perturb_speed`, or
+            is longer than its file.
     """
     factors = speeds(cut)
     waveform, rate = wav.load(source(cut), sample_rate)
@@ -45,10 +45,10 @@ def samples(cut: MonoCut, sample_rate: int) -> int:
 
 
 def speeds(cut: MonoCut) -> list[float]:
-    """The factors by which the cut's sound is sped up, in turn.
+    """Return the speed factors of the cut's sound, in the order of their application.
 
     Raises:
-        DataError: no recording, or an effect of another kind.
+        DataError: the cut has no recording, or another kind of effect.
     """
     if cut.recording is None:
         raise DataError(f"{cut.id}: it has no recording")
@@ -62,7 +62,7 @@ def speeds(cut: MonoCut) -> list[float]:
 
 
 def source(cut: MonoCut) -> Path:
-    """The file of the sound."""
+    """Return the path of the cut's sound file."""
     return Path(cut.recording.sources[0].source)
 
 

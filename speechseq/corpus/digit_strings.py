@@ -1,6 +1,6 @@
 """Connected strings of words, joined from recordings of single words, with known word times.
 
-Made for the Free Spoken Digit Dataset; any recordings of single words by named speakers will do.
+Made for the Free Spoken Digit Dataset; any recordings of single words by named speakers work.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from speechseq.errors import ConfigError, DataError
 
 PAUSE = JoiningConfig().pause  # seconds
 GAIN = JoiningConfig().gain  # dB
-_FORMAT = 1  # raised when the same plan makes other samples
+_FORMAT = 1  # version: increased when the same plan gives other samples
 _SAFE = re.compile(r"\w[\w.-]*")
 _Words = dict[str, dict[str, list[MonoCut]]]
 
 
 class _Draws(NamedTuple):
-    """Ranges that each string is drawn from: number of words, ways to join them, sample rate."""
+    """Settings for drawing a string: range of its number of words, ways to join, sample rate."""
 
     words: tuple[int, int]
     ways: tuple[JoiningConfig, ...]
@@ -56,24 +56,25 @@ def make(
 ) -> CutSet:
     """Join recordings of single words to strings such as "three one four", 16-bit wavs in `folder`.
 
-    Each string is of one speaker; speaker, number of words (`shortest` to `longest`), each word
-    and its recording are drawn evenly, and so is the way to join them, where several are given.
-    With the same seed every way joins the same recordings (but where it mixes speakers). The
-    supervision's alignment "word" says where each recording lies. The same call gives the same
-    folder anywhere; one that fits is used as it stands (`generated_folder.ensure`).
+    Each string has one speaker. The speaker, the number of words (`shortest` to `longest`), each
+    word, its recording, and one of `ways` are drawn uniformly. With the same seed, every way joins
+    the same recordings (unless it mixes speakers). The supervision's alignment "word" has the time
+    of each recording. The same call gives the same folder on every machine; an existing folder
+    that matches is reused (`generated_folder.ensure`).
 
     Args:
-        cuts: recordings of single words, with speakers; the test's and the training's apart.
-        pause, gain, snr: of the one way, a JoiningConfig of these, where no `ways` are given.
-        ways: to join words.
-        speakers: only these; none named are all.
-        without: all but these.
+        cuts: recordings of single words, with speakers; pass those of the test and of the training
+            in separate calls.
+        pause, gain, snr: settings of the only way to join words, if no `ways` are given.
+        ways: ways to join words.
+        speakers: use only these speakers; empty for all.
+        without: speakers to leave out.
 
     Raises:
-        ConfigError: numbers that make no sense, or an unknown speaker.
-        DataError: a recording without text or speaker, of another rate, or not a whole file; a
-            speaker who lacks a word; `folder` holds something else.
-        MachineError: no room on the disk.
+        ConfigError: numbers out of range, or an unknown speaker.
+        DataError: a recording lacks text or speaker, has another rate, or is not a whole file; a
+            speaker lacks a word; `folder` holds something else.
+        MachineError: the disk is full.
     """
     ways = tuple(ways) or (JoiningConfig(pause=pause, gain=gain, snr=snr),)
     _check(utterances, seed, (shortest, longest))
@@ -102,7 +103,7 @@ def _check(utterances: int, seed: int, words: tuple[int, int]) -> None:
 
 
 def _by_speaker(cuts: CutSet, speakers: Collection[str], without: Collection[str]) -> _Words:
-    """Recordings by speaker and word, in an order that does not depend on the cuts' order."""
+    """Group recordings by speaker and word, in an order that does not depend on the cuts' order."""
     words: _Words = {}
     for cut in sorted(cuts, key=lambda cut: cut.id):
         said = cut.supervisions[0] if cut.supervisions else None
@@ -139,7 +140,7 @@ def _rate(sources: dict[str, MonoCut]) -> int:
 
 
 def _digest(sources: dict[str, MonoCut]) -> str:
-    """Changes with the sound of any recording."""
+    """Digest of the sound of all recordings."""
     total = hashlib.sha256()
     for name, cut in sources.items():
         sound = files.sha256(cut.recording.sources[0].source, SOUND)
@@ -148,7 +149,7 @@ def _digest(sources: dict[str, MonoCut]) -> str:
 
 
 def _drawn(words: _Words, number: int, seed: int, draws: _Draws) -> dict[str, Any]:
-    """One string as plain data: where each recording begins, in samples, and how loud it is."""
+    """Draw one string as plain data: start, in samples, and gain of each recording."""
     rng, further = random.Random(f"{seed} {number}"), random.Random(f"{seed} {number} way")
     rate = draws.rate
     way = further.choice(draws.ways)

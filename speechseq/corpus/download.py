@@ -20,13 +20,13 @@ _ARCHIVE = files.Kind(name="an archive", limit=1 << 40)
 
 
 def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
-    """Download `url` to `path` unless it is there; it appears only when whole and checked.
+    """Download `url` to `path` unless it exists; `path` appears only when complete and verified.
 
-    What has arrived stands in `path`.part, and the next call goes on from there.
+    A partial download is kept in `path`.part, which the next call continues.
 
     Raises:
-        MachineError: no network, or no room on the disk.
-        DataError: what arrived is not what was published; the next call starts afresh.
+        MachineError: no network, or the disk is full.
+        DataError: the download is not the published file; the next call starts again.
     """
     if path.is_file() and _sha256(path) == sha256:
         return path
@@ -49,13 +49,13 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
 
 
 def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
-    """Put what a tar archive holds at `inside` to `folder`; whole or not at all.
+    """Unpack the folder `inside` of a tar archive to `folder`, atomically.
 
-    By default that is its single top folder, named as `folder`.
+    By default `inside` is the archive's single top folder, with the name of `folder`.
 
     Raises:
-        DataError: the archive is damaged, leads outside its folder, or holds something else.
-        MachineError: no room on the disk.
+        DataError: the archive is damaged, has paths outside its folder, or holds something else.
+        MachineError: the disk is full.
     """
     if folder.is_dir():
         return folder

@@ -1,4 +1,4 @@
-"""Speech of any text by espeak-ng: reproducible corpora that need no download."""
+"""Speech synthesis by espeak-ng: reproducible corpora of any text, without a download."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ class Utterance(Config):
     pitch: Pitch = 50
 
     def check(self) -> None:
-        """Refuse what espeak would say wrongly or not at all."""
+        """Raise an error for utterances that espeak would say wrongly or not at all."""
         if not _SAFE_ID.fullmatch(self.id):
             raise ConfigError(
                 f"utterance id {self.id!r} cannot name a file", "use letters, 0-9, -_"
@@ -62,7 +62,7 @@ def drawn(
     rates: Sequence[int],
     pitches: Sequence[int],
 ) -> list[Utterance]:
-    """Texts as utterances prefix-00000, …; each draws its voice, rate and pitch from those given.
+    """Make utterances prefix-00000, … of texts; draw voice, rate and pitch of each.
 
     Raises:
         ConfigError, DataError: as `Utterance`.
@@ -89,20 +89,20 @@ def speak(
     pitch: int = 50,
     margin: float | None = None,
 ) -> CutSet:
-    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and give a cut for each, in order.
+    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and return a cut for each, in order.
 
-    The same call makes the same bytes anywhere, because all of it is spoken in one fresh process
+    The same call gives the same bytes on every machine, because one new process speaks all texts
     in this order. Breathy variants (+f2, +f3, +f5) are the exception: the library seeds their
-    noise by the clock, so they repeat in meaning, not in bytes. `folder`/manifest.json keeps
-    the plan and a SHA-256 of every wav, and a folder that fits them is used as it stands.
-    The speaker of a cut is its voice. Plain strings get ids 0000, 0001, … and this voice, rate
-    and pitch. `margin` is the silence to stand at both ends, in seconds; None leaves espeak's own
-    (0 to 50 ms before, 7 ms after).
+    noise by the clock, so their bytes differ. `folder`/manifest.json keeps the plan and a SHA-256
+    of every wav; an existing folder that matches both is reused. The speaker of a cut is its
+    voice. Plain strings get ids 0000, 0001, … and this voice, rate and pitch. `margin` is the
+    silence at both ends, in seconds; None keeps espeak's own (0 to 50 ms before, 7 ms after).
 
     Raises:
-        ConfigError: an unknown voice (the nearest are named), an id twice, a number out of range.
+        ConfigError: an unknown voice (the nearest are named), a duplicate id, a number out of
+            range.
         DataError: espeak finds nothing to say; `folder` holds something else.
-        MachineError: espeak is not installed, or died; no room on the disk.
+        MachineError: espeak is not installed, or crashed; the disk is full.
     """
     utterances = [
         text
@@ -129,7 +129,7 @@ def speak(
 
 
 def voices() -> list[str]:
-    """Names of espeak's voices, e.g. "en-us"; "en-us+f3" is one of its variants.
+    """Return the names of espeak's voices, e.g. "en-us"; "en-us+f3" is a variant of it.
 
     Raises:
         MachineError: espeak is not installed.
@@ -137,7 +137,7 @@ def voices() -> list[str]:
     with LOCK:
         listed = library().espeak_ListVoices(None)
         entries = itertools.takewhile(bool, (listed[i] for i in itertools.count()))
-        # the file's name always loads; a language is told by several files, or by none alone
+        # voices are named by file, which always loads; several files may share a language
         names = [entry.contents.identifier.decode().split("/")[-1].lower() for entry in entries]
     return sorted(set(names))
 

@@ -15,8 +15,8 @@ from speechseq.errors import ConfigError
 from speechseq.file_writing import replace_file
 from speechseq.ranges import Count
 
-# All repeat byte for byte, as the breathy +f2, +f3 and +f5 do not. Unseen are a man and a woman of
-# seen accents, and an unseen accent.
+# All are reproducible byte for byte, unlike the breathy +f2, +f3 and +f5. Unseen voices are a man
+# and a woman of seen accents, and an unseen accent.
 SEEN_VOICES = (
     "en-us",
     "en-us+m1",
@@ -33,19 +33,19 @@ UNSEEN_VOICES = ("en-us+m4", "en-gb+f4", "en-gb-scotland")
 RATES = (140, 160, 180, 200)
 PITCHES = (35, 50, 65)
 MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50 ms
-_PATIENCE = 100  # draws for each sentence that is asked for
+_PATIENCE = 100  # draws for each requested sentence
 
 
 def texts(
     count: int, seed: int, *, exclude: Collection[str] = (), known: Collection[str] = ()
 ) -> list[str]:
-    """`count` different sentences of `sentence_grammar`, such as "anna sold nine hats last week".
+    """Draw different sentences of `sentence_grammar`, such as "anna sold nine hats last week".
 
-    Those of `exclude` do not come. With `known` texts, only sentences all of whose words occur in
-    them do: give both those of the training to draw a test.
+    Sentences of `exclude` are never drawn. With `known` texts, only sentences are drawn whose words
+    all occur in these texts. To draw a test, pass the training texts as both.
 
     Raises:
-        ConfigError: fewer than `count` can be found.
+        ConfigError: fewer than `count` sentences can be found.
     """
     rng = random.Random(f"{seed} sentences")
     taken = set(exclude)
@@ -66,7 +66,7 @@ def texts(
 
 
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
-    """`count` different sentences for a language model, as `texts` draws them.
+    """Draw different sentences for a language model, as `texts` does.
 
     Raises:
         ConfigError: as `texts`.
@@ -86,8 +86,8 @@ class EspeakSentencesConfig(Config):
 def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[str, CutSet]:
     """Speak sentences "train" by the seen voices, and the tests "seen voices", "unseen voices".
 
-    No sentence is in two of them. The texts of both tests are written to folder/test.txt, which a
-    language model excludes from its own.
+    The three share no sentence. The texts of both tests are written to folder/test.txt, so that a
+    language model can exclude them.
 
     Raises:
         ConfigError, DataError, MachineError: as `make`.
@@ -122,9 +122,9 @@ def make(
     pitches: Sequence[int] = PITCHES,
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak so many sentences, none twice, into `folder`; see `speak` for what stands there.
+    """Speak `utterances` different sentences into `folder`; see `speak` for its content.
 
-    Each utterance draws its voice (the supervision's speaker), rate and pitch from those given.
+    Voice (the supervision's speaker), rate and pitch are drawn for each utterance.
 
     Raises:
         ConfigError, DataError, MachineError: as `texts` and `speak`.

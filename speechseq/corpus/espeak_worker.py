@@ -1,7 +1,7 @@
-"""Process in which espeak speaks a corpus: reads a plan from stdin, writes one wav an utterance.
+"""Process in which espeak speaks a corpus: reads a plan from stdin, writes one wav per utterance.
 
-espeak's output depends on all that its process has said before; a new process that says the same
-in the same order repeats it bit for bit. Run by `speechseq.corpus.espeak`, not by hand.
+espeak's output depends on everything that its process has said before; a new process that says the
+same in the same order repeats it bit for bit. Run by `speechseq.corpus.espeak`, not by hand.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from speechseq.text.espeak_library import SAMPLE_RATE, library, set_voice
 
 _RATE, _PITCH = 1, 3  # espeak_PARAMETER
 _UTF8 = 1
-_QUIET = 32  # of 32768; espeak's pauses are exact zeros, only a fading tail is not
+_QUIET = 32  # of 32768; espeak's pauses are exact zeros, except for a fading tail
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
-    """A function from an utterance to its int16 samples, and the callback it keeps alive."""
+    """Return a function from an utterance to its int16 samples; it holds espeak's callback."""
     espeak = library()
     pieces: list[bytes] = []
 
@@ -65,7 +65,7 @@ def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
 
 
 def _with_margin(samples: np.ndarray, margin: int) -> np.ndarray:
-    """The speech alone between two equal stretches of silence."""
+    """Trim the silence of a sound, and pad it with equal silence at both ends."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _QUIET)
     speech = samples[loud[0] : loud[-1] + 1] if len(loud) else samples[:0]
     return np.pad(speech, margin) if len(speech) else speech

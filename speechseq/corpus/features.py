@@ -27,7 +27,7 @@ from speechseq.file_writing import cannot_write, replace_file
 from speechseq.shapes import Waveform
 
 _MEL = files.Kind(name="a log-mel", limit=1 << 32)
-_FORMAT = 1  # raised when log_mel is mended in a way that changes its numbers
+_FORMAT = 1  # version: increased when a fix of log_mel changes its values
 
 
 @register_extractor
@@ -35,7 +35,8 @@ class LogMelExtractor(FeatureExtractor):
     """`log_mel` as a lhotse feature extractor: (channels, samples) to (frames, mels).
 
     lhotse's own storage accepts only round(samples / hop) frames and cuts or repeats the last one
-    on reading; no convention of the field counts so, and `compute` therefore keeps the array.
+    on reading. As no convention of the field counts frames this way, `compute` stores the array
+    itself.
     """
 
     name = "speechseq-log-mel"
@@ -43,15 +44,15 @@ class LogMelExtractor(FeatureExtractor):
 
     @property
     def frame_shift(self) -> float:
-        """Seconds from frame to frame."""
+        """Seconds between frames."""
         return float(self.config.hop / self.config.sample_rate)
 
     def feature_dim(self, sampling_rate: int) -> int:
-        """Mel bands."""
+        """Number of mel bands."""
         return int(self.config.mels)
 
     def extract(self, samples: np.ndarray | torch.Tensor, sampling_rate: int) -> np.ndarray:
-        """Frames of one waveform, (samples) or (1, samples), as float32.
+        """Compute frames (frames, mels) of one waveform, (samples) or (1, samples), as float32.
 
         Raises:
             DataError: another sample rate than the settings', or fewer samples than a window.
@@ -64,7 +65,7 @@ class LogMelExtractor(FeatureExtractor):
 
 
 def key(config: Config) -> str:
-    """The folder name of these settings in a cache; equal settings share it, others never."""
+    """Return the folder name of these settings in a cache; only equal settings share a name."""
     plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
@@ -72,12 +73,12 @@ def key(config: Config) -> str:
 def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
     """Give each cut its log-mel as `cut.mel`, computing only what `cache_dir` lacks.
 
-    A mel is stored as float32 in `cache_dir`/<key(config)>/, one file a cut, named by the path,
-    size, date and span of its sound: changed sound or settings are computed anew. Files appear
-    whole, so that a run that was stopped goes on where it was. `load_mel` reads them.
+    A mel is stored as float32 in `cache_dir`/<key(config)>/, one file per cut, named by the path,
+    size, date and span of its sound, so that changed sounds or settings are computed again. Files
+    are written atomically, so that an interrupted call can be repeated. `load_mel` reads them.
 
     Raises:
-        DataError: sounds that cannot be used, all of them listed.
+        DataError: sounds that cannot be used; all are listed.
         MachineError: the cache cannot be written.
     """
     folder = Path(cache_dir).resolve() / key(config)
@@ -100,10 +101,10 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
 
 
 def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """The cut's log-mel (frames, mels), float32: from the cache where `compute` put it there.
+    """Load the cut's log-mel (frames, mels), float32, from the cache of `compute`, or compute it.
 
     Raises:
-        DataError: it was computed with other settings, or the cache was removed.
+        DataError: the cached mel has other settings, or the cache was removed.
     """
     stored = (cut.custom or {}).get("mel")
     if stored is None:
@@ -113,7 +114,7 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
             f"{cut.id}: its mel was computed with other audio settings",
             "run the recipe anew with these settings: features.compute makes the mels",
         )
-    frames(cut, config)  # refuses a mel that a change of the cut has outdated
+    frames(cut, config)  # refuses a mel that is outdated by a change of the cut
     try:
         files.check_regular(Path(stored.storage_path) / stored.storage_key, _MEL)
         return torch.from_numpy(stored.load())
@@ -124,7 +125,7 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """Input features of a recogniser (frames, features): the cut's log-mel, with deltas if set.
+    """Load input features of a recogniser (frames, features): the cut's log-mel, and deltas if set.
 
     Raises:
         DataError: as `load_mel`.
@@ -136,7 +137,7 @@ def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
-    """The sound of a cut, (1, samples) at the settings' rate, channels mixed down.
+    """Load the sound of a cut (1, samples), at the settings' rate, channels mixed down.
 
     Raises:
         DataError: as `cut_audio.load`.
@@ -145,10 +146,10 @@ def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
-    """Number of frames of the cut's mel, computed without reading it.
+    """Return the number of frames of the cut's mel, without reading the sound.
 
     Raises:
-        DataError: its mel was computed of another span or speed.
+        DataError: the cached mel is of another span or speed.
     """
     told = frames_of(cut_audio.samples(cut, config.sample_rate), config)
     stored = (cut.custom or {}).get("mel")
@@ -162,7 +163,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
 
 @contextlib.contextmanager
 def one_warning() -> Iterator[None]:
-    """A context that joins the warnings of many mixed-down or resampled files into one."""
+    """A context that merges the warnings of many mixed-down or resampled files into one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", wav.WavWarning)
         yield
@@ -188,20 +189,20 @@ def _with_mel(cut: MonoCut, extractor: LogMelExtractor, folder: Path) -> MonoCut
 
 
 def _name(cut: MonoCut) -> str:
-    """A file name that changes with whatever changes the sound."""
+    """File name of a cut's mel; it changes with everything that changes the sound."""
     speeds, source = cut_audio.speeds(cut), cut_audio.source(cut)
     try:
         stat = source.stat()
     except OSError as error:
         raise DataError(f"{source}: {error.strerror}") from None
     facts: list[Any] = [str(source), stat.st_size, stat.st_mtime_ns, cut.start, cut.duration]
-    facts += speeds  # cuts of full speed keep the names that they had before there were others
+    facts += speeds  # cuts of the original speed keep their names from before speeds existed
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return f"{digest[:2]}/{digest[2:26]}.npy"
 
 
 def _stored_shape(path: Path) -> list[int] | None:
-    """The shape of a stored array from its header, None where there is none or a damaged one."""
+    """Shape of a stored array, from its header; None if the file is missing or damaged."""
     try:
         files.check_regular(path, _MEL)
         return list(np.load(path, mmap_mode="r", allow_pickle=False).shape)
@@ -216,7 +217,7 @@ def _prepare(folder: Path, config: AudioConfig) -> None:
 
 def _write(path: Path, mel: np.ndarray) -> None:
     _make(path.parent)
-    # np.save to a file itself loses the reason why a disk takes no more
+    # np.save to a file hides the reason why a disk refuses the data
     content = io.BytesIO()
     np.save(content, mel, allow_pickle=False)
     replace_file(path, content.getbuffer())

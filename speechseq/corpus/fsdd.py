@@ -1,6 +1,6 @@
 """The Free Spoken Digit Dataset: 3,000 recordings of single digits by 6 speakers, 8 kHz.
 
-github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0, also for what is made from it.
+github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0, which derived works inherit.
 """
 
 import re
@@ -20,7 +20,7 @@ _NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
 
 
 def read(root: Path | str) -> Parts:
-    """One cut a recording, its digit as a word, its speaker in the supervision.
+    """Read one cut per recording, with its digit as a word and its speaker in the supervision.
 
     `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
     recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test.

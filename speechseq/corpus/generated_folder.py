@@ -1,4 +1,4 @@
-"""Folder of generated sounds: written whole or not at all, and reused while it matches its plan."""
+"""Folder of generated sounds: written atomically, and reused while it matches its plan."""
 
 import json
 import logging
@@ -22,13 +22,13 @@ _log = logging.getLogger(__name__)
 def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
     """Make `folder` hold wavs/<id>.wav for each of plan["utterances"], unless it already does.
 
-    The plan is plain JSON data with all that decides the sounds. It is kept in
-    `folder`/manifest.json with a SHA-256 of every wav; a folder that fits both stays as it is.
-    Otherwise `fill` writes the wavs into a folder beside it, which then takes its place.
+    The plan is plain JSON data that determines the sounds. It is kept in `folder`/manifest.json
+    with a SHA-256 of every wav; a folder that matches both is reused. Otherwise `fill` writes the
+    wavs into a temporary folder, which then replaces `folder`.
 
     Raises:
-        DataError: `folder` holds something else; whatever `fill` raises.
-        MachineError: no room on the disk.
+        DataError: `folder` holds something else; also the errors of `fill`.
+        MachineError: the disk is full.
     """
     if not _fits(folder, plan):
         _make(folder, plan, fill)

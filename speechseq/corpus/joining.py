@@ -16,9 +16,9 @@ Softer = Annotated[float, Range(-200, 0)]  # dB
 Offset = Annotated[float, Range(-1, 1)]
 Background = Literal["words", "silence", "noise", "room"]
 
-_FRAME = 0.01  # seconds: the quietest such stretch of a recording is its background
-_EDGE = 0.03  # seconds at either end of a recording in which nobody speaks yet, or no longer
-_DITHER = 1 / 32768  # the least background of words: a pause of zeros would tell where they are
+_FRAME = 0.01  # seconds: the quietest frame of a recording is its background
+_EDGE = 0.03  # seconds at either end of a recording without speech
+_DITHER = 1 / 32768  # minimum background, as pauses of zeros would reveal the word boundaries
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class JoiningConfig(Config):
     Attributes:
         pause: seconds between two words.
         edges: seconds before the first word and after the last; None draws them from `pause`.
-        background: of pauses and edges. "words": white noise as loud as the background of the words
-            beside it; "silence": zeros; "noise": white to pink noise; "room": noise with the
+        background: of pauses and edges. "words": white noise as loud as the background of the
+            adjacent words; "silence": zeros; "noise": white to pink noise; "room": noise with the
             spectrum and the loudness of the edge of another speaker's recording.
         level: of the background "noise", root mean square in dB below full scale (negative).
-        gain: dB by which each word is made softer.
-        offset: constant added to every sample, full scale being 1.
-        clicks: a second, each one sample long.
-        snr: dB of the string over noise, white to pink, that is added to all of it; None adds none.
-        mixed: whether each word may come from another speaker.
+        gain: attenuation of each word in dB.
+        offset: constant added to every sample; full scale is 1.
+        clicks: number per second; each lasts one sample.
+        snr: dB of the whole string over added noise, white to pink; None adds no noise.
+        mixed: True if each word may come from another speaker.
     """
 
     pause: tuple[Seconds, Seconds] = (0.0, 0.15)
@@ -77,11 +77,11 @@ def join(
     rng: np.random.Generator,
     rate: int,
 ) -> np.ndarray:
-    """Samples (samples,) float32 of a string that `digit_strings` has drawn.
+    """Make the samples (samples,) float32 of a string that `digit_strings` has drawn.
 
     Args:
-        utterance: "samples", how many; "words", a list of "id", "start" (a sample) and "gain" (dB);
-            and where they apply "background" with its "level" or "room", "offset", "clicks", "snr".
+        utterance: "samples", their number; "words", a list of "id", "start" (a sample) and "gain"
+            (dB); optionally "background" with its "level" or "room", "offset", "clicks", "snr".
         sounds: recordings by id.
         rng: of the noise.
     """
@@ -98,7 +98,7 @@ def join(
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise (samples,) of root mean square 1 that falls by 0 (white) to 3 dB (pink) an octave."""
+    """Make noise (samples,) of RMS 1, falling by 0 (white) to 3 dB (pink) per octave."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     tilt = 0.5 * rng.uniform()
     noise = np.fft.irfft(spectrum * np.maximum(1, np.arange(len(spectrum))) ** -tilt, samples)
@@ -108,7 +108,7 @@ def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
 def room_tone(
     recording: np.ndarray, samples: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Noise (samples,) with the spectrum and the loudness of the quieter edge of a recording."""
+    """Make noise (samples,) with spectrum and loudness of the quieter edge of a recording."""
     length = max(1, min(len(recording), round(_EDGE * rate)))
     edge = min(recording[:length], recording[-length:], key=lambda x: float(np.square(x).sum()))
     noise = rng.standard_normal(samples + length - 1)
@@ -135,7 +135,7 @@ def _background(
 def _of_words(
     utterance: Mapping[str, Any], sounds: Mapping[str, Sound], rng: np.random.Generator
 ) -> np.ndarray:
-    """White noise that is everywhere as loud as the background of the words beside it."""
+    """White noise, as loud as the background of the adjacent words."""
     noise = rng.standard_normal(utterance["samples"], dtype=np.float32)
     words = utterance["words"]
     levels = [max(_factor(piece) * sounds[piece["id"]].background, _DITHER) for piece in words]
@@ -148,7 +148,7 @@ def _of_words(
 
 
 def _in_noise(samples: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
-    """The samples in noise, white to pink, so many dB below them."""
+    """Add noise, white to pink, `snr` dB below the samples."""
     loudness = np.sqrt(np.square(samples).mean()) * 10 ** (-snr / 20)
     noisy = samples + loudness * coloured(len(samples), rng)
     return (noisy / max(1.0, np.abs(noisy).max())).astype(np.float32)

@@ -4,7 +4,7 @@ import dataclasses
 
 from speechseq.corpus.joining import JoiningConfig, Span
 
-OWN = JoiningConfig()  # words on a noise like their own background, with short pauses
+OWN = JoiningConfig()  # noise as loud as the words' own background, short pauses
 _PAUSES, _EDGES, _EQUAL = (0.0, 0.6), (0.0, 1.0), (0.0, 0.0)
 
 LEARNED = (
@@ -22,7 +22,7 @@ LEARNED = (
 
 
 def learned(snr: Span | None = None) -> tuple[JoiningConfig, ...]:
-    """The ways to learn from; with `snr` (dB) each of them also stands in noise so far below."""
+    """Return the ways of joining for training; with `snr` (dB) each also with added noise."""
     noisy = [dataclasses.replace(way, snr=snr) for way in LEARNED] if snr else []
     return (*LEARNED, *noisy)
 

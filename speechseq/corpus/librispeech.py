@@ -17,11 +17,11 @@ from speechseq.errors import ConfigError, DataError
 URL = "https://www.openslr.org/resources/12"
 SUFFIXES = (".flac", ".wav")
 _FOLDER = "LibriSpeech"
-_UNPACKED = 1.15  # times the archive, at most: FLAC does not shrink again
+_UNPACKED = 1.15  # maximum ratio to the archive's size, as FLAC cannot be compressed further
 
 
 class Archive(NamedTuple):
-    """A part as published."""
+    """Published archive of a part."""
 
     size: int
     sha256: str
@@ -55,16 +55,16 @@ PARTS = {
 def read(
     root: Path | str, parts: Sequence[str] = ("train-clean-100",), *, lower: bool = True
 ) -> CutSet:
-    """One cut an utterance of these parts, its speaker in the supervision.
+    """Read one cut per utterance of these parts, with its speaker in the supervision.
 
-    `root` is the folder LibriSpeech, or the one above it, with
+    `root` is the folder LibriSpeech, or its parent, with
     <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt beside the sounds (flac or wav); any
-    folder laid out so is a part. Texts come in lower case unless `lower` is False. lhotse's own
-    recipe leaves out what is missing; here nothing is lost in silence.
+    folder with this layout is a part. Texts are in lower case unless `lower` is False. lhotse's
+    own recipe skips missing files silently; here they are errors.
 
     Raises:
-        DataError: no such part; or all transcripts that are empty, stand twice or lack their
-            sound, sounds that are damaged or lack their transcript.
+        DataError: no such part; or all transcripts that are empty, duplicate or lack their sound,
+            and sounds that are damaged or lack their transcript.
     """
     folder = Path(root).resolve()
     folder = folder / _FOLDER if (folder / _FOLDER).is_dir() else folder
@@ -94,11 +94,11 @@ def read(
 
 
 def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> Path:
-    """Fetch parts (0.3 to 31 GB each) into `dest` and give the folder `dest`/LibriSpeech.
+    """Download parts (0.3 to 31 GB each) into `dest`; return the folder `dest`/LibriSpeech.
 
     Raises:
-        ConfigError: no published part of that name.
-        MachineError: no network, or no room on the disk.
+        ConfigError: no published part has that name.
+        MachineError: no network, or the disk is full.
         DataError: an archive is not the published one.
     """
     for part in parts:
@@ -116,7 +116,7 @@ def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> P
 
 
 def _lines(part: Path, problems: list[str]) -> Iterator[tuple[Path, int, str]]:
-    """File, number and text of each line of transcript; sounds without one become problems."""
+    """Yield file, number and text of each transcript line; add sounds without one to `problems`."""
     for path in sorted(part.rglob("*.trans.txt")):
         try:
             lines = files.read_text(path, TEXTS).split("\n")

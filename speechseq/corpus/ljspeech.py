@@ -1,4 +1,4 @@
-"""LJSpeech-1.1: one reader, 13,100 clips, 24 hours, public domain; and folders laid out like it."""
+"""LJSpeech-1.1: one reader, 13,100 clips, 24 hours, public domain; and folders with its layout."""
 
 import dataclasses
 import hashlib
@@ -58,17 +58,17 @@ class LJSpeechConfig(Config):
 def read(
     root: Path | str, *, skip_bad: bool = False, normalized: bool = True, columns: str = ""
 ) -> CutSet:
-    """One cut a row of `root`/metadata.csv, with its wav (or flac) and its text.
+    """Read one cut per row of `root`/metadata.csv, with its wav (or flac) and its text.
 
-    Every row is checked, and of every file its header, before anything is said. Sounds lie in
+    All rows and the headers of all files are checked before an error is raised. Sounds are in
     `root`/wavs, `root`/wav or `root`. The text is the normalised column, or the raw one with
-    `normalized=False`; where there is one text, it is that. `columns` names the columns, such as
-    "id,text,speaker"; "" for a header line, or LJSpeech's own (`metadata.rows`).
+    `normalized=False`, or the only one. `columns` names the columns, such as "id,text,speaker"; ""
+    for a header line, or LJSpeech's own (`metadata.rows`).
 
     Raises:
-        ConfigError: columns that make no sense.
-        DataError: all bad rows with file, line and reason, at most 50 of them printed; with
-            `skip_bad` only when no row is left, the dropped ones being named in the log.
+        ConfigError: invalid columns.
+        DataError: all bad rows with file, line and reason, of which at most 50 are printed; with
+            `skip_bad` bad rows are dropped and logged, and only a corpus without good rows raises.
     """
     path = Path(root).resolve() / "metadata.csv"
     rows, problems = metadata.rows(path, columns=columns or (3 if normalized else 2))
@@ -89,13 +89,13 @@ def read(
 
 
 def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
-    """Split by a hash of the ids, so that the same ids fall alike on every machine.
+    """Split by a hash of the ids, so that the split is the same on every machine.
 
-    The sizes are those of the lists that most Tacotron 2 and vocoder papers use, 12,500, 100 and
-    500 of 13,100; give smaller ones for a smaller corpus.
+    The default sizes are those of the lists that most Tacotron 2 and vocoder papers use, 12,500,
+    100 and 500 of 13,100; pass smaller ones for a smaller corpus.
 
     Raises:
-        ConfigError: nothing would be left to train on.
+        ConfigError: no utterance would be left for training.
     """
     ids = sorted((cut.id for cut in cuts), key=lambda id: hashlib.sha256(id.encode()).digest())
     if min(dev, test) < 0 or dev + test >= len(ids):
@@ -140,10 +140,10 @@ def read_split(
 
 
 def download(dest: Path | str) -> Path:
-    """Fetch LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) into `dest` and give its folder.
+    """Download LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) into `dest`; return its folder.
 
     Raises:
-        MachineError: no network, or no room on the disk.
+        MachineError: no network, or the disk is full.
         DataError: the archive is not the published one.
     """
     folder = Path(dest) / "LJSpeech-1.1"

@@ -1,4 +1,4 @@
-"""metadata.csv: rows such as `id|text|normalised text`; one pass finds all bad ones."""
+"""Metadata files with rows such as `id|text|normalised text`; one pass finds all bad rows."""
 
 import csv
 import logging
@@ -16,7 +16,7 @@ TEXTS = files.Kind(
     limit=128 << 20,
     cure="name the folder of a corpus, which holds this file and its sounds",
 )
-SHOWN = 50  # problems printed one by one; of the others only the number
+SHOWN = 50  # problems printed one by one; the others are counted
 _BAD_ID = re.compile(r"[/\\\x00-\x1f]|^\.|\.\.|^\s|\s$|^$")
 _SUFFIX = re.compile(r"\.(wav|flac)$", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"|]+"\|')
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """One good row: where it stands in the file and what it says."""
+    """One good row: its line in the file and its fields."""
 
     line: int
     id: str
@@ -35,16 +35,16 @@ class Row(NamedTuple):
 
 
 def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
-    """Good rows of a metadata file, and a `file:line: what is wrong` for every bad one.
+    """Return the good rows of a metadata file, and a `file:line: problem` for every bad one.
 
-    Columns are told by `columns` ("id,text,speaker", see `columns.parse`), by a header line, or by
+    Columns are given by `columns` ("id,text,speaker", see `columns.parse`), by a header line, or by
     their number: `id|text`, whose text is both raw and normalized, or `id|text|normalized text`.
-    A byte order mark and Windows line ends are accepted and said in the log; empty lines are
-    skipped. With `columns=2` the normalised text may be missing.
+    A byte order mark and Windows line ends are accepted and logged; empty lines are skipped. With
+    `columns=2` the normalised text may be missing.
 
     Raises:
-        ConfigError: columns that make no sense.
-        DataError: there is no such file, it is UTF-16, or its columns are in doubt.
+        ConfigError: invalid columns.
+        DataError: the file does not exist, is UTF-16, or has ambiguous columns.
     """
     lines = [(i, line) for i, line in enumerate(_lines(path), start=1) if line.strip()]
     fields = [(i, _fields(line)) for i, line in lines]
@@ -68,7 +68,7 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
 
 
 def refuse(problems: list[str], cure: str) -> None:
-    """Raise one DataError that lists the problems; nothing happens when there are none."""
+    """Raise one DataError that lists all problems, if there are any."""
     if not problems:
         return
     shown = problems[:SHOWN]
@@ -91,19 +91,19 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _fields(content: bytes) -> list[str] | str:
-    """The columns of a line, or what is wrong with it."""
+    """Return the columns of a line, or its problem."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         bad = content[error.start]
         return f"byte {bad:#04x} at position {error.start + 1} is not UTF-8 (Latin-1?)"
-    if _QUOTED.match(text):  # by a program that quotes every field; else a quote is a character
+    if _QUOTED.match(text):  # every field is quoted; otherwise quotes are characters of the text
         return next(csv.reader([text], delimiter="|"))
     return text.split("|")
 
 
 def _row(line: int, fields: list[str], names: tuple[str, ...], may_lack: bool) -> Row | str:
-    """The row, or what is wrong with it."""
+    """Return the row, or its problem."""
     lacking = may_lack and names[-1] == "normalized" and len(fields) == len(names) - 1
     if len(fields) != len(names) and not lacking:
         return f"{len(fields)} columns, expected {len(names)}: {'|'.join(names)}"

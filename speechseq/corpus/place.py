@@ -1,4 +1,4 @@
-"""Position of a training in its batches, saved and restored, also for batches that changed."""
+"""Position of a training run in its batches: saved, and restored even if the batches changed."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def save(epoch: int, position: int, fingerprint: int, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of endless batches, as plain data.
+    """Return the state of endless batches, as plain data.
 
     Args:
         epoch, position: the epoch and the batch in it that come next.
         fingerprint: equal for two corpora and plans only if all their batches are equal.
-        numbers: settings and counts by name, for a message about what changed.
+        numbers: settings and counts by name, for a message that names the changes.
     """
     return {
         "epoch": epoch,
@@ -27,16 +27,16 @@ def find(
     numbers: Mapping[str, Any],
     batches_of: Callable[[int], int],
 ) -> tuple[int, int]:
-    """Epoch and position at which a resumed run goes on.
+    """Return the epoch and position at which a resumed run continues.
 
-    With equal batches this is the saved place. With others (a grown corpus, another batch size)
-    the saved epoch begins anew, and a warning names the changes.
+    With equal batches this is the saved position. With other batches (a larger corpus, another
+    batch size) the saved epoch starts again, and a warning names the changes.
 
     Args:
-        batches_of: how many batches an epoch has.
+        batches_of: returns the number of batches of an epoch.
 
     Raises:
-        ValueError: the state holds no place, or one that no epoch has.
+        ValueError: the state holds no position, or one outside the epoch.
     """
     epoch, position = state["epoch"], state["position"]
     if type(epoch) is not int or type(position) is not int or min(epoch, position) < 0:

@@ -1,4 +1,4 @@
-"""A file of speech as a lhotse cut, made from its header alone."""
+"""Recordings as lhotse cuts, made from the header of the sound file alone."""
 
 import os
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from lhotse.supervision import AlignmentItem
 from speechseq.audio import wav
 from speechseq.errors import DataError
 
-_FASTEST, _LETTERS = 50.0, 30  # letters a second, and so many more: espeak's fastest makes 45
-_SLOWEST, _SECONDS = 2.0, 10.0  # seconds a letter, and so many more of pauses
+_FASTEST, _LETTERS = 50.0, 30  # letters per second, plus a constant; espeak's fastest is 45
+_SLOWEST, _SECONDS = 2.0, 10.0  # seconds per letter, plus a constant for pauses
 SUFFIXES = (".wav", ".flac")
-WORDLESS = "wordless"  # the supervision's custom field of a sound in which nobody speaks
+WORDLESS = "wordless"  # custom field of the supervision of a sound without speech
 
 
 def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
-    """`folder`/`name`.wav, or .flac where there is no wav; or so with other suffixes.
+    """Return the first existing of `folder`/`name` with these suffixes: .wav, else .flac.
 
     Raises:
-        DataError: there is none of them.
+        DataError: no such file exists.
     """
     for suffix in suffixes:
         path = folder / f"{name}{suffix}"
-        if os.path.lexists(path):  # of a folder, a pipe or a dangling link more can be said
+        if os.path.lexists(path):  # also a folder, a pipe or a dangling link, for a clearer error
             return path
     others = ", ".join(suffixes[1:])
     raise DataError(f"{folder / name}{suffixes[0]}: no such file (nor {others})")
@@ -40,14 +40,14 @@ def spoken(
     words: Sequence[AlignmentItem] = (),
     wordless: bool = False,
 ) -> MonoCut:
-    """The cut of a whole file and the text it speaks; its length is that of `wav.load`.
+    """Make the cut of a whole file with its text; the length is that of `wav.load`.
 
-    `words` says where each word lies, in seconds; it becomes the supervision's "word" alignment.
-    `wordless` marks a sound in which nobody speaks: its text is empty on purpose.
+    `words` has the times of the words, in seconds; it becomes the supervision's "word" alignment.
+    `wordless` marks a sound without speech, whose text is empty on purpose.
 
     Raises:
-        DataError: the header is damaged, promises more than the file holds, or no sample at all;
-            or nobody could speak the text in that time, or would take so long.
+        DataError: the header is damaged, or states more samples than the file holds, or none; or
+            the duration is too short or too long for the text.
     """
     info = wav.info(path)
     _check_pace(path, text.strip(), info.samples / info.rate)
@@ -80,7 +80,7 @@ def spoken(
 
 
 def _check_pace(path: Path, text: str, seconds: float) -> None:
-    """Refuse a text and a sound that cannot belong together."""
+    """Raise DataError if the duration is too short or too long for the text."""
     told = f"{len(text)} letters of text and {seconds:.1f} seconds of sound"
     if len(text) > _FASTEST * seconds + _LETTERS:
         raise DataError(f"{path}: {told}: more than can be spoken in that time")

@@ -18,7 +18,7 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """Makes a batch of cuts, and counts the frames of a cut in it."""
+    """Makes a batch of cuts, and counts the frames of a cut in a batch."""
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...
     def frames(self, cut: MonoCut) -> int: ...
@@ -27,27 +27,27 @@ class Collate(Protocol):
 class Batches:
     """Endless batches, epoch after epoch, resumable at any batch.
 
-    Every utterance comes once an epoch. A batch holds at most `frames_per_batch` frames, padding
-    included, and at most `max_utterances`; an utterance longer than that is a batch of its own.
+    Every utterance occurs once per epoch. A batch holds at most `frames_per_batch` frames, padding
+    included, and at most `max_utterances`; a longer utterance is a batch of its own.
 
     Args:
         cuts: the corpus; its order does not matter when shuffled.
         collate: see `Collate`; it runs in the workers.
-        frames_per_batch: budget of one batch, in frames as `collate.frames` counts them.
-        seed: with the epoch's number it decides the epoch's plan, and nothing else does.
-        workers: processes that load ahead; they change speed, never the batches.
-        shuffle: otherwise each epoch goes from the longest to the shortest.
+        frames_per_batch: maximum frames of a batch, as `collate.frames` counts them.
+        seed: determines the epochs, together with their numbers.
+        workers: processes that prefetch; they do not change the batches.
+        shuffle: if False, each epoch goes from the longest to the shortest.
         max_utterances: of one batch; None for no limit.
-        short_first_epochs: the first so many epochs go from the shortest to the longest.
-        longest_frames: refuse an utterance that is longer, rather than run out of memory on it
-            late in an epoch; None for no limit.
+        short_first_epochs: number of first epochs that go from the shortest to the longest.
+        longest_frames: refuse longer utterances, rather than run out of memory late in an epoch;
+            None for no limit.
 
     Attributes:
         epoch, position: the epoch and the batch in it that come next.
 
     Raises:
-        ConfigError: numbers that make no sense.
-        DataError: no cuts, an id twice, cuts without frames or longer than `longest_frames`.
+        ConfigError: numbers out of range.
+        DataError: no cuts, a duplicate id, cuts without frames or longer than `longest_frames`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Batches:
         self._batches_of_epoch = self._plan.count(0)
 
     def plan(self, epoch: int) -> list[list[str]]:
-        """Ids of every batch of an epoch, in order."""
+        """Return the ids of every batch of an epoch, in order."""
         return [[self._cuts[i].id for i in batch] for batch in self._plan.epoch(epoch)]
 
     def __iter__(self) -> "Batches":
@@ -105,7 +105,7 @@ class Batches:
             self._ahead = iter(self._loader())
         batch = next(self._ahead)
         if isinstance(batch, SpeechseqError):
-            self._ahead = None  # ends the workers now, not when the traceback is forgotten
+            self._ahead = None  # ends the workers now, not when the traceback is freed
             raise batch
         self.position += 1
         if self.position == self._batches_of_epoch:
@@ -114,19 +114,19 @@ class Batches:
         return batch
 
     def one_epoch(self) -> Iterator[Any]:
-        """Every utterance once, from the longest to the shortest, in this process."""
+        """Yield batches with every utterance once, longest first, loaded in this process."""
         for batch in self._plan.sorted_epoch():
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, Any]:
-        """Position in the data: batches that were consumed, not those prefetched by workers."""
+        """Return the position in the data, by batches consumed, not those prefetched."""
         return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the last batch that the saved run consumed.
 
-        If the corpus, the seed or a limit is another one, the saved epoch begins anew with the new
-        batches, and a warning names what changed.
+        If the corpus, the seed or a limit has changed, the saved epoch starts again with the new
+        batches, and a warning names the changes.
         """
         self.epoch, self.position = place.find(
             state, self._fingerprint(), self._numbers, self._plan.count
@@ -138,11 +138,11 @@ class Batches:
         return DataLoader(
             _Collated(self._cuts, self._collate),
             batch_size=None,
-            # it must not know `self`: in a cycle of references workers would end late and slowly
+            # without a reference to `self`: a reference cycle would end the workers late
             sampler=_endless(self._plan, self.epoch, self.position),
             num_workers=self._workers,
             worker_init_fn=heed_parent_alone,
-            # its own generator: the default would take numbers from the model's random state
+            # its own generator: the default would consume the model's random state
             generator=torch.Generator().manual_seed(self._plan.seed),
         )
 
@@ -158,7 +158,7 @@ def _endless(plan: Plan, epoch: int, position: int) -> Iterator[list[int]]:
 
 
 class _Collated(Dataset):
-    """The map from the places of some cuts to their batch, which workers carry out."""
+    """Dataset that maps the indices of cuts to their batch, for the workers."""
 
     def __init__(self, cuts: list[MonoCut], collate: Collate) -> None:
         self._cuts, self._collate = cuts, collate
@@ -167,7 +167,7 @@ class _Collated(Dataset):
         try:
             return self._collate([self._cuts[i] for i in batch])
         except SpeechseqError as error:
-            return error  # raised in a worker it would come with the worker's traceback as text
+            return error  # raised in a worker, it would hold the worker's traceback as text
 
 
 def _check(cuts: list[MonoCut], frames: tuple[int, ...], longest: int | None) -> None:

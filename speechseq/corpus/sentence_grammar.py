@@ -1,4 +1,4 @@
-"""A grammar of plain English: 528 common words, 800 million sentences of 5 to 11."""
+"""Grammar of plain English: 528 common words, 800 million sentences of 5 to 11 words."""
 
 import math
 import random
@@ -134,19 +134,19 @@ TEMPLATES = (
 
 
 def sentence(rng: random.Random) -> str:
-    """One sentence, its template and the words of its slots drawn evenly."""
+    """Draw a sentence: its template and the words of its slots, uniformly."""
     return _SLOT.sub(lambda slot: rng.choice(SLOTS[slot[1]]), rng.choice(TEMPLATES))
 
 
 def possible() -> int:
-    """Number of sentences of the grammar."""
+    """Return the number of sentences of the grammar."""
     return sum(
         math.prod(len(SLOTS[slot]) for slot in _SLOT.findall(template)) for template in TEMPLATES
     )
 
 
 def words() -> frozenset[str]:
-    """All words that can occur."""
+    """Return all words of the grammar."""
     fixed = " ".join(_SLOT.sub(" ", template) for template in TEMPLATES).split()
     slots = {slot for template in TEMPLATES for slot in _SLOT.findall(template)}
     drawn = " ".join(phrase for slot in slots for phrase in SLOTS[slot]).split()

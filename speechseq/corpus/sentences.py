@@ -1,4 +1,4 @@
-"""Sentences for a language model: read from files, and handed out in endless, resumable batches."""
+"""Sentences for a language model: reading them from files, and endless, resumable batches."""
 
 import dataclasses
 import hashlib
@@ -24,18 +24,18 @@ _ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """One text and where it came from: `id` is its own, or file and line."""
+    """One text and its origin; `id` is the text's own id, or file and line."""
 
     id: str
     text: str
 
 
 def read(path: str | os.PathLike[str]) -> list[Sentence]:
-    """The sentences of a text file, gzipped or not, one a line; empty lines are left out.
+    """Read the sentences of a text file, gzipped or not, one per line; empty lines are skipped.
 
-    Lines may be plain, or lead with an id as LibriSpeech's transcripts do
-    ("1272-128104-0000 MISTER QUILTER"): ids are taken off where every line has one and no two are
-    alike. Of a folder, all *.txt files in it are read.
+    Lines may be plain, or begin with an id as LibriSpeech's transcripts do
+    ("1272-128104-0000 MISTER QUILTER"): ids are removed if every line has a different one. Given a
+    folder, all its *.txt files are read.
 
     Raises:
         DataError: the file is missing, damaged, no UTF-8, or holds no text.
@@ -51,11 +51,11 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
 def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
     """Split into sentences for training and `held_out` others, chosen by a hash of their texts.
 
-    A text that is held out is not in the training part, however often it occurs; the choice does
+    A held-out text is not in the training part, even if it occurs several times; the choice does
     not depend on the order of the lines.
 
     Raises:
-        ConfigError: there are not so many different texts, and one to learn from.
+        ConfigError: there are not more than `held_out` different texts.
     """
     texts = sorted(
         {s.text for s in sentences}, key=lambda text: hashlib.sha256(text.encode()).digest()
@@ -69,12 +69,12 @@ def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence],
 
 
 class SentenceBatches:
-    """Endless batches of sentences of like lengths, epoch after epoch, resumable from any one on.
+    """Endless batches of sentences of similar length, epoch after epoch, resumable at any batch.
 
     Args:
-        tokens_per_batch: the most that a batch holds, padding included; a longer sentence is a
-            batch of its own.
-        seed: with the epoch's number it decides the epoch's plan, and nothing else does.
+        tokens_per_batch: maximum tokens of a batch, padding included; a longer sentence is a batch
+            of its own.
+        seed: determines the epochs, together with their numbers.
 
     Attributes:
         epoch, position: the epoch and the batch in it that come next.
@@ -128,19 +128,19 @@ class SentenceBatches:
         return batch
 
     def one_epoch(self) -> Iterator[TextBatch]:
-        """Every sentence once, from the longest to the shortest."""
+        """Yield batches with every sentence once, from the longest to the shortest."""
         for places in self._plan.sorted_epoch():
             yield self._batch(places)
 
     def state_dict(self) -> dict[str, Any]:
-        """Position in the data."""
+        """Return the position in the data."""
         return place.save(self.epoch, self.position, self._fingerprint, self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the last batch that the saved run consumed.
 
-        If the sentences, the seed or the budget are others, the saved epoch begins anew with the
-        new batches, and a warning names what changed.
+        If the sentences, the seed or the budget have changed, the saved epoch starts again with
+        the new batches, and a warning names the changes.
         """
         self._go_to(*place.find(state, self._fingerprint, self._numbers, self._plan.count))
 

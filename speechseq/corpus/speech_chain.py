@@ -1,4 +1,4 @@
-"""Corpus of the speech chain: digit strings in several espeak voices, unlike those of one voice."""
+"""Corpus of the speech chain: digit strings by several espeak voices, unlike the TTS corpus."""
 
 import dataclasses
 from collections.abc import Collection
@@ -14,12 +14,12 @@ from speechseq.ranges import Count, Seed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeechChainConfig(Config):
-    """Settings of the corpus, and of the voice that the recogniser hears at the end.
+    """Settings of the corpus, and of the synthesiser that is transcribed at the end.
 
     Attributes:
         voice, voice_strings, voice_seed: run of recipes/tts/spoken_digits.py, its number of test
             strings and its seed.
-        voices, rates, pitches: espeak's, from which each string's are drawn.
+        voices, rates, pitches: of espeak; those of each string are drawn from them.
     """
 
     voice: str = "runs/demo/voice"
@@ -35,7 +35,7 @@ class SpeechChainConfig(Config):
 def make(
     config: SpeechChainConfig, folder: Path, *, seed: int, exclude: Collection[str]
 ) -> tuple[CutSet, CutSet]:
-    """Speak strings for training and for the test; no string is in both, or in `exclude`.
+    """Speak strings for training and for the test; they share none, and none is in `exclude`.
 
     Raises:
         ConfigError, DataError, MachineError: as `spoken_digits.make`.

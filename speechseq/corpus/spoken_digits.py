@@ -1,4 +1,4 @@
-"""Strings of digits spoken by espeak: a corpus for a first voice, generated in seconds."""
+"""Strings of digits spoken by espeak: a corpus for a first synthesiser, generated in seconds."""
 
 import dataclasses
 import random
@@ -34,13 +34,13 @@ def texts(
     longest: int = 7,
     exclude: Collection[str] = (),
 ) -> list[str]:
-    """`count` different strings such as "three one four", their lengths drawn evenly.
+    """Draw `count` different strings such as "three one four", with uniform lengths.
 
-    Strings of `exclude` do not come, so that what is held out stays unseen. A length whose
-    strings are used up is drawn no more.
+    Strings of `exclude` are never drawn, so that held-out strings stay unseen. A length is not
+    drawn any more when its strings are used up.
 
     Raises:
-        ConfigError: lengths that make no sense, or fewer different strings than asked for.
+        ConfigError: lengths out of range, or fewer than `count` different strings.
     """
     if not 1 <= shortest <= longest:
         raise ConfigError(f"lengths {shortest}–{longest} make no sense", "1 <= shortest <= longest")
@@ -76,10 +76,10 @@ def make(
     pitches: Sequence[int] = (50,),
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak so many digit strings, no text twice, into `folder`; see `speak` for what stands there.
+    """Speak `utterances` different digit strings into `folder`; see `speak` for its content.
 
-    Each utterance draws its voice, rate and pitch from those given. 300 utterances with the
-    defaults are 6.6 minutes of speech.
+    Voice, rate and pitch are drawn for each utterance. 300 utterances with the defaults are 6.6
+    minutes of speech.
 
     Raises:
         ConfigError, DataError, MachineError: as `texts` and `speak`.
@@ -90,7 +90,7 @@ def make(
 
 
 def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak the strings for training and for the test; no string is in both.
+    """Speak strings for training and for the test; no string is in both.
 
     Raises:
         ConfigError, DataError, MachineError: as `make`.
@@ -118,7 +118,7 @@ def make_split(
     rates: Sequence[int] = (175,),
     pitches: Sequence[int] = (50,),
 ) -> tuple[CutSet, CutSet]:
-    """Speak strings to learn from and strings to test, into folder/train and folder/test.
+    """Speak strings for training into folder/train, and for the test into folder/test.
 
     No string is in both, and none of `exclude` is in either.
 

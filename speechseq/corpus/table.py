@@ -14,7 +14,7 @@ COLUMNS = ("path", "text", "speaker")
 
 
 class Row(NamedTuple):
-    """One recording: its file beside the table, what is said, and who says it."""
+    """One recording: its file relative to the table, its text and its speaker."""
 
     path: str
     text: str
@@ -29,7 +29,7 @@ class Parts(NamedTuple):
 
 
 def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
-    """The parts of a folder that holds train.tsv and test.tsv; None when it holds no train.tsv.
+    """Read the parts of a folder with train.tsv and test.tsv; None if it has no train.tsv.
 
     Raises:
         DataError: as `read`.
@@ -40,13 +40,14 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
 
 
 def read(path: Path, *, lower: bool = False) -> CutSet:
-    """One cut a row of a table, named by its file; text and speaker in the supervision.
+    """Read one cut per row of a table, named by its file; text and speaker in the supervision.
 
     `lower` puts texts in lower case.
 
     Raises:
-        DataError: no such table or another head; or all bad rows with line and reason: columns
-            missing, no text, a file outside the folder, missing or damaged, an id twice.
+        DataError: no such table or another header; or all bad rows with line and reason: missing
+            columns, no text, a file that is outside the folder, missing or damaged, a duplicate
+            id.
     """
     cuts: dict[str, MonoCut] = {}
     problems = []
@@ -67,7 +68,7 @@ def read(path: Path, *, lower: bool = False) -> CutSet:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """The rows below the head, and their numbers in the file."""
+    """Return the rows below the header, with their line numbers."""
     lines = files.read_text(path, TEXTS).split("\n")
     if tuple(lines[0].split("\t")) != COLUMNS:
         raise DataError(f"{path}: the first line is not the head {'⇥'.join(COLUMNS)} (with tabs)")

@@ -13,11 +13,11 @@ from speechseq.text.vocabulary import Vocabulary
 
 
 class Texts:
-    """The texts of cuts as ids, each text encoded once.
+    """Encodes the texts of cuts, each text once.
 
     Args:
         vocabulary: encodes the text of each cut's supervisions.
-        normalizer: turns a text into the one that is encoded; None for texts that are ready.
+        normalizer: normaliser of texts before they are encoded; None for normalised texts.
     """
 
     def __init__(self, vocabulary: Vocabulary, normalizer: Callable[[str], str] | None) -> None:
@@ -26,7 +26,7 @@ class Texts:
         self._encoded: dict[str, Tensor] = {}
 
     def ids(self, cut: MonoCut) -> Tensor:
-        """The ids (tokens) int64 of a cut's text; only one marked as wordless may be empty.
+        """Return the ids (tokens) int64 of a cut's text; it may be empty only if marked wordless.
 
         Raises:
             DataError: no text, or unknown symbols; the cut is named.
@@ -65,10 +65,10 @@ class Texts:
 
 
 def padded(items: list[Tensor], value: float | int) -> Tensor:
-    """(batch, longest, …) of items of different lengths."""
+    """Pad items of different lengths with `value`, and stack them to (batch, longest, …)."""
     return torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=value)
 
 
 def lengths(items: list[Tensor]) -> Tensor:
-    """int64 (batch)."""
+    """Lengths of items, int64 (batch)."""
     return torch.tensor([len(item) for item in items])

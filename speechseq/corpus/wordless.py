@@ -18,7 +18,7 @@ from speechseq.errors import ConfigError
 Kind = Literal["zeros", "noise", "tone", "music", "room"]
 
 KINDS: tuple[Kind, ...] = ("zeros", "noise", "tone", "music", "room")
-_FORMAT = 1  # raised when the same plan makes other samples
+_FORMAT = 1  # version: increased when the same plan gives other samples
 _LEVEL = (-70.0, -10.0)  # dB below full scale
 _SCALE = (0, 2, 4, 5, 7, 9, 11)  # semitones
 
@@ -33,21 +33,22 @@ def make(
     kinds: Sequence[Kind] = (*KINDS, "music"),
     recordings: CutSet | None = None,
 ) -> CutSet:
-    """Make sounds without words, 16-bit wavs in `folder`; kinds and lengths are drawn evenly.
+    """Make sounds without speech, 16-bit wavs in `folder`; kinds and lengths are drawn uniformly.
 
     "zeros" is digital silence, "noise" is white to pink, "tone" a sine, "music" chords that decay,
     "room" noise with the spectrum of a recording's edge; loudness is drawn from -70 to -10 dB. The
-    transcripts are empty, and `Texts` takes them so as the supervisions say "wordless".
+    transcripts are empty; `Texts` accepts them because the supervisions are marked "wordless".
 
     Args:
-        seconds: shortest and longest.
-        kinds: to draw from; music, the most like speech, stands there twice by default.
-        recordings: whole files of speech whose edges "room" imitates; without any there is none.
+        seconds: shortest and longest duration.
+        kinds: kinds to draw from; by default twice music, which is the most similar to speech.
+        recordings: whole files of speech whose edges "room" imitates; without them no "room" is
+            made.
 
     Raises:
-        ConfigError: numbers that make no sense.
-        DataError: a recording that cannot be read; `folder` holds something else.
-        MachineError: no room on the disk.
+        ConfigError: numbers out of range.
+        DataError: a recording cannot be read; `folder` holds something else.
+        MachineError: the disk is full.
     """
     if utterances < 1 or seed < 0 or not 0.1 <= seconds[0] <= seconds[1] <= 600:
         raise ConfigError(
@@ -111,7 +112,7 @@ def _write(wavs: Path, plan: dict[str, Any], edges: dict[str, str]) -> None:
 
 
 def _sound(kind: Kind, samples: int, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(samples,) of root mean square 1, or of zeros."""
+    """Make (samples,) of root mean square 1, or zeros."""
     if kind == "zeros":
         return np.zeros(samples)
     if kind == "noise":
@@ -124,9 +125,9 @@ def _sound(kind: Kind, samples: int, rate: int, rng: np.random.Generator) -> np.
 
 
 def _music(time: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Chords of a major scale, struck every 0.15 to 0.8 seconds, each note with harmonics."""
+    """Chords of a major scale, one every 0.15 to 0.8 seconds; each note has harmonics."""
     made, key, beat = np.zeros(len(time)), rng.uniform(80, 320), rng.uniform(0.15, 0.8)
-    since = np.arange(rate) / rate  # a note is heard for a second
+    since = np.arange(rate) / rate  # a note lasts a second
     for start in np.arange(0, time[-1], beat):
         chord = made[round(start * rate) :][:rate]
         steps = rng.choice(_SCALE, size=rng.integers(1, 4), replace=False)

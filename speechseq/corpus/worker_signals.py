@@ -6,14 +6,14 @@ import threading
 
 
 def heed_parent_alone(worker: int) -> None:
-    """Ignore signals that others send to the whole process group; a DataLoader's worker_init_fn.
+    """Ignore signals to the whole process group; for a DataLoader's worker_init_fn.
 
-    Ctrl-C, `timeout` and job managers signal workers and trainer alike; a worker that died of it
-    would take the update with it that the trainer is about to finish and save.
+    Ctrl-C, `timeout` and job managers signal the workers as well as the trainer; if a worker died,
+    the update that the trainer is about to finish and save would be lost.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    # SIGTERM is how torch ends a worker that does not answer: it is blocked, to see who sends it
+    # torch ends a worker that does not answer by SIGTERM: it is blocked, to see its sender
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
 

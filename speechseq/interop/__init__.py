@@ -1,1 +1,1 @@
-"""Foreign checkpoints in: maps of weight names onto our models."""
+"""Import of foreign checkpoints: maps from their weight names to those of this toolkit."""

@@ -1,4 +1,4 @@
-"""torchaudio's Tacotron 2 checkpoints, mapped onto ours."""
+"""Import of torchaudio's Tacotron 2 checkpoints."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from speechseq.errors import CheckpointError
 
-# their name (a pattern) to ours; one-way LSTMs are named by direction here
+# torchaudio's name (a pattern) to this toolkit's, which names one-way LSTMs by direction too
 _RENAMES = (
     (r"embedding\.weight", "encoder.embedding.weight"),
     (r"encoder\.convolutions\.(\d+)\.0\.(\w+)", r"encoder.convs.\1.conv.\2"),
@@ -36,13 +36,13 @@ _RENAMES = (
 
 
 def tacotron2_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of `torchaudio.models.Tacotron2` under the names of `tacotron2().build(...)`.
+    """Rename the weights of `torchaudio.models.Tacotron2` to those of `tacotron2().build(...)`.
 
-    Holds for one frame a step; with more, torchaudio feeds all frames of a step to the pre-net
-    where the paper and this toolkit feed the last.
+    Supports models with one frame per step; with more, torchaudio feeds all frames of a step to the
+    pre-net, whereas the paper and this toolkit feed the last.
 
     Raises:
-        CheckpointError: for a name that torchaudio's model does not have.
+        CheckpointError: a name is unknown to torchaudio's model.
     """
     return {_renamed(name): value for name, value in weights.items()}
 

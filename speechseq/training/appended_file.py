@@ -1,4 +1,4 @@
-"""Append-only file that survives a disk that is full for a while."""
+"""Append-only file that tolerates a temporarily full disk."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ from speechseq.file_writing import cannot_write, open_to_append
 
 
 class AppendedFile:
-    """Appends whole records; one that cannot be written is kept and tried again with the next.
+    """Appends whole records; a record that cannot be written is retried with the next.
 
-    Training continues meanwhile: a line of a log is worth less than an update.
+    Training continues meanwhile, because a line of a log is worth less than an update.
 
     Raises:
         ConfigError: a link, a folder or a pipe has that name.
-        MachineError: it cannot be opened.
+        MachineError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +27,7 @@ class AppendedFile:
             raise cannot_write(path, error) from None
 
     def write(self, data: bytes) -> None:
-        """Append a piece; the first one that cannot be written warns."""
+        """Append a record; warn about the first one that cannot be written."""
         self._waiting += data
         if (error := self._failure()) and not self._warned:
             self._warned = True
@@ -35,10 +35,10 @@ class AppendedFile:
             warnings.warn(f"{problem}; it is tried again, training goes on", stacklevel=3)
 
     def close(self) -> None:
-        """Write what waits and close the file.
+        """Write the pending records and close the file.
 
         Raises:
-            MachineError: it still cannot be written.
+            MachineError: the records still cannot be written.
         """
         error = self._failure()
         os.close(self._file)
@@ -46,13 +46,13 @@ class AppendedFile:
             raise cannot_write(self.path, error, len(self._waiting))
 
     def _failure(self) -> OSError | None:
-        """Write all that waits; on an error the file is cut back to whole pieces."""
+        """Write all pending records; on an error, truncate the file to whole records."""
         if not self._waiting:
             return None
         whole = os.fstat(self._file).st_size
         try:
             if (written := os.write(self._file, self._waiting)) < len(self._waiting):
-                os.write(self._file, self._waiting[written:])  # raises why it was cut short
+                os.write(self._file, self._waiting[written:])  # raises why the write was short
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, whole)

@@ -20,21 +20,23 @@ class TrainerConfig(Config):
     """Settings of a training run; the defaults are Tacotron 2's where the paper gives them.
 
     Attributes:
-        updates: where the run ends, counted from its first start.
-        optimizer: adam adds weight_decay to the gradient (L2), adamw takes it off the weights.
-        schedule: multiplies learning_rate, by the update's number alone.
-        clip_norm: the most that all gradients together may measure; None for no limit.
-        accumulate: batches an update is made of, each weighing what it holds.
+        updates: total number of updates of the run, over all its starts.
+        optimizer: adam adds weight_decay to the gradient (L2); adamw decays the weights.
+        schedule: factor of learning_rate, a function of the update's number alone.
+        clip_norm: maximum norm of all gradients together; None for no limit.
+        accumulate: batches per update, each weighted by its valid frames or tokens.
         amp: bf16 computes model and loss under bfloat16 autocast.
-        ema_decay: validate and save the weights' running mean of this decay; None for their own.
-        validate_every: besides at every checkpoint.
-        checkpoint_every, keep: updates between checkpoints; how many of the newest stay.
-        best_by: the validation value whose lowest checkpoint stays too, linked as `best`.
-        most_skips: updates in a row without finite numbers, after which the run gives up.
-        max_seconds: ends this start of the run, with a checkpoint, after so long.
-        resume: go on from the newest checkpoint in the run's folder; otherwise refuse one.
-        init: a checkpoint or run folder whose weights a new run begins with (see `warm_start`);
-            "" for random ones. Recipes take it as --init.
+        ema_decay: validate and save an exponential moving average of the weights; None for the
+            weights themselves.
+        validate_every: updates between validations, in addition to those at checkpoints.
+        checkpoint_every, keep: updates between checkpoints; number of newest checkpoints to keep.
+        best_by: a value of the validation; the checkpoint that minimises it is kept as `best`.
+        most_skips: consecutive updates with non-finite numbers after which the run fails.
+        max_seconds: time limit of this start of the run, which ends with a checkpoint.
+        resume: resume from the newest checkpoint in the run's folder; False refuses a run folder
+            that has one.
+        init: a checkpoint or run folder with the initial weights of a new run (see `warm_start`);
+            "" for random weights. Recipes take it as --init.
     """
 
     updates: Every = 100_000

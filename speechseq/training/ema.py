@@ -10,11 +10,11 @@ from torch import Tensor, nn
 class EMA:
     """Exponential moving average of a model's parameters (Polyak & Juditsky 1992).
 
-    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the random start is soon
-    forgotten. Buffers, such as running statistics, are already means and are left alone.
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the random initialisation
+    is soon forgotten. Buffers, such as running statistics, are means already and are not averaged.
 
     Args:
-        model: whose parameters are averaged; the mean starts equal to them.
+        model: the model whose parameters are averaged; the mean starts equal to them.
         decay: share of the old mean that an update keeps, below 1; .9999 averages 10,000 updates.
     """
 
@@ -25,13 +25,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
-        """Take the model's present weights in; `updates` have been made, this one included."""
+        """Update the mean with the current weights; `updates` counts this update too."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
         torch._foreach_lerp_(list(self.mean.values()), list(self._live.values()), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """A context in which the model holds the mean; its own weights are restored after it."""
+        """A context in which the model has the mean as its weights; restores them afterwards."""
         own = self.own()
         self._fill(self.mean)
         try:
@@ -44,7 +44,7 @@ class EMA:
         return {name: p.detach().clone() for name, p in self._live.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the mean from a saved `state_dict` that was made inside `applied()`."""
+        """Load the mean from a `state_dict` that was saved inside `applied()`."""
         for name, mean in self.mean.items():
             mean.copy_(weights[name])
 

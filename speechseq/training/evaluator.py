@@ -52,14 +52,14 @@ class Evaluator:
         self._validate, self._samples, self._best_by = validate, samples, best_by
 
     def validation(self) -> dict[str, float]:
-        """Return the values of `validate` by name; {} without one."""
+        """Return the values of `validate` by name; {} if there is no `validate`."""
         if self._validate is None:
             return {}
         with self._evaluating():
             return {name: float(value) for name, value in self._validate(self._model).items()}
 
     def write_samples(self, run: Path, update: int) -> list[str]:
-        """Write pictures and wavs of the samples; return the problems of those left out.
+        """Write pictures and wavs of the samples; return the problems of omitted ones.
 
         Raises:
             MachineError: the disk is full.
@@ -86,7 +86,7 @@ class Evaluator:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """A context of eval mode, EMA weights and random numbers from the seed."""
+        """A context with eval mode, EMA weights and random numbers from the seed."""
         mean = self._ema.applied() if self._ema is not None else nullcontext()
         with aside(self._seed), mean, torch.no_grad(), evaluating(self._model):
             yield

@@ -1,4 +1,4 @@
-"""Scalars for tensorboard, in the event files that it reads."""
+"""Event files of scalars for tensorboard."""
 
 import io
 import os
@@ -14,14 +14,14 @@ from speechseq.training.appended_file import AppendedFile
 
 
 class EventFile:
-    """A new event file in a folder, written at once, without a thread that could fail unseen.
+    """A new event file in a folder, written synchronously: no thread can fail unnoticed.
 
     Args:
-        folder: it is made if missing.
-        update: where the run stands; events of later updates in older files are void.
+        folder: created if missing.
+        update: the last update of the run so far; tensorboard ignores later ones in older files.
 
     Raises:
-        MachineError: the file cannot be made.
+        MachineError: the file cannot be created.
     """
 
     def __init__(self, folder: Path, update: int) -> None:
@@ -29,7 +29,7 @@ class EventFile:
 
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        # the random part keeps two files of one second apart
+        # the random part distinguishes two files of the same second
         name = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class EventFile:
         self._append(self._event(step=update, summary=self._summary(value=rows)))
 
     def close(self) -> None:
-        """Write what waits and close the file.
+        """Write the pending records and close the file.
 
         Raises:
             MachineError: the disk is still full.

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line, the same numbers for tensorboard, and back again."""
+"""Log of a run: one JSON object per line, also written for tensorboard; and reading it."""
 
 import json
 import math
@@ -20,11 +20,12 @@ _LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder 
 class Log:
     """Appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
 
-    A line that a full disk refuses is kept, said once, and written as soon as there is room.
+    A line that does not fit on a full disk is kept, warned about once, and written later.
 
     Args:
         run: the run's folder.
-        update: where the run stands; lines of later updates, which will come again, are dropped.
+        update: the last update of the run so far; lines of later updates, which the run will make
+            again, are dropped.
         tensorboard: write event files too.
 
     Raises:
@@ -51,13 +52,13 @@ class Log:
             if self._events is not None:
                 self._events.close()
         except MachineError:
-            if failure is None:  # an error on its way says more than that the log lacks its end
+            if failure is None:  # an error being raised matters more than an incomplete log
                 raise
 
     def write(self, update: int, values: Mapping[str, Any]) -> None:
-        """Append one line; numbers that are not finite become null, since JSON knows no others.
+        """Append one line; numbers that are not finite become null, as JSON has only finite ones.
 
-        A line with an "event" is for people: its numbers are no part of any curve.
+        A line with an "event" is for people: `curves` and tensorboard leave its numbers out.
         """
         line = json_line({"update": update, **_finite(values)})
         self._lines.write(line.encode() + b"\n")
@@ -66,7 +67,7 @@ class Log:
 
 
 def read(run: Path | str) -> list[dict[str, Any]]:
-    """The lines of a run's log, in order; a last line cut by a kill is left out.
+    """Read the lines of a run's log, in order; a last line that a kill truncated is left out.
 
     Raises:
         DataError: there is no log.
@@ -76,7 +77,7 @@ def read(run: Path | str) -> list[dict[str, Any]]:
 
 
 def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """Every number of a run's log by its name, such as "loss/total", as (update, value) pairs."""
+    """Read all numbers of a run's log by name, such as "loss/total", as (update, value) pairs."""
     found: dict[str, list[tuple[int, float]]] = {}
     for line in read(run):
         for name, value in ({} if "event" in line else flat(line)).items():
@@ -86,7 +87,7 @@ def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested numbers by path: {"loss": {"total": 1}} gives {"loss/total": 1.0}."""
+    """Flatten nested numbers: {"loss": {"total": 1}} gives {"loss/total": 1.0}."""
     numbers: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -111,7 +112,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _drop_later_lines(path: Path, update: int) -> None:
-    """Write the log anew without them: a file of its own, should others share it by a hard link."""
+    """Rewrite the log up to `update`, as a new file, since hard links may share the old one."""
     check_target(path)
     if path.exists():
         lines = files.read_bytes(path, _LOG).splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Means over the updates between two lines of the log."""
+"""Mean losses and speed over the updates between two lines of the log."""
 
 import resource
 import time
@@ -11,7 +11,7 @@ from speechseq.training.train_step import Report
 
 
 class Meter:
-    """Accumulates reports on the device; only `read` waits for it."""
+    """Accumulates reports on the device; only `read` synchronises with the device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -22,7 +22,7 @@ class Meter:
         self._seconds += seconds
         self._frames += report.weight
         if not report.applied:
-            return  # what is not finite would hide the others
+            return  # a loss that is not finite would spoil the mean
         self._weight += report.weight
         self._norm = report.gradient_norm
         for name, value in report.terms.items():
@@ -34,7 +34,7 @@ class Meter:
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:
-        """Weighted mean losses by name, the last gradient norm, speed and memory; start anew."""
+        """Return weighted mean losses, last gradient norm, speed and memory; reset the meter."""
         values = {
             "loss": {name: float(total) / self._weight for name, total in self._sums.items()},
             "gradient_norm": self._norm,
@@ -58,16 +58,16 @@ class Meter:
 
 
 class Stopwatch:
-    """Seconds since the last lap, and since its construction."""
+    """Measures the seconds since the last lap, and since the start."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
 
     def lap(self) -> float:
-        """Seconds since the last `lap`."""
+        """Return the seconds since the last `lap`."""
         before, self._last = self._last, time.monotonic()
         return self._last - before
 
     def total(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._start

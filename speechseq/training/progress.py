@@ -1,4 +1,4 @@
-"""Progress of a training on the screen: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training run on the screen: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -10,11 +10,11 @@ from speechseq.printable import message, printable
 
 
 class Progress:
-    """Shows updates as they are made.
+    """Shows the progress of updates.
 
     Args:
         total: updates of the whole run.
-        done: updates that were made before.
+        done: updates made by earlier starts of the run.
     """
 
     def __init__(self, total: int, done: int) -> None:
@@ -53,5 +53,5 @@ class Progress:
                 print(message(line), flush=True)
 
 
-# a terminal that was closed, or a reader that has left, ends no training
+# a closed terminal or pipe must not end a training run
 _unread = contextlib.suppress(OSError)

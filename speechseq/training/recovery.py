@@ -1,4 +1,4 @@
-"""Recovery from damaged checkpoints: the newest one of a run that is whole."""
+"""Recovery from damaged checkpoints: reading the newest intact one of a run."""
 
 import warnings
 from collections.abc import Callable
@@ -17,23 +17,23 @@ class DamagedCheckpointWarning(UserWarning):
 
 
 class OtherRunError(CheckpointError):
-    """A checkpoint that is whole, but of a run with another model, audio or vocabulary."""
+    """The checkpoint is intact, but of a run with another model, audio or vocabulary."""
 
 
 def newest_whole(folder: RunFolder, read: Callable[[Path], T]) -> T | None:
-    """Read the newest checkpoint of a run that can be read; None when there is none at all.
+    """Read the newest intact checkpoint of a run; return None if the run has no checkpoint.
 
-    Damaged newer ones are renamed, never deleted, so that the run can save under their numbers;
-    each is named in a DamagedCheckpointWarning.
+    Newer checkpoints that are damaged are renamed, never deleted, so that the run can save under
+    their numbers; a DamagedCheckpointWarning names each.
 
     Args:
-        read: reads a checkpoint folder; raises CheckpointError when it is damaged, OtherRunError
-            when it is whole and of no use.
+        read: reads a checkpoint folder; raises CheckpointError if it is damaged, OtherRunError if
+            it is intact, but of another run.
 
     Raises:
         OtherRunError: as `read`.
-        CheckpointError: all are damaged.
-        MachineError: a damaged one cannot be renamed.
+        CheckpointError: all checkpoints are damaged.
+        MachineError: a damaged checkpoint cannot be renamed.
     """
     damaged: list[tuple[Path, CheckpointError]] = []
     for path in folder.candidates():

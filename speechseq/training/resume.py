@@ -1,4 +1,4 @@
-"""State of a run that is needed, besides its checkpoint, to resume it exactly."""
+"""State that is needed, in addition to a checkpoint, to resume a run exactly."""
 
 import dataclasses
 import io
@@ -21,11 +21,11 @@ DELETE = "delete this checkpoint to go on from the one before"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResumeState:
-    """The run at the end of an update, as plain data and tensors only.
+    """State of a run after an update, as plain data and tensors only.
 
-    own_weights are the model's own when the checkpoint's are their running mean; batches is the
-    place in the data, tally how far the run has come; parameters names those that the optimizer
-    has a state of (None in files of older versions).
+    own_weights: the model's weights if the checkpoint holds their moving average, else None;
+    batches: position in the data; tally: the counters of the run; parameters: names of the
+    parameters that the optimizer has a state for (None in files of older versions).
     """
 
     optimizer: dict[int, Any]
@@ -36,7 +36,7 @@ class ResumeState:
     parameters: list[str] | None = None
 
     def to_bytes(self) -> bytes:
-        """The content of `resume.pt`."""
+        """Serialise to the content of `resume.pt`."""
         stream = io.BytesIO()
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         torch.save(fields, stream)
@@ -44,22 +44,22 @@ class ResumeState:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> "ResumeState":
-        """Read `resume.pt` with a parser that makes tensors and plain data, and runs no code.
+        """Read `resume.pt` with a parser for tensors and plain data that runs no code.
 
         Raises:
-            CheckpointError: it holds something else.
+            CheckpointError: the data holds something else.
         """
         try:
             _check_archive(data)
             fields = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             return cls(**fields)
-        except Exception as error:  # an unpickler raises anything on data that it did not expect
+        except Exception as error:  # an unpickler may raise any exception on unexpected data
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]
             raise CheckpointError(f"{where}: not the state of a run: {reason}", DELETE) from None
 
 
 def _check_archive(data: bytes) -> None:
-    """Raise ValueError for what would unpack to more than it is, before a parser makes room."""
+    """Raise ValueError for data that would unpack to more than its size, before it is parsed."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
         pickled = [member for member in members if member.filename.endswith("/data.pkl")]
@@ -71,7 +71,7 @@ def _check_archive(data: bytes) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """All random states of this process, as tensors and plain data."""
+    """Return all random states of this process, as tensors and plain data."""
     name, keys, *rest = np.random.get_state(legacy=True)
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
@@ -83,7 +83,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what `random_state` returned; states of missing devices are left out."""
+    """Restore the result of `random_state`; states of missing devices are ignored."""
     torch.set_rng_state(state["torch"])
     for device, value in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(value, device)

@@ -1,7 +1,7 @@
 """Checks of a saved state against the run, before any of it is loaded.
 
-Fused optimizers read and write their moments by address and trust that they are like the
-parameters; generators of random numbers trust their positions. So nothing is taken on trust here.
+Fused optimizers read and write their moments by address, and assume the parameters' shapes and
+strides; random number generators assume valid positions. So every value is checked here.
 """
 
 import math
@@ -21,11 +21,11 @@ _WORD = Range(0, 2**32 - 1)
 
 
 def check_state(state: ResumeState, parameters: Mapping[str, Tensor], update: int) -> None:
-    """Raise ValueError where the state is not one of a run with these parameters.
+    """Raise ValueError if the state cannot be that of a run with these parameters.
 
     Args:
-        parameters: the model's by name, in the optimizer's order.
-        update: of the checkpoint.
+        parameters: the model's parameters by name, in the optimizer's order.
+        update: the update of the checkpoint.
     """
     _check_tally(state.tally, update)
     _check_random_state(state.random_state)
@@ -72,7 +72,7 @@ def _check_step(where: str, step: Any, applied: int) -> None:
 
 
 def _check_like(where: str, value: Any, parameter: Tensor) -> None:
-    """A dense tensor of the parameter's shape, strides and dtype, finite throughout."""
+    """Require a dense, finite tensor with the parameter's shape, strides and dtype."""
     plain = type(value) is Tensor and value.layout == torch.strided and value.device.type == "cpu"
     _require(plain, f"{where}: is no dense tensor")
     for name in ("shape", "dtype"):
@@ -113,7 +113,10 @@ def _check_random_state(state: Any) -> None:
 
 
 def _check_twister(name: str, state: Any, form: tuple) -> None:
-    """A version, words, then a position (numpy's; that of Python is its last word) and a spare."""
+    """Check the state of a Mersenne twister: version, words, position and the spare Gaussian.
+
+    NumPy's position is a field of its own; Python's is the last word.
+    """
     where = f"random_state: {name}"
     listed = isinstance(state, (list, tuple)) and len(state) == len(form)
     _require(listed and state[0] == form[0], f"{where}: is of another form")

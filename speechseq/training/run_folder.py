@@ -1,4 +1,4 @@
-"""The folder of a run: whole checkpoints by update, links to the last and the best, one trainer."""
+"""Folder of a run: checkpoints by update, links to the last and the best, a lock of the trainer."""
 
 import fcntl
 import itertools
@@ -31,7 +31,7 @@ class RunFolder:
             raise MachineError(problem, "choose another run folder") from None
 
     def __enter__(self) -> "RunFolder":
-        """Keep other trainers out, and clear what a killed one left half-written.
+        """Lock the folder against other trainers, and remove files that a killed one left behind.
 
         Raises:
             ConfigError: another process trains here, or the lock is a link, a folder or a pipe.
@@ -40,7 +40,7 @@ class RunFolder:
         path = self.path / ".lock"
         try:
             self._lock = open_to_append(path)
-            # a record lock is this process alone: workers that outlive a kill do not hold it
+            # a record lock belongs to this process alone: workers that survive a kill have none
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if self._lock is None:
@@ -49,7 +49,7 @@ class RunFolder:
                 self.__exit__()
                 problem = f"{self.path}: another process is training here"
                 raise ConfigError(problem, "wait for it, or choose another run folder") from None
-            # otherwise it is a file system without locks
+            # any other error: the file system has no locks
         for left in self.checkpoints.glob(f".*{TEMPORARY}"):
             remove(left)
         return self
@@ -60,23 +60,23 @@ class RunFolder:
             self._lock = None
 
     def newest(self) -> Path | None:
-        """The newest checkpoint, whole or damaged, or None in a new run."""
+        """Return the newest checkpoint, intact or damaged; None in a new run."""
         return next(iter(self.candidates()), None)
 
     def candidates(self) -> list[Path]:
-        """Folders that may be checkpoints to resume from, the newest first; some may be damaged."""
+        """Return folders of checkpoints to resume from, the newest first; some may be damaged."""
         named = [path for path in self.checkpoints.iterdir() if path.name.isdecimal()]
         found = sorted(named, key=lambda path: int(path.name), reverse=True)
         last = self.checkpoints / LAST
-        if last.is_dir() and not last.is_symlink():  # copied without links: a second newest
+        if last.is_dir() and not last.is_symlink():  # copied without links: also a newest one
             found.insert(1, last)
         return found
 
     def set_aside(self, path: Path) -> Path:
-        """Rename a damaged checkpoint, so that it is no candidate any more; return its name.
+        """Rename a damaged checkpoint, so that it is no candidate any more; return its new path.
 
         Raises:
-            MachineError: it cannot be renamed.
+            MachineError: the folder cannot be renamed.
         """
         names = (f"{path.name}.damaged{n}" for n in itertools.chain([""], itertools.count(2)))
         kept = next(k for k in map(path.with_name, names) if not os.path.lexists(k))
@@ -86,11 +86,11 @@ class RunFolder:
             raise cannot_write(path, error) from None
         for link in (self.checkpoints / LAST, self.checkpoints / BEST):
             if link.is_symlink() and not link.exists():
-                link.unlink()  # it led there
+                link.unlink()  # it pointed to the renamed folder
         return kept
 
     def folder(self, update: int) -> Path:
-        """Folder of an update's checkpoint."""
+        """Return the folder of an update's checkpoint."""
         return self.checkpoints / str(update)
 
     def holds(self, update: int) -> bool:
@@ -98,19 +98,19 @@ class RunFolder:
         return os.path.exists(self.folder(update) / CONFIG)
 
     def point(self, name: str, update: int) -> None:
-        """Make the link `name` lead to an update's checkpoint; at no moment is there no link."""
+        """Point the link `name` to an update's checkpoint, atomically."""
         link = self.checkpoints / name
         fresh = temporary_name(link)
         if link.is_dir() and not link.is_symlink():
-            shutil.rmtree(link)  # a copy without links: the numbered folder takes its place
+            shutil.rmtree(link)  # a copy without links: replaced by a link to the numbered folder
         os.symlink(str(update), fresh)
         os.replace(fresh, link)
 
     def prune(self, keep: int) -> None:
-        """Delete all checkpoints but the newest `keep` and those that links lead to."""
+        """Delete all checkpoints but the newest `keep` and those that links point to."""
         linked = {os.path.realpath(self.checkpoints / name) for name in (LAST, BEST)}
         for folder in numbered(self.checkpoints)[:-keep]:
             if os.path.realpath(folder) not in linked:
                 doomed = temporary_name(folder)
-                os.rename(folder, doomed)  # first the name, so that a kill leaves no half of it
+                os.rename(folder, doomed)  # first, so that a kill leaves no half-deleted checkpoint
                 remove(doomed)

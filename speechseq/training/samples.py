@@ -51,9 +51,9 @@ class Written(Protocol):
 class Sample:
     """One utterance of a model in training; fields that are None are not written.
 
-    alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols name
-    the alignment's positions, across its steps; target is the recording's mel, shown beside the
-    model's.
+    alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols: names
+    of the alignment's positions; across: name of its steps' axis; target: the recording's mel,
+    drawn beside the model's.
     """
 
     name: str
@@ -94,8 +94,8 @@ class Sample:
 def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
     """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
 
-    Returns the problems of waveforms that cannot be written: an untrained model may make a waveform
-    without samples, or with samples that are not finite, and that must not end its training.
+    Returns the problems of waveforms that cannot be written: an untrained model may give a waveform
+    without samples, or with samples that are not finite, which must not end its training.
 
     Raises:
         MachineError: the disk is full.
@@ -121,7 +121,7 @@ def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
 
 
 def _file_name(name: str) -> str:
-    """The name without what a file name cannot hold; a file name has at most 255 bytes."""
+    """Replace characters that a file name cannot hold, and shorten to a valid length."""
     return re.sub(r"[^\w.-]+", "_", name).encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 

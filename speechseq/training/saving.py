@@ -1,4 +1,4 @@
-"""Saving and loading of a run: the checkpoint for inference, and the state to resume from."""
+"""Saving and loading of a run: its checkpoints for inference, and its state for resuming."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Model, audio settings and vocabulary, which a checkpoint stores besides the weights.
+    """Model, audio settings and vocabulary, which a checkpoint stores with the weights.
 
     audio is None for a model of text alone.
     """
@@ -54,10 +54,10 @@ class Counters:
 
 
 class Saver:
-    """Writes and reads the whole state of a run.
+    """Writes and reads the complete state of a run.
 
     Args:
-        keep: checkpoints that stay beside the best.
+        keep: number of checkpoints to keep, in addition to the best.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Saver:
         self._batches = batches
 
     def save(self, counters: Counters) -> None:
-        """Write the checkpoint of this update, whole or not at all, and make `last` lead to it.
+        """Write the checkpoint of this update atomically, and point `last` to it.
 
         Raises:
             MachineError: the disk is full.
@@ -104,10 +104,11 @@ class Saver:
         self._folder.prune(self._keep)
 
     def load(self) -> Counters | None:
-        """Restore the state of the newest whole checkpoint; return None when there is none.
+        """Restore the state of the newest intact checkpoint; return None if there is none.
 
         Raises:
-            CheckpointError: all are damaged, or of a run with another model, audio or vocabulary.
+            CheckpointError: all checkpoints are damaged, or the newest intact one is of a run with
+                another model, audio or vocabulary.
         """
         found = newest_whole(self._folder, self._read)
         if found is None:
@@ -120,7 +121,7 @@ class Saver:
         return counters
 
     def _read(self, folder: Path) -> tuple[checkpoint.Contents, ResumeState]:
-        """Read a folder, checked to be whole and of this run."""
+        """Read a checkpoint folder; check that it is intact and of this run."""
         contents = checkpoint.read(folder)
         self._check_same(contents)
         data = checkpoint.read_file(folder, resume.FILE, contents.config)
@@ -184,12 +185,12 @@ def _unfit(folder: Path, reason: str) -> CheckpointError:
 
 
 def _filled(found: Any, config: Config | None) -> Any:
-    """Stored settings with the defaults of keys that a later version has added."""
+    """Fill keys that a later version has added to stored settings with their defaults."""
     if found is None or config is None:
         return found
     try:
         return type(config).from_dict(found).to_dict()
-    except ConfigError:  # of another kind, or with parts of a stranger's: compared as it stands
+    except ConfigError:  # of another kind, or with parts unknown here: compared unchanged
         return found
 
 

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: pure functions of the update's number, so that a resumed run needs none.
+"""Learning-rate schedules: pure functions of the update's number, so they have no state to resume.
 
-`factor(update)` multiplies the configured learning rate; updates count from 1, and nothing else is
-looked at: not the machines, not the epochs, not the time.
+`factor(update)` multiplies the configured learning rate; updates count from 1. The factor depends
+on nothing else: not on the machines, the epochs or the time.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from speechseq.ranges import Every, Factor, Range, Share, Update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantConfig(Config):
-    """1, after a linear rise over `warmup` updates."""
+    """Constant 1, after a linear warm-up over `warmup` updates."""
 
     kind: ClassVar[str] = "constant"
     warmup: Update = 0
@@ -27,12 +27,12 @@ class ConstantConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialConfig(Config):
-    """1 until `start`, then a steady decay that meets `floor` at `end` and stays there.
+    """1 until `start`, then exponential decay to `floor` at `end`, and constant after it.
 
-    Tacotron 2 (Shen 2018, §3.1) goes from 1e-3 to 1e-5 after 50,000 updates; the paper names no
-    end, ours is a choice. `basic`, `double` and `long` are SpecAugment's B, D and L (Park 2019,
-    §3), whose fourth number, the update from which noise is added to the weights, belongs to no
-    schedule.
+    Tacotron 2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not
+    say when the decay ends, so the default `end` is a choice. `basic`, `double` and `long` are
+    SpecAugment's B, D and L (Park 2019, §3) without their fourth number, the update from which
+    noise is added to the weights.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -68,7 +68,7 @@ class ExponentialConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseSquareRootConfig(Config):
-    """Linear to 1 at `warmup`, then as 1/√update (Vaswani 2017, scaled to a peak of 1)."""
+    """Linear warm-up to 1 at `warmup`, then ∝ 1/√update (Vaswani 2017, scaled to a peak of 1)."""
 
     kind: ClassVar[str] = "inverse_square_root"
     warmup: Every = 4000
@@ -80,7 +80,7 @@ class InverseSquareRootConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepsConfig(Config):
-    """1, then factors[i] from update at[i] on; the defaults are Tacotron's (Wang 2017, §4.2)."""
+    """Steps: 1, then factors[i] from update at[i] on; by default Tacotron's (Wang 2017, §4.2)."""
 
     kind: ClassVar[str] = "steps"
     warmup: Update = 0
@@ -88,7 +88,7 @@ class StepsConfig(Config):
     factors: tuple[Factor, ...] = (0.5, 0.3, 0.1)
 
     def check(self) -> None:
-        """Raise ConfigError unless each update of a rising row has its factor."""
+        """Raise ConfigError unless updates increase and each has one factor."""
         if len(self.at) != len(self.factors):
             raise ConfigError(f"factors: {len(self.factors)} for {len(self.at)} updates")
         if list(self.at) != sorted(set(self.at)):
@@ -102,7 +102,7 @@ class StepsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineConfig(Config):
-    """Linear to 1 at `warmup`, then half a cosine down to `floor` at `end` (Loshchilov 2017)."""
+    """Linear warm-up to 1, then half a cosine down to `floor` at `end` (Loshchilov 2017)."""
 
     kind: ClassVar[str] = "cosine"
     warmup: Update = 0

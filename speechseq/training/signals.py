@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 as a request to stop between two updates."""
+"""Signal handling: Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 request a stop between two updates."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ _DOUBLE = 0.5  # seconds: `timeout` and process managers send SIGTERM to the pro
 
 
 class StopRequest:
-    """A context in which the first signal is noted in `.signal`; a second Ctrl-C or SIGTERM acts.
+    """A context that stores the first signal in `.signal`; a second Ctrl-C or SIGTERM ends at once.
 
-    Signals that are ignored at the start, as under `nohup`, stay so. Further SIGHUPs and SIGUSR1s
-    change nothing: a closing terminal sends several. Outside the main thread, where signals cannot
-    be caught, it does nothing.
+    Signals that are ignored at the start, as under `nohup`, stay ignored. Further SIGHUPs and
+    SIGUSR1s have no effect, since a closing terminal sends several. Outside the main thread, where
+    signals cannot be caught, the context does nothing.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a data loader's worker, forked with these handlers; its parent will end it
+            return  # a forked worker of a data loader inherits these handlers; its parent ends it
         if self.signal is None:
             self.signal, self._since = number, time.monotonic()
             _say(f"{_name(number)}: ends after this update, with a checkpoint; {_SECOND}")
@@ -54,7 +54,7 @@ class StopRequest:
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
-            # None: installed by other means than Python's, and not ours to put back
+            # None: the handler was not installed by Python and cannot be restored
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 
@@ -68,15 +68,15 @@ def _name(number: int) -> str:
 
 
 def _say(text: str) -> None:
-    # not print: the signal may have come in the middle of one
+    # not print: the signal may have interrupted a print
     with contextlib.suppress(OSError):
         os.write(2, f"\n{text}\n".encode())
 
 
 class Interrupted(SystemExit):
-    """The run was asked to stop, and saved a checkpoint: 130 after Ctrl-C, 143 after SIGTERM.
+    """Exit after a requested stop and a saved checkpoint, with 128 + the signal's number.
 
-    129 after SIGHUP, 138 after SIGUSR1: 128 and the signal's number.
+    The exit code is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 138 after SIGUSR1.
     """
 
     def __init__(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""One optimizer update: weighted accumulation, clipping, skipped if a number is not finite."""
+"""One optimizer update: weighted gradient accumulation, clipping, and skipping if not finite."""
 
 import dataclasses
 import math
@@ -39,17 +39,17 @@ class Loss(Protocol):
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """Model with parts that depend on the update's number, which it is given before each update."""
+    """Model with parts that depend on the update's number; `at_update` sets it."""
 
     def at_update(self, update: int) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Result of one update: losses as scalar tensors, so that nothing waits for the device.
+    """Result of one update; losses are scalar tensors, so that nothing waits for the device.
 
-    gradient_norm is of all gradients, before clipping. `applied` is False when a loss or gradient
-    was not finite and the model was left as it was.
+    gradient_norm: of all gradients, before clipping; applied: False if a loss or gradient was not
+    finite and the model was left unchanged.
     """
 
     terms: dict[str, Tensor]
@@ -62,7 +62,7 @@ class TrainStep:
     """One optimizer update of a model, called with its batches and its number.
 
     Args:
-        clip_norm: the length that the gradient of all parameters together is cut to; None: uncut.
+        clip_norm: maximum norm of the gradients of all parameters together; None for no limit.
         bf16: run model and loss under bfloat16 autocast; it needs no loss scaling.
     """
 
@@ -80,7 +80,7 @@ class TrainStep:
         self.clip_norm, self.bf16, self.device = clip_norm, bf16, device
 
     def __call__(self, batches: Sequence[Batch], update: int) -> Report:
-        """Make one update of the mean loss of all batches, each with its weight."""
+        """Make one update by the weighted mean loss of all batches."""
         weight = sum(batch.weight for batch in batches)
         if isinstance(self.model, FollowsUpdates):
             self.model.at_update(update)
@@ -104,10 +104,10 @@ class TrainStep:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def _step(self, total: Tensor, before: Sequence[Tensor]) -> tuple[float, bool]:
-        """Clip and step, or restore the buffers that the forward pass changed (running means)."""
+        """Clip and step; if not finite, restore buffers that the forward pass changed instead."""
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        # one wait for the device an update, not one for each number
+        # one synchronisation per update instead of one for each number
         loss, length = torch.stack([total, norm.to(total)]).tolist()
         if not (math.isfinite(loss) and math.isfinite(length)):
             for buffer, value in zip(self.model.buffers(), before, strict=True):

@@ -26,7 +26,7 @@ from speechseq.training.warm_start import WarmStart, warm_start
 
 @runtime_checkable
 class Batches(Protocol):
-    """Endless batches whose state counts what was handed out, not what was prefetched."""
+    """Endless batches; the state counts batches that were consumed, not those prefetched."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -35,7 +35,7 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Result of a run: `losses` are means over the last updates, `seconds` spans all its starts."""
+    """Result of a run; `losses`: means over the last updates; `seconds`: over all its starts."""
 
     updates: int
     skipped: int
@@ -47,19 +47,19 @@ class Summary:
 
 
 class Trainer:
-    """Trains a model in a run's folder, going on from its newest checkpoint when there is one.
+    """Trains a model in a run's folder; resumes from its newest checkpoint if there is one.
 
     Args:
         model: called as `model(batch)`; it is moved to the device.
         loss: called as `loss(output, batch, update=...)`; gives `.total` and `.terms`.
         batches: endless; each batch has `.to(device)` and `.weight`, its valid frames or tokens.
-        run: the folder that takes checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
-        about: what a checkpoint stores besides the weights.
+        run: the folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
+        about: model, audio settings and vocabulary, which checkpoints store with the weights.
         validate, samples: called with the model in eval mode (see `Evaluator`); they return values
             to log by name, and samples to draw and play.
 
     Raises:
-        ConfigError: settings that contradict each other.
+        ConfigError: settings contradict each other.
         MachineError: there is no such device.
     """
 
@@ -106,7 +106,7 @@ class Trainer:
         Raises:
             Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
             DataError: losses or gradients stay without finite numbers.
-            CheckpointError: no checkpoint of the run is whole, or `init` does not fit the model.
+            CheckpointError: no checkpoint of the run is intact, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """
         with RunFolder(self._run) as folder, StopRequest() as self._stop_request:
@@ -150,7 +150,7 @@ class Trainer:
             self._checkpoint()
 
     def _begin(self, folder: RunFolder) -> None:
-        """Go on from the newest checkpoint, or begin anew."""
+        """Resume from the newest checkpoint, or start a new run."""
         config, newest = self._config, folder.newest()
         if newest is not None and not config.resume:
             problem = f"{newest}: the run's folder already holds a checkpoint"
@@ -187,7 +187,7 @@ class Trainer:
     def _is_over(self) -> bool:
         limit = math.inf if self._config.max_seconds is None else self._config.max_seconds
         over = self._counters.update >= self._config.updates or self._watch.total() >= limit
-        self._watch.lap()  # what came before, checkpoints and all, is no part of the update's time
+        self._watch.lap()  # the time before, as for checkpoints, does not count for the update
         return over or self._stop_request.signal is not None
 
     def _due(self, every: int | None) -> bool:
@@ -249,14 +249,14 @@ class Trainer:
     def _checkpoint(self) -> None:
         """Validate, save and write samples; only save after a request to stop."""
         counters, quick = self._counters, self._stop_request.signal is not None
-        if not self._meter.is_empty:  # a mean never spans a checkpoint, so a resumed one is alike
+        if not self._meter.is_empty:  # means span no checkpoint, so a resumed run logs the same
             self._log_losses()
         try:
             found = {} if quick else self._validate()
             if found and self._evaluator.is_better(found, counters.best):
                 counters.best = found[self._config.best_by or ""]
                 counters.best_update = counters.update
-        finally:  # whatever a validation runs into, the training up to here is kept
+        finally:  # an error in the validation must not lose the updates up to here
             self._saver.save(counters)
             self._saved = counters.update
         if not quick:
@@ -295,5 +295,5 @@ def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Optimizer
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
-        fused=True,  # the same numbers from one pass over the weights, on a CPU as on a GPU
+        fused=True,  # the same result in one pass over the weights, on CPU and GPU
     )

@@ -12,13 +12,13 @@ from speechseq.training.train_step import Loss
 def held_out_loss(
     loss: Loss, batches: Callable[[], Iterable[Any]]
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """A validation that gives every named term and their total over all held-out batches.
+    """Make a validation function: every named term and their total over all held-out batches.
 
-    Each batch counts by its weight (valid frames), so the figure does not depend on how the
-    utterances were batched. Terms that fade with updates are taken as at the first.
+    Each batch counts by its weight (valid frames), so the mean does not depend on the batching.
+    Terms that fade with updates have their value at update 0.
 
     Args:
-        loss: as the Trainer's.
+        loss: as for the Trainer.
         batches: called for each validation; gives every held-out batch once.
     """
 

@@ -1,7 +1,7 @@
-"""Warm start: a new run begins from a checkpoint's weights, its vocabulary matched by symbol.
+"""Warm start: a new run begins from a checkpoint's weights, with vocabularies matched by symbol.
 
-A module names the tensors that have one row for each entry of the vocabulary in an attribute
-`symbol_rows`, such as ("embedding.weight",); a part of your own does so, too.
+A module, your own too, names its tensors with one row for each entry of the vocabulary in an
+attribute `symbol_rows`, such as ("embedding.weight",).
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class WarmStart:
 
     Attributes:
         folder: the checkpoint.
-        taken: entries of the vocabulary, controls included, that took their rows over.
+        taken: number of entries of the vocabulary, controls included, whose rows were copied.
         new: symbols that keep their random initialisation.
         left: symbols of the checkpoint that the new vocabulary lacks.
         audio: the first audio setting that differs, with both values, or "".
@@ -42,7 +42,7 @@ class WarmStart:
     audio: str
 
     def line(self) -> str:
-        """One sentence for people."""
+        """Format as one sentence for people."""
         line = f"weights of {self.folder}: "
         line += f"{self.taken} of {self.taken + len(self.new)} symbols taken over"
         line += f", new: {_listed(self.new)}" if self.new else ""
@@ -50,22 +50,23 @@ class WarmStart:
         return line + (f"; other audio settings: {self.audio}" if self.audio else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for the log."""
+        """Return plain data for the log."""
         return dataclasses.asdict(self) | {"folder": str(self.folder)}
 
 
 def warm_start(model: nn.Module, about: ModelDescription, folder: Path | str) -> WarmStart:
     """Fill a freshly built model with the weights of a checkpoint.
 
-    Rows of embeddings and output projections are copied by the name of their symbol; a symbol that
-    the checkpoint lacks keeps its fresh row. All other tensors are copied whole.
+    Rows of embeddings and output projections are copied by symbol; a symbol that the checkpoint
+    lacks keeps its random row. All other tensors are copied unchanged.
 
     Args:
         about: the new run's model, audio settings and vocabulary.
         folder: a checkpoint or run folder.
 
     Raises:
-        CheckpointError: it is damaged, of another kind of model, or a tensor has another shape.
+        CheckpointError: the checkpoint is damaged, of another kind of model, or a tensor has
+            another shape.
     """
     stored = checkpoint.read(folder)
     _check_kind(stored, about)
@@ -98,7 +99,7 @@ def _check_kind(stored: checkpoint.Contents, about: ModelDescription) -> None:
 
 
 def _entries(vocabulary: Vocabulary) -> dict[tuple[str, str], int]:
-    """The id of every control and symbol; a symbol spelled like a control is another entry."""
+    """Map every control and symbol to its id; a symbol spelled like a control is another entry."""
     named = [("control", name) for name in vocabulary.controls]
     named += [("symbol", name) for name in vocabulary.symbols]
     return {name: number for number, name in enumerate(named)}
@@ -111,7 +112,10 @@ def _symbol_rows(model: nn.Module) -> Iterator[str]:
 
 
 def _moved(theirs: Tensor, ours: Tensor, old: dict, new: dict) -> Tensor:
-    """A copy of `ours` with the rows of shared symbols; `theirs` where its sizes do not fit."""
+    """Copy the rows of shared symbols from `theirs` into a copy of `ours`.
+
+    Returns `theirs` unchanged if its sizes do not fit.
+    """
     if len(theirs) != len(old) or len(ours) != len(new) or theirs.shape[1:] != ours.shape[1:]:
         return theirs
     shared = [name for name in new if name in old]

@@ -21,14 +21,14 @@ class CBHG(nn.Module):
 
     Args:
         input_dim: channels of the input; the last projection returns to it for the residual.
-        bank: the widest convolution; there is one of each width 1 … bank.
+        bank: width of the widest convolution; there is one of each width 1 … bank.
         channels: channels of each convolution in the bank, and of the highway layers.
         projections: channels of the two convolutions of width 3; the last equals `input_dim`.
         highways: number of highway layers.
         gru: units of the GRU in each direction.
 
     Raises:
-        ValueError: when the last projection does not equal `input_dim`.
+        ValueError: the last projection does not equal `input_dim`.
     """
 
     def __init__(

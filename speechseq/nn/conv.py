@@ -1,4 +1,4 @@
-"""Convolutions over sequences that never see padding, batch norm that never counts it."""
+"""Convolutions and batch norm over sequences, both independent of padding."""
 
 from collections.abc import Callable, Iterable
 
@@ -23,10 +23,10 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class MaskedBatchNorm(nn.Module):
-    """Batch normalisation (Ioffe 2015) whose statistics are those of the valid positions alone.
+    """Batch normalisation (Ioffe 2015) with statistics of the valid positions only.
 
-    Parameters and buffers have nn.BatchNorm1d's names and meaning. In training, a batch gives the
-    same result whatever its padding; in evaluation the running statistics are used.
+    Parameters and buffers have the names and meaning of nn.BatchNorm1d's. In training, the result
+    does not depend on the padding; in evaluation the running statistics are used.
     """
 
     running_mean: Tensor
@@ -54,7 +54,7 @@ class MaskedBatchNorm(nn.Module):
         norm_last: bool = False,
         dropout_rate: float = 0.0,
     ) -> Rows:
-        """(rows, channels), all of them valid, to the same; an activation and dropout at once."""
+        """Normalise (rows, channels), all valid, and apply an activation and dropout."""
         if self.training and len(x) > 1 and supported(x, self.weight):
             return self._in_one(x, activation, norm_last, dropout_rate)
         activate = ACTIVATIONS[activation]
@@ -72,10 +72,10 @@ class MaskedBatchNorm(nn.Module):
     def _by_torch(self, valid: Rows) -> Rows:
         if self.training:
             self.num_batches_tracked += 1
-        elif not is_eager():  # torch's own asks for the number of rows, which an export cannot know
+        elif not is_eager():  # torch's own needs the number of rows, unknown in an export
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return (valid - self.running_mean) * scale + self.bias
-        # one position has no variance, which would make the running one NaN
+        # a single position has no variance, so the running one would become NaN
         tracks = not self.training or len(valid) > 1
         return torch.batch_norm(
             valid,
@@ -91,10 +91,11 @@ class MaskedBatchNorm(nn.Module):
 
 
 class MaskedConv(nn.Module):
-    """Convolution, batch norm, activation and dropout over (batch, time, channels), masked.
+    """Masked convolution, batch norm, activation and dropout over (batch, time, channels).
 
-    All of it acts on the valid positions alone, so an item alone equals its row in any padded
-    batch. "Same" length for every kernel: an even one reaches one further to the right.
+    All operations act on the valid positions only, so an item alone equals its row in any padded
+    batch. The length stays the same for every kernel; an even one extends one position further to
+    the right.
 
     Args:
         input_dim, output_dim: channels in and out.
@@ -103,7 +104,7 @@ class MaskedConv(nn.Module):
         dropout: probability of dropping an output in training.
         norm_last: batch norm after the activation (Tacotron's public codes) instead of before it
             (Tacotron 2).
-        bias: whether the convolution has a bias of its own.
+        bias: True if the convolution has a bias.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class MaskedConv(nn.Module):
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """(rows, input_dim) to (rows, output_dim): what several layers do one after another."""
+        """(rows, input_dim) to (rows, output_dim), without padding between layers."""
         x = self._convolved(x, rows)
         if is_plain(self.norm, MaskedBatchNorm):
             return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
@@ -147,7 +148,7 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Rows through `MaskedConv`s, or modules called alike, one after another."""
+    """Apply `MaskedConv`s, or modules with the same call, to rows, one after another."""
     for conv in convs:
         x = on_rows(conv, x, rows, "mask")
     return x

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Context manager for evaluation mode."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards, whatever happened, every part's own mode again."""
+    """A context of evaluation mode; restores every module's mode afterwards, also on errors."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""Frames and decoder steps: a step emits r frames, and they come back in the order of time."""
+"""Grouping of frames into decoder steps of r frames each, and back, in the order of time."""
 
 import torch
 from torch.nn import functional as F
@@ -8,7 +8,7 @@ from speechseq.shapes import Grouped, Mel, StepInputs
 
 
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
-    """Frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
+    """Group frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
 
     Step t holds frames `t*r … t*r + r - 1` one after another; the last group is filled up with
     `padding_value`.
@@ -25,10 +25,10 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
 
 def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
-    """Steps (batch, steps, r * mels) back to frames (batch, steps * r, mels), in order.
+    """Ungroup steps (batch, steps, r * mels) to frames (batch, steps * r, mels), in order.
 
     Raises:
-        ConfigError: a reduction factor below 1, or one that the width is no multiple of.
+        ConfigError: a reduction factor below 1, or one that does not divide the width.
     """
     batch, steps, width = grouped.shape
     _check(reduction_factor)
@@ -39,9 +39,9 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 
 
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
-    """What a teacher-forced decoder is fed (batch, steps, mels): zeros, then each last frame.
+    """Inputs of a teacher-forced decoder (batch, steps, mels): zeros, then each group's last frame.
 
-    Step t > 0 reads frame `t*r - 1`, the last one of the group before it (Tacotron, §3.2).
+    The input of step t > 0 is frame `t*r - 1`, the last one of the previous group (Tacotron, §3.2).
     """
     _check(reduction_factor)
     last = mel[:, reduction_factor - 1 :: reduction_factor]

@@ -1,4 +1,4 @@
-"""Masks of valid positions, True = valid, and the zeroing of what stands in the padding."""
+"""Masks of valid positions (True = valid), zeroing of padding, and reversal within lengths."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from speechseq.shapes import Lengths, Mask, Sequence
 def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
     """Mask (batch, time) that is True at the first `lengths[i]` positions of row i.
 
-    `max_length` is the padded length; without it the longest row decides.
+    `max_length` is the padded length; by default the length of the longest row.
 
     Raises:
         ConfigError: lengths that are no integers (batch).
@@ -23,15 +23,15 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
 
 
 def zero_padding(x: Sequence, mask: Mask) -> Sequence:
-    """The sequence with zeros outside the mask, whatever stood there.
+    """Set all positions outside the mask to zero.
 
-    Selection, not multiplication: NaN times zero is NaN, in the value and in the gradient.
+    It selects rather than multiplies: NaN times zero is NaN, in the value and in the gradient.
     """
     return torch.where(mask.unsqueeze(-1), x, 0.0)
 
 
 def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
-    """Each row (batch, time, …) reversed within its own length; its padding stays behind it."""
+    """Reverse each row (batch, time, …) within its own length; padding stays at the end."""
     lengths = checked_lengths(lengths, x.shape)
     time = torch.arange(x.shape[1], device=x.device)
     index = torch.where(length_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - time, time)

@@ -1,4 +1,4 @@
-"""Build a module without memory behind it, to see how large it would be before it is."""
+"""Building a module on the meta device, to check its size before any memory is allocated."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,25 +15,25 @@ MOST_PARTS = 20_000  # modules and parameters
 
 
 def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> dict[str, Tensor]:
-    """The state dict of what `build` makes, on the meta device.
+    """Return the state dict of the module that `build` makes, on the meta device.
 
     Args:
-        parts: modules and parameters after which a build is stopped (a billion layers).
+        parts: maximum number of modules and parameters, after which the build is stopped.
 
     Raises:
-        ValueError: it has more parts than that.
+        ValueError: the module has more parts.
     """
     with _BoundedParts(parts), torch.device("meta"), _NoValues():
         return build().state_dict()
 
 
 def built(build: Callable[[], M]) -> M:
-    """What `build` makes, after its size was seen on the meta device.
+    """Build a module, after checking its size on the meta device.
 
     Raises:
-        ConfigError: it has more than MOST_PARTS parts or MOST_PARAMETERS parameters.
+        ConfigError: the module has more than MOST_PARTS parts or MOST_PARAMETERS parameters.
     """
-    if torch.get_default_device().type == "meta":  # somebody else is looking at its size
+    if torch.get_default_device().type == "meta":  # the caller is checking the size itself
         return build()
     try:
         shapes = shapeless_build(build)
@@ -50,7 +50,7 @@ _CURE = "choose fewer layers, or layers of fewer units"
 
 
 class _NoValues(TorchFunctionMode):
-    """Leave out what fills tensors: on the meta device `normal_` alone imports torch._dynamo."""
+    """Skip functions that fill tensors: on the meta device `normal_` would import torch._dynamo."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,7 +1,7 @@
-"""Features of zero mean and unit variance: by the utterance, by the corpus, or by what was heard.
+"""Mean and variance normalisation of features: per utterance, per corpus, or streaming.
 
-A module is called with (batch, time, channels) and lengths and gives the same shape, zeros in the
-padding; each channel is normalised by itself, and padding counts nowhere.
+A module takes (batch, time, channels) and lengths and returns the same shape, with zeros in the
+padding; each channel is normalised separately, and padding does not affect the statistics.
 """
 
 import dataclasses
@@ -23,18 +23,18 @@ from speechseq.shapes import Lengths, Sequence
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UtteranceNormConfig(Config):
-    """Each utterance by its own mean and, if wanted, its own standard deviation.
+    """Settings of normalisation by an utterance's own mean and, optionally, standard deviation.
 
     Args:
-        variance: whether to divide by the standard deviation too.
-        together: divide by one deviation of all channels, so that a channel that hardly moves stays
-            small beside the others.
-        floor: least standard deviation that is divided by, so that a constant channel becomes 0.
-        depth: what lies further than this below the utterance's highest value is raised to there,
-            before anything else, so that the depth of a recording's silence tells nothing; for
-            log-mels of power 9 are 39 dB. None leaves values as they are.
-        channel_depth: the same below each channel's own highest value, so that a microphone that
-            is deaf to some channels tells as little.
+        variance: True to divide by the standard deviation too.
+        together: divide by one deviation of all channels, so that a channel of small variance stays
+            small relative to the others.
+        floor: minimum of the standard deviation, so that a constant channel becomes 0.
+        depth: first clamp values to at most this far below the utterance's highest value, so that
+            the level of a recording's silence carries no information; for log-mels of power 9 are
+            39 dB. None does not clamp.
+        channel_depth: the same below each channel's own highest value, so that channels that a
+            microphone does not record carry no information either.
     """
 
     kind: ClassVar[str] = "utterance"
@@ -45,13 +45,13 @@ class UtteranceNormConfig(Config):
     channel_depth: Factor | None = None
 
     def build(self, features: int) -> "UtteranceNorm":
-        """The module; it has no parameters and takes any number of features."""
+        """Build the module; it has no parameters and takes any number of features."""
         return UtteranceNorm(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlobalNormConfig(Config):
-    """Every frame by the mean and standard deviation of a corpus, which `fit` measures once.
+    """Settings of normalisation by the mean and standard deviation of a corpus; see `fit`.
 
     Args:
         variance, floor: as in UtteranceNormConfig.
@@ -62,17 +62,17 @@ class GlobalNormConfig(Config):
     floor: Factor = 1e-3
 
     def build(self, features: int) -> "GlobalNorm":
-        """The module for so many features, not fitted yet."""
+        """Build the module for this number of features, not fitted yet."""
         return GlobalNorm(self, features)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamingNormConfig(Config):
-    """Frame t by the mean and variance of the frames up to t, for sound that is still coming in.
+    """Settings of normalising frame t by mean and variance of the frames up to t, for streaming.
 
     Args:
-        prior_frames: how many frames the prior counts as; without one the first frame becomes 0.
-        prior_mean, prior_deviation: of the features, before anything was heard.
+        prior_frames: weight of the prior, in frames; with 0 the first frame becomes 0.
+        prior_mean, prior_deviation: the statistics before the first frame.
         variance, floor: as in UtteranceNormConfig.
     """
 
@@ -84,7 +84,7 @@ class StreamingNormConfig(Config):
     floor: Factor = 1e-3
 
     def build(self, features: int) -> "StreamingNorm":
-        """The module for so many features; it has no parameters."""
+        """Build the module for this number of features; it has no parameters."""
         return StreamingNorm(self, features)
 
 
@@ -113,7 +113,7 @@ class UtteranceNorm(nn.Module):
         return centred.to(x.dtype)
 
     def _raised(self, clean: Tensor, mask: Tensor) -> Tensor:
-        """What lies too deep, raised to where its depth begins."""
+        """Clamp values from below, as `depth` and `channel_depth` say."""
         heard = torch.where(mask[:, :, None], clean, float("-inf"))
         for depth, axes in ((self.config.depth, (1, 2)), (self.config.channel_depth, (1,))):
             if depth is not None:
@@ -123,7 +123,7 @@ class UtteranceNorm(nn.Module):
 
 
 class GlobalNorm(nn.Module):
-    """(x - mean) · scale with the corpus' numbers, which are saved with the weights."""
+    """(x - mean) · scale with statistics of a corpus, which are saved with the weights."""
 
     mean: Tensor
     scale: Tensor
@@ -140,10 +140,10 @@ class GlobalNorm(nn.Module):
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Measure mean and scale over (features (batch, time, channels), lengths (batch)).
 
-        In float64, one pass; what was measured before is forgotten.
+        Computed in float64 in one pass; earlier results are replaced.
 
         Raises:
-            DataError: no frames at all, another number of channels, or NaN or Inf among them.
+            DataError: no frames at all, another number of channels, or NaN or Inf in the features.
         """
         total = _Moments(0, torch.zeros(()), torch.zeros(()))
         for features, lengths in batches:
@@ -159,7 +159,7 @@ class GlobalNorm(nn.Module):
         """(batch, time, channels) to the same shape.
 
         Raises:
-            ConfigError: it was neither fitted nor loaded.
+            ConfigError: the statistics were neither fitted nor loaded.
         """
         self._check_fitted()
         lengths = checked_lengths(lengths, x.shape)
@@ -168,7 +168,7 @@ class GlobalNorm(nn.Module):
         return zero_padding(normed, mask).to(x.dtype)
 
     def _check_fitted(self) -> None:
-        if not self._fitted:  # once: to look at a number on a GPU takes waiting for it
+        if not self._fitted:  # checked once, as reading a value from a GPU synchronises
             if int(self.frames) == 0:
                 raise ConfigError(
                     "the global normalisation does not know its corpus yet",
@@ -189,9 +189,9 @@ class GlobalNorm(nn.Module):
 
 
 class StreamingState(NamedTuple):
-    """What was heard so far: frames (batch), and of (x - prior mean) the sums and squares.
+    """Statistics so far: number of frames (batch), and sums of (x - prior mean) and its squares.
 
-    Both (batch, channels), float64.
+    The sums are (batch, channels), float64.
     """
 
     frames: Int[Tensor, " batch"]
@@ -200,9 +200,9 @@ class StreamingState(NamedTuple):
 
 
 class StreamingNorm(nn.Module):
-    """Mean and variance normalisation by the past alone; chunks in a row give what the whole does.
+    """Mean and variance normalisation by past frames only; chunks give the same as the whole.
 
-    Behind a GlobalNorm its prior is that of the corpus.
+    After a GlobalNorm, the default prior is that of the corpus.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:
@@ -210,22 +210,22 @@ class StreamingNorm(nn.Module):
         self.config, self.features = config, features
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """(batch, time, channels) to the same shape, from silence on."""
+        """(batch, time, channels) to the same shape, from the initial state."""
         return self.advance(x, lengths, self.start(len(x), x.device))[0]
 
     def start(self, batch: int, device: torch.device | None = None) -> StreamingState:
-        """The state before anything was heard."""
+        """Return the state before the first frame."""
         none = torch.zeros(batch, self.features, dtype=torch.float64, device=device)
         return StreamingState(torch.zeros(batch, dtype=torch.int64, device=device), none, none)
 
     def advance(
         self, x: Sequence, lengths: Lengths, state: StreamingState
     ) -> tuple[Sequence, StreamingState]:
-        """The next frames of each row, lengths[i] of them, normalised; and the state after them."""
+        """Normalise the next lengths[i] frames of each row i; also return the new state."""
         c = self.config
         lengths = checked_lengths(lengths, x.shape).to(x.device)
         mask = length_mask(lengths, x.shape[1])
-        # sums of squares of long sounds need the room; around the prior mean they need less
+        # float64 for sums of squares of long sounds; subtracting the prior mean reduces rounding
         shifted = zero_padding(x.double() - c.prior_mean, mask)
         sums = state.sums.unsqueeze(1) + shifted.cumsum(1)
         squares = state.squares.unsqueeze(1) + shifted.square().cumsum(1)
@@ -245,7 +245,7 @@ class StreamingNorm(nn.Module):
 
 
 class _Moments(NamedTuple):
-    """Of a set of frames: how many, their mean, and the sum of squares around it."""
+    """Moments of a set of frames: their number, mean, and sum of squared deviations."""
 
     frames: int
     mean: Tensor
@@ -253,7 +253,7 @@ class _Moments(NamedTuple):
 
 
 def _joined(a: _Moments, b: _Moments) -> _Moments:
-    """Of both sets together (Chan, Golub and LeVeque 1979)."""
+    """Combine the moments of two sets (Chan, Golub and LeVeque 1979)."""
     frames = a.frames + b.frames
     share = b.frames / max(frames, 1)
     apart = b.mean - a.mean
@@ -263,5 +263,5 @@ def _joined(a: _Moments, b: _Moments) -> _Moments:
 
 
 def _deviation(variance: Tensor, floor: float) -> Tensor:
-    """Its square root, at least `floor`, where its gradient is 0."""
+    """Standard deviation, at least `floor`; the gradient is 0 where it is clamped."""
     return variance.clamp(min=floor**2).sqrt()

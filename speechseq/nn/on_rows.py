@@ -1,4 +1,4 @@
-"""Runs modules of padded batches on the valid rows alone, one behind the other without padding."""
+"""Runs modules of padded batches on unpadded rows, to avoid padding between layers."""
 
 from typing import Any, Literal
 
@@ -9,9 +9,9 @@ from speechseq.ops.varlen import Rows, RowsOut, Varlen
 
 
 def on_rows(module: nn.Module, x: Rows, rows: Varlen, by: Literal["mask", "lengths"]) -> RowsOut:
-    """(rows, channels) to (rows, outputs): what `module(padded, mask or lengths)` makes of them.
+    """Apply `module(padded, mask or lengths)` to rows: (rows, channels) to (rows, outputs).
 
-    By the module's own `of_rows`; where it is not plain (see `nn.plain`), it is called on the
+    Calls the module's own `of_rows`; if the module is not plain (see `ops.plain`), calls it on the
     padded batch.
 
     Args:

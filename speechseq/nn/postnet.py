@@ -1,4 +1,4 @@
-"""Tacotron 2's post-net: convolutions that predict what is missing from the decoder's mel."""
+"""Tacotron 2's post-net: convolutions that predict a residual for the decoder's mel."""
 
 from torch import nn
 
@@ -40,6 +40,6 @@ class Postnet(nn.Module):
         )
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
-        """The residual (batch, frames, mels) to add; zero in the padding, and blind to it."""
+        """Return the residual (batch, frames, mels) to add; padding is zero and has no effect."""
         rows = Varlen.of(mask)
         return rows.pad(in_turn(self.convs, rows.unpad(mel), rows))

@@ -1,9 +1,9 @@
-"""Where mixed precision must not reach: sums over many items, and probabilities."""
+"""Casts to full precision, for sums over many items and for probabilities."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor in float32, or in float64 when it came so: half precision loses small terms."""
+    """Cast to float32, but keep float64: half precision loses small terms."""
     return x if x.dtype == torch.float64 else x.float()

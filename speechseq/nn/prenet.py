@@ -1,4 +1,4 @@
-"""The pre-net: small ReLU layers with dropout, the bottleneck that makes attention learn."""
+"""Pre-net: small ReLU layers with dropout, a bottleneck without which attention is not learned."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class Prenet(nn.Module):
         input_dim: channels of the input.
         sizes: width of each layer.
         dropout: probability of dropping a unit after each layer.
-        bias: whether the layers have biases (NVIDIA's Tacotron 2 has none).
+        bias: True if the layers have biases (NVIDIA's Tacotron 2 has none).
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Prenet(nn.Module):
     def forward(
         self, x: Float[Tensor, "*rest input_dim"], keep: Sequence[Tensor] | None = None
     ) -> Float[Tensor, "*rest output_dim"]:
-        """Layers over the last axis.
+        """Apply the layers over the last axis.
 
-        `keep` holds one multiplier a layer, drawn by UtteranceNoise: dropout for free-running
-        synthesis. Without it dropout acts in training only, so evaluation is deterministic.
+        `keep` has one multiplier per layer, drawn by UtteranceNoise: dropout for free-running
+        synthesis. Without it, dropout is active in training only, so evaluation is deterministic.
         """
         for i, layer in enumerate(self.layers):
             x = F.relu(project(layer, x))
@@ -51,16 +51,16 @@ class Prenet(nn.Module):
 
 
 class UtteranceNoise:
-    """Dropout draws that belong to an utterance and not to its batch (one seed, one result).
+    """Dropout masks of each utterance, independent of its batch (one seed, one result).
 
-    Every seed has a generator of its own on the CPU, so the draws are the same alone, in any batch
-    and on any device. They are made for `block` steps at once, and so steps must be asked in order.
+    Every seed has its own generator on the CPU, so the masks are the same alone, in any batch and
+    on any device. They are drawn for `block` steps at once, so steps must be requested in order.
 
     Args:
-        seeds: one seed a row.
+        seeds: one seed per row.
         sizes: widths of the pre-net's layers.
         dropout: probability of dropping a unit.
-        device: where the multipliers are wanted.
+        device: device of the multipliers.
     """
 
     block = 64
@@ -71,15 +71,15 @@ class UtteranceNoise:
         self.sizes, self.dropout, self.device = tuple(sizes), dropout, device
         self.generators = {seed: torch.Generator().manual_seed(seed) for seed in seeds}
         self.rows = [list(self.generators).index(seed) for seed in seeds]
-        self.drawn = -1  # the block at hand
+        self.drawn = -1  # index of the current block
         self.blocks = torch.empty(0)
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:
-        """Multipliers (rows, size) of each layer at a step, for the rows that still run."""
+        """Return multipliers (rows, size) of each layer at a step, for the rows that still run."""
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:
-        """Multipliers (all rows, block, sum of sizes) of the block in which a step lies."""
+        """Return multipliers (all rows, block, sum of sizes) of the block that has a step."""
         if step // self.block != self.drawn:
             self.drawn = step // self.block
             self.blocks = self._draw()[self.rows].to(self.device)

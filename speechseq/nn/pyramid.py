@@ -1,4 +1,4 @@
-"""The pyramid of Listen, Attend and Spell (Chan 2015, §3.1): time is halved, no frame is lost."""
+"""Pyramid of Listen, Attend and Spell (Chan 2015, §3.1): halves time without losing frames."""
 
 from typing import Literal, NamedTuple
 
@@ -17,23 +17,23 @@ Joining = Literal["concatenate", "subsample", "max_pool"]
 
 
 class Joined(NamedTuple):
-    """Fewer, wider or stronger frames, and how many of them each row has."""
+    """Joined frames, and the number of them in each row."""
 
     x: Tensor
     lengths: Tensor
 
 
 def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concatenate") -> Joined:
-    """Frames k·i … k·i + k - 1 become frame i; a row of n frames has ceil(n / k) afterwards.
+    """Join frames k·i … k·i + k - 1 to frame i; a row of n frames has ceil(n / k) afterwards.
 
-    A tail of fewer than k frames is completed with zeros by the row's own length, so what stands
-    in the padding never meets the last real frame.
+    The last group of a row is completed with zeros by the row's own length, so the padding never
+    affects the last valid frame.
 
     Args:
         x: (batch, time, channels).
         join: k, at least 1.
         how: "concatenate" gives k * channels; "subsample" keeps the first of the k frames;
-            "max_pool" the largest value of each channel among the frames that are there.
+            "max_pool" takes the maximum of each channel over the valid frames.
     """
     lengths = checked_lengths(lengths, x.shape)
     mask = length_mask(lengths, x.shape[1])
@@ -50,23 +50,23 @@ def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concat
 
 
 class PyramidBiLSTM(nn.Module):
-    """BiLSTM layers of which the upper ones read joined frames.
+    """BiLSTM layers, of which the upper ones read joined frames.
 
-    `base_layers` read every frame, then each of `layers` pyramid layers first joins `join` frames
-    of the layer below. All have exact lengths without packing (see `BiLSTM`).
+    `base_layers` layers read every frame; then each of `layers` pyramid layers first joins `join`
+    frames of the layer below. All have exact lengths without packing (see `BiLSTM`).
 
     Args:
         input_dim: channels of the frames.
-        hidden: units a direction.
-        layers, join: pyramid layers, and how many frames each makes one of.
+        hidden: units per direction.
+        layers, join: number of pyramid layers, and of frames that each joins to one.
         base_layers: BiLSTM layers below the pyramid.
         joining: see `join_frames`.
-        layer_norm: normalise what each layer gives.
-        dropout: of what each layer gives, in training.
+        layer_norm: normalise the output of each layer.
+        dropout: probability of dropping an output of each layer, in training.
 
     Attributes:
         output_dim: 2 * hidden.
-        reduction: frames that one position of the memory stands for, join ** layers.
+        reduction: frames per position of the memory, join ** layers.
 
     Raises:
         ConfigError: no layer at all, or a join below 1.
@@ -103,7 +103,7 @@ class PyramidBiLSTM(nn.Module):
     def forward(self, x: Sequence, lengths: Lengths, active: int | None = None) -> Encoded:
         """(batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden).
 
-        Only the lowest `active` layers run, where that is given; above them frames are pooled, so
+        If `active` is given, only the lowest `active` layers run; above them frames are pooled, so
         that the memory keeps its shape while a network grows layer by layer.
         """
         lengths = checked_lengths(lengths, x.shape)

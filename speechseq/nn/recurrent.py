@@ -12,10 +12,10 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class _Bidirectional(nn.Module):
-    """Two one-way layers, the second over rows reversed within their own length.
+    """Two unidirectional layers, the second over rows reversed within their own length.
 
-    Padding then comes last in both, so it cannot reach a valid position. Packing would do the same
-    at a price: its backward pass is quadratic in time on a CPU.
+    Padding then comes last in both directions, so it cannot affect a valid position. Packed
+    sequences give the same result, but their backward pass is quadratic in time on a CPU.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class _Bidirectional(nn.Module):
         return rows.unpad(self.plain(rows.pad(x), rows.lengths))
 
     def plain(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """The same by torch operations, for every device and type."""
+        """Reference: the same by torch operations, for every device and dtype."""
         lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths, x.shape[1])
         x = zero_padding(x, mask)

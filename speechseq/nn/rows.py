@@ -1,6 +1,6 @@
-"""Rows of a state: what a batch that shrinks, or a beam that is re-ordered, takes along.
+"""Indexing of nested states by rows, for a batch that shrinks or a beam that is re-ordered.
 
-A batch has a row for each hypothesis, and those of an utterance stand side by side: with k of them,
+A batch has a row for each hypothesis, and the rows of an utterance are adjacent: with k of them,
 row i belongs to utterance i // k. Outside of a beam search k is 1.
 """
 
@@ -9,21 +9,22 @@ from typing import Annotated, Any, get_type_hints
 
 from torch import Tensor
 
-# the annotation of a NamedTuple's field that holds one row an utterance, whatever k is: what all
-# hypotheses read and no step changes, such as a memory and its keys. Other fields have k.
+# annotation of a NamedTuple's field with one row per utterance, whatever k is: all hypotheses read
+# it and no step changes it, such as a memory and its keys. Other fields have k rows per utterance.
 Standing = Annotated[Tensor, "one row an utterance"]
 
-# of a field whose rows another one numbers: it is left as it is, and the numbers are re-ordered
+# annotation of a field whose rows another field indexes: only the indices are re-ordered
 Stored = Annotated[Tensor, "rows that another field numbers"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """The given rows of every tensor in a nested tuple of batch-first tensors; k is 1."""
+    """Index every tensor of a nested tuple of batch-first tensors by `rows`; k is 1."""
     return regroup_rows(state, rows, rows)
 
 
 def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
-    """The given rows of a nested tuple, and of what stands the given utterances, None for all."""
+    """Index a nested state: `rows` for per-hypothesis tensors, `utterances` for per-utterance ones
+    (None: all of them)."""
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
     kind: Any = type(state)
@@ -38,13 +39,13 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 
 
 def standing(state: Any) -> int:
-    """How many utterances a nested tuple is about: the rows of the first that stands for one each.
+    """Number of utterances of a nested state: the rows of its first per-utterance tensor.
 
     Raises:
-        ValueError: nothing in it stands.
+        ValueError: the state has no per-utterance tensor.
     """
     tuples: list[Any] = [state]
-    for one in tuples:  # which grows
+    for one in tuples:  # the list grows
         kind: Any = type(one)
         for part, held in zip(one, _held(kind, len(one)), strict=True):
             if held == Standing:
@@ -56,7 +57,7 @@ def standing(state: Any) -> int:
 
 @functools.cache
 def _held(kind: type, fields: int) -> tuple[Any, ...]:
-    """How a tuple's fields are annotated."""
+    """Annotations of a tuple's fields."""
     hints = get_type_hints(kind, include_extras=True)
     names = getattr(kind, "_fields", ("",) * fields)
     return tuple(map(hints.get, names))

@@ -1,4 +1,4 @@
-"""What a function launches on a GPU, recorded; elsewhere the function itself, by the same rules."""
+"""Capture of a function's launches as a CUDA graph, or its emulation by calls [experimental]."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,35 +8,35 @@ import torch
 from torch import Tensor
 
 Made = Series[Tensor | None]
-_ROUNDS = 3  # to warm up: libraries choose their kernels and take their memory
+_ROUNDS = 3  # of warm-up, in which libraries choose kernels and allocate memory
 
 
 class Recording:
-    """A function of no arguments, that reads and writes the same tensors whenever it is replayed.
+    """Captured function without arguments, which reads and writes the same tensors at each replay.
 
     Args:
-        made: what it made when it was recorded, and makes again in the same place.
-        again: launches it again.
+        made: the output tensors, which every replay overwrites.
+        again: launches the function again.
     """
 
     def __init__(self, made: Made, again: Callable[[], None]) -> None:
         self.made, self.again = made, again
 
     def replay(self) -> Made:
-        """What it makes of what stands in its tensors now."""
+        """Replay the function on the current contents of its inputs; return its output tensors."""
         self.again()
         return self.made
 
 
 class Recorder:
-    """Records on a CUDA device; `rehearsed`, it calls the function again at each replay, on any."""
+    """Captures functions on a CUDA device; if `rehearsed`, replays call them, on any device."""
 
     def __init__(self, device: torch.device, rehearsed: bool) -> None:
         self.device, self.rehearsed = device, rehearsed
         self.pool = None if rehearsed else torch.cuda.graph_pool_handle()
 
     def warm(self, function: Callable[[], None]) -> None:
-        """Call it until it allocates and chooses nothing new."""
+        """Call a function until its libraries have chosen kernels and allocated memory."""
         if self.rehearsed:
             return function()
         here, beside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
@@ -47,16 +47,16 @@ class Recorder:
         return here.wait_stream(beside)
 
     def record(self, function: Callable[[], Made]) -> Recording:
-        """The function as it stands, with what it made of what its tensors hold.
+        """Capture a function together with its output tensors.
 
         Raises:
-            RuntimeError: it did what cannot be recorded, such as to wait for the device.
+            RuntimeError: the function cannot be captured, as when it synchronises.
         """
         if self.rehearsed:
             made = function()
             return Recording(made, lambda: _over(made, function()))
         graph = torch.cuda.CUDAGraph()
-        # other threads (a loader that pins memory, NCCL's watchdog) may go on with their work
+        # other threads (a loader that pins memory, NCCL's watchdog) may use CUDA meanwhile
         recorded = torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local")
         with _unharmed(self.device), recorded:
             made = function()
@@ -64,7 +64,7 @@ class Recorder:
 
 
 def _over(kept: Made, made: Made) -> None:
-    """Put what was made now where it was made first, as a graph does."""
+    """Copy new outputs into the tensors of the first ones, as a graph does."""
     with torch.no_grad():
         for old, new in zip(kept, made, strict=True):
             if old is not None and new is not None:
@@ -73,7 +73,7 @@ def _over(kept: Made, made: Made) -> None:
 
 @contextlib.contextmanager
 def _unharmed(device: torch.device) -> Iterator[None]:
-    """Stream and generator as they were, if a recording breaks off: torch leaves both in it."""
+    """A context that restores stream and generator if a capture fails, which torch does not do."""
     index = torch.cuda.current_device() if device.index is None else device.index
     generator = torch.cuda.default_generators[index]
     before = generator.clone_state()

@@ -1,8 +1,8 @@
-"""Thousands of small launches recorded once as a CUDA graph, and launched in one ever after.
+"""CUDA graphs for loops of small launches, captured once and replayed at once [experimental].
 
-A GPU that runs a step at a time waits for its launches, and not for its arithmetic. Off unless
-`SPEECHSEQ_CUDA_GRAPHS=1` stands in the environment. So far no GPU has run it: `rehearse` in its
-place goes the same way with plain calls, on a CPU too, and that is what the tests compare.
+A loop of single steps on a GPU is limited by its launches, not by arithmetic. Off unless the
+environment has `SPEECHSEQ_CUDA_GRAPHS=1`. No GPU has run it so far: with the value `rehearse`, the
+same code runs with plain calls instead of graphs, also on a CPU, and the tests compare that.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from speechseq.ops.cuda_capture import Recorder, Recording
 from speechseq.ops.plain import all_plain
 
 _KEPT: "WeakKeyDictionary[nn.Module, dict[tuple, Graphs]]" = WeakKeyDictionary()
-_REMEMBERED = 256  # keys met once
+_REMEMBERED = 256  # signatures seen once
 
 
 def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
-    """The graphs of a module's loop, kept as long as the module; None where none are wanted, and
-    where a replay would pass by hooks or modules of others (see `nn.plain`)."""
+    """Cache of a module's graphs, which lives as long as the module; None if graphs are disabled,
+    or a replay would bypass hooks or replaced modules (see `ops.plain`)."""
     asked = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     rehearsed = asked == "rehearse"
     if not rehearsed and (asked != "1" or device.type != "cuda"):
@@ -44,13 +44,13 @@ def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
 
 
 class Graphs:
-    """Calls of a function, each recorded the second time that its like is met.
+    """Cache of CUDA graphs; a call is captured the second time that its signature is seen.
 
-    A call's like has tensors of the same shapes and types, the same other arguments, weights in the
-    same places, the same mode of gradients and of autocast. What was least recently used goes when
-    there are more than `most`. All share one pool of memory, so together they hold what the largest
-    needs inside of it, and apart from that a copy of their arguments and results. A recording that
-    fails warns once; from then on the function is called as it is.
+    The signature has the shapes and dtypes of tensors, the other arguments, the addresses of the
+    weights, and the grad and autocast modes. The least recently used graph is dropped when there
+    are more than `most`. All graphs share one memory pool, so together they hold the memory of the
+    largest, and each a copy of its arguments and results. A capture that fails warns once; from
+    then on the function is called without graphs.
     """
 
     most = 8
@@ -69,20 +69,21 @@ class Graphs:
         weights: Series[Tensor] = (),
         key: Hashable = None,
     ) -> Any:
-        """`function(*arguments)`, nested tuples of tensors and of numbers, or the like replayed.
+        """Return `function(*arguments)`, or its replay; arguments are nested tuples of tensors and
+        numbers.
 
-        It may wait for nothing on the device, and draw nothing by chance. The gradient has to be
-        asked for before the next call, and once.
+        The function must not synchronise with the device or use random numbers. The backward pass
+        must run before the next call, and only once.
 
         Args:
             weights: all parameters that the function reads.
-            key: whatever else it depends on.
+            key: anything else that the function depends on.
         """
         leaves, shape = tree_flatten(arguments)
         like = (_like(leaves), _like(weights, places=True), key, *_modes(self.recorder.device))
         if like not in self.replays and not self._recorded(like, function, leaves, shape, weights):
             return function(*arguments)
-        replay = self.replays[like] = self.replays.pop(like)  # the latest stands last
+        replay = self.replays[like] = self.replays.pop(like)  # the most recent comes last
         with _refillable():
             made = _Replayed.apply(self, replay, *_tensors(leaves), *weights)
         return tree_unflatten(made, replay.shape)
@@ -120,7 +121,7 @@ class Graphs:
 
 
 class _Replay:
-    """A recorded call: tensors of its own for its arguments, its results and their gradients."""
+    """Captured call, with its own tensors for arguments, results and their gradients."""
 
     def __init__(
         self, function: Callable[[list], Any], leaves: list, weights: Series[Tensor], graphs: Graphs
@@ -139,7 +140,7 @@ class _Replay:
         self.backward: Recording | None = None
         if self.sought:
             self.backward = self.recorder.record(self._backward)
-        if not self.recorder.rehearsed:  # nothing of the function, or of its owner, is kept
+        if not self.recorder.rehearsed:  # a graph needs neither the function nor its owner
             del self.live, self.function
 
     def _both(self) -> None:
@@ -161,17 +162,17 @@ class _Replay:
             return list(torch.autograd.grad(results, self.sought, self.slopes, allow_unused=True))
 
     def go(self, arguments: Series[Tensor]) -> tuple[Tensor, ...]:
-        """The results for such arguments, in tensors that the caller may keep."""
+        """Replay the forward pass; return the results as tensors that the caller may keep."""
         with torch.no_grad():
             _copy(arguments, self.given)
             return _copied([x for x in self.forward.replay() if x is not None])
 
     def back(self, gradients: Series[Tensor]) -> list[Tensor | None]:
-        """The gradients of all arguments and weights, None for those that need none."""
+        """Return the gradients of all arguments and weights, None for those that need none."""
         assert self.backward is not None
         asked = [x for x, sloped in zip(gradients, self.sloped, strict=True) if sloped]
         _copy(asked, self.slopes)
-        # a leaf would take what it is handed for its gradient: the next replay writes there
+        # copies: a leaf would keep the tensor as its gradient, which the next replay overwrites
         replayed = self.backward.replay()
         made = iter(_copied([x for x in replayed if x is not None]))
         found = iter([None if x is None else next(made) for x in replayed])
@@ -204,7 +205,7 @@ class _Replayed(torch.autograd.Function):
 
 @contextlib.contextmanager
 def _refillable() -> Iterator[None]:
-    """Without inference mode, outside of which its tensors could not be written to again."""
+    """A context without inference mode, whose tensors could not be written outside of it."""
     grad = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
         yield
@@ -215,7 +216,7 @@ def _tensors(leaves: list) -> list[Tensor]:
 
 
 def _own(x: Tensor) -> Tensor:
-    """A tensor of the same kind and numbers, in one piece, that nothing else writes to."""
+    """Contiguous copy of a tensor, with the same requires_grad."""
     return x.detach().clone(memory_format=torch.contiguous_format).requires_grad_(x.requires_grad)
 
 
@@ -226,7 +227,7 @@ def _copied(tensors: Series[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _copy(sources: Series[Tensor], places: Series[Tensor]) -> None:
-    """In one launch for each kind of number: a GPU waits for the host here."""
+    """Copy tensors in one launch per dtype, since the GPU waits for the host here."""
     kinds: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
     for place, source in zip(places, sources, strict=True):
         into, of = kinds.setdefault(place.dtype, ([], []))
@@ -251,7 +252,7 @@ def _modes(device: torch.device) -> tuple[Hashable, ...]:
 
 
 def _autocast(device: torch.device) -> Callable[[], contextlib.AbstractContextManager]:
-    """As it is now, but without its cache: a weight's cast inside a graph is no good outside."""
+    """Current autocast mode, but without its cache: a cast made in a graph is invalid outside."""
     kind = device.type
     on, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
     return lambda: torch.autocast(kind, dtype=dtype, enabled=on, cache_enabled=False)

@@ -14,7 +14,7 @@ KERNELS = "search_step"
 
 
 class _GradBuffer:
-    """The weight (detached if it needs a gradient), and each step's input and output gradient."""
+    """Weight (detached if it needs a gradient), with inputs and output gradients of all steps."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
@@ -23,16 +23,16 @@ class _GradBuffer:
         self.task = -1
 
     def leave(self, x: Tensor, gradient: Tensor) -> None:
-        """Store one step; first drop what a backward pass that missed the weight has left."""
-        # the number of the running backward pass; torch's own checkpointing tells them apart by it
+        """Store one step; drop steps of an earlier backward pass that did not reach the weight."""
+        # the id of the running backward pass, which torch's own checkpointing uses too
         task = torch._C._current_graph_task_id()
         if task != self.task:
             self.inputs, self.gradients, self.task = [], [], task
-        self.inputs.append(x.detach())  # with its graph, buffer and graph would hold each other
+        self.inputs.append(x.detach())  # otherwise buffer and graph would hold each other
         self.gradients.append(gradient)
 
     def collect(self) -> Tensor | None:
-        """The weight gradient, after which the buffer is empty; None if no step was reached."""
+        """Return the weight gradient and empty the buffer; None if no step was reached."""
         if not self.gradients:
             return None
         product = torch.cat(self.gradients).t() @ torch.cat(self.inputs)
@@ -44,9 +44,9 @@ class DeferredGradLinear:
     """y = W x + b for the steps of one loop; build a new one for each batch.
 
     Plain autograd adds a gradient as large as W at every step, which for Tacotron 2 moves 25 MB of
-    memory some hundred times an update. Here each step keeps only its own input and output
-    gradient, and one product over all of them gives the gradient of W. Several backward passes over
-    one graph are fine (`retain_graph=True`); torch refuses a gradient of a gradient.
+    memory some hundred times per update. Here each step keeps only its input and output gradient,
+    and one product over all steps gives the gradient of W. Several backward passes over one graph
+    are possible (`retain_graph=True`); second derivatives raise an error.
 
     Args:
         weight: (output_dim, input_dim).
@@ -77,7 +77,7 @@ def _product(x: Tensor, weight: Tensor, base: Tensor | None) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Stands before all steps in the graph, so its backward runs after all of theirs."""
+    """Node that all steps depend on, so that its backward runs after theirs."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, buffer: _GradBuffer) -> Tensor:
@@ -114,11 +114,11 @@ class _Step(torch.autograd.Function):
 
 
 class PrepackedLinear(DeferredGradLinear):
-    """y = W x + b with packed weights; what it does is what a `DeferredGradLinear` does.
+    """y = W x + b with prepacked weights, for inference; otherwise like `DeferredGradLinear`.
 
-    In float32 from one row to some hundred it takes a fifth to a half of the time of torch's own
-    product, which packs its weights anew at every call. The kernel is ours, or oneDNN's where no
-    compiler stands ready.
+    In float32, from one row to some hundred, it takes a fifth to a half of the time of torch's own
+    product, which packs its weights at every call. The kernel is this package's, or oneDNN's if
+    there is no compiler.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -153,7 +153,7 @@ class PrepackedLinear(DeferredGradLinear):
 
 
 def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
-    """The same product with packed weights, where they can be: float32, a CPU, and no gradients."""
+    """Prepack the weights if possible: in float32, on a CPU, without gradients."""
     weight = linear.buffer.weight
     if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
         return linear
@@ -165,7 +165,7 @@ def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
 
 
 def pack_weight(weight: Tensor) -> Tensor:
-    """A weight (outputs, inputs) in the order in which the kernel reads it; ask `library` first."""
+    """Pack a weight (outputs, inputs) in the kernel's order; the library must be available."""
     outputs, inputs = weight.shape
     size = torch.empty(1, dtype=torch.int64)
     call(KERNELS, "size_packed", size, outputs, inputs)

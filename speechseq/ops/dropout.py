@@ -1,4 +1,4 @@
-"""Dropout from 16 random bits a unit, and the dropout and zoneout bits of recurrent cells."""
+"""Dropout from 16 random bits per unit, and the dropout and zoneout bits of recurrent cells."""
 
 from typing import Any, NamedTuple
 
@@ -16,8 +16,8 @@ DROPPED, HIDDEN_KEPT, CELL_KEPT = 1, 2, 4  # bits of `recurrent_dropout_bits`
 class RecurrentDropout(NamedTuple):
     """Dropout and zoneout of the states inside the recurrence of one direction.
 
-    bits (steps, batch, hidden) from `recurrent_dropout_bits`, None for none; the scale of the units
-    that dropout keeps; the zoneout rate, whose expectation applies where there are no bits.
+    bits (steps, batch, hidden): from `recurrent_dropout_bits`, or None; scale: factor of the units
+    that dropout keeps; zoneout: the rate, whose expectation applies without bits.
     """
 
     bits: Tensor | None = None
@@ -29,9 +29,9 @@ NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """F.dropout, on a CPU in half of its time and with a mask of one byte a unit for the gradient.
+    """F.dropout, on a CPU in half of the time and with a mask of one byte per unit.
 
-    torch draws and keeps a float a unit there. The rate is rounded to a multiple of 2^-16.
+    torch draws and saves a float per unit on a CPU. The rate is rounded to a multiple of 2^-16.
     """
     if not training or not rate:
         return x
@@ -55,11 +55,11 @@ def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -
 def recurrent_dropout_bits(
     shape: tuple[int, int, int], dropout: float, zoned: dict[int, float], device: torch.device | str
 ) -> Tensor | None:
-    """Random bits (steps, batch, hidden) uint8 for all steps of a cell; None where all rates are 0.
+    """Draw bits (steps, batch, hidden) uint8 for all steps of a cell; None if all rates are 0.
 
     Args:
         dropout: rate of the bit DROPPED.
-        zoned: rate of each of the bits HIDDEN_KEPT and CELL_KEPT that the cell has a state for.
+        zoned: rates of the bits HIDDEN_KEPT and CELL_KEPT, for the states that the cell has.
     """
     rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
     if not rates:
@@ -85,4 +85,4 @@ class _Dropout(torch.autograd.Function):
 
 
 def _masked(x: Tensor, kept: Tensor, multiplier: float) -> Tensor:
-    return torch.ops.aten.native_dropout_backward(x, kept, multiplier)  # a third of where's time
+    return torch.ops.aten.native_dropout_backward(x, kept, multiplier)  # 3 times as fast as where

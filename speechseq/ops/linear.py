@@ -13,15 +13,15 @@ from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
 from speechseq.ops.plain import is_plain
 
-_FEW = 64  # rows for which packing the weights would not pay
+_FEW = 64  # number of rows below which packing the weights does not pay
 
 
 def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """torch's `linear`: x (..., inputs), weight (outputs, inputs), bias (outputs) or None.
 
     On processors with AVX-512 that are not Intel's, torch's library (MKL) runs its AVX2 code in
-    float32, at half the rate; there a kernel makes the three products of a training step. No
-    gradient of a gradient there.
+    float32, at half the rate; there a C++ kernel computes the three products of a training step,
+    without second derivatives.
     """
     if not supported(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
@@ -31,7 +31,7 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
 
 
 def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
-    """`layer(x)`; by `linear` for many rows of a plain nn.Linear."""
+    """Return `layer(x)`; uses `linear` for many rows of a plain nn.Linear."""
     many = x.shape[:-1].numel() >= _FEW
     if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
         return linear(x, layer.weight, layer.bias)

@@ -1,8 +1,8 @@
 """Decides whether a fast path may read a module's parameters instead of calling the module.
 
-Calling is what runs hooks, adapters put around a layer, pruning, weight norm and other
-parametrizations, and quantised or replaced layers. A fast path asks here, once a call; where the
-answer is no, the plain path runs, which calls every module.
+Only a call runs hooks, adapters around a layer, pruning, weight norm and other parametrizations,
+and quantised or replaced layers. A fast path checks this once per call; if a module is not plain,
+the reference path runs, which calls every module.
 """
 
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ _REMAKING = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if the module is exactly of one of these classes and calling it does nothing more.
+    """True if the module is exactly of one of these classes, and calling it does nothing else.
 
-    So it has no hooks (nor are there global ones), no parametrization, no `forward` of its own, and
-    its parameters are plain tensors. Submodules are not looked at.
+    It then has no hooks (nor are there global ones), no parametrization, no replaced `forward`, and
+    its parameters are plain tensors. Submodules are not checked.
 
     Args:
-        kinds: the classes; none for every class of torch.nn and of speechseq.
+        kinds: the classes; by default every class of torch.nn and of speechseq.
     """
     own, kind = vars(module), type(module)
     return (
@@ -37,12 +37,12 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 
 def all_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """`is_plain` of the module and of all modules inside of it."""
+    """True if the module and all its submodules are plain; see `is_plain`."""
     return all(is_plain(part, *kinds) for part in module.modules())
 
 
 def is_plain_conv(conv: nn.Module) -> bool:
-    """`is_plain` of a Conv1d without padding, stride, dilation or groups: what kernels compute."""
+    """True for a plain Conv1d without padding, stride, dilation or groups, as kernels require."""
     return (
         is_plain(conv, nn.Conv1d)
         and isinstance(conv, nn.Conv1d)
@@ -51,7 +51,7 @@ def is_plain_conv(conv: nn.Module) -> bool:
 
 
 def is_plain_rnn(layer: nn.Module) -> bool:
-    """`is_plain` of one layer of nn.LSTM or nn.GRU in one direction, with biases."""
+    """True for a plain nn.LSTM or nn.GRU with one layer, one direction and biases."""
     return (
         is_plain(layer, nn.LSTM, nn.GRU)
         and isinstance(layer, nn.RNNBase)
@@ -61,10 +61,10 @@ def is_plain_rnn(layer: nn.Module) -> bool:
 
 
 def renew(module: nn.Module) -> None:
-    """Compute the weights anew that pruning, weight norm or spectral norm make before each call.
+    """Recompute weights that pruning, weight norm or spectral norm compute before each call.
 
-    For a module whose parameters are used before it is called: they would be those of the last
-    update, and their graph would be spent.
+    Needed for a module whose parameters are used before it is called: otherwise they would be those
+    of the last update, with a graph that has been freed.
     """
     for hook in list(module._forward_pre_hooks.values()):
         if isinstance(hook, _REMAKING):

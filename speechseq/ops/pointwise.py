@@ -1,4 +1,4 @@
-"""Pointwise steps of a CBHG, each in one pass over memory on a CPU."""
+"""Pointwise operations of a CBHG, each in one pass over memory on a CPU."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Weights rounded to a precision, and packed in the order in which a kernel reads them."""
+"""Quantisation of weights, and packing them in the order in which a kernel reads them."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def check_precision(precision: str) -> None:
-    """Raise ConfigError for a precision that is not known."""
+    """Raise ConfigError for an unknown precision."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: {precision!r} is not known", "use one of " + _known())
 
@@ -22,19 +22,20 @@ def _known() -> str:
 
 
 class Rounded(NamedTuple):
-    """numbers (outputs, inputs) in float32, bfloat16 or int8, and int8's scales (outputs)."""
+    """Quantised weights: numbers (outputs, inputs) in float32, bfloat16 or int8; scales (outputs)
+    for int8."""
 
     numbers: Tensor
     scales: Tensor | None
 
     def whole(self) -> Tensor:
-        """The weights that the numbers stand for, in float32."""
+        """Dequantise the weights to float32."""
         numbers = self.numbers.float()
         return numbers if self.scales is None else numbers * self.scales.unsqueeze(1)
 
 
 def rounded(weight: Tensor, precision: str) -> Rounded:
-    """A weight (outputs, inputs) in a precision; in int8 each output has a scale of its own."""
+    """Quantise a weight (outputs, inputs) to a precision; in int8 each output has its own scale."""
     weight = weight.detach()
     if precision == "int8":
         scales = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
@@ -43,22 +44,24 @@ def rounded(weight: Tensor, precision: str) -> Rounded:
 
 
 class Packed(NamedTuple):
-    """A linear layer as thin.h reads it: weights (panels, inputs, vectors, lanes), for each input
-    those of a panel's outputs side by side; scales and bias of whole panels, or None."""
+    """Packed linear layer, as thin.h reads it: weights (panels, inputs, vectors, lanes), where the
+    weights of a panel's outputs are adjacent for each input; scales and bias of whole panels, or
+    None."""
 
     weights: Tensor
     scales: Tensor | None
     bias: Tensor | None
 
     def fields(self) -> tuple[Tensor | int | None, ...]:
-        """The fields of the kernel's `Matrix`."""
+        """Return the fields of the kernel's struct `Matrix`."""
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         return *self, inputs, panels, vectors, kind
 
 
 class Shape(NamedTuple):
-    """Of a panel: `vectors` of `lanes` outputs; in a cell a vector a gate, of the same units."""
+    """Shape of a panel: `vectors` of `lanes` outputs; in a cell, one vector per gate of the same
+    units."""
 
     vectors: int
     lanes: int
@@ -66,14 +69,14 @@ class Shape(NamedTuple):
 
 
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
-    """Pack a layer (outputs, inputs) in panels of a shape, in a precision; its bias in float32."""
+    """Pack a layer (outputs, inputs) into panels, in a precision; the bias stays in float32."""
     numbers, scales = rounded(weight, precision)
     beside = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
     return Packed(_panels(numbers, shape), *beside)
 
 
 def _panels(weight: Tensor, shape: Shape) -> Tensor:
-    """(outputs, inputs) to (panels, inputs, vectors, lanes), zero where an output is none."""
+    """(outputs, inputs) to (panels, inputs, vectors, lanes), padded with zeros."""
     vectors, lanes, is_cell = shape
     inputs = weight.shape[1]
     parts = weight.detach().view(vectors if is_cell else 1, -1, inputs)

@@ -27,7 +27,7 @@ class Weights(NamedTuple):
 
 
 def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
-    """True if the C++ kernel takes these: float32 or bfloat16 on a CPU."""
+    """True if the C++ kernel takes these tensors: float32 or bfloat16 on a CPU."""
     if not has_memory(x, *weights) or x.device.type != "cpu":
         return False
     known = (torch.float32, torch.bfloat16)
@@ -38,10 +38,10 @@ def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
 def run_lstm(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """(rows, input_dim) to (rows, directions * hidden), each utterance by itself.
+    """Run an LSTM over each utterance: (rows, input_dim) to (rows, directions * hidden).
 
-    A second direction runs over each utterance from its own last frame. Under autocast, matrix
-    products run in autocast's dtype; sums, cells and gate functions in float32.
+    A second direction runs backwards, from the last frame of each utterance. Under autocast, matrix
+    products run in autocast's dtype; sums, cells and gate functions run in float32.
     """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
@@ -53,7 +53,7 @@ def run_lstm(
 def run_gru(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """As `run_lstm`, for GRUs."""
+    """Run a GRU over each utterance, like `run_lstm`."""
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)
@@ -72,7 +72,7 @@ def _of_rows(dropout: RecurrentDropout, rows: Varlen) -> RecurrentDropout:
 
 
 class _Frames(NamedTuple):
-    """Where each utterance's rows begin, and how many they are, the longest first."""
+    """First row and number of rows of each utterance, the longest first."""
 
     starts: Tensor
     lengths: Tensor
@@ -84,7 +84,7 @@ class _Frames(NamedTuple):
         return _Frames(starts[order], lengths)
 
     def before(self, hidden: Tensor) -> Tensor:
-        """What each frame's step began with: (frames, directions, hidden) to the same."""
+        """Initial hidden state of each frame's step: (frames, directions, hidden) to the same."""
         before = torch.empty_like(hidden)
         there = self.lengths > 0
         first = self.starts[there]
@@ -97,9 +97,9 @@ class _Frames(NamedTuple):
 
 
 class _LSTM(torch.autograd.Function):
-    """The steps of all directions. The gates' room is taken over for their activations, which
-    together with the cells are all that is kept: what made the gates has no more need of them. The
-    last backward pass takes it over again, for the gates' gradient."""
+    """The steps of all directions. Activations overwrite the gates in place; only they and the
+    cells are saved, since the op that computed the gates does not need them any more. The last
+    backward pass overwrites the same memory with the gates' gradient."""
 
     @staticmethod
     def forward(
@@ -126,7 +126,7 @@ class _LSTM(torch.autograd.Function):
 
 
 class _GRU(torch.autograd.Function):
-    """As `_LSTM`; beside the activations it keeps what the states gave the new gates."""
+    """Like `_LSTM`; also saves the recurrent part of the new gates."""
 
     @staticmethod
     def forward(

@@ -27,12 +27,12 @@ def stable_topk(scores: Scores, count: int) -> Indices:
 
 
 def _torch_topk(scores: Tensor, count: int) -> Tensor:
-    """The same in torch operations.
+    """Reference by torch operations.
 
-    torch.topk returns any of equal scores. Here score and index form one integer, so no two are
-    equal.
+    torch.topk's choice among equal scores is arbitrary. Here score and index form one integer, so
+    no two are equal.
     """
     below = (scores.amax(dim=1, keepdim=True) - scores).float()
-    bits = below.view(torch.int32)  # of numbers from 0 on: they rise with the numbers
+    bits = below.view(torch.int32)  # for numbers ≥ 0, the order of the bits is that of the numbers
     places = torch.arange(scores.shape[1], device=scores.device)
     return torch.topk(places.add(bits, alpha=1 << 32), count, dim=1, largest=False).indices

@@ -42,7 +42,7 @@ class Varlen(NamedTuple):
     def unpad(self, x: Sequence) -> Rows:
         """(batch, time, channels) to (rows, channels)."""
         x = x.flatten(0, 1)
-        full = is_eager() and len(x) == len(self.positions)  # a trace has to fit other lengths
+        full = is_eager() and len(x) == len(self.positions)  # a trace must work for other lengths
         return x if full else gather_rows(x, self.positions)
 
     def pad(self, rows: Rows) -> Sequence:
@@ -71,7 +71,7 @@ def gather_rows(x: Rows, index: Index) -> Gathered:
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """A matrix of so many rows: x at an index without duplicates, zeros elsewhere."""
+    """Matrix of `rows` rows: x at an index without duplicates, zeros elsewhere."""
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)

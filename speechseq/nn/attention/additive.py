@@ -1,4 +1,4 @@
-"""What mechanisms with additive energies share: the layers that kernels read, and calling them."""
+"""Base class of mechanisms with additive energies, whose layers kernels may read."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ from speechseq.shapes import Weights
 
 
 class AdditiveAttention(Attention):
-    """A mechanism whose energies are made of some of its layers' weights, read and not called."""
+    """Mechanism whose energies are computed from its layers' weights, without calling them."""
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """The layers whose weights kernels read; none of them has a bias."""
+        """Return the layers without biases whose weights kernels read."""
         raise NotImplementedError
 
     def is_readable(self) -> bool:
-        """True if those are plain layers without biases, so that they need not be called."""
+        """True if `read_layers` are plain and without biases, so that they need not be called."""
         layers = self.read_layers()
         return all(is_plain(x, nn.Linear) or is_plain_conv(x) for x in layers) and all(
             x.bias is None for x in layers
@@ -27,12 +27,12 @@ class AdditiveAttention(Attention):
 def called_energies(
     query: Tensor, keys: Tensor, energy: nn.Module, around: Tensor | None = None
 ) -> Weights:
-    """The energies of `additive_energies` by calling the last layer.
+    """Compute the energies of `additive_energies` by calling the last layer.
 
     Args:
-        query, keys: as there.
+        query, keys: as in `additive_energies`.
         energy: the last layer, (batch × positions, dim) to (batch × positions, 1).
-        around: (batch × positions, dim), what filters found, projected.
+        around: (batch × positions, dim), the projected output of the location filters.
     """
     layer = (by_utterance(query, len(keys)).unsqueeze(2) + keys.unsqueeze(1)).flatten(0, 2)
     energies = energy(torch.tanh(layer if around is None else layer + around))

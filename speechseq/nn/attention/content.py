@@ -17,18 +17,18 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContentConfig(AttentionConfig):
-    """dim: width of the tanh layer in which query and keys meet."""
+    """Settings of content-based attention; dim: width of the tanh layer of query and keys."""
 
     kind: ClassVar[str] = "content"
     dim: Width = 256
 
     def build(self, query_dim: int, memory_dim: int) -> "ContentAttention":
-        """The mechanism for queries and memories of these widths."""
+        """Build the mechanism for queries and memories of these widths."""
         return ContentAttention(query_dim, memory_dim, self)
 
 
 class ContentState(NamedTuple):
-    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
+    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
     memory: Standing
@@ -50,19 +50,19 @@ class ContentAttention(AdditiveAttention):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the keys, once an utterance."""
+        """Project the keys, once per utterance."""
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return ContentState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """One step; the next state holds these weights."""
+        """Run one step; the next state holds its weights."""
         energies = self._energies(self.query(query), state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """Query and energy."""
+        """The layers of query and energy."""
         return self.query, self.energy
 
     def _energies(self, query: Tensor, keys: Tensor) -> Tensor:

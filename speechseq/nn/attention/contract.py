@@ -1,19 +1,20 @@
-"""What every attention mechanism promises, and the one place where energies become weights.
+"""Interface of attention mechanisms, and `attend`, which turns the energies of all into weights.
 
-A mechanism is a Config with `build(query_dim, memory_dim)` and a module with two calls:
-`start(memory, memory_mask) -> state`, once an utterance, where keys are projected, and
-`forward(query, state) -> (context, weights, state)`, each step. The state is a NamedTuple of
-batch-first tensors (or of tuples of them), handed in and out and never kept on the module: there is
+A mechanism is a Config with `build(query_dim, memory_dim)` and a module with two methods:
+`start(memory, memory_mask) -> state`, called once per utterance, which projects the keys, and
+`forward(query, state) -> (context, weights, state)`, called each step. The state is a NamedTuple of
+batch-first tensors (or of tuples of them), passed in and out and never kept on the module: there is
 nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
 
-A beam asks with k queries an utterance, and a state has a row for each of them. Fields that no step
-changes may be annotated `Standing` instead of Tensor: they keep one row an utterance, whatever k
-is, and all its queries read that. `attend`, `additive_energies` and `dot_energies` take such a
-memory, mask and keys as they are, so a mechanism made of these need not know what k is.
+A beam search has k queries per utterance, and a state has a row for each of them. Fields that no
+step changes may be annotated `Standing` instead of Tensor: they keep one row per utterance,
+whatever k is, which all queries of the utterance read. `attend`, `additive_energies` and
+`dot_energies` accept such a memory, mask and keys, so a mechanism made of these functions need not
+know k.
 
-A mechanism hands its `reading` (see `reading.py`) to `attend`, and, for a window, the weights of
-the step before, which it keeps in its state. Then it can be sharpened, smoothed or windowed like
-every other, in training and on a trained module.
+A mechanism passes its `reading` (see `reading.py`) to `attend`, and, for a window, the weights of
+the previous step, which it keeps in its state. Then it can be sharpened, smoothed or windowed like
+any other mechanism, in training and on a trained module.
 """
 
 import dataclasses
@@ -34,35 +35,35 @@ PLAIN = ReadingConfig()
 class Attention(nn.Module):
     """A mechanism that reads a memory (batch, positions, memory_dim) by queries.
 
-    `reading` holds how its energies become weights. It owns no parameters and may be replaced on a
-    trained module: `attention.reading = ReadingConfig(window=20)` reads what is longer than all
-    that it was trained on.
+    `reading` determines how energies become weights. It has no parameters and may be replaced on a
+    trained module: with `attention.reading = ReadingConfig(window=20)` it can read memories longer
+    than those of its training.
     """
 
     reading: ReadingConfig = PLAIN
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """The state before the first step."""
+        """Return the state before the first step."""
         raise NotImplementedError
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """One step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionConfig(Config):
-    """Numbers of a mechanism, and how it reads; `build` makes its module."""
+    """Settings of a mechanism, and its `reading`; `build` makes the module."""
 
     reading: ReadingConfig = PLAIN
 
     def build(self, query_dim: int, memory_dim: int) -> Attention:
-        """The mechanism for queries and memories of these widths."""
+        """Build the mechanism for queries and memories of these widths."""
         raise NotImplementedError
 
 
 class Read(NamedTuple):
-    """What is read at a step: context (batch, memory_dim) and weights (batch, positions)."""
+    """Result of one attention step: context (batch, memory_dim) and weights (batch, positions)."""
 
     context: Tensor
     weights: Tensor
@@ -75,15 +76,15 @@ def attend(
     reading: ReadingConfig = PLAIN,
     previous: Weights | None = None,
 ) -> Read:
-    """Energies (batch, positions) to weights, and the memory's mean by these weights.
+    """Turn energies (batch, positions) into weights, and average the memory with them.
 
-    The weights are a distribution over valid positions, exactly 0 on padding, and in float32 at
-    least, also under mixed precision.
+    The weights are a distribution over valid positions, exactly 0 on padding, and at least float32,
+    also under mixed precision.
 
     Args:
-        energies: k rows for each row of the memory, side by side; k is 1 outside of a beam.
-        reading: how energies become weights; a mechanism gives its own `reading` here.
-        previous: the weights of the step before; only a window needs them.
+        energies: k adjacent rows for each row of the memory; k is 1 outside of a beam search.
+        reading: how energies become weights; a mechanism passes its own `reading`.
+        previous: the weights of the previous step; only a window needs them.
 
     Raises:
         ConfigError: `reading` has a window and there is no `previous`.

@@ -1,7 +1,8 @@
-"""What an alignment picture shows, as three figures between 0 and 1; 1 is a perfect reading.
+"""Metrics of an alignment's quality: focus, coverage and monotonicity, each from 0 to 1 (best).
 
-One figure alone can be cheated, the three together cannot: an attention that rests on one symbol is
-focused and monotonic but covers nothing, and one that looks everywhere covers all without focus.
+Each metric alone can be perfect for a useless alignment, but not all three: attention that stays on
+one symbol is focused and monotonic but covers nothing, and uniform attention covers everything
+without focus.
 """
 
 import torch
@@ -16,7 +17,7 @@ Score = Float[Tensor, " batch"]
 
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Mean over an item's steps of the largest weight: 1 when each step reads one symbol."""
+    """Mean over an item's steps of the largest weight; 1 if each step reads a single symbol."""
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
     return zero_padding(alignment, valid).amax(2).sum(1) / step_lengths
@@ -30,8 +31,8 @@ def coverage(
 ) -> Score:
     """Share of an item's positions that were read; a skipped word lowers it.
 
-    A position counts as read when the weights that it got over all steps sum to at least
-    `threshold` of an even share, which is one step, or steps / positions where steps are fewer.
+    A position counts as read if its weights over all steps sum to at least `threshold` times an
+    even share, which is min(1, steps / positions).
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -45,9 +46,9 @@ def coverage(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Share of an item's step-to-step moves whose most weighted position does not go back.
+    """Share of an item's consecutive steps whose position of largest weight does not move back.
 
-    An item of one step makes no move and scores 1.
+    An item of one step scores 1.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     moves = (step_lengths - 1).clamp(min=0)

@@ -20,7 +20,7 @@ ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DotConfig(AttentionConfig):
-    """Two networks of so many layers of `dim` units, one for queries and one for the memory.
+    """Settings of two networks of `layers` layers of `dim` units, for queries and for the memory.
 
     activation: after every layer; one layer with "linear" is a plain projection.
     scaled: energies are divided by the square root of dim, as in transformers.
@@ -33,12 +33,12 @@ class DotConfig(AttentionConfig):
     scaled: bool = False
 
     def build(self, query_dim: int, memory_dim: int) -> "DotAttention":
-        """The mechanism for queries and memories of these widths."""
+        """Build the mechanism for queries and memories of these widths."""
         return DotAttention(query_dim, memory_dim, self)
 
 
 class DotState(NamedTuple):
-    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
+    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
     memory: Standing
@@ -58,13 +58,13 @@ class DotAttention(Attention):
         self.scale = config.dim**-0.5 if config.scaled else 1.0
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DotState:
-        """Make the keys, once an utterance."""
+        """Compute the keys, once per utterance."""
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return DotState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
-        """One step; the next state holds these weights."""
+        """Run one step; the next state holds its weights."""
         asked = self.scale * self.query(query)
         energies = dot_energies(asked, state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
@@ -74,7 +74,7 @@ class DotAttention(Attention):
 def dot_energies(
     query: Float[Tensor, "batch dim"], keys: Float[Tensor, "utterances positions dim"]
 ) -> Weights:
-    """query · keys (batch, positions); k queries for each row of the keys, side by side."""
+    """query · keys (batch, positions); k adjacent queries for each row of the keys."""
     return torch.bmm(by_utterance(query, len(keys)), keys.transpose(1, 2)).flatten(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Location-sensitive attention (Chorowski 2015), which reads where it read before."""
+"""Location-sensitive attention (Chorowski 2015), whose energies depend on earlier weights."""
 
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
@@ -20,10 +20,10 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationSensitiveConfig(AttentionConfig):
-    """Numbers of Tacotron 2 (Shen 2018): dim of the tanh layer, filters and their odd width.
+    """Settings, by default Tacotron 2's (Shen 2018): dim of the tanh layer, filters, odd kernel.
 
-    history: what the filters read, the previous weights as in Chorowski's work, or the sum of all
-    so far besides, as in Tacotron 2. Chorowski's numbers for speech are 10 filters of width 201.
+    history: input of the filters, either the previous weights, as in Chorowski's work, or also the
+    sum of all weights so far, as in Tacotron 2. Chorowski uses 10 filters of width 201 for speech.
     """
 
     kind: ClassVar[str] = "location_sensitive"
@@ -38,13 +38,13 @@ class LocationSensitiveConfig(AttentionConfig):
             raise ConfigError(f"kernel: {self.kernel} is even", "use an odd width, such as 31")
 
     def build(self, query_dim: int, memory_dim: int) -> "LocationSensitiveAttention":
-        """The mechanism for queries and memories of these widths."""
+        """Build the mechanism for queries and memories of these widths."""
         return LocationSensitiveAttention(query_dim, memory_dim, self)
 
 
 class LocationState(NamedTuple):
-    """memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
-    previous weights, under them the sum of all if it is read, (batch, 1 or 2, positions)."""
+    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and
+    history (batch, 1 or 2, positions): the previous weights, and the sum of all if it is used."""
 
     memory: Standing
     mask: Standing
@@ -74,14 +74,14 @@ class LocationSensitiveAttention(AdditiveAttention):
         nn.init.xavier_uniform_(self.filters.weight)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
-        """Project the keys, once an utterance; no position has been read yet."""
+        """Project the keys, once per utterance; no position has been read yet."""
         memory = zero_padding(memory, memory_mask)
         first = first_alignment(memory, memory_mask, self.reading)
         history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.channels]
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
-        """One step; the next state holds these weights and the sum of all so far."""
+        """Run one step; the next state holds its weights and the sum of all so far."""
         energies = self._energies(self.query(query), state.keys, state.history)
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
@@ -91,7 +91,7 @@ class LocationSensitiveAttention(AdditiveAttention):
         return fold_filters(self.filters.weight, self.location.weight)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """Query, energy, filters and their projection."""
+        """The layers of query, energy, filters and their projection."""
         return self.query, self.energy, self.filters, self.location
 
     def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:

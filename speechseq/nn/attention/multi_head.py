@@ -1,4 +1,4 @@
-"""Attention of several heads (Chiu 2018), each a mechanism that reads the memory in its own way."""
+"""Multi-head attention (Chiu 2018) for recurrent decoders; each head is a mechanism of its own."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
@@ -20,7 +20,7 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """So many heads of one mechanism; `reading` is how each of them reads."""
+    """Settings: `heads` heads of one mechanism, which share the `reading`."""
 
     kind: ClassVar[str] = "multi_head"
     heads: Depth = 4
@@ -29,7 +29,7 @@ class MultiHeadConfig(AttentionConfig):
     )
 
     def check(self) -> None:
-        """Raise ConfigError for a head that reads in a way of its own."""
+        """Raise ConfigError if the head has its own `reading`."""
         if self.head.reading != PLAIN:
             raise ConfigError(
                 "head.reading: one head has no reading of its own",
@@ -37,7 +37,7 @@ class MultiHeadConfig(AttentionConfig):
             )
 
     def build(self, query_dim: int, memory_dim: int) -> "MultiHeadAttention":
-        """The heads for queries and memories of these widths."""
+        """Build the heads for queries and memories of these widths."""
         return MultiHeadAttention(query_dim, memory_dim, self)
 
 
@@ -48,10 +48,11 @@ class MultiHeadState(NamedTuple):
 
 
 class MultiHeadAttention(Attention):
-    """Keys from the whole memory, values of a head's own; the contexts side by side, projected.
+    """Heads with keys of the whole memory and values of their own; contexts are concatenated and
+    projected.
 
-    A head's state must be a NamedTuple whose field `memory` is what its contexts are means of.
-    The weights are the mean over heads.
+    A head's state must be a NamedTuple with a field `memory`, of which its contexts are weighted
+    means. The weights are the mean over heads.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:
@@ -69,7 +70,7 @@ class MultiHeadAttention(Attention):
 
     @property
     def reading(self) -> ReadingConfig:
-        """How every head reads; a new one is given to them all."""
+        """The `reading` of every head; setting it sets that of all heads."""
         return self._heads()[0].reading
 
     @reading.setter
@@ -78,7 +79,7 @@ class MultiHeadAttention(Attention):
             head.reading = reading
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> MultiHeadState:
-        """Project keys and values, once an utterance."""
+        """Project keys and values, once per utterance."""
         memory = zero_padding(memory, memory_mask)
         values = self.values(memory).chunk(len(self.heads), dim=2)
         heads = zip(self._heads(), values, strict=True)
@@ -87,7 +88,7 @@ class MultiHeadAttention(Attention):
         )
 
     def forward(self, query: Query, state: MultiHeadState) -> tuple[Context, Weights, Any]:
-        """One step of every head."""
+        """Run one step of every head."""
         heads = zip(self._heads(), state.heads, strict=True)
         contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)
         context = self.context(torch.cat(contexts, dim=1))

@@ -1,4 +1,4 @@
-"""How energies become weights: the options of Chorowski (2015), for any mechanism."""
+"""Normalisation of energies to weights: the options of Chorowski (2015), for any mechanism."""
 
 import dataclasses
 import math
@@ -17,20 +17,20 @@ from speechseq.shapes import Memory, MemoryMask, Weights
 
 Several = Float[Tensor, "*rows positions"]
 Masks = Bool[Tensor, "*#rows positions"]
-HALF = 0.5 - 1e-5  # rounding may not decide a tie, such as the middle of an even alignment
+HALF = 0.5 - 1e-5  # so that rounding decides no tie, such as the middle of a uniform alignment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingConfig(Config):
-    """How a mechanism reads; the options combine freely, the defaults are the plain softmax.
+    """Normalisation of energies; the options combine freely, the defaults give a plain softmax.
 
-    sharpening: factor on the energies; above 1 fewer positions share the weight.
-    smoothing: sigmoids in the place of the softmax's exponentials; more positions share it.
-    keep_top: only so many positions keep weight, those of the largest energies (and their ties).
-    window: only positions at most so far from the median of the previous alignment keep weight.
-    first: the previous alignment before the first step: no weight anywhere, all of it on position
-    0, or the same on each of a row's own positions.
-    through_previous: gradients flow through the previous alignment into the steps before.
+    sharpening: factor of the energies; above 1 fewer positions share the weight.
+    smoothing: sigmoids instead of the softmax's exponentials; more positions share the weight.
+    keep_top: number of positions with weight, those of the largest energies (and ties).
+    window: maximum distance of positions with weight from the median of the previous alignment.
+    first: the previous alignment at the first step: zeros, all weight on position 0, or uniform
+    over the valid positions.
+    through_previous: let gradients flow through the previous alignment to earlier steps.
     """
 
     sharpening: Annotated[float, Range(0, 1e6, above=True)] = 1.0
@@ -42,24 +42,24 @@ class ReadingConfig(Config):
 
     @property
     def is_plain(self) -> bool:
-        """Whether weights are a softmax of all energies, sharpened at most: what kernels know."""
+        """True if weights are a softmax of all energies, at most sharpened, as kernels require."""
         return self.window is None and self.keep_top is None and not self.smoothing
 
 
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """The previous alignment (batch, positions) of the first step, in float32 at least."""
+    """Make the previous alignment (batch, positions) of the first step, at least float32."""
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
-        alignment[:, :1].fill_(1.0)  # an assigned number would come from the host
+        alignment[:, :1].fill_(1.0)  # an assignment would copy the number from the host
     if reading.first == "uniform":
         alignment = (alignment + memory_mask) / memory_mask.sum(1, keepdim=True)
     return alignment
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """The first position up to which half of the weight lies, a row; 0 where there is none."""
+    """First position of each row up to which half of the weight lies; 0 for a row of zeros."""
     before = (alignment.cumsum(-1) < HALF).sum(-1)
-    return before % alignment.shape[-1]  # before the half everywhere: there is no weight
+    return before % alignment.shape[-1]  # a row of zeros never reaches the half
 
 
 def weigh(
@@ -68,14 +68,15 @@ def weigh(
     reading: ReadingConfig,
     previous: Several | None = None,
 ) -> Several:
-    """Energies (…, positions) to weights: a distribution over the valid positions of each row.
+    """Turn energies (…, positions) into weights: a distribution over the valid positions of a row.
 
-    It is finite, sums to 1, is exactly 0 on padding, and in float32 at least, for energies of any
-    size, infinite ones too; NaN alone stays NaN, so that a broken model shows. The window comes
-    first, then the largest energies in it; smoothing makes sigmoid(sharpening * energies) of them.
+    The weights are finite, sum to 1, are exactly 0 on padding, and at least float32, for energies
+    of any size, also infinite ones; only NaN stays NaN, so that a broken model is noticed. The
+    window is applied first, then `keep_top` within it; smoothing takes
+    sigmoid(sharpening * energies).
 
     Args:
-        previous: the weights of the step before; only a window needs them.
+        previous: the weights of the previous step; only a window needs them.
 
     Raises:
         ConfigError: there is a window and no `previous`.
@@ -89,14 +90,14 @@ def weigh(
     if reading.sharpening != 1.0:
         energies = reading.sharpening * energies
     limits = torch.finfo(energies.dtype)
-    energies = energies.clamp(limits.min, limits.max)  # a row of nothing but -inf has no softmax
+    energies = energies.clamp(limits.min, limits.max)  # a row of -inf alone has no softmax
     if reading.smoothing:
         energies = F.logsigmoid(energies)
     return torch.softmax(torch.where(kept, energies, -math.inf), dim=-1)
 
 
 def _around(previous: Several | None, memory_mask: Masks, reach: int) -> Masks:
-    """The valid positions near the previous median; all of them where none is near."""
+    """Mask of the valid positions near the previous median; all valid ones if none is near."""
     if previous is None:
         raise ConfigError(
             "reading.window: this mechanism does not keep the weights of the step before",
@@ -109,9 +110,9 @@ def _around(previous: Several | None, memory_mask: Masks, reach: int) -> Masks:
 
 
 def _largest(energies: Several, memory_mask: Masks, count: int) -> Masks:
-    """The positions whose energies are at least the count-th largest of the valid ones.
+    """Mask of the positions whose energies are at least the count-th largest of the valid ones.
 
-    A threshold, because which of equal energies topk takes depends on the padding behind them.
+    A threshold is used because topk's choice among equal energies depends on the padding.
     """
     valid = torch.where(memory_mask, energies.detach(), -math.inf)
     least = valid.topk(min(count, valid.shape[-1]), dim=-1).values[..., -1:]

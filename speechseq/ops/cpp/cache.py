@@ -1,8 +1,8 @@
-"""The folder of compiled libraries, of which only what this user wrote, whole, is ever loaded.
+"""Cache of compiled libraries; only complete files written by this user are ever loaded.
 
-Loading a library runs its code, so a file counts only if it and its folder belong to this user, no
-one else may write to them, and its bytes have the checksum that stands beside it. A file that was
-cut or damaged ends the process when it is loaded or called; its checksum says so before.
+Loading a library runs its code, so a file is accepted only if it and its folder belong to this
+user, no one else may write to them, and its bytes match the checksum stored with it. A truncated or
+damaged library would crash the process when loaded or called; the checksum prevents that.
 """
 
 import functools
@@ -16,13 +16,13 @@ from pathlib import Path
 
 
 def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
-    """The whole, trusted file of this name; `make` writes one where there is none yet.
+    """Return the trusted file of this name; `make` writes it if there is none.
 
-    It is kept in the user's cache, or, where that cannot be written to, in a private folder among
-    the temporary files.
+    The file is in the user's cache, or, if that cannot be written to, in a private folder among the
+    temporary files.
 
     Args:
-        anew: replace the file that is there.
+        anew: replace an existing file.
 
     Raises:
         OSError: no folder can be written to.
@@ -42,7 +42,7 @@ def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
 
 
 def _user_cache() -> tuple[Path, ...]:
-    """The folder in XDG_CACHE_HOME, if that is absolute, as its specification asks, or ~/.cache."""
+    """Folder in XDG_CACHE_HOME, if absolute, as its specification demands, else in ~/.cache."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     try:
         base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
@@ -58,7 +58,7 @@ def _temporary() -> tuple[Path, ...]:
 
 @functools.cache
 def _problem(folder: Path) -> str:
-    """The reason why a folder is not used, or nothing; it is made if missing, and said once."""
+    """Reason why a folder cannot be used, or ""; creates a missing folder, and warns once."""
     try:
         folder.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for own in (folder.parent, folder):
@@ -78,14 +78,14 @@ def _problem(folder: Path) -> str:
 
 
 def _exposed(status: os.stat_result) -> str:
-    """The reason why others could have written to a file or folder, or nothing."""
+    """Reason why others could have written to a file or folder, or ""."""
     if status.st_uid != os.geteuid():
         return "belongs to another user"
     return "is writable by others (chmod go-w)" if status.st_mode & 0o022 else ""
 
 
 def _whole(path: Path) -> bool:
-    """Whether the file is this user's, and its bytes are those that were written."""
+    """True if the file belongs to this user and matches its checksum."""
     try:
         content, checksum = _read(path), _read(_checksum_file(path))
     except OSError:
@@ -94,7 +94,7 @@ def _whole(path: Path) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a regular file that this user alone may write to.
+    """Read a regular file that only this user may write to.
 
     Raises:
         OSError: there is no such file.
@@ -112,14 +112,14 @@ def _checksum_file(path: Path) -> Path:
 
 
 def _checksum(name: str, content: bytes) -> str:
-    """Of the name, too: one library renamed to another is refused."""
+    """Checksum of content and name, so that a library renamed to another is refused."""
     return hashlib.sha256(name.encode() + b"\0" + content).hexdigest()
 
 
 def _write(path: Path, make: Callable[[Path], None]) -> Path:
-    """Make a file and its checksum, each at once: another process may be doing the same.
+    """Write a file and its checksum, each atomically, as another process may do the same.
 
-    A process that takes one process's file for the other's checksum makes both anew.
+    A process that finds the file of one process with the checksum of another writes both again.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as made:
         own = Path(made) / path.name

@@ -1,4 +1,4 @@
-"""The machine's C++ compiler, and the libraries that it makes of the sources."""
+"""C++ compiler of the machine, and compilation of sources to libraries."""
 
 import functools
 import hashlib
@@ -19,9 +19,9 @@ _FLAGS = (
 
 
 def compiler() -> tuple[str, ...] | None:
-    """The command of CXX, such as `ccache g++`, or of the machine's own compiler, or None.
+    """Return the command of CXX, such as `ccache g++`, or the machine's own compiler, or None.
 
-    A CXX that cannot be run warns once.
+    Warns once if CXX cannot be run.
     """
     wanted = os.environ.get("CXX", "").strip()
     if wanted:
@@ -35,7 +35,7 @@ def _named(wanted: str) -> tuple[str, ...] | None:
         return (wanted,)
     try:
         command = tuple(shlex.split(wanted))
-    except ValueError:  # a quotation mark without its other
+    except ValueError:  # an unbalanced quotation mark
         command = ()
     if command and shutil.which(command[0]):
         return command
@@ -53,7 +53,7 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
     """Compile a source to a library.
 
     Raises:
-        subprocess.SubprocessError: it does not compile; `stderr` says why.
+        subprocess.SubprocessError: the source does not compile; `stderr` has the reason.
         OSError: the compiler cannot be run.
     """
     line = [*command, *_FLAGS, str(source), "-o", str(target)]
@@ -61,10 +61,10 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
 
 
 def digest(source: Path, command: tuple[str, ...]) -> str:
-    """Changes with the source, the headers beside it, the compiler and the processor.
+    """Digest of the source, all headers in its folder, the compiler and the processor.
 
     Raises:
-        subprocess.SubprocessError, OSError: the compiler does not tell its version.
+        subprocess.SubprocessError, OSError: the compiler does not print its version.
     """
     total = hashlib.sha256(" ".join((*_FLAGS, *command)).encode())
     for path in (source, *sorted(source.parent.glob("*.h"))):
@@ -80,7 +80,7 @@ def _version(command: tuple[str, ...]) -> bytes:
 
 
 def _processor() -> str:
-    """The features of the processor, which -march=native goes by."""
+    """Features of the processor, which -march=native depends on."""
     about = Path("/proc/cpuinfo")
     lines = about.read_text().splitlines() if about.exists() else []
     flags = [line for line in lines if line.startswith(("model name", "flags", "Features"))]

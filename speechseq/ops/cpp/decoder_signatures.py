@@ -1,4 +1,4 @@
-"""Signatures of the loops of decoders over known and free steps; see `signature`."""
+"""Signatures of the decoder loops, teacher-forced and free-running; see `signature`."""
 
 import ctypes
 from typing import Any

@@ -5,7 +5,7 @@ from speechseq.ops.cpp.signature import Signature
 NUMBERS = {"float32": "f32", "bfloat16": "bf16"}
 REALS = {"float32": "f32", "float64": "f64"}
 
-# Utterances end to end, the longest first, each within the frames
+# Concatenated utterances, the longest first, each within the frames
 _SEQUENCES = """
     starts: i64[batch], lengths: i64[batch], drawn: u8[frames, directions * size] | None,
     batch: int >= 1, size: int >= 1, directions: 1 <= int <= 2, scale: float, zoneout: float

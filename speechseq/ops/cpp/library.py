@@ -1,8 +1,8 @@
-"""Kernels in C++, compiled on first use where a compiler stands ready, and never needed.
+"""C++ kernels, compiled on first use if there is a compiler; every kernel is optional.
 
-A source beside this room is one library: plain C functions on pointers, so that it compiles in
-seconds, without torch's headers, and fits any torch. Each caller keeps a path of torch operations
-for machines without a compiler; `SPEECHSEQ_NATIVE=0` chooses it everywhere.
+Each source in csrc/ is one library of plain C functions on pointers, so that it compiles in
+seconds, without torch's headers, and works with any version of torch. Each caller has a fallback of
+torch operations for machines without a compiler; `SPEECHSEQ_NATIVE=0` chooses it everywhere.
 """
 
 import _ctypes
@@ -27,13 +27,13 @@ _HERE = Path(__file__).parents[1] / "csrc"
 
 
 def wanted() -> bool:
-    """Whether kernels are: `SPEECHSEQ_NATIVE=0` chooses torch's operations."""
+    """True unless `SPEECHSEQ_NATIVE=0` disables the kernels."""
     return os.environ.get("SPEECHSEQ_NATIVE", "1") != "0"
 
 
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
-    """The library made of `name`.cpp, or None where it is not to be had; a failure warns once."""
+    """Load the library of `name`.cpp; None if it is not available. A failure warns once."""
     command = compiler() if wanted() else None
     if command is None:
         return None
@@ -54,11 +54,11 @@ def library(name: str) -> ctypes.CDLL | None:
 
 
 def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
-    """The library from the cache, compiled if there is none that its callers can call.
+    """Load a library from the cache; compile it if there is none that matches its signatures.
 
     Raises:
-        OSError: the library cannot be kept or loaded, or is not what its callers expect.
-        subprocess.SubprocessError: it does not compile.
+        OSError: the library cannot be stored or loaded, or does not match its signatures.
+        subprocess.SubprocessError: the source does not compile.
     """
     source = _HERE / f"{name}.cpp"
     file = f"{name}-{digest(source, command)}.so"
@@ -68,7 +68,7 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
     kernels = ctypes.CDLL(str(kept(file, make)))
     if name in SIGNATURES and prepare(name, kernels):
-        _ctypes.dlclose(kernels._handle)  # or the same path would give the same library again
+        _ctypes.dlclose(kernels._handle)  # otherwise the same path gives the same library again
         kernels = ctypes.CDLL(str(kept(file, make, anew=True)))
         if problem := prepare(name, kernels):
             raise OSError(f"its source and its callers do not belong together: {problem}")
@@ -76,13 +76,13 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
-    """Run a function of a library that is there, on the threads that torch has.
+    """Call a function of an available library, with torch's number of threads.
 
-    Its signature says what each argument has to be. Tensors and structs go as addresses, None as
-    the null pointer, int as int64_t, float as float; the number of threads goes last.
+    Arguments are checked by the function's signature. Tensors and structs are passed as addresses,
+    None as the null pointer, int as int64_t, float as float; the number of threads comes last.
 
     Raises:
-        KernelArgumentError: an argument that the kernel would read or write wrongly.
+        KernelArgumentError: the kernel would read or write an argument wrongly.
     """
     kernels = library(name)
     assert kernels is not None, "ask `library` first"
@@ -95,10 +95,10 @@ def call(name: str, function: str, *arguments: Tensor | Structs | int | float | 
 
 
 def pack(name: str, struct: str, *rows: Sequence[Tensor | Structs | int | None]) -> Structs:
-    """Structs of a library that is there, one for each row of values; they keep their tensors.
+    """Pack structs of an available library, one for each row of values; they hold their tensors.
 
     Raises:
-        KernelArgumentError: a value that the kernel would read or write wrongly.
+        KernelArgumentError: the kernel would read or write a value wrongly.
     """
     kernels = library(name)
     assert kernels is not None, "ask `library` first"

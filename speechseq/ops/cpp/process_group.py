@@ -1,4 +1,4 @@
-"""Commands whose processes all end when this one is told to end."""
+"""Running of commands in a process group, which ends with this process."""
 
 import contextlib
 import os
@@ -9,25 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
-    """Run a command in a process group of its own, which an exception here ends as a whole.
+    """Run a command in its own process group; an exception here kills the whole group.
 
-    Compilers start other processes, which would live on as orphans if only the first were killed.
-    Ctrl-C on the terminal does not reach the group: whether the work goes on is decided here.
+    Compilers start other processes, which would survive as orphans if only the first were killed.
+    Ctrl-C on the terminal does not reach the group, so only this process decides about its end.
 
     Args:
         timeout: seconds.
 
     Raises:
-        subprocess.CalledProcessError: it failed; `stderr` says why.
-        subprocess.TimeoutExpired: it took too long.
-        OSError: it cannot be started.
+        subprocess.CalledProcessError: the command failed; `stderr` has the reason.
+        subprocess.TimeoutExpired: the command took too long.
+        OSError: the command cannot be started.
     """
-    with ThreadPoolExecutor(1) as starter:  # a signal's handler raises in the main thread alone
+    with ThreadPoolExecutor(1) as starter:  # signal handlers raise only in the main thread
         starting = starter.submit(_start, command)
         try:
             process = starting.result()
             out, err = process.communicate(timeout=timeout)
-        except BaseException:  # a signal's SystemExit, too
+        except BaseException:  # also the SystemExit of a signal
             if not starting.exception():
                 with contextlib.suppress(ProcessLookupError), starting.result() as process:
                     os.killpg(process.pid, signal.SIGKILL)

@@ -1,15 +1,15 @@
-"""Signatures of kernels: what each argument has to be, written once and checked at every call.
+"""Signatures of kernels: types and shapes of all arguments, checked at every call.
 
-A kernel gets addresses and believes the sizes beside them. A signature is written as a Python
-parameter list whose annotations are these:
+A kernel gets addresses and trusts the sizes passed with them. A signature is a Python parameter
+list with these annotations:
 
-    x: f32[rows, 2 * size]       a contiguous tensor on the CPU; a name stands for one size
-    x: f32[rows : apart, size]   its rows are `apart` numbers apart in memory
+    x: f32[rows, 2 * size]       a contiguous tensor on the CPU; each name is one size
+    x: f32[rows : apart, size]   with a row stride of `apart`
     x: f32[size] | None          or the null pointer
     rows: int, left: 0 <= int < kernel, share: float
-    plan: Plan[layers]           so many structs that `Struct.pack` made, with fields plan[0].x
+    plan: Plan[layers]           `layers` structs of `Struct.pack`, with fields plan[0].x
 
-Rules that compare several arguments, or values in a tensor of indices, stand behind it.
+Rules that compare several arguments, or values in a tensor of indices, follow the parameters.
 """
 
 import ast
@@ -32,7 +32,7 @@ DTYPES = {
     "b8": (torch.bool,),
     "weight": (torch.float32, torch.bfloat16, torch.int8),
 }
-FEW = 256  # integers that Python compares faster than torch
+FEW = 256  # number of integers up to which Python compares faster than torch
 CURE = "give what the caller's docstring asks for, or run torch operations: SPEECHSEQ_NATIVE=0"
 Rule = str | Callable[[dict[str, Any]], bool]
 
@@ -42,7 +42,7 @@ class KernelArgumentError(ConfigError, ValueError):
 
 
 def within(x: Tensor, least: int, most: int) -> bool:
-    """Whether all values lie between two numbers, both included."""
+    """True if all values are between two numbers, both included."""
     if not x.numel():
         return True
     if x.numel() <= FEW:
@@ -53,12 +53,12 @@ def within(x: Tensor, least: int, most: int) -> bool:
 
 
 def falling(x: Tensor) -> bool:
-    """Whether no value is larger than the one before it."""
+    """True if no value is larger than the previous one."""
     return bool((x[1:] <= x[:-1]).all())
 
 
 def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
-    """Whether utterances, the longest first, lie within so many frames."""
+    """True if utterances, sorted by length, the longest first, lie within `frames` frames."""
     begin, long = starts.tolist(), lengths.tolist()
     sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames
     ends = (a + b for a, b in zip(begin, long, strict=True))
@@ -66,7 +66,7 @@ def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
 
 
 class Structs:
-    """Packed structs, as C++ reads them: words (count, words of one), and the values of each."""
+    """Packed structs, as C++ reads them: words (count, words per struct), and their values."""
 
     def __init__(self, name: str, words: Tensor, rows: Sequence[dict[str, Any]]) -> None:
         self.name, self.words = name, words
@@ -83,8 +83,8 @@ class _Parameter:
     """One parameter, and the lines of Python that check its argument.
 
     Attributes:
-        sizes: of a tensor or of structs, expressions of names.
-        address: the expression for what ctypes is given.
+        sizes: expressions of names, of a tensor or of structs.
+        address: expression of the argument that ctypes gets.
     """
 
     def __init__(self, argument: ast.arg) -> None:
@@ -110,7 +110,7 @@ class _Parameter:
         self.address = numbers.get(self.kind, structs)
 
     def lines(self, numbers: set[str]) -> list[str]:
-        """Lines that end in `wrong`, or leave the names of sizes; `numbers` are known already."""
+        """Lines that call `wrong` or define the names of sizes; `numbers` are known already."""
         name, wrong = self.name, f"wrong({self.name!r}, {self.name})"
         if self.kind == "int":
             return [
@@ -157,10 +157,10 @@ class _Parameter:
 
 
 class Signature:
-    """A parameter list, with rules that its arguments meet together.
+    """Parameter list of a kernel, with rules about several arguments.
 
-    Its check is compiled from the parameters: an interpreter of annotations took several times as
-    long, which small kernels would feel.
+    The check is compiled from the parameters: interpreting annotations took several times as long,
+    which matters for small kernels.
     """
 
     def __init__(self, parameters: str, *rules: Rule) -> None:
@@ -185,7 +185,7 @@ class Signature:
         self._compiled = scope["kernel"]
 
     def source(self) -> str:
-        """The check as a function, which gives addresses and numbers, and all names."""
+        """Source of the check as a function that returns addresses and numbers, and all names."""
         numbers = {p.name for p in self.parameters if p.kind == "int"}
         first = sorted(self.parameters, key=lambda p: p.kind not in ("int", "float"))
         sizes = {size for p in self.parameters for size in p.sizes if size.isidentifier()}
@@ -205,10 +205,10 @@ class Signature:
     def check(
         self, function: str, arguments: Sequence[Any], kernels: ctypes.CDLL | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The addresses and numbers of arguments that fit, and sizes and arguments by name.
+        """Check arguments; return their addresses and numbers, and sizes and arguments by name.
 
         Raises:
-            KernelArgumentError: an argument does not fit; it is named.
+            KernelArgumentError: an argument does not match; it is named.
         """
         if len(arguments) != len(self.parameters):
             raise KernelArgumentError(
@@ -231,13 +231,13 @@ class Signature:
 
 
 class Struct(Signature):
-    """The fields of a C++ struct in its own order, each a word of 64 bits."""
+    """Fields of a C++ struct in their order, each a word of 64 bits."""
 
     def pack(self, name: str, rows: Sequence[Sequence[Any]], kernels: ctypes.CDLL) -> Structs:
-        """Structs of these values, one a row, whose addresses and numbers are checked.
+        """Check and pack rows of values, one struct per row.
 
         Raises:
-            KernelArgumentError: a value does not fit; it is named.
+            KernelArgumentError: a value does not match; it is named.
         """
         made = [self.check(name, row, kernels) for row in rows]
         words = torch.tensor([[0 if x is None else x for x in taken] for taken, _ in made])

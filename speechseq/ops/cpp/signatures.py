@@ -1,4 +1,4 @@
-"""The signatures of all sources, and what a library has to have to be called by them."""
+"""Signatures of all sources, and the check that a library matches them."""
 
 import ctypes
 
@@ -12,7 +12,7 @@ from speechseq.ops.cpp.layer_signatures import GEMM, GRU, LSTM, POINTWISE, STFT
 from speechseq.ops.cpp.signature import Signature, Struct
 from speechseq.ops.cpp.speller_signatures import SEARCH_STEP, SPELLER_STRUCTS
 
-VERSION = 1  # as in version.h: raise both when a word keeps its place and changes its meaning
+VERSION = 1  # as in version.h: increase both if the meaning of a struct's field changes
 SIGNATURES: dict[str, dict[str, Signature]] = {
     "gemm": GEMM,
     "pointwise": POINTWISE,
@@ -31,10 +31,10 @@ STRUCTS: dict[str, dict[str, Struct]] = {
 
 
 def prepare(name: str, kernels: ctypes.CDLL) -> str:
-    """Tell ctypes the types of a library's functions; the reason why it does not fit, or nothing.
+    """Set the ctypes of a library's functions; return the reason why it does not match, or "".
 
-    Each source says its version and how many words of 64 bits each of its structs has: fields that
-    only one side knows would shift the addresses of all that follow.
+    Each source exports its version and the size of each of its structs, in words of 64 bits: a
+    field that only one side knows would shift all fields after it.
     """
     wanted = {"version": VERSION}
     wanted |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}

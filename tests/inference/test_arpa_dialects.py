@@ -8,7 +8,7 @@ import torch
 from plain_arpa import parse, sentence_log_prob
 
 from speechseq.errors import DataError
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm.scorer import log_prob
 from speechseq.inference.search.interfaces import Scorer
 from speechseq.text import arpa

@@ -9,8 +9,8 @@ import torch
 from plain_arpa import parse, sentence_log_prob, word_log_prob
 
 from speechseq.errors import ConfigError, DataError
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm import scorer as lm_scorer
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
 from speechseq.inference.lm.scorer import log_prob, perplexity
 from speechseq.inference.search.interfaces import Scorer
 from speechseq.nn.rows import select_rows

@@ -12,7 +12,7 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TextBatch
 from speechseq.corpus.sentences import Sentence, SentenceBatches
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm.scorer import RNNScorer, load, log_prob, perplexity
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.interfaces import Fused, Scorer

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.text import arpa, ngrams
 from speechseq.text.vocabulary import Vocabulary
 

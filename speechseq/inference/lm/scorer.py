@@ -12,7 +12,7 @@ from torch import Tensor
 from speechseq import checkpoint as checkpoints
 from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.inference.lm.ngram import NGramScorer, WordNGramScorer
+from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.search.interfaces import Fused, Scorer
 from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
 from speechseq.text import arpa

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from speechseq.errors import ConfigError
-from speechseq.inference.lm.backoff import tables
-from speechseq.inference.lm.word_trie import WordTrie
+from speechseq.inference.backoff import tables
+from speechseq.inference.word_trie import WordTrie
 from speechseq.text import arpa as arpa_files
 from speechseq.text.arpa import BEGIN, END, SPACE, UNKNOWN, Arpa
 from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS, TRANSCRIPT_CONTROLS, Vocabulary

@@ -25,7 +25,7 @@ from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from speechseq.models import tacotron
-from speechseq.models.backends.frame_decoder_triton import fused_advance
+from speechseq.models.backends.frame_decoder_triton import advance
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn import attention_rnn_fast
 from speechseq.ops.attention_rnn import triton as attention_rnn_triton
@@ -108,7 +108,7 @@ def speak(decoder: FrameDecoder) -> None:
         memory, mask = torch.zeros(rows, 96, 512), torch.ones(rows, 96, dtype=torch.bool)
         keep = tuple(torch.ones(rows, 1, size) for size in decoder.prenet.sizes)
         with torch.inference_mode():
-            fused_advance(decoder, torch.bfloat16, 1, decoder.start(memory, mask), keep)
+            advance(decoder, "bfloat16", 1, decoder.start(memory, mask), keep)
 
 
 def train(decoder: FrameDecoder) -> None:

@@ -79,6 +79,9 @@ class FrameDecoderConfig(Config):
         return (frames / self.reduction_factor).ceil().long()
 
 
+Keep = tuple[Tensor, ...]  # dropout multipliers of the pre-net's layers, each (rows, steps, size)
+
+
 class DecoderOutput(NamedTuple):
     """mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps,
     positions)."""
@@ -89,7 +92,7 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """Between two free-running steps: core loop, stack, and the frame last made (batch, mels)."""
+    """State between two free-running steps: core loop, stack, and the last frame (batch, mels)."""
 
     core: AttentionRNNState
     stack: tuple
@@ -97,7 +100,8 @@ class DecoderState(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """Of one step: frames (batch, r * mels), stop_logit (batch), weights (batch, positions)."""
+    """Output of one step: frames (batch, r * mels), stop_logit (batch), weights (batch,
+    positions)."""
 
     frames: Tensor
     stop_logit: Tensor
@@ -105,9 +109,9 @@ class StepOutput(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Of a run, each row zero behind its own steps: frames (batch, steps, r * mels), stop_logits
-    (batch, steps), alignment (batch, steps, positions), step_lengths (batch), and `ending`, why
-    each row ended: 0 stop, 1 attention_end, 2 limit."""
+    """All steps of a free run, each row zero after its own last step: frames (batch, steps, r *
+    mels), stop_logits (batch, steps), alignment (batch, steps, positions), step_lengths (batch),
+    and `ending`, the reason for each row's end: 0 stop, 1 attention_end, 2 limit."""
 
     frames: Grouped
     stop_logits: StopLogits
@@ -176,7 +180,7 @@ class FrameDecoder(nn.Module):
     ) -> tuple[StepOutput, DecoderState]:
         """One step, fed with `state.frame`; the next state holds the last of its own frames.
 
-        `ready` is `self.core.prepare()`, made once an utterance; `keep` the pre-net's
+        `ready` is `self.core.prepare()`, computed once an utterance; `keep` holds the pre-net's
         dropout multipliers.
         """
         gates = self.core.cell.hoist(self.prenet(state.frame, keep))
@@ -187,6 +191,22 @@ class FrameDecoder(nn.Module):
         frames = self.frames(top)
         output = StepOutput(frames, self.stop(top).squeeze(-1), weights)
         return output, DecoderState(core, stack, frames[:, -self.mels :])
+
+    def advance(
+        self, steps: int, state: DecoderState, keep: Keep | None, ready: StepWeights | None = None
+    ) -> tuple[StepOutput, DecoderState]:
+        """So many free-running steps: outputs (rows, steps, …) and the state after them.
+
+        `ready` is computed here if it is missing, so that a CUDA graph reads the current weights.
+        """
+        ready = ready or self.core.prepare()
+        outputs = []
+        for t in range(steps):
+            output, state = self.step(
+                state, ready, None if keep is None else [x[:, t] for x in keep]
+            )
+            outputs.append(output)
+        return StepOutput(*(torch.stack(x, dim=1) for x in zip(*outputs, strict=True))), state
 
     def _top(self, stacked: Tensor, context: Tensor) -> Tensor:
         return torch.cat([stacked, context], dim=-1) if self.config.project_context else stacked

@@ -1,28 +1,35 @@
-"""Free-running synthesis of a batch: every run ends, says why, and leaves the batch's work."""
+"""Free-running synthesis of a batch: choice of a backend, the loop in torch, rules of ending."""
 
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths, checked_memory
-from speechseq.models.backends.frame_decoder_cpp import packed_run
-from speechseq.models.backends.frame_decoder_cpp_weights import packed_decoder
-from speechseq.models.backends.frame_decoder_triton_entry import fused_way
-from speechseq.models.backends.support import rounded_decoder
-from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.generation_torch import torch_run
+from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
+from speechseq.models.backends.supported import rounded_decoder
+from speechseq.models.frame_decoder import (
+    DecoderState,
+    FrameDecoder,
+    FrameDecoderConfig,
+    Keep,
+    StepOutput,
+    Steps,
+)
 from speechseq.nn.frames import ungroup_frames
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ops.cuda_graph import graphs_of
+from speechseq.nn.rows import select_rows
 from speechseq.ops.quantize import check_precision
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
+STOP, ATTENTION_END, LIMIT = range(3)
 
 
 class FreeRun(NamedTuple):
-    """What the decoder made by itself, each row up to its own length and zero behind it.
+    """Output of a free run, each row up to its own length and zero after it.
 
     mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps, positions),
     step_lengths (batch), finished_reason: "stop", "attention_end" or "limit" for each row.
@@ -33,18 +40,6 @@ class FreeRun(NamedTuple):
     alignment: Alignment
     step_lengths: Lengths
     finished_reason: tuple[str, ...]
-
-
-def _checked(
-    decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
-) -> tuple[Encoded, Lengths]:
-    memory, lengths = encoded
-    name, shape = "memory_lengths", memory.shape
-    lengths = checked_lengths(lengths, shape, name, least=1, wait=True)
-    longest = None if fed is None else fed.shape[1]
-    limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
-    mask = length_mask(lengths, memory.shape[1])
-    return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
 
 
 def free_run(
@@ -60,8 +55,8 @@ def free_run(
 
     A row ends with the step whose stop probability passes the threshold, when attention has rested
     on its last position for `attention_end_steps` steps, or at its limit. It then takes no more
-    part in any product. On a CPU a kernel makes the steps where it can; torch's operations do the
-    same elsewhere, with equally rounded weights.
+    part in any product. A C++ kernel makes the steps on a CPU where it supports the decoder;
+    elsewhere `torch_run` does the same in torch's operations, with equally rounded weights.
 
     Args:
         decoder: in evaluation mode.
@@ -70,7 +65,7 @@ def free_run(
         noise: the pre-net's dropout, drawn for each row; None for none.
         precision: "float32", "bfloat16" or "int8", to which the weights of the loop are rounded;
             activations and sums stay as they are.
-        fed: frames (batch, steps, mels) that each step reads in the place of the decoder's own, to
+        fed: frames (batch, steps, mels) that each step reads instead of the decoder's own, to
             compare precisions by; then every row runs to its limit.
 
     Raises:
@@ -79,19 +74,164 @@ def free_run(
     """
     check_precision(precision)
     encoded, limits = _checked(decoder, encoded, limits, fed)
-    packed = None if torch.is_grad_enabled() else packed_decoder(decoder, precision)
-    if packed is None:
-        alone = torch.is_grad_enabled() or fed is not None  # of which there is no like
-        graphs = None if alone else graphs_of(decoder, encoded.memory.device)
-        rounded = rounded_decoder(decoder, precision)
-        fused = None if graphs is None else fused_way(rounded, precision)
-        made = torch_run(rounded, encoded, limits, noise, fed, graphs, fused)
-    else:
-        made = packed_run(decoder, packed, encoded, limits, noise, fed)
+    run = frame_decoder_cpp.run if frame_decoder_cpp.supported(decoder) else torch_run
+    steps = run(decoder, precision, encoded, limits, noise, fed)
     return FreeRun(
-        ungroup_frames(made.frames, decoder.config.reduction_factor),
-        made.stop_logits,
-        made.alignment,
-        made.step_lengths,
-        tuple(REASONS[i] for i in made.ending.tolist()),
+        ungroup_frames(steps.frames, decoder.config.reduction_factor),
+        steps.stop_logits,
+        steps.alignment,
+        steps.step_lengths,
+        tuple(REASONS[i] for i in steps.ending.tolist()),
     )
+
+
+def _checked(
+    decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
+) -> tuple[Encoded, Lengths]:
+    memory, lengths = encoded
+    name, shape = "memory_lengths", memory.shape
+    lengths = checked_lengths(lengths, shape, name, least=1, wait=True)
+    longest = None if fed is None else fed.shape[1]
+    limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
+    mask = length_mask(lengths, memory.shape[1])
+    return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
+
+
+class _EagerSteps:
+    """Makes one step in torch's operations."""
+
+    block = multiple = 1
+
+    def __init__(self, decoder: FrameDecoder, precision: str) -> None:
+        self.decoder = rounded_decoder(decoder, precision)
+        self.ready = self.decoder.core.prepare()
+
+    def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
+        return self.decoder.advance(1, state, keep, self.ready)
+
+    @staticmethod
+    def fill(rows: Tensor) -> Tensor:
+        """The rows themselves."""
+        return rows
+
+
+def _steps(
+    decoder: FrameDecoder, precision: str, fed: StepInputs | None
+) -> _EagerSteps | frame_decoder_graph.GraphSteps:
+    if fed is None and frame_decoder_graph.supported(decoder):
+        return frame_decoder_graph.GraphSteps(decoder, precision)
+    return _EagerSteps(decoder, precision)
+
+
+def torch_run(
+    decoder: FrameDecoder,
+    precision: str,
+    encoded: Encoded,
+    limits: Lengths,
+    noise: UtteranceNoise | None,
+    fed: StepInputs | None,
+) -> Steps:
+    """As `free_run`, in torch's operations on any device, and from CUDA graphs where supported.
+
+    A graph makes a block of steps for a power of two of rows. The host looks at the rows after each
+    block: what a row makes beyond its end costs time and is cut off. Graphs take no `fed`.
+    """
+    advance = _steps(decoder, precision, fed)
+    batch, positions = encoded.memory.shape[:2]
+    rows = torch.arange(batch, device=encoded.memory.device)
+    reason = torch.full_like(rows, -1)
+    step_lengths, resting = torch.zeros_like(rows), torch.zeros_like(rows)
+    places, state = advance.fill(rows), _start(advance.decoder, encoded, advance.multiple)
+    if len(places) > batch:
+        state = select_rows(state, places)
+    collected, step = _Collected(batch), 0
+    while len(rows):
+        if fed is not None:
+            state = state._replace(frame=fed[rows, step])
+        output, state = advance(state, _keep(noise, step, places, advance.block))
+        if noise is not None and advance.block > 1:
+            noise.steps(step + advance.block)  # drawn on the host while the device is at work
+        output = StepOutput(*(x[: len(rows)] for x in output))
+        output = output._replace(weights=output.weights[..., :positions])
+        collected.add(rows, output)
+        last_position, left = encoded.memory_lengths[rows] - 1, limits[rows] - step
+        ended = _ended(decoder.config, output, last_position, left, resting[rows], fed is None)
+        step += advance.block
+        step_lengths[rows] += ended.steps
+        resting[rows], reason[rows] = ended.resting, ended.why
+        if (ended.why >= 0).any():
+            going = (ended.why < 0).nonzero().squeeze(1)
+            rows = rows[going]
+            places, state = advance.fill(rows), select_rows(state, advance.fill(going))
+    longest = int(step_lengths.max())
+    frames, stop_logits, alignment = (collected.padded(i, step_lengths, longest) for i in range(3))
+    return Steps(frames, stop_logits, alignment, step_lengths, reason)
+
+
+def _start(decoder: FrameDecoder, encoded: Encoded, multiple: int) -> DecoderState:
+    """The state before the first step, the number of positions padded to a multiple."""
+    memory = F.pad(encoded.memory, (0, 0, 0, -encoded.memory.shape[1] % multiple))
+    return decoder.start(memory, length_mask(encoded.memory_lengths, memory.shape[1]))
+
+
+def _keep(noise: UtteranceNoise | None, step: int, rows: Tensor, steps: int) -> Keep | None:
+    """Dropout multipliers of each layer of the pre-net, (rows, steps, size)."""
+    if noise is None:
+        return None
+    first = step % noise.block
+    return noise.steps(step)[rows, first : first + steps].split(noise.sizes, dim=-1)
+
+
+class _Collected:
+    """Outputs of all rows, step by step, while rows end one after another."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.rows: list[Tensor] = []
+        self.parts: list[StepOutput] = []
+
+    def add(self, rows: Tensor, parts: StepOutput) -> None:
+        self.rows.append(rows)
+        self.parts.append(parts)
+
+    def padded(self, index: int, step_lengths: Tensor, steps: int) -> Tensor:
+        """Part `index` of every step as (batch, steps, …), zero after a row's own last step."""
+        first = self.parts[0][index]
+        whole = first.new_zeros(self.batch, first.shape[1] * len(self.parts), *first.shape[2:])
+        for i, (rows, parts) in enumerate(zip(self.rows, self.parts, strict=True)):
+            whole[rows, i * first.shape[1] : (i + 1) * first.shape[1]] = parts[index]
+        mask = length_mask(step_lengths, steps)
+        return torch.where(mask.view(*mask.shape, *(1,) * (whole.dim() - 2)), whole[:, :steps], 0.0)
+
+
+class _Ended(NamedTuple):
+    """Rows after some steps, each (rows): how many of the steps count, the reason of the end (-1:
+    the row goes on), and for how many steps attention has now rested on the last position."""
+
+    steps: Tensor
+    why: Tensor
+    resting: Tensor
+
+
+def _ended(
+    config: FrameDecoderConfig,
+    output: StepOutput,
+    last_position: Tensor,
+    left: Tensor,
+    resting: Tensor,
+    free: bool,
+) -> _Ended:
+    """Apply the rules of ending to some steps; `left` is how many steps each row may still make."""
+    steps = output.weights.shape[1]
+    time = torch.arange(steps, device=left.device)
+    on_last = output.weights.argmax(dim=-1) == last_position.unsqueeze(1)
+    elsewhere = torch.where(on_last, -1 - resting.unsqueeze(1), time).cummax(1).values
+    rested = time - elsewhere
+    why = torch.where(time + 1 >= left.unsqueeze(1), LIMIT, -1)
+    if free:
+        stopped = torch.sigmoid(output.stop_logit) > config.stop_threshold
+        why = why.masked_fill(rested >= config.attention_end_steps, ATTENTION_END)
+        why = why.masked_fill(stopped, STOP)
+    over = why >= 0
+    last = torch.where(over.any(1), over.long().argmax(1), steps - 1)
+    return _Ended(last + 1, why.gather(1, last.unsqueeze(1)).squeeze(1), rested[:, -1])

@@ -12,7 +12,7 @@ from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
 from speechseq.shapes import Weights
 
-KERNELS = "search_step"
+KERNELS = "speller"
 
 
 def by_utterance(x: Tensor, utterances: int) -> Tensor:

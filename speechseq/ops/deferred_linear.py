@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
 
-KERNELS = "search_step"
+KERNELS = "speller"
 
 
 class _GradBuffer:

@@ -1,4 +1,4 @@
-"""Quantisation of weights, and packing them in the order in which a kernel reads them."""
+"""Quantized weights, and layers packed in the order in which a kernel reads them."""
 
 from typing import NamedTuple
 
@@ -21,47 +21,44 @@ def _known() -> str:
     return ", ".join(PRECISIONS)
 
 
-class Rounded(NamedTuple):
-    """Quantised weights: numbers (outputs, inputs) in float32, bfloat16 or int8; scales (outputs)
-    for int8."""
+class Quantized(NamedTuple):
+    """values (outputs, inputs) in float32, bfloat16 or int8, and int8's scales (outputs)."""
 
-    numbers: Tensor
+    values: Tensor
     scales: Tensor | None
 
-    def whole(self) -> Tensor:
-        """Dequantise the weights to float32."""
-        numbers = self.numbers.float()
-        return numbers if self.scales is None else numbers * self.scales.unsqueeze(1)
+    def dequantize(self) -> Tensor:
+        """The quantized weights in float32, (outputs, inputs)."""
+        values = self.values.float()
+        return values if self.scales is None else values * self.scales.unsqueeze(1)
 
 
-def rounded(weight: Tensor, precision: str) -> Rounded:
-    """Quantise a weight (outputs, inputs) to a precision; in int8 each output has its own scale."""
+def quantize(weight: Tensor, precision: str) -> Quantized:
+    """Round a weight (outputs, inputs) to a precision; in int8 each output has its own scale."""
     weight = weight.detach()
     if precision == "int8":
         scales = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-        return Rounded((weight / scales.unsqueeze(1)).round().to(torch.int8), scales)
-    return Rounded(weight.to(torch.bfloat16 if precision == "bfloat16" else torch.float32), None)
+        return Quantized((weight / scales.unsqueeze(1)).round().to(torch.int8), scales)
+    return Quantized(weight.to(torch.bfloat16 if precision == "bfloat16" else torch.float32), None)
 
 
 class Packed(NamedTuple):
-    """Packed linear layer, as thin.h reads it: weights (panels, inputs, vectors, lanes), where the
-    weights of a panel's outputs are adjacent for each input; scales and bias of whole panels, or
-    None."""
+    """A linear layer as skinny_gemm.h reads it: weights (panels, inputs, vectors, lanes), for each
+    input those of a panel's outputs side by side; scales and bias of whole panels, or None."""
 
     weights: Tensor
     scales: Tensor | None
     bias: Tensor | None
 
-    def fields(self) -> tuple[Tensor | int | None, ...]:
-        """Return the fields of the kernel's struct `Matrix`."""
+    def descriptor(self) -> tuple[Tensor | int | None, ...]:
+        """The fields of the kernel's `Matrix`."""
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         return *self, inputs, panels, vectors, kind
 
 
 class Shape(NamedTuple):
-    """Shape of a panel: `vectors` of `lanes` outputs; in a cell, one vector per gate of the same
-    units."""
+    """A panel of `vectors` of `lanes` outputs; in a cell one vector a gate, of the same units."""
 
     vectors: int
     lanes: int
@@ -69,14 +66,14 @@ class Shape(NamedTuple):
 
 
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
-    """Pack a layer (outputs, inputs) into panels, in a precision; the bias stays in float32."""
-    numbers, scales = rounded(weight, precision)
+    """Pack a layer (outputs, inputs) in panels of a shape, in a precision; its bias in float32."""
+    values, scales = quantize(weight, precision)
     beside = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
-    return Packed(_panels(numbers, shape), *beside)
+    return Packed(_panels(values, shape), *beside)
 
 
 def _panels(weight: Tensor, shape: Shape) -> Tensor:
-    """(outputs, inputs) to (panels, inputs, vectors, lanes), padded with zeros."""
+    """(outputs, inputs) to (panels, inputs, vectors, lanes), zero beyond the last output."""
     vectors, lanes, is_cell = shape
     inputs = weight.shape[1]
     parts = weight.detach().view(vectors if is_cell else 1, -1, inputs)

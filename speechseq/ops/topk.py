@@ -7,7 +7,7 @@ from torch import Tensor
 from speechseq.eager import has_memory
 from speechseq.ops.cpp.library import call, library
 
-KERNELS = "search_step"
+KERNELS = "speller"
 
 Scores = Float[Tensor, "utterances candidates"]
 Indices = Int[Tensor, "utterances best"]

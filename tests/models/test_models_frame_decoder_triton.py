@@ -1,4 +1,4 @@
-"""The fused step without a GPU: interpreted, it makes what torch makes; for a GPU, it compiles."""
+"""The Triton decoder step without a GPU: interpreted, it equals torch; for a GPU, it compiles."""
 
 import subprocess
 import sys
@@ -12,15 +12,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from triton_without_gpu import interpret
 
-from speechseq.models import generation as free_running
-from speechseq.models import generation_torch as free_steps
-from speechseq.models.backends import triton_layers as fused_layers
-from speechseq.models.backends.frame_decoder_triton import fused_advance
-from speechseq.models.backends.frame_decoder_triton_entry import fused_way
-from speechseq.models.backends.triton_layers import FusedAttention
+from speechseq.models.backends import frame_decoder_cpp, triton_layers
+from speechseq.models.backends.frame_decoder_triton import advance, supported
+from speechseq.models.backends.triton_layers import TritonAttention
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.generation import FreeRun, free_run
-from speechseq.models.generation_torch import advance
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.reading import ReadingConfig, weigh
 from speechseq.nn.masks import length_mask
@@ -37,8 +33,8 @@ each_tiny = pytest.mark.parametrize("config", TINY.values(), ids=list(TINY))
 @pytest.fixture(autouse=True)
 def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launches, "KIND", "cpu")
-    monkeypatch.setattr(fused_layers, "PROGRAMS", 4)  # an interpreter runs them one by one
-    monkeypatch.setattr(fused_layers, "COLUMNS", 4)  # several programs read a row
+    monkeypatch.setattr(triton_layers, "PROGRAMS", 4)  # an interpreter runs them one by one
+    monkeypatch.setattr(triton_layers, "COLUMNS", 4)  # several programs read a row
     launches._tried.cache_clear()
 
 
@@ -46,17 +42,17 @@ def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def steps_of(
     decoder: FrameDecoder, rows: int, ours: bool, noisy: bool = True, backwards: bool = False
 ) -> list[Tensor]:
-    """Outputs of some steps and all tensors behind them, by the fused step or by torch."""
+    """Outputs of some steps and all tensors behind them, by Triton or by torch."""
     torch.manual_seed(0)
     mask = length_mask(torch.tensor(LENGTHS[:rows]), 12)
     state = decoder.start(torch.randn(rows, 12, decoder.core.cell.context_dim), mask)
     sizes = decoder.prenet.sizes
     keep = tuple(2.0 * (torch.rand(rows, STEPS, n) < 0.5) for n in sizes) if noisy else None
     if not ours:
-        return tree_leaves(advance(decoder, STEPS, None, state, keep))
+        return tree_leaves(decoder.advance(STEPS, state, keep))
     with pytest.MonkeyPatch.context() as patch:
         interpret(patch, backwards)
-        return tree_leaves(fused_advance(decoder, torch.float32, STEPS, state, keep))
+        return tree_leaves(advance(decoder, "float32", STEPS, state, keep))
 
 
 def check(ours: list[Tensor], torchs: list[Tensor], tolerance: float = 1e-5) -> None:
@@ -86,7 +82,7 @@ def test_the_order_of_a_launch_s_programs_changes_no_bit(config):
 @pytest.mark.parametrize("programs", [1, 64])
 def test_nor_does_their_number_change_what_is_made(programs, monkeypatch):
     decoder = decoder_of(TINY["Tacotron 2"])
-    monkeypatch.setattr(fused_layers, "PROGRAMS", programs)
+    monkeypatch.setattr(triton_layers, "PROGRAMS", programs)
     check(steps_of(decoder, 1, True), steps_of(decoder, 1, False))
 
 
@@ -101,12 +97,12 @@ def test_a_decoder_runs_by_it_from_graphs_with_rounded_weights(precision, config
         noise = noise_of(decoder.config, rows)
         return free_run(decoder, heard, torch.tensor([3, 1]), noise, precision=precision)
 
-    monkeypatch.setattr(free_running, "packed_decoder", lambda *_: None)
+    monkeypatch.setattr(frame_decoder_cpp, "supported", lambda _: False)
     expected = run()
     interpret(monkeypatch)
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
     monkeypatch.setattr(UtteranceNoise, "block", STEPS)
-    monkeypatch.setattr(free_steps, "advance", lambda *_: pytest.fail("torch ran"))
+    monkeypatch.setattr(FrameDecoder, "step", lambda *_: pytest.fail("torch ran"))
     check_same(run(), expected)
 
 
@@ -121,8 +117,8 @@ def test_energies_of_any_size_give_the_weights_that_torch_gives(size, monkeypatc
     with torch.inference_mode():
         state = attention.start(torch.randn(3, 5, attention.key.in_features), mask)
         weights, expected = torch.empty(3, 5), weigh(energy, mask, ReadingConfig())
-        fused = FusedAttention(attention, torch.float32)
-        context, after = fused.read(energy, state, mask.to(torch.uint8), weights)
+        triton = TritonAttention(attention, torch.float32)
+        context, after = triton.read(energy, state, mask.to(torch.uint8), weights)
     pairs = (weights, expected), (context, torch.einsum("rp,rpc->rc", expected, state.memory))
     for ours, torchs in (*pairs, (after.history, torch.stack([expected, expected], 1))):
         torch.testing.assert_close(ours, torchs, equal_nan=True)
@@ -142,18 +138,18 @@ def test_the_full_sizes_compile_for_a_gpu(what, name):
 def test_where_triton_launches_nothing_torch_does_and_says_so_once():
     decoder = decoder_of(TINY["Tacotron 2"])
     with pytest.warns(RuntimeWarning, match="Triton launched nothing on cpu"):
-        assert fused_way(decoder, "float32") is None
-    assert fused_way(decoder, "float32") is None
+        assert not supported(decoder)
+    assert not supported(decoder)
 
 
 def test_what_it_does_not_know_and_what_nobody_wants_torch_does(monkeypatch):
     decoder = decoder_of(TINY["Tacotron 2"])
     interpret(monkeypatch)
-    assert fused_way(decoder, "float32") is not None
+    assert supported(decoder)
     other = decoder_of(tiny_tacotron2(attention=DotConfig(dim=8)).decoder)
-    assert fused_way(other, "float32") is None
+    assert not supported(other)
     monkeypatch.setenv("SPEECHSEQ_NATIVE", "0")
-    assert fused_way(decoder, "float32") is None
+    assert not supported(decoder)
     monkeypatch.delenv("SPEECHSEQ_NATIVE")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert fused_way(decoder, "float32") is None
+    assert not supported(decoder)

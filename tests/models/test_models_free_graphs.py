@@ -10,10 +10,9 @@ from tiny_tacotron import MELS, TINY, tiny_tacotron2
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechseq.models import generation as free_running
+from speechseq.models.backends import frame_decoder_cpp
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import FreeRun, free_run
-from speechseq.models.generation_torch import advance
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ops.cuda_graph import graphs_of
@@ -25,7 +24,7 @@ LENGTHS, LIMITS = [9, 1, 4, 12, 2], torch.tensor([3, 14, 9, 14, 4])
 
 @pytest.fixture(autouse=True)
 def _by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(free_running, "packed_decoder", lambda *_: None)
+    monkeypatch.setattr(frame_decoder_cpp, "supported", lambda _: False)
     monkeypatch.setattr(UtteranceNoise, "block", BLOCK)
     monkeypatch.delenv("SPEECHSEQ_CUDA_GRAPHS", raising=False)
 
@@ -119,6 +118,6 @@ def test_a_block_neither_waits_nor_draws_nor_meets_the_host(name):
         keep: tuple[Tensor, ...] = tuple(torch.ones(2, BLOCK, 8) for _ in range(2))
         with Captured("cuda") as captured:
             state = decoder.start(memory, mask)
-            output, _ = advance(decoder, BLOCK, None, state, keep)
+            output, _ = decoder.advance(BLOCK, state, keep)
     assert output.frames.shape[:2] == (2, BLOCK)
     assert captured.launches > 0

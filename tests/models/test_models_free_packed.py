@@ -9,9 +9,9 @@ from tiny_tacotron import MELS, TINY, never_stopping, speak, tiny_tacotron1, tin
 from torch import Tensor, nn
 
 from speechseq.errors import ConfigError
-from speechseq.models import generation as free_running
-from speechseq.models.backends.frame_decoder_cpp_weights import KERNEL, packed_decoder
-from speechseq.models.backends.support import rounded_decoder
+from speechseq.models.backends import frame_decoder_cpp
+from speechseq.models.backends.frame_decoder_cpp import KERNEL
+from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import FreeRun, free_run
@@ -22,7 +22,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.prenet import Prenet, UtteranceNoise
 from speechseq.ops.cpp.library import library
-from speechseq.ops.quantize import PRECISIONS, rounded
+from speechseq.ops.quantize import PRECISIONS, quantize
 from speechseq.shapes import Encoded
 
 WIDTH = 6
@@ -100,7 +100,7 @@ def run(decoder: FrameDecoder, heard: Encoded, limits: Tensor, seed: int = 1, **
 def by_torch(*arguments, **how) -> FreeRun:
     """The same run without the kernel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(free_running, "packed_decoder", lambda *_: None)
+        patch.setattr(frame_decoder_cpp, "supported", lambda _: False)
         return run(*arguments, **how)
 
 
@@ -112,8 +112,9 @@ def check_same(ours: FreeRun, torchs: FreeRun, tolerance: float = 1e-5) -> None:
 
 
 @each_decoder
+@torch.no_grad()
 def test_the_kernel_runs_wherever_it_is_there(config):
-    assert (packed_decoder(decoder_of(config), "float32") is None) == (library(KERNEL) is None)
+    assert frame_decoder_cpp.supported(decoder_of(config)) == (library(KERNEL) is not None)
 
 
 @each_precision
@@ -243,12 +244,12 @@ def test_rounded_weights_are_kept_until_the_decoder_s_own_change(precision):
     cells = [(d.frames.weight, d.core.cell.weight_hh) for d in (decoder, first, second)]
     for own, one, two in zip(*cells, strict=True):
         assert one is two
-        assert torch.equal(one, rounded(own, precision).whole())
+        assert torch.equal(one, quantize(own, precision).dequantize())
         assert not torch.equal(one, own)
     assert first.frames.bias is decoder.frames.bias
     decoder.core.cell.weight_hh.data[0, 0] += 1.0  # behind autograd's back
     third = rounded_decoder(decoder, precision)
-    own = rounded(decoder.core.cell.weight_hh, precision).whole()
+    own = quantize(decoder.core.cell.weight_hh, precision).dequantize()
     assert torch.equal(third.core.cell.weight_hh, own)
     assert not torch.equal(second.core.cell.weight_hh, own)
 
@@ -289,7 +290,8 @@ def test_what_the_kernel_does_not_know_torch_does():
     others.append(decoder_of(tiny))
     others[-1].prenet.register_forward_hook(lambda _, __, made: seen.append(made))
     for other in others:
-        assert packed_decoder(other, "float32") is None
+        with torch.no_grad():
+            assert not frame_decoder_cpp.supported(other)
     assert run(others[-1], encoded([3]), torch.tensor([4])).step_lengths.tolist() == [4]
     assert len(seen) == 4
     noise = noise_of(tiny, [1])
@@ -301,7 +303,7 @@ def test_what_the_kernel_does_not_know_torch_does():
 def test_rounded_weights_are_as_near_as_their_bits_allow(precision):
     weight = torch.randn(30, 50) * torch.logspace(-3, 3, 30).unsqueeze(1)
     weight[7] = 0.0
-    error = (rounded(weight, precision).whole() - weight).abs()
+    error = (quantize(weight, precision).dequantize() - weight).abs()
     largest = weight.abs().amax(1, keepdim=True)
     allowed = {"float32": 0 * weight, "bfloat16": weight.abs() / 256, "int8": largest / 253}
     assert (error <= allowed[precision]).all()

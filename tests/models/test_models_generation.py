@@ -9,7 +9,7 @@ import torch
 from tiny_tacotron import MELS, TINY, never_stopping, speak
 from torch import Tensor, nn
 
-from speechseq.models import generation as free_running
+from speechseq.models.backends import frame_decoder_cpp
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import FreeRun, free_run
 from speechseq.nn.attention.contract import Attention, AttentionConfig
@@ -26,7 +26,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each law, for the decoder as it runs here, and for blocks of steps as a GPU may run them."""
     if request.param == "from rehearsed graphs":
         monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
-        monkeypatch.setattr(free_running, "packed_decoder", lambda *_: None)
+        monkeypatch.setattr(frame_decoder_cpp, "supported", lambda _: False)
         monkeypatch.setattr(UtteranceNoise, "block", 4)
     return request.param
 

@@ -11,7 +11,7 @@ from speechseq.ops.cpp import compiler
 from speechseq.ops.cpp import library as room
 
 SOURCE = """
-#include "packed.h"
+#include "packed_gemm.h"
 
 #define EACH(NAME, FUNCTION)                                                        \\
     extern "C" void NAME(const float *x, float *y, int64_t count, int64_t) {        \\

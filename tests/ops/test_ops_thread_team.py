@@ -13,7 +13,7 @@ SOURCE = """
 #include <chrono>
 #include <thread>
 
-#include "sharing.h"
+#include "thread_team.h"
 
 // Waits for what another thread does; gives up after 20 seconds.
 template <typename Happened>
@@ -113,7 +113,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., N
     """Calls a function of the source above, compiled with the header."""
     folder = tmp_path_factory.mktemp("native")
     (folder / "phases.cpp").write_text(SOURCE)
-    (folder / "sharing.h").write_text((room._HERE / "sharing.h").read_text())
+    (folder / "thread_team.h").write_text((room._HERE / "thread_team.h").read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "_HERE", Path(folder))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))

@@ -1,44 +1,54 @@
-"""A frame decoder's free run in the kernel, a block of steps at a time."""
+"""Free-running frame decoder in C++ on a CPU: its packed weights and its loop, blocks of steps."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechseq.models.backends.frame_decoder_cpp_weights import KERNEL, PackedDecoder
+from speechseq.models.backends import supported as decoders
+from speechseq.models.decoder_stack import ResidualGRUStack
 from speechseq.models.frame_decoder import FrameDecoder, Steps
+from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
+from speechseq.nn.cells import SplitCell
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ops.cpp.library import call
+from speechseq.ops.cpp.library import call, library
+from speechseq.ops.cpp.library import pack as pack_structs
+from speechseq.ops.cpp.signature import Structs
+from speechseq.ops.quantize import Packed, Shape, pack
 from speechseq.shapes import Encoded, Lengths, StepInputs
 
-
-class _Read(NamedTuple):
-    """What attention reads, as the kernel wants it: memory (batch, positions, memory_dim), keys
-    (batch, positions, dim), history (batch, channels, reach + positions + reach)."""
-
-    memory: Tensor
-    keys: Tensor
-    history: Tensor
+KERNEL = "frame_decoder"
 
 
-def packed_run(
+def supported(decoder: FrameDecoder) -> bool:
+    """True if the kernel can run the decoder: no gradients, parts it knows, and a compiler."""
+    return (
+        not torch.is_grad_enabled()
+        and decoders.supported(decoder, "cpu")
+        and library(KERNEL) is not None
+    )
+
+
+def run(
     decoder: FrameDecoder,
-    packed: PackedDecoder,
+    precision: str,
     encoded: Encoded,
     limits: Lengths,
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
 ) -> Steps:
-    """As `free_run`, in the kernel; batch-first tensors of its own hold what it remembers."""
+    """As `free_run`, in the kernel, a block of steps at a time; ask `supported` first.
+
+    The weights are packed in the precision once, and again when they have changed.
+    """
+    packed = decoders.cached(decoder, precision, _pack)
     batch, positions = encoded.memory.shape[:2]
-    read = _read(decoder, encoded)
+    inputs = _attention_inputs(decoder, encoded)
     lengths, limits = encoded.memory_lengths.contiguous(), limits.contiguous()
-    row_size = torch.zeros(1, dtype=torch.long)
-    call(KERNEL, "row_size", packed.numbers, row_size, positions)
-    working = torch.zeros(batch, int(row_size))
+    state = _new_state(packed, batch, positions)
     resting, ending, step_lengths = torch.tensor([[0], [-1], [0]]).repeat(1, batch).unbind()
     blocks: list[tuple[Tensor, ...]] = []
     step, most = 0, int(limits.max())
@@ -46,9 +56,9 @@ def packed_run(
         steps = min(UtteranceNoise.block, most - step)
         keep = None if noise is None else noise.steps(step)[:, :steps].contiguous()
         given = None if fed is None else fed[:, step : step + steps].float().contiguous()
-        blocks.append(_nothing_yet(decoder, batch, steps, positions))
+        blocks.append(_outputs(decoder, batch, steps, positions))
         call(
-            *(KERNEL, "decode", packed.numbers, packed.matrices, packed.direction, *read, working),
+            *(KERNEL, "decode", *packed, *inputs, state),
             *(keep, given, lengths, limits, resting, ending, step_lengths, *blocks[-1]),
             *(batch, positions, step, steps, decoder.core.cell.zoneout),
             *(decoder.stack.cells[0].zoneout, decoder.config.stop_threshold),
@@ -60,23 +70,110 @@ def packed_run(
     return Steps(frames, stop_logits, alignment, step_lengths, ending)
 
 
-def _read(decoder: FrameDecoder, encoded: Encoded) -> _Read:
+class _AttentionInputs(NamedTuple):
+    """memory (batch, positions, memory_dim), keys (batch, positions, dim), and history (batch,
+    channels, reach + positions + reach), padded with zeros for the filters."""
+
+    memory: Tensor
+    keys: Tensor
+    history: Tensor
+
+
+def _attention_inputs(decoder: FrameDecoder, encoded: Encoded) -> _AttentionInputs:
     attention = decoder.core.attention
     memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
     state = attention.start(encoded.memory.float(), memory_mask)
     history = encoded.memory.new_empty(len(encoded.memory), 0, encoded.memory.shape[1])
     if isinstance(attention, LocationSensitiveAttention):
         history = F.pad(state.history, (attention.reach, attention.reach)).contiguous()
-    return _Read(state.memory.contiguous(), state.keys.float().contiguous(), history)
+    return _AttentionInputs(state.memory.contiguous(), state.keys.float().contiguous(), history)
 
 
-def _nothing_yet(
-    decoder: FrameDecoder, batch: int, steps: int, positions: int
-) -> tuple[Tensor, ...]:
-    """Where a block's frames, stop logits and weights go; what no row fills stays zero."""
+def _outputs(decoder: FrameDecoder, batch: int, steps: int, positions: int) -> tuple[Tensor, ...]:
+    """Zeros for a block's frames, stop logits and weights; the kernel fills rows that still run."""
     shapes = (
         (batch, steps, decoder.frames.out_features),
         (batch, steps),
         (batch, steps, positions),
     )
     return tuple(torch.zeros(shape) for shape in shapes)
+
+
+class _PackedDecoder(NamedTuple):
+    """The kernel's sizes, its layers, and the direction of the energies (dim, in whole vectors)."""
+
+    sizes: Structs
+    matrices: Structs
+    direction: Tensor
+
+
+def _new_state(packed: _PackedDecoder, batch: int, positions: int) -> Tensor:
+    """Zeros (batch, width): the kernel's state between two steps and its working memory."""
+    width = torch.zeros(1, dtype=torch.long)
+    call(KERNEL, "row_size", packed.sizes, width, positions)
+    return torch.zeros(batch, int(width))
+
+
+class _Layers(list[Packed]):
+    """Layers in the order of the kernel's `Weights`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        lanes = torch.zeros(1, dtype=torch.long)
+        call(KERNEL, "lanes", lanes)
+        self.lanes = int(lanes)
+
+    def add_linear(self, layer: nn.Module, precision: str) -> None:
+        assert isinstance(layer, nn.Linear)
+        self.append(pack(layer.weight, layer.bias, precision, Shape(4, self.lanes)))
+
+    def add_single(self, weight: Tensor) -> None:
+        """A small layer in float32, which is read vector by vector."""
+        self.append(pack(weight, None, "float32", Shape(1, self.lanes)))
+
+    def add_cell(self, cell: SplitCell, precision: str) -> None:
+        shape = Shape(cell.gates, self.lanes, is_cell=True)
+        self.append(pack(cell.weight_ih, cell.bias_ih, precision, shape))
+        self.append(pack(cell.weight_hh, cell.bias_hh, precision, shape))
+
+
+def _pack(decoder: FrameDecoder, precision: str) -> _PackedDecoder:
+    attention, stack = decoder.core.attention, decoder.stack
+    assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+    layers = _Layers()
+    for layer in decoder.prenet.layers:
+        layers.add_linear(layer, precision)
+    layers.add_cell(decoder.core.cell, precision)
+    layers.add_linear(attention.query, precision)
+    if isinstance(attention, LocationSensitiveAttention):
+        layers.add_single(attention.filters.weight.flatten(1))  # channel after channel
+        layers.add_single(attention.location.weight)
+    if isinstance(stack, ResidualGRUStack):
+        layers.add_linear(stack.project, precision)
+    for cell in stack.cells:
+        layers.add_cell(cell, precision)
+    layers.add_linear(decoders.joint_head(decoder), precision)
+    dims = attention.energy.weight[0].detach()
+    direction = F.pad(dims, (0, -len(dims) % layers.lanes))
+    matrices = pack_structs(KERNEL, "Matrix", *(layer.descriptor() for layer in layers))
+    sizes = pack_structs(KERNEL, "Sizes", _sizes(decoder))
+    return _PackedDecoder(sizes, matrices, direction)
+
+
+def _sizes(decoder: FrameDecoder) -> list[int]:
+    """The fields of the kernel's `Sizes`, in its order."""
+    cell, attention, stack = decoder.core.cell, decoder.core.attention, decoder.stack
+    assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
+    location = (0, 0, 0)
+    if isinstance(attention, LocationSensitiveAttention):
+        filters = attention.filters
+        location = filters.out_channels, filters.in_channels, attention.reach
+    widths = decoder.prenet.sizes
+    return [
+        *(decoder.mels, decoder.frames.out_features + 1, cell.context_dim),
+        *(len(widths), *widths, *[0] * (decoders.MOST_PRENET_LAYERS - len(widths))),
+        *(cell.gates, cell.hidden),
+        *(attention.query.out_features, *location),
+        *(stack.cells[0].gates, stack.output_dim, len(stack.cells)),
+        *(int(decoder.config.project_context), decoder.config.attention_end_steps),
+    ]

@@ -1,4 +1,4 @@
-"""The parts of a decoder's step as a GPU's kernels read them, each a launch or three."""
+"""Layers of the frame decoder in Triton: one launch each, attention three. Experimental."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ PLACES, COLUMNS = 8, 32  # positions whose energies, and columns whose context a
 
 
 class _Tiles(NamedTuple):
-    """What a program of a product takes on: rows, inputs at a time, and whether as matrices."""
+    """Work of one program of a product: rows, inputs at a time, and whether as a matrix product."""
 
     rows: int
     chunk: int
@@ -35,12 +35,12 @@ def _tiles(batch: int, outputs: int) -> _Tiles:
 
 
 def _whole(x: Tensor, multiple: int) -> Tensor:
-    """With zeros at its end, up to a multiple."""
+    """Padded with zeros along the first axis, up to a multiple."""
     more = -len(x) % multiple
     return F.pad(x, (*(0, 0) * (x.dim() - 1), 0, more)) if more else x.contiguous()
 
 
-class FusedLinear:
+class TritonLinear:
     """A layer [x; y] · weight + bias in one launch, with its ReLU and its dropout's multipliers.
 
     Args:
@@ -61,14 +61,14 @@ class FusedLinear:
         *,
         relu: bool = False,
         keep: Tensor | None = None,
-        made: Tensor | None = None,
+        out: Tensor | None = None,
     ) -> Tensor:
-        """(batch, x) and (batch, y) to (batch, outputs), written to `made` if it is given.
+        """(batch, x) and (batch, y) to (batch, outputs), written to `out` if it is given.
 
-        The last axis of each has to be in one piece.
+        The last axis of each has to be contiguous.
         """
         batch, aside = len(x), x if y is None else y
-        made = x.new_empty(batch, self.outputs) if made is None else made
+        out = x.new_empty(batch, self.outputs) if out is None else out
         few = min(next_power_of_2(max(self.outputs // PROGRAMS, 1)), LEAST)
         outs = few if batch <= FEW else LEAST
         tiles = _tiles(batch, outs)
@@ -77,7 +77,7 @@ class FusedLinear:
             *(x, x.stride(0), aside, aside.stride(0), self.weight),
             x if self.bias is None else self.bias,
             *((x, 0) if keep is None else (keep, keep.stride(0))),
-            *(made, made.stride(0), batch),
+            *(out, out.stride(0), batch),
             X=x.shape[1],
             Y=0 if y is None else y.shape[1],
             OUTPUTS=self.outputs,
@@ -89,11 +89,11 @@ class FusedLinear:
             CHUNK=tiles.chunk,
             MATRIX=tiles.matrix,
         )
-        return made
+        return out
 
 
-class FusedCell:
-    """A step of an LSTM or GRU in one launch, its weights in blocks of units, gate by gate."""
+class TritonCell:
+    """One step of an LSTM or GRU in one launch, its weights in blocks of units, gate by gate."""
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
         self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
@@ -109,39 +109,39 @@ class FusedCell:
         return apart.unflatten(1, (-1, self.units)).transpose(0, 1).flatten(0, 2)
 
     def __call__(
-        self, x: Tensor, y: Tensor | None, state: State, passed: bool = False
+        self, x: Tensor, y: Tensor | None, state: State, residual: bool = False
     ) -> tuple[State, Tensor]:
-        """The state behind [x; y], and what goes on: the hidden state, with x added if `passed`."""
+        """The state after [x; y], and the output: the hidden state, plus x if `residual`."""
         batch, aside, before = len(x), x if y is None else y, state.hidden
         after, inner = torch.empty_like(before), torch.empty_like(before)
-        on = torch.empty_like(before) if passed else after
+        output = torch.empty_like(before) if residual else after
         tiles = _tiles(batch, 4 * self.units)
         grid = (cdiv(self.hidden, self.units), cdiv(batch, tiles.rows))
         step_kernels.cell[grid](
             *(x, x.stride(0), aside, aside.stride(0), self.weight, self.bias, before),
-            *(state.cell if isinstance(state, LSTMState) else before, after, inner, on),
+            *(state.cell if isinstance(state, LSTMState) else before, after, inner, output),
             *(batch, self.zoneout),
             X=x.shape[1],
             Y=0 if y is None else y.shape[1],
             HIDDEN=self.hidden,
             LSTM=self.is_lstm,
-            PASSED=passed,
+            PASSED=residual,
             ROWS=tiles.rows,
             UNITS=self.units,
             CHUNK=tiles.chunk,
             MATRIX=tiles.matrix,
             num_warps=8,
         )
-        return (LSTMState(after, inner) if self.is_lstm else GRUState(after)), on
+        return (LSTMState(after, inner) if self.is_lstm else GRUState(after)), output
 
 
-class FusedAttention:
-    """A query, energies and what is read in three launches, the filters folded into one matrix."""
+class TritonAttention:
+    """Query, energies and context in three launches, the filters folded into one matrix."""
 
     def __init__(
         self, attention: LocationSensitiveAttention | ContentAttention, dtype: torch.dtype
     ) -> None:
-        self.query = FusedLinear(attention.query.weight, None, dtype)
+        self.query = TritonLinear(attention.query.weight, None, dtype)
         self.direction = attention.energy.weight[0]
         self.folded, self.taps = self.direction, 0
         if isinstance(attention, LocationSensitiveAttention):
@@ -150,7 +150,7 @@ class FusedAttention:
     def __call__(
         self, hidden: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """The context and the state behind a step; the weights go to `weights`.
+        """The context and the next state; the weights go to `weights`.
 
         `valid` (batch, positions) is the state's mask in bytes.
         """
@@ -175,7 +175,7 @@ class FusedAttention:
     def read(
         self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """What energies (batch, positions) make of it: see `__call__`."""
+        """The context and the next state from energies (batch, positions), as `__call__`."""
         batch, positions, dim = state.memory.shape
         history, channels = _history(state)
         context = state.memory.new_empty(batch, dim)
@@ -195,7 +195,7 @@ class FusedAttention:
 
 
 def _history(state: LocationState | ContentState) -> tuple[Tensor, int]:
-    """What the filters read, and its channels; of none, any tensor and 0."""
+    """The input of the filters and its channels; a dummy tensor and 0 without filters."""
     if isinstance(state, LocationState):
         return state.history.contiguous(), state.history.shape[1]
     return state.memory, 0

@@ -115,13 +115,13 @@ def _matrices(n: Any, lanes: int) -> list[tuple[int, int, int]]:
 
 def _decoder_fits(known: dict[str, Any]) -> bool:
     """matrices, working memory and shapes of the decoder's own sizes"""
-    n, matrices, kernels = known["numbers"][0], known["matrices"], known["kernels"]
+    n, matrices, kernels = known["sizes"][0], known["matrices"], known["kernels"]
     lanes, size = ctypes.c_int64(), ctypes.c_int64()
     kernels.lanes(ctypes.byref(lanes), 1)
     own = [(m.inputs, m.panels, m.wide) for m in matrices.rows]
     if own != _matrices(n, lanes.value) or any(m.lanes != lanes.value for m in matrices.rows):
         return False
-    kernels.row_size(known["numbers"].words.data_ptr(), ctypes.byref(size), known["positions"], 1)
+    kernels.row_size(known["sizes"].words.data_ptr(), ctypes.byref(size), known["positions"], 1)
     widths = [getattr(n, f"prenet_{i}") for i in range(n.prenet_layers)]
     return (
         min(widths) >= 1
@@ -138,7 +138,7 @@ def _matrix_fits(known: dict[str, Any]) -> bool:
 
 
 DECODER_STRUCTS = {
-    "Numbers": Struct(
+    "Sizes": Struct(
         """mels: int >= 1, outputs: int >= 2, memory: int >= 1, prenet_layers: 1 <= int <= 8,
         prenet_0: int >= 0, prenet_1: int >= 0, prenet_2: int >= 0, prenet_3: int >= 0,
         prenet_4: int >= 0, prenet_5: int >= 0, prenet_6: int >= 0, prenet_7: int >= 0,
@@ -158,16 +158,16 @@ DECODER_STRUCTS = {
 }
 FRAME_DECODER = {
     "lanes": Signature("count: i64[1]"),
-    "row_size": Signature("numbers: Numbers[1], size: i64[1], positions: int >= 1"),
+    "row_size": Signature("sizes: Sizes[1], size: i64[1], positions: int >= 1"),
     "decode": Signature(
-        """numbers: Numbers[1], matrices: Matrix[layers], direction: f32[directions],
-        memory: f32[batch, positions, numbers[0].memory],
-        keys: f32[batch, positions, numbers[0].dim],
-        history: f32[batch, numbers[0].channels, positions + 2 * numbers[0].reach],
+        """sizes: Sizes[1], matrices: Matrix[layers], direction: f32[directions],
+        memory: f32[batch, positions, sizes[0].memory],
+        keys: f32[batch, positions, sizes[0].dim],
+        history: f32[batch, sizes[0].channels, positions + 2 * sizes[0].reach],
         working: f32[batch, width], keep: f32[batch, steps, kept] | None,
-        fed: f32[batch, steps, numbers[0].mels] | None, lengths: i64[batch], limits: i64[batch],
+        fed: f32[batch, steps, sizes[0].mels] | None, lengths: i64[batch], limits: i64[batch],
         resting: i64[batch], ending: i64[batch], step_lengths: i64[batch],
-        mel: f32[batch, steps, numbers[0].outputs - 1], stop: f32[batch, steps],
+        mel: f32[batch, steps, sizes[0].outputs - 1], stop: f32[batch, steps],
         alignment: f32[batch, steps, positions], batch: int >= 1, positions: int >= 1,
         first_step: int >= 0, steps: int >= 1, rnn_zoneout: float, stack_zoneout: float,
         threshold: float""",

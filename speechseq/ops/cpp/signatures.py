@@ -10,7 +10,7 @@ from speechseq.ops.cpp.decoder_signatures import (
 )
 from speechseq.ops.cpp.layer_signatures import GEMM, GRU, LSTM, POINTWISE, STFT
 from speechseq.ops.cpp.signature import Signature, Struct
-from speechseq.ops.cpp.speller_signatures import SEARCH_STEP, SPELLER_STRUCTS
+from speechseq.ops.cpp.speller_signatures import SPELLER, SPELLER_STRUCTS
 
 VERSION = 1  # as in version.h: increase both if the meaning of a struct's field changes
 SIGNATURES: dict[str, dict[str, Signature]] = {
@@ -21,12 +21,12 @@ SIGNATURES: dict[str, dict[str, Signature]] = {
     "stft": STFT,
     "attention_rnn": ATTENTION_RNN,
     "frame_decoder": FRAME_DECODER,
-    "search_step": SEARCH_STEP,
+    "speller": SPELLER,
 }
 STRUCTS: dict[str, dict[str, Struct]] = {
     "attention_rnn": ATTENTION_RNN_STRUCTS,
     "frame_decoder": DECODER_STRUCTS,
-    "search_step": SPELLER_STRUCTS,
+    "speller": SPELLER_STRUCTS,
 }
 
 

@@ -84,7 +84,7 @@ SPELLER_STRUCTS = {
         _speller_fits,
     ),
 }
-SEARCH_STEP = {
+SPELLER = {
     "size_packed": Signature(
         "size: i64[1], outputs: 0 <= int < 2147483648, inputs: 0 <= int < 2147483648"
     ),

@@ -3,7 +3,7 @@
 // The tasks of a layer are blocks of its units, those of the attention its rows: threads wait for
 // each other after each layer, after the queries, and after the attention.
 #include "attention_rnn_attention.h"
-#include "sharing.h"
+#include "thread_team.h"
 #include "version.h"
 
 namespace {

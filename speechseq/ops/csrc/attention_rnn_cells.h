@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "rnn_dropout.h"
-#include "packed.h"
+#include "packed_gemm.h"
 
 namespace {
 

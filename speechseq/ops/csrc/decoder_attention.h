@@ -24,7 +24,7 @@ struct Reader {
     // The energies of up to eight positions, which are the rows of the two products.
     void some_energies(int64_t row, int64_t first, int64_t count) {
         static const int64_t numbers[MOST_ROWS] = {0, 1, 2, 3, 4, 5, 6, 7};
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const Rows rows{numbers, count};
         const int64_t width = vectors_of(n.filters) * LANES;
         scratch.resize(std::max<int64_t>(MOST_ROWS * width, scratch.size()));
@@ -49,7 +49,7 @@ struct Reader {
 
     // What the filters find around positions from `first`, each row a window one further.
     void find(int64_t row, int64_t first, Rows rows, int64_t width) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const int64_t whole = run.positions + 2 * n.reach, taps = 2 * n.reach + 1;
         const float *latest = run.history + row * n.channels * whole + first;
         const Piece both[] = {{latest, 1, taps}, {latest + whole, 1, taps}}, one[] = {both[0]};
@@ -96,7 +96,7 @@ struct Reader {
     }
 
     void remember(int64_t row, int64_t step) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const int64_t length = run.lengths[row], whole = run.positions + 2 * n.reach;
         float *latest = run.history + row * n.channels * whole + n.reach;
         float *drawn = run.alignment + (row * run.steps + step - run.first_step) * run.positions;

@@ -4,14 +4,14 @@
 #include <cmath>
 #include <vector>
 
-#include "thin.h"
+#include "skinny_gemm.h"
 
 namespace {
 
 enum Ending : int64_t { STOP, ATTENTION_END, LIMIT };
 
 // As the Python side writes it, in this order, all int64.
-struct Numbers {
+struct Sizes {
     int64_t mels, outputs, memory;                    // outputs: reduction factor * mels, and stop
     int64_t prenet_layers, prenet[8];                 // widths
     int64_t rnn_gates, rnn_units;                     // 4 gates: LSTM, 3: GRU
@@ -24,7 +24,7 @@ struct Numbers {
 struct Weights {
     const Matrix *prenet, *rnn, *query, *filters, *location, *project, *stack, *output;
 
-    Weights(const Matrix *all, const Numbers &n) {
+    Weights(const Matrix *all, const Sizes &n) {
         prenet = all;
         rnn = prenet + n.prenet_layers;
         query = rnn + 2;
@@ -47,10 +47,10 @@ struct CellPlace {
 };
 
 struct Layout {
-    const Numbers &n;
+    const Sizes &n;
     int64_t widest, prenet, context, query, energies, stacked, made, rnn, stack, size;
 
-    Layout(const Numbers &numbers, int64_t positions) : n(numbers) {
+    Layout(const Sizes &sizes, int64_t positions) : n(sizes) {
         widest = *std::max_element(n.prenet, n.prenet + n.prenet_layers);
         prenet = 0;  // two layers, the one below and its own, in turn
         context = prenet + 2 * widest;
@@ -78,7 +78,7 @@ struct Layout {
 // fed (batch, steps, mels) or null, mel (batch, steps, outputs - 1), stop (batch, steps), alignment
 // (batch, steps, positions); lengths, limits, resting, ending, step_lengths (batch).
 struct Run {
-    const Numbers &n;
+    const Sizes &n;
     Weights weights;
     Layout place;
     const float *direction, *memory, *keys;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "decoder_run.h"
-#include "sharing.h"
+#include "thread_team.h"
 
 namespace {
 

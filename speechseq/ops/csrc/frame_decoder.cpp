@@ -15,7 +15,7 @@ struct Steps {
     Reader reader{worker};
 
     void prenet(int64_t step) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         int64_t whole = 0, before = 0;
         for (int64_t layer = 0; layer < n.prenet_layers; ++layer) whole += n.prenet[layer];
         Piece below = run.piece(run.place.made + n.outputs - 1 - n.mels, n.mels);
@@ -38,7 +38,7 @@ struct Steps {
     }
 
     void attention_rnn(int64_t step) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const int64_t last = n.prenet_layers - 1;
         const Piece pieces[] = {run.piece(run.place.prenet_layer(last), n.prenet[last]),
                                 run.piece(run.place.context, n.memory)};
@@ -57,7 +57,7 @@ struct Steps {
 
     // The stack's layers; gives back where the top layer's output stands.
     int64_t stack(int64_t step) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const Piece hidden = run.piece(run.place.rnn_cell().hidden(step + 1), n.rnn_units);
         const Piece context = run.piece(run.place.context, n.memory);
         const Piece asked[] = {hidden, context};
@@ -83,7 +83,7 @@ struct Steps {
     }
 
     int64_t residual(int64_t step) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         for (int64_t layer = 0; layer < n.stack_layers; ++layer) {
             const int64_t from = run.place.residual(layer), to = run.place.residual(layer + 1);
             const Piece below[] = {run.piece(from, n.stack_units)};
@@ -98,7 +98,7 @@ struct Steps {
     }
 
     void output(int64_t step, int64_t top) {
-        const Numbers &n = run.n;
+        const Sizes &n = run.n;
         const Piece both[] = {run.piece(top, n.stack_units),
                               run.piece(run.place.context, n.memory)};
         const Piece one[] = {both[0]};
@@ -128,7 +128,7 @@ struct Steps {
 
 }  // namespace
 
-WORDS(Numbers, Numbers)
+WORDS(Sizes, Sizes)
 WORDS(Matrix, Matrix)
 
 extern "C" {
@@ -137,18 +137,18 @@ extern "C" {
 void lanes(int64_t *count, int64_t) { *count = LANES; }
 
 // Floats in a row of the working memory.
-void row_size(const int64_t *numbers, int64_t *size, int64_t positions, int64_t) {
-    *size = Layout(*(const Numbers *)numbers, positions).size;
+void row_size(const int64_t *sizes, int64_t *size, int64_t positions, int64_t) {
+    *size = Layout(*(const Sizes *)sizes, positions).size;
 }
 
 // `steps` steps from `first_step`, or fewer if all rows end. Rows whose `ending` is not -1 rest.
-void decode(const int64_t *numbers, const int64_t *matrices, const float *direction,
+void decode(const int64_t *sizes, const int64_t *matrices, const float *direction,
             const float *memory, const float *keys, float *history, float *working,
             const float *keep, const float *fed, const int64_t *lengths, const int64_t *limits,
             int64_t *resting, int64_t *ending, int64_t *step_lengths, float *mel, float *stop,
             float *alignment, int64_t batch, int64_t positions, int64_t first_step, int64_t steps,
             float rnn_zoneout, float stack_zoneout, float threshold, int64_t threads) {
-    const Numbers &n = *(const Numbers *)numbers;
+    const Sizes &n = *(const Sizes *)sizes;
     Run run{n, Weights((const Matrix *)matrices, n), Layout(n, positions), direction, memory, keys,
             history, working, keep, fed, lengths, limits, resting, ending, step_lengths, mel, stop,
             alignment, batch, positions, first_step, steps, rnn_zoneout, stack_zoneout, threshold,

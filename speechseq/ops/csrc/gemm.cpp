@@ -1,8 +1,8 @@
 // Matrix products of many rows, for processors on which torch's library (MKL) runs at half the rate.
 #include <vector>
 
-#include "packed.h"
-#include "sharing.h"
+#include "packed_gemm.h"
+#include "thread_team.h"
 #include "version.h"
 
 namespace {

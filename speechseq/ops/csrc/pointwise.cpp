@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "vector.h"
+#include "simd.h"
 #include "version.h"
 
 namespace {

@@ -1,7 +1,7 @@
 // Dropout and zoneout of the units of a recurrent cell.
 #pragma once
 
-#include "vector.h"
+#include "simd.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "vector.h"
+#include "simd.h"
 #include "version.h"
 
 namespace {

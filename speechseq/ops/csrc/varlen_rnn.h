@@ -2,8 +2,8 @@
 #pragma once
 
 #include "rnn_dropout.h"
-#include "packed.h"
-#include "sharing.h"
+#include "packed_gemm.h"
+#include "thread_team.h"
 
 namespace {
 

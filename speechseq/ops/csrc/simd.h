@@ -1,4 +1,4 @@
-// As many floats at a time as a register holds, in the compiler's own vectors: fit for any machine.
+// SIMD vectors of as many floats as a register holds, in the compiler's portable vector types.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Products of a few rows with weights that stand in the order in which they are read.
+// Matrix products of a few rows with weights packed in the order in which they are read.
 //
 // y = x W', W (outputs, inputs) as in nn.Linear. The packed weights are panels of PANEL outputs:
 // for each input its weights side by side; in bfloat16 for each pair of inputs the pairs. A panel
@@ -10,8 +10,8 @@
 #include <memory>
 #include <new>
 
-#include "sharing.h"
-#include "vector.h"
+#include "simd.h"
+#include "thread_team.h"
 
 #if defined(__AVX512BF16__)
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-"""Which frame decoders kernels know, and what is kept of their weights while these stay."""
+"""Frame decoders that kernels support, and a cache of what is made from the decoders' weights."""
 
 import copy
 from collections.abc import Callable
@@ -19,26 +19,26 @@ from speechseq.nn.attention_rnn_fast import attention_supported
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.prenet import Prenet
 from speechseq.ops.plain import all_plain
-from speechseq.ops.quantize import rounded
+from speechseq.ops.quantize import quantize
 
-MOST_PRENET_LAYERS = 8  # the CPU's kernel has room for
-_KNOWN = {
+MOST_PRENET_LAYERS = 8  # fields of the C++ kernel's `Sizes`
+_SUPPORTED = {
     *(FrameDecoder, Prenet, AttentionRNN, SplitLSTM, SplitGRU),
     *(LocationSensitiveAttention, ContentAttention, LSTMStack, ResidualGRUStack),
     *(nn.Linear, nn.Conv1d, nn.ModuleList),
 }
-_KEPT: "WeakKeyDictionary[FrameDecoder, dict[tuple, tuple]]" = WeakKeyDictionary()
-Made = TypeVar("Made")
+_CACHE: "WeakKeyDictionary[FrameDecoder, dict[tuple, tuple]]" = WeakKeyDictionary()
+Output = TypeVar("Output")
 Part = TypeVar("Part", bound=nn.Module)
 
 
-def known(decoder: FrameDecoder, device: str) -> bool:
-    """Whether kernels of a kind of device can run it freely.
+def supported(decoder: FrameDecoder, device: str) -> bool:
+    """True if the kernels for a type of device ("cpu", "cuda") can run the decoder freely.
 
-    They know the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in float32,
-    where nothing has to be called (see `nn.plain`).
+    The kernels know the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in
+    float32, where no module has to be called (see `ops.plain`).
     """
-    if not all_plain(decoder, *_KNOWN):
+    if not all_plain(decoder, *_SUPPORTED):
         return False
     core = decoder.core
     reading = core.attention.reading
@@ -56,25 +56,27 @@ def known(decoder: FrameDecoder, device: str) -> bool:
     )
 
 
-def kept(decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Made]) -> Made:
-    """What is made of the decoder's weights in a precision, made anew when they have changed."""
-    found, state = _KEPT.setdefault(decoder, {}), _fingerprint(decoder)
-    if found.get((make, precision), (None,))[0] != state:
-        found[make, precision] = state, make(decoder, precision)
-    return found[make, precision][1]
+def cached(
+    decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Output]
+) -> Output:
+    """`make(decoder, precision)`, kept as long as the decoder, and made anew for new weights."""
+    entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
+    if entries.get((make, precision), (None,))[0] != state:
+        entries[make, precision] = state, make(decoder, precision)
+    return entries[make, precision][1]
 
 
 def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
-    """The decoder with the weights that packing in a precision leaves it, for torch to run.
+    """A copy of the decoder with its weights rounded to a precision, for torch to run.
 
-    Those are kept as long as the decoder and made anew when its own have changed; all else, its
-    biases and hooks say, is the decoder's own. Layers inside of others' modules, and weights that
-    pruning or a parametrization makes, are not rounded.
+    The rounded weights are cached; biases, hooks and all else are shared with the decoder. Not
+    rounded are layers inside of modules that this library does not know, and weights that pruning
+    or a parametrization computes.
     """
     if precision == "float32":
         return decoder
     weights, instead = _weights(decoder), {id(x): x for x in decoder.parameters()}
-    for weight, other in zip(weights, kept(decoder, precision, _round), strict=True):
+    for weight, other in zip(weights, cached(decoder, precision, _round), strict=True):
         instead[id(weight)] = other
     return _with_parameters(decoder, instead)
 
@@ -91,25 +93,26 @@ def _with_parameters(module: Part, instead: dict[int, nn.Parameter]) -> Part:
     return other
 
 
-def one_head(frames: nn.Linear, stop: nn.Linear) -> nn.Linear:
-    """Frames and stop as one layer."""
+def joint_head(decoder: FrameDecoder) -> nn.Linear:
+    """The projections to frames and stop logit as one layer."""
+    frames, stop = decoder.frames, decoder.stop
     head = nn.Linear(frames.in_features, frames.out_features + 1, device="meta")
     head.weight = nn.Parameter(torch.cat([frames.weight, stop.weight]), requires_grad=False)
     head.bias = nn.Parameter(torch.cat([frames.bias, stop.bias]), requires_grad=False)
     return head
 
 
-@torch.inference_mode(False)  # who asks next may want gradients
+@torch.inference_mode(False)  # the next caller may want gradients
 @torch.no_grad()
 def _round(decoder: FrameDecoder, precision: str) -> list[nn.Parameter]:
     return [
-        nn.Parameter(rounded(x, precision).whole().to(x), requires_grad=x.requires_grad)
+        nn.Parameter(quantize(x, precision).dequantize().to(x), requires_grad=x.requires_grad)
         for x in _weights(decoder)
     ]
 
 
 def _weights(decoder: FrameDecoder) -> list[Tensor]:
-    """All that is packed but biases: what a precision rounds."""
+    """The weights that a precision rounds: those that the C++ kernel packs, without biases."""
     attention = decoder.core.attention
     linears: list[nn.Module] = [*decoder.prenet.layers, decoder.frames, decoder.stop]
     linears += [
@@ -123,7 +126,7 @@ def _weights(decoder: FrameDecoder) -> list[Tensor]:
 
 
 def _fingerprint(decoder: FrameDecoder) -> tuple:
-    """Changes when a weight or a part does; the sums see what autograd did not."""
+    """A value that changes with the weights and modules; sums see writes that autograd does not."""
     parameters = list(decoder.parameters())
     sums = torch.stack([p.detach().sum() for p in parameters]).tolist()
     versions = (0 if p.is_inference() else p._version for p in parameters)

@@ -1,4 +1,4 @@
-// What a step of a search takes longest for: products of few rows, and additive energies.
+// Kernels of a search: the speller's whole step, products of few rows, additive energies, top k.
 //
 // A row is computed by one thread in one order: neither the threads nor the other rows change it.
 #include <omp.h>

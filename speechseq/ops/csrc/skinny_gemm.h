@@ -1,4 +1,4 @@
-// Products of one to eight rows in three precisions, as fast as their weights can be read.
+// Matrix products of one to eight rows in three precisions, as fast as the weights can be read.
 //
 // y = W [x; x'; …] + bias. Packed weights are panels of 1, 3 or 4 vectors of outputs: for each
 // input its weights side by side, zeros for outputs that are none. They are float32, bfloat16, or
@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "vector.h"
+#include "simd.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>

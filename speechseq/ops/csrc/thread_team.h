@@ -1,4 +1,4 @@
-// How the threads of a kernel share the tasks of its phases.
+// A team of threads that share the tasks of a kernel's phases.
 //
 // A thread begins with its own part of a phase, the same at every step, so that what it reads stays
 // in its cache; then it helps with what the others have not begun. One that the machine puts to

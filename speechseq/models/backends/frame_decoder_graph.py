@@ -1,0 +1,60 @@
+"""Blocks of free-running frame decoder steps from CUDA graphs. Experimental: never run on a GPU."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechseq.models.backends import frame_decoder_triton
+from speechseq.models.backends.supported import rounded_decoder
+from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
+from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS
+from speechseq.nn.prenet import UtteranceNoise
+from speechseq.ops.cuda_graph import Graphs, graphs_of
+
+
+def supported(decoder: FrameDecoder) -> bool:
+    """True if CUDA graphs are wanted, the decoder can be captured, and no gradients are."""
+    return not torch.is_grad_enabled() and _graphs(decoder) is not None
+
+
+def _graphs(decoder: FrameDecoder) -> Graphs | None:
+    return graphs_of(decoder, next(decoder.parameters()).device)
+
+
+class GraphSteps:
+    """Makes many steps in one replay, in Triton's kernels where they support the decoder.
+
+    The host looks at the rows between two blocks only: what a row makes beyond its end is cut off.
+
+    Attributes:
+        block: steps of one call.
+        multiple: the number of positions is padded to a multiple of this one.
+    """
+
+    multiple = BUCKET_POSITIONS
+
+    def __init__(self, decoder: FrameDecoder, precision: str) -> None:
+        graphs = _graphs(decoder)
+        assert graphs is not None, "ask `supported` first"
+        self.graphs, self.block = graphs, UtteranceNoise.block
+        self.decoder = rounded_decoder(decoder, precision)
+        self.weights = tuple(self.decoder.parameters())
+        self.function: Callable[..., Any] = functools.partial(self.decoder.advance, self.block)
+        triton = frame_decoder_triton.supported(self.decoder)
+        if triton:
+            way = frame_decoder_triton.advance
+            self.function = functools.partial(way, self.decoder, precision, self.block)
+        self.key = self.block, decoder.core.attention.reading, triton
+
+    def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
+        """The next block: outputs (rows, block, …) and the state after it."""
+        return self.graphs(self.function, (state, keep), self.weights, self.key)
+
+    @staticmethod
+    def fill(rows: Tensor) -> Tensor:
+        """Rows with the last one repeated up to a power of two, so that few graphs serve all."""
+        width = 1 << (len(rows) - 1).bit_length() if len(rows) else 0
+        return rows[torch.arange(width, device=rows.device).clamp(max=len(rows) - 1)]

@@ -180,10 +180,11 @@ def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> 
     found = []
     for _ in range(TIMES):
         tokens, memory, mask = heard(sizes[0], model, device, 0)
-        state, ready = model.start(memory, mask), model.ready()
+        speller = model.prepare()
+        state = speller.start(memory, mask)
         width, rows = len(memory), tokens[:, 0]
         for _ in range(2 * len(memory)):
-            made = model.step(rows, state, ready)
+            made = speller.step(rows, state)
             found += [made.log_probs[:, 4:].clone(), made.weights.clone()]
             each, staying = len(rows) // width, max(1, width - 1)
             parents = torch.arange(staying, device=device).repeat_interleave(4) * each

@@ -62,10 +62,11 @@ class Plain:
             *zeros,
         )
 
-    def ready(self) -> None:
-        """Nothing."""
+    def prepare(self) -> Any:
+        """Itself: nothing is shared by its steps."""
+        return self
 
-    def step(self, tokens: Tensor, state: tuple[Any, ...], ready: None) -> Any:
+    def step(self, tokens: Tensor, state: tuple[Any, ...]) -> Any:
         """LSTM cells, energies, softmax, context, symbols."""
         context, weights, keys, memory, *cells = state
         below, after = torch.cat([self.speller.embedding(tokens), context], 1), []

@@ -41,20 +41,20 @@ def naive_beam(model, features, beam, scorers=(), *, stop=False) -> list[Path]:
     """
     encoded = model.encode(features[None], torch.tensor([len(features)]))
     positions = int(encoded.memory_lengths[0])
-    ready = model.speller.ready()
+    speller = model.speller.prepare()
     ctc = None
     if beam.score.ctc_weight:
         ctc = model.ctc_log_probs(*encoded)[0, :positions].double()
     limit = max(beam.limit.at_least, math.ceil(beam.limit.tokens_per_position * positions))
     mask = torch.ones(1, positions, dtype=torch.bool)
     start = Path([], fused={s.name: 0.0 for s in scorers}, covered=torch.zeros(positions))
-    start.state = model.speller.start(encoded.memory, mask)
+    start.state = speller.start(encoded.memory, mask)
     start.scorer_states = {s.name: s.scorer.start(1, encoded.memory.device) for s in scorers}
     open_paths, ended = [start], []
     for _ in range(limit):
         found = []
         for path in open_paths:
-            found += continued(path, model, ready, beam, scorers, ctc)
+            found += continued(path, speller, beam, scorers, ctc)
         found.sort(key=lambda path: -path.score)  # stable: of equals the first
         found = found[: beam.size]
         ended += [path for path in found if path.finished]
@@ -74,10 +74,10 @@ def everything(model, features, beam, scorers=()) -> list[Path]:
     return [path for path in naive_beam(model, features, wide, scorers) if path.finished]
 
 
-def continued(path, model, ready, beam, scorers, ctc) -> list[Path]:
+def continued(path, speller, beam, scorers, ctc) -> list[Path]:
     """The best continuations of one hypothesis, in the order of their symbols."""
     last = torch.tensor([path.tokens[-1] if path.tokens else SOS])
-    spelled = model.speller.step(last, path.state, ready)
+    spelled = speller.step(last, path.state)
     log_probs, weights = spelled.log_probs[0], spelled.weights[0]
     covered = path.covered + weights
     scored = {s.name: s.scorer.score(last, path.scorer_states[s.name]) for s in scorers}

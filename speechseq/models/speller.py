@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
-from speechseq.models.backends.speller_cpp import KernelState, SpellerKernel, fits
-from speechseq.models.backends.speller_graph import graph_step, weights_of
+from speechseq.models.backends import speller_cpp
+from speechseq.models.backends.speller_graph import GraphSpeller, tensors_of
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -20,7 +20,7 @@ from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.precision import at_least_float32
-from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.cuda_graph import graphs_of
 from speechseq.ops.deferred_linear import prepacked
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain
@@ -88,19 +88,17 @@ class SpellerConfig(Config):
 
 
 class SpellerState(NamedTuple):
-    """Between two steps of some rows; laid out for the kernel once it has made a step."""
+    """State between two steps in torch: that of the attention RNN, its first axis rows."""
 
-    core: AttentionRNNState | KernelState
+    core: AttentionRNNState
 
 
-class SpellerReady(NamedTuple):
-    """What all steps share: the loop's products, or the kernel that does a step at once, the
-    gates (symbols, gates) that each symbol gives, or None where they are too many to be made, and
-    the CUDA graphs that steps are replayed from, if any."""
+class SpellerWeights(NamedTuple):
+    """Weights shared by all steps: those of the attention RNN, and the first cell's gates (symbols,
+    gates) of every symbol, or None where they are computed step by step."""
 
-    core: StepWeights | SpellerKernel
+    core: StepWeights
     gates: Tensor | None
-    graphs: Graphs | None = None
 
 
 class Spelled(NamedTuple):
@@ -165,68 +163,63 @@ class Speller(nn.Module):
         """The state before the first step, which is then fed with sos."""
         return SpellerState(self.core.start(memory, memory_mask))
 
-    def ready(self) -> SpellerReady:
-        """What all steps of a search share, made once; `step` makes it anew where none is given."""
-        if torch.is_grad_enabled():
-            return SpellerReady(self.core.prepare(), None)
-        gates = None
-        if is_plain(self.embedding, nn.Embedding) and len(self.embedding.weight) <= FEW:
-            gates = self.core.cell.hoist(self.embedding.weight)
-        if not self.training and self._heads_are_plain() and fits(self.core, [*self.parameters()]):
-            deep = None if self.deep is None else (self.deep.weight, self.deep.bias)
-            outputs = deep, (self.symbols.weight, self.symbols.bias)
-            return SpellerReady(SpellerKernel(self.core, *outputs, self.never, NEVER), gates)
-        core = self.core.prepare()
-        products = tuple(tuple(map(prepacked, own)) for own in core.products)
-        return SpellerReady(core._replace(products=products), gates, self._graphs())
-
     def step(
-        self, tokens: Tensor, state: SpellerState, ready: SpellerReady | None = None
+        self, tokens: Tensor, state: SpellerState, weights: SpellerWeights | None = None
     ) -> Spelled:
-        """One step, fed with the tokens (rows) written before it."""
-        ready = ready or SpellerReady(self.core.prepare(), None, self._graphs())
-        gates = ready.gates
-        if isinstance(ready.core, SpellerKernel):
-            if gates is None:
-                gates, tokens = self._hoisted(tokens), torch.arange(len(tokens))
-            log_probs, weights, held = ready.core.step(gates, tokens, state.core)
-            return Spelled(log_probs, weights, SpellerState(held))
-        assert isinstance(state.core, AttentionRNNState), (
-            "a state of the kernel's search fits no other"
-        )
-        one = functools.partial(self._one_step, ready.core, gates)
-        if ready.graphs is None:
-            return one(tokens, state)
-        read = *self.parameters(), *weights_of(ready.core), *([] if gates is None else [gates])
-        return graph_step(ready.graphs, one, read, tokens, state, self.core.attention.reading)
+        """One step in torch, fed with the tokens (rows) written before it: the reference.
 
-    def _one_step(
-        self, ready: StepWeights, gates: Tensor | None, tokens: Tensor, state: SpellerState
-    ) -> Spelled:
-        assert isinstance(state.core, AttentionRNNState)
+        `weights` are `self.weights()`, computed once for many steps; a search runs the steps of
+        `self.prepare()`.
+        """
+        weights = weights or SpellerWeights(self.core.prepare(), None)
+        gates = weights.gates
         own = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
-        weights, core = self.core.step(own, state.core, ready)
-        return Spelled(self._log_probs(core.hidden, core.context), weights, SpellerState(core))
+        attended, core = self.core.step(own, state.core, weights.core)
+        return Spelled(self._log_probs(core.hidden, core.context), attended, SpellerState(core))
 
-    def _graphs(self) -> Graphs | None:
-        if self.training or torch.is_grad_enabled():
-            return None
-        return graphs_of(self, self.never.device)
+    def weights(self) -> SpellerWeights:
+        """Weights for many calls of `step`, packed where no gradient is wanted."""
+        core = self.core.prepare()
+        if torch.is_grad_enabled():
+            return SpellerWeights(core, None)
+        products = tuple(tuple(map(prepacked, own)) for own in core.products)
+        return SpellerWeights(core._replace(products=products), self._gates())
 
-    def _heads_are_plain(self) -> bool:
+    def prepare(self) -> "PreparedSpeller":
+        """The fastest way to run the steps of one search, with `start` and `step`.
+
+        A C++ kernel on a CPU, a CUDA graph on a GPU, torch's operations elsewhere, in training and
+        for gradients. The state of one is not for another.
+        """
         heads = [layer for layer in (self.deep, self.symbols) if layer is not None]
-        return all(is_plain(x, nn.Linear) and x.bias is not None for x in heads)
+        if not self.training and speller_cpp.supported(self.core, heads, [*self.parameters()]):
+            parts = self.core, self._hoisted, self._gates(), heads, self.never, NEVER
+            return speller_cpp.CppSpeller(*parts)
+        weights = self.weights()
+        step = functools.partial(self.step, weights=weights)
+        asked = self.training or torch.is_grad_enabled()
+        graphs = None if asked else graphs_of(self, self.never.device)
+        if graphs is None:
+            return TorchSpeller(self, weights)
+        read = [*self.parameters(), *tensors_of(weights.core)]
+        read += [] if weights.gates is None else [weights.gates]
+        return GraphSpeller(graphs, self.start, step, read, self.core.attention)
+
+    def _gates(self) -> Tensor | None:
+        if is_plain(self.embedding, nn.Embedding) and len(self.embedding.weight) <= FEW:
+            return self.core.cell.hoist(self.embedding.weight)
+        return None
 
     def _hoisted(self, tokens: Tensor) -> Tensor:
         return self.core.cell.hoist(self.embedding(tokens))
 
     def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:
-        state, ready, own = self.start(memory, memory_mask), self.ready(), before[:, 0]
+        state, weights, own = self.start(memory, memory_mask), self.weights(), before[:, 0]
         log_probs, alignment = [], []
         for step, true in enumerate(before.unbind(1)):
             drawn = torch.rand(len(true), device=true.device) < self.sampling_rate
             fed = torch.where(drawn, own, true) if step else true
-            spelled = self.step(fed, state, ready)
+            spelled = self.step(fed, state, weights)
             state = spelled.state
             own = torch.multinomial(spelled.log_probs.detach().exp(), 1).squeeze(1)
             log_probs.append(spelled.log_probs)
@@ -239,3 +232,16 @@ class Speller(nn.Module):
             x = dropout(torch.tanh(self.deep(x)), self.config.dropout, self.training)
         logits = at_least_float32(self.symbols(x)).masked_fill(self.never, NEVER)
         return torch.log_softmax(logits, dim=-1)
+
+
+class TorchSpeller:
+    """A speller for one search in torch's operations."""
+
+    def __init__(self, speller: Speller, weights: SpellerWeights) -> None:
+        self.start, self.weights = speller.start, weights
+        self.step = functools.partial(speller.step, weights=weights)
+
+
+PreparedSpeller: TypeAlias = (
+    TorchSpeller | speller_cpp.CppSpeller | GraphSpeller[SpellerState, Spelled]
+)

@@ -166,10 +166,10 @@ class Ambiguous:
     def start(self, memory: Tensor, memory_mask: Tensor) -> tuple[Tensor, Tensor]:
         return memory, torch.zeros(len(memory), dtype=torch.int64)
 
-    def ready(self) -> None:
-        return None
+    def prepare(self):
+        return self
 
-    def step(self, tokens: Tensor, state: tuple[Tensor, Tensor], ready: None) -> Heard:
+    def step(self, tokens: Tensor, state: tuple[Tensor, Tensor]) -> Heard:
         memory, steps = state
         rows, at = torch.arange(len(memory)), steps.clamp(max=memory.shape[1] - 1)
         weights = nn.functional.one_hot(at, memory.shape[1]).float()

@@ -9,6 +9,7 @@ from tiny_las import FEATURES, SYMBOLS, row_of, tiny_batch, tiny_config, tiny_la
 from speechseq.audio.augment import SpecAugmentPolicy
 from speechseq.batch import ASRBatch
 from speechseq.errors import ConfigError
+from speechseq.models.backends.speller_cpp import CppSpeller
 from speechseq.models.las import LAS, LASConfig, las_6_1280, las_paper, las_small
 from speechseq.models.las_loss import LASLoss, LASLossConfig
 from speechseq.models.listener import GrowthConfig, ListenerConfig
@@ -86,7 +87,7 @@ def test_law_5_teacher_forced_equals_stepwise(name):
 
 @variants
 @pytest.mark.parametrize("few", [0, 1024], ids=["many symbols", "few symbols"])
-def test_law_5_what_a_search_makes_ready_changes_no_step(name, few, monkeypatch):
+def test_law_5_what_a_search_prepares_changes_no_step(name, few, monkeypatch):
     """Packed weights and the gates of every symbol, which a search makes once."""
     monkeypatch.setattr("speechseq.models.speller.FEW", few)
     model, batch = tiny_las(VARIANTS[name]).float().eval(), tiny_batch()
@@ -94,11 +95,13 @@ def test_law_5_what_a_search_makes_ready_changes_no_step(name, few, monkeypatch)
         memory, lengths = model.encode(batch.features.float(), batch.feature_lengths)
         mask = length_mask(lengths, memory.shape[1])
         forced = model.speller(batch.tokens, memory, mask)
-        state, ready = model.speller.start(memory, mask), model.speller.ready()
-        assert (ready.gates is None) == (few == 0)
+        speller = model.speller.prepare()
+        state = speller.start(memory, mask)
+        prepared = speller if isinstance(speller, CppSpeller) else speller.weights
+        assert (prepared.gates is None) == (few == 0)
         before = torch.full_like(batch.tokens[:, 0], SOS)
         for step, token in enumerate(batch.tokens.unbind(1)):
-            spelled = model.speller.step(before, state, ready)
+            spelled = speller.step(before, state)
             true = forced.log_probs[:, step]
             torch.testing.assert_close(spelled.log_probs, true, rtol=1e-4, atol=1e-4)
             state, before = spelled.state, token

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 
-from speechseq.models import speller as room
+from speechseq.models.backends import speller_cpp
 from speechseq.models.speller import Speller
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
@@ -28,18 +28,19 @@ each = pytest.mark.parametrize("name", ATTENTIONS)
 
 @pytest.fixture(autouse=True)
 def _by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "fits", lambda *_: False)
+    monkeypatch.setattr(speller_cpp, "supported", lambda *_: False)
     monkeypatch.delenv("SPEECHSEQ_CUDA_GRAPHS", raising=False)
 
 
 @torch.inference_mode()
 def searched(model: Speller) -> list[Tensor]:
     """All that the steps of a search make, whose hypotheses grow and whose utterances end."""
-    state, ready, made = model.start(*memory()), model.ready(), []
+    speller, made = model.prepare(), []
+    state = speller.start(*memory())
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randint(4, SYMBOLS, (len(LENGTHS),), generator=generator)
     for parents, staying in MOVES:
-        spelled = model.step(tokens, state, ready)
+        spelled = speller.step(tokens, state)
         made += tree_leaves(spelled)
         rows, going = torch.tensor(parents), None if staying is None else torch.tensor(staying)
         state = regroup_rows(spelled.state, rows, going)
@@ -75,11 +76,11 @@ def test_a_graph_serves_all_numbers_of_utterances_up_to_a_power_of_two(monkeypat
     model = speller(attention=ATTENTIONS["location"])
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
     with torch.inference_mode():
-        ready = model.ready()  # chooses the way that all steps go
+        one = model.prepare()  # chooses the way that all steps go
         for _ in range(2):
             for lengths in ((9, 9, 9), (9, 9, 9, 9)):
                 heard = memory(lengths)
-                model.step(torch.arange(4, 4 + len(lengths)), model.start(*heard), ready)
+                one.step(torch.arange(4, 4 + len(lengths)), one.start(*heard))
     assert recorded(model) == 1
 
 
@@ -113,7 +114,7 @@ def test_a_step_neither_waits_nor_draws_nor_meets_the_host(name):
     with FakeTensorMode(), torch.device("cuda", 0):
         model = Speller(SYMBOLS, MEMORY, config).eval()
         state = model.start(torch.randn(2, 9, MEMORY), torch.ones(2, 9, dtype=torch.bool))
-        ready, tokens = model.ready(), torch.ones(2, dtype=torch.long)
+        weights, tokens = model.weights(), torch.ones(2, dtype=torch.long)
         with Captured("cuda") as captured:
-            model._one_step(ready.core, ready.gates, tokens, state)
+            model.step(tokens, state, weights)
     assert captured.launches > 0

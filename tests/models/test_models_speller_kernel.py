@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechseq.models.backends.speller_cpp import KERNELS, KernelState, SpellerKernel
+from speechseq.models.backends import speller_cpp
+from speechseq.models.backends.speller_cpp import KERNELS, CppSpelled, CppSpeller, CppState
 from speechseq.models.speller import Spelled, Speller, SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -62,14 +63,15 @@ def memory(lengths: tuple[int, ...] = LENGTHS, garbage: float = 0.0) -> tuple[Te
 
 def walk(
     module: Speller, given: tuple[Tensor, Tensor], dtype: torch.dtype = torch.float32
-) -> list[Spelled]:
+) -> list[Spelled] | list[CppSpelled]:
     """The steps of a search that goes as MOVES say."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        state, ready = module.start(given[0].to(dtype), given[1]), module.ready()
+        speller = module.prepare()
+        state = speller.start(given[0].to(dtype), given[1])
         token, made = torch.full((len(given[0]),), SOS), []
         for parents, stay in [*MOVES, (None, None)]:
-            made.append(module.step(token, state, ready))
+            made.append(speller.step(token, state))
             state = made[-1].state
             if parents:
                 utterances = None if stay is None else torch.tensor(stay)
@@ -78,7 +80,7 @@ def walk(
     return made
 
 
-def assert_same(made: list[Spelled], true: list[Spelled], tolerance: float = 1e-5) -> None:
+def assert_same(made: list, true: list, tolerance: float = 1e-5) -> None:
     for own, other in zip(made, true, strict=True):
         for part in ("log_probs", "weights"):
             a, b = getattr(own, part), getattr(other, part)
@@ -91,9 +93,9 @@ def assert_same(made: list[Spelled], true: list[Spelled], tolerance: float = 1e-
 def test_every_step_is_that_of_torch_s_operations(name):
     module = speller(**VARIANTS[name])
     made = walk(module, memory())
-    assert isinstance(made[0].state.core, KernelState)
+    assert isinstance(made[0].state, CppState)
     true = walk(copy.deepcopy(module).double(), memory(), torch.float64)
-    assert not isinstance(true[0].state.core, KernelState)
+    assert not isinstance(true[0].state, CppState)
     assert_same(made, true)
     assert float(made[-1].weights.std()) > 1e-3  # not all the same, whatever goes in
 
@@ -125,14 +127,14 @@ def test_threads_change_no_bit(name):
 def test_hypotheses_alone_are_those_of_a_beam_bit_for_bit():
     """Also where several continue one, whose products are made once for all of them."""
     module, given = speller(attention=located("previous_and_cumulative")), memory()
-    ready, sos = module.ready(), torch.full((3,), SOS)
-    first = module.step(sos, module.start(*given), ready)
+    own, sos = module.prepare(), torch.full((3,), SOS)
+    first = own.step(sos, own.start(*given))
     rows, tokens = torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(4, 10)
-    beam = module.step(tokens, regroup_rows(first.state, rows, None), ready)
+    beam = own.step(tokens, regroup_rows(first.state, rows, None))
     for row in range(6):
         utterance = rows[row : row + 1]
         one = regroup_rows(first.state, utterance, utterance)
-        alone = module.step(tokens[row : row + 1], one, ready)
+        alone = own.step(tokens[row : row + 1], one)
         assert torch.equal(alone.log_probs[0], beam.log_probs[row])
         assert torch.equal(alone.weights[0], beam.weights[row])
 
@@ -141,10 +143,10 @@ def test_hypotheses_alone_are_those_of_a_beam_bit_for_bit():
 @torch.no_grad()
 def test_a_state_is_a_value_that_no_later_step_changes():
     module, given = speller(), memory()
-    ready, tokens = module.ready(), torch.tensor([SOS] * 3)
-    state = module.step(tokens, module.start(*given), ready).state
-    first = module.step(tokens, state, ready)
-    again = module.step(tokens, state, ready)
+    own, tokens = module.prepare(), torch.tensor([SOS] * 3)
+    state = own.step(tokens, own.start(*given)).state
+    first = own.step(tokens, state)
+    again = own.step(tokens, state)
     assert torch.equal(first.log_probs, again.log_probs)
 
 
@@ -154,10 +156,10 @@ def test_a_state_is_a_value_that_no_later_step_changes():
 def test_tokens_that_do_not_fit_the_hypotheses_are_refused(count):
     """The kernel trusts its counts: with others it would read beyond its rows."""
     module, given = speller(), memory()
-    ready = module.ready()
-    state = module.step(torch.tensor([SOS] * 3), module.start(*given), ready).state
+    own = module.prepare()
+    state = own.step(torch.tensor([SOS] * 3), own.start(*given)).state
     with pytest.raises(ValueError, match=f"{count} tokens for 3 hypotheses of 3 utterances"):
-        module.step(torch.full((count,), SOS), state, ready)
+        own.step(torch.full((count,), SOS), state)
 
 
 @there
@@ -172,7 +174,7 @@ def test_huge_and_broken_numbers_end_as_in_torch(size, parts, monkeypatch):
         weight.copy_(size * torch.randn_like(weight).sign())
     for _ in range(2):
         made.append(walk(module, memory())[1])
-        monkeypatch.setattr("speechseq.models.speller.fits", lambda *parts: False)
+        monkeypatch.setattr(speller_cpp, "supported", lambda *parts: False)
     own, other = made
     valid = memory()[1].repeat_interleave(4, 0)  # padding has no weight in a broken row either
     assert not own.weights[~valid].any()
@@ -193,7 +195,7 @@ def test_what_is_never_written_has_no_probability_and_all_else_sums_to_one():
 @there
 def test_everything_else_goes_torch_s_way():
     def kernel_of(module: Speller) -> bool:
-        return isinstance(module.ready().core, SpellerKernel)
+        return isinstance(module.prepare(), CppSpeller)
 
     assert not kernel_of(speller())  # gradients are asked for
     with torch.no_grad():
@@ -219,5 +221,5 @@ def test_without_a_compiler_a_search_is_the_same(monkeypatch):
         monkeypatch.setattr(f"speechseq.{room}.library", lambda name: None)
         monkeypatch.setattr(f"speechseq.{room}.call", None)
     plain = walk(module, memory())
-    assert not isinstance(plain[0].state.core, KernelState)
+    assert not isinstance(plain[0].state, CppState)
     assert_same(made, plain, 2e-5)

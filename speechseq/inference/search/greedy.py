@@ -53,9 +53,8 @@ def _run(
     model: Recogniser, encoded: Encoded, limits: Tensor
 ) -> tuple[list[Written], Ended, Tensor]:
     memory, lengths = encoded
-    speller, device = model.speller, memory.device
+    speller, device = model.speller.prepare(), memory.device
     state = speller.start(memory, length_mask(lengths, memory.shape[1]))
-    ready = speller.ready()
     utterance = parent = torch.arange(len(memory), device=device)
     token = torch.full_like(utterance, SOS)
     log_prob = torch.zeros(len(memory), device=device)
@@ -63,7 +62,7 @@ def _run(
     steps: list[Written] = []
     ended: list[Ended] = []
     while len(utterance):
-        spelled = speller.step(token, state, ready)
+        spelled = speller.step(token, state)
         state = spelled.state
         steps.append(Written(token, log_prob, parent, spelled.weights))
         empty = empty if len(steps) > 1 else spelled.log_probs[:, EOS].clone()

@@ -25,17 +25,22 @@ class Step(Protocol):
 
 
 @runtime_checkable
-class Spelling(Protocol):
-    """Attention decoder that writes one symbol a step."""
+class PreparedSpeller(Protocol):
+    """Attention decoder prepared for one search; it writes one symbol a step."""
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
         """Return the state before the first step, whose input is SOS."""
 
-    def ready(self) -> Any:
-        """Prepare tensors that all steps of a search share, once."""
-
-    def step(self, tokens: Tensor, state: Any, ready: Any) -> Step:
+    def step(self, tokens: Tensor, state: Any) -> Step:
         """Run one step; its input is the tokens (rows) of the step before."""
+
+
+@runtime_checkable
+class SpellerProtocol(Protocol):
+    """Attention decoder of a model, such as `speechseq.models.speller.Speller`."""
+
+    def prepare(self) -> PreparedSpeller:
+        """Return the speller with the tensors that its steps share, computed once a search."""
 
 
 @runtime_checkable
@@ -43,7 +48,7 @@ class Recogniser(Protocol):
     """A model that listens and spells, such as `speechseq.models.las.LAS`."""
 
     @property
-    def speller(self) -> Spelling:
+    def speller(self) -> SpellerProtocol:
         """The attention decoder."""
 
     def encode(self, features: Tensor, feature_lengths: Tensor) -> Encoded:

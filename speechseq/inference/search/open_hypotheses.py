@@ -38,8 +38,7 @@ class Walk:
     def __init__(self, model: Recogniser, score: Score, encoded: Encoded) -> None:
         memory, lengths = encoded
         rows, positions, _ = memory.shape
-        self.speller, self.score, self.device = model.speller, score, memory.device
-        self.ready = self.speller.ready()
+        self.speller, self.score, self.device = model.speller.prepare(), score, memory.device
         self.utterances, self.hypotheses = rows, 1
         self.first = torch.arange(rows, device=memory.device).unsqueeze(1)  # of an utterance's rows
         self.states: tuple[Any, ...] = (
@@ -60,7 +59,7 @@ class Walk:
     def step(self) -> Candidates:
         """Score every continuation of every open hypothesis by the model and the scorers."""
         speller_state, *scorer_states = self.states
-        spelled = self.speller.step(self.token, speller_state, self.ready)
+        spelled = self.speller.step(self.token, speller_state)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
         asked = zip(self.score.scorers, scorer_states, strict=True)
         scored = [fused.scorer.score(self.token, state) for fused, state in asked]

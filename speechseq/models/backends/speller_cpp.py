@@ -1,33 +1,36 @@
-"""One step of the speller as one call of a kernel: for searches in float32 on a CPU."""
+"""Speller whose step is one call of a C++ kernel: for searches in float32 on a CPU."""
 
+from collections.abc import Callable
+from collections.abc import Sequence as Series
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechseq.eager import has_memory
 from speechseq.nn.attention.content import ContentAttention, ContentState
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention, LocationState
-from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState
+from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.attention_rnn_fast import attention_supported
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
 from speechseq.nn.rows import Standing, Stored
 from speechseq.ops.cpp.library import call, library, pack
 from speechseq.ops.deferred_linear import KERNELS, pack_weight
 from speechseq.ops.plain import is_plain
+from speechseq.shapes import Memory, MemoryMask
 
-LINE = 16  # floats; the numbers of a row fill whole lines
+LINE = 16  # floats; the values of a row fill whole cache lines
 
 
-class KernelState(NamedTuple):
-    """What an AttentionRNNState holds, where the kernel finds it.
+class CppState(NamedTuple):
+    """State of an attention RNN between two steps, in the layout of the kernel.
 
-    A search re-orders `place` alone: numbers and weights stay as the last step made them, and
+    A search re-orders `place` alone: `values` and `weights` stay as the last step wrote them, and
     hypotheses that continue the same one read the same row.
 
     memory, packed for each utterance; its mask and keys, as in the attention's state; place (rows):
-    which row is a hypothesis's own in numbers (any, width), what the cells hold, the context and
+    the row of each hypothesis in values (any, width), which hold the cells' states, the context and
     perhaps the sum of all weights, and in weights (any, positions), those of the last step.
     """
 
@@ -35,15 +38,24 @@ class KernelState(NamedTuple):
     mask: Standing
     keys: Standing
     place: Tensor
-    numbers: Stored
+    values: Stored
     weights: Stored
 
 
-def fits(core: AttentionRNN, parameters: list[Tensor]) -> bool:
-    """Whether the kernel does these cells, this mechanism and this machine's numbers."""
+class CppSpelled(NamedTuple):
+    """One step: log_probs (rows, symbols), weights (rows, positions), and the state after it."""
+
+    log_probs: Tensor
+    weights: Tensor
+    state: CppState
+
+
+def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Tensor]) -> bool:
+    """True if the kernel does these cells, this mechanism, these output layers and their dtype."""
     return (
         not torch.is_grad_enabled()
         and not core.training
+        and all(is_plain(x, nn.Linear) and x.bias is not None for x in heads)
         and attention_supported(core.attention)
         and core.attention.reading.is_plain
         and all(is_plain(cell, SplitLSTM) and not cell.zoneout for cell in core.cells)
@@ -54,93 +66,94 @@ def fits(core: AttentionRNN, parameters: list[Tensor]) -> bool:
     )
 
 
-class SpellerKernel:
-    """A speller's weights, packed once for a search.
+class CppSpeller:
+    """A speller for one search, its weights packed once; ask `supported` first.
 
     Args:
-        deep, symbols: (weight, bias) of the output layers, deep perhaps missing.
+        hoist: the first cell's gates (rows, 4 * hidden) of tokens (rows).
+        gates: those of every symbol (symbols, 4 * hidden), or None where they are too many.
+        heads: the output layers, of which the first of two is followed by tanh.
         never: mask (symbols) of those that get the log-probability `lowest`.
     """
 
     def __init__(
         self,
         core: AttentionRNN,
-        deep: tuple[Tensor, Tensor] | None,
-        symbols: tuple[Tensor, Tensor],
+        hoist: Callable[[Tensor], Tensor],
+        gates: Tensor | None,
+        heads: Series[nn.Linear],
         never: Tensor,
         lowest: float,
     ) -> None:
         attention = core.attention
         assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
-        self.lowest, self.sharpening = lowest, attention.reading.sharpening
-        self.layers, self.hidden = len(core.cells), core.cell.hidden
-        self.symbols = len(symbols[0])
+        self.core, self.hoist, self.lowest = core, hoist, lowest
+        self.gates = None if gates is None else gates.contiguous()
+        self.sharpening, self.symbols = attention.reading.sharpening, len(heads[-1].weight)
         query, direction = attention.query.weight, attention.energy.weight[0]
         located = _located(attention)
-        given = [pack_weight(query), direction.contiguous(), located.filters, located.location]
-        outputs = [(None, None) if deep is None else (pack_weight(deep[0]), deep[1])]
-        outputs.append((pack_weight(symbols[0]), symbols[1]))
+        parts = [pack_weight(query), direction.contiguous(), located.filters, located.location]
+        outputs = [(pack_weight(layer.weight), layer.bias) for layer in heads]
+        deep = heads[0].out_features if len(heads) > 1 else 0
+        parts += [*(outputs[0] if deep else (None, None)), *outputs[-1], never]
         cells = [_packed_cell(cell, layer == 0) for layer, cell in enumerate(core.cells)]
-        parts = [*given, *outputs[0], *outputs[1], never, pack(KERNELS, "SpellerCell", *cells)]
-        sizes = [self.layers, self.hidden, core.cell.context_dim, len(direction)]
-        sizes += [located.histories, located.number, located.kernel]
-        sizes += [0 if deep is None else len(deep[0]), self.symbols]
-        self.plan = pack(KERNELS, "Speller", [*sizes, *parts])
+        sizes = [len(core.cells), core.cell.hidden, core.cell.context_dim, len(direction)]
+        sizes += [located.histories, located.number, located.kernel, deep, self.symbols]
+        structs = pack(KERNELS, "SpellerCell", *cells)
+        self.plan = pack(KERNELS, "Speller", [*sizes, *parts, structs])
 
-    def step(
-        self, gates: Tensor, which: Tensor, state: AttentionRNNState | KernelState
-    ) -> tuple[Tensor, Tensor, KernelState]:
-        """Log-probabilities (rows, symbols), weights (rows, positions) and the next state.
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> CppState:
+        """The state before the first step, which is then fed with sos."""
+        state = self.core.start(memory, memory_mask)
+        attention, rows = state.attention, len(state.context)
+        cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]
+        values = [*cells, *(own.hidden for own in state.rnn), state.context]
+        if isinstance(attention, ContentState):
+            weights = attention.previous
+        else:
+            assert isinstance(attention, LocationState)
+            weights = attention.history[:, 0]
+            values += attention.history[:, 1:].unbind(1)
+        values.append(weights.new_zeros(rows, -sum(x.shape[1] for x in values) % LINE))
+        return CppState(
+            _packed_memory(attention.memory),
+            attention.mask.contiguous(),
+            attention.keys.contiguous(),
+            torch.arange(rows),
+            torch.cat(values, 1),
+            weights.contiguous(),
+        )
 
-        Row i takes row `which[i]` of the hoisted gates (any, 4 * hidden).
+    def step(self, tokens: Tensor, state: CppState) -> CppSpelled:
+        """One step, fed with the tokens (rows) written before it.
 
         Raises:
             ValueError: not a token for each hypothesis, or not as many for each utterance.
         """
-        if isinstance(state, AttentionRNNState):
-            state = self._entered(state)
-        rows, (places, width) = len(which), state.numbers.shape
+        rows, (places, width) = len(tokens), state.values.shape
         utterances, positions = state.mask.shape
         if len(state.place) != rows or rows % utterances:  # the kernel would read beyond its rows
             raise ValueError(
                 f"{rows} tokens for {len(state.place)} hypotheses of {utterances} utterances: give "
                 "one a hypothesis, and each utterance as many hypotheses"
             )
-        numbers = state.numbers.new_empty(rows, width)
+        gates, which = self.gates, tokens.contiguous()
+        if gates is None:
+            gates, which = self.hoist(tokens).contiguous(), torch.arange(rows)
+        values = state.values.new_empty(rows, width)
         weights = state.weights.new_empty(rows, positions)
         log_probs = state.weights.new_empty(rows, self.symbols)
-        fed = gates.contiguous(), which.contiguous()
-        read = state.memory, state.keys, state.mask, state.place
-        made = state.numbers, state.weights, numbers, weights, log_probs
-        counts = rows, utterances, places, positions
-        call(KERNELS, "spell", self.plan, *fed, *read, *made, *counts, self.sharpening, self.lowest)
-        place = torch.arange(rows)
-        return log_probs, weights, state._replace(place=place, numbers=numbers, weights=weights)
-
-    def _entered(self, state: AttentionRNNState) -> KernelState:
-        """The same state, laid out for the kernel."""
-        attention, rows = state.attention, len(state.context)
-        cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]
-        numbers = [*cells, *(own.hidden for own in state.rnn), state.context]
-        if isinstance(attention, ContentState):
-            weights = attention.previous
-        else:
-            assert isinstance(attention, LocationState)
-            weights = attention.history[:, 0]
-            numbers += attention.history[:, 1:].unbind(1)
-        numbers.append(weights.new_zeros(rows, -sum(x.shape[1] for x in numbers) % LINE))
-        return KernelState(
-            _packed_memory(attention.memory),
-            attention.mask.contiguous(),
-            attention.keys.contiguous(),
-            torch.arange(rows),
-            torch.cat(numbers, 1),
-            weights.contiguous(),
+        read = state.memory, state.keys, state.mask, state.place, state.values, state.weights
+        call(
+            *(KERNELS, "spell", self.plan, gates, which, *read, values, weights, log_probs),
+            *(rows, utterances, places, positions, self.sharpening, self.lowest),
         )
+        after = state._replace(place=torch.arange(rows), values=values, weights=weights)
+        return CppSpelled(log_probs, weights, after)
 
 
 class _Located(NamedTuple):
-    """filters (number, histories, kernel), location, packed; their sizes."""
+    """Location layers: filters (number, histories, kernel), location, packed; their sizes."""
 
     filters: Tensor | None
     location: Tensor | None
@@ -159,23 +172,23 @@ def _located(attention: Attention) -> _Located:
 
 
 def _packed_cell(cell: SplitCell, is_first: bool) -> tuple[Tensor, Tensor | None]:
-    """The recurring weights, block of units by block, and the bias where it is not hoisted."""
+    """The recurrent weights, packed block of units by block, and the bias if it is not hoisted."""
     hoisted, inputs, hidden = cell.input_dim, cell.context_dim, cell.hidden
-    made = cell.weight_hh.new_empty(_size("size_cell", inputs, hidden))
-    call(KERNELS, "pack_cell", cell.weight_ih, cell.weight_hh, made, hoisted, inputs, hidden)
-    return made, None if is_first else cell.bias_ih + cell.bias_hh
+    out = cell.weight_hh.new_empty(_size("size_cell", inputs, hidden))
+    call(KERNELS, "pack_cell", cell.weight_ih, cell.weight_hh, out, hoisted, inputs, hidden)
+    return out, None if is_first else cell.bias_ih + cell.bias_hh
 
 
 def _packed_memory(memory: Tensor) -> Tensor:
     """Each utterance's (positions, dim) as the weights of a product with its rows' weights."""
     utterances, positions, dim = memory.shape
-    made = memory.new_empty(utterances, _size("size_packed", dim, positions))
-    call(KERNELS, "pack_memory", memory.contiguous(), made, utterances, positions, dim)
-    return made
+    out = memory.new_empty(utterances, _size("size_packed", dim, positions))
+    call(KERNELS, "pack_memory", memory.contiguous(), out, utterances, positions, dim)
+    return out
 
 
 def _size(function: str, *numbers: int) -> int:
-    """How many numbers something takes that is packed."""
+    """The number of floats in a packed matrix or cell, asked from the kernel."""
     size = torch.empty(1, dtype=torch.int64)
     call(KERNELS, function, size, *numbers)
     return int(size)

@@ -1,49 +1,65 @@
-"""A speller's step from a CUDA graph, for the search on a GPU."""
+"""Speller whose step is replayed from a CUDA graph. Experimental: never run on a GPU."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from collections.abc import Sequence as Series
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention_rnn import StepWeights
 from speechseq.nn.rows import regroup_rows, standing
 from speechseq.ops.cuda_graph import Graphs
 from speechseq.ops.triton.launch import next_power_of_2
+from speechseq.shapes import Memory, MemoryMask
+
+State = TypeVar("State", bound=tuple)
+Spelled = TypeVar("Spelled", bound=tuple)
 
 
-def graph_step(
-    graphs: Graphs,
-    step: Callable[[Tensor, Any], tuple],
-    weights: Series[Tensor],
-    tokens: Tensor,
-    state: Any,
-    key: Hashable,
-) -> Any:
-    """`step(tokens, state)`, recorded for a power of two of utterances.
+class GraphSpeller(Generic[State, Spelled]):
+    """A speller for one search, whose steps are captured for a power of two of utterances.
 
-    The last utterance is there again and again up to that number, so that few graphs serve a batch
-    whose utterances end one after another.
+    The last utterance is repeated up to that number, so that few graphs serve a batch whose
+    utterances end one after another.
 
     Args:
-        step: makes a NamedTuple of tensors and states with a row for each token.
-        weights, key: all that it reads besides, and what else it depends on.
+        start: makes the state before the first step from memory and mask.
+        step: makes a NamedTuple of tensors and states with a row for each token, from tokens and
+            state.
+        weights: all tensors that the step reads besides.
+        attention: the mechanism, whose `reading` the step depends on.
     """
-    utterances = standing(state)
-    width, each = next_power_of_2(utterances), len(tokens) // utterances
-    if width == utterances:
-        return graphs(step, (tokens, state), weights, key)
-    everyone = torch.arange(width, device=tokens.device)
-    filled = everyone.clamp(max=utterances - 1)
-    rows = (filled.unsqueeze(1) * each + torch.arange(each, device=tokens.device)).flatten()
-    made = graphs(step, (tokens[rows], regroup_rows(state, rows, filled)), weights, key)
-    true = torch.arange(len(tokens), device=tokens.device)
-    return regroup_rows(made, true, everyone[:utterances])
+
+    def __init__(
+        self,
+        graphs: Graphs,
+        start: Callable[[Memory, MemoryMask], State],
+        step: Callable[[Tensor, State], Spelled],
+        weights: Series[Tensor],
+        attention: Attention,
+    ) -> None:
+        self.graphs, self.start, self.plain = graphs, start, step
+        self.weights, self.attention = weights, attention
+
+    def step(self, tokens: Tensor, state: State) -> Spelled:
+        """One step, fed with the tokens (rows) written before it."""
+        utterances, reading = standing(state), self.attention.reading
+        width, each = next_power_of_2(utterances), len(tokens) // utterances
+        if width == utterances:
+            return self.graphs(self.plain, (tokens, state), self.weights, reading)
+        everyone = torch.arange(width, device=tokens.device)
+        filled = everyone.clamp(max=utterances - 1)
+        rows = (filled.unsqueeze(1) * each + torch.arange(each, device=tokens.device)).flatten()
+        arguments = tokens[rows], regroup_rows(state, rows, filled)
+        spelled = self.graphs(self.plain, arguments, self.weights, reading)
+        own = torch.arange(len(tokens), device=tokens.device)
+        return regroup_rows(spelled, own, everyone[:utterances])
 
 
-def weights_of(ready: StepWeights) -> list[Tensor]:
-    """What the products of a step read."""
-    products = [product for own in ready.products for product in own]
+def tensors_of(weights: StepWeights) -> list[Tensor]:
+    """All tensors that the products of a step read."""
+    products = [product for own in weights.products for product in own]
     biases = [product.bias for product in products if product.bias is not None]
-    return [*(product.buffer.weight for product in products), *biases, *ready.biases]
+    return [*(product.buffer.weight for product in products), *biases, *weights.biases]

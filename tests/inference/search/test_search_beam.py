@@ -198,8 +198,8 @@ def test_trap_25_pad_sos_and_blank_are_never_written(strategy):
     model = toy(0)
     step = model.speller.step
 
-    def eager(tokens, state, ready):
-        made = step(tokens, state, ready)
+    def eager(tokens, state):
+        made = step(tokens, state)
         log_probs = made.log_probs.clone()
         log_probs[:, [PAD, SOS, BLANK]] = 0.0  # they seem likelier than all else
         return made._replace(log_probs=log_probs)
@@ -224,8 +224,8 @@ def test_the_search_ends_by_the_bound_alone_where_nothing_more_ends():
     model = toy(0)
     step, steps = model.speller.step, []
 
-    def once(tokens, state, ready):
-        made = step(tokens, state, ready)
+    def once(tokens, state):
+        made = step(tokens, state)
         steps.append(len(tokens))
         log_probs = made.log_probs.clone()
         log_probs[:, EOS] = -1e4
@@ -244,9 +244,9 @@ def test_an_utterance_that_is_done_takes_no_part_in_further_steps():
     model, rows = toy(0), []
     step = model.speller.step
 
-    def counted(tokens, state, ready):
+    def counted(tokens, state):
         rows.append(len(tokens))
-        return step(tokens, state, ready)
+        return step(tokens, state)
 
     model.speller.step = counted
     limit = LimitConfig(tokens_per_position=0.5, at_least=1)

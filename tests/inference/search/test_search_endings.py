@@ -82,8 +82,8 @@ def test_a_speller_that_turns_to_nan_ends_the_search(strategy):
     model = ToyRecogniser(ending=2.0)
     step = model.speller.step
 
-    def broken(tokens: Tensor, state, ready):
-        made = step(tokens, state, ready)
+    def broken(tokens: Tensor, state):
+        made = step(tokens, state)
         long = made.weights.count_nonzero(1) > 10
         wrong = (long & (state.steps == 2)).unsqueeze(1)
         return made._replace(log_probs=torch.where(wrong, math.nan, made.log_probs))
@@ -183,10 +183,11 @@ def _margin(model, features, lengths, row: int, one) -> float:
     assert one.finished
     encoded = model.encode(features[row : row + 1, : lengths[row]], lengths[row : row + 1])
     mask = torch.ones(encoded.memory.shape[:2], dtype=torch.bool)
-    state, ready = model.speller.start(encoded.memory, mask), model.speller.ready()
+    speller = model.speller.prepare()
+    state = speller.start(encoded.memory, mask)
     with torch.no_grad():
         for token in (2, *one.tokens):
-            made = model.speller.step(torch.tensor([token]), state, ready)
+            made = speller.step(torch.tensor([token]), state)
             state = made.state
     others = made.log_probs[0].clone()
     others[EOS] = -math.inf

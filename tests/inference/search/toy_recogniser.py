@@ -44,13 +44,14 @@ class ToySpeller(nn.Module):
     def start(self, memory: Tensor, memory_mask: Tensor) -> ToyState:
         return ToyState(self.core.start(memory, memory_mask), memory.new_zeros(len(memory)))
 
-    def ready(self):
-        return self.core.prepare()
+    def prepare(self) -> "ToySpeller":
+        self.weights = self.core.prepare()
+        return self
 
-    def step(self, tokens: Tensor, state: ToyState, ready) -> ToyStep:
+    def step(self, tokens: Tensor, state: ToyState) -> ToyStep:
         self.steps += 1
         gates = self.core.cell.hoist(self.embedding(tokens))
-        weights, core = self.core.step(gates, state.core, ready)
+        weights, core = self.core.step(gates, state.core, self.weights)
         logits = self.symbols(torch.cat([core.hidden, core.context], dim=1))
         logits[:, EOS] += self.ending * (state.steps - 4)
         logits[:, [PAD, SOS, BLANK]] = -1e30

@@ -1,4 +1,4 @@
-"""The decoder's RNN stack above the attention: whole sequences in training, steps when free."""
+"""Decoder RNN stacks above the attention: whole sequences in training, steps in a free run."""
 
 import dataclasses
 import itertools
@@ -14,7 +14,7 @@ from speechseq.ranges import Depth, Dropout, Width
 
 
 class DecoderStack(nn.Module):
-    """Recurrent layers that nothing feeds back into attention, so they leave its loop."""
+    """Recurrent layers whose output does not feed back into attention, hoisted out of its loop."""
 
     layers: nn.ModuleList
     output_dim: int
@@ -48,7 +48,7 @@ class DecoderStackConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LSTMStackConfig(DecoderStackConfig):
-    """LSTM layers of `dim` units, with zoneout (Tacotron 2) or dropout of what they give."""
+    """LSTM layers of `dim` units, with zoneout (Tacotron 2) or dropout of their outputs."""
 
     kind: ClassVar[str] = "lstm"
     layers: Depth = 1
@@ -64,9 +64,9 @@ class LSTMStackConfig(DecoderStackConfig):
 class LSTMStack(DecoderStack):
     """LSTM layers one after another.
 
-    A layer runs over all steps in one call of a kernel, zoneout inside; without kernels in torch's
-    own fused LSTM, or with zoneout step by step. Dropout acts on what a layer hands on, not on what
-    it remembers, so that all paths stay the same mathematics.
+    A layer runs over all steps in one call of a C++ kernel, zoneout included; without the kernel in
+    torch's LSTM, or step by step with zoneout. Dropout acts on a layer's output and not on its
+    state, so that all paths are the same mathematics.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:

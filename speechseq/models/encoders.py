@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
-        """Ids with 0 in the padding, the places of the valid ones, and the lengths, as int64."""
+        """Ids with 0 in the padding, the indices of the valid ones, and the lengths, as int64."""
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
         mask = length_mask(lengths, tokens.shape[1])
@@ -110,7 +110,7 @@ class CBHGEncoderConfig(EncoderConfig):
     gru: Width = 128
 
     def check(self) -> None:
-        """Raise ConfigError unless the last projection can be added to what the pre-net gives."""
+        """Raise ConfigError unless the last projection can be added to the pre-net's output."""
         if self.projections[-1] != self.prenet[-1]:
             problem = f"projections: the last, {self.projections[-1]}, is added to the pre-net's"
             raise ConfigError(f"{problem} last, {self.prenet[-1]}", "give both the same width")

@@ -74,7 +74,7 @@ class FrameDecoderConfig(Config):
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
-        """The most steps (batch) that utterances of these lengths may take, each by its own."""
+        """The most steps (batch) that utterances of these token lengths (batch) may take."""
         frames = self.spare_frames + self.frames_per_token * token_lengths
         return (frames / self.reduction_factor).ceil().long()
 
@@ -92,7 +92,7 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """State between two free-running steps: core loop, stack, and the last frame (batch, mels)."""
+    """State between two free-running steps: attention RNN, stack, last frame (batch, mels)."""
 
     core: AttentionRNNState
     stack: tuple
@@ -121,9 +121,9 @@ class Steps(NamedTuple):
 
 
 class FrameDecoder(nn.Module):
-    """Pre-net, core loop (attention RNN and attention), decoder stack, frame and stop projections.
+    """Pre-net, attention RNN with attention, decoder stack, frame and stop projections.
 
-    Teacher-forced, only the core loop runs step by step; everything else is hoisted out of it.
+    Teacher-forced, only the attention RNN runs step by step; everything else is hoisted out of it.
     Free-running calls the same parts one step at a time.
     """
 

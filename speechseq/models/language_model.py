@@ -47,19 +47,19 @@ class LanguageModelConfig(Config):
     tied: bool = False
 
     def build(self, symbols: int) -> "LanguageModel":
-        """The model over so many symbols, the four controls of transcripts counted."""
+        """The model for a vocabulary of this size, the four controls of transcripts included."""
         return built(lambda: LanguageModel(symbols, self))
 
 
 class LanguageState(NamedTuple):
-    """Between two symbols: hidden and cell, each (rows, layers, hidden)."""
+    """State between two symbols: hidden and cell, each (rows, layers, hidden)."""
 
     hidden: Float[Tensor, "rows layers hidden"]
     cell: Float[Tensor, "rows layers hidden"]
 
 
 class LanguageModelOutput(NamedTuple):
-    """log_probs (batch, tokens, symbols): of each symbol at each place of the text."""
+    """log_probs (batch, tokens, symbols) of every symbol at each position of the text."""
 
     log_probs: Float[Tensor, "batch tokens symbols"]
 
@@ -113,7 +113,7 @@ class LanguageModel(nn.Module):
         return dropout(self.embedding(tokens), self.config.dropout, self.training)
 
     def _embeddings(self, device: torch.device) -> Tensor:
-        """Those of all symbols (symbols, embedding), as a call gives them."""
+        """Embeddings of all symbols (symbols, embedding), as calling the layer gives them."""
         if is_plain(self.embedding, nn.Embedding):
             return self.embedding.weight
         return self.embedding(torch.arange(self.symbols, device=device))
@@ -154,6 +154,6 @@ def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
 
 
 def _surprise(output: LanguageModelOutput, batch: TextBatch) -> Tensor:
-    """Minus the log-probability of every valid token, as one row (valid tokens)."""
+    """Negative log-probability of every valid token, flat (valid tokens)."""
     mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
     return F.nll_loss(output.log_probs[mask], batch.tokens[mask], reduction="none")

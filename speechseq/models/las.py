@@ -168,7 +168,7 @@ def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LASOutput:
-    """Teacher-forced output; what stands behind a row's own tokens or positions means nothing.
+    """Teacher-forced output; values beyond a row's own tokens or positions are undefined.
 
     log_probs (batch, tokens, symbols), alignment (batch, tokens, positions), memory_lengths
     (batch), ctc_log_probs (batch, positions, symbols) or None.
@@ -184,7 +184,7 @@ class LAS(nn.Module):
     """Speech features to symbols: listener, speller, and a CTC head where one is wanted.
 
     Attributes:
-        reduction: frames that one position of the memory stands for.
+        reduction: frames per position of the memory.
     """
 
     symbol_rows = ("ctc.weight", "ctc.bias")
@@ -206,7 +206,7 @@ class LAS(nn.Module):
                 nn.init.uniform_(parameter, -config.init, config.init)
 
     def at_update(self, update: int) -> None:
-        """Take the shape and the sampling rate that belong to an update's number."""
+        """Set the listener's shape and the sampling rate for this update number."""
         self.listener.at_update(update)
         self.speller.at_update(update)
 

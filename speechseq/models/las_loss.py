@@ -1,4 +1,4 @@
-"""What a recogniser is trained to do: named, masked terms and their total."""
+"""Loss of a recogniser: cross-entropy, CTC and guided attention, masked, as named terms."""
 
 import dataclasses
 from typing import Annotated
@@ -61,7 +61,7 @@ class LASLoss(nn.Module):
         self.config = config
 
     def forward(self, output: LASOutput, batch: ASRBatch, *, update: int = 0) -> Losses:
-        """Terms and total; `update` counts optimizer updates, for what fades.
+        """Terms and total; `update` counts optimizer updates; some weights depend on it.
 
         Raises:
             ConfigError: CTC has a weight and the model no head.

@@ -35,7 +35,7 @@ class GrowthConfig(Config):
 
     @property
     def wanted(self) -> bool:
-        """Whether anything grows at all."""
+        """True if the listener grows."""
         return self.layer_every > 0 or self.pool_until > 0
 
 
@@ -133,7 +133,7 @@ class Listener(nn.Module):
             self.at_update(0)
 
     def at_update(self, update: int) -> None:
-        """Take the shape that belongs to an update's number."""
+        """Set the shape for this update number."""
         growth, layers = self.growth, len(self.pyramid.layers)
         if not growth.wanted:
             return

@@ -1,4 +1,4 @@
-"""What the losses of all models share: named terms, guided attention, fading."""
+"""Parts of all models' losses: named terms, guided attention, fading."""
 
 import dataclasses
 

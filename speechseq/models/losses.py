@@ -1,4 +1,4 @@
-"""What a Tacotron is trained to do: named, masked terms and their total."""
+"""Loss of a Tacotron: mel, linear spectrum, stop and guided attention, masked, as named terms."""
 
 import dataclasses
 from typing import Annotated
@@ -54,14 +54,14 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a teacher-forced output; padding never counts, whatever stands in it."""
+    """Loss of a teacher-forced output; padding never counts, whatever its values are."""
 
     def __init__(self, config: TacotronLossConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, output: TacotronOutput, batch: TTSBatch, *, update: int = 0) -> Losses:
-        """Terms and total; `update` counts optimizer updates, for what fades.
+        """Terms and total; `update` counts optimizer updates; guided attention fades with it.
 
         Raises:
             ConfigError: when the output has a linear spectrum and the batch has none, or another.
@@ -84,15 +84,15 @@ class TacotronLoss(nn.Module):
             )
         return Losses(torch.stack(list(terms.values())).sum(), terms)
 
-    def _mel(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
-        difference = valid_difference(made, true, mask)
+    def _mel(self, output: Tensor, true: Tensor, mask: Mask) -> Tensor:
+        difference = valid_difference(output, true, mask)
         count = mask.sum() * true.shape[-1]
         square, absolute = difference.square().sum() / count, difference.abs().sum() / count
         return self.config.mse * square + self.config.l1 * absolute
 
-    def _linear(self, made: Tensor, true: Tensor, mask: Mask) -> Tensor:
+    def _linear(self, output: Tensor, true: Tensor, mask: Mask) -> Tensor:
         share, low = self.config.low_frequency_share, self.config.low_frequency_bins
-        difference = valid_difference(made, true, mask).abs()
+        difference = valid_difference(output, true, mask).abs()
         frames = mask.sum()
         whole = difference.sum() / (frames * true.shape[-1])
         if not share:
@@ -115,17 +115,17 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
 
 
 def valid_difference(
-    made: Float[Tensor, "batch made channels"], true: Sequence, mask: Mask
+    output: Float[Tensor, "batch longer channels"], true: Sequence, mask: Mask
 ) -> Float[Tensor, "valid channels"]:
-    """made - true of valid positions; `made` may be longer by an incomplete last step.
+    """output - true of valid positions; `output` may be longer by an incomplete last step.
 
-    Others are left out before anything is computed: masking a finished loss keeps its value finite
-    and its gradient NaN.
+    Padding is dropped before anything is computed: a mask on the finished loss would keep its value
+    finite while NaN in the padding makes its gradient NaN.
     """
     valid = mask.flatten().nonzero().squeeze(1)
-    both = (x.flatten(0, 1) for x in (made[:, : true.shape[1]], true))
-    made, true = (at_least_float32(gather_rows(x, valid)) for x in both)
-    return made - true
+    both = (x.flatten(0, 1) for x in (output[:, : true.shape[1]], true))
+    output, true = (at_least_float32(gather_rows(x, valid)) for x in both)
+    return output - true
 
 
 def stop_loss(

@@ -1,4 +1,4 @@
-"""What follows the frame decoder: a better mel (Tacotron 2) or a linear spectrum (Tacotron)."""
+"""Post-nets of the frame decoder: a refined mel (Tacotron 2) or a linear spectrum (Tacotron)."""
 
 import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
@@ -17,14 +17,14 @@ from speechseq.shapes import Magnitude, Mask, Mel
 
 
 class Refined(NamedTuple):
-    """The mel after the post-net, and the log magnitude (batch, frames, bins) where one is made."""
+    """The mel after the post-net, and the log magnitude (batch, frames, bins) or None."""
 
     mel: Mel
     log_magnitude: Magnitude | None
 
 
 class OutputNet(nn.Module):
-    """From the decoder's mel to what a vocoder needs."""
+    """A net from the decoder's mel to the input of a vocoder."""
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Refine (batch, frames, mels) under the mask of valid frames."""
@@ -33,10 +33,10 @@ class OutputNet(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputNetConfig(Config):
-    """Numbers of what follows the decoder; `build` makes its module."""
+    """Numbers of a post-net; `build` makes its module."""
 
     def build(self, mels: int, bins: int | None) -> OutputNet:
-        """The net for mels of this width and, where it makes one, a linear spectrum of `bins`."""
+        """The net for mels of this width and a linear spectrum of `bins`, None for no spectrum."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class LinearPostnetConfig(OutputNetConfig):
 
 
 class LinearPostnet(OutputNet):
-    """The decoder's mel as it is, and the log magnitude that CBHG makes of it."""
+    """The decoder's mel unchanged, and the log magnitude that a CBHG computes from it."""
 
     def __init__(self, mels: int, bins: int, config: LinearPostnetConfig) -> None:
         super().__init__()

@@ -140,7 +140,7 @@ def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronOutput:
-    """Teacher-forced output; frames are steps * r, alignment is zero behind each row's steps."""
+    """Teacher-forced output; frames are steps * r, alignment is zero after each row's steps."""
 
     mel_before: Mel
     mel_after: Mel
@@ -152,7 +152,7 @@ class TacotronOutput:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generated:
-    """Free-running output, each row zero behind its own length.
+    """Free-running output, each row zero after its own length.
 
     mel_after (batch, frames, mels), log_magnitude (batch, frames, bins) or None, frame_lengths and
     step_lengths (batch), alignment (batch, steps, positions), finished_reason ("stop",
@@ -192,8 +192,8 @@ class Tacotron(nn.Module):
         mel = self._inward(batch.mel)
         decoded = self.decoder(mel, frame_mask, encoded.memory, memory_mask)
         step_lengths = -(-batch.frame_lengths // r)
-        made = length_mask(batch.frame_lengths, decoded.mel.shape[1])
-        mel_after, log_magnitude = self.postnet(decoded.mel, made)
+        mask = length_mask(batch.frame_lengths, decoded.mel.shape[1])
+        mel_after, log_magnitude = self.postnet(decoded.mel, mask)
         steps = length_mask(step_lengths, decoded.alignment.shape[1])
         return TacotronOutput(
             mel_before=self._outward(decoded.mel),
@@ -280,5 +280,5 @@ class Tacotron(nn.Module):
 
     def _outward(self, mel: Tensor) -> Tensor:
         if (self.config.mel_mean, self.config.mel_scale) == (0.0, 1.0):
-            return mel  # a linear spectrum is large enough for its two passes to be felt
+            return mel  # saves two passes over memory, which a large linear spectrum would feel
         return mel * self.config.mel_scale + self.config.mel_mean

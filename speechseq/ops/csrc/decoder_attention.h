@@ -1,4 +1,4 @@
-// What a step of a free run reads: energies of all positions, weights, and the context.
+// Attention of a free-running step: energies of all positions, weights, and the context.
 #pragma once
 
 #include "decoder_work.h"

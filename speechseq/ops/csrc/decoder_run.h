@@ -1,4 +1,4 @@
-// What a frame decoder's free run reads and writes: sizes, weights, where a row's numbers stand.
+// Inputs, outputs and state of a frame decoder's free run: sizes, weights, layout of a row.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// How the threads of a free run share the work of a step: its products, and its cells.
+// Matrix products and RNN cells of a free-running step, shared by the threads of a team.
 #pragma once
 
 #include "decoder_run.h"

@@ -1,4 +1,4 @@
-// What a step of a speller reads and writes: sizes, weights, where a row's numbers stand.
+// Inputs, outputs and state of a speller's step: sizes, weights, layout of a row.
 #pragma once
 
 #include <vector>

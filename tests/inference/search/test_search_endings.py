@@ -16,7 +16,7 @@ from speechseq.inference.search.length_rules import GNMT, PerCharacter, PerToken
 from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recognise import recognise
 from speechseq.inference.search.scoring import Parts, Score, ScoreConfig
-from speechseq.ops.topk import _best, best
+from speechseq.ops.topk import _torch_topk, stable_topk
 from speechseq.text.vocabulary import EOS
 
 each_strategy = pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_of_equals_the_first_is_taken_in_any_batch():
     scores[:, 7] = -0.0  # equal to 0
     true = scores.sort(dim=1, descending=True, stable=True).indices
     for size in (1, 8, 500):
-        assert torch.equal(best(scores, size), true[:, :size])
-        assert torch.equal(best(scores[3:4], size), true[3:4, :size])
+        assert torch.equal(stable_topk(scores, size), true[:, :size])
+        assert torch.equal(stable_topk(scores[3:4], size), true[3:4, :size])
 
 
 @pytest.mark.usefixtures("each_way")
@@ -137,14 +137,14 @@ def test_scores_of_every_size_are_ranked():
     sizes = [torch.rand(4, 50).double() * 10.0**power for power in range(-30, 30, 7)]
     scores = -torch.cat(sizes, dim=1).float().double()
     scores[:, 60] = 0.0
-    assert torch.equal(best(scores, 400), scores.topk(400).indices)
+    assert torch.equal(stable_topk(scores, 400), scores.topk(400).indices)
 
 
 @pytest.mark.usefixtures("each_way")
 def test_scores_of_long_hypotheses_are_told_apart_finer_than_single_precision():
     scores = -4000.0 - 1e-6 * torch.randperm(64, dtype=torch.float64).unsqueeze(0)
     assert len(set(scores.float()[0].tolist())) == 1
-    assert torch.equal(best(scores, 9), scores.topk(9).indices)
+    assert torch.equal(stable_topk(scores, 9), scores.topk(9).indices)
 
 
 def test_what_is_no_number_or_impossible_is_ranked_alike_by_both_ways():
@@ -153,7 +153,7 @@ def test_what_is_no_number_or_impossible_is_ranked_alike_by_both_ways():
     scores[3, 7:] = -math.inf
     scores[4, 30] = scores[5, 0] = math.nan
     for size in (1, 9, 90):
-        assert torch.equal(best(scores, size), _best(scores, size))
+        assert torch.equal(stable_topk(scores, size), _torch_topk(scores, size))
 
 
 def test_a_model_that_finds_all_symbols_equal_spells_the_first_ones():

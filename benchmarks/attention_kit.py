@@ -2,9 +2,10 @@
 
     python benchmarks/attention_kit.py runs/content runs/location runs/smoothing
 
-Each run is one of recipes/asr/spoken_digits.py, all with the same corpus settings. Every model
-reads the first run's test strings, short and ten times longer, with each way of reading, greedily
-and without a language model; the table is printed and written to the first run's kit.json.
+The runs are of recipes/asr/spoken_digits.py, with equal corpus settings. Every model transcribes
+the first run's test strings, of usual and of ten times the length, with each way of reading, by
+greedy search without a language model. The table is printed, and written to the first run's
+kit.json.
 """
 
 import argparse
@@ -30,7 +31,7 @@ READINGS = {
 
 
 def items(corpus: Path, transcriber: Transcriber) -> list[Item]:
-    """The strings of a made folder, their texts from its manifest."""
+    """Utterances of a generated folder, with texts from its manifest."""
     manifest = json.loads((corpus / "manifest.json").read_text("utf-8"))
     found = []
     for utterance in manifest["utterances"]:
@@ -41,7 +42,7 @@ def items(corpus: Path, transcriber: Transcriber) -> list[Item]:
 
 
 def main() -> None:
-    """Read, count, print."""
+    """Transcribe, count errors and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Beam search beside a plain one, and the real-time factors of greedy search and of a beam of 8.
+"""Beam search compared with a naive one, and real-time factors of greedy and beam search.
 
     python benchmarks/beam_search.py [--quick] [--threads 2] [--seconds 10]
 
-The model is `las_small` over 40 log-mels each 10 ms, untrained. Its eos is forbidden, so that every
-search writes the same number of characters a second (about that of read English) and none stops
-early. The real-time factor is seconds of work, the encoder's included, for a second of speech.
+The model is an untrained `las_small` over 40 log-mels every 10 ms. Its eos is forbidden, so that no
+search stops early and all emit the same number of characters a second (about that of read English).
+The real-time factor is the time of encoder and search divided by the duration of the speech.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def make_model() -> LAS:
-    """An untrained model that writes anything but eos."""
+    """Untrained model that never emits eos."""
     model = las_small().build(symbols=SYMBOLS, features=FEATURES).eval()
     with torch.no_grad():
         for parameter in model.speller.parameters():
@@ -60,7 +60,7 @@ def make_model() -> LAS:
 
 
 def beside_naive(model: LAS, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of our beam of 10 and of the plain one, which must find the same."""
+    """Time our beam search of width 10 and the naive one, and compare their transcripts."""
     batch, seconds = (4, 1.0) if options.quick else (16, 2.0)
     features, lengths = speech(batch, seconds)
     limit = limit_of(model, options.characters)
@@ -84,7 +84,7 @@ def beside_naive(model: LAS, options: argparse.Namespace) -> dict[str, float]:
 
 
 def real_time(model: LAS, options: argparse.Namespace) -> list[dict[str, float | str]]:
-    """Real-time factors of the strategies at batch 1 and 16."""
+    """Real-time factors of the strategies at batch sizes 1 and 16."""
     limit = limit_of(model, options.characters)
     strategies: dict[str, Strategy] = {
         "greedy": Greedy(limit=limit),
@@ -113,20 +113,20 @@ def real_time(model: LAS, options: argparse.Namespace) -> list[dict[str, float |
 
 
 def speech(batch: int, seconds: float) -> tuple[Tensor, Tensor]:
-    """Noise in the place of features; lengths from three quarters of the seconds to all."""
+    """Noise as features; lengths from three quarters of the duration to all of it."""
     longest = int(seconds * FRAMES_A_SECOND)
     lengths = torch.linspace(longest, 0.75 * longest, batch).long()
     return torch.randn(batch, longest, FEATURES), lengths
 
 
 def limit_of(model: LAS, characters: float) -> LimitConfig:
-    """So many tokens for a second of speech, for each utterance."""
+    """Limit of tokens for each utterance: `characters` per second of speech."""
     ratio = characters * model.reduction / FRAMES_A_SECOND
     return LimitConfig(tokens_per_position=ratio, at_least=1)
 
 
 def timed(work: Callable[[], list], rounds: int) -> tuple[float, list]:
-    """Median seconds of some rounds after one to warm up, and what was made."""
+    """Median seconds of the rounds, after one to warm up, and the last result."""
     taken, made = [], work() if rounds > 1 else []
     for _ in range(rounds):
         start = time.perf_counter()

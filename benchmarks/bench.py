@@ -1,10 +1,10 @@
-"""Every row of the table in one command: ours beside its peers, step by step in turn.
+"""Benchmark of every row of the table: ours and its peers, one step at a time in turn.
 
     python benchmarks/bench.py [--full] [--only PATTERN] [--json PATH] [--device cuda] [--list]
 
-Each contender lives in a process of its own and gets the same data from the same seed; a round
-asks each for one step. The table gives medians, ranges and peak memory; quote the ratios. See
-contract.py for how to add a row or a peer. What runs on --device cuda was never run.
+Each contender runs in its own process, with the same data from the same seed; in a round, each
+runs one step. The table gives medians, ranges and peak memory; quote the ratios. contract.py
+explains how to add a row or a peer. The rows of --device cuda were never run.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from machine import machine
 from roofline import Roof, measure_accelerator
 from table import Reported, Result, markdown, plain
 
-# of a row: least rounds, seconds to fill with further ones, and seconds after which none begins
+# per row: minimum rounds, seconds to spend on further ones, seconds after which none begins
 PATIENCE = {"toy": (1, 0.0, 0.0), "quick": (3, 12.0, 100.0), "full": (5, 60.0, 1200.0)}
 
 
 def main() -> None:
-    """Run the rows and print the table; write JSON where asked to."""
+    """Run the rows and print the table; write JSON if requested."""
     options = _options()
     if options.worker:
         return work(options)
@@ -48,21 +48,21 @@ def main() -> None:
     for row in chosen:
         print(f"{row.name} …", file=sys.stderr, flush=True)
         results.append(run(row, options, roof) if isinstance(row, Row) else report(row, options))
-        if options.json:  # after every row: an interrupted run keeps what it has
+        if options.json:  # after every row, so that an interrupted run keeps its results
             saved = {"header": header, "rows": [plain(result) for result in results]}
             options.json.write_text(json.dumps(saved, indent=1), "utf-8")
     return print(markdown(results))
 
 
 def choose(known: list[Row | Report], pattern: str, kind: str | None) -> list[Row | Report]:
-    """Rows whose name holds the pattern (or is like it, with * and ?), for a device or for any."""
+    """Rows whose name contains the pattern (with wildcards * and ?), for one device or any."""
     wanted = f"*{pattern.lower()}*"
     named = [row for row in known if fnmatch.fnmatch(row.name.lower(), wanted)]
     return [row for row in named if kind is None or kind in row.devices]
 
 
 def limits(chosen: list[Row | Report], options: argparse.Namespace) -> Roof | None:
-    """Limits of the accelerator, if a row compares itself with them."""
+    """Measure the limits of the accelerator, if a row is compared with them."""
     contenders = [c for row in chosen if isinstance(row, Row) for c in row.ours]
     if options.list or not any(c.needs for c in contenders):
         return None
@@ -76,7 +76,7 @@ def told(row: Row | Report, size: str) -> str:
 
 
 def run(row: Row, options: argparse.Namespace, roof: Roof | None = None) -> Result:
-    """Let our contenders and the row's peers do the same work in turn."""
+    """Time our contenders and the row's peers on the same work, in turn."""
     ours, others = list(row.ours), peers(row)
     everyone = {side(c, True): c for c in ours} | {side(c, False): c for c in others}
     rounds, seconds, limit = PATIENCE[options.size]
@@ -96,7 +96,7 @@ def run(row: Row, options: argparse.Namespace, roof: Roof | None = None) -> Resu
 
 
 def report(row: Report, options: argparse.Namespace) -> Reported:
-    """Let a script compare by itself, and read what it found."""
+    """Run a script that makes its own comparison, and read its results."""
     words, environment = _command(row, "report", options, {})
     done = subprocess.run(
         words, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -107,12 +107,12 @@ def report(row: Report, options: argparse.Namespace) -> Reported:
 
 
 def side(contender: Contender, ours: bool) -> str:
-    """A contender's name among all of a row: a peer may be called as one of ours."""
+    """Unique name of a contender in a row: a peer and one of ours may share a name."""
     return f"{'ours' if ours else 'peer'}/{contender.name}"
 
 
 def work(options: argparse.Namespace) -> None:
-    """Be one contender: answer each line on standard input with one timed step."""
+    """Run one contender: answer each line on standard input with one timed step."""
     row = next(row for row in rows() if row.name == options.only)
     torch.set_num_threads(row.threads)
     if isinstance(row, Report):

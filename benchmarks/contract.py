@@ -1,11 +1,11 @@
 """Contract of the benchmark: a row of the table and a peer are one file each.
 
-A row (rows/NAME.py) holds ROWS: shared data made from a seed, and our ways of doing the work. A
-peer (peers/NAME.py) holds NAME and STEPS: for each work that it can do, a function which builds
-from the same data a `step()`, called once a round and timed. It may hold ENVIRONMENT, variables for
-its process. Both are found by standing in their folder; peers/torchaudio_tacotron2.py is a pattern.
-What a peer's package needs is imported inside its functions, if not all who run the table have it:
-a peer that fails is shown with its error, and the others go on.
+A row (rows/NAME.py) defines ROWS: shared data made from a seed, and our ways to do the work. A peer
+(peers/NAME.py) defines NAME and STEPS: for each work that it supports, a function that builds a
+`step()` from the same data, called once a round and timed. It may define ENVIRONMENT, variables for
+its process. All files in the two folders are used; peers/torchaudio_tacotron2.py is an example.
+A peer imports optional packages inside its functions: if it fails, the table shows its error, and
+the others continue.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ from torch import Tensor
 HERE = Path(__file__).parent
 SIZES = ("toy", "quick", "full")
 
-# does the work once, and hands back what it made, batch first, so that tests see that all did the
-# same work
+# does the work once and returns its result, batch first, so that tests can check that all
+# contenders did the same work
 Step = Callable[[], Tensor]
-# from the shared data (a NamedTuple whose tensors already lie on the device)
+# builds a step from the shared data (a NamedTuple with tensors on the device)
 Make = Callable[[Any, torch.device], Step]
 
 
 class Aim(NamedTuple):
-    """Times a peer's speed, times its memory at most, and seconds an item at most (full size)."""
+    """Aims: least speed and most memory relative to a peer; most seconds per item (full size)."""
 
     speed: float | None = None
     memory: float | None = None
@@ -38,7 +38,7 @@ class Aim(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """The arithmetic and reading of one step, in one of roofline's precisions."""
+    """Arithmetic and memory reads of one step, in one of roofline's precisions."""
 
     work: Work
     precision: str
@@ -46,10 +46,10 @@ class Needs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One way to do a row's work, with what its process needs in its environment.
+    """One way to do a row's work, with environment variables for its process.
 
-    aims: by the name of the peer that they are measured against. needs: of the row's sizes, gives
-    what no way to do it can save, to tell how far from the machine's limit it is.
+    aims: by the name of the peer to compare with. needs: maps the row's sizes to a lower bound of
+    the work, to compare the time with the machine's limit.
     """
 
     name: str
@@ -61,13 +61,12 @@ class Contender:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One comparison: the same work from the same data, in turn, on so many threads.
+    """One comparison: the same work on the same data, in turn, with a number of threads.
 
-    name: what --only looks in. work: what a peer's STEPS name. about, item: for the table, `about`
-    with places for the sizes, as str.format knows them.
-    sizes: the argument of `data`, a tuple, for each of SIZES. items: how many of what seconds are
-    counted for (`item`) one step does. rate: a unit, and how much of it an item is, to tell how
-    much is made in a second.
+    name: matched by --only. work: key in the STEPS of peers. about, item: descriptions for the
+    table; `about` is a str.format template for the sizes. sizes: for each of SIZES, the argument of
+    `data`, a tuple. items: number of items (named by `item`) in one step. rate: a unit, and its
+    amount per item, to report an amount per second.
     """
 
     name: str
@@ -83,21 +82,21 @@ class Row:
     rate: tuple[str, float] | None = None
 
     def described(self, size: str) -> str:
-        """Description of the work at one of the sizes."""
+        """Describe the work at one of the sizes."""
         return f"{self.about.format(*self.sizes[size])}, per {self.item}"
 
     def make_data(self, size: str, seed: int, device: torch.device) -> Any:
-        """The shared data: of one seed the same in every process, and moved to the device."""
+        """Shared data on the device; one seed gives the same data in every process."""
         torch.manual_seed(seed)
         return _moved(self.data(self.sizes[size]), device)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Comparisons that a script beside this one makes by itself, in one process of its own.
+    """Comparisons made by another script, in a process of its own.
 
-    run: given one of SIZES, gives for each comparison `work`, `peer`, and seconds of one item:
-    `ours_seconds`, `theirs_seconds`. aim: what was aimed at in such a comparison.
+    run: maps one of SIZES to a dict for each comparison, with `work`, `peer`, and the seconds of
+    one item, `ours_seconds` and `theirs_seconds`. aim: the aim of such a comparison.
     """
 
     name: str
@@ -114,7 +113,7 @@ def rows() -> list[Row | Report]:
 
 
 def peers(row: Row) -> list[Contender]:
-    """Everyone else who can do a row's work."""
+    """All peers that support a row's work."""
     return [
         Contender(
             name=module.NAME,

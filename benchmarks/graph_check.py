@@ -1,11 +1,11 @@
-"""Comparison of loops captured as CUDA graphs with the same loops step by step.
+"""Check of loops captured as CUDA graphs against the same loops run step by step.
 
     python3 benchmarks/graph_check.py [--device cuda] [--full]
 
-Trains and speaks with small Tacotrons, trains a speller and walks a search with it, or with full
-ones at full lengths, in float32 and bf16; on a GPU with torch's operations and with fused kernels.
-Prints the largest difference of each, relative to the largest number, what was recorded, and what
-memory it took; ends with 1 if one is too large or nothing was recorded. On a CPU the graphs are
+Trains and runs small Tacotrons, and trains a speller and searches with it (--full: full sizes and
+lengths), in float32 and bf16; on a GPU with torch operations and with fused kernels. For each case,
+prints the largest difference, relative to the largest number, the captured graphs and their memory.
+Exits with 1 if a difference is too large or nothing was captured. On a CPU the graphs are only
 rehearsed.
 """
 
@@ -39,18 +39,18 @@ from speechseq.nn.rows import regroup_rows
 from speechseq.ops.cuda_graph import graphs_of
 
 BINS = 33
-OWNERS = (FrameDecoder, AttentionRNN, Speller)  # of graphs
+OWNERS = (FrameDecoder, AttentionRNN, Speller)  # modules that own graphs
 MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "small Tacotron 2": tacotron2_small()}
 FULL_MODELS = {"Tacotron 1": tacotron1(reduction_factor=5), "Tacotron 2": tacotron2()}
-TIMES = 3  # as it is, recorded, replayed
-# a product of another shape sums in another order; bfloat16 has the same rounded weights both ways
+TIMES = 3  # eager, captured, replayed
+# the order of sums depends on a product's shape; bfloat16 weights are rounded equally in both
 LIMITS = {"float32": 1e-3, "bf16": 5e-2, "bfloat16": 1e-3}
 SMALL = (Sizes(2, (3, 9), (30, 60)), Sizes(2, (5, 12), (20, 50)))
 FULL = (Sizes(16, (60, 140), (300, 800)), Sizes(16, (60, 140), (300, 780)))
 
 
 def main() -> None:
-    """Check both models both ways."""
+    """Check Tacotrons and speller, with torch operations and with fused kernels."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--full", action="store_true")
@@ -79,12 +79,12 @@ def main() -> None:
 
 
 def tacotron(config: TacotronConfig) -> Tacotron:
-    """A model of random weights."""
+    """Tacotron with random weights."""
     return config.build(symbols=SYMBOLS, mels=MELS, bins=BINS)
 
 
 def speller(width: int) -> Speller:
-    """Two layers, the upper of which asks."""
+    """Speller of two layers, whose upper layer queries the attention."""
     attention = LocationSensitiveConfig(dim=width // 4, filters=10, kernel=101, history="previous")
     config = SpellerConfig(embedding=128, layers=2, hidden=width, attention=attention)
     return config.build(SYMBOLS, width)
@@ -96,13 +96,13 @@ def check(
     name: str,
     make: Callable[[Any], list[Tensor]],
 ) -> bool:
-    """Print one line; whether something is wrong."""
+    """Compare the results with and without graphs and print one line; True if wrong."""
     os.environ["SPEECHSEQ_NATIVE"] = "1" if "fused" in name else "0"
     torch.manual_seed(0)
     model = build().to(device)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", RuntimeWarning)
-        expected = asked("0", model, make)  # step by step in torch's operations
+        expected = asked("0", model, make)  # step by step with torch operations
         before = _gigabytes(device)
         made = asked("1" if device.type == "cuda" else "rehearse", model, make)
     off = max(_off(a, b) for a, b in zip(made, expected, strict=True))
@@ -118,7 +118,7 @@ def check(
 
 
 def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> list[Tensor]:
-    """Output with CUDA graphs, or without."""
+    """Results of `make` with SPEECHSEQ_CUDA_GRAPHS set to `how`."""
     os.environ["SPEECHSEQ_CUDA_GRAPHS"] = how
     return make(model)
 
@@ -126,7 +126,7 @@ def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> li
 def trained(
     model: Tacotron, sizes: tuple[Sizes, ...], device: torch.device, precision: str
 ) -> list[Tensor]:
-    """Outputs, and the gradients summed over batches of several lengths, some of one bucket."""
+    """Outputs, and gradients summed over batches of several lengths, some in the same bucket."""
     model.train().zero_grad()
     loss, found = TacotronLoss(TacotronLossConfig()), []
     for turn in range(TIMES * len(sizes)):
@@ -145,7 +145,7 @@ def spoken(
     device: torch.device,
     precision: str = "float32",
 ) -> list[Tensor]:
-    """Mels of rows that end one after another."""
+    """Mels of free-running rows that end one after another."""
     model.eval()
     torch.manual_seed(0)
     steps = sizes[0].frames[1]
@@ -161,7 +161,7 @@ def spoken(
 def spelled(
     model: Speller, sizes: tuple[Sizes, ...], device: torch.device, precision: str
 ) -> list[Tensor]:
-    """Outputs of a teacher-forced speller, and its gradients, over batches."""
+    """Outputs and gradients of a teacher-forced speller, over batches."""
     model.train().zero_grad()
     found = []
     for turn in range(TIMES * len(sizes)):
@@ -197,7 +197,7 @@ def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> 
 def heard(
     sizes: Sizes, model: Speller, device: torch.device, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Random symbols, memory, and its mask: an eighth of the frames."""
+    """Random symbols, and a memory with mask, an eighth as long as the frames."""
     torch.manual_seed(seed)
     positions = lengths(sizes.batch, (sizes.frames[0] // 8, sizes.frames[1] // 8))
     tokens = torch.randint(4, SYMBOLS, (sizes.batch, sizes.tokens[1]))
@@ -212,16 +212,14 @@ def _batch(data: Speech, device: torch.device) -> TTSBatch:
 
 
 def _gigabytes(device: torch.device) -> float:
-    """Reserved, for a graph's memory is never counted as allocated."""
+    """Reserved GPU memory: a graph's memory is not counted as allocated."""
     return torch.cuda.memory_reserved(device) / 2**30 if device.type == "cuda" else 0.0
 
 
 def _off(made: Tensor, true: Tensor) -> float:
     if made.shape != true.shape:
         return float("inf")
-    return float(
-        (made - true).abs().max() / true.abs().max().clamp(min=1e-2)
-    )  # some gradients are 0
+    return float((made - true).abs().max() / true.abs().max().clamp(min=1e-2))  # gradients may be 0
 
 
 if __name__ == "__main__":

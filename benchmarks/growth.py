@@ -1,11 +1,11 @@
-"""Growth of time and memory with the work, and the distance of each point from the roofline.
+"""Growth of time and memory with the size of the work, compared with the roofline.
 
     python benchmarks/growth.py [--quick] [--json growth.json] [--picture docs/growth.png]
 
-A full-size Tacotron 2 trains and speaks with one number varied at a time; every point runs in a
-process of its own. The limit is what the machine could do at most, measured in the same run: FLOPs
-over its rate of products, or bytes of weights a step over its rate of reading, whichever takes
-longer. Run it on a quiet machine: with another program beside it, two threads wait for each other.
+A full-size Tacotron 2 trains and speaks with one number varied at a time; every point runs in its
+own process. The limit is the least time on this machine, measured in the same run: FLOPs divided by
+the rate of products, or bytes of weights per step divided by the rate of reads, whichever takes
+longer. Run it on an idle machine: beside other programs, two threads wait for each other.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 
 
 def main() -> None:
-    """Measure the points between two looks at the roof; print, save and draw them."""
+    """Measure the points, and the roofline before and after; print, save and draw them."""
     options = _options()
     PROCESSES.set_forkserver_preload(["growth_points"])
     chosen = points(options.quick, options.threads)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _ran(chosen: list[Point], patience: float) -> dict[Point, Ran]:
-    """Each point's measurement; none is begun when patience is over, and one that falls is told."""
+    """Measure the points until `patience` seconds are over; failures are printed."""
     began, found = time.monotonic(), {}
     for point in chosen:
         if time.monotonic() - began > patience:
@@ -59,7 +59,7 @@ def _ran(chosen: list[Point], patience: float) -> dict[Point, Ran]:
             continue
         try:
             found[point] = apart(run, point)
-        except (concurrent.futures.BrokenExecutor, RuntimeError) as error:  # memory, most likely
+        except (concurrent.futures.BrokenExecutor, RuntimeError) as error:  # most likely memory
             print(f"fell: {point.name}: {error}", file=sys.stderr)
         else:
             print(f"{point.name}: {shown(found[point].each)}", file=sys.stderr, flush=True)
@@ -67,7 +67,7 @@ def _ran(chosen: list[Point], patience: float) -> dict[Point, Ran]:
 
 
 def judged(point: Point, ran: Ran, roof: Roof) -> Found:
-    """A measurement beside the limit."""
+    """Combine a measurement with its limit."""
     limit = roof.seconds(ran.work, point.precision) / ran.items
     return Found(point, ran.each, ran.gigabytes, limit)
 
@@ -79,20 +79,20 @@ def apart(work: Any, *arguments: Any) -> Any:
 
 
 def line(found: Found) -> str:
-    """A point for the table."""
+    """Row of the table for one point."""
     times = f"{shown(found.seconds)} | {shown(found.limit)} | {found.share:.0%}"
     return f"| {found.point.name} | {times} | {found.gigabytes:.2f} GB |"
 
 
 def described(threads: int, roof: Roof) -> str:
-    """The machine's limits in words."""
+    """Describe the machine's limits."""
     flops = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in roof.flops.items())
     reads = ", ".join(f"{size} MB {rate / 1e9:.0f}" for size, rate in roof.reads.items())
     return f"{threads} threads: GFLOP/s: {flops}; reading GB/s: {reads}"
 
 
 def plain(header: dict[str, Any], roofs: dict[int, Roof], found: list[Found]) -> dict[str, Any]:
-    """Everything for JSON."""
+    """Convert all results to data for JSON."""
     return {
         "header": header,
         "roofs": {threads: roof._asdict() for threads, roof in roofs.items()},

@@ -1,4 +1,4 @@
-"""Picture of growth: time beside the limit, share of the limit, and memory."""
+"""Picture of growth: time with its limit, share of the limit, and memory."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -28,7 +28,7 @@ UNITS = {"train": ("s an update", 1.0), "speak": ("ms a step", 1e3)}
 
 
 def picture(found: Sequence[Found]) -> bytes:
-    """A column of three panels for each number that was varied, as PNG bytes."""
+    """Draw a column of three panels for each varied number, as PNG bytes."""
     columns = _columns(found)
     figure = empty_figure(2.25 * len(columns), 5.8)
     grid = figure.subplots(3, len(columns), squeeze=False)
@@ -62,7 +62,7 @@ _LIMIT: dict[str, Any] = {"linestyle": (0, (2, 2)), "marker": "", "linewidth": 1
 
 
 def _columns(found: Sequence[Found]) -> dict[str, dict[str, list[Found]]]:
-    """By what was done and varied, then by precision, each line from its lowest value."""
+    """Group by work and varied number, then by precision; each line is sorted by value."""
     columns: dict[str, dict[str, list[Found]]] = {}
     for name in (*PANELS, SPEECH):
         mine = [f for f in found if f"{f.point.work} {f.point.axis}" == name]
@@ -74,7 +74,7 @@ def _columns(found: Sequence[Found]) -> dict[str, dict[str, list[Found]]]:
 
 
 def _scaled(axes: "Axes", values: list[float]) -> None:
-    """Logarithmic to the right, with a tick at each value that there is room for."""
+    """Logarithmic x axis, with a tick at each value if there is space."""
     style(axes)
     axes.set_xscale("log")
     axes.set_xticks(values[:: 1 + len(values) // 6], minor=False)
@@ -86,7 +86,7 @@ def _scaled(axes: "Axes", values: list[float]) -> None:
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
-    """One for all panels, below them."""
+    """Add one legend for all panels, below them."""
     lines, names = axes.get_legend_handles_labels()
     limit = axes.plot([], [], **_LIMIT | {"color": INK})
     names.append("dashed: the machine's limit")

@@ -1,4 +1,4 @@
-"""The points at which growth is measured: one number of a Tacotron 2's work varied at a time."""
+"""Points at which growth is measured: a Tacotron 2's work, with one number varied at a time."""
 
 import dataclasses
 import resource
@@ -20,16 +20,16 @@ from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.postnets import ConvPostnetConfig
 from speechseq.models.tacotron import Tacotron, TacotronConfig, tacotron2
 
-FILL = 1.5  # seconds: a short step is repeated until so many are spent, at most MOST times
+FILL = 1.5  # seconds: a short step is repeated for this long, at most MOST times
 MOST = 5
 TO_SPEAK = {"float32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
-    """A point to measure: `axis` names the varied number, `work` is "train" or "speak".
+    """Point to measure: `axis` names the varied number, `work` is "train" or "speak".
 
-    width: of all layers, 1 the full size. frames: of each utterance, which is not padded.
+    width: scale of all layers, 1 for the full size. frames: of each utterance, without padding.
     """
 
     axis: str
@@ -44,12 +44,12 @@ class Point:
 
     @property
     def value(self) -> float:
-        """The number that varies."""
+        """Value of the varied number."""
         return getattr(self, self.axis)
 
     @property
     def name(self) -> str:
-        """In words, what varies first."""
+        """Description of the point, the varied number first."""
         return (
             f"{self.work}, {self.axis} {self.value:g}, {self.precision} (batch {self.batch}, "
             f"{self.frames} frames, r {self.reduction_factor}, width {self.width:g}, "
@@ -58,9 +58,9 @@ class Point:
 
 
 class Ran(NamedTuple):
-    """Seconds of each repetition, peak memory above the libraries', and the work they did.
+    """Measurement: seconds of each repetition, peak memory above the libraries', and the work.
 
-    items: what one repetition's time is divided by: 1 update, or so many decoder steps.
+    items: number of items in one repetition: 1 update, or the number of decoder steps.
     """
 
     seconds: list[float]
@@ -70,12 +70,12 @@ class Ran(NamedTuple):
 
     @property
     def each(self) -> float:
-        """The median of one item's seconds."""
+        """Median of the seconds per item."""
         return statistics.median(self.seconds) / self.items
 
 
 class Found(NamedTuple):
-    """Measurement of a point: seconds and gigabytes of its work, and the seconds of the limit."""
+    """Result for a point: seconds per item, gigabytes, and the seconds of the limit."""
 
     point: Point
     seconds: float
@@ -84,12 +84,12 @@ class Found(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Share of the machine's limit that is reached."""
+        """Share of the machine's limit that was reached."""
         return self.limit / self.seconds
 
 
 def points(quick: bool, threads: int) -> list[Point]:
-    """All points, on so many threads unless they vary; the quick ones are few and small."""
+    """All points, with `threads` threads unless varied; `quick` gives few and small ones."""
     frames = 100 if quick else 400
     base = Point(axis="batch", frames=frames, threads=threads)
 
@@ -110,7 +110,7 @@ def points(quick: bool, threads: int) -> list[Point]:
 
 
 def run(point: Point) -> Ran:
-    """Do a point's work, in a process that has done nothing else."""
+    """Measure a point, in a fresh process."""
     torch.set_num_threads(point.threads)
     torch.manual_seed(0)
     before = _peak()
@@ -119,7 +119,7 @@ def run(point: Point) -> Ran:
     shape = Shape(point.batch, point.tokens, -(-point.frames // r), r)
     if point.work == "train":
         work, items = teacher_forced(model, shape, point.precision), 1
-        _training(model, point, frames=20)()  # warms up, with less memory than what is measured
+        _training(model, point, frames=20)()  # warm-up, with less memory than the measured step
         step = _training(model, point, point.frames)
     else:
         work, items = free_running(model, shape, point.precision), shape.steps
@@ -134,7 +134,7 @@ def run(point: Point) -> Ran:
 
 
 def sized(width: float, reduction_factor: int) -> TacotronConfig:
-    """Tacotron 2 with all its layers so much wider."""
+    """Tacotron 2 with all layers scaled by `width`."""
 
     def scaled(size: int) -> int:
         return max(8, int(size * width))
@@ -156,7 +156,7 @@ def sized(width: float, reduction_factor: int) -> TacotronConfig:
 
 
 def _training(model: Tacotron, point: Point, frames: int) -> Step:
-    """The trainer's update on rows of equal length."""
+    """Training update on rows of equal length."""
     device, tokens = torch.device("cpu"), (point.tokens, point.tokens)
     batch = TTSBatch(**speech(Sizes(point.batch, tokens, (frames, frames)))._asdict())
     loss, bf16 = TacotronLoss(TacotronLossConfig()), point.precision == "bf16"
@@ -164,7 +164,7 @@ def _training(model: Tacotron, point: Point, frames: int) -> Step:
 
 
 def _speaking(point: Point) -> Step:
-    """Decoder steps of a full-size model that does not stop."""
+    """Decoder steps of a full-size model that never stops."""
     tokens = torch.randint(1, SYMBOLS, (point.batch, point.tokens))
     texts = Texts(tokens, torch.full((point.batch,), point.tokens), point.frames)
     return decoder_steps(TO_SPEAK[point.precision])(texts, torch.device("cpu"))

@@ -12,7 +12,7 @@ EACH_POSITION = ("filters.weight", "location.weight", "energy.weight")  # of the
 
 
 class Shape(NamedTuple):
-    """A batch without padding: rows, tokens a row, decoder steps a row, frames a step."""
+    """Batch without padding: rows, tokens per row, decoder steps per row, frames per step."""
 
     batch: int
     tokens: int
@@ -21,7 +21,7 @@ class Shape(NamedTuple):
 
 
 class Work(NamedTuple):
-    """FLOPs of everything, and bytes that each of so many passes has to read again."""
+    """Total FLOPs, and the bytes that each of `passes` passes has to read again."""
 
     flops: float
     bytes_a_pass: float
@@ -29,9 +29,10 @@ class Work(NamedTuple):
 
 
 def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
-    """One training update: forward, and twice that backward; a step reads only what recurs.
+    """Work of a training update: forward, and twice that backward.
 
-    Each step comes twice, forward and backward, so there are twice as many passes as steps.
+    A step only reads the recurrent weights again, once forward and once backward, so there are
+    twice as many passes as steps.
     """
     recurs = sum(p.numel() for name, p in _matrices(model) if _recurs(name))
     recurs -= _hoisted(model)
@@ -41,7 +42,7 @@ def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
 
 
 def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
-    """Decoder steps alone, by themselves; each reads all of the decoder's weights."""
+    """Work of free-running decoder steps; each step reads all of the decoder's weights."""
     products = _products(model, shape)
     flops = sum(count for name, count in products.items() if _each_step(name))
     weights = sum(p.numel() for name, p in _matrices(model) if _each_step(name))
@@ -50,7 +51,7 @@ def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
 
 
 def _products(model: Tacotron, shape: Shape) -> dict[str, float]:
-    """Multiplications of each weight, and of the attention's weighted mean."""
+    """Number of multiplications for each weight, and for the attention's weighted mean."""
     tokens, steps = shape.batch * shape.tokens, shape.batch * shape.steps
     found: dict[str, float] = {}
     for name, parameter in _matrices(model):
@@ -84,12 +85,12 @@ def _recurs(name: str) -> bool:
 
 
 def _hoisted(model: Tacotron) -> int:
-    """Weights of the attention RNN that meet its known inputs, before the loop."""
+    """Number of weights of the attention RNN whose inputs are known before the loop."""
     cell = model.decoder.core.cell
     return cell.weight_ih.shape[0] * model.decoder.prenet.output_dim
 
 
 def _remembered(model: Tacotron, shape: Shape) -> int:
-    """Numbers of memory and keys, which each step's attention reads."""
+    """Number of elements of memory and keys, which the attention reads at each step."""
     keys = model.decoder.core.attention.key.weight.shape[0]
     return shape.batch * shape.tokens * (model.encoder.memory_dim + keys)

@@ -1,7 +1,7 @@
-"""Contenders in processes of their own, timed one step at a time, in turn.
+"""Timing of contenders in separate processes, one step at a time, in turn.
 
-Machines are noisy: what is timed side by side in one run can be compared, and peak memory is each
-contender's own.
+Machines are noisy: only times measured in turn, in one run, can be compared. Separate processes
+give the peak memory of each contender.
 """
 
 import json
@@ -18,7 +18,7 @@ import torch
 
 
 class Command(NamedTuple):
-    """Command that starts a contender's process, which calls `serve`."""
+    """Command line and environment of a contender's process, which calls `serve`."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
@@ -28,7 +28,7 @@ IDLE, LONG = 2.0, 45.0  # seconds
 
 
 class Timing(NamedTuple):
-    """Seconds of each round and peak memory in GB; or why there are none."""
+    """Seconds of each round and peak memory in GB; or the failure."""
 
     seconds: list[float]
     gigabytes: float
@@ -36,7 +36,7 @@ class Timing(NamedTuple):
 
 
 class _Worker:
-    """A contender's process, its errors kept for when it ends unasked."""
+    """Process of a contender, with its standard error kept for failures."""
 
     def __init__(self, command: Command) -> None:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
@@ -52,7 +52,7 @@ class _Worker:
         self.gigabytes, self.failure = 0.0, ""
 
     def step(self, keep: bool) -> float:
-        """Ask for a step; its seconds."""
+        """Run one step and return its seconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -88,13 +88,13 @@ def compare(
     slow: float = 60.0,
     limit: float = float("inf"),
 ) -> dict[str, Timing]:
-    """Ask each contender for a step a round, after one to warm up.
+    """Time one step of each contender per round, after a round to warm up.
 
     Args:
         commands: by the contenders' names.
-        rounds: at least so many, and more until `seconds` are spent, at most `most`.
-        slow: a contender whose step takes longer is asked for one more than the first, no more.
-        limit: no new round after so many seconds, when all have been measured once.
+        rounds: minimum number of rounds; further ones until `seconds` are spent, at most `most`.
+        slow: a contender whose step takes longer (in seconds) is measured only once.
+        limit: seconds after which no new round begins, once all contenders were measured.
     """
     workers = {name: _Worker(command) for name, command in commands.items()}
     try:
@@ -116,8 +116,8 @@ def compare(
 def serve(step: Callable[[], object], device: torch.device) -> None:
     """Answer each line on standard input with one timed step and the peak memory so far.
 
-    Who had to wait for the others' steps takes one that is not counted first: meanwhile its memory
-    went back to the machine, and its data out of the caches. A step of LONG hardly feels that.
+    After a wait for the others' steps, a step that is not timed comes first, because memory was
+    returned to the machine and data left the caches. Steps longer than LONG need no warm-up.
     """
     timed = _timed_by_events if device.type == "cuda" else _timed
     taken, ended = 0.0, time.perf_counter()

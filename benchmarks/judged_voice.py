@@ -1,4 +1,4 @@
-"""Judged word errors of a voice over several seeds, with their bootstrap interval."""
+"""Word errors of a voice by a recogniser, over several seeds, with bootstrap intervals."""
 
 import json
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from speechseq.inference.wer import bootstrap
 
 
 class WordErrors(NamedTuple):
-    """Errors (seeds, texts), and the reference words (texts) of each seed."""
+    """Word errors (seeds, texts), and the number of reference words (texts)."""
 
     errors: list[list[int]]
     ref: list[int]
 
     @classmethod
     def of(cls, scores: Sequence[Score]) -> "WordErrors":
-        """Word errors of the same texts, scored once for each seed."""
+        """Collect the word errors of the same texts, scored once for each seed."""
         errors = [[row.words.errors for row in score.rows] for score in scores]
         return cls(errors, [row.words.ref for row in scores[0].rows])
 
     @property
     def words(self) -> int:
-        """Reference words of all seeds together."""
+        """Number of reference words of all seeds together."""
         return len(self.errors) * sum(self.ref)
 
     @property
@@ -47,13 +47,13 @@ class WordErrors(NamedTuple):
     def beside(self, other: "WordErrors") -> bootstrap.Comparison:
         """Compare with another voice's errors on the same texts and seeds.
 
-        Texts are drawn anew, each with its errors of all seeds: these are not independent.
+        The bootstrap resamples texts, each with its errors of all seeds, which are dependent.
         """
         first, second = ([sum(text) for text in zip(*m.errors, strict=True)] for m in (other, self))
         return bootstrap.compare(first, second, [len(self.errors) * words for words in self.ref])
 
     def plain(self) -> dict[str, Any]:
-        """Its figures as JSON data."""
+        """Figures as data for JSON."""
         return {"wer": self.wer, "words": self.words, "wers": self.wers}
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class WordErrors(NamedTuple):
 def of_voice(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge, precision: str
 ) -> WordErrors:
-    """Errors on the cuts' texts, synthesised free-running with weights of this precision."""
+    """Errors on the cuts' texts, synthesised with weights of this precision."""
     rounded = Synthesizer(voice.model, voice.vocabulary, voice.audio, precision=precision)
     texts, rate = _texts(cuts), voice.audio.sample_rate
     spoken = ([item.waveform for item in rounded.synthesize(texts, seed=seed)] for seed in seeds)
@@ -72,13 +72,13 @@ def of_voice(
 
 
 def of_recordings(cuts: CutSet, audio: AudioConfig, judge: Judge) -> WordErrors:
-    """Errors on the recordings themselves: the judge is a weak recogniser."""
+    """Errors on the recordings themselves, as a reference: the judge is a weak recogniser."""
     recordings = [item.waveform[0] for item in items_of(cuts, audio)]
     return WordErrors.of([judge.judge(_texts(cuts), recordings, audio.sample_rate)])
 
 
 def unlearned_digits(corpus: Path, count: int) -> CutSet:
-    """Strings that do not stand in the demo's `corpus`/train, said as those that do."""
+    """Digit strings outside the demo's `corpus`/train, spoken in the same way."""
     learned = json.loads((corpus / "train" / MANIFEST).read_text("utf-8"))["utterances"]
     return spoken_digits.make(
         corpus / "unlearned",

@@ -3,9 +3,9 @@
     python benchmarks/long_audio.py [--minutes 10] [--beam 8] [--window 20] [--threads 2]
     python benchmarks/long_audio.py --checkpoint RUN --wav long.wav
 
-Without a checkpoint an untrained `las_small`, kept from ending early, reads noise with the rhythm
-of speech and writes 15 characters a second, as many as people say.
-Each length is read by a process of its own, so that peak memory is its own.
+Without a checkpoint, an untrained `las_small` that cannot end early transcribes noise with the
+rhythm of speech and emits 15 characters a second, about as many as in speech. Each length runs in
+its own process, to measure its peak memory.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RATE = 16_000
 
 
 def main() -> None:
-    """Transcribe files of a tenth of the length and of the whole length; print memory and time."""
+    """Transcribe files of a tenth of the length and of the full length; print memory and time."""
     options = _options()
     if options.worker:
         return work(options)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def make_files(folder: Path, minutes: float) -> list[Path]:
-    """Two WAVs of noise that swells four times a second and pauses, written block by block."""
+    """Write two WAVs of noise with four swells a second and pauses, block by block."""
     draw, paths = np.random.default_rng(0), []
     for length in (minutes / 10, minutes):
         paths.append(folder / f"{length:g}.wav")
@@ -61,14 +61,14 @@ def make_files(folder: Path, minutes: float) -> list[Path]:
 
 
 def ask(path: Path) -> dict[str, float]:
-    """Time and memory that a process of its own needs for this file."""
+    """Measure time and memory for this file in a separate process."""
     command = [sys.executable, __file__, *sys.argv[1:], "--worker", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
 def work(options: argparse.Namespace) -> None:
-    """Transcribe one file and print what it took."""
+    """Transcribe one file and print its time and memory."""
     from speechseq.audio.mel import AudioConfig
     from speechseq.inference.long_audio import transcribe_long
     from speechseq.inference.search.beam import Beam

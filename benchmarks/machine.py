@@ -1,4 +1,4 @@
-"""Machine and versions of a measurement, for the header of every table."""
+"""Description of machine and software versions, for the header of every table."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
 
 
 def cpu_model() -> str:
-    """The processor's name as Linux tells it, elsewhere as Python does."""
+    """Name of the processor, from Linux if possible, otherwise from Python."""
     listed = Path("/proc/cpuinfo")
     for line in listed.read_text().splitlines() if listed.exists() else ():
         name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""Random texts, mels and features of given sizes: the data that rows share."""
+"""Random texts, mels and features of given sizes: the shared data of rows."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ SYMBOLS, MELS = 148, 80
 
 
 class Sizes(NamedTuple):
-    """So many utterances, their tokens and frames drawn from ranges, both ends included."""
+    """Number of utterances, and ranges of their tokens and frames, both ends included."""
 
     batch: int
     tokens: tuple[int, int]
@@ -35,7 +35,7 @@ class Recordings(NamedTuple):
 
 
 def speech(sizes: Sizes) -> Speech:
-    """The longest text first, as packed sequences want it; the first row has the most frames."""
+    """Random batch, longest text first, for packed sequences; the first row has the most frames."""
     token_lengths = lengths(sizes.batch, sizes.tokens).sort(descending=True).values
     frame_lengths = lengths(sizes.batch, sizes.frames)
     tokens = torch.randint(1, SYMBOLS, (sizes.batch, int(token_lengths[0])))
@@ -44,7 +44,7 @@ def speech(sizes: Sizes) -> Speech:
 
 
 def lengths(batch: int, within: tuple[int, int]) -> Tensor:
-    """Drawn from a range, the first the longest there can be."""
+    """Lengths drawn from a range; the first is the maximum."""
     drawn = torch.randint(within[0], within[1] + 1, (batch,))
     drawn[0] = within[1]
     return drawn

@@ -1,4 +1,4 @@
-"""A LAS as one writes it the first time from torch's modules; its BiLSTMs are chosen."""
+"""Straightforward LAS of torch modules, with a choice of BiLSTM."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from updates import plain_update
 class PlainLAS(nn.Module):
     """Four BiLSTM layers of 256, two LSTM cells of 512, location-sensitive attention.
 
-    bilstm: makes a layer from its input's width, called with x (batch, time, width) and lengths.
+    bilstm: builds a layer from its input width; layers take x (batch, time, width) and lengths.
     """
 
     def __init__(self, bilstm: Callable[[int], nn.Module]) -> None:
@@ -52,7 +52,7 @@ class PlainLAS(nn.Module):
 
 
 def update_of(bilstm: Callable[[int], nn.Module]) -> Callable[[Recordings, torch.device], Step]:
-    """Step function of a plain LAS's training update."""
+    """Builder of a step: a training update of a plain LAS."""
 
     def update(data: Recordings, device: torch.device) -> Step:
         model = PlainLAS(bilstm)

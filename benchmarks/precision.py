@@ -1,14 +1,14 @@
-"""Effect of rounded weights on a trained voice: errors of its mels, and its judged word errors.
+"""Effect of rounded weights on a trained voice: errors of mels, and word errors by a recogniser.
 
     python benchmarks/precision.py RUN/checkpoints/last --root LJSpeech-1.1 [--dev 20 --test 20]
     python benchmarks/precision.py RUN/checkpoints/last --root RUN/corpus --judge digits \\
         --judged 60 --seeds 0 1 2 3
 
-The second form is for the demo's voice (recipes/tts/spoken_digits.py): espeak says strings that it
-did not learn from. Every held-out utterance is fed to the decoder's packed loop frame by frame,
-without dropout, at each precision; the mels behind the post-net are compared with those of float32:
-the error's norm over the mel's own, and over what is left of it without its mean. Then the voice
-speaks the same texts freely, with each of the seeds, and a recogniser judges them beside the
+The second form is for the demo's voice (recipes/tts/spoken_digits.py), with strings outside the
+training set, spoken by espeak. Every held-out utterance is teacher-forced through the decoder's
+packed loop, without dropout, at each precision. The mels after the post-net are compared with those
+of float32: the norm of the error, relative to the norm of the mel, with and without its mean. Then
+the voice speaks the same texts with each of the seeds, and a recogniser transcribes them and the
 recordings (extra `judge`).
 """
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def mel_errors(voice: Synthesizer, cuts: CutSet) -> dict[str, dict[str, Any]]:
-    """By precision, how far teacher-forced mels are from those of float32."""
+    """Errors of teacher-forced mels relative to float32, by precision."""
     with torch.inference_mode(), evaluating(voice.model):
         made = {name: torch.cat(list(_mels(voice, cuts, name))) for name in PRECISIONS}
     true = made[EXACT]
@@ -93,7 +93,7 @@ def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
 def judged(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge
 ) -> dict[str, dict[str, Any]]:
-    """Judged word errors of each precision, and their difference from float32."""
+    """Word errors by a recogniser for each precision, and their difference from float32."""
     scored = {name: judged_voice.of_voice(voice, cuts, seeds, judge, name) for name in PRECISIONS}
     found = {}
     for precision, errors in scored.items():

@@ -1,4 +1,4 @@
-"""Roofline of the machine: measured rates of products and of reading memory."""
+"""Roofline of the machine: measured rates of matrix products and of memory reads."""
 
 import ctypes
 import functools
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from speechseq.ops import linear as dense
 
-BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from what lies in one core's cache to what lies in none
+BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from one core's cache to beyond all caches
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 READER = """
 #include <cstdint>
@@ -40,29 +40,29 @@ extern "C" float read_all(const vec* x, int64_t count, int64_t threads) {
 
 
 class Roof(NamedTuple):
-    """FLOP a second of each precision, and bytes read a second from buffers of rising size."""
+    """FLOP/s for each precision, and bytes read per second for each size of buffer."""
 
     flops: dict[str, float]
     reads: dict[int, float]
 
     def or_better(self, other: "Roof") -> "Roof":
-        """The best of two measurements: what else runs on a machine can only lower one."""
+        """Maximum of two measurements: other programs can only lower a rate."""
         flops = {name: max(rate, other.flops[name]) for name, rate in self.flops.items()}
         return Roof(flops, {size: max(r, other.reads[size]) for size, r in self.reads.items()})
 
     def seconds(self, work: Work, precision: str) -> float:
-        """The least that its products take, or all its reading, whichever is longer."""
-        # what a larger buffer allows, a smaller one does too: noise must not say otherwise
+        """Lower bound of the time: products or reads, whichever takes longer."""
+        # a smaller buffer is read at least as fast as a larger one, whatever the noise
         fits = [rate for size, rate in self.reads.items() if size * 2**20 >= work.bytes_a_pass]
         rate = max(fits or [self.reads[max(self.reads)]])
         return max(work.flops / self.flops[precision], work.passes * work.bytes_a_pass / rate)
 
 
 def measure(threads: int, seconds: float = 0.4, side: int = 2048) -> Roof:
-    """The best of several ways, each tried for so many seconds; products are of `side`."""
+    """Measure a CPU: best rates of several methods, each run for `seconds`."""
     torch.set_num_threads(threads)
     flops = {name: _product_rate(dtype, side, seconds) for name, dtype in DTYPES.items()}
-    flops["int8"] = flops["bf16"]  # products of int8 are counted as those that it replaces
+    flops["int8"] = flops["bf16"]  # int8 products are counted at the rate of bf16
     read = _reader(threads)
     return Roof(flops, {size: _read_rate(read, size * 2**20, seconds / 2) for size in BUFFERS})
 
@@ -73,15 +73,15 @@ def measure_accelerator(
     side: int = 8192,
     megabytes: tuple[int, ...] = (24, 2048),
 ) -> Roof:
-    """Measure a GPU: square products of its library, and copies, whose bytes are read and written.
+    """Measure a GPU: square matrix products, and copies, which count bytes read and written.
 
-    Numbers are random: it makes products of zeros faster.
+    Numbers are random, because products of zeros are faster.
     """
     flops, reads = {}, {}
     for name, dtype in DTYPES.items():
         a, b = torch.randn(2, side, side, device=device).to(dtype)
         flops[name] = 2 * side**3 / _launched(functools.partial(torch.mm, a, b), device, seconds)
-    for size in megabytes:  # within a GPU's cache, and beyond it
+    for size in megabytes:  # inside and beyond a GPU's cache
         x = torch.randn(size * 2**18, device=device)
         copy = functools.partial(torch.empty_like(x).copy_, x)
         reads[size] = 2 * size * 2**20 / _launched(copy, device, seconds)
@@ -89,7 +89,7 @@ def measure_accelerator(
 
 
 def _launched(work: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """The shortest time of one of ten launched together, so that waiting for them counts less."""
+    """Shortest time of one of ten calls launched together, to amortise the synchronisation."""
 
     def ten() -> None:
         for _ in range(10):
@@ -101,7 +101,7 @@ def _launched(work: Callable[[], object], device: torch.device, seconds: float) 
 
 
 def _product_rate(dtype: torch.dtype, side: int, seconds: float) -> float:
-    """Square products, MKL's, oneDNN's or our own, and 1 × 1 convolutions, which oneDNN makes."""
+    """Rate of square products by MKL, oneDNN and our own kernel, and of 1 × 1 convolutions."""
     a, b = torch.randn(2, side, side).to(dtype)
     kernel, image = b.view(side, side, 1, 1), a.t().reshape(1, side, side // 64, 64)
     flat = image.to(memory_format=torch.channels_last)
@@ -121,7 +121,7 @@ def _read_rate(read: Callable[[torch.Tensor], object], size: int, seconds: float
 
 
 def _least(work: Callable[[], object], seconds: float) -> float:
-    """The shortest of some runs: what else runs on the machine can only lengthen one."""
+    """Shortest time of several runs: other programs can only lengthen one."""
     work()
     best, until = float("inf"), time.perf_counter() + seconds
     while (start := time.perf_counter()) < until:
@@ -131,14 +131,14 @@ def _least(work: Callable[[], object], seconds: float) -> float:
 
 
 def _reader(threads: int) -> Callable[[torch.Tensor], object]:
-    """A loop in C++ that does nothing but read; torch's sum where there is no compiler."""
+    """Function that reads a buffer: a loop in C++, or torch's sum without a compiler."""
     compiler = shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         return torch.sum
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "reader.cpp", Path(folder) / "reader.so"
         source.write_text(READER)
-        # sums in any order, but not -ffast-math: it makes the whole process flush small numbers
+        # allow any order of sums; -ffast-math would flush subnormals in the whole process
         fast = ["-O3", "-march=native", "-fassociative-math", "-fno-signed-zeros"]
         flags = [*fast, "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-w"]
         subprocess.run([compiler, *flags, str(source), "-o", str(made)], check=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Others' Griffin-Lim and log-mels, in the convention that they are measured in."""
+"""Griffin-Lim and log-mels of other libraries, in the convention of the benchmark."""
 
 from typing import NamedTuple, Protocol
 
@@ -15,19 +15,19 @@ _FFT = {"n_fft": SETTINGS.n_fft, "hop_length": SETTINGS.hop, "win_length": SETTI
 
 
 class Invert(Protocol):
-    """(batch, frames, bins) magnitudes to (batch, samples)."""
+    """Griffin-Lim: (batch, frames, bins) magnitudes to (batch, samples)."""
 
     def __call__(self, target: Tensor, iterations: int, momentum: float) -> Tensor: ...
 
 
 class Hear(Protocol):
-    """(batch, samples) to log-mels of any layout."""
+    """Log-mel transform: (batch, samples) to log-mels in any layout."""
 
     def __call__(self, sound: Tensor) -> Tensor: ...
 
 
 class Peer(NamedTuple):
-    """Somebody else's way of doing the same."""
+    """Implementation in another library."""
 
     name: str
     griffin_lim: Invert

@@ -1,12 +1,12 @@
-"""Griffin-Lim and log-mels beside torchaudio's and librosa's, in turn.
+"""Griffin-Lim and log-mels compared with torchaudio and librosa, in turn.
 
     python benchmarks/signal_speed.py [--quick] [--threads 1] [--rounds 5]
 
 The sounds are gliding harmonics, hiss and pauses, made from a seed. Griffin-Lim is timed at equal
-spectral convergence: a peer runs its 60 iterations, and ours as many as it takes to come as near
-to the target, to 0.2 dB. Log-mels are compared with what a peer does best, one by one or in a
-batch. Seconds are medians, for one item; all who do a work do it by turns, so the ratios can be
-trusted where the seconds cannot. A peer is a few lines of signal_peers.py.
+spectral convergence: a peer runs 60 iterations, and ours as many as it needs to come within 0.2 dB
+of the same distance. Log-mels are compared with the faster way of a peer, one by one or in a batch.
+Seconds are medians for one item. Contenders run in turn, so that the ratios are reliable even if
+the seconds are not. A peer takes a few lines in signal_peers.py.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from speechseq.audio.mel import log_mel, magnitude
 
 Figures = dict[str, str | int | float]
 ITERATIONS, BATCH, ROUNDS = 60, 16, 5
-FEW = 8  # sounds that convergence is the mean of
-NEAR = 1.025  # times their distance, 0.2 dB: with momentum the mean of few scatters by more
+FEW = 8  # number of sounds in the mean convergence
+NEAR = 1.025  # tolerance of 0.2 dB; with momentum, the mean of few sounds varies by more
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def line(row: Figures) -> str:
-    """One row as a person reads it."""
+    """Format one row for printing."""
     ours, theirs = (float(row[name]) * 1e3 for name in ("ours_seconds", "theirs_seconds"))
     text = (
         f"{row['work']:38}{ours:8.2f} ms   {row['peer']:24}{theirs:8.2f} ms {row['ratio']:6.2f} x"
@@ -61,10 +61,10 @@ def line(row: Figures) -> str:
 
 
 def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
-    """Seconds an item of each work, ours and each peer's, and their ratios."""
+    """Seconds per item of each work, for ours and each peer, and their ratios."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    torch.manual_seed(0)  # peers draw their first phases from it
+    torch.manual_seed(0)  # peers draw their initial phases from the global generator
     try:
         speech, words = sounds(BATCH, 2.0 if quick else 5.0), sounds(BATCH, 6.0)
         batches = (1,) if quick else (1, BATCH)
@@ -80,7 +80,7 @@ def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
 
 
 def sounds(count: int, seconds: float) -> Tensor:
-    """(count, samples) of something like speech: harmonics of a gliding pitch, hiss and pauses."""
+    """Speech-like sounds (count, samples): harmonics of a gliding pitch, hiss and pauses."""
     generator = torch.Generator().manual_seed(0)
     time_ = torch.arange(int(seconds * SETTINGS.sample_rate)) / SETTINGS.sample_rate
     hiss = torch.randn(count, len(time_), generator=generator)
@@ -97,7 +97,7 @@ def sounds(count: int, seconds: float) -> Tensor:
 def inversions(
     sound: Tensor, peer: Peer, momentum: float, batches: tuple[int, ...], rounds: int
 ) -> list[Figures]:
-    """Griffin-Lim of these sounds' magnitudes, as far as the peer comes."""
+    """Time Griffin-Lim on the sounds' magnitudes, at the convergence of the peer."""
     target = magnitude(sound, SETTINGS)
     few = target[:FEW].split(1)
     theirs = distance([peer.griffin_lim(item, ITERATIONS, momentum) for item in few], few)
@@ -120,7 +120,7 @@ def inversions(
 
 
 def nearest(wanted: float, targets: Sequence[Tensor], momentum: float) -> tuple[float, int]:
-    """The convergence and number of our first iterations that come as near, or nearest of all."""
+    """Convergence and number of our iterations that reach `wanted`, or the best if none does."""
     best = (math.inf, 0)
     for count in range(ITERATIONS - 15, ITERATIONS + 30, 5):
         made = [
@@ -134,13 +134,13 @@ def nearest(wanted: float, targets: Sequence[Tensor], momentum: float) -> tuple[
 
 
 def distance(waveforms: Sequence[Tensor], targets: Sequence[Tensor]) -> float:
-    """Mean spectral convergence; 0 is the target itself."""
+    """Mean spectral convergence; 0 for the target itself."""
     pairs = zip(waveforms, targets, strict=True)
     return statistics.mean(float(spectral_convergence(*pair, SETTINGS)) for pair in pairs)
 
 
 def hearings(sound: Tensor, rounds: int) -> list[Figures]:
-    """Log-mels of these sounds, one by one and as a batch."""
+    """Time log-mels of the sounds, one by one and as a batch."""
 
     def ways(hear: Callable[[Tensor], Tensor]) -> list[Callable[[], object]]:
         return [lambda: [hear(one) for one in sound.split(1)], lambda: hear(sound)]
@@ -158,13 +158,13 @@ def hearings(sound: Tensor, rounds: int) -> list[Figures]:
 
 
 def compared(work: str, peer: str, ours: float, theirs: float) -> Figures:
-    """A row of the table."""
+    """Row of the table with a ratio."""
     figures = {"ours_seconds": ours, "theirs_seconds": theirs, "ratio": theirs / ours}
     return {"work": work, "peer": peer, **figures}
 
 
 def in_turn(works: list[Callable[[], object]], items: int, rounds: int) -> list[float]:
-    """Median seconds an item of each work, done by turns after once to warm up."""
+    """Median seconds per item of each work, run in turn after a round to warm up."""
     taken: list[list[float]] = [[] for _ in works]
     for turn in range(rounds + 1):
         for work, own in zip(works, taken, strict=True):

@@ -1,4 +1,4 @@
-"""The benchmark's results as a Markdown table, and as plain data for JSON."""
+"""Benchmark results as a Markdown table, and as plain data for JSON."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ HEAD = ("work", "ours", "peer", "theirs", "ours, time", "speed", "memory", "aim"
 
 
 class Result(NamedTuple):
-    """A row that has run: the timings of our contenders and of the peers, in their order."""
+    """Results of a row: the timings of our contenders and of the peers, in their order."""
 
     row: Row
     size: str
@@ -22,7 +22,7 @@ class Result(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """A report that has run, or why it has not."""
+    """Results of a report, or its failure."""
 
     report: Report
     size: str
@@ -31,7 +31,7 @@ class Reported(NamedTuple):
 
 
 def markdown(results: Sequence[Result | Reported]) -> str:
-    """One line for each of ours beside each peer."""
+    """Table with one line for each pair of ours and a peer."""
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     for result in results:
         if isinstance(result, Reported):
@@ -44,7 +44,7 @@ def markdown(results: Sequence[Result | Reported]) -> str:
 
 
 def plain(result: Result | Reported) -> dict[str, Any]:
-    """A row's numbers: seconds of every round as they were, nothing divided."""
+    """Numbers of a row for JSON: raw seconds of every round."""
     if isinstance(result, Reported):
         report = result.report
         about = {"row": report.name, "about": report.about, "threads": report.threads}
@@ -74,7 +74,7 @@ def plain(result: Result | Reported) -> dict[str, Any]:
 
 
 def shown(seconds: float) -> str:
-    """Three digits of seconds, milliseconds or microseconds."""
+    """Format seconds with three digits, in s, ms or µs."""
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
         if seconds * scale >= 1 or unit == "µs":
             return f"{_digits(seconds * scale)} {unit}"
@@ -140,7 +140,7 @@ def _each(timing: Timing, items: int) -> float | None:
 
 
 def _time(timing: Timing, items: int) -> str:
-    """The median of the rounds, and their range."""
+    """Median and range of the rounds."""
     if not timing.seconds:
         return f"– ({timing.failure or 'did not run'})"
     middle, low, high = (
@@ -151,7 +151,7 @@ def _time(timing: Timing, items: int) -> str:
 
 
 def _our_time(result: Result, mine: tuple[Contender, Timing]) -> str:
-    """Time, rate, and the share of the machine's limit."""
+    """Time, rate, and share of the machine's limit."""
     contender, timing = mine
     told = _time(timing, _items(result)) + _rate(result, timing)
     if not timing.seconds or contender.needs is None or result.roof is None:
@@ -170,7 +170,7 @@ def _rate(result: Result, timing: Timing) -> str:
 
 
 def _aim(aim: Aim, speed: float | None, memory: float | None, seconds: float | None) -> str:
-    """Each aim, and whether it was met where it was measured."""
+    """Each aim, and if it was met, where it was measured."""
     parts = []
     if aim.speed is not None:
         parts.append(f"≥ {aim.speed:g} ×{_verdict(speed and speed >= aim.speed)}")

@@ -1,4 +1,4 @@
-"""One training update as a step to be timed: ours as the trainer makes it, a peer's alike."""
+"""Training updates as timed steps: ours by the trainer's code, a peer's with equal settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ def trainers_update(
     *,
     bf16: bool = False,
 ) -> Step:
-    """The trainer's own update of one of our models; `made` picks what it made from its output."""
+    """Trainer's update of one of our models; `made` picks the step's result from its output."""
     model.to(device).train()
     kept: list[Tensor] = []
 
@@ -44,7 +44,7 @@ def trainers_update(
 def plain_update(
     model: nn.Module, forward: Callable[[], tuple[Tensor, Tensor]], device: torch.device
 ) -> Step:
-    """The same update of anyone's model; `forward` gives what it made, and the loss."""
+    """Equal update of any model; `forward` returns the step's result and the loss."""
     model.to(device).train()
     optimizer = _adam(model)
 

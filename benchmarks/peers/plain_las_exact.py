@@ -1,4 +1,4 @@
-"""A plain LAS of exact lengths without packing: two nn.LSTM, one over rows reversed by length."""
+"""Plain LAS with exact lengths and without packing: two LSTMs, one over reversed rows."""
 
 import torch
 from plain_las import update_of
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ReversingBiLSTM(nn.Module):
-    """Two one-way LSTMs; the second reads every row from its own last frame."""
+    """Two unidirectional LSTMs; the second reads every row from its own last frame."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -14,7 +14,7 @@ class ReversingBiLSTM(nn.Module):
         self.back = nn.LSTM(width, 256, batch_first=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, time, width) to (batch, time, 512), zero behind each row's length."""
+        """(batch, time, width) to (batch, time, 512), zero after each row's length."""
         time = torch.arange(x.shape[1], device=x.device)
         valid = time < lengths.unsqueeze(1)
         order = torch.where(valid, lengths.unsqueeze(1) - 1 - time, time)

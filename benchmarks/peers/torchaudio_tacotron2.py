@@ -1,4 +1,4 @@
-"""torchaudio's Tacotron 2, which derives from NVIDIA's, with NVIDIA's unmasked loss."""
+"""Tacotron 2 of torchaudio, derived from NVIDIA's, with NVIDIA's unmasked loss."""
 
 import warnings
 
@@ -29,7 +29,7 @@ def update(data: Speech, device: torch.device) -> Step:
 
 
 def whole(data: Texts, device: torch.device) -> Step:
-    """Text to mel: its `infer`, with a threshold that no probability passes."""
+    """Text to mel by `infer`, with a stop threshold that no probability exceeds."""
     model = endless(data.steps, device)
 
     @torch.inference_mode()
@@ -40,7 +40,7 @@ def whole(data: Texts, device: torch.device) -> Step:
 
 
 def decoder_steps(data: Texts, device: torch.device) -> Step:
-    """The decoder's part of it; memory is made before."""
+    """Decoder steps alone; the memory is computed before."""
     model = endless(data.steps, device)
     with torch.inference_mode():
         memory = model.encoder(model.embedding(data.tokens).transpose(1, 2), data.token_lengths)
@@ -53,7 +53,7 @@ def decoder_steps(data: Texts, device: torch.device) -> Step:
 
 
 def endless(steps: int, device: torch.device) -> Tacotron2:
-    """A model that makes so many steps, whatever it thinks of stopping."""
+    """Model that runs a fixed number of steps and ignores its stop token."""
     warnings.filterwarnings("ignore", "Reached max decoder steps")
     return Tacotron2(decoder_max_step=steps, gate_threshold=1.0).eval().to(device)
 

@@ -1,4 +1,4 @@
-"""Our own models by torch operations alone, the kernels in C++ switched off."""
+"""Our own models with torch operations only: the C++ kernels are switched off."""
 
 from rows import train_demo_voice
 

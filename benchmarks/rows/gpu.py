@@ -1,8 +1,8 @@
-"""Tacotron 2 on a GPU, step by step, from CUDA graphs, and with fused kernels in them.
+"""Tacotron 2 on a GPU: step by step, with CUDA graphs, and with fused kernels in graphs.
 
-Lengths are spread evenly, so that a batch's frames are known. On a CPU (`--rehearse --size toy`, to
-see that all of it runs) nothing is recorded, and the CPU's kernels stand for the fused ones;
-graph_check.py goes through the graphs there.
+Lengths are spread evenly, so that the number of frames in a batch is fixed. On a CPU (`--rehearse
+--size toy`, to check that everything runs) no graph is captured, and the CPU's kernels replace the
+fused ones; graph_check.py rehearses the graphs there.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ WAYS: dict[str, Mapping[str, str]] = {
     "graphs": {"SPEECHSEQ_NATIVE": "0", "SPEECHSEQ_CUDA_GRAPHS": "1"},
     "fused": {"SPEECHSEQ_NATIVE": "1", "SPEECHSEQ_CUDA_GRAPHS": "1"},
 }
-FRAME = 256 / 22050  # seconds
+FRAME = 256 / 22050  # seconds per frame
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 KEPT_IN = {"float32": "float32", "bf16": "bfloat16"}
 
 
 def spread(sizes: Sizes) -> Speech:
-    """Lengths from the most to the least in even paces; random texts and mels."""
+    """Random texts and mels, with lengths evenly spaced from the maximum to the minimum."""
     tokens, frames = (_paces(sizes.batch, within) for within in (sizes.tokens, sizes.frames))
     return Speech(
         torch.randint(1, SYMBOLS, (sizes.batch, sizes.tokens[1])),
@@ -46,14 +46,14 @@ def _paces(batch: int, within: tuple[int, int]) -> Tensor:
 
 
 def warmed(step: Step) -> Step:
-    """Met once and recorded: what is measured is the replay."""
+    """Run a step twice, so that its graph is captured and only replays are timed."""
     for _ in range(2):
         step()
     return step
 
 
 def update(r: int, precision: str) -> Make:
-    """The trainer's update."""
+    """Training update."""
 
     def make(data: Speech, device: torch.device) -> Step:
         model = tacotron2(reduction_factor=r).build(symbols=SYMBOLS, mels=MELS)
@@ -67,7 +67,7 @@ def update(r: int, precision: str) -> Make:
 
 
 def torchs_steps(precision: str) -> Make:
-    """The decoder's loop alone; in bf16 its weights, activations and the memory are."""
+    """Decoder loop alone, by torch; in bf16 the weights, activations and memory are bfloat16."""
 
     def make(data: Texts, device: torch.device) -> Step:
         model = speaker(device)
@@ -81,7 +81,7 @@ def torchs_steps(precision: str) -> Make:
 
 
 def fused_steps(precision: str) -> Make:
-    """The same in the fused step; in bf16 its weights are, and nothing else."""
+    """Decoder loop alone, by the fused step; in bf16 only the weights are bfloat16."""
     make = decoder_steps(KEPT_IN[precision])
     return lambda data, device: warmed(make(data, device))
 
@@ -92,20 +92,20 @@ def _weightless(r: int) -> Tacotron:
 
 
 def training_needs(sizes: Sizes, r: int, precision: str) -> Needs:
-    """Needs of a training step on as many utterances, all of the mean length."""
+    """Needs of a training step, with all utterances at the mean length."""
     tokens, frames = (sum(within) // 2 for within in (sizes.tokens, sizes.frames))
     shape = Shape(sizes.batch, tokens, -(-frames // r), r)
     return Needs(teacher_forced(_weightless(r), shape, precision), precision)
 
 
 def speaking_needs(sizes: tuple[int, int], precision: str) -> Needs:
-    """Needs of free-running decoding of so many steps, which all read the weights."""
+    """Needs of free-running decoder steps, which all read the weights."""
     shape = Shape(sizes[0], SYMBOLS_EACH, sizes[1], 1)
     return Needs(free_running(_weightless(1), shape, precision), precision)
 
 
 def training(batch: int, precision: str) -> Row:
-    """An update of so many utterances."""
+    """Row for a training update of `batch` utterances."""
     whole = Sizes(batch, (60, 140), (300, 800))
     aims = {1: Aim(speed=10.0), 2: Aim()}
     if precision == "bf16":
@@ -136,7 +136,7 @@ def training(batch: int, precision: str) -> Row:
 
 
 def speaking(batch: int, aim: Aim) -> Row:
-    """Decoder steps of so many utterances at once."""
+    """Row for decoder steps of `batch` utterances at once."""
     return Row(
         name=f"gpu-speak-{batch}",
         work="decoder steps of a Tacotron 2",

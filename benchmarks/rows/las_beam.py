@@ -1,4 +1,4 @@
-"""A beam of 8 over a large LAS beside a loop over its hypotheses, on one thread."""
+"""Beam search of width 8 with a large LAS, and a loop over hypotheses, on one thread."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ THREADS = 1
 
 
 def compare(size: str) -> list[dict[str, Any]]:
-    """1,200 frames and 150 characters in the full size, 160 and 20 in the others."""
+    """Compare with 1,200 frames and 150 characters in the full size, 160 and 20 otherwise."""
     rounds = {"toy": 1, "quick": 3, "full": 3}[size]
     return las_beam.rows(quick=size != "full", threads=THREADS, rounds=rounds)
 
 
 def aim(figures: Mapping[str, Any]) -> Aim:
-    """Aim at any batch size."""
+    """Aim for any batch size."""
     return Aim(speed=10.0, seconds=0.5)
 
 

@@ -1,4 +1,4 @@
-"""Tacotron 2 speaks freely: 100 symbols to so many decoder steps, none of which may be the last."""
+"""Free-running Tacotron 2: 100 symbols to a fixed number of decoder steps, without a stop."""
 
 import dataclasses
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SYMBOLS_EACH = 100
 
 
 class Texts(NamedTuple):
-    """tokens (batch, 100) and their lengths, and how many steps to make of each."""
+    """tokens (batch, 100), their lengths, and the number of decoder steps for each."""
 
     tokens: Tensor
     token_lengths: Tensor
@@ -34,7 +34,7 @@ def texts(sizes: tuple[int, int]) -> Texts:
 
 
 def speaker(device: torch.device) -> Tacotron:
-    """A full-size model that ends no utterance by itself."""
+    """Full-size model that never stops by itself."""
     config = tacotron2()
     endless = dataclasses.replace(config.decoder, attention_end_steps=LONG)
     model = dataclasses.replace(config, decoder=endless).build(symbols=SYMBOLS, mels=MELS)
@@ -46,7 +46,7 @@ def speaker(device: torch.device) -> Tacotron:
 def looping(
     decoder: FrameDecoder, encoded: Encoded, steps: int, precision: str = "float32"
 ) -> Step:
-    """The decoder's loop alone, so many steps for each row of a memory."""
+    """Decoder loop alone, for a number of steps on each row of a memory."""
     config, device, batch = decoder.config, encoded.memory.device, len(encoded.memory)
     limits = torch.full((batch,), steps, device=device)
 
@@ -59,7 +59,7 @@ def looping(
 
 
 def decoder_steps(precision: str) -> Make:
-    """The decoder's loop alone, its weights of that precision; memory is made before."""
+    """Decoder loop alone, with weights of this precision; the memory is computed before."""
 
     def make(data: Texts, device: torch.device) -> Step:
         model = speaker(device)
@@ -87,7 +87,7 @@ def whole(precision: str) -> Make:
 
 
 def row(batch: int, aims: dict[str, Aim]) -> Row:
-    """The decoder's steps for so many utterances at once, in the precisions that have aims."""
+    """Row for decoder steps of `batch` utterances at once, in the precisions that have aims."""
     return Row(
         name=f"speak-tacotron-{batch}",
         work="decoder steps of a Tacotron 2",

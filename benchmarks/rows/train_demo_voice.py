@@ -1,4 +1,4 @@
-"""A training step of the demo's voice: the small Tacotron 2 of recipes/tts/spoken_digits.py."""
+"""Training step of the demo's voice: the small Tacotron 2 of recipes/tts/spoken_digits.py."""
 
 import runpy
 from pathlib import Path
@@ -16,13 +16,13 @@ SYMBOLS = 20
 
 
 def speak_digits(sizes: Sizes) -> Speech:
-    """Random texts of the few symbols that digits are spelled with."""
+    """Random texts of the few symbols in spelled digits."""
     data = speech(sizes)
     return data._replace(tokens=data.tokens % (SYMBOLS - 1) + 1)
 
 
 def float32(data: Speech, device: torch.device) -> Step:
-    """The recipe's model and loss."""
+    """Training update with the recipe's model and loss."""
     settings = runpy.run_path(str(RECIPE))["Settings"]()
     model = settings.model.build(symbols=SYMBOLS, mels=MELS)
     frames = data.mel.shape[1]
@@ -35,7 +35,7 @@ def float32(data: Speech, device: torch.device) -> Step:
     )
 
 
-USUAL = Sizes(17, (14, 26), (125, 165))  # what a batch of the recipe holds: 2,500 frames
+USUAL = Sizes(17, (14, 26), (125, 165))  # a typical batch of the recipe: 2,500 frames
 ROWS = (
     Row(
         name="train-demo-voice",

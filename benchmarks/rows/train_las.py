@@ -1,4 +1,4 @@
-"""A training step of a LAS: a BiLSTM of 256 and three that halve time, a speller of 2 × 512."""
+"""Training step of a LAS: a BiLSTM of 256 and three that halve time, a speller of 2 × 512."""
 
 import torch
 from contract import Aim, Contender, Row, Step
@@ -25,7 +25,7 @@ CONFIG = LASConfig(
 
 
 def recordings(sizes: tuple[int, int, int]) -> Recordings:
-    """Random features, half the frames to all; sizes: batch, frames, characters of each."""
+    """Random features, of half to all frames; sizes: batch, frames, characters of each."""
     batch, frames, characters = sizes
     frame_lengths = lengths(batch, (frames // 2, frames))
     return Recordings(
@@ -37,17 +37,17 @@ def recordings(sizes: tuple[int, int, int]) -> Recordings:
 
 
 def float32(data: Recordings, device: torch.device) -> Step:
-    """Ours in float32."""
+    """Training update of our LAS in float32."""
     return las_update(data, device, bf16=False)
 
 
 def bf16(data: Recordings, device: torch.device) -> Step:
-    """Ours under the trainer's bfloat16 autocast."""
+    """Training update of our LAS under bfloat16 autocast."""
     return las_update(data, device, bf16=True)
 
 
 def las_update(data: Recordings, device: torch.device, *, bf16: bool) -> Step:
-    """Our LAS."""
+    """Training update of our LAS."""
     model = CONFIG.build(symbols=SYMBOLS, features=FEATURES)
     loss, batch = LASLoss(LASLossConfig()), ASRBatch(**data._asdict())
     return trainers_update(model, loss, batch, device, lambda out: out.log_probs, bf16=bf16)

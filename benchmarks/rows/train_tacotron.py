@@ -1,4 +1,4 @@
-"""A training step of Tacotron 2 (r = 1, full size) and of Tacotron 1 (r = 5), on the same batch."""
+"""Training step of Tacotron 2 (r = 1, full size) and of Tacotron 1 (r = 5), on the same batch."""
 
 import torch
 from contract import Aim, Contender, Row, Step
@@ -13,24 +13,24 @@ BINS = 1025
 
 
 def float32(data: Speech, device: torch.device) -> Step:
-    """Tacotron 2 in float32."""
+    """Training update of Tacotron 2 in float32."""
     return tacotron2_update(data, device, bf16=False)
 
 
 def bf16(data: Speech, device: torch.device) -> Step:
-    """Tacotron 2 under the trainer's bfloat16 autocast."""
+    """Training update of Tacotron 2 under bfloat16 autocast."""
     return tacotron2_update(data, device, bf16=True)
 
 
 def tacotron2_update(data: Speech, device: torch.device, *, bf16: bool) -> Step:
-    """Our Tacotron 2."""
+    """Training update of our Tacotron 2."""
     model = tacotron2().build(symbols=SYMBOLS, mels=MELS)
     loss, batch = TacotronLoss(TacotronLossConfig()), TTSBatch(**data._asdict())
     return trainers_update(model, loss, batch, device, lambda out: out.mel_after, bf16=bf16)
 
 
 def first_tacotron(data: Speech, device: torch.device) -> Step:
-    """Our Tacotron 1, whose post-net makes the linear spectrum too."""
+    """Training update of our Tacotron 1, whose post-net also predicts the linear spectrum."""
     model = tacotron1(reduction_factor=5).build(symbols=SYMBOLS, mels=MELS, bins=BINS)
     linear = torch.randn(*data.mel.shape[:2], BINS, device=device) * 2 - 5
     batch = TTSBatch(**data._asdict(), log_magnitude=linear)

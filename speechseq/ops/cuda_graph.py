@@ -108,7 +108,7 @@ class Graphs:
         except RuntimeError as error:
             self.failed = True
             warnings.warn(
-                f"a CUDA graph could not be recorded; its steps are launched one by one, slower. "
+                f"a CUDA graph could not be recorded; its steps run one by one, slower. "
                 f"Without SPEECHSEQ_CUDA_GRAPHS nothing is recorded. torch said: {error}",
                 RuntimeWarning,
                 stacklevel=4,
@@ -134,7 +134,7 @@ class _Replay:
         self.wanted = [x.requires_grad for x in (*self.given, *weights)]
         self.autocast = _autocast(self.recorder.device)
         self.live: list[Tensor] = []  # results with their graph, between the two passes
-        self.slopes: list[Tensor] = []
+        self.grads: list[Tensor] = []
         self.recorder.warm(self._both)
         self.forward = self.recorder.record(self._forward)
         self.backward: Recording | None = None
@@ -146,20 +146,20 @@ class _Replay:
     def _both(self) -> None:
         self._forward()
         if self.sought:
-            self.slopes = [torch.zeros_like(x) for x in self.live if x.requires_grad]
+            self.grads = [torch.zeros_like(x) for x in self.live if x.requires_grad]
             self._backward()
 
     def _forward(self) -> list[Tensor]:
         with self.autocast(), torch.set_grad_enabled(bool(self.sought)):
             flat, self.shape = tree_flatten(self.function(self.leaves))
         self.live = flat
-        self.sloped = [x.requires_grad for x in flat]
+        self.has_grad = [x.requires_grad for x in flat]
         return [x.detach() for x in flat]
 
     def _backward(self) -> list[Tensor | None]:
         results = [x for x in self.live if x.requires_grad]
         with torch.autocast(self.recorder.device.type, enabled=False):
-            return list(torch.autograd.grad(results, self.sought, self.slopes, allow_unused=True))
+            return list(torch.autograd.grad(results, self.sought, self.grads, allow_unused=True))
 
     def go(self, arguments: Series[Tensor]) -> tuple[Tensor, ...]:
         """Replay the forward pass; return the results as tensors that the caller may keep."""
@@ -170,8 +170,8 @@ class _Replay:
     def back(self, gradients: Series[Tensor]) -> list[Tensor | None]:
         """Return the gradients of all arguments and weights, None for those that need none."""
         assert self.backward is not None
-        asked = [x for x, sloped in zip(gradients, self.sloped, strict=True) if sloped]
-        _copy(asked, self.slopes)
+        asked = [x for x, has_grad in zip(gradients, self.has_grad, strict=True) if has_grad]
+        _copy(asked, self.grads)
         # copies: a leaf would keep the tensor as its gradient, which the next replay overwrites
         replayed = self.backward.replay()
         made = iter(_copied([x for x in replayed if x is not None]))
@@ -186,7 +186,7 @@ class _Replayed(torch.autograd.Function):
         ctx.graphs, ctx.replay, ctx.turn = graphs, replay, graphs.turn
         made = replay.go(tensors[: len(replay.given)])
         ctx.mark_non_differentiable(
-            *(x for x, sloped in zip(made, replay.sloped, strict=True) if not sloped)
+            *(x for x, has_grad in zip(made, replay.has_grad, strict=True) if not has_grad)
         )
         return made
 

@@ -61,8 +61,8 @@ class _Highway(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         given = ctx.saved_tensors
-        slopes = tuple(torch.empty_like(x) for x in given)
+        grads = tuple(torch.empty_like(x) for x in given)
         above = gradients[0].contiguous()
-        flat = (part.view(-1) for part in (above, *given, *slopes))
+        flat = (part.view(-1) for part in (above, *given, *grads))
         call(KERNELS, "highway_backward", *flat, above.numel())
-        return slopes
+        return grads

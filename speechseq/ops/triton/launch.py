@@ -1,4 +1,4 @@
-"""Whether Triton's kernels launch: it comes with torch for Linux, and wants a C compiler."""
+"""The check that Triton's kernels launch: it needs a GPU, Linux and a C compiler."""
 
 import functools
 import importlib.util
@@ -12,7 +12,7 @@ KIND = "cuda"  # of the devices that they are for
 
 
 def launches(device: torch.device) -> bool:
-    """Whether kernels are wanted, and the smallest product runs on the device; a failure warns."""
+    """True if kernels are wanted and a small one runs on the device; a failure warns."""
     there = importlib.util.find_spec("triton") is not None
     return wanted() and device.type == KIND and there and _tried(device)
 
@@ -30,7 +30,7 @@ def _tried(device: torch.device) -> bool:
         return bool(made[0] == 16)
     except Exception as error:  # Triton's own, the compiler's, or the driver's
         warnings.warn(
-            f"Triton launched nothing on {device}; torch's operations do its work, slower. "
+            f"Triton does not run on {device}; torch's operations do its work, slower. "
             f"SPEECHSEQ_NATIVE=0 silences this. It said: {str(error)[:2000]}",
             RuntimeWarning,
             stacklevel=2,

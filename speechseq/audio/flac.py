@@ -73,7 +73,7 @@ def _last_sample(file: BinaryIO, begin: int, end: int, info: Info) -> int | None
     data = file.read(end - begin)
     for sync in (b"\xff\xf8", b"\xff\xf9"):
         place = data.rfind(sync)
-        for _ in range(16):  # inside the last frame, the sync code may occur by chance
+        for _ in range(16):  # inside the last frame, the sync code may occur at random
             if place < 0:
                 break
             found = _frame_end(data[place : place + 16], info)

@@ -195,7 +195,7 @@ class FrameDecoder(nn.Module):
     def advance(
         self, steps: int, state: DecoderState, keep: Keep | None, ready: StepWeights | None = None
     ) -> tuple[StepOutput, DecoderState]:
-        """So many free-running steps: outputs (rows, steps, …) and the state after them.
+        """Run `steps` free-running steps: outputs (rows, steps, …) and the state after them.
 
         `ready` is computed here if it is missing, so that a CUDA graph reads the current weights.
         """

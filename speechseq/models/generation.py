@@ -131,7 +131,7 @@ def torch_run(
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
 ) -> Steps:
-    """As `free_run`, in torch's operations on any device, and from CUDA graphs where supported.
+    """Free run in torch operations on any device, from CUDA graphs where supported.
 
     A graph makes a block of steps for a power of two of rows. The host looks at the rows after each
     block: what a row makes beyond its end costs time and is cut off. Graphs take no `fed`.

@@ -21,7 +21,7 @@ _LONGEST_POSITION = 4096  # frames
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GrowthConfig(Config):
-    """How a listener grows in training, so that attention finds its way early.
+    """Numbers of a listener's growth in training, which helps attention to align early.
 
     As RETURNN does: few layers and much time reduction first. Every `layer_every` updates one more
     of the layers above `first_layers` runs, 0 for all at once; until update `pool_until` the

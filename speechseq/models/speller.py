@@ -110,7 +110,7 @@ class Spelled(NamedTuple):
 
 
 class SpellerOutput(NamedTuple):
-    """Of all steps: log_probs (batch, tokens, symbols), alignment (batch, tokens, positions)."""
+    """All steps' log_probs (batch, tokens, symbols) and alignment (batch, tokens, positions)."""
 
     log_probs: LogProbs
     alignment: Alignment

@@ -40,7 +40,7 @@ def run(
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
 ) -> Steps:
-    """As `free_run`, in the kernel, a block of steps at a time; ask `supported` first.
+    """Free run in the C++ kernel, a block of steps at a time, as `free_run`; ask `supported` first.
 
     The weights are packed in the precision once, and again when they have changed.
     """

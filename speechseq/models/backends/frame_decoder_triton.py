@@ -30,7 +30,7 @@ def advance(
     state: DecoderState,
     keep: tuple[Tensor, ...] | None,
 ) -> tuple[StepOutput, DecoderState]:
-    """As `FrameDecoder.advance`, in Triton; ask `supported` first.
+    """Triton form of `FrameDecoder.advance`; ask `supported` first.
 
     The weights are arranged here, so that a graph reads them as they are now.
 

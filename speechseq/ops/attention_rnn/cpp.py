@@ -23,7 +23,7 @@ LANES = 16  # the attention's dim and filters are padded to multiples of a vecto
 
 
 def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
-    """Whether the kernel runs: compiled, on the CPU, valid positions before padding in each row."""
+    """True if the kernel is compiled, on a CPU, and padding comes last in each row."""
     if not has_memory(inputs, memory) or inputs.device.type != "cpu" or library(NAME) is None:
         return False
     lengths = memory_mask.sum(1, keepdim=True)
@@ -56,7 +56,7 @@ def run(
 
 
 def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
-    """As the kernel reads them: dim and filters padded, products in `dtype`, the rest float32."""
+    """Pad dim and filters for the kernel; weights of products in `dtype`, all others float32."""
     filters, location = tensors.filters, tensors.location
     return LoopInputs(
         _padded(tensors.keys.float(), 2),
@@ -107,7 +107,7 @@ class PackedSteps(NamedTuple):
 
 
 class LoopSaved(NamedTuple):
-    """What the forward pass leaves for the backward pass.
+    """Tensors that the forward pass saves for the backward pass.
 
     Args:
         queries: (rows, dim).
@@ -137,7 +137,7 @@ class LoopSaved(NamedTuple):
 
 
 class Grads(NamedTuple):
-    """What the backward pass reads and fills, each shaped as the tensor that it belongs to.
+    """Gradients that the backward pass reads and fills, each shaped as its tensor.
 
     cumulative, hidden, context, alignment are read: the sum of the alignment over the steps, and
     the outputs' gradients. Of energy, filters and location there is one a row; `read` (batch,

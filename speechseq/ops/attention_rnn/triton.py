@@ -44,7 +44,7 @@ def run(
 
 
 def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
-    """As the kernels read them: filters and their projection folded into `filters`."""
+    """Fold filters and their projection into `filters`, which the kernels read."""
     filters, location = tensors.filters, tensors.location
     return LoopInputs(
         tensors.keys.contiguous(),

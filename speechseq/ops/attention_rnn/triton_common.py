@@ -14,7 +14,7 @@ UNITS, POSITIONS, COLUMNS, TAPS = 256, 8, 32, 16
 
 
 class LoopSaved(NamedTuple):
-    """What the forward pass leaves for the backward pass; of each layer, from the bottom.
+    """Tensors that the forward pass saves for the backward pass, by layer from the bottom.
 
     Args:
         queries: (steps, batch, dim).

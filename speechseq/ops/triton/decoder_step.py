@@ -1,4 +1,4 @@
-"""A decoder step's kernels for a GPU, in Triton: thin products, cells, energies, and the reading.
+"""Triton kernels of a decoder step (experimental): skinny products, cells, energies, context.
 
 Few rows meet large weights, so each program has some outputs of all rows, and reads its weights
 once. Weights may be narrower than float32; numbers are float32, and so are sums. Widths are known

@@ -118,7 +118,7 @@ def _room(text: str) -> str:
 def _range(match: re.Match[str]) -> str:
     """Words for a range: 1914-1918 and 1914-18 are years, all others numbers."""
     low, high = match[1], match[2]
-    if low == high:  # a 50-50 chance
+    if low == high:  # 50-50
         return f"{number(low)} {number(high)}"
     short_year = len(low) == 4 and len(high) == 2 and high[0] == "0"
     last = f"oh {digits(high[1])}" if short_year else bare(high, "", "")

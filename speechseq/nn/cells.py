@@ -151,7 +151,7 @@ class SplitCell(nn.Module):
         """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
 
         One call of a kernel, or of torch without zoneout and dropout; else, and for cells that are
-        not plain (see `nn.plain`), one step after the other.
+        not plain (see `ops.plain`), one step after the other.
         """
         batch, steps = rows.shape
         bits = self.recurrent_dropout_bits(steps, batch, inputs.device)

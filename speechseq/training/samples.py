@@ -18,24 +18,6 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 
 @runtime_checkable
-class Spoken(Protocol):
-    """Result of a synthesizer for one text."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def alignment(self) -> Tensor: ...
-    @property
-    def symbols(self) -> tuple[str, ...]: ...
-    @property
-    def mel(self) -> Tensor: ...
-    @property
-    def waveform(self) -> Tensor: ...
-    @property
-    def sample_rate(self) -> int: ...
-
-
-@runtime_checkable
 class Written(Protocol):
     """Result of a recogniser for one sound; its symbols name the alignment's steps."""
 
@@ -45,6 +27,18 @@ class Written(Protocol):
     def alignment(self) -> Tensor: ...
     @property
     def symbols(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class Spoken(Written, Protocol):
+    """Result of a synthesizer for one text; its symbols name the alignment's positions."""
+
+    @property
+    def mel(self) -> Tensor: ...
+    @property
+    def waveform(self) -> Tensor: ...
+    @property
+    def sample_rate(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

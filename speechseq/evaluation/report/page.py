@@ -38,7 +38,7 @@ class Section(Protocol):
     """Section of a page, such as a synthesiser's or a recogniser's."""
 
     def html(self) -> Iterator[str]:
-        """Its lines; every text of people's in them is escaped."""
+        """Yield the section's lines of HTML; text that users wrote is escaped."""
         ...
 
 

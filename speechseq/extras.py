@@ -4,22 +4,28 @@ import importlib.util
 
 from speechseq.errors import MachineError
 
-_MODULES = {"espeak": "espeakng_loader", "judge": "pocketsphinx"}
+_MODULES = {
+    "espeak": ("espeakng_loader",),
+    "judge": ("pocketsphinx",),
+    "style": ("zuko", "ot"),  # ot is the package POT
+}
 
 
 def need(*extras: str) -> None:
     """Check that optional packages are installed, without importing them.
 
     Args:
-        extras: names of speechseq's extras, "espeak" or "judge".
+        extras: names of speechseq's extras, "espeak", "judge" or "style".
 
     Raises:
         MachineError: a package is missing; the cure is the command that installs it.
     """
-    missing = [extra for extra in extras if not _is_installed(_MODULES[extra])]
+    absent = {e: [m for m in _MODULES[e] if not _is_installed(m)] for e in extras}
+    missing = [extra for extra, modules in absent.items() if modules]
     if missing:
-        names = " and ".join(_MODULES[extra] for extra in missing)
-        problem = f"this needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        modules = [module for extra in missing for module in absent[extra]]
+        verb = "is" if len(modules) == 1 else "are"
+        problem = f"this needs {' and '.join(modules)}, which {verb} not installed"
         raise MachineError(problem, f"pip install 'speechseq[{','.join(missing)}]'")
 
 

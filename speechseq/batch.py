@@ -23,6 +23,16 @@ class TTSBatch:
     Raises:
         ConfigError: tokens or lengths of another shape or type; every integer type is converted.
         DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
+
+    Examples:
+        >>> batch = TTSBatch(
+        ...     tokens=torch.tensor([[7, 8, 9, 1], [7, 1, 0, 0]]),
+        ...     token_lengths=torch.tensor([4, 2]),
+        ...     mel=torch.randn(2, 30, 80),
+        ...     frame_lengths=torch.tensor([30, 21]),
+        ... )
+        >>> len(batch), batch.weight
+        (2, 51)
     """
 
     tokens: Tokens
@@ -59,6 +69,16 @@ class ASRBatch:
     Raises:
         ConfigError: tokens or lengths of another shape or type; every integer type is converted.
         DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
+
+    Examples:
+        >>> batch = ASRBatch(
+        ...     features=torch.randn(2, 30, 80),
+        ...     feature_lengths=torch.tensor([30, 21]),
+        ...     tokens=torch.tensor([[7, 8, 9, 1], [7, 1, 0, 0]]),
+        ...     token_lengths=torch.tensor([4, 2]),
+        ... )
+        >>> len(batch), batch.weight
+        (2, 6)
     """
 
     features: Mel

@@ -58,6 +58,15 @@ class Config:
         Raises:
             ConfigError: a key is unknown (the message names the nearest valid one) or missing, a
                 type is wrong, or a number is out of range.
+
+        Examples:
+            >>> from speechseq.audio.mel import AudioConfig
+            >>> AudioConfig.from_dict({"mels": 40}).mels
+            40
+            >>> AudioConfig.from_dict({"mesl": 40})
+            Traceback (most recent call last):
+            speechseq.errors.ConfigError: mesl: unknown key
+              cure: did you mean 'mels'? valid: ...
         """
         if not isinstance(data, Mapping):
             problem = f"expected a mapping of keys, got {shown(data)}"

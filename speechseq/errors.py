@@ -7,6 +7,14 @@ class SpeechseqError(Exception):
     Args:
         problem: what is wrong, naming the file, line or key.
         cure: how to fix it, one sentence; printed on its own line.
+
+    Examples:
+        >>> error = DataError("one.wav: has 0 samples", "remove it or make it again")
+        >>> print(error)
+        one.wav: has 0 samples
+          cure: remove it or make it again
+        >>> error.exit_code
+        3
     """
 
     exit_code = 1

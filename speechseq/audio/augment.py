@@ -77,6 +77,12 @@ def spec_augment(
         DataError: a length is negative or exceeds the number of frames.
 
     Source: Park et al. 2019.
+
+    Examples:
+        >>> mel, lengths = torch.ones(2, 400, 80), torch.tensor([400, 250])
+        >>> masked = spec_augment(mel, lengths, SpecAugmentPolicy(warp=0), value=0.0)
+        >>> masked.shape, bool((masked[1, 250:] == 1).all())  # padding stays as it is
+        (torch.Size([2, 400, 80]), True)
     """
     batch, frames, channels = mel.shape
     if groups < 1 or channels % groups:

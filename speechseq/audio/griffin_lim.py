@@ -76,6 +76,12 @@ def griffin_lim(
         DataError: an item has NaN or Inf; a length is below 1 or exceeds the number of frames.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
+
+    Examples:
+        >>> from speechseq.audio.mel import AudioConfig, magnitude
+        >>> waveform, audio = torch.sin(torch.arange(22016) / 20).unsqueeze(0), AudioConfig()
+        >>> griffin_lim(magnitude(waveform, audio), audio, iterations=4, seed=0).shape
+        torch.Size([1, 22016])
     """
     _check(magnitude, config, iterations, momentum)
     checked("power", power, _POWER)

@@ -79,6 +79,11 @@ class AudioConfig(Framing):
 
         Raises:
             ConfigError: there is no preset of that name.
+
+        Examples:
+            >>> audio = AudioConfig.preset("las")
+            >>> audio.sample_rate, audio.hop, audio.mels
+            (16000, 160, 40)
         """
         if name not in PRESETS:
             raise ConfigError(f"audio preset: unknown {name!r}", nearest(name, PRESETS))
@@ -143,6 +148,11 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.
+
+    Examples:
+        >>> waveform = torch.randn(2, 22050)
+        >>> magnitude(waveform, AudioConfig(), lengths=torch.tensor([22050, 8000])).shape
+        torch.Size([2, 87, 513])
     """
     bins = config.bins
     return _framewise(waveform, config, lengths, lambda part: part, bins, bins)
@@ -156,6 +166,12 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.
+
+    Examples:
+        >>> audio = AudioConfig.preset("nvidia")
+        >>> mel = log_mel(torch.zeros(1, 22050), audio)  # a second of silence
+        >>> mel.shape, round(float(mel.max()), 2)
+        (torch.Size([1, 87, 80]), -11.51)
     """
 
     with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 is too coarse for levels
@@ -201,6 +217,12 @@ def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
     on one core, against -11.7 dB, 1.3 ms for the clipped pseudo-inverse and -12.2 dB, 42 ms for
     non-negative least squares, which leave gaps between the centres of wide filters. Frames are
     independent of each other. Above fmax and below fmin magnitudes are 0.
+
+    Examples:
+        >>> audio = AudioConfig()
+        >>> mel = log_mel(torch.randn(1, 22050), audio)
+        >>> mel_to_magnitude(mel, audio).shape
+        torch.Size([1, 87, 513])
     """
     with torch.autocast(mel.device.type, enabled=False):
         mel = mel.float() if mel.dtype.itemsize < 4 else mel

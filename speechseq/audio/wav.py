@@ -68,6 +68,9 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
     Raises:
         DataError: no such regular file; it is not sound, truncated or empty, or has NaN or Inf.
+
+    Examples:
+        >>> waveform, rate = load("one.wav")
     """
     name = os.fspath(path)
     if sample_rate is not None and sample_rate < 1:
@@ -141,6 +144,9 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
         DataError: NaN or Inf, no samples, more than one channel.
         ConfigError: a rate that is not positive.
         MachineError: the folder is missing, not writable or full.
+
+    Examples:
+        >>> save("tone.wav", 0.3 * torch.sin(torch.arange(16000) / 6), rate=16000)
     """
     name = os.fspath(path)
     if rate < 1:
@@ -239,9 +245,8 @@ def _told(found: Checked, sound: soundfile.SoundFile, size: int) -> int | None:
 
 def _check_count(name: str, claimed: int, samples: int) -> None:
     if samples < claimed:
-        raise DataError(
-            f"{name}: cut: the header claims {claimed} samples, {samples} are there", _AGAIN
-        )
+        problem = f"{name}: cut: the header claims {claimed} samples, {samples} are there"
+        raise DataError(problem, _AGAIN)
     if samples <= 0:
         raise DataError(f"{name}: has 0 samples", "remove it or make it again")
 
@@ -249,11 +254,9 @@ def _check_count(name: str, claimed: int, samples: int) -> None:
 def _check_samples(name: str, samples: np.ndarray, before: int = 0) -> np.ndarray:
     finite = np.isfinite(samples).all(1)
     if not finite.all():
-        raise DataError(
-            f"{name}: {int((~finite).sum())} samples are NaN or Inf, the first is sample "
-            f"{before + int(finite.argmin())}",
-            "make it again, or cut that part out",
-        )
+        count, first = int((~finite).sum()), before + int(finite.argmin())
+        problem = f"{name}: {count} samples are NaN or Inf, the first is sample {first}"
+        raise DataError(problem, "make it again, or cut that part out")
     if (peak := float(np.abs(samples).max())) > _LOUDEST:
         raise DataError(
             f"{name}: float samples up to {peak:g}, where [-1, 1] is full scale",

@@ -162,6 +162,12 @@ def load(
     Raises:
         CheckpointError: the folder is missing, truncated, modified, of another model, or not a
             checkpoint.
+
+    Examples:
+        >>> from speechseq.models.tacotron import TacotronConfig
+        >>> stored = load("runs/demo/voice", TacotronConfig)
+        >>> symbols, mels = len(stored.vocabulary), stored.audio.mels
+        >>> model = restore(stored, lambda: stored.model.build(symbols=symbols, mels=mels))
     """
     contents = read(folder)
     config = contents.config

@@ -29,6 +29,12 @@ class TTSCollate:
         normalizer: normaliser of texts before they are encoded. "vocabulary" is the vocabulary's
             own, which the Synthesizer uses too. None for texts that are normalised already, or a
             function; its result must equal that of the vocabulary's normaliser.
+
+    Examples:
+        >>> collate = TTSCollate(vocabulary, audio, frame_multiple=5)
+        >>> batch = collate(list(cuts))
+        >>> bool((batch.frame_lengths % 5 == 0).all())
+        True
     """
 
     def __init__(

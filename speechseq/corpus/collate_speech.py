@@ -23,6 +23,12 @@ class ASRCollate:
 
     Raises:
         ConfigError: the vocabulary does not close a transcript with eos.
+
+    Examples:
+        >>> collate = ASRCollate(vocabulary, audio)
+        >>> batch = collate(list(cuts))
+        >>> len(batch) == len(cuts)
+        True
     """
 
     def __init__(

@@ -80,6 +80,13 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
     Raises:
         DataError: sounds that cannot be used; all are listed.
         MachineError: the cache cannot be written.
+
+    Examples:
+        >>> from speechseq.audio.mel import AudioConfig
+        >>> from speechseq.corpus import ljspeech
+        >>> cuts = compute(ljspeech.read("data/mine"), AudioConfig(), "data/cache")
+        >>> load_mel(cuts[0], AudioConfig()).shape
+        torch.Size([43, 80])
     """
     folder = Path(cache_dir).resolve() / key(config)
     extractor = LogMelExtractor(config)

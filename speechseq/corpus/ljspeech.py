@@ -69,6 +69,11 @@ def read(
         ConfigError: invalid columns.
         DataError: all bad rows with file, line and reason, of which at most 50 are printed; with
             `skip_bad` bad rows are dropped and logged, and only a corpus without good rows raises.
+
+    Examples:
+        >>> cuts = read("data/mine")
+        >>> [cut.supervisions[0].text for cut in cuts]
+        ['one', 'two']
     """
     path = Path(root).resolve() / "metadata.csv"
     rows, problems = metadata.rows(path, columns=columns or (3 if normalized else 2))

@@ -48,6 +48,12 @@ class Batches:
     Raises:
         ConfigError: numbers out of range.
         DataError: no cuts, a duplicate id, cuts without frames or longer than `longest_frames`.
+
+    Examples:
+        >>> batches = Batches(cuts, collate, frames_per_batch=2000, seed=0)
+        >>> batch = next(batches)
+        >>> batches.state_dict()["position"]
+        0
     """
 
     def __init__(

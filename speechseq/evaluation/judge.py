@@ -28,6 +28,11 @@ class Judge:
     """Transcribes speech with pocketsphinx's US-English model; see `digits()` and `sentences()`.
 
     A transcript does not depend on earlier ones.
+
+    Examples:
+        >>> judge = Judge.digits()
+        >>> judge.transcribe(torch.zeros(8000), sample_rate=8000)
+        ''
     """
 
     def __init__(self, decoder: Any, noise: float) -> None:

@@ -29,6 +29,15 @@ class NGramScorer:
     Raises:
         ConfigError: the vocabulary is no recogniser's, or the model has no <unk> and lacks symbols
             of the vocabulary.
+
+    Examples:
+        >>> from speechseq.text import ngrams
+        >>> arpa = ngrams.estimate(["a cab", "a bab"], 3, words=vocabulary.symbols)
+        >>> scorer = NGramScorer(arpa, vocabulary)  # or NGramScorer.load("lm.arpa", vocabulary)
+        >>> sos = torch.tensor([2])
+        >>> log_probs, state = scorer.score(sos, scorer.start(1, "cpu"))
+        >>> vocabulary.decode(log_probs.argmax(1).tolist())
+        'a'
     """
 
     def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:

@@ -159,6 +159,13 @@ def score(
 
     Raises:
         DataError: ids or speakers are not as many as the pairs.
+
+    Examples:
+        >>> found = score([("one two three", "one too three"), ("four", "four")])
+        >>> found.wer, found.sentence_error_rate
+        (0.25, 0.5)
+        >>> found.confusions()
+        (Confusion(ref='two', hyp='too', times=1),)
     """
     names = _as_many(pairs, ids, "ids") or [str(number) for number in range(1, len(pairs) + 1)]
     voices = _as_many(pairs, speakers, "speakers") or [""] * len(pairs)

@@ -8,6 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from speechseq.text.splitting import LONGEST, Piece, split
+from speechseq.text.vocabulary import Vocabulary
+
 _MOST_ALIGNED = 10_000_000  # elements of a joined alignment, 40 MB
 _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has counts for the text
 
@@ -98,3 +101,16 @@ def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int
         held.append(place)
     if held:
         yield held
+
+
+def pieces(text: str, vocabulary: Vocabulary) -> Iterator[Piece]:
+    """Split a long text; pieces without a word are left out.
+
+    A piece that normalisation makes longer than the limit is split once more.
+    """
+    for piece in split(text):
+        normalized = vocabulary.normalize(piece.text)
+        if any(map(str.isalnum, normalized)):
+            inner = split(normalized) if len(normalized) > LONGEST else [piece]
+            yield from inner[:-1]
+            yield dataclasses.replace(inner[-1], pause=piece.pause)

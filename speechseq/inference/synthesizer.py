@@ -13,12 +13,12 @@ from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_o
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.device import checked_device
-from speechseq.inference.speech import Reading, Speech, batches, joined
+from speechseq.inference.speech import Reading, Speech, batches, joined, pieces
 from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
 from speechseq.ops.quantize import check_precision
 from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
-from speechseq.text.splitting import LONGEST, Piece, split
+from speechseq.text.splitting import LONGEST
 from speechseq.text.vocabulary import Vocabulary
 
 MOST_AT_ONCE = 20_000  # characters of a text that `synthesize` speaks into one waveform
@@ -53,6 +53,11 @@ class Synthesizer:
 
     Raises:
         ConfigError: another precision, or audio settings that Griffin-Lim cannot invert.
+
+    Examples:
+        >>> synthesizer = Synthesizer.load("runs/demo/voice")
+        >>> (speech,) = synthesizer.synthesize(["seven two"], seed=0)
+        >>> waveform, seconds, reason = speech.waveform, speech.seconds, speech.finished_reason
     """
 
     def __init__(
@@ -185,7 +190,7 @@ class Synthesizer:
             problem = f"the text has {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
             raise DataError(problem, "divide it into several texts")
         found, problems = [], []
-        for piece in _pieces(text, self.vocabulary):
+        for piece in pieces(text, self.vocabulary):
             try:
                 found.append(dataclasses.replace(self.read(piece.text), pause=piece.pause))
             except DataError as error:
@@ -284,16 +289,3 @@ def _checked(seed: int | None, max_steps: int | None) -> tuple[int, int | None]:
     """Check seed and limit against their ranges; without a seed, draw one."""
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     return checked("seed", seed, DrawSeed), checked("max_steps", max_steps, Every | None)
-
-
-def _pieces(text: str, vocabulary: Vocabulary) -> Iterator[Piece]:
-    """Split a long text; pieces without a word are left out.
-
-    A piece that normalisation makes longer than the limit is split once more.
-    """
-    for piece in split(text):
-        normalized = vocabulary.normalize(piece.text)
-        if any(map(str.isalnum, normalized)):
-            inner = split(normalized) if len(normalized) > LONGEST else [piece]
-            yield from inner[:-1]
-            yield dataclasses.replace(inner[-1], pause=piece.pause)

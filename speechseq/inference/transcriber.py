@@ -36,6 +36,11 @@ class Transcriber:
     Args:
         batch_size: utterances decoded together, at most.
         longest_seconds: of one utterance; a longer one is refused before it fills the memory.
+
+    Examples:
+        >>> transcriber = Transcriber.load("runs/demo/ears")
+        >>> results = transcriber.transcribe(["one.wav", "two.wav"], beam=4)
+        >>> lines = [f"{result.text} ({result.seconds:.1f} s)" for result in results]
     """
 
     def __init__(

@@ -37,6 +37,13 @@ class LanguageModelConfig(Config):
         dropout: on what goes into each layer and into the output (Zaremba 2014).
         tied: the symbols' embeddings are the output's weights too (Press 2017); where embedding
             and hidden differ, a projection leads from one to the other.
+
+    Examples:
+        >>> from speechseq.batch import TextBatch
+        >>> model = LanguageModelConfig(embedding=16, hidden=32).build(symbols=30)
+        >>> batch = TextBatch(tokens=torch.tensor([[7, 8, 9, 1]]), token_lengths=torch.tensor([4]))
+        >>> model(batch).log_probs.shape
+        torch.Size([1, 4, 30])
     """
 
     kind: ClassVar[str] = "language_model"

@@ -108,7 +108,14 @@ def las_6_1280() -> LASConfig:
 
 
 def las_small() -> LASConfig:
-    """A LAS of about 1.8 million parameters, for few words on a CPU; factor 4."""
+    """A LAS of about 1.8 million parameters, for few words on a CPU; factor 4.
+
+    Examples:
+        >>> model = las_small().build(symbols=30, features=80)
+        >>> memory, lengths = model.eval().encode(torch.randn(1, 50, 80), torch.tensor([50]))
+        >>> model.reduction, lengths.tolist()
+        (4, [13])
+    """
     return LASConfig(
         listener=ListenerConfig(
             convolutions=(16,), hidden=128, base_layers=1, pyramid_layers=1, dropout=0.1

@@ -54,7 +54,13 @@ class LASLossConfig(Config):
 
 
 class LASLoss(nn.Module):
-    """Loss of a teacher-forced output: means per token; padding never counts."""
+    """Loss of a teacher-forced output: means per token; padding never counts.
+
+    Examples:
+        >>> criterion = LASLoss(LASLossConfig(label_smoothing=0.1))
+        >>> losses = criterion(model(batch), batch, update=100)
+        >>> losses.total.backward()
+    """
 
     def __init__(self, config: LASLossConfig) -> None:
         super().__init__()

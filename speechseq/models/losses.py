@@ -54,7 +54,15 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a teacher-forced output; padding never counts, whatever its values are."""
+    """Loss of a teacher-forced output; padding never counts, whatever its values are.
+
+    Examples:
+        >>> criterion = TacotronLoss(TacotronLossConfig(guide=10.0))
+        >>> losses = criterion(model(batch), batch, update=100)
+        >>> losses.total.backward()
+        >>> list(losses.terms)
+        ['mel_before', 'mel_after', 'stop', 'guide']
+    """
 
     def __init__(self, config: TacotronLossConfig) -> None:
         super().__init__()

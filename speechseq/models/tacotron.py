@@ -66,7 +66,11 @@ class TacotronConfig(Config):
 
 
 def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:
-    """Tacotron (Wang 2017, table 1), with the stop head that its users ask for."""
+    """Tacotron (Wang 2017, table 1), with the stop head that its users ask for.
+
+    Examples:
+        >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
+    """
     return TacotronConfig(
         encoder=CBHGEncoderConfig(
             embedding=256,
@@ -98,6 +102,9 @@ def tacotron2(
     """Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
     The paper has zoneout 0.1 where these have dropout 0.1: `tacotron2(dropout=0.0, zoneout=0.1)`.
+
+    Examples:
+        >>> model = tacotron2().build(symbols=40, mels=80)
     """
     return TacotronConfig(
         encoder=ConvEncoderConfig(
@@ -184,6 +191,10 @@ class Tacotron(nn.Module):
         Raises:
             ConfigError: mels of another number of bands.
             DataError: a token that the model's vocabulary lacks.
+
+        Examples:
+            >>> model(batch).mel_after.shape == batch.mel.shape  # at a reduction factor of 1
+            True
         """
         r = self.config.decoder.reduction_factor
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
@@ -230,6 +241,12 @@ class Tacotron(nn.Module):
                 another precision; tokens or lengths that are no integers (batch, tokens), (batch).
             DataError: a length below 1 or beyond the tokens, or a token that the model's vocabulary
                 lacks.
+
+        Examples:
+            >>> model = tacotron2_small().build(symbols=40, mels=80)
+            >>> tokens, lengths = torch.tensor([[7, 8, 9, 1]]), torch.tensor([4])
+            >>> output = model.generate(tokens, lengths, seed=0, max_steps=5)
+            >>> mel = output.mel_after[0, : output.frame_lengths[0]]
         """
         tokens = checked_tokens(tokens)
         shape, name = tokens.shape, "token_lengths"
@@ -269,10 +286,8 @@ class Tacotron(nn.Module):
         seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
         seeds = [checked("seed", one, DrawSeed) for one in seeds]
         if len(seeds) != len(tokens):
-            raise ConfigError(
-                f"seed: {len(seeds)} seeds for {len(tokens)} utterances",
-                "give one, or one for each",
-            )
+            problem = f"seed: {len(seeds)} seeds for {len(tokens)} utterances"
+            raise ConfigError(problem, "give one, or one for each")
         return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
 
     def _inward(self, mel: Tensor) -> Tensor:

@@ -29,6 +29,12 @@ class CBHG(nn.Module):
 
     Raises:
         ValueError: the last projection does not equal `input_dim`.
+
+    Examples:
+        >>> cbhg = CBHG(128, bank=8, gru=64)
+        >>> y = cbhg(torch.randn(2, 20, 128), torch.tensor([20, 13]))
+        >>> y.shape, int(y[1, 13:].count_nonzero())
+        (torch.Size([2, 20, 128]), 0)
     """
 
     def __init__(

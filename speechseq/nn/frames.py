@@ -15,6 +15,11 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
     Raises:
         ConfigError: a reduction factor below 1.
+
+    Examples:
+        >>> mel = torch.arange(5.0).view(1, 5, 1)
+        >>> group_frames(mel, reduction_factor=2).tolist()
+        [[[0.0, 1.0], [2.0, 3.0], [4.0, 0.0]]]
     """
     _check(reduction_factor)
     batch, frames, mels = mel.shape
@@ -29,6 +34,11 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 
     Raises:
         ConfigError: a reduction factor below 1, or one that does not divide the width.
+
+    Examples:
+        >>> grouped = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
+        >>> ungroup_frames(grouped, reduction_factor=2).tolist()
+        [[[0.0], [1.0], [2.0], [3.0]]]
     """
     batch, steps, width = grouped.shape
     _check(reduction_factor)
@@ -42,6 +52,11 @@ def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
     """Inputs of a teacher-forced decoder (batch, steps, mels): zeros, then each group's last frame.
 
     The input of step t > 0 is frame `t*r - 1`, the last one of the previous group (Tacotron, §3.2).
+
+    Examples:
+        >>> mel = torch.tensor([[[1.0], [2.0], [3.0], [4.0], [5.0]]])
+        >>> teacher_inputs(mel, reduction_factor=2).tolist()
+        [[[0.0], [2.0], [4.0]]]
     """
     _check(reduction_factor)
     last = mel[:, reduction_factor - 1 :: reduction_factor]

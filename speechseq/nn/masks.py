@@ -15,6 +15,11 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
     Raises:
         ConfigError: lengths that are no integers (batch).
         DataError: a length below 0 or beyond `max_length`.
+
+    Examples:
+        >>> length_mask(torch.tensor([3, 1]))
+        tensor([[ True,  True,  True],
+                [ True, False, False]])
     """
     lengths = checked_lengths(lengths, (None, max_length), wait=max_length is None)
     if max_length is None:

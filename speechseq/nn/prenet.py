@@ -19,6 +19,11 @@ class Prenet(nn.Module):
         sizes: width of each layer.
         dropout: probability of dropping a unit after each layer.
         bias: True if the layers have biases (NVIDIA's Tacotron 2 has none).
+
+    Examples:
+        >>> prenet = Prenet(80, sizes=(256, 128))
+        >>> prenet(torch.randn(2, 7, 80)).shape
+        torch.Size([2, 7, 128])
     """
 
     def __init__(

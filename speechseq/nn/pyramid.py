@@ -70,6 +70,12 @@ class PyramidBiLSTM(nn.Module):
 
     Raises:
         ConfigError: no layer at all, or a join below 1.
+
+    Examples:
+        >>> pyramid = PyramidBiLSTM(40, hidden=16)
+        >>> memory, lengths = pyramid(torch.randn(2, 21, 40), torch.tensor([21, 12]))
+        >>> memory.shape, lengths.tolist()
+        (torch.Size([2, 3, 32]), [3, 2])
     """
 
     def __init__(

@@ -27,6 +27,10 @@ def normalize(text: str) -> str:
     Accepts any string, is idempotent, and treats composed and decomposed accents alike. Case is
     kept. Letters spoken one by one get full stops ("F.B.I.", "p.m."), as in LJSpeech's published
     text; numbers, dates and money follow its conventions too.
+
+    Examples:
+        >>> normalize("Dr. Smith paid $3.50 at 9:05.")
+        'Doctor Smith paid three dollars, fifty cents at nine oh five.'
     """
     for _ in range(_MOST_READINGS):
         read = _read(text)

@@ -17,7 +17,7 @@ from speechseq.text.phonemes import SYMBOLS as IPA_SYMBOLS
 from speechseq.text.phonemes import phonemize
 from speechseq.text.pieces import Pieces, train
 from speechseq.text.spelling import Characters, Spelling, Words
-from speechseq.text.vocabulary_data import read, short
+from speechseq.text.vocabulary_data import named, read, short
 
 CONTROLS = ("<pad>", "<eos>")
 TRANSCRIPT_CONTROLS = (*CONTROLS, "<sos>", "<blank>")
@@ -48,6 +48,10 @@ class Vocabulary:
     Raises:
         ConfigError: a symbol is repeated or not valid for the spelling, a control is missing, or
             the normalizer is unknown.
+
+    Examples:
+        >>> Vocabulary.characters("abc ").encode("A cab")
+        [2, 5, 4, 2, 3, 1]
     """
 
     symbols: tuple[str, ...]
@@ -171,7 +175,7 @@ class Vocabulary:
         """
         units = self.units(text)
         if unknown := self._unknown(units):
-            listed = ", ".join(f"{_named(s)} × {n}" for s, n in unknown.items())
+            listed = ", ".join(f"{named(s)} × {n}" for s, n in unknown.items())
             raise DataError(
                 f"unknown symbols in the text {short(text)}: {listed}",
                 "write them in the symbols of the vocabulary, numbers as words (its normalize "
@@ -294,7 +298,3 @@ class Vocabulary:
 
 
 _CURE = "copy the vocabulary again from the run that trained the model, or train anew"
-
-
-def _named(symbol: str) -> str:
-    return f"{symbol!r} (U+{ord(symbol):04X})" if len(symbol) == 1 else repr(symbol)

@@ -50,3 +50,8 @@ def short(value: object) -> str:
     """A value as shown in errors, at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def named(symbol: str) -> str:
+    """A symbol as shown in errors, a single character with its code point."""
+    return f"{symbol!r} (U+{ord(symbol):04X})" if len(symbol) == 1 else repr(symbol)

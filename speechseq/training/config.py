@@ -37,6 +37,12 @@ class TrainerConfig(Config):
             that has one.
         init: a checkpoint or run folder with the initial weights of a new run (see `warm_start`);
             "" for random weights. Recipes take it as --init.
+
+    Examples:
+        >>> from speechseq.training.schedule import ExponentialConfig
+        >>> config = TrainerConfig(updates=30_000, schedule=ExponentialConfig(), ema_decay=0.999)
+        >>> TrainerConfig.from_dict(config.to_dict()) == config
+        True
     """
 
     updates: Every = 100_000

@@ -15,6 +15,7 @@ from speechseq.training.ema import EMA
 from speechseq.training.evaluator import Evaluator, MakeSamples, Validate
 from speechseq.training.log import Log
 from speechseq.training.meter import Meter, Stopwatch
+from speechseq.training.optimizer import build_optimizer
 from speechseq.training.progress import Progress
 from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
@@ -61,6 +62,13 @@ class Trainer:
     Raises:
         ConfigError: settings contradict each other.
         MachineError: there is no such device.
+
+    Examples:
+        >>> trainer = Trainer(model, loss, batches, config, run="runs/first", about=about)
+        >>> summary = trainer.run()  # once more, and it resumes from the last checkpoint
+        update 2: total ...
+        >>> summary.updates == config.updates, summary.finished_reason
+        (True, 'updates')
     """
 
     def __init__(
@@ -79,7 +87,7 @@ class Trainer:
         self._device = _device(device)
         self._model, self._batches, self._config = model.to(self._device), batches, config
         self._run, self._about, self._counters = Path(run), about, Counters()
-        self._optimizer = _optimizer(model, config)
+        self._optimizer = build_optimizer(model, config)
         self._ema = EMA(model, config.ema_decay) if config.ema_decay is not None else None
         self._evaluator = Evaluator(
             model,
@@ -285,15 +293,3 @@ def _device(name: torch.device | str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         problem = f"device {name!s} cannot be used: {str(error).splitlines()[0]}"
         raise MachineError(problem, 'use "cpu": --device cpu') from None
-
-
-def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Optimizer:
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(
-        model.parameters(),
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=True,  # the same result in one pass over the weights, on CPU and GPU
-    )

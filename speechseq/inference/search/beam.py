@@ -25,6 +25,13 @@ class Beam(Config):
     At each step all continuations of an utterance's open hypotheses compete for `size` places; a
     chosen continuation by eos is finished. The search of an utterance ends when none of its open
     hypotheses can enter the `n_best` any more, or at its limit.
+
+    Examples:
+        >>> from speechseq.inference.search.scoring import ScoreConfig
+        >>> from speechseq.inference.transcriber import Transcriber
+        >>> transcriber = Transcriber.load("runs/demo/ears")
+        >>> search = Beam(size=4, score=ScoreConfig(end_threshold=1.5))
+        >>> (result,) = transcriber.transcribe(["one.wav"], strategy=search)
     """
 
     kind: ClassVar[str] = "beam"

@@ -23,7 +23,13 @@ from speechseq.text.vocabulary import EOS, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Greedy(Config):
-    """Takes the likeliest symbol at every step; the score is the attention's log-probability."""
+    """Takes the likeliest symbol at every step; the score is the attention's log-probability.
+
+    Examples:
+        >>> from speechseq.inference.transcriber import Transcriber
+        >>> transcriber = Transcriber.load("runs/demo/ears")
+        >>> (result,) = transcriber.transcribe(["one.wav"], strategy=Greedy())
+    """
 
     kind: ClassVar[str] = "greedy"
     limit: LimitConfig = LimitConfig()

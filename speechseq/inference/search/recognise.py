@@ -43,6 +43,15 @@ def recognise(
             beyond the frames.
         CheckpointError: the model's output is not finite; `error.rows` has the rows.
         ConfigError: the strategy needs a head that the model lacks, or lengths are no integers.
+
+    Examples:
+        >>> from speechseq.inference.search.beam import Beam
+        >>> from speechseq.models.las import las_small
+        >>> model = las_small().build(symbols=30, features=80)
+        >>> features, lengths = torch.randn(2, 40, 80), torch.tensor([40, 31])
+        >>> found = recognise(model, features, lengths, Beam(size=4, n_best=2))
+        >>> [len(hypotheses) for hypotheses in found]
+        [2, 2]
     """
     feature_lengths = check_features(features, feature_lengths)
     module = model if isinstance(model, nn.Module) else nn.Module()

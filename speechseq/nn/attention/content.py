@@ -17,7 +17,15 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContentConfig(AttentionConfig):
-    """Settings of content-based attention; dim: width of the tanh layer of query and keys."""
+    """Settings of content-based attention; dim: width of the tanh layer of query and keys.
+
+    Examples:
+        >>> attention = ContentConfig(dim=128).build(query_dim=16, memory_dim=8)
+        >>> memory, mask = torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool)
+        >>> state = attention.start(memory, mask)  # once per utterance
+        >>> for query in torch.randn(3, 1, 16):
+        ...     context, weights, state = attention(query, state)
+    """
 
     kind: ClassVar[str] = "content"
     dim: Width = 256

@@ -24,6 +24,13 @@ class DotConfig(AttentionConfig):
 
     activation: after every layer; one layer with "linear" is a plain projection.
     scaled: energies are divided by the square root of dim, as in transformers.
+
+    Examples:
+        >>> attention = DotConfig(scaled=True).build(query_dim=16, memory_dim=8)
+        >>> state = attention.start(torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool))
+        >>> context, weights, state = attention(torch.randn(1, 16), state)
+        >>> context.shape, weights.shape
+        (torch.Size([1, 8]), torch.Size([1, 5]))
     """
 
     kind: ClassVar[str] = "dot"

@@ -24,6 +24,14 @@ class LocationSensitiveConfig(AttentionConfig):
 
     history: input of the filters, either the previous weights, as in Chorowski's work, or also the
     sum of all weights so far, as in Tacotron 2. Chorowski uses 10 filters of width 201 for speech.
+
+    Examples:
+        >>> from speechseq.nn.masks import length_mask
+        >>> attention = LocationSensitiveConfig(kernel=15).build(query_dim=16, memory_dim=8)
+        >>> state = attention.start(torch.randn(2, 5, 8), length_mask(torch.tensor([5, 3])))
+        >>> context, weights, state = attention(torch.randn(2, 16), state)
+        >>> context.shape, weights[1, 3:].tolist()
+        (torch.Size([2, 8]), [0.0, 0.0])
     """
 
     kind: ClassVar[str] = "location_sensitive"

@@ -31,6 +31,13 @@ class ReadingConfig(Config):
     first: the previous alignment at the first step: zeros, all weight on position 0, or uniform
     over the valid positions.
     through_previous: let gradients flow through the previous alignment to earlier steps.
+
+    Examples:
+        >>> from speechseq.nn.attention.content import ContentConfig
+        >>> attention = ContentConfig().build(query_dim=16, memory_dim=8)
+        >>> attention.reading = ReadingConfig(window=20)  # trained as plain, read through a window
+        >>> attention.reading.is_plain
+        False
     """
 
     sharpening: Annotated[float, Range(0, 1e6, above=True)] = 1.0

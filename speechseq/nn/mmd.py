@@ -16,7 +16,7 @@ def mmd(
     *,
     kernel: str = "imq",
     statistic: str = "u",
-    sigma: float = 1.0,
+    sigma: float | int = 1.0,
 ) -> Scalar:
     """Estimate the squared maximum mean discrepancy of the laws of `x` and `y` (Gretton 2012).
 
@@ -59,7 +59,7 @@ def _kernel(x: Tensor, y: Tensor, scales: Tensor, kernel: str) -> Tensor:
     return (scales / (scales + squared)).sum(-1)
 
 
-def _check(items: int, others: int, kernel: str, statistic: str, sigma: float) -> None:
+def _check(items: int, others: int, kernel: str, statistic: str, sigma: float | int) -> None:
     if min(items, others) < 2:
         raise DataError(
             f"the discrepancy of {items} and {others} points is not defined",

@@ -1,0 +1,64 @@
+"""Prosody of whole utterances: median F0 and its spread, energy and rate, a number each."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from speechseq.audio.prosody import QUIETEST, SILENT, Prosody
+from speechseq.errors import DataError
+
+_ACTIVE = 40.0  # dB below the loudest frame of an item
+_MIDDLE = 100.0  # Hz, 0 semitones
+
+
+class Summary(NamedTuple):
+    """Prosody of whole items, a number each; NaN where it is undefined.
+
+    Attributes:
+        f0: median F0 in semitones above 100 Hz; NaN without a voiced frame.
+        spread: standard deviation of F0 in semitones; NaN without a voiced frame.
+        energy: mean energy of the active frames in dB; -100 in digital silence.
+        rate: units of speech a second, in octaves (log2); NaN in silence.
+    """
+
+    f0: Float[Tensor, " batch"]
+    spread: Float[Tensor, " batch"]
+    energy: Float[Tensor, " batch"]
+    rate: Float[Tensor, " batch"]
+
+
+def summary(
+    measured: Prosody, units: Integer[Tensor, " batch"] | Float[Tensor, " batch"] | None = None
+) -> Summary:
+    """Summarise the prosody of each item.
+
+    Frames are active within 40 dB of the item's loudest; speech lasts from the first to the last.
+
+    Args:
+        units: number of units that each item says, such as words, letters or phonemes; None for
+            one, so that the rate is that of whole items, -log2 of their seconds.
+
+    Raises:
+        DataError: numbers of units that are not above 0.
+    """
+    if units is not None and not (units > 0).all():
+        raise DataError("units: an item says nothing", "count at least one word or letter an item")
+    semitones = 12 * (measured.f0 / _MIDDLE).log2()
+    mean = semitones.nanmean(1, keepdim=True)
+    level = measured.energy.nan_to_num(nan=QUIETEST)
+    active = (level > level.amax(1, keepdim=True) - _ACTIVE) & (level > SILENT)
+    power = (10 ** (level / 10)).where(active, 0).sum(1) / active.sum(1).clamp(min=1)
+    place = torch.arange(1, level.shape[1] + 1, device=level.device)
+    last = place.where(active, 0).amax(1)
+    first = place.where(active, level.shape[1]).amin(1)
+    seconds = (last - first + 1).to(level.dtype) * measured.frame_seconds
+    rate = ((1 if units is None else units) / seconds).log2()
+    return Summary(
+        semitones.nanmedian(1).values,
+        (semitones - mean).square().nanmean(1).sqrt(),
+        10 * power.clamp(min=10 ** (QUIETEST / 10)).log10(),
+        rate.where(active.any(1), math.nan),
+    )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,12 +21,14 @@ from speechseq.config import Config, nearest
 from speechseq.corpus import generated_folder
 from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError, DataError, MachineError
-from speechseq.ranges import Range, Text
+from speechseq.ranges import Count, Range, Text, checked
 from speechseq.text.espeak_library import LOCK, library, set_voice
 
 _HEADER_BYTES = 44  # a wav without samples
 Rate = Annotated[int, Range(80, 449)]  # words a minute
 Pitch = Annotated[int, Range(0, 99)]
+Volume = Annotated[int, Range(0, 200)]
+Processes = Annotated[int, Range(1, 256)]
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -52,6 +55,18 @@ class Utterance(Config):
             )
         if not any(map(str.isalnum, self.text)):
             raise DataError(f"{self.id}: nothing to say in {self.text!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProsodyUtterance(Utterance):
+    """An utterance with espeak's pitch range (0–99) and volume (0–200) too.
+
+    Raises:
+        ConfigError, DataError: as `Utterance`.
+    """
+
+    range: Pitch = 50
+    volume: Volume = 100
 
 
 def drawn(
@@ -88,15 +103,18 @@ def speak(
     rate: int = 175,
     pitch: int = 50,
     margin: float | None = None,
+    batch: int | None = None,
+    processes: int = 1,
 ) -> CutSet:
     """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and return a cut for each, in order.
 
-    The same call gives the same bytes on every machine, because one new process speaks all texts
-    in this order. Breathy variants (+f2, +f3, +f5) are the exception: the library seeds their
-    noise by the clock, so their bytes differ. `folder`/manifest.json keeps the plan and a SHA-256
-    of every wav; an existing folder that matches both is reused. The speaker of a cut is its
-    voice. Plain strings get ids 0000, 0001, … and this voice, rate and pitch. `margin` is the
-    silence at both ends, in seconds; None keeps espeak's own (0 to 50 ms before, 7 ms after).
+    The same call gives the same bytes on every machine, because one new process speaks all texts,
+    or each `batch` of them, in this order; `processes` run at a time. Breathy variants (+f2, +f3,
+    +f5) are the exception: the library seeds their noise by the clock, so their bytes differ.
+    `folder`/manifest.json keeps the plan and a SHA-256 of every wav; an existing folder that
+    matches both is reused. The speaker of a cut is its voice. Plain strings get ids 0000, 0001, …
+    and this voice, rate and pitch. `margin` is the silence at both ends, in seconds; None keeps
+    espeak's own (0 to 50 ms before, 7 ms after).
 
     Raises:
         ConfigError: an unknown voice (the nearest are named), a duplicate id, a number out of
@@ -111,15 +129,19 @@ def speak(
         for i, text in enumerate(texts)
     ]
     _check(utterances)
+    processes = checked("processes", processes, Processes)
+    batch = checked("batch", batch, Count | None)
     folder = Path(folder).resolve()
-    plan = {
+    plan: dict[str, Any] = {
         "espeak": _version(),
         "margin": margin,
         "utterances": [utterance.to_dict() for utterance in utterances],
     }
+    if batch is not None:
+        plan["batch"] = batch
 
     def fill(wavs: Path) -> None:
-        _run_worker(wavs, plan)
+        _run_workers(wavs, plan, processes)
         _refuse_silence(wavs)
 
     generated_folder.ensure(folder, plan, fill)
@@ -163,6 +185,18 @@ def _refuse_silence(wavs: Path) -> None:
     if silent:
         listed = ", ".join(silent[:10])
         raise DataError(f"espeak found nothing to say in {len(silent)} texts: {listed}")
+
+
+def _run_workers(folder: Path, plan: dict[str, Any], processes: int) -> None:
+    """Speak each batch of the plan in a process of its own, `processes` at a time."""
+    utterances = plan["utterances"]
+    size = plan.get("batch", len(utterances))
+    batches = [
+        plan | {"utterances": utterances[first : first + size]}
+        for first in range(0, len(utterances), size)
+    ]
+    with ThreadPoolExecutor(processes) as pool:
+        list(pool.map(lambda batch: _run_worker(folder, batch), batches))
 
 
 def _run_worker(folder: Path, plan: dict[str, Any]) -> None:

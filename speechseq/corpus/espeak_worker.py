@@ -16,7 +16,7 @@ import numpy as np
 
 from speechseq.text.espeak_library import SAMPLE_RATE, library, set_voice
 
-_RATE, _PITCH = 1, 3  # espeak_PARAMETER
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 _UTF8 = 1
 _QUIET = 32  # of 32768; espeak's pauses are exact zeros, except for a fading tail
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -53,6 +53,8 @@ def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
         set_voice(utterance["voice"])
         espeak.espeak_SetParameter(_RATE, utterance["rate"], 0)
         espeak.espeak_SetParameter(_PITCH, utterance["pitch"], 0)
+        espeak.espeak_SetParameter(_RANGE, utterance.get("range", 50), 0)
+        espeak.espeak_SetParameter(_VOLUME, utterance.get("volume", 100), 0)
         text = utterance["text"].encode()
         failed = espeak.espeak_Synth(
             text, ctypes.c_size_t(len(text) + 1), 0, 0, 0, _UTF8, None, None

@@ -1,0 +1,102 @@
+"""Digit strings with known prosody: espeak's voice, pitch, range, rate and volume drawn freely."""
+
+import os
+import random
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from lhotse import CutSet
+
+from speechseq.corpus import spoken_digits
+from speechseq.corpus.espeak import ProsodyUtterance, speak
+from speechseq.ranges import Count, Range, checked
+
+# Variants that differ in formants, pitch or both. None is breathy: the noise of +f2, +f3 and +f5 is
+# seeded by the clock, so that their bytes differ from run to run.
+VOICES = tuple(
+    f"en-us+{variant}"
+    for variant in (
+        *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f4", "Alex", "Andy"),
+        *("Annie", "Denis", "grandma", "grandpa", "Gene", "linda", "Lee", "max"),
+        *("Mike", "Nguyen", "rob", "steph"),
+    )
+)
+HELD_OUT = tuple(
+    f"en-us+{variant}"
+    for variant in ("belinda", "croak", "ian", "john", "Mario", "michel", "robert", "shelby")
+)
+FACTORS = {  # espeak's numbers, both ends included
+    "pitch": (10, 90),
+    "range": (0, 99),
+    "rate": (100, 260),  # words a minute
+    "volume": (30, 150),  # 100 is espeak's own
+}
+MARGIN = spoken_digits.MARGIN
+_BATCH = 128  # utterances that one process says, whatever the number of processes
+
+
+def make(
+    folder: Path | str,
+    *,
+    utterances: int = 2150,
+    seed: int = 0,
+    held_out: bool = False,
+    shortest: int = 2,
+    longest: int = 7,
+    exclude: Collection[str] = (),
+    processes: int | None = None,
+) -> CutSet:
+    """Speak `utterances` different digit strings into `folder`; see `espeak.speak` for its content.
+
+    Voice and `FACTORS` are drawn uniformly, independently of the text and of one another; the rows
+    of the manifest and `supervision.custom` have them as "voice", "pitch", "range", "rate" and
+    "volume". The voice is the speaker. The same call gives the same bytes on every machine.
+
+    Args:
+        utterances: the default is an hour of speech.
+        held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and factors.
+        shortest, longest: range of the number of digits; their number is drawn uniformly.
+        exclude: texts that are not said, such as those of a test.
+        processes: processes at a time; None for one a CPU, at most 8. The bytes do not depend on
+            this number.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `spoken_digits.texts` and `espeak.speak`.
+    """
+    seed = checked("seed", seed, Annotated[int, Range(0, 2**62)])
+    utterances = checked("utterances", utterances, Count)
+    stream = 2 * seed + held_out
+    said = spoken_digits.texts(
+        utterances, stream, shortest=shortest, longest=longest, exclude=exclude
+    )
+    plan = draw(said, stream, HELD_OUT if held_out else VOICES)
+    processes = min(8, os.cpu_count() or 1) if processes is None else processes
+    cuts = speak(plan, folder, margin=MARGIN, batch=_BATCH, processes=processes)
+    for cut, utterance in zip(cuts, plan, strict=True):
+        cut.supervisions[0].custom = {"voice": utterance.voice} | {
+            name: getattr(utterance, name) for name in FACTORS
+        }
+    return cuts
+
+
+def draw(texts: Sequence[str], seed: int, voices: Sequence[str]) -> list[ProsodyUtterance]:
+    """Draw a voice and `FACTORS` for each text; each has a stream of random numbers of its own.
+
+    Raises:
+        ConfigError, DataError: as `espeak.Utterance`.
+    """
+    of_voice = random.Random(f"{seed} voice")
+    of = {name: random.Random(f"{seed} {name}") for name in FACTORS}
+    return [
+        ProsodyUtterance(
+            id=f"prosody-{i:05d}",
+            text=text,
+            voice=of_voice.choice(voices),
+            pitch=of["pitch"].randint(*FACTORS["pitch"]),
+            range=of["range"].randint(*FACTORS["range"]),
+            rate=of["rate"].randint(*FACTORS["rate"]),
+            volume=of["volume"].randint(*FACTORS["volume"]),
+        )
+        for i, text in enumerate(texts)
+    ]

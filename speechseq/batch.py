@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from speechseq.arguments import checked_lengths, checked_tokens
-from speechseq.shapes import Lengths, Magnitude, Mel, Tokens
+from speechseq.errors import ConfigError
+from speechseq.shapes import Lengths, Magnitude, Mel, Reference, Tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,9 @@ class TTSBatch:
     tokens (batch, tokens) int64 and mel (batch, frames, mels) are padded; the padding is never
     read. Lengths are int64 (batch), every one at least 1. log_magnitude
     (batch, frames, bins) is the linear-frequency target of Tacotron 1, compressed as the mel is.
-    ids names the utterances.
+    reference (batch, reference_frames, mels) with reference_lengths (batch) is the speech that a
+    style is inferred from, by default the mel itself; speaker (batch) has ids of a model with
+    several speakers. ids names the utterances.
 
     Raises:
         ConfigError: tokens or lengths of another shape or type; every integer type is converted.
@@ -40,10 +43,19 @@ class TTSBatch:
     mel: Mel
     frame_lengths: Lengths
     log_magnitude: Magnitude | None = None
+    speaker: Lengths | None = None
+    reference: Reference | None = None
+    reference_lengths: Lengths | None = None
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _convert(self, {"token_lengths": self.tokens, "frame_lengths": self.mel})
+        padded = {"token_lengths": self.tokens, "frame_lengths": self.mel}
+        if (self.reference is None) != (self.reference_lengths is None):
+            problem = "reference and reference_lengths: one is given without the other"
+            raise ConfigError(problem, "give both, or neither")
+        if self.reference is not None:
+            padded["reference_lengths"] = self.reference
+        _convert(self, padded)
 
     def to(self, device: torch.device | str) -> "TTSBatch":
         """The same batch on another device."""

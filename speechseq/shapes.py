@@ -10,6 +10,7 @@ from torch import Tensor
 
 Waveform = Float[Tensor, "batch samples"]
 Mel = Float[Tensor, "batch frames mels"]
+Reference = Float[Tensor, "batch reference_frames mels"]
 Magnitude = Float[Tensor, "batch frames bins"]
 Grouped = Float[Tensor, "batch steps r_mels"]
 StepInputs = Float[Tensor, "batch steps mels"]

@@ -11,7 +11,8 @@ from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConf
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig
 from speechseq.models.frame_decoder import FrameDecoderConfig
 from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig
-from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
+from speechseq.models.tacotron import Tacotron, TacotronConfig
+from speechseq.models.tacotron_output import Generated
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 

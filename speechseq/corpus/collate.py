@@ -11,6 +11,7 @@ from torch import Tensor
 from speechseq.audio.mel import AudioConfig, compress, magnitude
 from speechseq.audio.wav import WavWarning
 from speechseq.batch import TTSBatch
+from speechseq.config import nearest
 from speechseq.corpus import features
 from speechseq.corpus.texts import Texts, lengths, padded
 from speechseq.errors import ConfigError, DataError
@@ -29,6 +30,8 @@ class TTSCollate:
         normalizer: normaliser of texts before they are encoded. "vocabulary" is the vocabulary's
             own, which the Synthesizer uses too. None for texts that are normalised already, or a
             function; its result must equal that of the vocabulary's normaliser.
+        speakers: names of the model's speakers; each cut's is that of its supervision. Empty for a
+            model of one voice.
 
     Examples:
         >>> collate = TTSCollate(vocabulary, audio, frame_multiple=5)
@@ -45,6 +48,7 @@ class TTSCollate:
         frame_multiple: int = 1,
         log_magnitude: bool = False,
         normalizer: Callable[[str], str] | Literal["vocabulary"] | None = "vocabulary",
+        speakers: Sequence[str] = (),
     ) -> None:
         if frame_multiple < 1:
             raise ConfigError(f"frame_multiple: {frame_multiple} is less than 1")
@@ -52,6 +56,7 @@ class TTSCollate:
         self.frame_multiple = frame_multiple
         self.log_magnitude = log_magnitude
         self._vocabulary = vocabulary
+        self._speakers = {name: i for i, name in enumerate(speakers)}
         self._normalizer = None if isinstance(normalizer, str) else normalizer
         own = isinstance(normalizer, str)
         self._texts = Texts(vocabulary, vocabulary.normalize if own else self._ready)
@@ -85,8 +90,16 @@ class TTSCollate:
             mel=padded(mels, self.audio.floor_value),
             frame_lengths=lengths(mels),
             log_magnitude=None if linear is None else padded(linear, self.audio.floor_value),
+            speaker=torch.tensor([self._speaker(cut) for cut in cuts]) if self._speakers else None,
             ids=tuple(cut.id for cut in cuts),
         )
+
+    def _speaker(self, cut: MonoCut) -> int:
+        name = cut.supervisions[0].speaker if cut.supervisions else None
+        if name not in self._speakers:
+            problem = f"{cut.id}: unknown speaker {name!r}"
+            raise DataError(problem, nearest(name, self._speakers))
+        return self._speakers[name]
 
     def _ready(self, text: str) -> str:
         """Normalise a text; refuse it if the vocabulary's normaliser would change the result."""

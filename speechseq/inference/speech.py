@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechseq.text.splitting import LONGEST, Piece, split
-from speechseq.text.vocabulary import Vocabulary
+from speechseq.models.style.latent import Latent
 
 _MOST_ALIGNED = 10_000_000  # elements of a joined alignment, 40 MB
 _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has counts for the text
@@ -46,12 +45,17 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Input of the model for one text: normalised, as ids, with the seconds of silence after it."""
+    """Input of the model for one text: normalised, as ids, with the seconds of silence after it.
+
+    `latent` is its style (one row) and `speaker` its speaker's id, of models that have these.
+    """
 
     text: str
     normalized: str
     ids: tuple[int, ...]
     pause: float = 0.0
+    latent: Latent | None = None
+    speaker: int | None = None
 
 
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:
@@ -101,16 +105,3 @@ def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int
         held.append(place)
     if held:
         yield held
-
-
-def pieces(text: str, vocabulary: Vocabulary) -> Iterator[Piece]:
-    """Split a long text; pieces without a word are left out.
-
-    A piece that normalisation makes longer than the limit is split once more.
-    """
-    for piece in split(text):
-        normalized = vocabulary.normalize(piece.text)
-        if any(map(str.isalnum, normalized)):
-            inner = split(normalized) if len(normalized) > LONGEST else [piece]
-            yield from inner[:-1]
-            yield dataclasses.replace(inner[-1], pause=piece.pause)

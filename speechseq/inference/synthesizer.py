@@ -11,20 +11,21 @@ from speechseq import checkpoint as checkpoints
 from speechseq.audio.griffin_lim import check_invertible, griffin_lim
 from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_of
 from speechseq.config import Config
-from speechseq.errors import CheckpointError, ConfigError, DataError
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.inference import styling
+from speechseq.inference.audio_input import Sound
 from speechseq.inference.device import checked_device
-from speechseq.inference.speech import Reading, Speech, batches, joined, pieces
-from speechseq.models.tacotron import Generated, Tacotron, TacotronConfig
+from speechseq.inference.speech import Reading, Speech, batches, joined
+from speechseq.inference.text_reader import TextReader
+from speechseq.models.style.latent import Latent
+from speechseq.models.tacotron import Tacotron, TacotronConfig
+from speechseq.models.tacotron_output import Generated
 from speechseq.ops.quantize import check_precision
 from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
-from speechseq.text.splitting import LONGEST
 from speechseq.text.vocabulary import Vocabulary
 
-MOST_AT_ONCE = 20_000  # characters of a text that `synthesize` speaks into one waveform
-MOST_CHARACTERS = 1 << 20  # of a text; its sound, some 20 hours, still fits into one WAV file
 _MOST_SYMBOLS = 3200  # of a batch, padding included; it bounds the memory of a batch
-_SHOWN = 5  # pieces of a text that an error names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class Synthesizer:
         check_invertible(audio)
         self.model = model
         self.vocabulary = vocabulary
+        self._texts = TextReader(vocabulary)
         self.audio = audio
         self.vocoder = vocoder
         self.batch_size = checked("batch_size", batch_size, Count)
@@ -113,34 +115,35 @@ class Synthesizer:
         Raises:
             DataError: the text has nothing to say, or symbols that the vocabulary lacks.
         """
-        normalized = self.vocabulary.normalize(text)
-        if not any(map(str.isalnum, normalized)):
-            raise DataError(f"nothing to say in the text {text[:60]!r}", "write a word or a number")
-        try:
-            ids = tuple(self.vocabulary.encode(normalized))
-        except DataError as error:
-            known = "".join(self.vocabulary.symbols)
-            cure = f"this voice learned only these symbols (write numbers as words): {known!r}"
-            raise DataError(error.problem, cure) from None
-        return Reading(text=text, normalized=normalized, ids=ids)
+        return self._texts.read(text)
 
     def synthesize(
-        self, texts: Sequence[str], *, seed: int | None = None, max_steps: int | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        seed: int | None = None,
+        max_steps: int | None = None,
+        latent: Latent | None = None,
+        speaker: str | None = None,
     ) -> list[Speech]:
         """Synthesise every text; with a seed the result does not depend on batch or order.
 
         Args:
             seed: of the pre-net's dropout and the vocoder's first phases; None draws a new one.
             max_steps: a limit on decoder steps, in addition to the model's own.
+            latent: one style a text, from `references`, `model.style.sample` or `by_hand`; None
+                takes the mean of the training's codes.
+            speaker: name of the voice, for a model of several.
 
         Raises:
-            ConfigError: a seed beyond 64 bits, or max_steps below 1.
+            ConfigError: a seed beyond 64 bits, max_steps below 1, a style or a speaker that the
+                model lacks.
             DataError: all texts that cannot be spoken, by their index; nothing is spoken then.
             CheckpointError: the model's output is not finite, as after a diverged training.
         """
         if isinstance(texts, str):
             raise ConfigError("texts is one string", "pass a list of texts: [text]")
-        readings = self._read_all(texts)
+        readings = styling.styled(self.model, self._texts.read_all(texts), latent, speaker)
         seed, max_steps = _checked(seed, max_steps)
         parts = [part for parts in readings for part in parts]
         # batches of similar lengths: less padding, and fewer rows that wait for the longest
@@ -156,8 +159,26 @@ class Synthesizer:
             for text, parts in zip(texts, readings, strict=True)
         ]
 
+    def references(self, sounds: Sequence[Sound], *, seed: int | None = None) -> Latent:
+        """Infer one style from each reference, a WAV file or (waveform (samples,), sample rate).
+
+        Args:
+            seed: of a draw from the posterior; None takes its mean.
+
+        Raises:
+            ConfigError: the model has no style.
+            DataError: a reference that is no sound, is silent, or too short or too long.
+        """
+        return styling.encode_references(self.model, self.audio, sounds, seed)
+
     def stream(
-        self, text: str, *, seed: int | None = None, max_steps: int | None = None
+        self,
+        text: str,
+        *,
+        seed: int | None = None,
+        max_steps: int | None = None,
+        latent: Latent | None = None,
+        speaker: str | None = None,
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
@@ -167,7 +188,7 @@ class Synthesizer:
             DataError: as `readings`, before the first piece.
             CheckpointError: as `synthesize`.
         """
-        parts = self.readings(text)
+        (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
         return self._stream(parts, *_checked(seed, max_steps))
 
     def _stream(self, parts: list[Reading], seed: int, max_steps: int | None) -> Iterator[Speech]:
@@ -176,49 +197,12 @@ class Synthesizer:
             yield from self._speak([parts[place] for place in places], seed, max_steps)
 
     def readings(self, text: str) -> list[Reading]:
-        """Read a text; one longer than `splitting.LONGEST` is split into pieces.
-
-        Pieces without a word are left out.
+        """Read a text, in pieces if it is long; see `TextReader.readings`.
 
         Raises:
-            DataError: as `read`, with the first pieces that cannot be read; or the text is longer
-                than `MOST_CHARACTERS`.
+            DataError: as `TextReader.readings`.
         """
-        if len(text) <= LONGEST:
-            return [self.read(text)]
-        if len(text) > MOST_CHARACTERS:
-            problem = f"the text has {len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
-            raise DataError(problem, "divide it into several texts")
-        found, problems = [], []
-        for piece in pieces(text, self.vocabulary):
-            try:
-                found.append(dataclasses.replace(self.read(piece.text), pause=piece.pause))
-            except DataError as error:
-                problems.append(error)
-        if problems or not found:
-            named = "\n".join(error.problem for error in problems[:_SHOWN]) or "nothing to say"
-            cure = problems[0].cure if problems else "write a word or a number"
-            raise DataError(named, cure)
-        return found
-
-    def _read_all(self, texts: Sequence[str]) -> list[list[Reading]]:
-        readings, problems, cure = [], [], ""
-        for index, text in enumerate(texts):
-            try:
-                readings.append(self._whole(text))
-            except DataError as error:
-                problems.append(f"texts[{index}]: {error.problem}")
-                cure = cure or error.cure
-        if problems:
-            raise DataError("\n  ".join(problems), cure)
-        return readings
-
-    def _whole(self, text: str) -> list[Reading]:
-        """Read a text that is to become a single waveform."""
-        if len(text) > MOST_AT_ONCE:
-            problem = f"a text of {len(text):,} characters; {MOST_AT_ONCE:,} are spoken at once"
-            raise DataError(problem, "speak it piece by piece with Synthesizer.stream")
-        return self.readings(text)
+        return self._texts.readings(text)
 
     def _speak(self, readings: list[Reading], seed: int, max_steps: int | None) -> list[Speech]:
         device = next(self.model.parameters()).device
@@ -226,12 +210,15 @@ class Synthesizer:
         tokens = torch.full((len(readings), int(lengths.max())), self.vocabulary.pad_id)
         for row, reading in enumerate(readings):
             tokens[row, : len(reading.ids)] = torch.tensor(reading.ids)
+        latent, speaker = styling.stacked(readings)
         output = self.model.generate(
             tokens.to(device),
             lengths,
             seed=[seed] * len(readings),
             max_steps=max_steps,
             precision=self.precision,
+            latent=latent,
+            speaker=speaker if speaker is None else speaker.to(device),
         )
         self._check_finite(output, readings)
         waveforms = self._vocode(output, seed)

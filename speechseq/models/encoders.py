@@ -21,21 +21,32 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 
 
 class Encoder(nn.Module):
-    """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`."""
+    """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`.
+
+    `embedding_dim` is the width of a symbol's vector, and of `shift`, which is added to it.
+    """
 
     memory_dim: int
+    embedding_dim: int
     symbols: int
     embedding: nn.Module
     symbol_rows = ("embedding.weight",)
 
-    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+    def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
         """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths.
+
+        `shift` (batch, embedding_dim) is added to the vector of every symbol of its row.
 
         Raises:
             ConfigError: tokens or lengths that are no integers (batch, tokens) and (batch).
             DataError: lengths beyond the tokens, or a valid token that the vocabulary lacks.
         """
         raise NotImplementedError
+
+    def embedded(self, ids: Tensor, shift: Tensor | None) -> Tensor:
+        """The symbols' vectors (batch, tokens, embedding_dim), shifted row by row."""
+        x = self.embedding(ids)
+        return x if shift is None else x + shift.unsqueeze(1)
 
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
         """Ids with 0 in the padding, the indices of the valid ones, and the lengths, as int64."""
@@ -86,12 +97,13 @@ class ConvEncoder(Encoder):
             for a, b in itertools.pairwise(widths)
         )
         self.lstm = BiLSTM(widths[-1], config.lstm)
+        self.embedding_dim = config.embedding
         self.memory_dim = 2 * config.lstm
 
-    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+    def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
         """The memory (batch, tokens, 2 * lstm), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
-        x = in_turn(self.convs, rows.unpad(self.embedding(ids)), rows)
+        x = in_turn(self.convs, rows.unpad(self.embedded(ids, shift)), rows)
         return Encoded(rows.pad(on_rows(self.lstm, x, rows, "lengths")), lengths)
 
 
@@ -137,10 +149,11 @@ class CBHGEncoder(Encoder):
             config.highways,
             config.gru,
         )
+        self.embedding_dim = config.embedding
         self.memory_dim = self.cbhg.output_dim
 
-    def forward(self, tokens: Tokens, lengths: Lengths) -> Encoded:
+    def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
         """The memory (batch, tokens, 2 * gru), zero in the padding."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
-        x = self.prenet(rows.unpad(self.embedding(ids)))
+        x = self.prenet(rows.unpad(self.embedded(ids, shift)))
         return Encoded(rows.pad(on_rows(self.cbhg, x, rows, "lengths")), lengths)

@@ -1,5 +1,6 @@
 """Free-running synthesis of a batch: choice of a backend, the loop in torch, rules of ending."""
 
+from collections.abc import Sequence as Series
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths, checked_memory
+from speechseq.errors import ConfigError
 from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
 from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.frame_decoder import (
@@ -22,7 +24,8 @@ from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.rows import select_rows
 from speechseq.ops.quantize import check_precision
-from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
+from speechseq.ranges import DrawSeed, Every, checked
+from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits, Tokens
 
 REASONS = ("stop", "attention_end", "limit")
 STOP, ATTENTION_END, LIMIT = range(3)
@@ -95,6 +98,43 @@ def _checked(
     limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
     mask = length_mask(lengths, memory.shape[1])
     return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
+
+
+def step_limits(
+    config: FrameDecoderConfig, token_lengths: Lengths, max_steps: int | None
+) -> Lengths:
+    """The most steps (batch) of each row: those of its own length, and at most `max_steps`.
+
+    Raises:
+        ConfigError: max_steps below 1.
+    """
+    limits = config.step_limits(token_lengths)
+    return limits if max_steps is None else limits.clamp(max=checked("max_steps", max_steps, Every))
+
+
+def utterance_noise(
+    config: FrameDecoderConfig, seed: int | Series[int] | None, tokens: Tokens
+) -> UtteranceNoise | None:
+    """Make the pre-net's dropout of each row; None if free-running synthesis has none.
+
+    Args:
+        seed: one for all rows or one a row; None draws one from torch's global generator.
+
+    Raises:
+        ConfigError: a number of seeds that is not the number of rows, or one beyond 64 bits.
+    """
+    if not config.free_running_dropout or not config.prenet_dropout:
+        return None
+    if seed is None:
+        seed = int(torch.randint(2**31, ()))
+    seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
+    seeds = [checked("seed", one, DrawSeed) for one in seeds]
+    if len(seeds) != len(tokens):
+        raise ConfigError(
+            f"seed: {len(seeds)} seeds for {len(tokens)} utterances",
+            "give one, or one for each",
+        )
+    return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
 
 
 class _EagerSteps:

@@ -1,17 +1,14 @@
 """The listener of a recogniser: speech features to a memory of fewer positions."""
 
 import dataclasses
-import itertools
 from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from speechseq.arguments import checked_lengths
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.nn.conv import MaskedBatchNorm
-from speechseq.nn.masks import length_mask, zero_padding
+from speechseq.nn.conv2d import ConvFront
 from speechseq.nn.pyramid import Joining, PyramidBiLSTM, join_frames
 from speechseq.ranges import Depth, Dropout, Items, Range, Update, Width
 from speechseq.shapes import Encoded, Lengths, Sequence
@@ -70,35 +67,6 @@ class ListenerConfig(Config):
     def build(self, features: int) -> "Listener":
         """The listener for frames of this many features."""
         return Listener(features, self)
-
-
-class ConvFront(nn.Module):
-    """3 × 3 convolutions of stride 2 over time and features, with batch norm and ReLU, masked."""
-
-    def __init__(self, features: int, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise((1, *channels))
-        )
-        self.reduction, self.output_dim, norms = 2 ** len(channels), features, []
-        for width in channels:
-            features = -(-features // 2)
-            self.output_dim = width * features
-            norms.append(MaskedBatchNorm(self.output_dim))
-        self.norms = nn.ModuleList(norms)
-
-    def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """(batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
-        lengths = checked_lengths(lengths, x.shape)
-        image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            image = conv(image)
-            lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
-            batch, channels, time, bands = image.shape
-            flat = image.transpose(1, 2).reshape(batch, time, channels * bands)
-            x = torch.relu(norm(flat, length_mask(lengths, time)))
-            image = x.view(batch, time, channels, bands).transpose(1, 2)
-        return Encoded(x, lengths)
 
 
 class Listener(nn.Module):

@@ -1,4 +1,4 @@
-"""Loss of a Tacotron: mel, linear spectrum, stop and guided attention, masked, as named terms."""
+"""Loss of a Tacotron: mel, linear spectrum, stop, guided attention, style, as named terms."""
 
 import dataclasses
 from typing import Annotated
@@ -13,7 +13,7 @@ from speechseq.batch import TTSBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
-from speechseq.models.tacotron import TacotronOutput
+from speechseq.models.tacotron_output import TacotronOutput
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
 from speechseq.ops.varlen import gather_rows
@@ -90,6 +90,7 @@ class TacotronLoss(nn.Module):
             terms["guide"] = guide * guided_attention_loss(
                 output.alignment, output.step_lengths, batch.token_lengths, config.guide_sigma
             )
+        terms |= output.penalties
         return Losses(torch.stack(list(terms.values())).sum(), terms)
 
     def _mel(self, output: Tensor, true: Tensor, mask: Mask) -> Tensor:

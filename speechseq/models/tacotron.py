@@ -11,25 +11,24 @@ from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
-from speechseq.errors import ConfigError
+from speechseq.models import conditioning
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.generation import free_run
-from speechseq.models.postnets import (
-    ConvPostnetConfig,
-    LinearPostnetConfig,
-    OutputNet,
-    OutputNetConfig,
-)
+from speechseq.models.generation import free_run, step_limits, utterance_noise
+from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig, OutputNetConfig
+from speechseq.models.speakers import Speaker, SpeakersConfig
+from speechseq.models.style.join import Join
+from speechseq.models.style.latent import Latent
+from speechseq.models.style.style import StyleConfig
+from speechseq.models.tacotron_output import Generated, TacotronOutput
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.meta_build import built
-from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ranges import DrawSeed, Every, Finite, Range, checked
-from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits, Tokens
+from speechseq.ranges import Finite, Range
+from speechseq.shapes import Lengths, Mel, Tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,8 @@ class TacotronConfig(Config):
     """The parts of a Tacotron, and the affine map between log-mels and what the network sees.
 
     The network works on (mel - mel_mean) / mel_scale. The defaults leave mels as they are; numbers
-    that bring them near zero mean and unit scale make small models learn faster.
+    that bring them near zero mean and unit scale make small models learn faster. The vectors of
+    `style` (see `models.style`) and of `speakers` join every valid position of the memory.
     """
 
     kind: ClassVar[str] = "tacotron"
@@ -50,6 +50,9 @@ class TacotronConfig(Config):
     )
     mel_mean: Finite = 0.0
     mel_scale: Annotated[float, Range(1e-6, 1e9)] = 1.0
+    style: StyleConfig | None = None
+    speakers: SpeakersConfig | None = None
+    join: Join = "add"
 
     def build(self, symbols: int, mels: int, bins: int | None = None) -> "Tacotron":
         """The model for a vocabulary and mels of these sizes.
@@ -59,19 +62,28 @@ class TacotronConfig(Config):
                 that the mels come from. None takes those of `AudioConfig()`, 513.
 
         Raises:
-            ConfigError: it would have too many parameters (`nn.shapeless.MOST_PARAMETERS`).
+            ConfigError: it would have too many parameters (`nn.meta_build.MOST_PARAMETERS`).
         """
         bins = AudioConfig().bins if bins is None else bins
         return built(lambda: Tacotron(symbols, mels, bins, self))
 
 
-def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:
+def tacotron1(
+    *,
+    reduction_factor: int = 2,
+    style: StyleConfig | None = None,
+    speakers: SpeakersConfig | None = None,
+    join: Join = "add",
+) -> TacotronConfig:
     """Tacotron (Wang 2017, table 1), with the stop head that its users ask for.
 
     Examples:
         >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
     """
     return TacotronConfig(
+        style=style,
+        speakers=speakers,
+        join=join,
         encoder=CBHGEncoderConfig(
             embedding=256,
             prenet=(256, 128),
@@ -97,7 +109,13 @@ def tacotron1(*, reduction_factor: int = 2) -> TacotronConfig:
 
 
 def tacotron2(
-    *, reduction_factor: int = 1, dropout: float = 0.1, zoneout: float = 0.0
+    *,
+    reduction_factor: int = 1,
+    dropout: float = 0.1,
+    zoneout: float = 0.0,
+    style: StyleConfig | None = None,
+    speakers: SpeakersConfig | None = None,
+    join: Join = "add",
 ) -> TacotronConfig:
     """Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
@@ -107,6 +125,9 @@ def tacotron2(
         >>> model = tacotron2().build(symbols=40, mels=80)
     """
     return TacotronConfig(
+        style=style,
+        speakers=speakers,
+        join=join,
         encoder=ConvEncoderConfig(
             embedding=512, layers=3, channels=512, kernel=5, dropout=0.5, lstm=256
         ),
@@ -126,9 +147,18 @@ def tacotron2(
     )
 
 
-def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
+def tacotron2_small(
+    *,
+    reduction_factor: int = 4,
+    style: StyleConfig | None = None,
+    speakers: SpeakersConfig | None = None,
+    join: Join = "add",
+) -> TacotronConfig:
     """Tacotron 2 with about 2 million parameters, for one voice and few words on a CPU."""
     return TacotronConfig(
+        style=style,
+        speakers=speakers,
+        join=join,
         encoder=ConvEncoderConfig(
             embedding=128, layers=3, channels=128, kernel=5, dropout=0.1, lstm=64
         ),
@@ -145,36 +175,6 @@ def tacotron2_small(*, reduction_factor: int = 4) -> TacotronConfig:
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TacotronOutput:
-    """Teacher-forced output; frames are steps * r, alignment is zero after each row's steps."""
-
-    mel_before: Mel
-    mel_after: Mel
-    log_magnitude: Magnitude | None
-    stop_logits: StopLogits
-    alignment: Alignment
-    step_lengths: Lengths
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Generated:
-    """Free-running output, each row zero after its own length.
-
-    mel_after (batch, frames, mels), log_magnitude (batch, frames, bins) or None, frame_lengths and
-    step_lengths (batch), alignment (batch, steps, positions), finished_reason ("stop",
-    "attention_end" or "limit") for each row.
-    """
-
-    mel_after: Mel
-    log_magnitude: Magnitude | None
-    frame_lengths: Lengths
-    step_lengths: Lengths
-    alignment: Alignment
-    stop_logits: StopLogits
-    finished_reason: tuple[str, ...]
-
-
 class Tacotron(nn.Module):
     """Text to mel frames: encoder, frame decoder, post-net."""
 
@@ -182,8 +182,18 @@ class Tacotron(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = config.encoder.build(symbols)
-        self.decoder = FrameDecoder(self.encoder.memory_dim, mels, config.decoder)
-        self.postnet: OutputNet = config.postnet.build(mels, bins)
+        self.style = None if config.style is None else config.style.build(mels)
+        memory_dim, width = self.encoder.memory_dim, self.encoder.embedding_dim
+        self.speakers = None if config.speakers is None else config.speakers.build(width)
+        self.join = conditioning.build_join(memory_dim, self.style, self.speakers, config.join)
+        memory_dim = memory_dim if self.join is None else self.join.output_dim
+        self.decoder = FrameDecoder(memory_dim, mels, config.decoder)
+        self.postnet = config.postnet.build(mels, bins)
+        self._update = 0
+
+    def at_update(self, update: int) -> None:
+        """Set the update's number, which penalties of the style are annealed by."""
+        self._update = update
 
     def forward(self, batch: TTSBatch) -> TacotronOutput:
         """Teacher-forced: every step is fed the batch's own frames.
@@ -196,23 +206,26 @@ class Tacotron(nn.Module):
             >>> model(batch).mel_after.shape == batch.mel.shape  # at a reduction factor of 1
             True
         """
-        r = self.config.decoder.reduction_factor
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
-        encoded = self.encoder(batch.tokens, batch.token_lengths)
+        latent = conditioning.batch_latent(self.style, batch, self.inward)
+        parts = self.encoder, self.speakers, self.join
+        text = batch.tokens, batch.token_lengths, latent, batch.speaker
+        encoded = conditioning.encoded(*parts, *text)
         memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
-        mel = self._inward(batch.mel)
-        decoded = self.decoder(mel, frame_mask, encoded.memory, memory_mask)
-        step_lengths = -(-batch.frame_lengths // r)
+        decoded = self.decoder(self.inward(batch.mel), frame_mask, encoded.memory, memory_mask)
+        step_lengths = -(-batch.frame_lengths // self.config.decoder.reduction_factor)
         mask = length_mask(batch.frame_lengths, decoded.mel.shape[1])
         mel_after, log_magnitude = self.postnet(decoded.mel, mask)
         steps = length_mask(step_lengths, decoded.alignment.shape[1])
         return TacotronOutput(
             mel_before=self._outward(decoded.mel),
             mel_after=self._outward(mel_after),
-            log_magnitude=None if log_magnitude is None else self._outward(log_magnitude),
+            log_magnitude=log_magnitude if log_magnitude is None else self._outward(log_magnitude),
             stop_logits=decoded.stop_logits,
             alignment=zero_padding(decoded.alignment, steps),
             step_lengths=step_lengths,
+            latent=latent,
+            penalties=conditioning.penalties(self.style, latent, self._update),
         )
 
     @torch.inference_mode()
@@ -224,6 +237,8 @@ class Tacotron(nn.Module):
         seed: int | Series[int] | None = None,
         max_steps: int | None = None,
         precision: str = "float32",
+        latent: Latent | None = None,
+        speaker: Speaker | None = None,
     ) -> Generated:
         """Free-running: speak a whole batch.
 
@@ -233,14 +248,15 @@ class Tacotron(nn.Module):
                 same alone and in any batch. None draws one from torch's global generator.
             max_steps: a limit on steps beside the one that follows from each row's own length.
             precision: "float32", "bfloat16" or "int8" weights in the decoder's loop; the fewer bits
-                a step has to read, the faster it is on a CPU. The first call with new weights packs
-                them.
+                a step reads, the faster it is on a CPU. The first call with new weights packs them.
+            latent: one style a row; None takes the mean of the codes of the training.
+            speaker: ids (batch), for a model with speakers.
 
         Raises:
-            ConfigError: for a number of seeds that is not the number of rows, max_steps below 1, or
-                another precision; tokens or lengths that are no integers (batch, tokens), (batch).
-            DataError: a length below 1 or beyond the tokens, or a token that the model's vocabulary
-                lacks.
+            ConfigError: a number of seeds, styles or speakers that is not the number of rows, or a
+                style or speaker for a model without; max_steps below 1 or another precision; tokens
+                or lengths that are no integers (batch, tokens), (batch).
+            DataError: a length below 1 or beyond the tokens, or an unknown token.
 
         Examples:
             >>> model = tacotron2_small().build(symbols=40, mels=80)
@@ -251,46 +267,31 @@ class Tacotron(nn.Module):
         tokens = checked_tokens(tokens)
         shape, name = tokens.shape, "token_lengths"
         token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
-        limits = self._limits(token_lengths, max_steps)
-        noise = self._noise(seed, tokens)
+        limits = step_limits(self.config.decoder, token_lengths, max_steps)
+        noise = utterance_noise(self.config.decoder, seed, tokens)
         with evaluating(self):
-            encoded = self.encoder(tokens, token_lengths)
+            latent = conditioning.checked_latent(self.style, latent, len(tokens))
+            parts = self.encoder, self.speakers, self.join
+            encoded = conditioning.encoded(*parts, tokens, token_lengths, latent, speaker)
             run = free_run(self.decoder, encoded, limits, noise, precision=precision)
             frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])
             mel_after, log_magnitude = self.postnet(run.mel, mask)
+            if log_magnitude is not None:
+                log_magnitude = zero_padding(self._outward(log_magnitude), mask)
         return Generated(
             mel_after=zero_padding(self._outward(mel_after), mask),
-            log_magnitude=None
-            if log_magnitude is None
-            else zero_padding(self._outward(log_magnitude), mask),
+            log_magnitude=log_magnitude,
             frame_lengths=frame_lengths,
             step_lengths=run.step_lengths,
             alignment=run.alignment,
             stop_logits=run.stop_logits,
             finished_reason=run.finished_reason,
+            latent=latent,
         )
 
-    def _limits(self, token_lengths: Tensor, max_steps: int | None) -> Tensor:
-        limits = self.config.decoder.step_limits(token_lengths)
-        if max_steps is None:
-            return limits
-        return limits.clamp(max=checked("max_steps", max_steps, Every))
-
-    def _noise(self, seed: int | Series[int] | None, tokens: Tensor) -> UtteranceNoise | None:
-        config = self.config.decoder
-        if not config.free_running_dropout or not config.prenet_dropout:
-            return None
-        if seed is None:
-            seed = int(torch.randint(2**31, ()))
-        seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
-        seeds = [checked("seed", one, DrawSeed) for one in seeds]
-        if len(seeds) != len(tokens):
-            problem = f"seed: {len(seeds)} seeds for {len(tokens)} utterances"
-            raise ConfigError(problem, "give one, or one for each")
-        return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
-
-    def _inward(self, mel: Tensor) -> Tensor:
+    def inward(self, mel: Mel) -> Mel:
+        """Map log-mels to what the network sees, as `style.encode` takes them."""
         return (mel - self.config.mel_mean) / self.config.mel_scale
 
     def _outward(self, mel: Tensor) -> Tensor:

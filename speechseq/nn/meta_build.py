@@ -27,6 +27,17 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
         return build().state_dict()
 
 
+def with_values(build: Callable[[], M]) -> M:
+    """Build a part whose constructor reads values of tensors, which the meta device has not.
+
+    Its config must bound its size, because it takes memory even while sizes are only checked.
+    """
+    if torch.get_default_device().type != "meta":
+        return build()
+    with torch.device("cpu"):
+        return build()
+
+
 def built(build: Callable[[], M]) -> M:
     """Build a module, after checking its size on the meta device.
 

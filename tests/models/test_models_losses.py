@@ -14,7 +14,7 @@ from speechseq.batch import TTSBatch
 from speechseq.errors import ConfigError
 from speechseq.models.loss_terms import fade, guided_attention_loss
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig, stop_loss
-from speechseq.models.tacotron import TacotronOutput
+from speechseq.models.tacotron_output import TacotronOutput
 from speechseq.nn.masks import length_mask
 
 TOKENS, FRAMES = (4, 2, 3), (7, 9, 4)

@@ -1,0 +1,95 @@
+"""Styles and speakers of texts to be synthesised, one a text, whatever pieces it is spoken in."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speechseq.audio.mel import AudioConfig, log_mel
+from speechseq.errors import ConfigError, DataError
+from speechseq.inference.audio_input import Sound, read_sound
+from speechseq.inference.speech import Reading
+from speechseq.models import conditioning
+from speechseq.models.style.latent import Latent
+from speechseq.models.tacotron import Tacotron
+from speechseq.nn.eval_mode import evaluating
+
+LONGEST_REFERENCE = 60.0  # seconds of speech that a style is inferred from
+
+
+def styled(
+    model: Tacotron, readings: list[list[Reading]], latent: Latent | None, speaker: str | None
+) -> list[list[Reading]]:
+    """Give all pieces of each text its style and speaker.
+
+    Raises:
+        ConfigError: styles or a speaker that the model lacks, or another number of styles.
+    """
+    latent = conditioning.checked_latent(model.style, latent, len(readings))
+    one = speaker_id(model, speaker)
+    rows = [row_of(latent, i) for i in range(len(readings))]
+    return [
+        [dataclasses.replace(piece, latent=row, speaker=one) for piece in pieces]
+        for pieces, row in zip(readings, rows, strict=True)
+    ]
+
+
+def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
+    """Return a speaker's id; None for a model of one voice.
+
+    Raises:
+        ConfigError: an unknown speaker, none for a model of several, or one for a model of none.
+    """
+    if model.speakers is None:
+        if speaker is not None:
+            raise ConfigError("speaker: the model has one voice", "leave the speaker out")
+        return None
+    config = model.speakers.config
+    if speaker is None and len(config.names) > 1:
+        names = ", ".join(config.names[:20])
+        raise ConfigError("speaker: the model has several and none is given", f"one of: {names}")
+    return 0 if speaker is None else config.index(speaker)
+
+
+def row_of(latent: Latent | None, row: int) -> Latent | None:
+    """Return one style of several."""
+    if latent is None:
+        return None
+    return Latent(latent.code[row : row + 1], latent.vector[row : row + 1], None)
+
+
+def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
+    """Return styles and speakers of pieces as a batch."""
+    latents = [reading.latent for reading in readings if reading.latent is not None]
+    ids = [reading.speaker for reading in readings if reading.speaker is not None]
+    return _stacked(latents) if latents else None, torch.tensor(ids) if ids else None
+
+
+@torch.no_grad()
+def encode_references(
+    model: Tacotron, audio: AudioConfig, sounds: Sequence[Sound], seed: int | None
+) -> Latent:
+    """Infer one style from each reference, a WAV file or (waveform, sample rate).
+
+    Raises:
+        ConfigError: the model has no style.
+        DataError: a reference that is no sound, silent, or too short for a frame.
+    """
+    style, device = conditioning.own_style(model.style), next(model.parameters()).device
+    latents = []
+    with evaluating(model):
+        for sound in sounds:
+            waveform = read_sound(sound, audio, LONGEST_REFERENCE)
+            if not bool(waveform.any()):
+                raise DataError("the reference is silent", "name a recording of speech")
+            mel = log_mel(waveform.to(device), audio)
+            length = torch.tensor([mel.shape[1]], device=device)
+            latents.append(style.encode(model.inward(mel), length, seed=seed))
+    return _stacked(latents)
+
+
+def _stacked(latents: Sequence[Latent]) -> Latent:
+    return Latent(
+        torch.cat([x.code for x in latents]), torch.cat([x.vector for x in latents]), None
+    )

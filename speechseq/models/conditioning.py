@@ -1,0 +1,115 @@
+"""Conditions of a Tacotron beside its text: the style and the speaker of each utterance."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from speechseq.batch import TTSBatch
+from speechseq.errors import ConfigError
+from speechseq.models.encoders import Encoder
+from speechseq.models.speakers import Speaker, Speakers
+from speechseq.models.style.join import Join, MemoryJoin
+from speechseq.models.style.latent import Latent
+from speechseq.models.style.style import Style
+from speechseq.nn.masks import length_mask
+from speechseq.shapes import Encoded, Lengths, Tokens
+
+
+def build_join(
+    memory_dim: int, style: Style | None, speakers: Speakers | None, how: Join
+) -> MemoryJoin | None:
+    """Build what joins style and speaker to the memory; None for a model with neither."""
+    width = 0 if style is None else style.style_dim
+    width += 0 if speakers is None else speakers.config.dim
+    return MemoryJoin(memory_dim, width, how) if width else None
+
+
+def own_style(style: Style | None) -> Style:
+    """Return a model's style.
+
+    Raises:
+        ConfigError: the model has none.
+    """
+    if style is None:
+        raise ConfigError("the model has no style", "train one with TacotronConfig(style=…)")
+    return style
+
+
+def batch_latent(
+    style: Style | None, batch: TTSBatch, inward: Callable[[Tensor], Tensor]
+) -> Latent | None:
+    """Infer each row's style from its reference, by default its own target.
+
+    Args:
+        inward: the model's affine map of mels, applied to target and reference alike.
+    """
+    if style is None:
+        return None
+    if batch.reference is None or batch.reference_lengths is None:
+        return style.encode(inward(batch.mel), batch.frame_lengths)
+    return style.encode(inward(batch.reference), batch.reference_lengths)
+
+
+def penalties(style: Style | None, latent: Latent | None, update: int) -> dict[str, Tensor]:
+    """Weighted terms of the style's penalty by name, none for a model without a style."""
+    return {} if style is None or latent is None else style.penalty(latent, update=update)
+
+
+def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Latent | None:
+    """Return one style a row: the given ones, or the default.
+
+    Raises:
+        ConfigError: styles for a model without one, or another number or width of them.
+    """
+    if latent is None:
+        return None if style is None else style.default(rows)
+    shape = (rows, own_style(style).style_dim)
+    if tuple(latent.vector.shape) != shape:
+        problem = f"latent: a vector of shape {tuple(latent.vector.shape)}, expected {shape}"
+        raise ConfigError(problem, "give one style a text, made by this model's style")
+    return latent
+
+
+def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int) -> Tensor | None:
+    """Return the speakers' vectors (rows, dim), None for a model without speakers.
+
+    Raises:
+        ConfigError: a speaker is missing, or given to a model without speakers.
+        DataError: an id beyond the table.
+    """
+    if speakers is None:
+        if speaker is not None:
+            raise ConfigError("speaker: the model has one voice", "leave the speaker out")
+        return None
+    if speaker is None:
+        names = ", ".join(speakers.config.names[:20])
+        raise ConfigError("speaker: the model has several and none is given", f"one of: {names}")
+    if tuple(speaker.shape) != (rows,):
+        problem = f"speaker: ids of shape {tuple(speaker.shape)}, expected ({rows},)"
+        raise ConfigError(problem, "give one id an utterance")
+    return speakers(speaker)
+
+
+def encoded(
+    encoder: Encoder,
+    speakers: Speakers | None,
+    join: MemoryJoin | None,
+    tokens: Tokens,
+    lengths: Lengths,
+    latent: Latent | None,
+    speaker: Speaker | None,
+) -> Encoded:
+    """Encode texts and join style and speaker to every valid position of the memory.
+
+    Raises:
+        ConfigError, DataError: as the encoder and `speaker_vector`.
+    """
+    vector = speaker_vector(speakers, speaker, len(tokens))
+    shift = speakers.shift(vector) if speakers is not None and vector is not None else None
+    memory, lengths = encoder(tokens, lengths, shift)
+    vectors = [x for x in (None if latent is None else latent.vector, vector) if x is not None]
+    if join is not None and vectors:
+        mask = length_mask(lengths, memory.shape[1])
+        memory = join(memory, mask, torch.cat(vectors, dim=1))
+    return Encoded(memory, lengths)

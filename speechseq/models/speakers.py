@@ -1,0 +1,96 @@
+"""Speakers: a table of voices by name, one learned vector each."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.config import Config, nearest
+from speechseq.errors import ConfigError, DataError
+from speechseq.ranges import Items, Text, Width
+
+Sites = Literal["memory", "all"]
+Speaker = Integer[Tensor, " batch"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeakersConfig(Config):
+    """Names of a model's speakers and the width of their vectors.
+
+    Attributes:
+        names: one name a speaker, in the order of their ids.
+        dim: width of a speaker's vector.
+        sites: "memory" joins the vector to the encoder's output; "all" also adds a projection of it
+            to every symbol's embedding, so that the encoder speaks with the voice's accent (Arik
+            2017, Deep Voice 2).
+    """
+
+    names: Annotated[tuple[Annotated[str, Text(200)], ...], Items(1, 100_000)] = ("speaker",)
+    dim: Width = 64
+    sites: Sites = "memory"
+
+    def check(self) -> None:
+        """Raise ConfigError for names that are empty or given twice."""
+        if len(set(self.names)) < len(self.names) or not all(map(str.strip, self.names)):
+            raise ConfigError("names: a speaker is named twice, or not at all", "name each once")
+
+    def build(self, embedding_dim: int) -> "Speakers":
+        """Build the table for an encoder whose symbols have vectors of this width."""
+        return Speakers(embedding_dim, self)
+
+    def index(self, name: str) -> int:
+        """Return the id of a speaker.
+
+        Raises:
+            ConfigError: the model has no speaker of this name; the nearest is named.
+        """
+        if name not in self.names:
+            raise ConfigError(f"speaker: unknown {name[:80]!r}", nearest(name, self.names))
+        return self.names.index(name)
+
+
+def speakers(names: Iterable[str], *, dim: int = 64, sites: Sites = "memory") -> SpeakersConfig:
+    """Settings of a table of these speakers; see `SpeakersConfig`."""
+    return SpeakersConfig(names=tuple(names), dim=dim, sites=sites)
+
+
+class Speakers(nn.Module):
+    """Table of speakers' vectors, and the projection to the encoder's input if there is one."""
+
+    def __init__(self, embedding_dim: int, config: SpeakersConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.table = nn.Embedding(len(config.names), config.dim)
+        nn.init.normal_(self.table.weight, std=0.3)
+        everywhere = config.sites == "all"
+        self.input = nn.Linear(config.dim, embedding_dim) if everywhere else None
+
+    def forward(self, speaker: Speaker) -> Float[Tensor, "batch dim"]:
+        """Map ids (batch) to vectors (batch, dim).
+
+        Raises:
+            DataError: an id that is no integer, below 0 or beyond the last speaker.
+        """
+        most = len(self.config.names) - 1
+        wrong = (speaker < 0) | (speaker > most)
+        if speaker.is_floating_point() or bool(wrong.any()):
+            problem = f"speaker: an id outside of 0 to {most}"
+            raise DataError(problem, "take ids from SpeakersConfig.index")
+        return self.table(speaker.long())
+
+    def shift(self, vector: Float[Tensor, "batch dim"]) -> Tensor | None:
+        """Return what is added to every symbol's embedding, (batch, embedding_dim), or None."""
+        return None if self.input is None else F.softsign(self.input(vector))
+
+
+def ids_of(config: SpeakersConfig | None, names: Iterable[str]) -> Tensor | None:
+    """Ids (batch) of speakers by name; None for a model without speakers.
+
+    Raises:
+        ConfigError: an unknown speaker.
+    """
+    return None if config is None else torch.tensor([config.index(name) for name in names])

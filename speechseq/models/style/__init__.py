@@ -1,0 +1,1 @@
+"""Styles: latents that say how an utterance is spoken, behind one interface for both Tacotrons."""

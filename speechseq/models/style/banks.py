@@ -1,0 +1,129 @@
+"""Banks: what a code sounds like, as a linear map or as a mixture of style tokens."""
+
+import dataclasses
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.style.latent import Code, StyleVector
+from speechseq.ranges import Count, Range, Width
+
+SIMPLEX_ERROR = 1e-4  # by which the weights of tokens may miss the sum of 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearBankConfig(Config):
+    """A linear map of the code to the style vector."""
+
+    kind: ClassVar[str] = "linear"
+    style_dim: Width = 256
+
+    def build(self, code_dim: int) -> "LinearBank":
+        """Build the bank for codes of this width."""
+        return LinearBank(code_dim, self)
+
+
+class LinearBank(nn.Module):
+    """Linear map of codes (batch, code_dim)."""
+
+    def __init__(self, code_dim: int, config: LinearBankConfig) -> None:
+        super().__init__()
+        self.code_shape, self.style_dim = (code_dim,), config.style_dim
+        self.linear = nn.Linear(code_dim, config.style_dim)
+
+    def initial(self) -> Tensor:
+        """Return the default code (code_dim) before any was encoded: zeros."""
+        return torch.zeros(self.code_shape)
+
+    def read(self, z: Tensor) -> Tensor:
+        """Return the code of the posterior's value: the value itself."""
+        return z
+
+    def by_hand(self, code: Tensor) -> Tensor:
+        """Return the code that a person set, checked by the caller: the code itself."""
+        return code
+
+    def forward(self, code: Code) -> StyleVector:
+        """Map codes (batch, code_dim) to style vectors (batch, style_dim)."""
+        return self.linear(code)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenBankConfig(Config):
+    """Style tokens (Wang 2018): the code holds each head's weights of a few learned vectors.
+
+    Attributes:
+        tokens: number of tokens, each of style_dim / heads channels.
+        heads: attention heads; each has weights of its own.
+        style_dim: width of the style vector.
+        queried: True if the weights are attention of the summary to the tokens; False if the
+            posterior gives the weights itself (`DirichletConfig`).
+    """
+
+    kind: ClassVar[str] = "tokens"
+    tokens: Annotated[int, Range(2, 4096)] = 10
+    heads: Count = 4
+    style_dim: Width = 256
+    queried: bool = True
+
+    def check(self) -> None:
+        """Raise ConfigError unless the heads divide the style vector."""
+        if self.style_dim % self.heads:
+            problem = f"heads: {self.heads} do not divide a style_dim of {self.style_dim}"
+            raise ConfigError(problem, "choose a style_dim that is a multiple of heads")
+
+    def build(self, code_dim: int) -> "TokenBank":
+        """Build the bank for queries of this width."""
+        return TokenBank(code_dim, self)
+
+
+class TokenBank(nn.Module):
+    """Multi-head attention over learned tokens, which pass a tanh first (Wang 2018, §3.1)."""
+
+    def __init__(self, query_dim: int, config: TokenBankConfig) -> None:
+        super().__init__()
+        heads, width = config.heads, config.style_dim
+        self.code_shape, self.style_dim = (heads, config.tokens), width
+        self.tokens = nn.Parameter(0.5 * torch.randn(config.tokens, width // heads))
+        self.query = nn.Linear(query_dim, width, bias=False) if config.queried else None
+        self.key = nn.Linear(width // heads, width, bias=False) if config.queried else None
+        self.value = nn.Linear(width // heads, width, bias=False)
+
+    def initial(self) -> Tensor:
+        """Return the default code (heads, tokens) before any was encoded: equal weights."""
+        return torch.full(self.code_shape, 1.0 / self.code_shape[1])
+
+    def read(self, z: Tensor) -> Tensor:
+        """Return the weights (batch, heads, tokens) of the posterior's value."""
+        if self.query is None or self.key is None:
+            return z
+        query = self.query(z).unflatten(-1, (self.code_shape[0], -1))
+        energies = torch.einsum("bhd,thd->bht", query, self._heads(self.key))
+        return torch.softmax(energies / math.sqrt(query.shape[-1]), dim=-1)
+
+    def by_hand(self, code: Tensor) -> Tensor:
+        """Return weights (batch, heads, tokens); (batch, tokens) holds for every head.
+
+        Raises:
+            ConfigError: weights that are negative or do not sum to 1.
+        """
+        sums = code.sum(-1)
+        if bool((code < -SIMPLEX_ERROR).any()) or bool(((sums - 1).abs() > SIMPLEX_ERROR).any()):
+            worst = float(sums.flatten()[(sums - 1).abs().argmax()])
+            problem = (
+                f"style: weights of tokens sum to {worst:.4g}, smallest {float(code.min()):.4g}"
+            )
+            raise ConfigError(problem, "give weights from 0 to 1 that sum to 1 in each head")
+        return code.unsqueeze(1).expand(-1, *self.code_shape) if code.dim() == 2 else code
+
+    def forward(self, code: Code) -> StyleVector:
+        """Map weights (batch, heads, tokens) to style vectors (batch, style_dim)."""
+        return torch.einsum("bht,thd->bhd", code, self._heads(self.value)).flatten(1)
+
+    def _heads(self, projection: nn.Linear) -> Tensor:
+        """Project the tokens to (tokens, heads, channels)."""
+        return projection(self.tokens.tanh()).unflatten(-1, (self.code_shape[0], -1))

@@ -1,0 +1,133 @@
+"""Styles of the literature; the body of each builder is the paper's table."""
+
+from typing import Literal
+
+from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
+from speechseq.models.style.penalties import (
+    Anneal,
+    CapacityConfig,
+    KLConfig,
+    MMDConfig,
+    NoPenaltyConfig,
+)
+from speechseq.models.style.posteriors import IAFConfig, NormalConfig, PointConfig
+from speechseq.models.style.priors import (
+    DirichletPriorConfig,
+    MixtureConfig,
+    NormalPriorConfig,
+    RealNVPConfig,
+)
+from speechseq.models.style.style import StyleConfig
+
+
+def gst(*, tokens: int = 10, heads: int = 4, style_dim: int = 256) -> StyleConfig:
+    """Global style tokens (Wang 2018, §3.1): the summary attends to learned tokens."""
+    return StyleConfig(
+        posterior=PointConfig(dim=None),
+        bank=TokenBankConfig(tokens=tokens, heads=heads, style_dim=style_dim),
+        prior=DirichletPriorConfig(concentration=0.3),
+        penalty=NoPenaltyConfig(),
+    )
+
+
+def prosody_transfer(*, dim: int = 128) -> StyleConfig:
+    """Prosody transfer (Skerry-Ryan 2018, §3.2): a code of 128 through a tanh, no tokens."""
+    return StyleConfig(
+        posterior=PointConfig(dim=dim, activation="tanh"),
+        bank=LinearBankConfig(style_dim=dim),
+        prior=NormalPriorConfig(),
+        penalty=NoPenaltyConfig(),
+    )
+
+
+def autoencoder(*, dim: int = 16, style_dim: int = 256) -> StyleConfig:
+    """A code without any penalty: the control, whose prior is not matched."""
+    return StyleConfig(
+        posterior=PointConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=NormalPriorConfig(),
+        penalty=NoPenaltyConfig(),
+    )
+
+
+def vae(
+    *,
+    weight: float = 1.0,
+    anneal: Anneal = "linear",
+    free_bits: float = 0.0,
+    length: int = 1000,
+    dim: int = 16,
+    style_dim: int = 256,
+) -> StyleConfig:
+    """A variational autoencoder (Kingma & Welling 2014; for Tacotron: Zhang 2019).
+
+    Args:
+        weight: of the KL divergence after `length` updates; the other losses are means over frames
+            and bands, so a Tacotron takes 1e-4 to 1e-2.
+    """
+    return StyleConfig(
+        posterior=NormalConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=NormalPriorConfig(),
+        penalty=KLConfig(weight=weight, anneal=anneal, length=length, free_bits=free_bits),
+    )
+
+
+def capacitron(
+    *, capacity: float = 50.0, weight: float = 1.0, dim: int = 128, style_dim: int = 256
+) -> StyleConfig:
+    """A VAE whose KL divergence is held at `capacity` nats (Battenberg 2019)."""
+    return StyleConfig(
+        posterior=NormalConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=NormalPriorConfig(),
+        penalty=CapacityConfig(capacity=capacity, weight=weight),
+    )
+
+
+def gmvae(
+    *, components: int = 10, weight: float = 1.0, dim: int = 16, style_dim: int = 256
+) -> StyleConfig:
+    """A VAE with a mixture of normal distributions as its prior (Hsu 2019)."""
+    return StyleConfig(
+        posterior=NormalConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=MixtureConfig(components=components),
+        penalty=KLConfig(weight=weight),
+    )
+
+
+def wae_mmd(
+    *,
+    weight: float = 10.0,
+    statistic: Literal["u", "v"] = "u",
+    dim: int = 16,
+    style_dim: int = 256,
+) -> StyleConfig:
+    """A Wasserstein auto-encoder (Tolstikhin 2018): codes as a set match the prior by MMD."""
+    return StyleConfig(
+        posterior=PointConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=NormalPriorConfig(),
+        penalty=MMDConfig(weight=weight, kernel="imq", statistic=statistic),
+    )
+
+
+def flow_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
+    """A VAE whose prior is a RealNVP flow, learned with it."""
+    return StyleConfig(
+        posterior=NormalConfig(dim=dim),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=RealNVPConfig(layers=4, hidden=64),
+        penalty=KLConfig(weight=weight),
+    )
+
+
+def iaf_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
+    """A VAE whose posterior is an inverse autoregressive flow (Kingma 2016)."""
+    return StyleConfig(
+        posterior=IAFConfig(dim=dim, layers=2, hidden=64),
+        bank=LinearBankConfig(style_dim=style_dim),
+        prior=NormalPriorConfig(),
+        penalty=KLConfig(weight=weight),
+    )

@@ -1,0 +1,37 @@
+"""Joining of one vector an utterance to its memory: added to every valid position, or beside it."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from speechseq.models.style.latent import StyleVector
+from speechseq.nn.masks import zero_padding
+from speechseq.shapes import Memory, MemoryMask
+
+Join = Literal["add", "concat"]
+
+
+class MemoryJoin(nn.Module):
+    """Join vectors (batch, vector_dim) to a memory (batch, positions, memory_dim).
+
+    Args:
+        how: "add" projects the vector to the memory's width and adds it; "concat" appends it.
+
+    Attributes:
+        output_dim: width of the joined memory.
+    """
+
+    def __init__(self, memory_dim: int, vector_dim: int, how: Join) -> None:
+        super().__init__()
+        added = how == "add"
+        self.projection = nn.Linear(vector_dim, memory_dim, bias=False) if added else None
+        self.output_dim = memory_dim if added else memory_dim + vector_dim
+
+    def forward(self, memory: Memory, memory_mask: MemoryMask, vector: StyleVector) -> Memory:
+        """Return the joined memory, zero in the padding."""
+        if self.projection is not None:
+            joined = memory + self.projection(vector).unsqueeze(1)
+        else:
+            joined = torch.cat([memory, vector.unsqueeze(1).expand(*memory.shape[:2], -1)], dim=2)
+        return zero_padding(joined, memory_mask)

@@ -1,0 +1,235 @@
+"""Penalties of a style's training: distances of codes from the prior, and their schedules."""
+
+import dataclasses
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, kl_divergence
+from torch.nn import functional as F
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.style.latent import Latent
+from speechseq.nn.mmd import mmd
+from speechseq.ranges import Factor, Update, Weight
+from speechseq.shapes import Scalar
+
+Anneal = Literal["linear", "logistic", "cyclic"]
+_STEEP, _CYCLES = 10.0, 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoPenaltyConfig(Config):
+    """No penalty: a plain autoencoder, or style tokens."""
+
+    kind: ClassVar[str] = "none"
+
+    def build(self) -> "NoPenalty":
+        """Build the module."""
+        return NoPenalty()
+
+
+class NoPenalty(nn.Module):
+    """No terms."""
+
+    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
+        """Return no terms."""
+        return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KLConfig(Config):
+    """Kullback-Leibler divergence of posterior and prior (Kingma & Welling 2014).
+
+    Attributes:
+        weight: of the term once it is annealed.
+        anneal, start, length: schedule of the weight, see `anneal`; length 0 for no schedule.
+        free_bits: nats of a dimension that cost nothing (Kingma 2016).
+    """
+
+    kind: ClassVar[str] = "kl"
+    weight: Weight = 1.0
+    anneal: Anneal = "linear"
+    start: Update = 0
+    length: Update = 1000
+    free_bits: Weight = 0.0
+
+    def build(self) -> "KL":
+        """Build the module."""
+        return KL(self)
+
+
+class KL(nn.Module):
+    """Annealed KL divergence, named `kl`."""
+
+    def __init__(self, config: KLConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
+        """Return the weighted term."""
+        c = self.config
+        weight = anneal(update, kind=c.anneal, end=c.weight, start=c.start, length=c.length)
+        posterior = _distribution(latent)
+        return {"kl": weight * kl(posterior, prior, free_bits=c.free_bits, code=latent.code)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CapacityConfig(Config):
+    """KL divergence held at a capacity by a learned multiplier (Battenberg 2019, Capacitron).
+
+    Attributes:
+        capacity: nats of an utterance that the code may carry.
+        weight: of the whole term relative to the other losses.
+        first: multiplier before the first update.
+    """
+
+    kind: ClassVar[str] = "capacity"
+    capacity: Factor = 50.0
+    weight: Weight = 1.0
+    first: Factor = 1.0
+
+    def build(self) -> "Capacity":
+        """Build the module."""
+        return Capacity(self)
+
+
+class Capacity(nn.Module):
+    """β (KL - C), named `capacity`: minimised by the model, maximised by β ≥ 0."""
+
+    def __init__(self, config: CapacityConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.raw = nn.Parameter(torch.tensor(math.log(math.expm1(config.first))))
+
+    @property
+    def beta(self) -> Tensor:
+        """The multiplier, at least 0."""
+        return F.softplus(self.raw)
+
+    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
+        """Return the weighted term."""
+        excess = kl(_distribution(latent), prior, code=latent.code) - self.config.capacity
+        beta = self.beta
+        ascending = 2 * beta.detach() - beta  # the value of β with its gradient reversed
+        term = beta.detach() * excess + (ascending - beta.detach()) * excess.detach()
+        return {"capacity": self.config.weight * term}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MMDConfig(Config):
+    """Maximum mean discrepancy of codes and prior (WAE-MMD, Tolstikhin 2018), see `nn.mmd`."""
+
+    kind: ClassVar[str] = "mmd"
+    weight: Weight = 10.0
+    kernel: Literal["imq", "rbf"] = "imq"
+    statistic: Literal["u", "v"] = "u"
+    sigma: Factor = 1.0
+
+    def build(self) -> "MMD":
+        """Build the module."""
+        return MMD(self)
+
+
+class MMD(nn.Module):
+    """Discrepancy of a batch's codes and as many draws of the prior, named `mmd`."""
+
+    def __init__(self, config: MMDConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
+        """Return the weighted term.
+
+        Raises:
+            DataError: a batch of one.
+        """
+        c, code = self.config, latent.code.flatten(1)
+        drawn = prior.sample(code.shape[:1]).flatten(1)
+        value = mmd(code, drawn, kernel=c.kernel, statistic=c.statistic, sigma=c.sigma)
+        return {"mmd": c.weight * value}
+
+
+def kl(
+    posterior: Distribution,
+    prior: Distribution,
+    *,
+    free_bits: float = 0.0,
+    code: Tensor | None = None,
+) -> Scalar:
+    """KL divergence of posterior from prior: mean over items of the sum over dimensions.
+
+    It is computed in closed form if there is one, and by one draw otherwise.
+
+    Args:
+        posterior: of batch shape (batch) and the event shape of a code.
+        prior: of the same event shape.
+        free_bits: the least that a dimension's mean over items counts: Σ_d max(mean_i KL_id,
+            free_bits) (Kingma 2016). Without a closed form the mean over dimensions is bounded.
+        code: draw of the posterior (batch, *code_shape) for the estimate; None draws one.
+    """
+    terms = _closed_form(posterior, prior)
+    if terms is not None:
+        terms = terms.flatten(1) if terms.dim() > 1 else terms.unsqueeze(1)
+        return terms.mean(0).clamp(min=free_bits).sum()
+    code = posterior.rsample() if code is None else code
+    total = (posterior.log_prob(code) - prior.log_prob(code)).mean()
+    return total.clamp(min=free_bits * code[0].numel()) if free_bits else total
+
+
+def _closed_form(posterior: Distribution, prior: Distribution) -> Tensor | None:
+    """Divergence (batch, dimensions) of independent distributions, None if torch knows none."""
+    if not (isinstance(posterior, Independent) and isinstance(prior, Independent)):
+        return None
+    try:
+        return kl_divergence(posterior.base_dist, prior.base_dist)
+    except NotImplementedError:
+        return None
+
+
+def anneal(update: int, *, kind: Anneal, end: float, start: int, length: int) -> float:
+    """Weight of a penalty at an update: 0 up to `start`, `end` from `start + length` on.
+
+    Args:
+        kind: "linear"; "logistic" (Bowman 2016); "cyclic": four times from 0 to `end` in the first
+            half of a cycle and constant in the second (Fu 2019).
+        length: number of updates; 0 gives `end` at once.
+    """
+    share = 1.0 if length <= 0 else min(max((update - start) / length, 0.0), 1.0)
+    if kind == "cyclic" and share < 1.0:
+        share = min(2 * (share * _CYCLES % 1.0), 1.0)
+    if kind == "logistic":
+        least, most = (1 / (1 + math.exp(side * _STEEP / 2)) for side in (1, -1))
+        share = (1 / (1 + math.exp(-_STEEP * (share - 0.5))) - least) / (most - least)
+    return end * share
+
+
+@torch.no_grad()
+def mutual_information(
+    posterior: Distribution, prior: Distribution
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Split the mean KL divergence of a batch: (mean_kl, information, aggregate_kl), in nats.
+
+    mean_kl = information + aggregate_kl (Hoffman & Johnson 2016), all by the same draw of each
+    posterior: `information` is between items and codes, `aggregate_kl` that of the mean of all
+    posteriors from the prior. Draws come from torch's global generator.
+    """
+    code = posterior.rsample() if posterior.has_rsample else posterior.sample()
+    own = posterior.log_prob(code)
+    every = posterior.log_prob(code.unsqueeze(1))  # (items, posteriors)
+    aggregate = every.logsumexp(1) - math.log(len(code))
+    expected = prior.log_prob(code)
+    parts = (own - expected, own - aggregate, aggregate - expected)
+    mean_kl, information, aggregate_kl = (x.mean() for x in parts)
+    return mean_kl, information, aggregate_kl
+
+
+def _distribution(latent: Latent) -> Distribution:
+    if latent.posterior is None:
+        raise ConfigError(
+            "penalty.kind: a KL divergence needs a posterior, this one is deterministic",
+            "choose NormalConfig as the posterior, or MMDConfig as the penalty",
+        )
+    return latent.posterior

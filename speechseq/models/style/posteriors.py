@@ -1,0 +1,196 @@
+"""Posteriors: a reference's summary to a code, deterministic or as a distribution."""
+
+import dataclasses
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Dirichlet, Distribution, Independent, Laplace, Normal
+from torch.nn import functional as F
+
+from speechseq.config import Config
+from speechseq.models.style.priors import FlowLayers, FlowWidth
+from speechseq.models.style.reference import Summary
+from speechseq.nn import flows
+from speechseq.nn.meta_build import with_values
+from speechseq.ranges import Count, Range, Width
+
+
+class Inferred(NamedTuple):
+    """Mean code (batch, *code_shape), and its distribution unless it is deterministic."""
+
+    mean: Tensor
+    distribution: Distribution | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PointConfig(Config):
+    """A deterministic code: a linear map of the summary, or the summary itself.
+
+    Attributes:
+        dim: width of the code; None passes the summary on.
+        activation: "tanh" bounds the code (Skerry-Ryan 2018).
+    """
+
+    kind: ClassVar[str] = "point"
+    dim: Width | None = 16
+    activation: Literal["linear", "tanh"] = "linear"
+
+    def build(self, summary_dim: int) -> "Point":
+        """Build the module for summaries of this width."""
+        return Point(summary_dim, self)
+
+
+class Point(nn.Module):
+    """Deterministic posterior."""
+
+    def __init__(self, summary_dim: int, config: PointConfig) -> None:
+        super().__init__()
+        self.code_shape = (config.dim or summary_dim,)
+        self.linear = nn.Linear(summary_dim, config.dim) if config.dim else nn.Identity()
+        self.bounded = config.activation == "tanh"
+
+    def forward(self, summary: Summary) -> Inferred:
+        """Map summaries (batch, summary_dim) to codes (batch, dim)."""
+        code = self.linear(summary)
+        return Inferred(code.tanh() if self.bounded else code, None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormalConfig(Config):
+    """A normal distribution of independent dimensions (Kingma & Welling 2014)."""
+
+    kind: ClassVar[str] = "normal"
+    dim: Width = 16
+
+    def build(self, summary_dim: int) -> "LocationScale":
+        """Build the module for summaries of this width."""
+        return LocationScale(summary_dim, self.dim, Normal)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaplaceConfig(Config):
+    """A Laplace distribution of independent dimensions."""
+
+    kind: ClassVar[str] = "laplace"
+    dim: Width = 16
+
+    def build(self, summary_dim: int) -> "LocationScale":
+        """Build the module for summaries of this width."""
+        return LocationScale(summary_dim, self.dim, Laplace)
+
+
+class LocationScale(nn.Module):
+    """Normal or Laplace posterior; location and log-scale are linear in the summary."""
+
+    def __init__(self, summary_dim: int, dim: int, family: type[Normal] | type[Laplace]) -> None:
+        super().__init__()
+        self.code_shape, self.family = (dim,), family
+        self.linear = nn.Linear(summary_dim, 2 * dim)
+
+    def forward(self, summary: Summary) -> Inferred:
+        """Map summaries (batch, summary_dim) to distributions over codes (batch, dim)."""
+        location, log_scale = self.linear(summary).chunk(2, dim=-1)
+        scale = log_scale.clamp(-9.0, 5.0).exp()  # finite whatever the summary is
+        return Inferred(location, Independent(self.family(location, scale), 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DirichletConfig(Config):
+    """Dirichlet distributions over the weights of tokens, one a head."""
+
+    kind: ClassVar[str] = "dirichlet"
+    tokens: Annotated[int, Range(2, 4096)] = 10
+    heads: Count = 4
+    least: Annotated[float, Range(1e-4, 10)] = 0.05  # of a concentration; finite gradients
+
+    def build(self, summary_dim: int) -> "TokenDirichlet":
+        """Build the module for summaries of this width."""
+        return TokenDirichlet(summary_dim, self)
+
+
+class TokenDirichlet(nn.Module):
+    """Dirichlet posterior over codes (heads, tokens)."""
+
+    def __init__(self, summary_dim: int, config: DirichletConfig) -> None:
+        super().__init__()
+        self.code_shape = (config.heads, config.tokens)
+        self.linear = nn.Linear(summary_dim, config.heads * config.tokens)
+        self.least = config.least
+
+    def forward(self, summary: Summary) -> Inferred:
+        """Map summaries (batch, summary_dim) to distributions over (batch, heads, tokens)."""
+        raw = self.linear(summary).view(-1, *self.code_shape)
+        concentration = F.softplus(raw) + self.least
+        mean = concentration / concentration.sum(-1, keepdim=True)
+        return Inferred(mean, Independent(Dirichlet(concentration), 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IAFConfig(Config):
+    """An inverse autoregressive flow conditioned on the summary (Kingma 2016)."""
+
+    kind: ClassVar[str] = "iaf"
+    dim: Annotated[int, Range(2, 1024)] = 16
+    layers: FlowLayers = 2
+    hidden: FlowWidth = 64
+
+    def build(self, summary_dim: int) -> "FlowPosterior":
+        """Build the module for summaries of this width.
+
+        Raises:
+            MachineError: the extra `style` is not installed.
+        """
+        return FlowPosterior(summary_dim, self)
+
+
+class FlowPosterior(nn.Module):
+    """Posterior by an inverse autoregressive flow; a draw and its density take one pass."""
+
+    def __init__(self, summary_dim: int, config: IAFConfig) -> None:
+        super().__init__()
+        self.code_shape = (config.dim,)
+        sizes = {"layers": config.layers, "hidden": config.hidden, "context": summary_dim}
+        self.flow = with_values(lambda: flows.iaf(config.dim, **sizes))
+
+    def forward(self, summary: Summary) -> Inferred:
+        """Map summaries (batch, summary_dim) to distributions over codes (batch, dim).
+
+        The mean is the image of the base's mean, which costs no sampling.
+        """
+        distribution = FlowDistribution(self.flow(summary))
+        return Inferred(distribution.centre(), distribution)
+
+
+Shape = torch.Size | list[int] | tuple[int, ...]
+
+
+class FlowDistribution(Distribution):
+    """Distribution of a conditional flow, which keeps the density of its last draw.
+
+    `log_prob` of the tensor that `rsample` returned is then free; of any other value it inverts the
+    flow, one pass a dimension for an inverse autoregressive one.
+    """
+
+    has_rsample = True
+
+    def __init__(self, flow: Any) -> None:
+        super().__init__(flow.batch_shape, flow.event_shape, validate_args=False)
+        self.flow = flow
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def centre(self) -> Tensor:
+        """Return the image (batch, dim) of the base distribution's mean."""
+        base = self.flow.base.mean.expand(self.batch_shape + self.event_shape)
+        return self.flow.transform.inv(base)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        """Draw codes (*sample_shape, batch, dim) that gradients flow through."""
+        self._last = self.flow.rsample_and_log_prob(torch.Size(sample_shape))
+        return self._last[0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log-densities (…, batch)."""
+        if self._last is not None and value is self._last[0]:
+            return self._last[1]
+        return self.flow.log_prob(value)

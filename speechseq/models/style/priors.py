@@ -1,0 +1,185 @@
+"""Priors: distributions over codes, fixed or learned, to sample styles from."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import (
+    Categorical,
+    Dirichlet,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+)
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.nn import flows
+from speechseq.nn.meta_build import with_values
+from speechseq.ranges import Range
+
+Shape = tuple[int, ...]
+FlowLayers = Annotated[int, Range(1, 64)]
+FlowWidth = Annotated[int, Range(1, 1024)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormalPriorConfig(Config):
+    """The standard normal distribution."""
+
+    kind: ClassVar[str] = "normal"
+
+    def build(self, code_shape: Shape) -> "NormalPrior":
+        """Build the prior over codes of this shape."""
+        return NormalPrior(code_shape)
+
+
+class NormalPrior(nn.Module):
+    """Standard normal prior."""
+
+    zero: Tensor
+
+    def __init__(self, code_shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.zeros(code_shape), persistent=False)
+
+    def forward(self) -> Distribution:
+        """Return the distribution, of event shape `code_shape`."""
+        normal = Normal(self.zero, torch.ones_like(self.zero), validate_args=False)
+        return Independent(normal, self.zero.dim())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DirichletPriorConfig(Config):
+    """A symmetric Dirichlet distribution over each head's weights of tokens.
+
+    Attributes:
+        concentration: below 1 most weight lies on few tokens; the softmax of random numbers instead
+            would be a near-uniform mean of all tokens, which sounds like no style at all.
+    """
+
+    kind: ClassVar[str] = "dirichlet"
+    concentration: Annotated[float, Range(1e-3, 1e3)] = 0.3
+
+    def build(self, code_shape: Shape) -> "DirichletPrior":
+        """Build the prior over codes (heads, tokens)."""
+        if len(code_shape) != 2:
+            raise ConfigError(
+                f"prior.kind: 'dirichlet' is for weights of tokens, the code has {code_shape}",
+                "use TokenBankConfig, or NormalPriorConfig",
+            )
+        return DirichletPrior(code_shape, self)
+
+
+class DirichletPrior(nn.Module):
+    """Dirichlet prior, one a head."""
+
+    concentration: Tensor
+
+    def __init__(self, code_shape: Shape, config: DirichletPriorConfig) -> None:
+        super().__init__()
+        full = torch.full(code_shape, config.concentration)
+        self.register_buffer("concentration", full, persistent=False)
+
+    def forward(self) -> Distribution:
+        """Return the distribution, of event shape (heads, tokens)."""
+        return Independent(Dirichlet(self.concentration), 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixtureConfig(Config):
+    """A learned mixture of normal distributions (the prior of a GMVAE, Hsu 2019)."""
+
+    kind: ClassVar[str] = "mixture"
+    components: Annotated[int, Range(2, 4096)] = 10
+
+    def build(self, code_shape: Shape) -> "Mixture":
+        """Build the prior over codes of this width."""
+        return Mixture(_width(code_shape), self)
+
+
+class Mixture(nn.Module):
+    """Mixture prior with learned shares, means and standard deviations."""
+
+    def __init__(self, dim: int, config: MixtureConfig) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(config.components))
+        self.mean = nn.Parameter(torch.randn(config.components, dim))
+        self.log_sd = nn.Parameter(torch.full((config.components, dim), math.log(0.5)))
+
+    def forward(self) -> Distribution:
+        """Return the distribution, of event shape (dim,)."""
+        normal = Normal(self.mean, self.log_sd.clamp(-5.0, 5.0).exp())
+        return MixtureSameFamily(Categorical(logits=self.logits), Independent(normal, 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RealNVPConfig(Config):
+    """A flow of affine couplings (Dinh 2017)."""
+
+    kind: ClassVar[str] = "real_nvp"
+    layers: FlowLayers = 4
+    hidden: FlowWidth = 64
+
+    def build(self, code_shape: Shape) -> "FlowPrior":
+        """Build the prior; MachineError without the extra `style`."""
+        return FlowPrior(flows.real_nvp, code_shape, self.layers, self.hidden)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GlowConfig(Config):
+    """A flow of couplings and learned invertible linear maps (Kingma & Dhariwal 2018)."""
+
+    kind: ClassVar[str] = "glow"
+    layers: FlowLayers = 4
+    hidden: FlowWidth = 64
+
+    def build(self, code_shape: Shape) -> "FlowPrior":
+        """Build the prior; MachineError without the extra `style`."""
+        return FlowPrior(flows.glow, code_shape, self.layers, self.hidden)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MAFConfig(Config):
+    """A masked autoregressive flow (Papamakarios 2017): density in one pass."""
+
+    kind: ClassVar[str] = "maf"
+    layers: FlowLayers = 3
+    hidden: FlowWidth = 64
+
+    def build(self, code_shape: Shape) -> "FlowPrior":
+        """Build the prior; MachineError without the extra `style`."""
+        return FlowPrior(flows.maf, code_shape, self.layers, self.hidden)
+
+
+class FlowPrior(nn.Module):
+    """Prior by a normalizing flow of a standard normal distribution."""
+
+    def __init__(
+        self, make: Callable[..., nn.Module], code_shape: Shape, layers: int, hidden: int
+    ) -> None:
+        super().__init__()
+        dim = _width(code_shape)
+        self.flow = with_values(lambda: make(dim, layers=layers, hidden=hidden))
+
+    def forward(self) -> Distribution:
+        """Return the distribution, of event shape (dim,)."""
+        return self.flow()
+
+
+def _width(code_shape: Shape) -> int:
+    """Return the only axis of a code.
+
+    Raises:
+        ConfigError: the code has weights of several heads.
+    """
+    if len(code_shape) != 1:
+        raise ConfigError(
+            f"prior: a density of vectors; the code has the shape {code_shape}",
+            "use DirichletPriorConfig for weights of tokens",
+        )
+    return code_shape[0]

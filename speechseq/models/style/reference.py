@@ -1,0 +1,58 @@
+"""Reference encoder: a mel of any length to one summary of how it was spoken."""
+
+import dataclasses
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from speechseq.arguments import checked_lengths
+from speechseq.config import Config
+from speechseq.nn.conv2d import ConvFront
+from speechseq.ranges import Items, Width
+from speechseq.shapes import Lengths, Mel
+
+Summary = Float[Tensor, "batch summary_dim"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceConfig(Config):
+    """Sizes of the reference encoder; the defaults are those of Skerry-Ryan (2018, §3.2).
+
+    Attributes:
+        filters: channels of the 3 × 3 convolutions of stride 2, one a layer.
+        gru: units of the recurrent layer, the width of the summary.
+    """
+
+    kind: ClassVar[str] = "conv_gru"
+    filters: Annotated[tuple[Width, ...], Items(1, 16)] = (32, 32, 64, 64, 128, 128)
+    gru: Width = 128
+
+    def build(self, mels: int) -> "Reference":
+        """Build the encoder for mels of this many bands."""
+        return Reference(mels, self)
+
+
+class Reference(nn.Module):
+    """Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame.
+
+    A reference of one frame is long enough: each layer maps length n to ceil(n / 2).
+    """
+
+    def __init__(self, mels: int, config: ReferenceConfig) -> None:
+        super().__init__()
+        self.convs = ConvFront(mels, config.filters, norm_bands=False)
+        self.gru = nn.GRU(self.convs.output_dim, config.gru, batch_first=True)
+        self.summary_dim = config.gru
+
+    def forward(self, mel: Mel, lengths: Lengths) -> Summary:
+        """Map mels (batch, frames, mels) to summaries (batch, summary_dim).
+
+        Raises:
+            DataError: a length below 1 or beyond the frames.
+        """
+        lengths = checked_lengths(lengths, mel.shape, "reference_lengths", least=1)
+        x, short = self.convs(mel, lengths)
+        states, _ = self.gru(x)  # one direction: padding follows the last valid position
+        return states[torch.arange(len(states), device=states.device), short - 1]

@@ -1,0 +1,259 @@
+"""Style: four calls that a Tacotron makes of any latent, and the joints it is composed of."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from collections.abc import Sequence as Series
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from speechseq.arguments import checked_lengths
+from speechseq.config import Config, choice
+from speechseq.errors import ConfigError
+from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
+from speechseq.models.style.latent import Latent
+from speechseq.models.style.penalties import (
+    CapacityConfig,
+    KLConfig,
+    MMDConfig,
+    NoPenaltyConfig,
+)
+from speechseq.models.style.posteriors import (
+    DirichletConfig,
+    IAFConfig,
+    Inferred,
+    LaplaceConfig,
+    NormalConfig,
+    PointConfig,
+)
+from speechseq.models.style.priors import (
+    DirichletPriorConfig,
+    GlowConfig,
+    MAFConfig,
+    MixtureConfig,
+    NormalPriorConfig,
+    RealNVPConfig,
+)
+from speechseq.models.style.reference import ReferenceConfig
+from speechseq.ranges import Count, DrawSeed, Finite, checked
+from speechseq.shapes import Lengths, Mel
+
+Seeds = int | Series[int] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StyleConfig(Config):
+    """The joints of a style: reference → posterior → bank, with a prior and a penalty.
+
+    Each is a Config of its own; a field takes any Config whose `build` gives a module with the same
+    calls. `builders` has those of the literature.
+    """
+
+    reference: ReferenceConfig = choice(ReferenceConfig, default=ReferenceConfig())
+    posterior: Config = choice(
+        PointConfig,
+        NormalConfig,
+        LaplaceConfig,
+        DirichletConfig,
+        IAFConfig,
+        default=NormalConfig(),
+    )
+    bank: Config = choice(LinearBankConfig, TokenBankConfig, default=LinearBankConfig())
+    prior: Config = choice(
+        NormalPriorConfig,
+        DirichletPriorConfig,
+        MixtureConfig,
+        RealNVPConfig,
+        GlowConfig,
+        MAFConfig,
+        default=NormalPriorConfig(),
+    )
+    penalty: Config = choice(
+        NoPenaltyConfig, KLConfig, CapacityConfig, MMDConfig, default=NoPenaltyConfig()
+    )
+
+    def check(self) -> None:
+        """Raise ConfigError for tokens whose weights would be neither attention nor Dirichlet."""
+        if not isinstance(self.bank, TokenBankConfig):
+            return
+        weights = isinstance(self.posterior, DirichletConfig)
+        if weights == self.bank.queried or (
+            not weights and not isinstance(self.posterior, PointConfig)
+        ):
+            raise ConfigError(
+                f"bank.queried: {self.bank.queried} does not fit the posterior",
+                "tokens are queried by PointConfig, or weighed by DirichletConfig, queried=False",
+            )
+
+    def build(self, mels: int) -> "Style":
+        """Build the style for mels of this many bands.
+
+        Raises:
+            ConfigError: joints whose shapes do not fit.
+            MachineError: a flow without the extra `style`.
+        """
+        return Style(mels, self)
+
+
+class Style(nn.Module):
+    """A latent with four calls: `encode`, `sample`, `by_hand` and `penalty`.
+
+    Attributes:
+        code_shape: shape of one code: (dim,), or (heads, tokens).
+        style_dim: width of the style vector.
+        mean_code, code_sd: running mean and standard deviation, (*code_shape), of all codes that
+            were encoded in training mode; the mean is the default style.
+        code_count: number of these codes.
+    """
+
+    mean_code: Tensor
+    code_sd: Tensor
+    code_count: Tensor
+
+    def __init__(self, mels: int, config: StyleConfig) -> None:
+        super().__init__()
+        built: Any = config.reference.build(mels)
+        self.reference = built
+        self.posterior = _joint(config.posterior, built.summary_dim)
+        self.bank = _joint(config.bank, self.posterior.code_shape[0])
+        self.code_shape, self.style_dim = tuple(self.bank.code_shape), self.bank.style_dim
+        if isinstance(config.posterior, DirichletConfig):
+            self._check_weights()
+        self.prior = _joint(config.prior, self.code_shape)
+        self.penalties = _joint(config.penalty)
+        self.register_buffer("mean_code", self.bank.initial())
+        self.register_buffer("code_sd", torch.zeros(self.code_shape))
+        self.register_buffer("code_count", torch.tensor(0))
+
+    def encode(self, mel: Mel, frame_lengths: Lengths, *, seed: Seeds = None) -> Latent:
+        """Infer the style of reference mels (batch, frames, mels).
+
+        Args:
+            seed: of the posterior's draw, for all rows or one a row; a row's draw is the same alone
+                and in any batch, and the global generator does not move. None draws from the
+                global generator in training and takes the posterior's mean in evaluation.
+        """
+        lengths = checked_lengths(frame_lengths, mel.shape, "reference_lengths", least=1)
+        summary = self.reference(mel, lengths)
+        inferred = self.posterior(summary)
+        code = self.bank.read(self._value(summary, inferred, seed))
+        if self.training:
+            self._track(code.detach())
+        return Latent(code, self.bank(code), inferred.distribution)
+
+    def sample(self, items: int, *, seed: Seeds = None) -> Latent:
+        """Draw styles from the prior.
+
+        Args:
+            items: number of styles.
+            seed: row i is drawn from (seed, i); or one seed a row. The global generator moves only
+                if there is none.
+        """
+        items = checked("items", items, Count)
+        prior = self.prior()
+        if seed is None:
+            return self._of(_drawn(prior, (items,)))
+        rows = [_row_seed(seed, i) for i in range(items)] if isinstance(seed, int) else seed
+        rows, codes = _seeds(rows, items), []
+        for one in rows:
+            with self._seeded(one):
+                codes.append(_drawn(prior, (1,)))
+        return self._of(torch.cat(codes))
+
+    def by_hand(self, code: Tensor, *, scale: float = 1.0) -> Latent:
+        """Set styles (items, *code_shape) by hand; tokens take (items, tokens) for all heads too.
+
+        Args:
+            scale: factor of the style vector.
+
+        Raises:
+            ConfigError: a code of another shape, NaN or Inf in it, or weights of tokens that do
+                not sum to 1.
+        """
+        scale = checked("scale", scale, Finite)
+        shapes = {self.code_shape, self.code_shape[-1:]}
+        if code.dim() < 2 or tuple(code.shape[1:]) not in shapes:
+            expected = " or ".join(f"(items, {', '.join(map(str, s))})" for s in sorted(shapes))
+            raise ConfigError(f"style: a code of shape {tuple(code.shape)}", f"give {expected}")
+        code = code.to(self.mean_code)
+        if not bool(code.isfinite().all()):
+            raise ConfigError("style: the code has NaN or Inf", "give finite numbers")
+        code = self.bank.by_hand(code)
+        return Latent(code, self.bank(code) * scale, None)
+
+    def penalty(self, latent: Latent, *, update: int) -> dict[str, Tensor]:
+        """Return the penalty's named terms, already weighted, of an encoded batch."""
+        return self.penalties(latent, self.prior(), update)
+
+    def default(self, items: int) -> Latent:
+        """Return the default style, the mean of the training's codes, for some utterances."""
+        return self._of(self.mean_code.expand(items, *self.code_shape))
+
+    def _of(self, code: Tensor) -> Latent:
+        return Latent(code, self.bank(code), None)
+
+    def _value(self, summary: Tensor, inferred: Inferred, seed: Seeds) -> Tensor:
+        """Draw from the posterior, or take its mean."""
+        if inferred.distribution is None:
+            return inferred.mean
+        if seed is None:
+            return inferred.distribution.rsample() if self.training else inferred.mean
+        values = []
+        for row, one in zip(summary, _seeds(seed, len(summary)), strict=True):
+            with self._seeded(one):  # row by row: no draw depends on the batch
+                values.append(self.posterior(row.unsqueeze(0)).distribution.rsample())
+        return torch.cat(values)
+
+    @torch.no_grad()
+    def _track(self, code: Tensor) -> None:
+        """Merge a batch into mean and standard deviation (Chan, Golub and LeVeque 1979)."""
+        code = code.double()
+        before, items = self.code_count, len(code)
+        total = before + items
+        share, apart = items / total, code.mean(0) - self.mean_code
+        within = self.code_sd.double().square() * (before / total)
+        within += code.var(0, correction=0) * share + apart.square() * (share * before / total)
+        self.mean_code.copy_(self.mean_code + apart * share)
+        self.code_sd.copy_(within.sqrt())
+        self.code_count.add_(items)
+
+    @contextlib.contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        device = self.mean_code.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
+    def _check_weights(self) -> None:
+        if tuple(self.posterior.code_shape) != self.code_shape:
+            shapes = f"{tuple(self.posterior.code_shape)} and {self.code_shape}"
+            problem = f"posterior: weights of (heads, tokens) {shapes}"
+            raise ConfigError(problem, "give DirichletConfig and TokenBankConfig the same numbers")
+
+
+def _joint(config: Config, *sizes: Any) -> Any:
+    """Build a joint; the fields hold any Config, whose `build` mypy does not know."""
+    build: Any = config.build  # type: ignore[attr-defined]
+    return build(*sizes)
+
+
+def _drawn(prior: Distribution, shape: tuple[int, ...]) -> Tensor:
+    return prior.sample(torch.Size(shape))
+
+
+def _seeds(seeds: int | Series[int], items: int) -> list[int]:
+    """Return one checked seed a row."""
+    rows = [seeds] * items if isinstance(seeds, int) else list(seeds)
+    if len(rows) != items:
+        raise ConfigError(f"seed: {len(rows)} seeds for {items} styles", "give one, or one a row")
+    return [checked("seed", row, DrawSeed) for row in rows]
+
+
+def _row_seed(seed: int, row: int) -> int:
+    """Mix a seed and a row, so that neighbouring pairs share no stream."""
+    entropy = [checked("seed", seed, DrawSeed) % 2**64, row]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

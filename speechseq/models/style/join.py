@@ -3,12 +3,14 @@
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from speechseq.models.style.latent import StyleVector
 from speechseq.nn.masks import zero_padding
 from speechseq.shapes import Memory, MemoryMask
 
+Joined = Float[Tensor, "batch positions output_dim"]
 Join = Literal["add", "concat"]
 
 
@@ -28,8 +30,8 @@ class MemoryJoin(nn.Module):
         self.projection = nn.Linear(vector_dim, memory_dim, bias=False) if added else None
         self.output_dim = memory_dim if added else memory_dim + vector_dim
 
-    def forward(self, memory: Memory, memory_mask: MemoryMask, vector: StyleVector) -> Memory:
-        """Return the joined memory, zero in the padding."""
+    def forward(self, memory: Memory, memory_mask: MemoryMask, vector: StyleVector) -> Joined:
+        """Return the joined memory (batch, positions, output_dim), zero in the padding."""
         if self.projection is not None:
             joined = memory + self.projection(vector).unsqueeze(1)
         else:

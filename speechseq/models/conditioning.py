@@ -1,6 +1,7 @@
 """Conditions of a Tacotron beside its text: the style and the speaker of each utterance."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,20 +92,24 @@ def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int
     return speakers(speaker)
 
 
+class Text(NamedTuple):
+    """Texts of a batch, with the style and the speaker of each: tokens (batch, tokens)."""
+
+    tokens: Tokens
+    lengths: Lengths
+    latent: Latent | None
+    speaker: Speaker | None
+
+
 def encoded(
-    encoder: Encoder,
-    speakers: Speakers | None,
-    join: MemoryJoin | None,
-    tokens: Tokens,
-    lengths: Lengths,
-    latent: Latent | None,
-    speaker: Speaker | None,
+    encoder: Encoder, speakers: Speakers | None, join: MemoryJoin | None, text: Text
 ) -> Encoded:
     """Encode texts and join style and speaker to every valid position of the memory.
 
     Raises:
         ConfigError, DataError: as the encoder and `speaker_vector`.
     """
+    tokens, lengths, latent, speaker = text
     vector = speaker_vector(speakers, speaker, len(tokens))
     shift = speakers.shift(vector) if speakers is not None and vector is not None else None
     memory, lengths = encoder(tokens, lengths, shift)

@@ -12,6 +12,7 @@ from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
 from speechseq.models import conditioning
+from speechseq.models.conditioning import Text
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
@@ -208,9 +209,8 @@ class Tacotron(nn.Module):
         """
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
         latent = conditioning.batch_latent(self.style, batch, self.inward)
-        parts = self.encoder, self.speakers, self.join
-        text = batch.tokens, batch.token_lengths, latent, batch.speaker
-        encoded = conditioning.encoded(*parts, *text)
+        text = Text(batch.tokens, batch.token_lengths, latent, batch.speaker)
+        encoded = conditioning.encoded(self.encoder, self.speakers, self.join, text)
         memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
         decoded = self.decoder(self.inward(batch.mel), frame_mask, encoded.memory, memory_mask)
         step_lengths = -(-batch.frame_lengths // self.config.decoder.reduction_factor)
@@ -271,8 +271,8 @@ class Tacotron(nn.Module):
         noise = utterance_noise(self.config.decoder, seed, tokens)
         with evaluating(self):
             latent = conditioning.checked_latent(self.style, latent, len(tokens))
-            parts = self.encoder, self.speakers, self.join
-            encoded = conditioning.encoded(*parts, tokens, token_lengths, latent, speaker)
+            text = Text(tokens, token_lengths, latent, speaker)
+            encoded = conditioning.encoded(self.encoder, self.speakers, self.join, text)
             run = free_run(self.decoder, encoded, limits, noise, precision=precision)
             frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])

@@ -11,6 +11,7 @@ from speechseq.errors import CheckpointError, ConfigError
 from speechseq.file_writing import cannot_write, remove, temporary_name
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
+STYLE_CARD = "style_card.json"  # written after training, so not among the described files
 COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoint of the run"
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from speechseq.cli.style_card import card_lines, read_card
 from speechseq.printable import message, printable
 
 _HELP = "print what a checkpoint holds"
@@ -38,10 +39,27 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"audio       {_hears(audio) if audio else 'none: a model of text alone'}")
     print(f"vocabulary  {len(vocabulary)} entries, {message(_reads(vocabulary))}")
     print(f"symbols     {printable(_shown(vocabulary.symbols))}")
+    _print_style(contents.folder, config["model"])
     print("configuration")
     shown = {"model": config["model"], "audio": config["audio"]}
     text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=96)
     for line in text.splitlines():
+        print(f"  {message(line)}")
+
+
+def _print_style(folder: Path, model: Any) -> None:
+    """Print the speakers, and the style card that training wrote beside the weights."""
+    speakers = (model.get("speakers") or {}).get("names", ())
+    if speakers:
+        print(f"speakers    {printable(_shown(tuple(map(str, speakers))))}")
+    if not model.get("style"):
+        return
+    card = read_card(folder)
+    if card is None:
+        print("style       no style_card.json: not measured")
+        return
+    print("style       knob: change over its range of F0, F0 spread (semitones), energy (dB), rate")
+    for line in card_lines(card):
         print(f"  {message(line)}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq import files
+from speechseq.cli import style_flags
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.file_writing import check_folder, check_output
 from speechseq.printable import printable
@@ -62,6 +63,7 @@ def add(commands: Any) -> None:
         default="float32",
         help="float32, bfloat16 or int8 weights: fewer bits, a faster CPU (default: float32)",
     )
+    style_flags.add(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     parser.set_defaults(run=run)
 
@@ -69,7 +71,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Speak the text or the lines of the file."""
     checked("--seed", arguments.seed, DrawSeed)
-    lines = _lines(arguments)
+    lines, wanted = _lines(arguments), style_flags.read(arguments)
 
     from speechseq.inference.synthesizer import Synthesizer
 
@@ -77,13 +79,15 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.checkpoint, arguments.device, precision=arguments.precision
     )
     lines = _speakable(lines, synthesizer, arguments.skip_bad)
+    styles = wanted.of(synthesizer, len(lines), arguments.seed)
     if arguments.out_dir:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
     for part in _portions(lines):
+        manner = {"seed": arguments.seed, **styles.take(len(part))}
         if len(part[0].text) > LONGEST:
-            _write_long(part[0], synthesizer, arguments.seed)
+            _write_long(part[0], synthesizer, manner)
             continue
-        spoken = synthesizer.synthesize([line.text for line in part], seed=arguments.seed)
+        spoken = synthesizer.synthesize([line.text for line in part], **manner)
         for line, speech in zip(part, spoken, strict=True):
             _write(line, speech)
 
@@ -176,14 +180,14 @@ def _write(line: Line, speech: "Speech") -> None:
     _tell(line, speech.seconds, speech.finished_reason)
 
 
-def _write_long(line: Line, synthesizer: "Synthesizer", seed: int) -> None:
+def _write_long(line: Line, synthesizer: "Synthesizer", manner: dict[str, Any]) -> None:
     """Speak a text piece by piece to its WAV, so that memory holds only a few pieces."""
     from speechseq.audio import wav
     from speechseq.inference.speech import combined
 
     samples, rate, reasons = 0, synthesizer.audio.sample_rate, set()
     with _naming(line), wav.writer(line.out, rate) as append:
-        for piece in synthesizer.stream(line.text, seed=seed):
+        for piece in synthesizer.stream(line.text, **manner):
             waveform = piece.with_pause()
             append(waveform)
             samples += len(waveform)

@@ -1,0 +1,45 @@
+"""Reading and printing of the style card of a checkpoint, without the packages that made it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from speechseq import files
+from speechseq.checkpoint.folder import STYLE_CARD
+from speechseq.errors import CheckpointError
+
+_CARD = files.Kind(name="a style card", limit=1 << 20, cure="train again, or delete it")
+_UNITS = {"f0": "st", "spread": "st", "energy": "dB", "rate": "%"}
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """Read a checkpoint's style card; None if there is none.
+
+    Raises:
+        CheckpointError: it is no style card.
+    """
+    path = folder / STYLE_CARD
+    if not path.exists():
+        return None
+    try:
+        card = json.loads(files.read_text(path, _CARD))
+        list(card_lines(card))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{path}: is no style card", "train again, or delete it") from None
+    return card
+
+
+def card_lines(card: dict[str, Any]) -> Iterator[str]:
+    """Lines of a card: one a knob, and the dead knobs."""
+    for knob in card["knobs"]:
+        parts = [f"{knob['name']:>3}:"]
+        parts += [_change(knob[key]["change"], unit) for key, unit in _UNITS.items()]
+        if knob["wer"] is not None:
+            parts.append(f"WER {knob['wer']:.3f}")
+        yield "  ".join([*parts, "dead"] if knob["dead"] else parts)
+    yield f"active {card['active_units']:.0%}; dead: {', '.join(card['dead']) or 'none'}"
+
+
+def _change(value: float | None, unit: str) -> str:
+    return f"{'undefined':>10}" if value is None else f"{value:+7.2f} {unit}"

@@ -1,0 +1,169 @@
+"""Style card: what each knob of a trained style changes in the speech, in measured units.
+
+A knob is a dimension of the code or a token. It is swept over 10 texts or so, free-running, and F0,
+its spread, energy and rate of the result are measured.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+from torch.nn import functional as F
+
+from speechseq.audio.prosody import prosody
+from speechseq.audio.prosody_summary import Summary, summary
+from speechseq.checkpoint.folder import STYLE_CARD
+from speechseq.errors import DataError
+from speechseq.evaluation.judge import Judge
+from speechseq.file_writing import replace_file
+from speechseq.inference.speech import Speech
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.models import conditioning
+from speechseq.models.style.latent import Latent
+from speechseq.models.style.style import Style
+from speechseq.pictures import LINES, empty_figure, png, style
+
+PICTURE = "style_card.png"
+_SHORTEST = 0.2  # seconds, of which F0 can be measured; less is padded with silence
+SETTINGS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations of the training's codes
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a token; the others share the rest as in the default
+LEAST = {"f0": 0.5, "spread": 0.25, "energy": 0.5, "rate": 2.0}  # a sweep below all is dead
+UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "%"}
+
+
+class Sweep(NamedTuple):
+    """A knob's sweep: its name, and F0, spread, energy and rate (settings, 4) of the results."""
+
+    name: str
+    values: np.ndarray
+    wer: float | None
+
+
+def measure(
+    synthesizer: Synthesizer,
+    texts: Sequence[str],
+    *,
+    judge: Judge | None = None,
+    speaker: str | None = None,
+) -> dict[str, Any]:
+    """Sweep every knob of a style and measure what it changes.
+
+    Args:
+        texts: spoken for each setting; results are means over them.
+        judge: recogniser whose word error rate at all settings is reported.
+        speaker: voice of a model of several.
+
+    Returns:
+        "knobs": for each its name, "f0", "spread" (semitones), "energy" (dB) and "rate" (per cent),
+        each with the "change" from the first to the last setting and Spearman's "monotone" with the
+        setting (None where F0 is undefined), "wer" and "dead"; "active_units", the share of knobs
+        that are not dead; "dead", their names.
+
+    Raises:
+        ConfigError: the model has no style, or an unknown speaker.
+        DataError: no texts, or one that cannot be spoken.
+    """
+    if not texts:
+        raise DataError("there are no texts to sweep a style over", "give some, 10 are enough")
+    own = conditioning.own_style(synthesizer.model.style)
+    knobs = []
+    for knob in range(own.code_shape[-1]):
+        codes = _codes(own, knob)
+        takes = [_speak(synthesizer, own, texts, code, speaker) for code in codes]
+        values = np.array([_measured(take) for take in takes])
+        knobs.append(_knob(Sweep(str(knob), values, _wer(judge, texts, takes))))
+    dead = [knob["name"] for knob in knobs if knob["dead"]]
+    return {"knobs": knobs, "active_units": 1 - len(dead) / len(knobs), "dead": dead}
+
+
+def write(folder: Path, card: dict[str, Any]) -> None:
+    """Write `style_card.json` and its picture into a checkpoint's folder.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    text = json.dumps(card, indent=1, allow_nan=False) + "\n"
+    replace_file(folder / STYLE_CARD, text.encode())
+    replace_file(folder / PICTURE, picture(card))
+
+
+def picture(card: dict[str, Any]) -> bytes:
+    """Draw the change of each measure by each knob, as PNG bytes."""
+    figure = empty_figure(10.0, 3.2)
+    for i, (key, unit) in enumerate(UNITS.items()):
+        axes = figure.add_subplot(1, len(UNITS), i + 1)
+        style(axes)
+        changes = [knob[key]["change"] or 0.0 for knob in card["knobs"]]
+        axes.bar([knob["name"] for knob in card["knobs"]], changes, color=LINES[i])
+        axes.set_title(f"{key}, {unit}", fontsize=9)
+        axes.set_xlabel("knob", fontsize=8)
+    return png(figure)
+
+
+def _codes(own: Style, knob: int) -> list[Tensor]:
+    """Codes of one knob's settings around the default."""
+    if len(own.code_shape) == 2:
+        token = torch.zeros_like(own.mean_code)
+        token[:, knob] = 1.0
+        return [own.mean_code.lerp(token, share) for share in SHARES]
+    move = torch.zeros_like(own.mean_code)
+    move[knob] = own.code_sd[knob]
+    return [own.mean_code + setting * move for setting in SETTINGS]
+
+
+def _speak(
+    synthesizer: Synthesizer, own: Style, texts: Sequence[str], code: Tensor, speaker: str | None
+) -> list[Speech]:
+    latent: Latent = own.by_hand(code.expand(len(texts), *own.code_shape))
+    return synthesizer.synthesize(texts, seed=0, latent=latent, speaker=speaker)
+
+
+def _measured(take: Sequence[Speech]) -> list[float]:
+    """Mean F0, spread, energy and rate over texts; NaN if no text has a defined one."""
+    found = [_of(speech) for speech in take]
+    return [
+        float(column.nanmean()) for column in (torch.cat(rows) for rows in zip(*found, strict=True))
+    ]
+
+
+def _of(speech: Speech) -> Summary:
+    short = max(0, int(_SHORTEST * speech.sample_rate) - len(speech.waveform))
+    waveform = F.pad(speech.waveform, (0, short)).unsqueeze(0)
+    measured = prosody(waveform, speech.sample_rate)
+    return summary(measured)  # of whole texts: the same ones at every setting
+
+
+def _wer(judge: Judge | None, texts: Sequence[str], takes: Sequence[Sequence[Speech]]) -> Any:
+    if judge is None:
+        return None
+    speech = [item for take in takes for item in take]
+    waveforms = [item.waveform for item in speech]
+    return judge.judge(list(texts) * len(takes), waveforms, speech[0].sample_rate).wer
+
+
+def _knob(sweep: Sweep) -> dict[str, Any]:
+    results, moved = {}, False
+    for i, key in enumerate(UNITS):
+        values = sweep.values[:, i]
+        if key == "rate":
+            values = 100 * np.exp2(values - values[0])  # octaves to per cent of the first
+        defined = values[np.isfinite(values)]
+        moved |= len(defined) > 1 and float(np.ptp(defined)) >= LEAST[key]
+        results[key] = _change(values)
+    return {"name": sweep.name, **results, "wer": sweep.wer, "dead": not moved}
+
+
+def _change(values: np.ndarray) -> dict[str, float | None]:
+    if not np.isfinite(values).all():
+        return {"change": None, "monotone": None}
+    change = float(values[-1] - values[0])
+    if np.ptp(values) == 0:
+        return {"change": change, "monotone": 0.0}
+    monotone = float(spearmanr(range(len(values)), values).statistic)
+    return {"change": change, "monotone": 0.0 if math.isnan(monotone) else monotone}

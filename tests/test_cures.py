@@ -39,6 +39,8 @@ OF_LIBRARIES = {
     "state_dict",
 }
 NO_NAMES = {
+    "Hz",
+    "False",
     "True",
     "Ctrl",
     "IN",
@@ -160,6 +162,13 @@ OF_CODE = {
     "build it with Vocabulary.transcripts",
     'build the vocabulary with normalizer="none", or TTSCollate without a normalizer',
     "build(..., bins=audio.bins) with the AudioConfig that made the batch",
+    "choose NormalConfig as the posterior, or MMDConfig as the penalty",
+    "choose a style_dim that is a multiple of heads",
+    "give DirichletConfig and TokenBankConfig the same numbers",
+    "take ids from SpeakersConfig.index",
+    "tokens are queried by PointConfig, or weighed by DirichletConfig, queried=False",
+    "use DirichletPriorConfig for weights of tokens",
+    "use TokenBankConfig, or NormalPriorConfig",
     "call its fit() with the training features, or load a checkpoint",
     "keep them in its state and give them to attend(), or use no window",
     "set `reading` beside `heads`; it holds for every head",

@@ -154,7 +154,7 @@ def _knobs(flag: str, text: str | None) -> dict[int, float] | None:
             knob, number = -1, math.nan
         if knob < 0 or not math.isfinite(number):
             problem = f"{flag}: {part.strip()[:40]!r} is no knob and number"
-            raise ConfigError(problem, f"write knob=number, such as {flag} 3=.6,7=.4")
+            raise ConfigError(problem, "write knobs and numbers: 3=.6,7=.4")
         if knob in found:
             raise ConfigError(f"{flag}: knob {knob} is named twice", "name it once")
         found[knob] = number

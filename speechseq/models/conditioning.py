@@ -33,7 +33,7 @@ def own_style(style: Style | None) -> Style:
         ConfigError: the model has none.
     """
     if style is None:
-        raise ConfigError("the model has no style", "train one with TacotronConfig(style=…)")
+        raise ConfigError("the model has no style", "use a checkpoint of a model with a style")
     return style
 
 

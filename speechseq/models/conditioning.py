@@ -9,7 +9,7 @@ from torch import Tensor
 from speechseq.batch import TTSBatch
 from speechseq.errors import ConfigError
 from speechseq.models.encoders import Encoder
-from speechseq.models.speakers import Speaker, Speakers
+from speechseq.models.speakers import Speaker, Speakers, SpeakersConfig
 from speechseq.models.style.join import Join, MemoryJoin
 from speechseq.models.style.latent import Latent
 from speechseq.models.style.style import Style
@@ -24,6 +24,11 @@ def build_join(
     width = 0 if style is None else style.style_dim
     width += 0 if speakers is None else speakers.config.dim
     return MemoryJoin(memory_dim, width, how) if width else None
+
+
+def build_speakers(config: SpeakersConfig | None, encoder: Encoder) -> Speakers | None:
+    """Build the table of speakers for an encoder; None for a model of one voice."""
+    return None if config is None else config.build(encoder.embedding_dim)
 
 
 def own_style(style: Style | None) -> Style:
@@ -112,7 +117,8 @@ def encoded(
     tokens, lengths, latent, speaker = text
     vector = speaker_vector(speakers, speaker, len(tokens))
     shift = speakers.shift(vector) if speakers is not None and vector is not None else None
-    memory, lengths = encoder(tokens, lengths, shift)
+    shifted = () if shift is None else (shift,)  # an encoder of one's own may know no speakers
+    memory, lengths = encoder(tokens, lengths, *shifted)
     vectors = [x for x in (None if latent is None else latent.vector, vector) if x is not None]
     if join is not None and vectors:
         mask = length_mask(lengths, memory.shape[1])

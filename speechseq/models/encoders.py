@@ -23,7 +23,8 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 class Encoder(nn.Module):
     """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`.
 
-    `embedding_dim` is the width of a symbol's vector, and of `shift`, which is added to it.
+    `embedding_dim` is the width of a symbol's vector, and of `shift`, which is added to it; only
+    models with speakers at all sites use both.
     """
 
     memory_dim: int

@@ -184,8 +184,8 @@ class Tacotron(nn.Module):
         self.config = config
         self.encoder = config.encoder.build(symbols)
         self.style = None if config.style is None else config.style.build(mels)
-        memory_dim, width = self.encoder.memory_dim, self.encoder.embedding_dim
-        self.speakers = None if config.speakers is None else config.speakers.build(width)
+        self.speakers = conditioning.build_speakers(config.speakers, self.encoder)
+        memory_dim = self.encoder.memory_dim
         self.join = conditioning.build_join(memory_dim, self.style, self.speakers, config.join)
         memory_dim = memory_dim if self.join is None else self.join.output_dim
         self.decoder = FrameDecoder(memory_dim, mels, config.decoder)

@@ -115,7 +115,6 @@ def prosody(
         start = HOP * place - shape.span // 2
         start = torch.minimum(start.clamp(min=0), lengths[row] - shape.span)
         some = waveform.unfold(1, shape.span, 1)[row, start].to(dtype)
-        some -= some.mean(1, keepdim=True)
         total = F.pad(some.square().cumsum(1), (1, 0))
         energy[row, place] = _energy(total, HOP * place - start, shape)
         found = _dips(some, total, shape)
@@ -209,7 +208,10 @@ def _differences(
     if shape.finer > 1:
         grid = shape.finer * (lags - 1) + 1
         energy = F.interpolate(energy[:, None], grid, mode="linear", align_corners=True)[:, 0]
-    return (energy[:, :1] + energy - 2 * products[:, : energy.shape[1]]).clamp_(min=0)
+    energy = energy + energy[:, :1]
+    raw = energy - 2 * products[:, : energy.shape[1]]
+    rounding = energy * math.sqrt(torch.finfo(energy.dtype).eps) / 100
+    return raw.where(raw > rounding, 0.0)
 
 
 def _normalised(raw: Float[Tensor, "n lags"]) -> Float[Tensor, "n lags"]:
@@ -236,7 +238,9 @@ def _tracked(dips: _Dips, threshold: float) -> Float[Tensor, "batch frames"]:
     best = (best + torch.arange(own.shape[1], device=own.device)).clamp(0, own.shape[1] - 1)
     like = (dips.period / own.gather(1, best)[..., None]).log().abs() < _LIKE
     depth, place = dips.aperiodicity.where(like, _NO_DIP).min(-1, keepdim=True)
-    return dips.period.gather(2, place).where(depth < threshold, math.nan)[..., 0]
+    period = dips.period.gather(2, place).where(depth < threshold, math.nan)[..., 0]
+    alike = F.pad(period.log().diff(dim=1).abs() < _LIKE, (1, 1))  # False for NaN
+    return period.where(alike[:, 1:] | alike[:, :-1], math.nan)  # a lone frame is no voice
 
 
 def _fft_size(span: int) -> int:

@@ -8,6 +8,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speechseq.audio import wav
@@ -111,6 +112,27 @@ def test_silence_and_noise_have_no_f0() -> None:
     silent = summary(prosody(torch.zeros(1, RATE), RATE))
     assert silent.energy.item() == -100
     assert silent.rate.isnan().all()
+
+
+def test_silence_beside_speech_is_silent(speechlike: Callable[..., np.ndarray]) -> None:
+    """Subtracting a frame's mean turned the silence at its begin into a voiced level of -60 dB."""
+    speech = torch.from_numpy(speechlike(RATE)) + 0.01
+    sound = F.pad(speech, (4000, 4000))[None]
+    measured = prosody(sound, RATE)
+    before, after = 3000 // 256, (4000 + RATE + 1000) // 256
+    for quiet in (slice(0, before), slice(after, None)):
+        assert not measured.voiced[0, quiet].any()
+        assert (measured.energy[0, quiet] == -100).all()
+    assert measured.voiced[0, before:after].float().mean() > 0.3
+
+
+def test_no_voiced_frame_is_alone() -> None:
+    """With a threshold that noise passes, each voiced frame has a neighbour of nearly its F0."""
+    measured = prosody(torch.randn(3, 4 * RATE), RATE, threshold=0.95)
+    semitones = 12 * measured.f0.log2()
+    near = F.pad(semitones.diff(dim=1).abs() < 12 * 0.2 / math.log(2), (1, 1))
+    assert measured.voiced.sum() > 50
+    assert (near[:, 1:] | near[:, :-1])[measured.voiced].all()
 
 
 def test_what_cannot_be_measured_is_refused() -> None:

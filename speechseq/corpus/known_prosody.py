@@ -12,19 +12,19 @@ from speechseq.corpus import spoken_digits
 from speechseq.corpus.espeak import ProsodyUtterance, speak
 from speechseq.ranges import Count, Range, checked
 
-# Variants that differ in formants, pitch or both. None is breathy: the noise of +f2, +f3 and +f5 is
-# seeded by the clock, so that their bytes differ from run to run.
+# Variants whose F0 follows pitch and range, and that differ in formants or pitch. None is breathy:
+# the noise of +f2, +f3 and +f5 is seeded by the clock, so that their bytes differ from run to run.
 VOICES = tuple(
     f"en-us+{variant}"
     for variant in (
-        *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f4", "Alex", "Andy"),
-        *("Annie", "Denis", "grandma", "grandpa", "Gene", "linda", "Lee", "max"),
-        *("Mike", "Nguyen", "rob", "steph"),
+        *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f4", "Alex", "Andrea"),
+        *("anika", "Denis", "Gene", "grandma", "Henrique", "Lee", "linda", "Michael"),
+        *("michel", "Nguyen", "norbert", "steph"),
     )
 )
 HELD_OUT = tuple(
     f"en-us+{variant}"
-    for variant in ("belinda", "croak", "ian", "john", "Mario", "michel", "robert", "shelby")
+    for variant in ("aunty", "belinda", "Diogo", "Gene2", "john", "kaukovalta", "miguel", "shelby")
 )
 FACTORS = {  # espeak's numbers, both ends included
     "pitch": (10, 90),

@@ -1,5 +1,6 @@
 """Every recipe runs from corpus to report, and every overlay names real numbers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,19 @@ def test_the_digits_recipe_runs_from_corpus_to_report(tmp_path: Path) -> None:
     command = ["train", str(RECIPES / "tts/spoken_digits.py"), "--run", str(tmp_path / "run")]
     assert main([*command, *TINY, *flags]) == 0
     check_run(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_known_prosody_recipe_runs_from_corpus_to_style_card(tmp_path: Path) -> None:
+    flags = ["--utterances", "12", "--test_utterances", "3", "--frames_per_batch", "900"]
+    flags += ["--model.decoder.spare_frames", "60", "--model.decoder.frames_per_token", "1"]
+    command = ["train", str(RECIPES / "tts/known_prosody.py"), "--run", str(tmp_path / "run")]
+    assert main([*command, *TINY, *flags]) == 0
+    card = json.loads((tmp_path / "run/checkpoints/last/style_card.json").read_text("utf-8"))
+    assert [knob["name"] for knob in card["knobs"]] == list("01234567")
+    found = json.loads((tmp_path / "run/style.json").read_text("utf-8"))
+    assert set(found) == {"recovered", "directions", "same_text", "other_text"}
+    assert "<audio" in (tmp_path / "run/report.html").read_text("utf-8")
 
 
 @pytest.mark.slow

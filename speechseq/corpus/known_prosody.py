@@ -1,5 +1,6 @@
 """Digit strings with known prosody: espeak's voice, pitch, range, rate and volume drawn freely."""
 
+import dataclasses
 import os
 import random
 from collections.abc import Collection, Sequence
@@ -8,9 +9,10 @@ from typing import Annotated
 
 from lhotse import CutSet
 
+from speechseq.config import Config
 from speechseq.corpus import spoken_digits
 from speechseq.corpus.espeak import ProsodyUtterance, speak
-from speechseq.ranges import Count, Range, checked
+from speechseq.ranges import Count, Items, Range, checked
 
 # Variants whose F0 follows pitch and range, and that differ in formants or pitch. None is breathy:
 # the noise of +f2, +f3 and +f5 is seeded by the clock, so that their bytes differ from run to run.
@@ -36,12 +38,48 @@ MARGIN = spoken_digits.MARGIN
 _BATCH = 128  # utterances that one process says, whatever the number of processes
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KnownProsodyConfig(Config):
+    """Settings of a corpus for training and test.
+
+    The default voice is high: 80 bands at 22 kHz resolve the harmonics of a low one badly.
+    """
+
+    utterances: Count = 1700
+    test_utterances: Count = 60
+    voices: Annotated[tuple[str, ...], Items(1, 100)] = ("en-us+f4",)
+
+
+def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
+    """Speak strings for training and for the test; no string is in both.
+
+    Raises:
+        ConfigError, DataError, MachineError: as `make`.
+    """
+    test = make(
+        folder / "test",
+        utterances=config.test_utterances,
+        seed=seed + 1,
+        voices=config.voices,
+    )
+    texts = [cut.supervisions[0].text for cut in test]
+    train = make(
+        folder / "train",
+        utterances=config.utterances,
+        seed=seed,
+        voices=config.voices,
+        exclude=texts,
+    )
+    return train, test
+
+
 def make(
     folder: Path | str,
     *,
     utterances: int = 2150,
     seed: int = 0,
     held_out: bool = False,
+    voices: Sequence[str] = (),
     shortest: int = 2,
     longest: int = 7,
     exclude: Collection[str] = (),
@@ -56,6 +94,7 @@ def make(
     Args:
         utterances: the default is an hour of speech.
         held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and factors.
+        voices: espeak's voices to draw from instead of these.
         shortest, longest: range of the number of digits; their number is drawn uniformly.
         exclude: texts that are not said, such as those of a test.
         processes: processes at a time; None for one a CPU, at most 8. The bytes do not depend on
@@ -70,7 +109,7 @@ def make(
     said = spoken_digits.texts(
         utterances, stream, shortest=shortest, longest=longest, exclude=exclude
     )
-    plan = draw(said, stream, HELD_OUT if held_out else VOICES)
+    plan = draw(said, stream, voices or (HELD_OUT if held_out else VOICES))
     processes = min(8, os.cpu_count() or 1) if processes is None else processes
     cuts = speak(plan, folder, margin=MARGIN, batch=_BATCH, processes=processes)
     for cut, utterance in zip(cuts, plan, strict=True):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechseq.audio.prosody import prosody
-from speechseq.audio.prosody_summary import Summary, summary
+from speechseq.audio.prosody_summary import summary
 from speechseq.checkpoint.folder import STYLE_CARD
 from speechseq.errors import DataError
 from speechseq.evaluation.judge import Judge
@@ -76,7 +76,7 @@ def measure(
     for knob in range(own.code_shape[-1]):
         codes = _codes(own, knob)
         takes = [_speak(synthesizer, own, texts, code, speaker) for code in codes]
-        values = np.array([_measured(take) for take in takes])
+        values = np.array([_mean(take) for take in takes])
         knobs.append(_knob(Sweep(str(knob), values, _wer(judge, texts, takes))))
     dead = [knob["name"] for knob in knobs if knob["dead"]]
     return {"knobs": knobs, "active_units": 1 - len(dead) / len(knobs), "dead": dead}
@@ -124,19 +124,25 @@ def _speak(
     return synthesizer.synthesize(texts, seed=0, latent=latent, speaker=speaker)
 
 
-def _measured(take: Sequence[Speech]) -> list[float]:
-    """Mean F0, spread, energy and rate over texts; NaN if no text has a defined one."""
-    found = [_of(speech) for speech in take]
-    return [
-        float(column.nanmean()) for column in (torch.cat(rows) for rows in zip(*found, strict=True))
-    ]
+def measured(waveforms: Sequence[Tensor], sample_rate: int) -> np.ndarray:
+    """Measure F0, spread, energy and rate (items, 4) of waveforms (samples,); NaN is undefined.
+
+    F0 and spread are in semitones, energy in dB, the rate of whole items in octaves.
+    """
+    rows = []
+    for waveform in waveforms:
+        short = max(0, int(_SHORTEST * sample_rate) - len(waveform))
+        found = summary(prosody(F.pad(waveform, (0, short)).unsqueeze(0), sample_rate))
+        rows.append(torch.cat(found).double().numpy())
+    return np.array(rows)
 
 
-def _of(speech: Speech) -> Summary:
-    short = max(0, int(_SHORTEST * speech.sample_rate) - len(speech.waveform))
-    waveform = F.pad(speech.waveform, (0, short)).unsqueeze(0)
-    measured = prosody(waveform, speech.sample_rate)
-    return summary(measured)  # of whole texts: the same ones at every setting
+def _mean(take: Sequence[Speech]) -> np.ndarray:
+    """Mean over texts; NaN if no text has a defined value."""
+    values = measured([speech.waveform for speech in take], take[0].sample_rate)
+    defined = np.isfinite(values)
+    total = np.where(defined, values, 0).sum(0)
+    return np.where(defined.any(0), total / np.maximum(defined.sum(0), 1), np.nan)
 
 
 def _wer(judge: Judge | None, texts: Sequence[str], takes: Sequence[Sequence[Speech]]) -> Any:

@@ -1,44 +1,17 @@
 """Style card: what a knob is said to change is what it changes, and dead knobs are named."""
 
 import json
-import math
 
 import pytest
 import torch
+from known_voice import KnownVoice
 from styled_voice import save_styled
 
 from speechseq.errors import ConfigError, DataError
 from speechseq.evaluation import style_card
-from speechseq.inference.speech import Speech
 from speechseq.inference.synthesizer import Synthesizer
 
 TEXTS = ["ab", "cde"]
-
-
-class KnownVoice(Synthesizer):
-    """Speaks a tone whose pitch, level and duration follow the first three knobs."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model
-
-    def synthesize(self, texts, *, seed=None, max_steps=None, latent=None, speaker=None):
-        return [self._speech(text, code) for text, code in zip(texts, latent.code, strict=True)]
-
-    def _speech(self, text, code):
-        pitch, level, rate = code.flatten()[:3].tolist()
-        seconds = 0.6 * 2**-rate
-        time = torch.arange(int(seconds * 16000)) / 16000
-        tone = sum(torch.sin(2 * math.pi * k * 150 * 2 ** (pitch / 12) * time) for k in (1, 2, 3))
-        return Speech(
-            text=text,
-            normalized=text,
-            symbols=tuple(text),
-            waveform=0.1 * 10 ** (level / 20) * tone,
-            sample_rate=16000,
-            mel=torch.zeros(1, 1),
-            alignment=torch.zeros(1, len(text)),
-            finished_reason="stop",
-        )
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +22,15 @@ def synthesizers(tmp_path_factory):
     }
 
 
+def known(synthesizer: Synthesizer) -> KnownVoice:
+    return KnownVoice(synthesizer.model, synthesizer.vocabulary, synthesizer.audio)
+
+
 def test_a_card_tells_what_each_knob_of_a_known_voice_does(synthesizers):
     style = synthesizers["vae"].model.style
     style.mean_code.zero_()
     style.code_sd.copy_(torch.tensor([1.0, 2.0, 0.25]))
-    card = style_card.measure(KnownVoice(synthesizers["vae"].model), TEXTS)
+    card = style_card.measure(known(synthesizers["vae"]), TEXTS)
     pitch, level, rate = card["knobs"]
     assert pitch["f0"]["change"] == pytest.approx(4.0, abs=0.1)
     assert pitch["f0"]["monotone"] == pytest.approx(1.0)
@@ -68,7 +45,7 @@ def test_a_knob_that_does_nothing_is_dead(synthesizers):
     style = synthesizers["vae"].model.style
     style.mean_code.zero_()
     style.code_sd.copy_(torch.tensor([1.0, 1e-3, 1e-3]))
-    card = style_card.measure(KnownVoice(synthesizers["vae"].model), TEXTS)
+    card = style_card.measure(known(synthesizers["vae"]), TEXTS)
     assert card["dead"] == ["1", "2"]
     assert card["active_units"] == pytest.approx(1 / 3)
 

@@ -1,0 +1,111 @@
+"""A style that is measured: digits of known prosody, a small Tacotron 2, one of six styles.
+
+    python recipes/tts/known_prosody.py --style vae --run runs/styles/vae
+
+Makes digit strings whose pitch, range, rate and volume are drawn freely (espeak), trains the style
+with the model, and measures what each knob changes and what is transferred from references: the
+style card is written beside the weights, RUN/style.json and RUN/report.html. Runs on one CPU core
+without a network. Needs the extras `demo` and `style`.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from speechseq.audio.mel import AudioConfig
+from speechseq.cli import run_recipe
+from speechseq.corpus import features, known_prosody, spoken_digits
+from speechseq.corpus.collate import TTSCollate
+from speechseq.corpus.sampling import Batches
+from speechseq.evaluation import style_card
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.style_transfer import Reference, evaluate_style
+from speechseq.evaluation.tts import evaluate_tts, report_tts
+from speechseq.extras import need
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.models.losses import TacotronLoss, TacotronLossConfig
+from speechseq.models.speakers import speakers
+from speechseq.models.style import builders
+from speechseq.models.tacotron import TacotronConfig, tacotron2_small
+from speechseq.ranges import Count, Seed, Threads
+from speechseq.text.vocabulary import Vocabulary
+from speechseq.training.config import TrainerConfig
+from speechseq.training.resume import seed_everything
+from speechseq.training.saving import ModelDescription
+from speechseq.training.schedule import ExponentialConfig
+from speechseq.training.trainer import Trainer
+
+STYLES = {
+    "gst": builders.gst(style_dim=128),
+    "prosody_transfer": builders.prosody_transfer(),
+    "vae": builders.vae(weight=3e-4, dim=8, style_dim=128),
+    "wae_mmd": builders.wae_mmd(weight=0.03, dim=8, style_dim=128),
+    "flow_vae": builders.flow_vae(weight=3e-4, dim=8, style_dim=128),
+    "autoencoder": builders.autoencoder(dim=8, style_dim=128),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(known_prosody.KnownProsodyConfig):
+    """Numbers of the corpus, the model and its training."""
+
+    style: Literal["gst", "prosody_transfer", "vae", "wae_mmd", "flow_vae", "autoencoder"] = "vae"
+    frames_per_batch: Count = 2500
+    threads: Threads = 1
+    seed: Seed = 0
+    audio: AudioConfig = AudioConfig.preset("nvidia")
+    model: TacotronConfig = tacotron2_small(reduction_factor=4)
+    loss: TacotronLossConfig = TacotronLossConfig(
+        l1=1.0, stop_positive_weight=5.0, guide=50.0, guide_sigma=0.3, guide_half_life=400.0
+    )
+    trainer: TrainerConfig = TrainerConfig(
+        updates=2200,
+        learning_rate=2e-3,
+        schedule=ExponentialConfig(warmup=50, start=600, end=2200, floor=0.05),
+        weight_decay=0.0,
+        ema_decay=0.99,
+        checkpoint_every=550,
+        keep=1,
+    )
+
+
+def main(settings: Settings, run: Path) -> None:
+    """Corpus, training, style card, transfer, report."""
+    need("espeak", "judge", "style")
+    torch.set_num_threads(settings.threads)
+    audio, seed, voices = settings.audio, settings.seed, settings.voices
+    train, test = known_prosody.make_split(settings, run / "corpus", seed=seed)
+    train = features.compute(train, audio, run / "corpus/mels")
+    vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
+    style, r = STYLES[settings.style], settings.model.decoder.reduction_factor
+    config = dataclasses.replace(settings.model, style=style, speakers=speakers(voices))
+    collate = TTSCollate(vocabulary, audio, frame_multiple=r, speakers=voices)
+    batches = Batches(train, collate, frames_per_batch=settings.frames_per_batch, seed=seed)
+    seed_everything(seed)
+    model = config.build(symbols=len(vocabulary), mels=audio.mels)
+    about = ModelDescription(model=config, audio=audio, vocabulary=vocabulary)
+    loss = TacotronLoss(settings.loss)
+    summary = Trainer(model, loss, batches, settings.trainer, run=run, about=about).run()
+
+    known, held = (
+        [Reference(features.load_waveform(c, audio), c.supervisions[0].text) for c in cuts]
+        for cuts in (list(train)[:300], test)
+    )
+    texts, judge = [reference.text for reference in held], Judge.digits()
+    synthesizer = Synthesizer.load(summary.checkpoint)
+    card = style_card.measure(synthesizer, texts[:10], judge=judge, speaker=voices[0])
+    style_card.write(summary.checkpoint, card)
+    found = evaluate_style(synthesizer, known, held, texts[:10], judge, speaker=voices[0])
+    (run / "style.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    spoken = [reference.waveform for reference in held][:10]
+    title, text = f"speechseq: the style {settings.style}", f"{json.dumps(found)}"
+    heard = evaluate_tts(synthesizer, texts[:10], spoken, judge)
+    report_tts(run, heard, settings, summary, title=title, text=text)
+
+
+if __name__ == "__main__":
+    sys.exit(run_recipe(main, Settings))

@@ -14,7 +14,7 @@ import torch
 from growth_work import Work
 from torch.nn import functional as F
 
-from speechseq.ops import linear as dense
+from speechseq.ops import linear
 
 BUFFERS = (4, 16, 32, 64, 128)  # megabytes: from one core's cache to beyond all caches
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -108,7 +108,7 @@ def _product_rate(dtype: torch.dtype, side: int, seconds: float) -> float:
     ways: list[Callable[[], object]] = [
         lambda: a @ b,
         lambda: F.linear(a, b),
-        lambda: dense.linear(a, b),
+        lambda: linear.linear(a, b),
         lambda: F.conv2d(image, kernel),
         lambda: F.conv2d(flat, kernel),
     ]

@@ -163,14 +163,14 @@ def compile_by(backend: str) -> None:
     for name, (flat, given) in cases.items():
         flat.eval()  # what chance does is drawn in another way there
         leaves = list(flat.parameters())
-        wanted, slopes = _with_gradients(flat, given, leaves)
+        wanted, gradients = _with_gradients(flat, given, leaves)
         whole = name in ("Prenet", "Highway", *MECHANISMS)
         torch._dynamo.reset()
         made, compiled = _with_gradients(
             torch.compile(flat, backend=backend, fullgraph=whole), given, leaves
         )
         same(name, made, wanted)
-        same(name, compiled, slopes)
+        same(name, compiled, gradients)
 
 
 def _with_gradients(call: Callable, given: tuple, leaves: list) -> tuple[tuple, tuple]:
@@ -179,8 +179,8 @@ def _with_gradients(call: Callable, given: tuple, leaves: list) -> tuple[tuple, 
     if not leaves:
         return tuple(made), ()
     total = sum(x.sin().sum() for x in made if x.is_floating_point())
-    slopes = torch.autograd.grad(total, leaves, allow_unused=True)
-    return tuple(x.detach() for x in made), tuple(x for x in slopes if x is not None)
+    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
+    return tuple(x.detach() for x in made), tuple(x for x in gradients if x is not None)
 
 
 def functional() -> None:
@@ -208,9 +208,9 @@ def _gradients_by_function(name: str, flat: nn.Module, given: tuple[Tensor, ...]
         made = torch.func.functional_call(flat, weights, given)
         return sum(x.sin().sum() for x in made if x.is_floating_point())
 
-    slopes = torch.func.grad(total)({key: p.detach() for key, p in flat.named_parameters()})
+    gradients = torch.func.grad(total)({key: p.detach() for key, p in flat.named_parameters()})
     wanted = _with_gradients(flat, given, list(flat.parameters()))[1]
-    same(name, tuple(x for x in slopes.values() if x.any()), tuple(x for x in wanted if x.any()))
+    same(name, tuple(x for x in gradients.values() if x.any()), tuple(x for x in wanted if x.any()))
 
 
 def _forward_mode(name: str, call: Callable[[Tensor], Tensor], x: Tensor) -> None:

@@ -29,8 +29,8 @@ from speechseq.models.backends.frame_decoder_triton import advance
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn import attention_rnn_fast
 from speechseq.ops.attention_rnn import triton as attention_rnn_triton
-from speechseq.ops.triton import attention_rnn as loop_kernels
-from speechseq.ops.triton import decoder_step as step_kernels
+from speechseq.ops.triton import attention_rnn as attention_rnn_kernels
+from speechseq.ops.triton import decoder_step as decoder_step_kernels
 
 NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
 
@@ -41,8 +41,8 @@ def interpret(patch: pytest.MonkeyPatch, backwards: bool = False) -> None:
     Programs of one launch run side by side on a GPU: what they make may not depend on their order.
     """
     patch.setenv("TRITON_INTERPRET", "1")
-    for room in (step_kernels, loop_kernels, triton.language, standard):
-        _replace(patch, room, InterpretedFunction)
+    for module in (decoder_step_kernels, attention_rnn_kernels, triton.language, standard):
+        _replace(patch, module, InterpretedFunction)
     if backwards:
         builder = interpreter.interpreter_builder
         forwards = builder.set_grid_idx
@@ -53,14 +53,14 @@ def interpret(patch: pytest.MonkeyPatch, backwards: bool = False) -> None:
         patch.setattr(builder, "set_grid_idx", set_grid_idx)
 
 
-def _replace(patch: pytest.MonkeyPatch, room: ModuleType, make: Callable) -> None:
-    """Have all kernels of a room, and the parts that they call, made anew of plain functions.
+def _replace(patch: pytest.MonkeyPatch, module: ModuleType, make: Callable) -> None:
+    """Have all kernels of a module, and the parts that they call, made anew of plain functions.
 
     The tests' type checker wraps every function; Triton wants its source, and its globals.
     """
-    for name, kernel in list(vars(room).items()):
+    for name, kernel in list(vars(module).items()):
         if isinstance(kernel, JITFunction):
-            patch.setattr(room, name, make(inspect.unwrap(kernel.fn)))
+            patch.setattr(module, name, make(inspect.unwrap(kernel.fn)))
 
 
 class Compiled:
@@ -126,10 +126,10 @@ def train(decoder: FrameDecoder) -> None:
 
 def main(what: str, name: str, capability: str) -> None:
     """Compile what a full-size model launches."""
-    for room in (step_kernels, loop_kernels):
-        for kernel, made in list(vars(room).items()):
+    for module in (decoder_step_kernels, attention_rnn_kernels):
+        for kernel, made in list(vars(module).items()):
             if isinstance(made, JITFunction) and not kernel.startswith("_"):
-                setattr(room, kernel, Compiled(made, int(capability)))
+                setattr(module, kernel, Compiled(made, int(capability)))
     decoder = FrameDecoder(512, 80, getattr(tacotron, name)().decoder)
     {"speak": speak, "train": train}[what](decoder)
 

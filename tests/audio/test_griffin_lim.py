@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechseq.audio import griffin_lim as room
+from speechseq.audio import griffin_lim as griffin_lim_module
 from speechseq.audio.griffin_lim import griffin_lim, spectral_convergence
 from speechseq.audio.mel import AudioConfig, frames_of, magnitude, samples_of
 from speechseq.audio.presets import PRESETS
@@ -104,7 +104,7 @@ def test_a_sound_that_fits_is_a_fixed_point(speechlike: Callable[..., np.ndarray
     wanted = magnitude(sound, config)
     window = torch.hann_window(1024, dtype=torch.float64)
     true = torch.stft(sound, 1024, 256, window=window, return_complex=True).transpose(1, 2)
-    found = room._invert(wanted, true[0].angle(), config, iterations=5, momentum=0.99)
+    found = griffin_lim_module._invert(wanted, true[0].angle(), config, iterations=5, momentum=0.99)
     torch.testing.assert_close(found, sound, atol=1e-10, rtol=0)
 
 
@@ -120,7 +120,7 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
         return torch.stft(waveform, 1024, 256, window=window, return_complex=True).mT
 
     def inverse(spectrum: Tensor) -> Tensor:
-        return room._invert(spectrum.abs(), spectrum.angle()[0], config, 0, 0.0)
+        return griffin_lim_module._invert(spectrum.abs(), spectrum.angle()[0], config, 0, 0.0)
 
     spectrum = previous = spectrum_of(inverse(torch.polar(wanted, phases[None])))
     guess = spectrum
@@ -128,7 +128,7 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
         waveform = inverse(torch.polar(wanted, guess.angle()))
         spectrum = spectrum_of(waveform)
         guess, previous = spectrum + momentum * (spectrum - previous), spectrum
-    ours = room._invert(wanted, phases, config, 6, momentum)
+    ours = griffin_lim_module._invert(wanted, phases, config, 6, momentum)
     torch.testing.assert_close(ours, waveform, atol=1e-8, rtol=0)
 
 
@@ -149,7 +149,7 @@ def test_the_kernel_projects_as_torch_does(
             found.append(griffin_lim(wanted, config, iterations=2, seed=1))
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr(room, "kernel_transforms", lambda n_fft: False)
+    monkeypatch.setattr(griffin_lim_module, "kernel_transforms", lambda n_fft: False)
     expected = griffin_lim(wanted, config, iterations=2, seed=1)
     scale = float(expected.abs().amax()) if expected.numel() else 1.0
     for waveform in found:
@@ -177,7 +177,7 @@ def test_converges_as_far_as_librosa(
         wanted = magnitude(clip[:, :22_050].double(), config)
         target = wanted[0].T.numpy()
         phases = 2 * math.pi * np.random.RandomState(seed).random(target.shape).T
-        found = room._invert(wanted, torch.from_numpy(phases), config, 30, momentum)
+        found = griffin_lim_module._invert(wanted, torch.from_numpy(phases), config, 30, momentum)
         ours.append(decibels(found, wanted, config))
         reference = librosa.griffinlim(
             target, n_iter=30, hop_length=256, win_length=1024, n_fft=1024, momentum=momentum,
@@ -235,7 +235,7 @@ def test_padding_changes_nothing(
     """`at_once` is the way of accelerators, which work on the padded batch as a whole."""
     config = AudioConfig.preset(name)
     if at_once:
-        monkeypatch.setattr(room, "_works_row_by_row", lambda target: False)
+        monkeypatch.setattr(griffin_lim_module, "_works_row_by_row", lambda target: False)
     batch = target(config, batch=5).to(dtype)
     frames = batch.shape[1]
     lengths = torch.tensor([frames, 2, frames - 9, 1, frames // 2])
@@ -273,9 +273,11 @@ def test_no_seed_draws_from_torch(target: Callable[..., Tensor]) -> None:
 
 
 def test_phases_of_a_longer_item_begin_with_those_of_a_shorter() -> None:
-    long = room._phases(torch.zeros(1, 300, 513), 0)
+    long = griffin_lim_module._phases(torch.zeros(1, 300, 513), 0)
     for frames in (1, 63, 64, 65, 200):
-        assert torch.equal(room._phases(torch.zeros(1, frames, 513), 0), long[:frames])
+        assert torch.equal(
+            griffin_lim_module._phases(torch.zeros(1, frames, 513), 0), long[:frames]
+        )
     assert float(long.min()) >= 0
     assert float(long.max()) <= 2 * math.pi
     assert float(long.mean()) == pytest.approx(math.pi, abs=0.02)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from speechseq.audio import stft_cpu as spectra
+from speechseq.audio import stft_cpu
 from speechseq.audio.framing import Framing
 from speechseq.audio.stft_cpu import kernel_transforms, row_magnitudes
 from speechseq.ops.cpp.library import library
@@ -13,7 +13,7 @@ from speechseq.ops.cpp.library import library
 
 def by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on as where no compiler stands ready."""
-    monkeypatch.setattr(spectra, "kernel_transforms", lambda n_fft: False)
+    monkeypatch.setattr(stft_cpu, "kernel_transforms", lambda n_fft: False)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from speechseq.audio import wav
-from speechseq.cli import synthesize as command
+from speechseq.cli import synthesize
 from speechseq.errors import MachineError
 
 
@@ -56,7 +56,7 @@ def test_lines_become_wavs_numbered_by_line(
 def test_many_lines_are_written_part_by_part(
     speechseq: Callable, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_AT_ONCE", 2)
+    monkeypatch.setattr(synthesize, "_AT_ONCE", 2)
     texts, out = tmp_path / "texts.txt", tmp_path / "out"
     texts.write_text("a\nb\nc\nd\ne\n")
     ended = speechseq("synthesize", "--checkpoint", voice, "--text-file", texts, "--out-dir", out)

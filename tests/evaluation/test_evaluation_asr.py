@@ -14,7 +14,7 @@ from torch import Tensor
 from speechseq.audio import wav
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import ASRBatch
-from speechseq.evaluation import asr as room
+from speechseq.evaluation import asr
 from speechseq.evaluation.asr import Item, evaluate_asr, items_of, write_report
 from speechseq.evaluation.validation import error_rate
 from speechseq.inference.score import score
@@ -77,7 +77,7 @@ def item(text: str, number: int, times: int, speaker: str = "", name: str = "") 
 
 
 def test_texts_and_transcripts_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_AT_ONCE", 2)
+    monkeypatch.setattr(asr, "_AT_ONCE", 2)
     recogniser = TellingRecogniser()
     found = evaluate_asr(
         recogniser, [item("one", 0, 1), item("two two", 1, 2, "amy", "x"), item("six", 2, 1)]

@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from speechseq.errors import MachineError
-from speechseq.evaluation.report import player as report_speech
+from speechseq.evaluation.report import player
 from speechseq.evaluation.report.asr import ASRSection, TranscribedUtterance
 from speechseq.evaluation.report.page import Figure, Picture, Report, page, write
 from speechseq.evaluation.report.player import Take
@@ -110,7 +110,7 @@ def test_sounds_and_pictures_are_inside() -> None:
 
 def test_much_sound_takes_half_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     light = page(whole_report())
-    monkeypatch.setattr(report_speech, "_HEAVY", 1000)
+    monkeypatch.setattr(player, "_HEAVY", 1000)
     heavy = page(whole_report())
     assert "audio/flac" not in light
     assert "audio/wav" not in heavy

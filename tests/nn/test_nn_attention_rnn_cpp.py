@@ -113,11 +113,11 @@ def gradients(
 
 def assert_same(case: Case, parts: Sequence[int] = (0, 1, 2)) -> None:
     made, leaves = case.run(kernel=True)
-    slopes = gradients(made, leaves, parts)
+    grads = gradients(made, leaves, parts)
     plain, leaves = case.run(kernel=False, double=True)
     for a, b in zip(made, plain, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=0, atol=1e-5)
-    for a, b in zip(slopes, gradients(plain, leaves, parts), strict=True):
+    for a, b in zip(grads, gradients(plain, leaves, parts), strict=True):
         scale = max(1.0, float(b.abs().max()))
         torch.testing.assert_close(a.double(), b, rtol=0, atol=1e-4 * scale)
 

@@ -23,9 +23,9 @@ from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.cbhg import CBHG
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.ops import linear as dense
+from speechseq.ops import linear
 from speechseq.ops.additive import additive_energies
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import library
 from speechseq.ops.cpp.signature import KernelArgumentError, Signature, Structs
 from speechseq.ops.cpp.signatures import SIGNATURES, STRUCTS
 from speechseq.ops.deferred_linear import PrepackedLinear
@@ -58,8 +58,8 @@ def recorded() -> Recorded:
 
 def workload() -> None:
     """Something of everything that a kernel does."""
-    dense._faster_than_torch()
-    dense._faster_than_torch = lambda: True  # on this processor, too
+    linear._faster_than_torch()
+    linear._faster_than_torch = lambda: True  # on this processor, too
     x, lengths = torch.randn(2, 40, 8, requires_grad=True), torch.tensor([40, 33])
     parts = BiLSTM(8, 5), BiGRU(8, 5), CBHG(8, 3, 8, (8, 8), 1, 4)
     for part in parts:
@@ -146,7 +146,7 @@ class Changes:
         at = self.random.choice([i for i, own in enumerate(row) if isinstance(own, int)] or [0])
         row[at] = self(row[at])
         try:
-            return room.pack(source, value.name, *rows)
+            return library.pack(source, value.name, *rows)
         except KernelArgumentError:
             return value
 
@@ -168,9 +168,9 @@ def attempt(name: str, arguments: list) -> bool:
     try:
         if ":" in name:
             source, struct = name.split(":")
-            room.pack(source, struct, arguments)
+            library.pack(source, struct, arguments)
         else:
-            room.call(*name.split("."), *arguments)
+            library.call(*name.split("."), *arguments)
     except KernelArgumentError:
         return False
     return True

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechseq.nn.masks import length_mask
-from speechseq.ops import linear as dense
+from speechseq.ops import linear
 from speechseq.ops.conv import convolve
 from speechseq.ops.cpp.library import library
 from speechseq.ops.varlen import Varlen
@@ -17,7 +17,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Both ways on every machine that has kernels, whether they pay there or not."""
     if request.param == "kernel" and library("gemm") is None:
         pytest.skip("this machine has no kernels")
-    monkeypatch.setattr(dense, "_faster_than_torch", lambda: request.param == "kernel")
+    monkeypatch.setattr(linear, "_faster_than_torch", lambda: request.param == "kernel")
 
 
 def alone(x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -79,7 +79,7 @@ def test_a_gradient_that_nobody_asks_for_is_not_made():
 def test_neither_threads_nor_other_utterances_change_a_bit(monkeypatch):
     if library("gemm") is None:
         pytest.skip("this machine has no kernels")
-    monkeypatch.setattr(dense, "_faster_than_torch", lambda: True)
+    monkeypatch.setattr(linear, "_faster_than_torch", lambda: True)
     x, weight = torch.randn(3, 90, 20), torch.randn(40, 20, 5)
     rows = Varlen.of(length_mask(torch.tensor([90, 11, 70]), 90))
     together = rows.pad(convolve(rows.unpad(x), rows, weight, None))

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speechseq.ops.cpp import cache, compiler
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import cache, compiler, library
 
 with_compiler = pytest.mark.skipif(
     compiler.compiler() is None, reason="this machine has no C++ compiler"
@@ -188,13 +187,13 @@ import sys
 from pathlib import Path
 import torch
 from speechseq.ops.cpp import cache
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import library
 from speechseq.ops.cpp.compiler import compile_library, compiler, digest
 
-room._HERE = Path(sys.argv[1])
+library._HERE = Path(sys.argv[1])
 command = compiler()
 for name in ("cut", "zeroed", "garbage", "text"):
-    source = room._HERE / f"{name}.cpp"
+    source = library._HERE / f"{name}.cpp"
     path = cache.kept(f"{name}-{digest(source, command)}.so",
                       lambda target: compile_library(source, command, target))
     whole = path.read_bytes()
@@ -203,8 +202,8 @@ for name in ("cut", "zeroed", "garbage", "text"):
                "garbage": b"\\x7fELF" + whole[8:], "text": b"INPUT(/etc/passwd)"}
     path.write_bytes(damaged[name])
     x = torch.zeros(3)
-    assert room.library(name) is not None
-    room.call(name, "add", x, 3)
+    assert library.library(name) is not None
+    library.call(name, "add", x, 3)
     assert x.tolist() == [1, 1, 1] and path.read_bytes() == whole, name
 print("whole")
 """
@@ -231,13 +230,13 @@ def test_cxx_may_be_several_words(
     (sources / "wrapper").write_text('#!/bin/sh\nexec "$@"\n')
     (sources / "wrapper").chmod(0o755)
     (sources / "adding.cpp").write_text(SOURCE)
-    monkeypatch.setattr(room, "_HERE", sources)
+    monkeypatch.setattr(library, "_HERE", sources)
     monkeypatch.setenv("PATH", f"{sources}:{os.environ['PATH']}")
     monkeypatch.setenv("CXX", words.format(own[0]))
     monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
-    room.library.cache_clear()
-    assert room.library("adding") is not None
-    room.library.cache_clear()
+    library.library.cache_clear()
+    assert library.library("adding") is not None
+    library.library.cache_clear()
 
 
 @pytest.mark.parametrize("words", ["no-such-compiler", "g++ 'unclosed", "'' x"])
@@ -247,8 +246,8 @@ def test_a_cxx_that_cannot_run_is_said_once(
     monkeypatch.setenv("CXX", words)
     monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
     compiler._named.cache_clear()
-    room.library.cache_clear()
+    library.library.cache_clear()
     with pytest.warns(RuntimeWarning, match=r"CXX names no compiler(.|\n)*Unset CXX") as said:
-        assert [room.library(name) for name in ("gemm", "pointwise")] == [None, None]
+        assert [library.library(name) for name in ("gemm", "pointwise")] == [None, None]
     assert len(said) == 1
-    room.library.cache_clear()
+    library.library.cache_clear()

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from speechseq.errors import ConfigError
-from speechseq.ops.cpp import compiler
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import compiler, library
 from speechseq.ops.cpp.signature import KernelArgumentError, Signature, Struct
 from speechseq.ops.cpp.signatures import SIGNATURES, STRUCTS, VERSION
 
@@ -98,17 +97,17 @@ def test_the_message_names_argument_and_both_shapes() -> None:
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A source of its own with a struct of two words, which a test writes."""
-    header = (room._HERE / "version.h").read_text()
+    header = (library._HERE / "version.h").read_text()
     (tmp_path / "version.h").write_text(header)
-    monkeypatch.setattr(room, "_HERE", tmp_path)
+    monkeypatch.setattr(library, "_HERE", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("SPEECHSEQ_NATIVE", raising=False)
     scale = Signature("plan: Plan[1], y: f32[size], size: int", "plan[0].count == size")
     monkeypatch.setitem(SIGNATURES, "scaling", {"scale": scale})
     monkeypatch.setitem(STRUCTS, "scaling", {"Plan": Struct("rows: int >= 1, x: f32[count]")})
-    room.library.cache_clear()
+    library.library.cache_clear()
     yield tmp_path / "scaling.cpp"
-    room.library.cache_clear()
+    library.library.cache_clear()
 
 
 with_compiler = pytest.mark.skipif(
@@ -119,13 +118,13 @@ with_compiler = pytest.mark.skipif(
 @with_compiler
 def test_a_struct_is_packed_field_by_field_and_keeps_its_tensors(source: Path) -> None:
     source.write_text(SOURCE.replace("FIELD", ""))
-    assert room.library("scaling") is not None
-    plan, y = room.pack("scaling", "Plan", (3, torch.arange(4.0))), torch.zeros(4)
-    room.call("scaling", "scale", plan, y, 4)
+    assert library.library("scaling") is not None
+    plan, y = library.pack("scaling", "Plan", (3, torch.arange(4.0))), torch.zeros(4)
+    library.call("scaling", "scale", plan, y, 4)
     assert y.tolist() == [0.0, 3.0, 6.0, 9.0]
     for wrong in ((plan, torch.zeros(5), 5), (plan.words, y, 4), (None, y, 4)):
         with pytest.raises(KernelArgumentError):
-            room.call("scaling", "scale", *wrong)
+            library.call("scaling", "scale", *wrong)
 
 
 @with_compiler
@@ -147,7 +146,7 @@ def test_a_library_of_other_structs_is_refused(source: Path, old: str, new: str,
         source.write_text(SOURCE.replace("FIELD", ""))
         header.write_text(header.read_text().replace(own, f"return {VERSION + 1};"))
     with pytest.warns(RuntimeWarning, match=f"scaling.cpp do not load(.|\\n)*{said}"):
-        assert room.library("scaling") is None
+        assert library.library("scaling") is None
 
 
 @with_compiler
@@ -165,8 +164,8 @@ def test_a_whole_library_without_its_functions_is_compiled_anew(source: Path) ->
         other.write_text("int nothing;")
         compiler.compile_library(other, command, target)
 
-    room.kept(name, empty)
-    assert room.library("scaling") is not None
-    plan, y = room.pack("scaling", "Plan", (3, torch.arange(4.0))), torch.zeros(4)
-    room.call("scaling", "scale", plan, y, 4)
+    library.kept(name, empty)
+    assert library.library("scaling") is not None
+    plan, y = library.pack("scaling", "Plan", (3, torch.arange(4.0))), torch.zeros(4)
+    library.call("scaling", "scale", plan, y, 4)
     assert y.tolist() == [0.0, 3.0, 6.0, 9.0]

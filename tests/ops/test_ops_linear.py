@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechseq.ops import linear as dense
+from speechseq.ops import linear
 from speechseq.ops.cpp.library import library
 
 pytestmark = pytest.mark.skipif(library("gemm") is None, reason="this machine has no kernels")
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(library("gemm") is None, reason="this machine ha
 @pytest.fixture(autouse=True)
 def _everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel is used where it does not pay, too: it has to be right everywhere."""
-    monkeypatch.setattr(dense, "_faster_than_torch", lambda: True)
-    monkeypatch.setattr(dense, "_FEW", 1)
+    monkeypatch.setattr(linear, "_faster_than_torch", lambda: True)
+    monkeypatch.setattr(linear, "_FEW", 1)
 
 
 def results(function, x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor]:
@@ -36,7 +36,7 @@ def test_output_and_gradients_agree_with_float64(shape, outputs, biased):
     x, weight = torch.randn(shape), torch.randn(outputs, shape[-1]) / shape[-1] ** 0.5
     bias = torch.randn(outputs) if biased else None
     doubles = [None if t is None else t.double() for t in (x, weight, bias)]
-    made, true = results(dense.linear, x, weight, bias), results(F.linear, *doubles)
+    made, true = results(linear.linear, x, weight, bias), results(F.linear, *doubles)
     for a, b in zip(made, true, strict=True):
         assert a.shape == b.shape
         assert float((a - b).abs().max()) <= 3e-6 * max(1.0, float(b.abs().max()))
@@ -45,32 +45,32 @@ def test_output_and_gradients_agree_with_float64(shape, outputs, biased):
 def test_columns_of_wider_matrices_give_their_own_gradient():
     wide, broad = torch.randn(1500, 90), torch.randn(1500, 50)
     gradient, x = wide[:, 10:80], broad[:, 3:40]
-    made = dense.weight_grad(gradient, x)
+    made = linear.weight_grad(gradient, x)
     true = gradient.double().t() @ x.double()
     assert float((made - true).abs().max() / true.abs().max()) < 2e-6
 
 
 def test_neither_threads_nor_other_rows_change_a_bit():
     x, weight, bias = torch.randn(150, 1100), torch.randn(70, 1100), torch.randn(70)
-    one = dense.linear(x, weight, bias)
+    one = linear.linear(x, weight, bias)
     torch.set_num_threads(2)
-    assert torch.equal(dense.linear(x, weight, bias), one)
-    assert torch.equal(dense.linear(x[67:68], weight, bias), one[67:68])
+    assert torch.equal(linear.linear(x, weight, bias), one)
+    assert torch.equal(linear.linear(x[67:68], weight, bias), one[67:68])
 
 
 def test_slices_of_parameters_and_rows_with_gaps_are_understood():
     x, weight = torch.randn(8, 20, 9)[:, ::2, :6], torch.randn(11, 9)[:, :6]
-    torch.testing.assert_close(dense.linear(x, weight), F.linear(x, weight))
+    torch.testing.assert_close(linear.linear(x, weight), F.linear(x, weight))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_types_and_autocast_are_torch_s(dtype, monkeypatch):
-    monkeypatch.setattr(dense, "call", None)
+    monkeypatch.setattr(linear, "call", None)
     x, weight = torch.randn(5, 4), torch.randn(3, 4)
-    assert dense.linear(x.to(dtype), weight.to(dtype)).dtype == dtype
+    assert linear.linear(x.to(dtype), weight.to(dtype)).dtype == dtype
     with torch.autocast("cpu", torch.bfloat16):
-        assert dense.linear(x, weight).dtype == torch.bfloat16
+        assert linear.linear(x, weight).dtype == torch.bfloat16
 
 
 def test_no_rows_give_no_rows():
-    assert dense.linear(torch.zeros(0, 4), torch.zeros(3, 4)).shape == (0, 3)
+    assert linear.linear(torch.zeros(0, 4), torch.zeros(3, 4)).shape == (0, 3)

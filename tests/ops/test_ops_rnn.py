@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from speechseq.nn.cells import CELLS, SplitCell
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.recurrent import BiGRU, BiLSTM
-from speechseq.ops import rnn as recurrent_kernel
+from speechseq.ops import rnn
 from speechseq.ops.cpp.library import library
 from speechseq.ops.dropout import HIDDEN_KEPT
 
@@ -115,8 +115,8 @@ def test_threads_change_no_bit(kind, dtype):
 def test_backward_may_run_again_over_one_graph_and_its_last_pass_takes_no_room(kind, monkeypatch):
     layer, n, passes = kind(4, 20), torch.tensor([6, 3]), []
     loss = _weigh(layer(torch.randn(2, 6, 4), n))
-    call = recurrent_kernel.call
-    monkeypatch.setattr(recurrent_kernel, "call", lambda *a: (passes.append(a), call(*a)))
+    call = rnn.call
+    monkeypatch.setattr(rnn, "call", lambda *a: (passes.append(a), call(*a)))
     each = [
         torch.autograd.grad(loss, list(layer.parameters()), retain_graph=again)
         for again in (True, True, False)

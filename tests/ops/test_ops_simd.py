@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechseq.ops.cpp import compiler
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import compiler, library
 
 SOURCE = """
 #include "packed_gemm.h"
@@ -64,7 +63,7 @@ EDGES = torch.tensor([0.0, -0.0, math.inf, -math.inf, 1e-30, -1e-30, 88.7, 89.5,
 @pytest.fixture(scope="module", params=["-march=native", "-march=x86-64"])
 def functions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """The headers compiled for this processor; for any of its kind, the branches of the others."""
-    here, folder = room._HERE, tmp_path_factory.mktemp("native")
+    here, folder = library._HERE, tmp_path_factory.mktemp("native")
     flags = tuple(request.param if flag == "-march=native" else flag for flag in compiler._FLAGS)
     if request.param != "-march=native" and compiler.platform.machine() != "x86_64":
         flags = compiler._FLAGS
@@ -72,14 +71,14 @@ def functions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     for header in here.glob("*.h"):
         (folder / header.name).write_text(header.read_text())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_HERE", Path(folder))
+        patch.setattr(library, "_HERE", Path(folder))
         patch.setattr(compiler, "_FLAGS", flags)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.delenv("SPEECHSEQ_NATIVE", raising=False)
-        room.library.cache_clear()
-        assert room.library("functions") is not None
-        yield room.call
-    room.library.cache_clear()
+        library.library.cache_clear()
+        assert library.library("functions") is not None
+        yield library.call
+    library.library.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechseq.ops.cpp import compiler
-from speechseq.ops.cpp import library as room
+from speechseq.ops.cpp import compiler, library
 
 SOURCE = """
 #include <chrono>
@@ -113,15 +112,15 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., N
     """Calls a function of the source above, compiled with the header."""
     folder = tmp_path_factory.mktemp("native")
     (folder / "phases.cpp").write_text(SOURCE)
-    (folder / "thread_team.h").write_text((room._HERE / "thread_team.h").read_text())
+    (folder / "thread_team.h").write_text((library._HERE / "thread_team.h").read_text())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_HERE", Path(folder))
+        patch.setattr(library, "_HERE", Path(folder))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.delenv("SPEECHSEQ_NATIVE", raising=False)
-        room.library.cache_clear()
-        assert room.library("phases") is not None
-        yield lambda name, *arguments: room.call("phases", name, *arguments)
-    room.library.cache_clear()
+        library.library.cache_clear()
+        assert library.library("phases") is not None
+        yield lambda name, *arguments: library.call("phases", name, *arguments)
+    library.library.cache_clear()
 
 
 def serial(counts: list[int], most: int) -> torch.Tensor:

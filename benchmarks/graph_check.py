@@ -6,7 +6,7 @@ Trains and runs small Tacotrons, and trains a speller and searches with it (--fu
 lengths), in float32 and bf16; on a GPU with torch operations and with fused kernels. For each case,
 prints the largest difference, relative to the largest number, the captured graphs and their memory.
 Exits with 1 if a difference is too large or nothing was captured. On a CPU the graphs are only
-rehearsed.
+emulated.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.masks import length_mask
 from speechseq.nn.rows import regroup_rows
-from speechseq.ops.cuda_graph import graphs_of
+from speechseq.ops.cuda_graph import graph_cache
 
 BINS = 33
 OWNERS = (FrameDecoder, AttentionRNN, Speller)  # modules that own graphs
@@ -107,7 +107,7 @@ def check(
         made = asked("1" if device.type == "cuda" else "rehearse", model, make)
     off = max(_off(a, b) for a, b in zip(made, expected, strict=True))
     owners = [part for part in model.modules() if isinstance(part, OWNERS)]
-    kept = [graphs_of(owner, device) for owner in owners]
+    kept = [graph_cache(owner, device) for owner in owners]
     recorded = sum(len(graphs.replays) for graphs in kept if graphs is not None)
     wrong = not off <= LIMITS[name.split()[-1]] or not recorded
     told = f"{recorded} graphs, {_gigabytes(device) - before:.2f} GB more, off by {off:.1e}"

@@ -118,7 +118,10 @@ def is_there(name: str) -> bool:
         for module in (path / "__init__.py", path.with_suffix(".py")):
             if module.exists():
                 rest, tree = parts[count:], ast.parse(module.read_text("utf-8"))
-                return not rest or rest[0] in {getattr(node, "name", "") for node in tree.body}
+                assigned = [n for n in tree.body if isinstance(n, ast.Assign)]
+                names = {getattr(node, "name", "") for node in tree.body}
+                names |= {ast.unparse(target) for node in assigned for target in node.targets}
+                return not rest or rest[0] in names
     return False
 
 

@@ -2,7 +2,7 @@
 
 Lengths are spread evenly, so that the number of frames in a batch is fixed. On a CPU (`--rehearse
 --size toy`, to check that everything runs) no graph is captured, and the CPU's kernels replace the
-fused ones; graph_check.py rehearses the graphs there.
+fused ones; graph_check.py emulates the graphs there.
 """
 
 from collections.abc import Mapping

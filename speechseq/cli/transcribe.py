@@ -11,7 +11,7 @@ from speechseq.ranges import Factor, checked
 
 if TYPE_CHECKING:
     from speechseq.inference.search.beam import Beam
-    from speechseq.inference.search.interfaces import Fused
+    from speechseq.inference.search.interfaces import WeightedScorer
     from speechseq.inference.transcriber import Transcriber
     from speechseq.inference.transcript import LongTranscript, Transcript
     from speechseq.inference.windows import WindowConfig
@@ -72,7 +72,7 @@ class Options(NamedTuple):
     """Options given by the flags."""
 
     search: "Beam"
-    scorers: "tuple[Fused, ...]"
+    scorers: "tuple[WeightedScorer, ...]"
     windows: "WindowConfig"
     as_json: bool
     timestamps: bool
@@ -128,14 +128,14 @@ def _load(arguments: argparse.Namespace, options: Options) -> "Transcriber":
     return transcriber
 
 
-def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "Fused":
+def _language_model(arguments: argparse.Namespace, transcriber: "Transcriber") -> "WeightedScorer":
     from speechseq.inference.lm import scorer as lm_scorer
-    from speechseq.inference.search.interfaces import Fused
+    from speechseq.inference.search.interfaces import WeightedScorer
 
     given = arguments.lm_weight
     weight = _LM if given is None else checked("--lm-weight", given, Factor)
     scorer = lm_scorer.load(arguments.lm, transcriber.vocabulary, arguments.device)
-    return Fused("lm", scorer, weight)
+    return WeightedScorer("lm", scorer, weight)
 
 
 def _results(

@@ -16,7 +16,7 @@ from speechseq.evaluation.alignment import mean_scores
 from speechseq.evaluation.report.asr import ASRSection, TranscribedUtterance
 from speechseq.evaluation.report.page import Figure, Picture, Report, Section, curve_pictures, write
 from speechseq.inference.score import Score, ScoredUtterance, score
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.speech import Speech
 from speechseq.inference.transcript import Transcript
@@ -42,7 +42,7 @@ class Recogniser(Protocol):
         *,
         beam: int = 8,
         strategy: Strategy | None = None,
-        scorers: Sequence[Fused] = (),
+        scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
         """Return a Transcript of each (waveform (1, samples), rate)."""
 
@@ -154,7 +154,7 @@ def evaluate_asr(
     *,
     beam: int = 8,
     strategy: Strategy | None = None,
-    scorers: Sequence[Fused] = (),
+    scorers: Sequence[WeightedScorer] = (),
     normalizer: Callable[[str], str] | None = None,
 ) -> ASREvaluation:
     """Transcribe every item and score the transcripts.

@@ -16,7 +16,7 @@ from speechseq.evaluation.asr import (
     write_report,
 )
 from speechseq.file_writing import replace_file
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
 from speechseq.training.log import curves
 from speechseq.training.trainer import Summary
@@ -27,7 +27,7 @@ def evaluate_tests(
     tests: Mapping[str, CutSet],
     *,
     strategy: Strategy | None = None,
-    scorers: Sequence[Fused] = (),
+    scorers: Sequence[WeightedScorer] = (),
 ) -> dict[str, ASREvaluation]:
     """Evaluate a recogniser on each test set, with one search.
 

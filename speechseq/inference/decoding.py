@@ -15,7 +15,7 @@ from speechseq.inference.search.checks import (
     check_memory,
 )
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
 from speechseq.models.las import LAS
 from speechseq.nn.eval_mode import evaluating
@@ -32,7 +32,10 @@ class Decoded(NamedTuple):
 
 
 def decode(
-    model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused] = ()
+    model: LAS,
+    features: Sequence[Tensor],
+    strategy: Strategy,
+    scorers: Sequence[WeightedScorer] = (),
 ) -> list[Decoded | SpeechseqError]:
     """Search all utterances (frames, features) at once; the result of a failed one is its error.
 
@@ -59,7 +62,7 @@ def decode(
 
 @torch.inference_mode()
 def _search(
-    model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[Fused]
+    model: LAS, features: Sequence[Tensor], strategy: Strategy, scorers: Sequence[WeightedScorer]
 ) -> list[Decoded]:
     weight = next(model.parameters())  # its device and precision
     lengths = torch.tensor([len(x) for x in features], device=weight.device)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from speechseq.audio import wav
 from speechseq.errors import ConfigError, SpeechseqError
 from speechseq.inference.search.beam import usual_beam
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.stitching import stitch
 from speechseq.inference.timestamps import Word
@@ -29,7 +29,7 @@ def transcribe_long(
     *,
     beam: int = 8,
     strategy: Strategy | None = None,
-    scorers: Sequence[Fused] = (),
+    scorers: Sequence[WeightedScorer] = (),
 ) -> LongTranscript:
     """Read a file block by block, transcribe overlapping windows in batches, and join their words.
 

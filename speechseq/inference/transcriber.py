@@ -17,7 +17,7 @@ from speechseq.inference.audio_input import Sound, read_sound
 from speechseq.inference.decoding import Decoded, decode
 from speechseq.inference.device import checked_device
 from speechseq.inference.search.beam import usual_beam
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
 from speechseq.inference.transcript import Transcript
 from speechseq.inference.transcript_builder import build_transcript
@@ -94,7 +94,7 @@ class Transcriber:
         beam: int = 8,
         n_best: int = 1,
         strategy: Strategy | None = None,
-        scorers: Sequence[Fused] = (),
+        scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
         """Transcribe every sound, with the same result alone, in any batch and in any order.
 
@@ -124,7 +124,7 @@ class Transcriber:
         beam: int = 8,
         n_best: int = 1,
         strategy: Strategy | None = None,
-        scorers: Sequence[Fused] = (),
+        scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript | SpeechseqError]:
         """Transcribe like `transcribe`, but return an error in place of a failed transcript."""
         search = strategy or usual_beam(beam, n_best)
@@ -145,7 +145,7 @@ class Transcriber:
         self,
         sounds: Sequence[Tensor | SpeechseqError],
         search: Strategy,
-        scorers: Sequence[Fused],
+        scorers: Sequence[WeightedScorer],
     ) -> list[Transcript | SpeechseqError]:
         waveforms = {i: x for i, x in enumerate(sounds) if not isinstance(x, SpeechseqError)}
         found: dict[int, Transcript | SpeechseqError] = {}
@@ -167,7 +167,7 @@ class Transcriber:
             yield rows
 
     def _transcribe(
-        self, waveforms: Sequence[Tensor], search: Strategy, scorers: Sequence[Fused]
+        self, waveforms: Sequence[Tensor], search: Strategy, scorers: Sequence[WeightedScorer]
     ) -> list[Transcript | SpeechseqError]:
         features = [self._features(waveform) for waveform in waveforms]
         decoded = decode(self.model, features, search, scorers)

@@ -20,7 +20,7 @@ from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
 from speechseq.nn.cells import SplitLSTM
 from speechseq.nn.precision import at_least_float32
-from speechseq.ops.cuda_graph import graphs_of
+from speechseq.ops.cuda_graph import graph_cache
 from speechseq.ops.deferred_linear import prepacked
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain
@@ -198,7 +198,7 @@ class Speller(nn.Module):
         weights = self.weights()
         step = functools.partial(self.step, weights=weights)
         asked = self.training or torch.is_grad_enabled()
-        graphs = None if asked else graphs_of(self, self.never.device)
+        graphs = None if asked else graph_cache(self, self.never.device)
         if graphs is None:
             return TorchSpeller(self, weights)
         read = [*self.parameters(), *tensors_of(weights.core)]

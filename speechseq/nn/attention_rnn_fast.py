@@ -19,9 +19,9 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.ops.attention_rnn import cpp
 from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
-from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.cuda_graph import GraphCache, graph_cache
 from speechseq.ops.plain import is_plain
-from speechseq.ops.triton.launch import launches
+from speechseq.ops.triton import launch
 
 BUCKET_STEPS, BUCKET_POSITIONS = 64, 32  # a CUDA graph serves all lengths up to a multiple of these
 
@@ -47,10 +47,10 @@ def choose(
     dtype = _dtype(cells, attention, inputs)
     if dtype is not None and cpp.supported(inputs, memory, memory_mask):
         return functools.partial(_run, cpp.run, cells, attention, dtype)
-    graphs = graphs_of(core, inputs.device)
+    graphs = graph_cache(core, inputs.device)
     if graphs is None:
         return step_by_step
-    run, is_triton = step_by_step, dtype is not None and launches(inputs.device)
+    run, is_triton = step_by_step, dtype is not None and launch.supported(inputs.device)
     if dtype is not None and is_triton:
         from speechseq.ops.attention_rnn import triton  # not installed everywhere
 
@@ -138,7 +138,7 @@ def _filters(attention: Attention) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _run_graph(
-    graphs: Graphs,
+    graphs: GraphCache,
     run: Run,
     weights: tuple[Tensor, ...],
     key: tuple,

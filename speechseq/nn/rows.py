@@ -11,10 +11,10 @@ from torch import Tensor
 
 # annotation of a NamedTuple's field with one row per utterance, whatever k is: all hypotheses read
 # it and no step changes it, such as a memory and its keys. Other fields have k rows per utterance.
-Standing = Annotated[Tensor, "one row an utterance"]
+PerUtterance = Annotated[Tensor, "one row per utterance"]
 
 # annotation of a field whose rows another field indexes: only the indices are re-ordered
-Stored = Annotated[Tensor, "rows that another field numbers"]
+Indexed = Annotated[Tensor, "rows that another field indexes"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
@@ -29,34 +29,34 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
         return state.index_select(0, rows)
     kind: Any = type(state)
     parts = []
-    for part, held in zip(state, _held(kind, len(state)), strict=True):
-        if held == Standing:
+    for part, annotation in zip(state, _annotations(kind, len(state)), strict=True):
+        if annotation == PerUtterance:
             part = part if utterances is None else part.index_select(0, utterances)
-        elif held != Stored:
+        elif annotation != Indexed:
             part = regroup_rows(part, rows, utterances)
         parts.append(part)
     return kind(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
-def standing(state: Any) -> int:
+def num_utterances(state: Any) -> int:
     """Number of utterances of a nested state: the rows of its first per-utterance tensor.
 
     Raises:
         ValueError: the state has no per-utterance tensor.
     """
     tuples: list[Any] = [state]
-    for one in tuples:  # the list grows
-        kind: Any = type(one)
-        for part, held in zip(one, _held(kind, len(one)), strict=True):
-            if held == Standing:
+    for parts in tuples:  # the list grows
+        kind: Any = type(parts)
+        for part, annotation in zip(parts, _annotations(kind, len(parts)), strict=True):
+            if annotation == PerUtterance:
                 return len(part)
             if isinstance(part, tuple):
                 tuples.append(part)
-    raise ValueError("nothing in this state has one row an utterance")
+    raise ValueError("no tensor of this state has one row per utterance")
 
 
 @functools.cache
-def _held(kind: type, fields: int) -> tuple[Any, ...]:
+def _annotations(kind: type, fields: int) -> tuple[Any, ...]:
     """Annotations of a tuple's fields."""
     hints = get_type_hints(kind, include_extras=True)
     names = getattr(kind, "_fields", ("",) * fields)

@@ -22,28 +22,28 @@ from speechseq.eager import is_eager
 from speechseq.ops.cuda_capture import Recorder, Recording
 from speechseq.ops.plain import all_plain
 
-_KEPT: "WeakKeyDictionary[nn.Module, dict[tuple, Graphs]]" = WeakKeyDictionary()
+_CACHES: "WeakKeyDictionary[nn.Module, dict[tuple, GraphCache]]" = WeakKeyDictionary()
 _REMEMBERED = 256  # signatures seen once
 
 
-def graphs_of(owner: nn.Module, device: torch.device) -> "Graphs | None":
+def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
     """Cache of a module's graphs, which lives as long as the module; None if graphs are disabled,
     or a replay would bypass hooks or replaced modules (see `ops.plain`)."""
-    asked = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
-    rehearsed = asked == "rehearse"
-    if not rehearsed and (asked != "1" or device.type != "cuda"):
+    setting = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
+    emulated = setting == "rehearse"
+    if not emulated and (setting != "1" or device.type != "cuda"):
         return None
     if not is_eager() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
         return None
-    if not rehearsed and not all_plain(owner):  # a rehearsal calls them all again
+    if not emulated and not all_plain(module):  # an emulation calls hooks and submodules again
         return None
-    kept, way = _KEPT.setdefault(owner, {}), (device, rehearsed)
-    if way not in kept:
-        kept[way] = Graphs(Recorder(device, rehearsed))
-    return kept[way]
+    caches, key = _CACHES.setdefault(module, {}), (device, emulated)
+    if key not in caches:
+        caches[key] = GraphCache(Recorder(device, emulated))
+    return caches[key]
 
 
-class Graphs:
+class GraphCache:
     """Cache of CUDA graphs; a call is captured the second time that its signature is seen.
 
     The signature has the shapes and dtypes of tensors, the other arguments, the addresses of the
@@ -58,8 +58,8 @@ class Graphs:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.replays: dict[Hashable, _Replay] = {}
-        self.met: set[Hashable] = set()
-        self.turn = 0  # of the passes through the shared memory
+        self.seen: set[Hashable] = set()
+        self.turn = 0  # counts passes, which all overwrite the shared memory
         self.failed = False
 
     def __call__(
@@ -80,31 +80,36 @@ class Graphs:
             key: anything else that the function depends on.
         """
         leaves, shape = tree_flatten(arguments)
-        like = (_like(leaves), _like(weights, places=True), key, *_modes(self.recorder.device))
-        if like not in self.replays and not self._recorded(like, function, leaves, shape, weights):
+        device = self.recorder.device
+        signature = (_shapes(leaves), _shapes(weights, addresses=True), key, *_modes(device))
+        known = signature in self.replays
+        if not known and not self._captured(signature, function, leaves, shape, weights):
             return function(*arguments)
-        replay = self.replays[like] = self.replays.pop(like)  # the most recent comes last
-        with _refillable():
-            made = _Replayed.apply(self, replay, *_tensors(leaves), *weights)
-        return tree_unflatten(made, replay.shape)
+        # the most recently used comes last
+        replay = self.replays[signature] = self.replays.pop(signature)
+        with _no_inference_mode():
+            outputs = _Replayed.apply(self, replay, *_tensors(leaves), *weights)
+        return tree_unflatten(outputs, replay.shape)
 
-    def _recorded(
+    def _captured(
         self,
-        like: Hashable,
+        signature: Hashable,
         function: Callable[..., Any],
         leaves: list,
         shape: Any,
         weights: Series[Tensor],
     ) -> bool:
-        if self.failed or like not in self.met:
-            if len(self.met) > _REMEMBERED:
-                self.met.clear()
-            self.met.add(like)
+        if self.failed or signature not in self.seen:
+            if len(self.seen) > _REMEMBERED:
+                self.seen.clear()
+            self.seen.add(signature)
             return False
         self.turn += 1
         try:
-            with _refillable():
-                made = _Replay(lambda x: function(*tree_unflatten(x, shape)), leaves, weights, self)
+            with _no_inference_mode():
+                replay = _Replay(
+                    lambda x: function(*tree_unflatten(x, shape)), leaves, weights, self
+                )
         except RuntimeError as error:
             self.failed = True
             warnings.warn(
@@ -114,7 +119,7 @@ class Graphs:
                 stacklevel=4,
             )
             return False
-        self.replays[like] = made
+        self.replays[signature] = replay
         if len(self.replays) > self.most:
             del self.replays[next(iter(self.replays))]
         return True
@@ -124,71 +129,78 @@ class _Replay:
     """Captured call, with its own tensors for arguments, results and their gradients."""
 
     def __init__(
-        self, function: Callable[[list], Any], leaves: list, weights: Series[Tensor], graphs: Graphs
+        self,
+        function: Callable[[list], Any],
+        leaves: list,
+        weights: Series[Tensor],
+        graphs: GraphCache,
     ) -> None:
         self.function, self.recorder = function, graphs.recorder
         self.leaves = [_own(x) if isinstance(x, Tensor) else x for x in leaves]
-        self.given = _tensors(self.leaves)
-        self.sought = [x for x in (*self.given, *weights) if x.requires_grad]
-        self.sought = self.sought if torch.is_grad_enabled() else []
-        self.wanted = [x.requires_grad for x in (*self.given, *weights)]
+        self.inputs = _tensors(self.leaves)
+        self.needs_grad = [x for x in (*self.inputs, *weights) if x.requires_grad]
+        self.needs_grad = self.needs_grad if torch.is_grad_enabled() else []
+        self.has_input_grad = [x.requires_grad for x in (*self.inputs, *weights)]
         self.autocast = _autocast(self.recorder.device)
-        self.live: list[Tensor] = []  # results with their graph, between the two passes
+        self.outputs: list[Tensor] = []  # with their autograd graph, between the two passes
         self.grads: list[Tensor] = []
         self.recorder.warm(self._both)
         self.forward = self.recorder.record(self._forward)
         self.backward: Recording | None = None
-        if self.sought:
+        if self.needs_grad:
             self.backward = self.recorder.record(self._backward)
-        if not self.recorder.rehearsed:  # a graph needs neither the function nor its owner
-            del self.live, self.function
+        if not self.recorder.emulated:  # a graph needs neither the function nor its owner
+            del self.outputs, self.function
 
     def _both(self) -> None:
         self._forward()
-        if self.sought:
-            self.grads = [torch.zeros_like(x) for x in self.live if x.requires_grad]
+        if self.needs_grad:
+            self.grads = [torch.zeros_like(x) for x in self.outputs if x.requires_grad]
             self._backward()
 
     def _forward(self) -> list[Tensor]:
-        with self.autocast(), torch.set_grad_enabled(bool(self.sought)):
+        with self.autocast(), torch.set_grad_enabled(bool(self.needs_grad)):
             flat, self.shape = tree_flatten(self.function(self.leaves))
-        self.live = flat
-        self.has_grad = [x.requires_grad for x in flat]
+        self.outputs = flat
+        self.has_output_grad = [x.requires_grad for x in flat]
         return [x.detach() for x in flat]
 
     def _backward(self) -> list[Tensor | None]:
-        results = [x for x in self.live if x.requires_grad]
+        results = [x for x in self.outputs if x.requires_grad]
         with torch.autocast(self.recorder.device.type, enabled=False):
-            return list(torch.autograd.grad(results, self.sought, self.grads, allow_unused=True))
+            return list(
+                torch.autograd.grad(results, self.needs_grad, self.grads, allow_unused=True)
+            )
 
-    def go(self, arguments: Series[Tensor]) -> tuple[Tensor, ...]:
+    def forward_pass(self, arguments: Series[Tensor]) -> tuple[Tensor, ...]:
         """Replay the forward pass; return the results as tensors that the caller may keep."""
         with torch.no_grad():
-            _copy(arguments, self.given)
+            _copy(arguments, self.inputs)
             return _copied([x for x in self.forward.replay() if x is not None])
 
-    def back(self, gradients: Series[Tensor]) -> list[Tensor | None]:
+    def backward_pass(self, gradients: Series[Tensor]) -> list[Tensor | None]:
         """Return the gradients of all arguments and weights, None for those that need none."""
         assert self.backward is not None
-        asked = [x for x, has_grad in zip(gradients, self.has_grad, strict=True) if has_grad]
-        _copy(asked, self.grads)
+        pairs = zip(gradients, self.has_output_grad, strict=True)
+        _copy([x for x, has_grad in pairs if has_grad], self.grads)
         # copies: a leaf would keep the tensor as its gradient, which the next replay overwrites
         replayed = self.backward.replay()
-        made = iter(_copied([x for x in replayed if x is not None]))
-        found = iter([None if x is None else next(made) for x in replayed])
-        return [next(found) if wanted else None for wanted in self.wanted]
+        copies = iter(_copied([x for x in replayed if x is not None]))
+        grads = iter([None if x is None else next(copies) for x in replayed])
+        return [next(grads) if has_grad else None for has_grad in self.has_input_grad]
 
 
 class _Replayed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, graphs: Graphs, replay: _Replay, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, graphs: GraphCache, replay: _Replay, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
         graphs.turn += 1
         ctx.graphs, ctx.replay, ctx.turn = graphs, replay, graphs.turn
-        made = replay.go(tensors[: len(replay.given)])
-        ctx.mark_non_differentiable(
-            *(x for x, has_grad in zip(made, replay.has_grad, strict=True) if not has_grad)
-        )
-        return made
+        outputs = replay.forward_pass(tensors[: len(replay.inputs)])
+        pairs = zip(outputs, replay.has_output_grad, strict=True)
+        ctx.mark_non_differentiable(*(x for x, has_grad in pairs if not has_grad))
+        return outputs
 
     @staticmethod
     @once_differentiable
@@ -200,11 +212,11 @@ class _Replayed(torch.autograd.Function):
                 "pass and once, or leave SPEECHSEQ_CUDA_GRAPHS away"
             )
         ctx.graphs.turn += 1
-        return None, None, *ctx.replay.back(gradients)
+        return None, None, *ctx.replay.backward_pass(gradients)
 
 
 @contextlib.contextmanager
-def _refillable() -> Iterator[None]:
+def _no_inference_mode() -> Iterator[None]:
     """A context without inference mode, whose tensors could not be written outside of it."""
     grad = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
@@ -226,20 +238,21 @@ def _copied(tensors: Series[Tensor]) -> tuple[Tensor, ...]:
     return copies
 
 
-def _copy(sources: Series[Tensor], places: Series[Tensor]) -> None:
+def _copy(sources: Series[Tensor], targets: Series[Tensor]) -> None:
     """Copy tensors in one launch per dtype, since the GPU waits for the host here."""
-    kinds: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
-    for place, source in zip(places, sources, strict=True):
-        into, of = kinds.setdefault(place.dtype, ([], []))
-        into.append(place)
-        of.append(source)
-    for into, of in kinds.values():
-        torch._foreach_copy_(into, of)
+    by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        same_targets, same_sources = by_dtype.setdefault(target.dtype, ([], []))
+        same_targets.append(target)
+        same_sources.append(source)
+    for same_targets, same_sources in by_dtype.values():
+        torch._foreach_copy_(same_targets, same_sources)
 
 
-def _like(leaves: Series[Any], places: bool = False) -> tuple:
+def _shapes(leaves: Series[Any], addresses: bool = False) -> tuple:
+    """Shapes, dtypes and devices of tensors, with their addresses if asked; other leaves as is."""
     return tuple(
-        (x.shape, x.dtype, x.device, x.requires_grad, places and x.data_ptr())
+        (x.shape, x.dtype, x.device, x.requires_grad, addresses and x.data_ptr())
         if isinstance(x, Tensor)
         else x
         for x in leaves

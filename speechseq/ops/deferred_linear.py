@@ -123,8 +123,8 @@ class PrepackedLinear(DeferredGradLinear):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__(weight, bias)
-        self.ours = library(KERNELS) is not None
-        if self.ours:
+        self.has_kernel = library(KERNELS) is not None
+        if self.has_kernel:
             self.packed = pack_weight(self.buffer.weight)
         else:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.buffer.weight)
@@ -135,7 +135,7 @@ class PrepackedLinear(DeferredGradLinear):
         one = base is not None and (base.dim() == 1 or base.stride(0) == 0)  # the same for all rows
         if base is not None and one and base.dim() == 2:
             base = base[0]
-        if self.ours:
+        if self.has_kernel:
             return self._kernel(x, base)
         product = torch.ops.mkldnn._linear_pointwise
         if base is None or one:

@@ -15,7 +15,7 @@ from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
 from speechseq.inference.lm.scorer import RNNScorer, load, log_prob, perplexity
 from speechseq.inference.search.beam import Beam
-from speechseq.inference.search.interfaces import Fused, Scorer
+from speechseq.inference.search.interfaces import Scorer, WeightedScorer
 from speechseq.inference.search.recognise import recognise
 from speechseq.models.language_model import LanguageModelConfig, LanguageModelLoss
 from speechseq.nn.rows import select_rows
@@ -187,7 +187,7 @@ def sound(*alternatives: str) -> Tensor:
 
 
 def transcribe(heard: Tensor, scorer: Scorer | None, weight: float) -> str:
-    scorers = [Fused("language", scorer, weight)] if scorer is not None else []
+    scorers = [WeightedScorer("language", scorer, weight)] if scorer is not None else []
     beam = Beam(size=8, n_best=2)
     ((best, _),) = recognise(
         Ambiguous(), heard, torch.tensor([heard.shape[1]]), beam, scorers=scorers
@@ -215,7 +215,7 @@ def test_the_language_model_decides_between_words_that_sound_alike(folder: Path,
 def test_law_7_the_term_of_a_hypothesis_is_the_log_prob_of_its_text(folder: Path) -> None:
     scorer = WordNGramScorer(estimate(map(str.split, LINES), 2), VOCABULARY)
     heard = sound("the bat", "the cab")
-    fused = Fused("language", scorer, 0.5)
+    fused = WeightedScorer("language", scorer, 0.5)
     ((best, other),) = recognise(
         Ambiguous(), heard, torch.tensor([heard.shape[1]]), Beam(size=8, n_best=2), scorers=[fused]
     )

@@ -22,7 +22,7 @@ from speechseq.nn.attention.reading import ReadingConfig, weigh
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ops.quantize import PRECISIONS
-from speechseq.ops.triton import launch as launches
+from speechseq.ops.triton import launch
 
 STEPS = 2
 LENGTHS = [9, 1, 4, 12, 2]
@@ -32,10 +32,10 @@ each_tiny = pytest.mark.parametrize("config", TINY.values(), ids=list(TINY))
 
 @pytest.fixture(autouse=True)
 def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launches, "KIND", "cpu")
+    monkeypatch.setattr(launch, "KIND", "cpu")
     monkeypatch.setattr(triton_layers, "PROGRAMS", 4)  # an interpreter runs them one by one
     monkeypatch.setattr(triton_layers, "COLUMNS", 4)  # several programs read a row
-    launches._tried.cache_clear()
+    launch._launches.cache_clear()
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Blocks of steps from CUDA graphs, rehearsed, speak as the decoder does a step at a time."""
+"""Blocks of steps from CUDA graphs, emulated, speak as the decoder does a step at a time."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import FreeRun, free_run
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ops.cuda_graph import graphs_of
+from speechseq.ops.cuda_graph import graph_cache
 from speechseq.ops.quantize import PRECISIONS
 
 BLOCK = 4
@@ -36,7 +36,7 @@ def run(decoder: FrameDecoder, rows: list[int], noisy: bool = True, **how) -> Fr
     return free_run(decoder, heard, LIMITS[rows], noise, **how)
 
 
-def rehearsed(*arguments, **how) -> FreeRun:
+def emulated(*arguments, **how) -> FreeRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
         return run(*arguments, **how)
@@ -47,7 +47,7 @@ def test_blocks_make_what_steps_make(config):
     decoder = decoder_of(config)
     expected = run(decoder, [0, 1, 2, 3, 4])
     for _ in range(2):
-        check_same(rehearsed(decoder, [0, 1, 2, 3, 4]), expected)
+        check_same(emulated(decoder, [0, 1, 2, 3, 4]), expected)
 
 
 def test_law_10_without_noise_and_with_another_mechanism():
@@ -55,14 +55,14 @@ def test_law_10_without_noise_and_with_another_mechanism():
     for noisy in (False, True):
         expected = run(decoder, [0, 1, 2], noisy)
         for _ in range(2):
-            check_same(rehearsed(decoder, [0, 1, 2], noisy), expected)
+            check_same(emulated(decoder, [0, 1, 2], noisy), expected)
 
 
 def test_a_bucket_serves_all_lengths_in_it():
     decoder = decoder_of(tiny_tacotron2().decoder)
     for rows in ([3, 1], [0, 3], [4, 2]):
-        check_same(rehearsed(decoder, rows), run(decoder, rows))
-    widths = {len(r.given[0]) for r in graphs(decoder).replays.values()}
+        check_same(emulated(decoder, rows), run(decoder, rows))
+    widths = {len(r.inputs[0]) for r in graphs(decoder).replays.values()}
     assert widths == {1, 2}
     assert len(graphs(decoder).replays) == 2
 
@@ -70,32 +70,32 @@ def test_a_bucket_serves_all_lengths_in_it():
 def graphs(decoder: FrameDecoder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
-        return graphs_of(decoder, torch.device("cpu"))
+        return graph_cache(decoder, torch.device("cpu"))
 
 
 def test_weights_that_training_moved_are_read_anew():
     decoder = decoder_of(tiny_tacotron2().decoder)
     for _ in range(2):
-        rehearsed(decoder, [0, 1])
+        emulated(decoder, [0, 1])
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.mul_(0.9)
-    check_same(rehearsed(decoder, [0, 1]), run(decoder, [0, 1]))
+    check_same(emulated(decoder, [0, 1]), run(decoder, [0, 1]))
 
 
 def test_weights_are_rounded_in_a_graph_too():
     decoder = decoder_of(tiny_tacotron2().decoder)
     expected = {kind: run(decoder, [0, 1], precision=kind) for kind in PRECISIONS}
     for kind in PRECISIONS * 3:
-        check_same(rehearsed(decoder, [0, 1], precision=kind), expected[kind])
+        check_same(emulated(decoder, [0, 1], precision=kind), expected[kind])
     # of each precision two rows at first, then one; they are not recorded anew at each run
     assert len(graphs(decoder).replays) == 2 * len(PRECISIONS)
 
 
 def test_a_run_that_is_fed_is_not_recorded():
     decoder, fed = decoder_of(tiny_tacotron2().decoder), torch.randn(2, 20, MELS)
-    check_same(rehearsed(decoder, [0, 1], fed=fed), run(decoder, [0, 1], fed=fed))
-    assert not graphs(decoder).met
+    check_same(emulated(decoder, [0, 1], fed=fed), run(decoder, [0, 1], fed=fed))
+    assert not graphs(decoder).seen
 
 
 def test_who_wants_a_gradient_gets_one(monkeypatch):

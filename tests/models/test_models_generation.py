@@ -21,10 +21,10 @@ WIDTH = 6
 each_tacotron = pytest.mark.parametrize("name", TINY)
 
 
-@pytest.fixture(autouse=True, params=["by itself", "from rehearsed graphs"])
+@pytest.fixture(autouse=True, params=["by itself", "from emulated graphs"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each law, for the decoder as it runs here, and for blocks of steps as a GPU may run them."""
-    if request.param == "from rehearsed graphs":
+    if request.param == "from emulated graphs":
         monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
         monkeypatch.setattr(frame_decoder_cpp, "supported", lambda _: False)
         monkeypatch.setattr(UtteranceNoise, "block", 4)
@@ -156,7 +156,7 @@ def test_law_6_finished_rows_leave_the_work(way):
     decoder, rows = marching(), []
     decoder.prenet.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     made = run(decoder, marked([9, 3, 30, 6], {0: 4, 3: 0}), lengthy(4, 11))
-    if way == "from rehearsed graphs":  # behind each block, to a power of two; some again and again
+    if way == "from emulated graphs":  # behind each block, to a power of two; some again and again
         assert [width for width, _ in itertools.groupby(rows)] == [4, 1]
         return
     assert rows == [4, 3, 3, 3, 3, 2, 1, 1, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""A search's step from CUDA graphs, rehearsed, is the step that torch's operations make."""
+"""A search's step from emulated CUDA graphs, is the step that torch's operations make."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.rows import regroup_rows
-from speechseq.ops.cuda_graph import graphs_of
+from speechseq.ops.cuda_graph import graph_cache
 
 ATTENTIONS = {
     "location": LocationSensitiveConfig(dim=6, filters=3, kernel=5),
@@ -60,7 +60,7 @@ def check_same(model: Speller) -> None:
 def recorded(model: Speller) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
-        graphs = graphs_of(model, torch.device("cpu"))
+        graphs = graph_cache(model, torch.device("cpu"))
     assert graphs is not None
     return len(graphs.replays)
 

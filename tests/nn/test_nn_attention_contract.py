@@ -28,7 +28,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.masks import length_mask, zero_padding
-from speechseq.nn.rows import Standing, regroup_rows, select_rows
+from speechseq.nn.rows import PerUtterance, regroup_rows, select_rows
 
 BEAM_READINGS = [
     ReadingConfig(sharpening=2.0, smoothing=True),
@@ -222,8 +222,8 @@ class Stranger(Attention):
 
 
 class SharingState(NamedTuple):
-    memory: Standing
-    mask: Standing
+    memory: PerUtterance
+    mask: PerUtterance
     previous: Tensor
 
 

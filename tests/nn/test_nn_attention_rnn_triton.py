@@ -14,7 +14,7 @@ from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.cells import CELLS
 from speechseq.nn.masks import length_mask
 from speechseq.ops.attention_rnn import cpp, triton, triton_backward, triton_common, triton_forward
-from speechseq.ops.triton import launch as launches
+from speechseq.ops.triton import launch
 
 BATCH, STEPS, POSITIONS, INPUT, MEMORY = 2, 3, 10, 5, 36
 LENGTHS = torch.tensor([10, 4])
@@ -141,10 +141,10 @@ def test_a_loop_runs_by_it_from_graphs(kind, half, monkeypatch):
     monkeypatch.setattr(attention_rnn_fast, "BUCKET_POSITIONS", 4)
     expected = run()
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
-    monkeypatch.setattr(launches, "KIND", "cpu")
+    monkeypatch.setattr(launch, "KIND", "cpu")
     monkeypatch.setattr(loop, "step_by_step", lambda *_: pytest.fail("torch ran"))
-    launches._tried.cache_clear()
+    launch._launches.cache_clear()
     interpret(monkeypatch)
     for _ in range(2):  # as it is, and recorded
         check_near(run(), expected, 2e-2 if half else 1e-5)
-    launches._tried.cache_clear()
+    launch._launches.cache_clear()

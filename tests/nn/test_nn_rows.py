@@ -1,4 +1,4 @@
-"""Rows of nested states: what stands keeps one row an utterance while all else is re-ordered."""
+"""Rows of nested states: per-utterance tensors keep one row each, all others are re-ordered."""
 
 from typing import NamedTuple
 
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from speechseq.nn.rows import (
-    Standing,
-    Stored,
+    Indexed,
+    PerUtterance,
+    num_utterances,
     regroup_rows,
     select_rows,
-    standing,
 )
 from speechseq.ops.additive import by_utterance
 
 
 class Inner(NamedTuple):
-    memory: Standing
+    memory: PerUtterance
     previous: Tensor
 
 
@@ -68,7 +68,7 @@ def test_outside_of_a_beam_rows_are_utterances():
 
 class Held(NamedTuple):
     place: Tensor
-    numbers: Stored
+    numbers: Indexed
 
 
 def test_what_is_read_by_number_stays_and_its_numbers_move():
@@ -79,8 +79,8 @@ def test_what_is_read_by_number_stays_and_its_numbers_move():
         assert held.place.tolist() == [2, 1, 0]
 
 
-def test_utterances_are_counted_by_what_stands_however_deep():
-    assert standing(state(2, 6)) == 2
-    assert standing(state(5, 5)) == 5
-    with pytest.raises(ValueError, match="nothing in this state"):
-        standing((torch.randn(3, 2), (torch.randn(3),)))
+def test_utterances_are_counted_by_a_per_utterance_tensor_however_deep():
+    assert num_utterances(state(2, 6)) == 2
+    assert num_utterances(state(5, 5)) == 5
+    with pytest.raises(ValueError, match="one row per utterance"):
+        num_utterances((torch.randn(3, 2), (torch.randn(3),)))

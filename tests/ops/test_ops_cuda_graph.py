@@ -1,6 +1,6 @@
-"""Loops from CUDA graphs, rehearsed: the same numbers, and nothing in them that no graph can hold.
+"""Loops from emulated CUDA graphs: the same numbers, and nothing in them that no graph can hold.
 
-Each like of a call is met three times: as it is, recorded, and replayed.
+Each signature is called three times: uncaptured, captured, and replayed.
 """
 
 import copy
@@ -24,7 +24,7 @@ from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNOutput
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.masks import length_mask
 from speechseq.ops.cuda_capture import Recorder, Recording
-from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.cuda_graph import GraphCache, graph_cache
 
 CPU = torch.device("cpu")
 INPUT, MEMORY, HIDDEN, BUCKET = 3, 6, 8, 12
@@ -84,8 +84,8 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a test: loops go the graphs' way."""
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops run from emulated graphs."""
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "rehearse")
 
 
@@ -100,24 +100,24 @@ def assert_close(made: object, true: object, tolerance: float = 1e-6) -> None:
 
 
 @each_mechanism
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_law_1_a_bucket_changes_nothing(mechanism):
     loop = loop_of(mechanism, zoneout=0.3, dropout=0.2)
     true = [expected(loop, fed) for fed in THREE]
-    for fed, (outputs, slopes) in zip(THREE, true, strict=True):
+    for fed, (outputs, true_gradients) in zip(THREE, true, strict=True):
         made, gradients = fed.through(loop)
         assert_close(tuple(made), tuple(outputs))
-        assert_close(gradients, slopes, 1e-5)  # sums of up to a hundred
-    assert len(graphs_of(loop, CPU).replays) == 1
+        assert_close(gradients, true_gradients, 1e-5)  # sums of up to a hundred
+    assert len(graph_cache(loop, CPU).replays) == 1
 
 
-@pytest.mark.usefixtures("rehearsed")
-def test_it_is_recorded_when_its_like_was_met_before_and_replayed_from_then_on():
+@pytest.mark.usefixtures("emulated")
+def test_a_call_is_captured_when_its_signature_is_seen_again_and_replayed_from_then_on():
     loop, calls = loop_of(), []
     loop.attention.register_forward_hook(lambda *_: calls.append(1))
     for fed in THREE:
         fed.through(loop)
-    # as it is; then warmed up, recorded and rehearsed; then replayed
+    # as it is; then warmed up, captured and emulated; then replayed
     assert len(calls) == BUCKET * (1 + 3 + 1)
 
 
@@ -128,10 +128,10 @@ def test_nothing_is_recorded_where_hooks_or_other_modules_would_be_passed_by(mon
     hooked.attention.register_forward_hook(lambda *_: None)
     other.attention.query = type("Other", (torch.nn.Linear,), {"__module__": "theirs"})(4, 4)
     for loop in (hooked, other):
-        assert graphs_of(loop, torch.device("cuda")) is None
+        assert graph_cache(loop, torch.device("cuda")) is None
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_gradients_add_up_over_batches():
     loop = loop_of()
     with pytest.MonkeyPatch.context() as patch:
@@ -149,18 +149,18 @@ def summed(loop: AttentionRNN) -> list[Tensor]:
     return [p.grad.clone() for p in loop.parameters()]
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_what_came_out_stays_as_it_was():
     loop = loop_of()
     for fed in THREE[:2]:
         fed.through(loop)
-    made, slopes = THREE[0].through(loop)
-    before = copy.deepcopy([x.detach() for x in (*made, *slopes)])
+    made, gradients = THREE[0].through(loop)
+    before = copy.deepcopy([x.detach() for x in (*made, *gradients)])
     THREE[1].through(loop)
-    assert all(torch.equal(a, b) for a, b in zip((*made, *slopes), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip((*made, *gradients), before, strict=True))
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_weights_that_an_update_moved_are_read_anew():
     loop = loop_of()
     for _ in range(3):
@@ -169,10 +169,10 @@ def test_weights_that_an_update_moved_are_read_anew():
         for parameter in loop.parameters():
             parameter.mul_(1.1)
     assert_close(tuple(THREE[0].through(loop)[0]), tuple(expected(loop, THREE[0])[0]))
-    assert len(graphs_of(loop, CPU).replays) == 1
+    assert len(graph_cache(loop, CPU).replays) == 1
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize("change", ["eval", "reading", "weights"])
 def test_another_way_to_run_is_another_graph(change):
     loop = loop_of(zoneout=0.3)
@@ -189,7 +189,7 @@ def test_another_way_to_run_is_another_graph(change):
         assert_close(tuple(THREE[0].through(loop)[0]), tuple(expected(loop, THREE[0])[0]))
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_without_gradients_and_in_inference_mode():
     loop, fed = loop_of().eval(), THREE[0]
     true = expected(loop, fed)[0]
@@ -200,7 +200,7 @@ def test_without_gradients_and_in_inference_mode():
         assert not out.hidden.requires_grad
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_mixed_precision_is_the_same_mixture():
     loop, fed = loop_of(), THREE[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -213,7 +213,7 @@ def test_mixed_precision_is_the_same_mixture():
     assert_close(tuple(whole), tuple(expected(loop, fed)[0]))
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 def test_no_cast_of_a_weight_is_kept_between_replays():
     loop, fed = loop_of(), THREE[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -222,7 +222,7 @@ def test_no_cast_of_a_weight_is_kept_between_replays():
         assert not torch.equal(fed.through(loop)[0].alignment, before)
 
 
-@pytest.mark.usefixtures("rehearsed")
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize("between", ["forward", "backward"])
 def test_a_gradient_asked_for_too_late_is_refused(between):
     loop, fed = loop_of(), THREE[0]
@@ -242,7 +242,7 @@ class Failing(Recorder):
 
 
 def test_what_cannot_be_recorded_goes_as_it_is_and_warns_once():
-    graphs, x = Graphs(Failing(CPU, rehearsed=True)), torch.ones(2)
+    graphs, x = GraphCache(Failing(CPU, emulated=True)), torch.ones(2)
     assert graphs(torch.exp, (x,)).equal(x.exp())
     with pytest.warns(RuntimeWarning, match="not permitted when stream is capturing"):
         assert graphs(torch.exp, (x,)).equal(x.exp())
@@ -252,11 +252,11 @@ def test_what_cannot_be_recorded_goes_as_it_is_and_warns_once():
 
 
 def test_the_least_recently_used_goes():
-    graphs = Graphs(Recorder(CPU, rehearsed=True))
+    graphs = GraphCache(Recorder(CPU, emulated=True))
     for size in [*range(1, graphs.most + 1), 1, graphs.most + 1]:
         for _ in range(2):
             assert graphs(torch.exp, (torch.zeros(size),)).equal(torch.ones(size))
-    kept = sorted(replay.given[0].numel() for replay in graphs.replays.values())
+    kept = sorted(replay.inputs[0].numel() for replay in graphs.replays.values())
     assert kept == [1, *range(3, graphs.most + 2)]
 
 
@@ -264,8 +264,8 @@ class Recorded(Recorder):
     """As on a GPU: a recording knows nothing of the function that was recorded."""
 
     def __init__(self) -> None:
-        super().__init__(CPU, rehearsed=True)
-        self.rehearsed = False
+        super().__init__(CPU, emulated=True)
+        self.emulated = False
 
     def warm(self, function):
         function()
@@ -276,7 +276,7 @@ class Recorded(Recorder):
 
 def test_a_graph_keeps_no_module_alive():
     linear = nn.Linear(2, 2)
-    graphs, gone = Graphs(Recorded()), weakref.ref(linear)
+    graphs, gone = GraphCache(Recorded()), weakref.ref(linear)
     for _ in range(3):
         graphs(lambda x, layer=linear: layer(x), (torch.ones(1, 2),), tuple(linear.parameters()))
     assert len(graphs.replays) == 1
@@ -287,10 +287,10 @@ def test_a_graph_keeps_no_module_alive():
 
 def test_graphs_are_off_unless_asked_for(monkeypatch):
     loop = loop_of()
-    assert graphs_of(loop, CPU) is None
-    assert graphs_of(loop, torch.device("cuda")) is None
+    assert graph_cache(loop, CPU) is None
+    assert graph_cache(loop, torch.device("cuda")) is None
     monkeypatch.setenv("SPEECHSEQ_CUDA_GRAPHS", "1")
-    assert graphs_of(loop, CPU) is None
+    assert graph_cache(loop, CPU) is None
 
 
 # what a graph can hold -------------------------------------------------------------------------
@@ -313,8 +313,8 @@ def test_neither_pass_waits_draws_or_meets_the_host(mechanism, monkeypatch):
     given = arguments("meta")
     with Captured("meta"):
         out = loop.step_by_step(*given)
-        slopes = [torch.ones_like(x) for x in out]
-        torch.autograd.grad(out, [*given[:2], *loop.parameters()], slopes, allow_unused=True)
+        gradients = [torch.ones_like(x) for x in out]
+        torch.autograd.grad(out, [*given[:2], *loop.parameters()], gradients, allow_unused=True)
 
 
 @each_mechanism

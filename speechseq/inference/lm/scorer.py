@@ -13,7 +13,7 @@ from speechseq import checkpoint as checkpoints
 from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference.arpa_lm import NGramScorer, WordNGramScorer
-from speechseq.inference.search.interfaces import Fused, Scorer
+from speechseq.inference.search.interfaces import Scorer, WeightedScorer
 from speechseq.models.language_model import LanguageModel, LanguageModelConfig, LanguageState
 from speechseq.text import arpa
 from speechseq.text.vocabulary import PAD, SOS, Vocabulary
@@ -87,13 +87,13 @@ def load(
     return kind(model, vocabulary)
 
 
-def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[Fused]:
+def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedScorer]:
     """Load a language model as the only scorer of a search, with its weight; [] for the path "".
 
     Raises:
         CheckpointError, DataError, ConfigError: as `load`.
     """
-    return [Fused("lm", load(path, vocabulary), weight)] if path else []
+    return [WeightedScorer("lm", load(path, vocabulary), weight)] if path else []
 
 
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:

@@ -10,9 +10,9 @@ from speechseq.inference.search.candidates import pick
 from speechseq.inference.search.finished import Finished
 from speechseq.inference.search.history import ranked, traced
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.interfaces import Fused, Recogniser
+from speechseq.inference.search.interfaces import Recogniser, WeightedScorer
 from speechseq.inference.search.limits import LimitConfig
-from speechseq.inference.search.open_hypotheses import Walk
+from speechseq.inference.search.open_hypotheses import OpenHypotheses
 from speechseq.inference.search.scoring import Score, ScoreConfig
 from speechseq.ranges import Range
 from speechseq.shapes import Encoded
@@ -49,7 +49,7 @@ class Beam(Config):
             )
 
     def search(
-        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
         """Return the n-best list of each row of an encoded batch, best first.
 
@@ -61,21 +61,20 @@ class Beam(Config):
         """
         score = Score(self.score, scorers)
         lengths = encoded.memory_lengths
-        walk = Walk(model, score, encoded)
+        hypotheses = OpenHypotheses(model, score, encoded)
         finished = Finished(score, self.limit.limits(lengths), lengths, self.n_best)
         while finished.going:
-            candidates = walk.step()
+            candidates = hypotheses.step()
             picked = pick(candidates, self.size)
             staying = finished.update(candidates, picked)
             if finished.going:
-                walk.advance(picked, staying)
+                hypotheses.advance(picked, staying)
         ended = finished.all()
         places = ranked(ended, len(lengths), self.n_best)
         chosen = ended.take([place for own in places for place in own])
-        found = iter(
-            traced(walk.steps, chosen, score.names, lengths.tolist(), walk.empty_log_probs.tolist())
-        )
-        return [[next(found) for _ in own] for own in places]
+        empty = hypotheses.empty_log_probs.tolist()
+        results = iter(traced(hypotheses.steps, chosen, score.names, lengths.tolist(), empty))
+        return [[next(results) for _ in own] for own in places]
 
 
 def usual_beam(size: int, n_best: int = 1) -> Beam:

@@ -12,7 +12,7 @@ from speechseq.errors import ConfigError
 from speechseq.inference.search.checks import NotFiniteError
 from speechseq.inference.search.history import Ended, Written, traced
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.interfaces import Fused, Recogniser
+from speechseq.inference.search.interfaces import Recogniser, WeightedScorer
 from speechseq.inference.search.limits import LimitConfig, never_written
 from speechseq.inference.search.scoring import widest
 from speechseq.nn.masks import length_mask
@@ -35,7 +35,7 @@ class Greedy(Config):
     limit: LimitConfig = LimitConfig()
 
     def search(
-        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
         """Return one hypothesis for each row of an encoded batch; `recognise` calls it.
 

@@ -76,7 +76,7 @@ class Scorer(Protocol):
         """Log-probabilities (rows, symbols) of the symbol after `tokens` (rows); the new state."""
 
 
-class Fused(NamedTuple):
+class WeightedScorer(NamedTuple):
     """A scorer and its weight in the score (shallow fusion).
 
     name: of its term in the score. most: upper bound of the values that the scorer gives one

@@ -20,7 +20,7 @@ from speechseq.text.vocabulary import EOS, SOS
 NEVER = -1e30  # for symbols that a scorer excludes: finite, so that some symbol is always possible
 
 
-class Walk:
+class OpenHypotheses:
     """Open hypotheses of all utterances that go on, in rows (utterances × hypotheses).
 
     Rows of an utterance are adjacent, and every utterance has the same number of rows; a row
@@ -43,7 +43,7 @@ class Walk:
         self.first = torch.arange(rows, device=memory.device).unsqueeze(1)  # of an utterance's rows
         self.states: tuple[Any, ...] = (
             self.speller.start(memory, length_mask(lengths, positions)),
-            *(fused.scorer.start(rows, memory.device) for fused in score.scorers),
+            *(weighted.scorer.start(rows, memory.device) for weighted in score.scorers),
         )
         zeros = torch.zeros(rows, device=memory.device, dtype=widest(memory.device))
         self.token = torch.full((rows,), SOS, device=memory.device)
@@ -61,8 +61,8 @@ class Walk:
         speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
-        asked = zip(self.score.scorers, scorer_states, strict=True)
-        scored = [fused.scorer.score(self.token, state) for fused, state in asked]
+        pairs = zip(self.score.scorers, scorer_states, strict=True)
+        scored = [weighted.scorer.score(self.token, state) for weighted, state in pairs]
         self.states = (spelled.state, *(state for _, state in scored))
         if len(self.steps) == 1:
             self.empty_log_probs = spelled.log_probs[:, EOS].clone()

@@ -8,7 +8,7 @@ from torch import nn
 
 from speechseq.inference.search.checks import check_features, check_memory
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.interfaces import Fused, Recogniser
+from speechseq.inference.search.interfaces import Recogniser, WeightedScorer
 from speechseq.nn.eval_mode import evaluating
 from speechseq.shapes import Encoded, Lengths
 from speechseq.shapes import Sequence as Frames
@@ -19,7 +19,7 @@ class Strategy(Protocol):
     """A search strategy, such as `Greedy()` or `Beam(size=8)`."""
 
     def search(
-        self, model: Recogniser, encoded: Encoded, scorers: Sequence[Fused] = ()
+        self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
         """Return the n-best hypotheses of each row, best first."""
 
@@ -31,7 +31,7 @@ def recognise(
     feature_lengths: Lengths,
     strategy: Strategy,
     *,
-    scorers: Sequence[Fused] = (),
+    scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
     """Transcribe a batch (batch, frames, features): the n-best of each row, best first.
 

@@ -10,8 +10,8 @@ from speechseq.inference.search.candidates import picked_at
 from speechseq.inference.search.checks import check_features, check_memory
 from speechseq.inference.search.history import Ended, traced
 from speechseq.inference.search.hypothesis import Hypothesis
-from speechseq.inference.search.interfaces import Fused, Recogniser
-from speechseq.inference.search.open_hypotheses import Walk
+from speechseq.inference.search.interfaces import Recogniser, WeightedScorer
+from speechseq.inference.search.open_hypotheses import OpenHypotheses
 from speechseq.inference.search.scoring import Score, ScoreConfig
 from speechseq.nn.eval_mode import evaluating
 from speechseq.shapes import Encoded, Lengths, Mel
@@ -28,7 +28,7 @@ def rescore(
     transcripts: Ids,
     score: ScoreConfig,
     *,
-    scorers: Sequence[Fused] = (),
+    scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
     """Score given transcripts of each row of a batch, in the order given.
 
@@ -53,30 +53,31 @@ def rescore(
         check_memory(encoded.memory, encoded.memory_lengths)
         index = torch.tensor(rows, device=encoded.memory.device)
         each = Encoded(*(x[index] for x in encoded))
-        found = iter(_forced(Walk(model, Score(score, scorers), each), flat, each))
-    return [[next(found) for _ in own] for own in transcripts]
+        scored = iter(_forced(OpenHypotheses(model, Score(score, scorers), each), flat, each))
+    return [[next(scored) for _ in own] for own in transcripts]
 
 
-def _forced(walk: Walk, flat: list[list[int]], encoded: Encoded) -> list[Hypothesis]:
+def _forced(
+    hypotheses: OpenHypotheses, flat: list[list[int]], encoded: Encoded
+) -> list[Hypothesis]:
     """Run one hypothesis per row along the given ids."""
-    lengths = torch.tensor([len(ids) for ids in flat], device=walk.device)
+    lengths = torch.tensor([len(ids) for ids in flat], device=hypotheses.device)
     padded = torch.full((len(flat), int(lengths.max())), EOS)
     for row, ids in enumerate(flat):
         padded[row, : len(ids)] = torch.tensor(ids)
     ended: list[Ended] = []
-    for step, token in enumerate(padded.to(walk.device).unbind(1), start=1):
-        picked = picked_at(walk.step(), token.unsqueeze(1))
+    for step, token in enumerate(padded.to(hypotheses.device).unbind(1), start=1):
+        picked = picked_at(hypotheses.step(), token.unsqueeze(1))
         rows = (lengths == step).nonzero().flatten()
-        terms = torch.cat(list(walk.score.terms(picked.parts).values()), dim=1)
+        terms = torch.cat(list(hypotheses.score.terms(picked.parts).values()), dim=1)
         at = torch.full_like(rows, step - 1)
         ended.append(Ended(rows, at, rows, token[rows], picked.log_prob[rows, 0], terms[rows]))
-        walk.advance(picked, None)
+        hypotheses.advance(picked, None)
     joined = Ended.joined(ended)
     order = torch.argsort(joined.utterance).tolist()
     positions = encoded.memory_lengths.tolist()
-    return traced(
-        walk.steps, joined.take(order), walk.score.names, positions, walk.empty_log_probs.tolist()
-    )
+    names, empty = hypotheses.score.names, hypotheses.empty_log_probs.tolist()
+    return traced(hypotheses.steps, joined.take(order), names, positions, empty)
 
 
 def _check(flat: list[list[int]], rows: list[int]) -> None:

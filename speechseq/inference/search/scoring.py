@@ -15,7 +15,7 @@ from torch import Tensor
 
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.length_rules import (
     GNMT,
     LengthRule,
@@ -88,9 +88,9 @@ class Score:
     names: names of the terms.
     """
 
-    def __init__(self, config: ScoreConfig, scorers: Sequence[Fused] = ()) -> None:
+    def __init__(self, config: ScoreConfig, scorers: Sequence[WeightedScorer] = ()) -> None:
         self.config, self.scorers = config, tuple(scorers)
-        names = [*TERMS, *(fused.name for fused in self.scorers)]
+        names = [*TERMS, *(weighted.name for weighted in self.scorers)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"scorers: the name {twice[0]!r} is taken", "give each its own")
         one = torch.ones(1)
@@ -150,7 +150,7 @@ class Score:
         return sum((torch.maximum(one, other) for one, other in both), torch.zeros(()))
 
 
-def _rise(fused: Fused) -> float:
+def _rise(fused: WeightedScorer) -> float:
     """Bound of a token's contribution to a scorer's summed log-probability.
 
     It is an upper bound for a weight ≥ 0; for a negative weight nothing bounds the sum from below.

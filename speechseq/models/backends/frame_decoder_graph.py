@@ -12,7 +12,7 @@ from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
 from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS
 from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ops.cuda_graph import Graphs, graphs_of
+from speechseq.ops.cuda_graph import GraphCache, graph_cache
 
 
 def supported(decoder: FrameDecoder) -> bool:
@@ -20,8 +20,8 @@ def supported(decoder: FrameDecoder) -> bool:
     return not torch.is_grad_enabled() and _graphs(decoder) is not None
 
 
-def _graphs(decoder: FrameDecoder) -> Graphs | None:
-    return graphs_of(decoder, next(decoder.parameters()).device)
+def _graphs(decoder: FrameDecoder) -> GraphCache | None:
+    return graph_cache(decoder, next(decoder.parameters()).device)
 
 
 class GraphSteps:

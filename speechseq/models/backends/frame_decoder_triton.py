@@ -14,13 +14,13 @@ from speechseq.models.frame_decoder import DecoderState, FrameDecoder, StepOutpu
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention_rnn import AttentionRNNState
-from speechseq.ops.triton.launch import launches
+from speechseq.ops.triton import launch
 
 
 def supported(decoder: FrameDecoder) -> bool:
     """True if Triton launches on the decoder's device and its kernels know every part of it."""
     device = next(decoder.parameters()).device
-    return decoders.supported(decoder, device.type) and launches(device)
+    return decoders.supported(decoder, device.type) and launch.supported(device)
 
 
 def advance(

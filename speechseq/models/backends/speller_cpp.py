@@ -14,7 +14,7 @@ from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention_rnn import AttentionRNN
 from speechseq.nn.attention_rnn_fast import attention_supported
 from speechseq.nn.cells import LSTMState, SplitCell, SplitLSTM
-from speechseq.nn.rows import Standing, Stored
+from speechseq.nn.rows import Indexed, PerUtterance
 from speechseq.ops.cpp.library import call, library, pack
 from speechseq.ops.deferred_linear import KERNELS, pack_weight
 from speechseq.ops.plain import is_plain
@@ -34,12 +34,12 @@ class CppState(NamedTuple):
     perhaps the sum of all weights, and in weights (any, positions), those of the last step.
     """
 
-    memory: Standing
-    mask: Standing
-    keys: Standing
+    memory: PerUtterance
+    mask: PerUtterance
+    keys: PerUtterance
     place: Tensor
-    values: Stored
-    weights: Stored
+    values: Indexed
+    weights: Indexed
 
 
 class CppSpelled(NamedTuple):

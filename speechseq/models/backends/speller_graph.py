@@ -9,8 +9,8 @@ from torch import Tensor
 
 from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention_rnn import StepWeights
-from speechseq.nn.rows import regroup_rows, standing
-from speechseq.ops.cuda_graph import Graphs
+from speechseq.nn.rows import num_utterances, regroup_rows
+from speechseq.ops.cuda_graph import GraphCache
 from speechseq.ops.triton.launch import next_power_of_2
 from speechseq.shapes import Memory, MemoryMask
 
@@ -34,7 +34,7 @@ class GraphSpeller(Generic[State, Spelled]):
 
     def __init__(
         self,
-        graphs: Graphs,
+        graphs: GraphCache,
         start: Callable[[Memory, MemoryMask], State],
         step: Callable[[Tensor, State], Spelled],
         weights: Series[Tensor],
@@ -45,7 +45,7 @@ class GraphSpeller(Generic[State, Spelled]):
 
     def step(self, tokens: Tensor, state: State) -> Spelled:
         """One step, fed with the tokens (rows) written before it."""
-        utterances, reading = standing(state), self.attention.reading
+        utterances, reading = num_utterances(state), self.attention.reading
         width, each = next_power_of_2(utterances), len(tokens) // utterances
         if width == utterances:
             return self.graphs(self.plain, (tokens, state), self.weights, reading)

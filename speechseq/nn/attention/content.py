@@ -9,7 +9,7 @@ from speechseq.nn.attention.additive import AdditiveAttention, called_energies
 from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
-from speechseq.nn.rows import Standing
+from speechseq.nn.rows import PerUtterance
 from speechseq.ops.additive import additive_energies
 from speechseq.ranges import Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -39,9 +39,9 @@ class ContentState(NamedTuple):
     """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
-    memory: Standing
-    mask: Standing
-    keys: Standing
+    memory: PerUtterance
+    mask: PerUtterance
+    keys: PerUtterance
     previous: Tensor
 
 

@@ -7,7 +7,7 @@ batch-first tensors (or of tuples of them), passed in and out and never kept on 
 nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
 
 A beam search has k queries per utterance, and a state has a row for each of them. Fields that no
-step changes may be annotated `Standing` instead of Tensor: they keep one row per utterance,
+step changes may be annotated `PerUtterance` instead of Tensor: they keep one row per utterance,
 whatever k is, which all queries of the utterance read. `attend`, `additive_energies` and
 `dot_energies` accept such a memory, mask and keys, so a mechanism made of these functions need not
 know k.

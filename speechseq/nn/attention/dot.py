@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
-from speechseq.nn.rows import Standing
+from speechseq.nn.rows import PerUtterance
 from speechseq.ops.additive import by_utterance
 from speechseq.ranges import Depth, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -48,9 +48,9 @@ class DotState(NamedTuple):
     """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
     previous weights (batch, positions)."""
 
-    memory: Standing
-    mask: Standing
-    keys: Standing
+    memory: PerUtterance
+    mask: PerUtterance
+    keys: PerUtterance
     previous: Tensor
 
 

@@ -12,7 +12,7 @@ from speechseq.nn.attention.additive import AdditiveAttention, called_energies
 from speechseq.nn.attention.contract import AttentionConfig, attend
 from speechseq.nn.attention.reading import first_alignment
 from speechseq.nn.masks import zero_padding
-from speechseq.nn.rows import Standing
+from speechseq.nn.rows import PerUtterance
 from speechseq.ops.additive import additive_energies, fold_filters
 from speechseq.ranges import Kernel, Width
 from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
@@ -54,9 +54,9 @@ class LocationState(NamedTuple):
     """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and
     history (batch, 1 or 2, positions): the previous weights, and the sum of all if it is used."""
 
-    memory: Standing
-    mask: Standing
-    keys: Standing
+    memory: PerUtterance
+    mask: PerUtterance
+    keys: PerUtterance
     history: Tensor
 
 

@@ -11,7 +11,7 @@ from toy_recogniser import ToyRecogniser, fused, utterances
 from speechseq.errors import CheckpointError, ConfigError, DataError
 from speechseq.inference.search.beam import Beam
 from speechseq.inference.search.greedy import Greedy
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.length_rules import GNMT, PerCharacter, PerToken, PerTokenBonus
 from speechseq.inference.search.limits import LimitConfig
 from speechseq.inference.search.recognise import recognise
@@ -202,7 +202,7 @@ def _margin(model, features, lengths, row: int, one) -> float:
 def test_no_continuation_scores_more_than_the_bound(rule):
     """Random continuations of random hypotheses; the best of them comes near."""
     config = ScoreConfig(ctc_weight=0.3, length=rule, coverage_weight=0.1)
-    score = Score(config, (Fused("up", None, 0.5, 0.2), Fused("down", None, 0.2)))
+    score = Score(config, (WeightedScorer("up", None, 0.5, 0.2), WeightedScorer("down", None, 0.2)))
     n, remaining, positions = 4000, 6, 9.0
     base = Parts(
         attention=-5 * torch.rand(n),
@@ -227,7 +227,7 @@ def test_no_continuation_scores_more_than_the_bound(rule):
 
 
 def test_a_scorer_with_a_negative_weight_leaves_the_bound_open():
-    score = Score(ScoreConfig(), (Fused("internal", None, -0.3),))
+    score = Score(ScoreConfig(), (WeightedScorer("internal", None, -0.3),))
     one = torch.tensor([-1.0])
     most = score.most(Parts(one, None, (one,), one + 2, None), one + 9, torch.tensor(3), 1.0)
     assert most == math.inf

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechseq.inference.search.interfaces import Fused
+from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState
 from speechseq.nn.cells import SplitGRU
@@ -103,10 +103,10 @@ class ToyLanguageModel(nn.Module):
         return self.out(hidden).log_softmax(1), (hidden,)
 
 
-def fused(weight: float = 0.5, symbols: int = 9) -> tuple[Fused, ...]:
+def fused(weight: float = 0.5, symbols: int = 9) -> tuple[WeightedScorer, ...]:
     with torch.random.fork_rng():
         torch.manual_seed(7)  # the same model whoever asks
-        return (Fused("language", ToyLanguageModel(symbols), weight),)
+        return (WeightedScorer("language", ToyLanguageModel(symbols), weight),)
 
 
 def utterances(*frames: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from speechseq.config import Config
 from speechseq.corpus.features import load_waveform, one_warning
 from speechseq.evaluation.alignment import mean_scores
 from speechseq.evaluation.report.asr import ASRSection, TranscribedUtterance
-from speechseq.evaluation.report.page import Figure, Picture, Report, Section, curve_pictures, write
+from speechseq.evaluation.report.page import Figure, Picture, Report, curve_pictures, write
 from speechseq.inference.score import Score, ScoredUtterance, score
 from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
@@ -22,7 +22,7 @@ from speechseq.inference.speech import Speech
 from speechseq.inference.transcript import Transcript
 from speechseq.pictures import alignment_picture
 from speechseq.shapes import Waveform
-from speechseq.training.log import curves as training_curves
+from speechseq.training.log import curves
 from speechseq.training.trainer import Summary
 
 _AT_ONCE = 256  # sounds transcribed in one call
@@ -95,7 +95,14 @@ class ASREvaluation:
         settings: Mapping[str, Any] | None = None,
         shown: int = 20,
     ) -> ASRSection:
-        """Section of a report with the score of all items and the first `shown` utterances."""
+        """Section of a report with the score of all items and the first `shown` utterances.
+
+        Args:
+            title, summary: headline of the section and the sentence below it.
+            figures: shown before the error rates, such as time and updates.
+            curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
+            settings: plain data, nested as `Config.to_dict` gives it.
+        """
         return ASRSection(
             title=title,
             summary=summary,
@@ -204,40 +211,9 @@ def report_asr(
         MachineError: the page cannot be written.
     """
     path = run / "report.html"
-    write_report(
-        path,
-        evaluation,
-        title=title,
-        summary=text,
-        curves=training_curves(run),
-        settings=settings.to_dict(),
-    )
+    section = evaluation.section(curves=curves(run), settings=settings.to_dict())
+    write(path, Report(title=title, summary=text, sections=(section,)))
     print(f"{path}: {training.updates} updates, {evaluation.line()}")
-
-
-def write_report(
-    path: Path,
-    evaluation: ASREvaluation,
-    *,
-    title: str,
-    summary: str,
-    figures: Sequence[Figure] = (),
-    curves: Mapping[str, Sequence[tuple[int, float]]],
-    settings: Mapping[str, Any],
-    further: Sequence[Section] = (),
-) -> None:
-    """Write a page that shows an evaluation and the training before it.
-
-    Args:
-        figures: shown beside the error rates, such as time and updates.
-        curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
-        further: sections below on the same page, such as other test sets'.
-
-    Raises:
-        MachineError: the page cannot be written.
-    """
-    section = evaluation.section(figures=figures, curves=curves, settings=settings)
-    write(path, Report(title=title, summary=summary, sections=(section, *further)))
 
 
 def _utterance(

@@ -13,8 +13,8 @@ from speechseq.evaluation.asr import (
     Recogniser,
     evaluate_asr,
     items_of,
-    write_report,
 )
+from speechseq.evaluation.report.page import Report, write
 from speechseq.file_writing import replace_file
 from speechseq.inference.search.interfaces import WeightedScorer
 from speechseq.inference.search.recognise import Strategy
@@ -68,15 +68,12 @@ def report_tests(
     rates: dict[str, Any] = {name: evaluation.score.wer for name, evaluation in tests.items()}
     rates |= {"updates": training.updates, "seconds": training.seconds}
     replace_file(run / result, json.dumps(rates).encode())
-    write_report(
-        path,
-        next(iter(tests.values())),
-        title=title,
-        summary=text,
-        curves=curves(run),
-        settings=settings.to_dict(),
-        further=[tests[name].section(title=head) for name, head in sections.items()],
+    first = next(iter(tests.values()))
+    page = (
+        first.section(curves=curves(run), settings=settings.to_dict()),
+        *(tests[name].section(title=head) for name, head in sections.items()),
     )
+    write(path, Report(title=title, summary=text, sections=page))
     for name, evaluation in tests.items():
         print(f"{name}: {evaluation.line()}")
     print(f"{path}: {training.updates} updates in {training.seconds:.0f} s")

@@ -12,9 +12,10 @@ from lhotse import CutSet
 
 from speechseq.corpus import fsdd
 from speechseq.corpus.connected_digits import ConnectedDigitsConfig
-from speechseq.evaluation.asr import ASREvaluation, Recogniser, write_report
+from speechseq.evaluation.asr import ASREvaluation, Recogniser
 from speechseq.evaluation.asr_tests import evaluate_tests
 from speechseq.evaluation.joining import JoiningEvaluation, evaluate_joining
+from speechseq.evaluation.report.page import Report, write
 from speechseq.evaluation.word_times import boundary_errors
 from speechseq.file_writing import replace_file
 from speechseq.inference.search.recognise import Strategy
@@ -119,17 +120,17 @@ def report_digit_strings(
         "parameters": parameters,
     }
     replace_file(run / "result.json", json.dumps(result, indent=1).encode())
-    path = run / "report.html"
-    write_report(
-        path,
-        evaluation.tests["short"],
+    path, figures = run / "report.html", evaluation.joining.figures()
+    short, long = evaluation.tests["short"], evaluation.tests["long"]
+    report = Report(
         title="speechseq: connected digits",
         summary=f"A LAS of {parameters / 1e6:.1f} M parameters learned connected digits "
         "of real speech; it heard none of these recordings before.",
-        curves=curves(run),
-        settings=settings.to_dict(),
-        figures=evaluation.joining.figures(),
-        further=[evaluation.tests["long"].section(title="Ten times longer than learned")],
+        sections=(
+            short.section(figures=figures, curves=curves(run), settings=settings.to_dict()),
+            long.section(title="Ten times longer than learned"),
+        ),
     )
+    write(path, report)
     print(f"{path}: {training.updates} updates in {training.seconds:.0f} s")
     print("\n".join(evaluation.lines()))

@@ -6,8 +6,8 @@ from speechseq.corpus import features, spoken_digits
 from speechseq.corpus.speech_chain import SpeechChainConfig
 from speechseq.evaluation.asr import ASREvaluation
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.report.page import Figure
-from speechseq.evaluation.tts import TTSEvaluation, evaluate_tts, write_report
+from speechseq.evaluation.report.page import Figure, Report, write
+from speechseq.evaluation.tts import TTSEvaluation, evaluate_tts
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.training.log import curves
 from speechseq.training.trainer import Summary
@@ -58,23 +58,21 @@ def report_chain(
         MachineError: the page cannot be written.
     """
     path, minutes = run / "report.html", f"{seconds / 60:.1f} min"
-    write_report(
-        path,
-        voice,
+    report = Report(
         title="speechseq: a voice, and ears for it",
         summary="A Tacotron 2 learned to say digits, then a LAS learned to write them down from "
         f"{len(settings.voices)} voices of espeak. Neither met the strings below before.",
-        curves=curves(Path(settings.voice)),
-        settings=settings.to_dict(),
-        further=[
+        sections=(
+            voice.section(curves=curves(Path(settings.voice)), settings=settings.to_dict()),
             unseen.section(
                 title="Written down: strings that it never heard",
                 figures=[Figure(label="time", value=minutes, note="the ears")],
                 curves=curves(run),
             ),
             chain.section(title="The speech chain: our ears hear our voice"),
-        ],
+        ),
     )
+    write(path, report)
     print(f"voice: {voice.line()}")
     print(f"unseen strings: {unseen.line()}")
     print(f"the voice, heard by our own ears: {chain.line()}")

@@ -10,14 +10,14 @@ from torch import Tensor
 from speechseq.config import Config
 from speechseq.evaluation.alignment import mean_scores
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.report.page import Figure, Picture, Report, Section, curve_pictures, write
+from speechseq.evaluation.report.page import Figure, Picture, Report, curve_pictures, write
 from speechseq.evaluation.report.player import Take
 from speechseq.evaluation.report.tts import Spoken, TTSSection
 from speechseq.inference.score import Score
 from speechseq.inference.speech import Speech
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.pictures import alignment_picture, mel_picture
-from speechseq.training.log import curves as training_curves
+from speechseq.training.log import curves
 from speechseq.training.trainer import Summary
 
 
@@ -46,6 +46,27 @@ class TTSEvaluation:
             f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
             f"({self.ours.words.ref} words); {self.stopped} of {len(self.speech)} ended by stop; "
             f"alignment {scores}"
+        )
+
+    def section(
+        self,
+        *,
+        figures: Sequence[Figure] = (),
+        curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> TTSSection:
+        """Section of a report with the judge's figures and every text.
+
+        Args:
+            figures: shown before the judge's figures, such as time and updates.
+            curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
+            settings: plain data, nested as `Config.to_dict` gives it.
+        """
+        return TTSSection(
+            figures=(*figures, *_figures(self)),
+            spoken=tuple(_spoken(self)),
+            curves=tuple(curve_pictures(curves or {})),
+            settings=settings or {},
         )
 
 
@@ -101,46 +122,9 @@ def report_tts(
             Figure(label="time", value=minutes, note="corpus to judgement"),
             Figure(label="updates", value=str(training.updates)),
         ]
-    write_report(
-        path,
-        evaluation,
-        title=title,
-        summary=text,
-        figures=figures,
-        curves=training_curves(run),
-        settings=settings.to_dict(),
-    )
+    section = evaluation.section(figures=figures, curves=curves(run), settings=settings.to_dict())
+    write(path, Report(title=title, summary=text, sections=(section,)))
     print(f"{path}: {took}{training.updates} updates, {evaluation.line()}")
-
-
-def write_report(
-    path: Path,
-    evaluation: TTSEvaluation,
-    *,
-    title: str,
-    summary: str,
-    figures: Sequence[Figure] = (),
-    curves: Mapping[str, Sequence[tuple[int, float]]],
-    settings: Mapping[str, Any],
-    further: Sequence[Section] = (),
-) -> None:
-    """Write a page that shows an evaluation and the training before it.
-
-    Args:
-        figures: shown before the judge's figures, such as time and updates.
-        curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
-        further: sections below on the same page, such as a recogniser's.
-
-    Raises:
-        MachineError: the page cannot be written.
-    """
-    section = TTSSection(
-        figures=(*figures, *_figures(evaluation)),
-        spoken=tuple(_spoken(evaluation)),
-        curves=tuple(curve_pictures(curves)),
-        settings=settings,
-    )
-    write(path, Report(title=title, summary=summary, sections=(section, *further)))
 
 
 def _figures(evaluation: TTSEvaluation) -> list[Figure]:

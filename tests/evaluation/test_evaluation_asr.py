@@ -15,7 +15,8 @@ from speechseq.audio import wav
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import ASRBatch
 from speechseq.evaluation import asr
-from speechseq.evaluation.asr import Item, evaluate_asr, items_of, write_report
+from speechseq.evaluation.asr import Item, evaluate_asr, items_of
+from speechseq.evaluation.report.page import Report, write
 from speechseq.evaluation.validation import error_rate
 from speechseq.inference.score import score
 from speechseq.inference.search.greedy import Greedy
@@ -120,15 +121,10 @@ def test_the_page_shows_sounds_errors_and_confidence(tmp_path: Path) -> None:
     items[2] = Item(text="", waveform=torch.full((1, 999), 0.21))
     found = evaluate_asr(TellingRecogniser(), items)
     further = found.section(title="The voice, read back", shown=1)
-    write_report(
-        tmp_path / "report.html",
-        found,
-        title="A recogniser",
-        summary="Tried in a test.",
-        curves={"loss/total": [(1, 2.0), (2, 1.0)]},
-        settings={"seed": 3},
-        further=[further],
-    )
+    section = found.section(curves={"loss/total": [(1, 2.0), (2, 1.0)]}, settings={"seed": 3})
+    sections = section, further
+    report = Report(title="A recogniser", summary="Tried in a test.", sections=sections)
+    write(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert page.count("<audio") == 3 + 1
     assert page.count("<img") == 3 + 1 + 1

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from speechseq.evaluation.alignment import alignment_scores, mean_scores
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.tts import evaluate_tts, write_report
+from speechseq.evaluation.report.page import Report, write
+from speechseq.evaluation.tts import evaluate_tts
 from speechseq.inference.synthesizer import Synthesizer
 
 
@@ -29,14 +30,10 @@ def test_ours_and_the_recordings_are_judged_apart(synthesizer: Synthesizer, tmp_
     assert evaluation.ours.wer == 1.0
     assert evaluation.stopped == sum(s.finished_reason == "stop" for s in evaluation.speech)
     assert "1.000 ours, 0.000 original" in evaluation.line()
-    write_report(
-        tmp_path / "report.html",
-        evaluation,
-        title="A title",
-        summary="What was done.",
-        curves={"loss/total": [(1, 2.0), (2, 1.0)], "seconds": [(1, 9.0)]},
-        settings={"seed": 3},
-    )
+    curves = {"loss/total": [(1, 2.0), (2, 1.0)], "seconds": [(1, 9.0)]}
+    section = evaluation.section(curves=curves, settings={"seed": 3})
+    report = Report(title="A title", summary="What was done.", sections=(section,))
+    write(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert page.count("<audio") == 4
     assert "100.0%" in page

@@ -19,9 +19,9 @@ TEMPORARY = ".tmp"  # suffix of temporary files and folders
 _FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within the quota"}
 
 
-def temporary_name(beside: Path) -> Path:
-    """A free name in the same folder; short, because the name of `beside` may be at the limit."""
-    return beside.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
+def temporary_name(target: Path) -> Path:
+    """A free name in the same folder; short, because the name of `target` may be at the limit."""
+    return target.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
 
 
 def replace_file(
@@ -53,7 +53,7 @@ def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Ite
     """
     target = Path(path)
     try:
-        with _beside(target) as (file, fresh):
+        with _temporary_file(target) as (file, fresh):
             yield file
             os.replace(fresh, target)
     except OSError as error:
@@ -128,7 +128,7 @@ def check_folder(folder: Path) -> None:
     if not there.is_dir():
         raise ConfigError(f"{folder}: {there} is no folder", "name another folder")
     try:
-        with _beside(there / "any") as (file, _):
+        with _temporary_file(there / "any") as (file, _):
             _write_all(file, b"x")  # a full disk may still create empty files
     except OSError as error:
         raise cannot_write(folder, error, 1) from None
@@ -163,7 +163,7 @@ def free_bytes(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _beside(target: Path) -> Iterator[tuple[int, Path]]:
+def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     """Create a temporary file in the folder of `target`; removed at the end unless renamed."""
     if os.path.lexists(target) and not os.path.islink(target):
         check_target(target)

@@ -156,8 +156,8 @@ def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "bat
     ratio = Fraction(factor).limit_denominator(1000)
     if ratio == 1:
         return waveform
-    made = torchaudio.functional.resample(waveform, ratio.numerator, ratio.denominator)
-    return made[:, : round(waveform.shape[1] / ratio)]
+    resampled = torchaudio.functional.resample(waveform, ratio.numerator, ratio.denominator)
+    return resampled[:, : round(waveform.shape[1] / ratio)]
 
 
 def _draws(

@@ -91,9 +91,9 @@ def project(
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
     """Transpose the target to the layout that `project` reads, padded to whole vectors."""
     _, frames, bins = target.shape
-    made = target.new_zeros(bins, room_for(frames))
-    made[:, :frames] = target[0].T
-    return made
+    padded = target.new_zeros(bins, room_for(frames))
+    padded[:, :frames] = target[0].T
+    return padded
 
 
 def _by_kernel(

@@ -165,8 +165,8 @@ def _parts(cuts: CutSet, parts: list[set[str]]) -> Splits:
 
 def _cut(root: Path, row: metadata.Row, normalized: bool) -> MonoCut:
     text = row.normalized if normalized else row.raw
-    beside = (root / name for name in ("wav", ""))
-    folders = [f for f in beside if any(os.path.lexists(f / f"{row.id}{s}") for s in SUFFIXES)]
+    parents = (root / name for name in ("wav", ""))
+    folders = [f for f in parents if any(os.path.lexists(f / f"{row.id}{s}") for s in SUFFIXES)]
     folder = next((f for f in folders if not (root / "wavs").is_dir()), root / "wavs")
     speaker = row.speaker or None
     return spoken(wav_of(folder, row.id), row.id, text, raw_text=row.raw, speaker=speaker)

@@ -103,12 +103,12 @@ def _write(wavs: Path, plan: dict[str, Any], edges: dict[str, str]) -> None:
         samples = round(utterance["seconds"] * rate)
         if utterance["kind"] == "room":
             recording = wav.load(edges[utterance["room"]], rate)[0][0].numpy()
-            made = room_tone(recording, samples, rate, rng)
+            waveform = room_tone(recording, samples, rate, rng)
         else:
-            made = _sound(utterance["kind"], samples, rate, rng)
-            made *= 10 ** (utterance["level"] / 20)
-        made = made.clip(-1, 1).astype(np.float32)
-        wav.save(wavs / f"{utterance['id']}.wav", torch.from_numpy(made), rate)
+            waveform = _sound(utterance["kind"], samples, rate, rng)
+            waveform *= 10 ** (utterance["level"] / 20)
+        waveform = waveform.clip(-1, 1).astype(np.float32)
+        wav.save(wavs / f"{utterance['id']}.wav", torch.from_numpy(waveform), rate)
 
 
 def _sound(kind: Kind, samples: int, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -126,14 +126,14 @@ def _sound(kind: Kind, samples: int, rate: int, rng: np.random.Generator) -> np.
 
 def _music(time: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """Chords of a major scale, one every 0.15 to 0.8 seconds; each note has harmonics."""
-    made, key, beat = np.zeros(len(time)), rng.uniform(80, 320), rng.uniform(0.15, 0.8)
+    music, key, beat = np.zeros(len(time)), rng.uniform(80, 320), rng.uniform(0.15, 0.8)
     since = np.arange(rate) / rate  # a note lasts a second
     for start in np.arange(0, time[-1], beat):
-        chord = made[round(start * rate) :][:rate]
+        chord = music[round(start * rate) :][:rate]
         steps = rng.choice(_SCALE, size=rng.integers(1, 4), replace=False)
         notes = key * 2 ** (steps[:, None] / 12) * np.arange(1, 9)
         notes = notes[notes < 0.45 * rate][:, None]
         struck = np.exp(-since * rng.uniform(2, 6))
         waves = np.sin(2 * np.pi * notes * since) * (key / notes)
         chord += (struck * waves.sum(0))[: len(chord)]
-    return made / np.sqrt(np.square(made).mean())
+    return music / np.sqrt(np.square(music).mean())

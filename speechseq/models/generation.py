@@ -194,13 +194,13 @@ def torch_run(
         output = StepOutput(*(x[: len(rows)] for x in output))
         output = output._replace(weights=output.weights[..., :positions])
         collected.add(rows, output)
-        last_position, left = encoded.memory_lengths[rows] - 1, limits[rows] - step
-        ended = _ended(decoder.config, output, last_position, left, resting[rows], fed is None)
+        last_position, remaining = encoded.memory_lengths[rows] - 1, limits[rows] - step
+        ended = _ended(decoder.config, output, last_position, remaining, resting[rows], fed is None)
         step += advance.block
         step_lengths[rows] += ended.steps
-        resting[rows], reason[rows] = ended.resting, ended.why
-        if (ended.why >= 0).any():
-            going = (ended.why < 0).nonzero().squeeze(1)
+        resting[rows], reason[rows] = ended.resting, ended.reason
+        if (ended.reason >= 0).any():
+            going = (ended.reason < 0).nonzero().squeeze(1)
             rows = rows[going]
             places, state = advance.fill(rows), select_rows(state, advance.fill(going))
     longest = int(step_lengths.max())
@@ -249,7 +249,7 @@ class _Ended(NamedTuple):
     the row goes on), and for how many steps attention has now rested on the last position."""
 
     steps: Tensor
-    why: Tensor
+    reason: Tensor
     resting: Tensor
 
 
@@ -257,21 +257,21 @@ def _ended(
     config: FrameDecoderConfig,
     output: StepOutput,
     last_position: Tensor,
-    left: Tensor,
+    remaining: Tensor,
     resting: Tensor,
     free: bool,
 ) -> _Ended:
-    """Apply the rules of ending to some steps; `left` is how many steps each row may still make."""
+    """Apply the rules of ending to some steps; each row may make `remaining` more."""
     steps = output.weights.shape[1]
-    time = torch.arange(steps, device=left.device)
+    time = torch.arange(steps, device=remaining.device)
     on_last = output.weights.argmax(dim=-1) == last_position.unsqueeze(1)
     elsewhere = torch.where(on_last, -1 - resting.unsqueeze(1), time).cummax(1).values
     rested = time - elsewhere
-    why = torch.where(time + 1 >= left.unsqueeze(1), LIMIT, -1)
+    reason = torch.where(time + 1 >= remaining.unsqueeze(1), LIMIT, -1)
     if free:
         stopped = torch.sigmoid(output.stop_logit) > config.stop_threshold
-        why = why.masked_fill(rested >= config.attention_end_steps, ATTENTION_END)
-        why = why.masked_fill(stopped, STOP)
-    over = why >= 0
+        reason = reason.masked_fill(rested >= config.attention_end_steps, ATTENTION_END)
+        reason = reason.masked_fill(stopped, STOP)
+    over = reason >= 0
     last = torch.where(over.any(1), over.long().argmax(1), steps - 1)
-    return _Ended(last + 1, why.gather(1, last.unsqueeze(1)).squeeze(1), rested[:, -1])
+    return _Ended(last + 1, reason.gather(1, last.unsqueeze(1)).squeeze(1), rested[:, -1])

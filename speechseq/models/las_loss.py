@@ -49,8 +49,8 @@ class LASLossConfig(Config):
         """The weight of CTC at an update."""
         if self.ctc_to == 0:
             return self.ctc
-        gone = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
-        return self.ctc + (self.ctc_last - self.ctc) * min(1.0, max(0.0, gone))
+        progress = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
+        return self.ctc + (self.ctc_last - self.ctc) * min(1.0, max(0.0, progress))
 
 
 class LASLoss(nn.Module):

@@ -103,10 +103,10 @@ class TacotronLoss(nn.Module):
         share, low = self.config.low_frequency_share, self.config.low_frequency_bins
         difference = valid_difference(output, true, mask).abs()
         frames = mask.sum()
-        whole = difference.sum() / (frames * true.shape[-1])
+        mean = difference.sum() / (frames * true.shape[-1])
         if not share:
-            return whole
-        return (1 - share) * whole + share * difference[..., :low].sum() / (frames * low)
+            return mean
+        return (1 - share) * mean + share * difference[..., :low].sum() / (frames * low)
 
 
 def _linear_target(batch: TTSBatch, bins: int) -> Tensor:

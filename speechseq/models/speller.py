@@ -172,9 +172,9 @@ class Speller(nn.Module):
         `self.prepare()`.
         """
         weights = weights or SpellerWeights(self.core.prepare(), None)
-        gates = weights.gates
-        own = self._hoisted(tokens) if gates is None else gates.index_select(0, tokens)
-        attended, core = self.core.step(own, state.core, weights.core)
+        table = weights.gates
+        gates = self._hoisted(tokens) if table is None else table.index_select(0, tokens)
+        attended, core = self.core.step(gates, state.core, weights.core)
         return Spelled(self._log_probs(core.hidden, core.context), attended, SpellerState(core))
 
     def weights(self) -> SpellerWeights:
@@ -182,7 +182,7 @@ class Speller(nn.Module):
         core = self.core.prepare()
         if torch.is_grad_enabled():
             return SpellerWeights(core, None)
-        products = tuple(tuple(map(prepacked, own)) for own in core.products)
+        products = tuple(tuple(map(prepacked, layer)) for layer in core.products)
         return SpellerWeights(core._replace(products=products), self._gates())
 
     def prepare(self) -> "PreparedSpeller":
@@ -197,8 +197,8 @@ class Speller(nn.Module):
             return speller_cpp.CppSpeller(*parts)
         weights = self.weights()
         step = functools.partial(self.step, weights=weights)
-        asked = self.training or torch.is_grad_enabled()
-        graphs = None if asked else graph_cache(self, self.never.device)
+        needs_torch = self.training or torch.is_grad_enabled()
+        graphs = None if needs_torch else graph_cache(self, self.never.device)
         if graphs is None:
             return TorchSpeller(self, weights)
         read = [*self.parameters(), *tensors_of(weights.core)]
@@ -214,14 +214,14 @@ class Speller(nn.Module):
         return self.core.cell.hoist(self.embedding(tokens))
 
     def _sampled(self, before: Tensor, memory: Tensor, memory_mask: Tensor) -> SpellerOutput:
-        state, weights, own = self.start(memory, memory_mask), self.weights(), before[:, 0]
+        state, weights, sampled = self.start(memory, memory_mask), self.weights(), before[:, 0]
         log_probs, alignment = [], []
         for step, true in enumerate(before.unbind(1)):
-            drawn = torch.rand(len(true), device=true.device) < self.sampling_rate
-            fed = torch.where(drawn, own, true) if step else true
+            use_sampled = torch.rand(len(true), device=true.device) < self.sampling_rate
+            fed = torch.where(use_sampled, sampled, true) if step else true
             spelled = self.step(fed, state, weights)
             state = spelled.state
-            own = torch.multinomial(spelled.log_probs.detach().exp(), 1).squeeze(1)
+            sampled = torch.multinomial(spelled.log_probs.detach().exp(), 1).squeeze(1)
             log_probs.append(spelled.log_probs)
             alignment.append(spelled.weights)
         return SpellerOutput(torch.stack(log_probs, 1), torch.stack(alignment, 1))

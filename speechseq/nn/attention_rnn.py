@@ -103,15 +103,15 @@ class AttentionRNN(nn.Module):
 
         `dropout_bits` are each cell's `recurrent_dropout_bits` of the step, drawn here if missing.
         """
-        below, rnn = state.context, []
+        layer_input, rnn = state.context, []
         dropout_bits = dropout_bits or [None] * len(state.rnn)
         cells = zip(self.cells, state.rnn, weights.products, dropout_bits, strict=True)
         for layer, (cell, before, products, bits) in enumerate(cells):
             if layer:
-                gates = weights.biases[layer - 1].expand(len(below), -1)
-            rnn.append(cell(gates, below, before, products, bits))
-            below = rnn[-1].hidden
-        context, read, attention = self.attention(below, state.attention)
+                gates = weights.biases[layer - 1].expand(len(layer_input), -1)
+            rnn.append(cell(gates, layer_input, before, products, bits))
+            layer_input = rnn[-1].hidden
+        context, read, attention = self.attention(layer_input, state.attention)
         return read, AttentionRNNState(tuple(rnn), attention, context)
 
     def forward(

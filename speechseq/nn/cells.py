@@ -142,8 +142,8 @@ class SplitCell(nn.Module):
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
         """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
         batch, steps = inputs.shape[:2]
-        given = torch.full((batch,), steps) if lengths is None else lengths
-        lengths = checked_lengths(given, inputs.shape)
+        lengths = torch.full((batch,), steps) if lengths is None else lengths
+        lengths = checked_lengths(lengths, inputs.shape)
         rows = Varlen.of(length_mask(lengths.to(inputs.device), steps))
         return rows.pad(self.run_rows(rows.unpad(inputs), rows))
 
@@ -174,18 +174,18 @@ class SplitCell(nn.Module):
     def _fused(self, inputs: Tensor) -> Tensor:
         zeros = inputs.new_zeros(1, inputs.shape[0], self.hidden)
         # behind the weights: biases, layers, dropout, training, bidirectional, batch first
-        numbers = (self._weights(), True, 1, 0.0, self.training, False, True)
+        options = (self._weights(), True, 1, 0.0, self.training, False, True)
         if self.kind == "lstm":
-            return torch.lstm(inputs, (zeros, zeros), *numbers)[0]
-        return torch.gru(inputs, zeros, *numbers)[0]
+            return torch.lstm(inputs, (zeros, zeros), *options)[0]
+        return torch.gru(inputs, zeros, *options)[0]
 
     def _weights(self) -> Weights:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def _step_bits(self, bits: Tensor | None, like: Tensor) -> Tensor | None:
         if bits is None:
-            one = self.recurrent_dropout_bits(1, like.shape[0], like.device)
-            return None if one is None else one[0]
+            drawn = self.recurrent_dropout_bits(1, like.shape[0], like.device)
+            return None if drawn is None else drawn[0]
         return bits
 
     def _zone(self, old: Tensor, new: Tensor, bits: Tensor | None, bit: int) -> Tensor:

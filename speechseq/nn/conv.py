@@ -62,12 +62,12 @@ class MaskedBatchNorm(nn.Module):
         return dropout(x, dropout_rate, self.training)
 
     def _in_one(self, x: Rows, activation: Activation, norm_last: bool, rate: float) -> Rows:
-        how = (self.weight, self.bias, self.eps, activation, norm_last, rate)
-        made, mean, variance = batch_norm_act_dropout(x, *how)
+        arguments = (self.weight, self.bias, self.eps, activation, norm_last, rate)
+        output, mean, variance = batch_norm_act_dropout(x, *arguments)
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (len(x) / (len(x) - 1)), self.momentum)
-        return made
+        return output
 
     def _by_torch(self, valid: Rows) -> Rows:
         if self.training:

@@ -114,10 +114,10 @@ class UtteranceNorm(nn.Module):
 
     def _raised(self, clean: Tensor, mask: Tensor) -> Tensor:
         """Clamp values from below, as `depth` and `channel_depth` say."""
-        heard = torch.where(mask[:, :, None], clean, float("-inf"))
+        valid = torch.where(mask[:, :, None], clean, float("-inf"))
         for depth, axes in ((self.config.depth, (1, 2)), (self.config.channel_depth, (1,))):
             if depth is not None:
-                least = heard.amax(axes, keepdim=True) - depth
+                least = valid.amax(axes, keepdim=True) - depth
                 clean = zero_padding(torch.maximum(clean, least), mask)
         return clean
 
@@ -229,8 +229,8 @@ class StreamingNorm(nn.Module):
         shifted = zero_padding(x.double() - c.prior_mean, mask)
         sums = state.sums.unsqueeze(1) + shifted.cumsum(1)
         squares = state.squares.unsqueeze(1) + shifted.square().cumsum(1)
-        heard = state.frames.unsqueeze(1) + torch.arange(1, x.shape[1] + 1, device=x.device)
-        count = (heard + c.prior_frames).unsqueeze(2)
+        frames_so_far = state.frames.unsqueeze(1) + torch.arange(1, x.shape[1] + 1, device=x.device)
+        count = (frames_so_far + c.prior_frames).unsqueeze(2)
         mean = sums / count
         normed = shifted - mean
         if c.variance:
@@ -256,9 +256,11 @@ def _joined(a: _Moments, b: _Moments) -> _Moments:
     """Combine the moments of two sets (Chan, Golub and LeVeque 1979)."""
     frames = a.frames + b.frames
     share = b.frames / max(frames, 1)
-    apart = b.mean - a.mean
+    difference = b.mean - a.mean
     return _Moments(
-        frames, a.mean + apart * share, a.squares + b.squares + apart.square() * (a.frames * share)
+        frames,
+        a.mean + difference * share,
+        a.squares + b.squares + difference.square() * (a.frames * share),
     )
 
 

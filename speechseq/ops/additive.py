@@ -84,19 +84,21 @@ def _kernel(
     count, histories, kernel = (0, 0, 1) if filters is None else filters.shape
     energies = query.new_empty(rows, positions)
     parts = (query, keys, direction, history, filters, location)
-    whole = (None if x is None else x.contiguous() for x in parts)
+    contiguous = (None if x is None else x.contiguous() for x in parts)
     sizes = (rows, utterances, positions, dim, histories, count, kernel)
-    call(KERNELS, "additive_energies", *whole, energies, *sizes)
+    call(KERNELS, "additive_energies", *contiguous, energies, *sizes)
     return energies
 
 
 def _located(history: Tensor, filters: Tensor) -> Tensor:
     """Output of the location filters, (batch, positions, filters)."""
     # weights are zero on padding, and so is a history of weights, so padding has no effect
-    whole = filters.shape[2] // 2
-    reach = min(whole, history.shape[2] - 1)  # taps beyond would read only zeros
+    half_width = filters.shape[2] // 2
+    reach = min(half_width, history.shape[2] - 1)  # taps beyond would read only zeros
     padded = F.pad(history.to(filters.dtype), (reach, reach))
-    return F.conv1d(padded, filters[:, :, whole - reach : whole + reach + 1]).transpose(1, 2)
+    return F.conv1d(padded, filters[:, :, half_width - reach : half_width + reach + 1]).transpose(
+        1, 2
+    )
 
 
 def _energies(
@@ -157,13 +159,13 @@ class _Energies(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, direction, located, location = ctx.saved_tensors
-        (gradient,) = gradients
+        (grad_energies,) = gradients
         layer = _tanh(query, keys, located, location)
-        to_direction = gradient.flatten() @ layer.flatten(0, 1)
-        below = layer.square_().neg_().add_(1)  # the derivative of tanh, in place
-        below.mul_(direction).mul_(gradient.unsqueeze(2))
-        to_query, to_keys = below.sum(1), by_utterance(below, len(keys)).sum(1)
+        grad_direction = grad_energies.flatten() @ layer.flatten(0, 1)
+        grad_argument = layer.square_().neg_().add_(1)  # the derivative of tanh, in place
+        grad_argument.mul_(direction).mul_(grad_energies.unsqueeze(2))
+        grad_query, grad_keys = grad_argument.sum(1), by_utterance(grad_argument, len(keys)).sum(1)
         if located is None:
-            return to_query, to_keys, to_direction, None, None
-        to_location = below.flatten(0, 1).t() @ located.flatten(0, 1)
-        return to_query, to_keys, to_direction, below @ location, to_location
+            return grad_query, grad_keys, grad_direction, None, None
+        grad_location = grad_argument.flatten(0, 1).t() @ located.flatten(0, 1)
+        return grad_query, grad_keys, grad_direction, grad_argument @ location, grad_location

@@ -43,9 +43,9 @@ def batch_norm_act_dropout(
     Returns:
         The rows, and each channel's mean and biased variance, which have no gradients.
     """
-    kept = bernoulli(tuple(x.shape), 1 - rate, x.device) if rate else None
-    how = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)
-    return _Norm.apply(x.contiguous(), weight, bias, kept, eps, how)
+    keep = bernoulli(tuple(x.shape), 1 - rate, x.device) if rate else None
+    options = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)
+    return _Norm.apply(x.contiguous(), weight, bias, keep, eps, options)
 
 
 class _Norm(torch.autograd.Function):
@@ -55,24 +55,24 @@ class _Norm(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
-        kept: Tensor | None,
+        keep: Tensor | None,
         eps: float,
-        how: tuple[int, int, float],
+        options: tuple[int, int, float],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        made = torch.empty_like(x)
+        output = torch.empty_like(x)
         mean, variance, inverse = (torch.empty_like(weight) for _ in range(3))
-        tensors = (x, weight, bias, kept, mean, variance, inverse, made)
-        call(KERNELS, "norm_forward", *tensors, *x.shape, *how, eps)
-        ctx.save_for_backward(x, weight, bias, kept, mean, inverse)
-        ctx.how = how
+        tensors = (x, weight, bias, keep, mean, variance, inverse, output)
+        call(KERNELS, "norm_forward", *tensors, *x.shape, *options, eps)
+        ctx.save_for_backward(x, weight, bias, keep, mean, inverse)
+        ctx.how = options
         ctx.mark_non_differentiable(mean, variance)
-        return made, mean, variance
+        return output, mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, kept, mean, inverse = ctx.saved_tensors
-        below, own, beside = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
-        tensors = (gradients[0].contiguous(), x, weight, bias, kept, mean, inverse)
-        call(KERNELS, "norm_backward", *tensors, below, own, beside, *x.shape, *ctx.how)
-        return below, own, beside, None, None, None
+        x, weight, bias, keep, mean, inverse = ctx.saved_tensors
+        grads = tuple(torch.empty_like(each) for each in (x, weight, bias))
+        tensors = (gradients[0].contiguous(), x, weight, bias, keep, mean, inverse)
+        call(KERNELS, "norm_backward", *tensors, *grads, *x.shape, *ctx.how)
+        return *grads, None, None, None

@@ -45,28 +45,28 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         gradient, reach = gradients[0].contiguous(), weight.shape[2] // 2
-        below = own = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             mirrored = weight.flip(2).transpose(0, 1)
-            below = _product(gradient, mirrored, None, ctx.rows, reach)
+            grad_x = _product(gradient, mirrored, None, ctx.rows, reach)
         if ctx.needs_input_grad[1]:
-            own = _weight_gradient(gradient, x, weight, ctx.rows)
-        return below, own, gradient.sum(0) if ctx.needs_input_grad[2] else None, None
+            grad_weight = _weight_gradient(gradient, x, weight, ctx.rows)
+        return grad_x, grad_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None, None
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, rows: Varlen, left: int) -> Tensor:
     outputs, inputs, kernel = weight.shape
-    made = x.new_empty(len(x), outputs)
+    output = x.new_empty(len(x), outputs)
     flat = weight.transpose(1, 2).contiguous()  # as a window lies in memory
     bias = None if bias is None else bias.contiguous()
     sizes = (len(rows.lengths), inputs, kernel, left, outputs)
-    call("gemm", "convolve", x, flat, bias, made, rows.lengths, *sizes)
-    return made
+    call("gemm", "convolve", x, flat, bias, output, rows.lengths, *sizes)
+    return output
 
 
 def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, rows: Varlen) -> Tensor:
     outputs, inputs, kernel = weight.shape
-    made = x.new_empty(outputs, kernel, inputs)
+    grad_weight = x.new_empty(outputs, kernel, inputs)
     sizes = (len(rows.lengths), inputs, kernel, (kernel - 1) // 2, outputs)
-    call("gemm", "convolve_weight", gradient, x, made, rows.lengths, *sizes)
-    return made.transpose(1, 2)
+    call("gemm", "convolve_weight", gradient, x, grad_weight, rows.lengths, *sizes)
+    return grad_weight.transpose(1, 2)

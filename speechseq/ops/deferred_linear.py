@@ -106,11 +106,11 @@ class _Step(torch.autograd.Function):
         x, token, weight = ctx.saved_tensors
         (gradient,) = gradients
         ctx.buffer.leave(x, gradient)
-        below = gradient @ weight if ctx.needs_input_grad[0] else None
-        beside = gradient if ctx.needs_input_grad[1] else None
-        if beside is not None and ctx.is_bias:
-            beside = beside.sum(0)
-        return below, beside, torch.zeros_like(token), None
+        grad_x = gradient @ weight if ctx.needs_input_grad[0] else None
+        grad_base = gradient if ctx.needs_input_grad[1] else None
+        if grad_base is not None and ctx.is_bias:
+            grad_base = grad_base.sum(0)
+        return grad_x, grad_base, torch.zeros_like(token), None
 
 
 class PrepackedLinear(DeferredGradLinear):
@@ -144,12 +144,12 @@ class PrepackedLinear(DeferredGradLinear):
 
     def _kernel(self, x: Tensor, base: Tensor | None) -> Tensor:
         outputs, inputs = self.buffer.weight.shape
-        made = x.new_empty(len(x), outputs)
-        base = None if base is None else base.contiguous().expand_as(made)
-        apart = 0 if base is None else base.stride(0)
-        parts = x.contiguous(), self.packed, base, apart, made
+        output = x.new_empty(len(x), outputs)
+        base = None if base is None else base.contiguous().expand_as(output)
+        base_stride = 0 if base is None else base.stride(0)
+        parts = x.contiguous(), self.packed, base, base_stride, output
         call(KERNELS, "linear", *parts, len(x), inputs, outputs)
-        return made
+        return output
 
 
 def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
@@ -169,6 +169,6 @@ def pack_weight(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape
     size = torch.empty(1, dtype=torch.int64)
     call(KERNELS, "size_packed", size, outputs, inputs)
-    made = weight.new_empty(int(size))
-    call(KERNELS, "pack_weight", weight.contiguous(), made, outputs, inputs)
-    return made
+    packed = weight.new_empty(int(size))
+    call(KERNELS, "pack_weight", weight.contiguous(), packed, outputs, inputs)
+    return packed

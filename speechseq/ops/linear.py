@@ -26,8 +26,8 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
     if not supported(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1]).contiguous()
-    made = _Linear.apply(rows, weight.contiguous(), bias)
-    return made.unflatten(0, x.shape[:-1])
+    output = _Linear.apply(rows, weight.contiguous(), bias)
+    return output.unflatten(0, x.shape[:-1])
 
 
 def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
@@ -53,10 +53,10 @@ def weight_grad(gradient: Tensor, x: Tensor) -> Tensor:
     if not supported(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x
     outputs, inputs = gradient.shape[1], x.shape[1]
-    made = gradient.new_empty(outputs, inputs)
+    product = gradient.new_empty(outputs, inputs)
     sizes = (len(x), gradient.stride(0), x.stride(0), outputs, inputs)
-    call("gemm", "gemm_weight", gradient, x, made, *sizes)
-    return made
+    call("gemm", "gemm_weight", gradient, x, product, *sizes)
+    return product
 
 
 class _Linear(torch.autograd.Function):
@@ -64,10 +64,10 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         outputs, inputs = weight.shape
-        made = x.new_empty(len(x), outputs)
+        output = x.new_empty(len(x), outputs)
         bias = None if bias is None else bias.contiguous()
-        call("gemm", "gemm_forward", x, weight, bias, made, len(x), inputs, outputs)
-        return made
+        call("gemm", "gemm_forward", x, weight, bias, output, len(x), inputs, outputs)
+        return output
 
     @staticmethod
     @once_differentiable
@@ -76,13 +76,13 @@ class _Linear(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous()
-        below = None
+        grad_x = None
         if ctx.needs_input_grad[0]:
-            below = torch.empty_like(x)
+            grad_x = torch.empty_like(x)
             sizes = (len(x), x.shape[1], gradient.shape[1])
-            call("gemm", "gemm_backward", gradient, weight, below, *sizes)
-        beside = weight_grad(gradient, x) if ctx.needs_input_grad[1] else None
-        return below, beside, gradient.sum(0) if ctx.needs_input_grad[2] else None
+            call("gemm", "gemm_backward", gradient, weight, grad_x, *sizes)
+        grad_weight = weight_grad(gradient, x) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None
 
 
 @functools.cache

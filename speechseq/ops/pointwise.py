@@ -34,35 +34,35 @@ def highway(
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, has_next: Tensor) -> Tensor:
-        made = torch.empty_like(x)
-        call(KERNELS, "pool_forward", x, has_next, made, *x.shape)
+        output = torch.empty_like(x)
+        call(KERNELS, "pool_forward", x, has_next, output, *x.shape)
         ctx.save_for_backward(x, has_next)
-        return made
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         x, has_next = ctx.saved_tensors
-        below = torch.empty_like(x)
-        call(KERNELS, "pool_backward", gradients[0].contiguous(), x, has_next, below, *x.shape)
-        return below, None
+        grad_x = torch.empty_like(x)
+        call(KERNELS, "pool_backward", gradients[0].contiguous(), x, has_next, grad_x, *x.shape)
+        return grad_x, None
 
 
 class _Highway(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, fresh: Tensor, gate: Tensor) -> Tensor:
-        made = torch.empty_like(x)
-        flat = (part.view(-1) for part in (x, fresh, gate, made))
+        output = torch.empty_like(x)
+        flat = (part.view(-1) for part in (x, fresh, gate, output))
         call(KERNELS, "highway_forward", *flat, x.numel())
         ctx.save_for_backward(x, fresh, gate)
-        return made
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        given = ctx.saved_tensors
-        grads = tuple(torch.empty_like(x) for x in given)
-        above = gradients[0].contiguous()
-        flat = (part.view(-1) for part in (above, *given, *grads))
-        call(KERNELS, "highway_backward", *flat, above.numel())
+        inputs = ctx.saved_tensors
+        grads = tuple(torch.empty_like(x) for x in inputs)
+        grad_y = gradients[0].contiguous()
+        flat = (part.view(-1) for part in (grad_y, *inputs, *grads))
+        call(KERNELS, "highway_backward", *flat, grad_y.numel())
         return grads

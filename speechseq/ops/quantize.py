@@ -68,8 +68,8 @@ class Shape(NamedTuple):
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
     """Pack a layer (outputs, inputs) in panels of a shape, in a precision; its bias in float32."""
     values, scales = quantize(weight, precision)
-    beside = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
-    return Packed(_panels(values, shape), *beside)
+    columns = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
+    return Packed(_panels(values, shape), *columns)
 
 
 def _panels(weight: Tensor, shape: Shape) -> Tensor:

@@ -86,13 +86,13 @@ class _Frames(NamedTuple):
     def before(self, hidden: Tensor) -> Tensor:
         """Initial hidden state of each frame's step: (frames, directions, hidden) to the same."""
         before = torch.empty_like(hidden)
-        there = self.lengths > 0
-        first = self.starts[there]
+        not_empty = self.lengths > 0
+        first = self.starts[not_empty]
         before[1:, 0] = hidden[:-1, 0]
         before[first, 0] = 0
         if hidden.shape[1] == 2:
             before[:-1, 1] = hidden[1:, 1]
-            before[first + self.lengths[there] - 1, 1] = 0
+            before[first + self.lengths[not_empty] - 1, 1] = 0
         return before
 
 
@@ -118,11 +118,12 @@ class _LSTM(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (gates, recurrent, hidden, cells, bits), last = saved_tensors(ctx)
-        above, below = gradients[0].contiguous(), gates if last else torch.empty_like(gates)
+        grad_hidden = gradients[0].contiguous()
+        grad_gates = gates if last else torch.empty_like(gates)
         if len(gates):
-            tensors, dropout = (gates, recurrent, cells, above, below), ctx.dropout
+            tensors, dropout = (gates, recurrent, cells, grad_hidden, grad_gates), ctx.dropout
             _call("lstm_backward", tensors, ctx.frames, dropout._replace(bits=bits), recurrent)
-        return below, _weight_gradient(below, hidden, recurrent, ctx.frames), None, None
+        return grad_gates, _weight_gradient(grad_gates, hidden, recurrent, ctx.frames), None, None
 
 
 class _GRU(torch.autograd.Function):
@@ -139,33 +140,37 @@ class _GRU(torch.autograd.Function):
     ) -> Tensor:
         directions, _, size = recurrent.shape
         hidden = gates.new_empty(len(gates), directions * size)
-        apart = torch.empty_like(hidden)
+        new_products = torch.empty_like(hidden)
         if len(gates):
-            tensors = (gates, recurrent, biases, hidden, apart)
+            tensors = (gates, recurrent, biases, hidden, new_products)
             _call("gru_forward", tensors, frames, dropout, recurrent)
         ctx.frames, ctx.dropout = frames, dropout._replace(bits=None)
-        ctx.save_for_backward(gates, recurrent, hidden, apart, dropout.bits)
+        ctx.save_for_backward(gates, recurrent, hidden, new_products, dropout.bits)
         return hidden
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        (gates, recurrent, hidden, apart, bits), last = saved_tensors(ctx)
-        above, beside = gradients[0].contiguous(), torch.empty_like(gates)
-        below = gates if last else torch.empty_like(gates)
+        (gates, recurrent, hidden, new_products, bits), last = saved_tensors(ctx)
+        grad_hidden, grad_products = gradients[0].contiguous(), torch.empty_like(gates)
+        grad_gates = gates if last else torch.empty_like(gates)
         if len(gates):
-            tensors = (gates, recurrent, hidden, apart, above, below, beside)
+            grads = (grad_hidden, grad_gates, grad_products)
+            tensors = (gates, recurrent, hidden, new_products, *grads)
             dropout = ctx.dropout._replace(bits=bits)
             _call("gru_backward", tensors, ctx.frames, dropout, recurrent)
-        weight = _weight_gradient(beside, hidden, recurrent, ctx.frames)
-        return below, weight, beside.sum(0).unflatten(0, recurrent.shape[:2]), None, None
+        weight = _weight_gradient(grad_products, hidden, recurrent, ctx.frames)
+        bias = grad_products.sum(0).unflatten(0, recurrent.shape[:2])
+        return grad_gates, weight, bias, None, None
 
 
-def _weight_gradient(below: Tensor, hidden: Tensor, recurrent: Tensor, frames: _Frames) -> Tensor:
+def _weight_gradient(
+    grad_gates: Tensor, hidden: Tensor, recurrent: Tensor, frames: _Frames
+) -> Tensor:
     directions, _, size = recurrent.shape
     before = frames.before(hidden.unflatten(1, (directions, size)))
-    each = zip(below.chunk(directions, dim=1), before.unbind(1), strict=True)
-    return torch.stack([weight_grad(to, start) for to, start in each])
+    each = zip(grad_gates.chunk(directions, dim=1), before.unbind(1), strict=True)
+    return torch.stack([weight_grad(grad, state) for grad, state in each])
 
 
 def _call(

@@ -32,7 +32,7 @@ def _torch_topk(scores: Tensor, count: int) -> Tensor:
     torch.topk's choice among equal scores is arbitrary. Here score and index form one integer, so
     no two are equal.
     """
-    below = (scores.amax(dim=1, keepdim=True) - scores).float()
-    bits = below.view(torch.int32)  # for numbers ≥ 0, the order of the bits is that of the numbers
+    gaps = (scores.amax(dim=1, keepdim=True) - scores).float()
+    bits = gaps.view(torch.int32)  # for numbers ≥ 0, the order of the bits is that of the numbers
     places = torch.arange(scores.shape[1], device=scores.device)
     return torch.topk(places.add(bits, alpha=1 << 32), count, dim=1, largest=False).indices

@@ -225,11 +225,11 @@ def _with_prefixes(orders: list[NGrams], lacking: list[set[Ids]]) -> list[NGrams
         )
         for n in orders
     ]
-    for below in range(len(orders) - 2, 0, -1):  # an added prefix may itself have a missing prefix
-        for ids in lacking[below + 1]:
-            known[below][ids] = _by_backoff(known, ids), 0.0
-            if ids[:-1] not in known[below - 1]:
-                lacking[below].add(ids[:-1])
+    for index in range(len(orders) - 2, 0, -1):  # an added prefix may itself have a missing prefix
+        for ids in lacking[index + 1]:
+            known[index][ids] = _by_backoff(known, ids), 0.0
+            if ids[:-1] not in known[index - 1]:
+                lacking[index].add(ids[:-1])
     return [
         NGrams(
             ids=np.array(list(ngrams), dtype=np.int64).reshape(-1, order),

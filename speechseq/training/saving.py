@@ -203,7 +203,7 @@ def first_difference(found: Any, expected: Any, where: str = "") -> str:
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         return "" if found == expected else f"{where} is {found!r} there, {expected!r} here"
     for key in [*found, *(key for key in expected if key not in found)]:
-        below = f"{where}.{key}" if where else key
-        if there := first_difference(found.get(key), expected.get(key), below):
+        path = f"{where}.{key}" if where else key
+        if there := first_difference(found.get(key), expected.get(key), path):
             return there
     return ""

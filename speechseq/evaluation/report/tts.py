@@ -54,19 +54,19 @@ def _table(voice: TTSSection) -> Iterator[str]:
     if not voice.spoken:
         return
     original = escape(voice.original_name)
-    beside = any(row.original for row in voice.spoken)
+    has_original = any(row.original for row in voice.spoken)
     ended = any(row.finished_reason for row in voice.spoken)
     yield "<h2>Asked, spoken, heard</h2>"
     yield f'<p class="soft">{_legend(voice.spoken)}</p>'
     heads = [("number", ""), ("ref", "Asked for"), ("take", "Ours")]
-    heads += [("take", original)] * beside + [("ended", "Ended by")] * ended
+    heads += [("take", original)] * has_original + [("ended", "Ended by")] * ended
     cells = "".join(f'<th scope="col" class="{kind}">{head}</th>' for kind, head in heads)
     yield f'<table class="spoken"><thead><tr>{cells}</tr></thead><tbody>'
     form = form_of(take for row in voice.spoken for take in (row.ours, row.original) if take)
     for number, row in enumerate(voice.spoken, 1):
         yield f'<tr><td class="number">{number}</td><td class="ref">{escape(row.ref)}</td>'
         yield f'<td data-label="Ours">{take_html(row.ours, f"ours, {number}", form)}</td>'
-        if beside:
+        if has_original:
             name = f"{voice.original_name}, {number}"
             said = take_html(row.original, name, form) if row.original else "–"
             yield f'<td data-label="{original}">{said}</td>'

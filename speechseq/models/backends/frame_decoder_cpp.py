@@ -55,11 +55,11 @@ def run(
     while bool((ending < 0).any()):
         steps = min(UtteranceNoise.block, most - step)
         keep = None if noise is None else noise.steps(step)[:, :steps].contiguous()
-        given = None if fed is None else fed[:, step : step + steps].float().contiguous()
+        fed_block = None if fed is None else fed[:, step : step + steps].float().contiguous()
         blocks.append(_outputs(decoder, batch, steps, positions))
         call(
             *(KERNEL, "decode", *packed, *inputs, state),
-            *(keep, given, lengths, limits, resting, ending, step_lengths, *blocks[-1]),
+            *(keep, fed_block, lengths, limits, resting, ending, step_lengths, *blocks[-1]),
             *(batch, positions, step, steps, decoder.core.cell.zoneout),
             *(decoder.stack.cells[0].zoneout, decoder.config.stop_threshold),
         )

@@ -45,8 +45,8 @@ class GraphSteps:
         self.function: Callable[..., Any] = functools.partial(self.decoder.advance, self.block)
         triton = frame_decoder_triton.supported(self.decoder)
         if triton:
-            way = frame_decoder_triton.advance
-            self.function = functools.partial(way, self.decoder, precision, self.block)
+            advance = frame_decoder_triton.advance
+            self.function = functools.partial(advance, self.decoder, precision, self.block)
         self.key = self.block, decoder.core.attention.reading, triton
 
     def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:

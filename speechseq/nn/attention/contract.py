@@ -89,8 +89,8 @@ def attend(
     Raises:
         ConfigError: `reading` has a window and there is no `previous`.
     """
-    asked = by_utterance(energies, len(memory))
-    before = None if previous is None else by_utterance(previous, len(memory))
-    weights = weigh(asked, memory_mask.unsqueeze(1), reading, before)
+    grouped = by_utterance(energies, len(memory))
+    grouped_previous = None if previous is None else by_utterance(previous, len(memory))
+    weights = weigh(grouped, memory_mask.unsqueeze(1), reading, grouped_previous)
     context = torch.bmm(weights.to(memory.dtype), memory)
     return Read(context.flatten(0, 1), weights.flatten(0, 1))

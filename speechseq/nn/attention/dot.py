@@ -72,8 +72,8 @@ class DotAttention(Attention):
 
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
         """Run one step; the next state holds its weights."""
-        asked = self.scale * self.query(query)
-        energies = dot_energies(asked, state.keys)
+        scaled = self.scale * self.query(query)
+        energies = dot_energies(scaled, state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)
 

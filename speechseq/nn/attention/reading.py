@@ -89,18 +89,18 @@ def weigh(
         ConfigError: there is a window and no `previous`.
     """
     energies = at_least_float32(energies)
-    kept = memory_mask
+    mask = memory_mask
     if reading.window is not None:
-        kept = _around(previous, kept, reading.window)
+        mask = _around(previous, mask, reading.window)
     if reading.keep_top is not None:
-        kept = _largest(energies, kept, reading.keep_top)
+        mask = _largest(energies, mask, reading.keep_top)
     if reading.sharpening != 1.0:
         energies = reading.sharpening * energies
     limits = torch.finfo(energies.dtype)
     energies = energies.clamp(limits.min, limits.max)  # a row of -inf alone has no softmax
     if reading.smoothing:
         energies = F.logsigmoid(energies)
-    return torch.softmax(torch.where(kept, energies, -math.inf), dim=-1)
+    return torch.softmax(torch.where(mask, energies, -math.inf), dim=-1)
 
 
 def _around(previous: Several | None, memory_mask: Masks, reach: int) -> Masks:

@@ -101,8 +101,8 @@ class PackedSteps(NamedTuple):
         lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
         step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
         starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
-        behind = starts[step - 1] + len(lengths)
-        before = torch.where(step > 0, behind, 0) + row
+        previous_row = starts[step - 1] + len(lengths)
+        before = torch.where(step > 0, previous_row, 0) + row
         return PackedSteps(order, starts, order[row], step, before)
 
 
@@ -240,11 +240,11 @@ def _input_grads(
     filters, batch, before = tensors.filters, len(tensors.keys), packed.before
     weights = []
     for i, (gates, hidden) in enumerate(zip(grads.gates, out.hidden, strict=True)):
-        below = out.hidden[i - 1][batch:] if i else out.context.index_select(0, before)
-        from_below = weight_grad(gates, below)
-        del below  # one copy of the states at a time
-        from_before = weight_grad(gates, hidden.index_select(0, before))
-        weights.append(torch.cat([from_below, from_before], 1))
+        layer_input = out.hidden[i - 1][batch:] if i else out.context.index_select(0, before)
+        from_input = weight_grad(gates, layer_input)
+        del layer_input  # one copy of the states at a time
+        from_hidden = weight_grad(gates, hidden.index_select(0, before))
+        weights.append(torch.cat([from_input, from_hidden], 1))
     return [
         grads.keys,
         torch.bmm(out.alignment.transpose(1, 2), grads.read),
@@ -259,7 +259,7 @@ def _input_grads(
 
 
 def _call(
-    which: str,
+    direction: str,
     spec: LoopSpec,
     packed: PackedSteps,
     tensors: LoopInputs,
@@ -293,4 +293,4 @@ def _call(
     ]
     name = "bfloat16" if out.context.dtype == torch.bfloat16 else "float"
     structs = pack(NAME, f"Attention_{name}", attention), pack(NAME, f"Layer_{name}", *rows)
-    call(NAME, f"attention_rnn_{which}_{name}", *structs, spec.sharpening)
+    call(NAME, f"attention_rnn_{direction}_{name}", *structs, spec.sharpening)

@@ -50,28 +50,29 @@ class Backward(LoopPass):
     def run(self) -> list[Tensor | None]:
         """Gradients of the hoisted gates and of `LoopInputs.flat()`."""
         for step in reversed(range(self.steps)):
-            below = self._attend_backward(step)
-            above = self.grad_queries[step] @ self.tensors.query
+            grad_argument = self._attend_backward(step)
+            grad_hidden = self.grad_queries[step] @ self.tensors.query
             for layer in reversed(self.layers):
-                self._cell_backward(layer, step, above)
-                above = self.grad_inputs[layer]
+                self._cell_backward(layer, step, grad_hidden)
+                grad_hidden = self.grad_inputs[layer]
             if self.spec.channels:
-                self._history_backward(step, below)
+                self._history_backward(step, grad_argument)
         return self._input_grads()
 
     def _attend_backward(self, step: int) -> Tensor:
         tensors, out, spec = self.tensors, self.out, self.spec
-        grad_weights, below = torch.empty_like(spec.first_weights), torch.empty_like(self.grad_keys)
+        grad_weights = torch.empty_like(spec.first_weights)
+        grad_argument = torch.empty_like(self.grad_keys)  # of the tanh
         parts = torch.empty_like(self.grad_energy)
-        context, behind = self.grad_context, self.grad_inputs[0]
+        context, grad_next = self.grad_context, self.grad_inputs[0]
         alignment, weights = self.grad_alignment, out.alignment[:, step]
-        given = grad_weights if alignment is None else alignment[:, step]
+        grad_out = grad_weights if alignment is None else alignment[:, step]  # unread if None
         kernels.read_backward[self.batch, self.tiles](
-            *((behind, 0) if context is None else (context[step], context.stride(1))),
-            *(behind, behind.stride(0), tensors.memory, self.grad_previous, self.grad_sum),
-            *(given, given.stride(0), self.grad_read[step], grad_weights, self.positions),
+            *((grad_next, 0) if context is None else (context[step], context.stride(1))),
+            *(grad_next, grad_next.stride(0), tensors.memory, self.grad_previous, self.grad_sum),
+            *(grad_out, grad_out.stride(0), self.grad_read[step], grad_weights, self.positions),
             DIM=self.memory_dim,
-            GIVEN=context is not None,
+            HAS_GRAD=context is not None,
             ALIGNED=alignment is not None,
             CHUNK=8 * COLUMNS,
             PLACES=POSITIONS,
@@ -79,12 +80,12 @@ class Backward(LoopPass):
         kernels.energies_backward[self.batch, self.tiles](
             *(grad_weights, weights, weights.stride(0), spec.sharpening, out.queries[step]),
             *(tensors.keys, tensors.energy, *self._before(step), self.folded),
-            *(below, self.grad_keys, parts, self.grad_energy, self.positions, self.tiles),
+            *(grad_argument, self.grad_keys, parts, self.grad_energy, self.positions, self.tiles),
             **self.energy(),
             ALL=next_power_of_2(self.positions),
         )
         self.grad_queries[step] = parts.sum(1)
-        return below
+        return grad_argument
 
     def _before(self, step: int) -> tuple[Tensor | int, ...]:
         """The previous weights and the sum of all before the step, each with its row stride."""
@@ -94,32 +95,32 @@ class Backward(LoopPass):
         previous, cumulative = alignment[:, step - 1], self.cumulative[:, step - 1]
         return previous, alignment.stride(0), cumulative, alignment.stride(0)
 
-    def _cell_backward(self, layer: int, step: int, above: Tensor) -> None:
-        out, given = self.out, self.grad_hidden if layer + 1 == len(self.layers) else None
-        behind = own_hidden(self.grad_inputs[layer], out.hidden[layer])
+    def _cell_backward(self, layer: int, step: int, grad_hidden: Tensor) -> None:
+        out, grad_out = self.out, self.grad_hidden if layer + 1 == len(self.layers) else None
+        grad_next = own_hidden(self.grad_inputs[layer], out.hidden[layer])
         grad_gates = self.grad_gates[layer][step]
         kernels.gate_backward[self.cell_grid(layer)](
             *(out.gates[layer][step], out.cells[layer][step], out.hidden[layer][step]),
             *self.dropout(layer, step),
-            *((above, 0) if given is None else (given[step], given.stride(1))),
-            *(above, above.stride(0), behind, behind.stride(0)),
+            *((grad_hidden, 0) if grad_out is None else (grad_out[step], grad_out.stride(1))),
+            *(grad_hidden, grad_hidden.stride(0), grad_next, grad_next.stride(0)),
             *(self.carry_hidden[layer], self.carry_cells[layer], grad_gates),
             **self.cell(layer),
-            GIVEN=given is not None,
+            HAS_GRAD=grad_out is not None,
         )
         torch.mm(grad_gates, self.tensors.weights[layer], out=self.grad_inputs[layer])
 
-    def _history_backward(self, step: int, below: Tensor) -> None:
+    def _history_backward(self, step: int, grad_argument: Tensor) -> None:
         constants = self.energy()
         kernels.filters_backward[self.batch, cdiv(self.grad_folded.shape[1], TAPS)](
-            *(below, *self._before(step), self.grad_folded, self.positions),
+            *(grad_argument, *self._before(step), self.grad_folded, self.positions),
             **constants | {"PLACES": 2 * TAPS},
             ALL=next_power_of_2(self.positions),
             SOME=TAPS,
         )
         if self.spec.through_previous:
             kernels.history_backward[self.batch, self.tiles](
-                *(below, self.folded, self.grad_previous, self.grad_sum, self.positions),
+                *(grad_argument, self.folded, self.grad_previous, self.grad_sum, self.positions),
                 **constants,
             )
 

@@ -48,8 +48,8 @@ def _user_cache() -> tuple[Path, ...]:
         base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
     except RuntimeError:  # a user without a home
         return ()
-    there = os.path.isabs(named) or (base.is_absolute() and base.parent.is_dir())
-    return (base / "speechseq" / "native",) if there else ()
+    usable = os.path.isabs(named) or (base.is_absolute() and base.parent.is_dir())
+    return (base / "speechseq" / "native",) if usable else ()
 
 
 def _temporary() -> tuple[Path, ...]:
@@ -61,11 +61,11 @@ def _problem(folder: Path) -> str:
     """Reason why a folder cannot be used, or ""; creates a missing folder, and warns once."""
     try:
         folder.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for own in (folder.parent, folder):
-            own.mkdir(mode=0o700, exist_ok=True)
-            if exposed := _exposed(own.stat()):
-                raise PermissionError(f"{own} {exposed}")
-            own.chmod(0o700)
+        for part in (folder.parent, folder):
+            part.mkdir(mode=0o700, exist_ok=True)
+            if exposed := _exposed(part.stat()):
+                raise PermissionError(f"{part} {exposed}")
+            part.chmod(0o700)
     except OSError as error:
         warnings.warn(
             f"compiled kernels are not kept in {folder}: {error}. Mend that, or set "
@@ -121,14 +121,14 @@ def _write(path: Path, make: Callable[[Path], None]) -> Path:
 
     A process that finds the file of one process with the checksum of another writes both again.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent) as made:
-        own = Path(made) / path.name
-        make(own)
-        own.chmod(0o700)
-        beside = _checksum_file(own)
-        beside.write_text(_checksum(path.name, own.read_bytes()))
-        beside.chmod(0o600)
-        for file in (own, beside):
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        library = Path(folder) / path.name
+        make(library)
+        library.chmod(0o700)
+        checksum = _checksum_file(library)
+        checksum.write_text(_checksum(path.name, library.read_bytes()))
+        checksum.chmod(0o600)
+        for file in (library, checksum):
             _to_disk(file)
             file.replace(path.parent / file.name)
         _to_disk(path.parent)

@@ -23,24 +23,24 @@ def compiler() -> tuple[str, ...] | None:
 
     Warns once if CXX cannot be run.
     """
-    wanted = os.environ.get("CXX", "").strip()
-    if wanted:
-        return _named(wanted)
+    setting = os.environ.get("CXX", "").strip()
+    if setting:
+        return _named(setting)
     return next(((found,) for name in ("c++", "g++") if (found := shutil.which(name))), None)
 
 
 @functools.cache
-def _named(wanted: str) -> tuple[str, ...] | None:
-    if shutil.which(wanted):  # a path with spaces in it
-        return (wanted,)
+def _named(setting: str) -> tuple[str, ...] | None:
+    if shutil.which(setting):  # a path with spaces in it
+        return (setting,)
     try:
-        command = tuple(shlex.split(wanted))
+        command = tuple(shlex.split(setting))
     except ValueError:  # an unbalanced quotation mark
         command = ()
     if command and shutil.which(command[0]):
         return command
     warnings.warn(
-        f"CXX names no compiler that can be run: {wanted!r}. The kernels are not compiled, torch "
+        f"CXX names no compiler that can be run: {setting!r}. The kernels are not compiled, torch "
         "operations do their work, slower. Unset CXX to take the machine's own compiler, or set "
         "SPEECHSEQ_NATIVE=0 to silence this.",
         RuntimeWarning,

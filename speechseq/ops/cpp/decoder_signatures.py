@@ -85,32 +85,32 @@ ATTENTION_RNN = {
 
 def _matrices(n: Any, lanes: int) -> list[tuple[int, int, int]]:
     """Inputs, panels and vectors of each layer of a frame decoder, in the kernel's order."""
-    made: list[tuple[int, int, int]] = []
+    matrices: list[tuple[int, int, int]] = []
 
     def linear(inputs: int, outputs: int, vectors: int = 4) -> None:
-        made.append((inputs, -(-outputs // (vectors * lanes)), vectors))
+        matrices.append((inputs, -(-outputs // (vectors * lanes)), vectors))
 
     def cell(inputs: int, units: int, gates: int) -> None:
-        made.extend((width, -(-units // lanes), gates) for width in (inputs, units))
+        matrices.extend((width, -(-units // lanes), gates) for width in (inputs, units))
 
-    below = n.mels
+    input_dim = n.mels
     for width in [getattr(n, f"prenet_{i}") for i in range(n.prenet_layers)]:
-        linear(below, width)
-        below = width
-    cell(below + n.memory, n.rnn_units, n.rnn_gates)
+        linear(input_dim, width)
+        input_dim = width
+    cell(input_dim + n.memory, n.rnn_units, n.rnn_gates)
     linear(n.rnn_units, n.dim)
     if n.filters:
         linear(n.channels * (2 * n.reach + 1), n.filters, 1)
         linear(n.filters, n.dim, 1)
-    below = n.rnn_units + n.memory
+    input_dim = n.rnn_units + n.memory
     if n.stack_gates == 3:
-        linear(below, n.stack_units)
-        below = n.stack_units
+        linear(input_dim, n.stack_units)
+        input_dim = n.stack_units
     for _ in range(n.stack_layers):
-        cell(below, n.stack_units, n.stack_gates)
-        below = n.stack_units
+        cell(input_dim, n.stack_units, n.stack_gates)
+        input_dim = n.stack_units
     linear(n.stack_units + (n.memory if n.project_context else 0), n.outputs)
-    return made
+    return matrices
 
 
 def _decoder_fits(known: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ GEMM = {
         y: f32[rows, outputs], rows: int >= 1, inputs: int >= 1, outputs: int >= 1"""
     ),
     "gemm_backward": Signature(
-        """gradient: f32[rows, outputs], weight: f32[outputs, inputs], below: f32[rows, inputs],
+        """gradient: f32[rows, outputs], weight: f32[outputs, inputs], grad_x: f32[rows, inputs],
         rows: int >= 1, inputs: int >= 1, outputs: int >= 1"""
     ),
     "gemm_weight": Signature(
@@ -60,10 +60,10 @@ POINTWISE = {
         inverse: f32[channels], y: f32[rows, channels], {_NORM}, multiplier: float, eps: float"""
     ),
     "norm_backward": Signature(
-        f"""above: f32[rows, channels], x: f32[rows, channels], weight: f32[channels],
+        f"""grad_y: f32[rows, channels], x: f32[rows, channels], weight: f32[channels],
         bias: f32[channels], kept: b8[rows, channels] | None, mean: f32[channels],
-        inverse: f32[channels], below: f32[rows, channels], weight_slope: f32[channels],
-        bias_slope: f32[channels], {_NORM}, multiplier: float"""
+        inverse: f32[channels], grad_x: f32[rows, channels], grad_weight: f32[channels],
+        grad_bias: f32[channels], {_NORM}, multiplier: float"""
     ),
     "pool_forward": Signature(
         """x: f32[rows, channels], followed: b8[rows], y: f32[rows, channels],
@@ -71,16 +71,16 @@ POINTWISE = {
         "not bool(followed[-1])",
     ),
     "pool_backward": Signature(
-        """above: f32[rows, channels], x: f32[rows, channels], followed: b8[rows],
-        below: f32[rows, channels], rows: int >= 1, channels: int >= 1""",
+        """grad_y: f32[rows, channels], x: f32[rows, channels], followed: b8[rows],
+        grad_x: f32[rows, channels], rows: int >= 1, channels: int >= 1""",
         "not bool(followed[-1])",
     ),
     "highway_forward": Signature(
         "x: f32[size], fresh: f32[size], gate: f32[size], y: f32[size], size: int"
     ),
     "highway_backward": Signature(
-        """above: f32[size], x: f32[size], fresh: f32[size], gate: f32[size], x_slope: f32[size],
-        fresh_slope: f32[size], gate_slope: f32[size], size: int"""
+        """grad_y: f32[size], x: f32[size], fresh: f32[size], gate: f32[size], grad_x: f32[size],
+        grad_fresh: f32[size], grad_gate: f32[size], size: int"""
     ),
 }
 
@@ -95,8 +95,8 @@ def _lstm(number: str) -> dict[str, Signature]:
             _INSIDE,
         ),
         "backward": Signature(
-            f"gates: {number}{gates}, {weights}, cells: f32{states}, above: {number}{states},"
-            f"below: {number}{gates}," + _SEQUENCES,
+            f"gates: {number}{gates}, {weights}, cells: f32{states}, grad_hidden: {number}{states},"
+            f"grad_gates: {number}{gates}," + _SEQUENCES,
             _INSIDE,
         ),
     }
@@ -109,12 +109,12 @@ def _gru(number: str) -> dict[str, Signature]:
     return {
         "forward": Signature(
             f"gates: {gates}, {weights}, bias: {number}[directions, 3 * size], hidden: {states},"
-            f"apart: {states}," + _SEQUENCES,
+            f"new_products: {states}," + _SEQUENCES,
             _INSIDE,
         ),
         "backward": Signature(
-            f"gates: {gates}, {weights}, hidden: {states}, apart: {states}, above: {states},"
-            f"below: {gates}, beside: {gates}," + _SEQUENCES,
+            f"gates: {gates}, {weights}, hidden: {states}, new_products: {states},"
+            f"grad_hidden: {states}, grad_gates: {gates}, grad_products: {gates}," + _SEQUENCES,
             _INSIDE,
         ),
     }

@@ -40,13 +40,13 @@ def library(name: str) -> ctypes.CDLL | None:
     try:
         return _loaded(name, command)
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
+        message = getattr(error, "stderr", "") or str(error)
         failed = (
             "did not compile" if isinstance(error, subprocess.SubprocessError) else "do not load"
         )
         warnings.warn(
             f"the kernels of {name}.cpp {failed}; torch operations do their work, slower. "
-            f"SPEECHSEQ_NATIVE=0 silences this. {' '.join(command)} said: {said[:2000]}",
+            f"SPEECHSEQ_NATIVE=0 silences this. {' '.join(command)} said: {message[:2000]}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -4,7 +4,7 @@ A kernel gets addresses and trusts the sizes passed with them. A signature is a 
 list with these annotations:
 
     x: f32[rows, 2 * size]       a contiguous tensor on the CPU; each name is one size
-    x: f32[rows : apart, size]   with a row stride of `apart`
+    x: f32[rows : stride, size]  with a row stride of `stride`
     x: f32[size] | None          or the null pointer
     rows: int, left: 0 <= int < kernel, share: float
     plan: Plan[layers]           `layers` structs of `Struct.pack`, with fields plan[0].x
@@ -90,7 +90,7 @@ class _Parameter:
     def __init__(self, argument: ast.arg) -> None:
         node, self.name = argument.annotation, argument.arg
         assert node is not None
-        self.text, self.sizes, self.apart = ast.unparse(node), list[str](), ""
+        self.text, self.sizes, self.stride = ast.unparse(node), list[str](), ""
         self.optional = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
         inner = node.left if isinstance(node, ast.BinOp) and self.optional else node
         self.kind = self.text if self.text == "float" else "int"
@@ -99,7 +99,7 @@ class _Parameter:
             dims = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
             for dim in dims:
                 row = isinstance(dim, ast.Slice)
-                self.apart = ast.unparse(dim.upper) if row else self.apart  # type: ignore
+                self.stride = ast.unparse(dim.upper) if row else self.stride  # type: ignore
                 self.sizes.append(ast.unparse(dim.lower if row else dim))  # type: ignore
         self.ctype = {"int": ctypes.c_int64, "float": ctypes.c_float}.get(
             self.kind, ctypes.c_void_p
@@ -123,7 +123,7 @@ class _Parameter:
             is_struct = f"isinstance({name}, Structs) and {name}.name == {self.kind!r}"
             lines = [f"if not ({is_struct}): {wrong}", f"{name}_0 = len({name})"]
             return lines + self._sizes(numbers, wrong)
-        gaps = f"{name}.is_contiguous()" if not self.apart else f"{name}.stride(1) == 1"
+        gaps = f"{name}.is_contiguous()" if not self.stride else f"{name}.stride(1) == 1"
         lines = [
             f"if not (isinstance({name}, Tensor) and {name}.dtype in DTYPES[{self.kind!r}] and "
             f"{name}.is_cpu and {name}.layout is strided and {name}.dim() == {len(self.sizes)} and "
@@ -131,8 +131,8 @@ class _Parameter:
             f"{', '.join(f'{name}_{i}' for i in range(len(self.sizes)))}, = {name}.shape",
             *self._sizes(numbers, wrong),
         ]
-        if self.apart:
-            lines.append(f"if {name}.stride(0) != {self.apart}: {wrong}")
+        if self.stride:
+            lines.append(f"if {name}.stride(0) != {self.stride}: {wrong}")
         if self.optional:
             lines = [f"if {name} is not None:", *("    " + line for line in lines)]
         return lines
@@ -224,10 +224,10 @@ class Signature:
         text = next(p.text for p in self.parameters if p.name == name)
         raise KernelArgumentError(f"{name} is {_described(value)}, where the kernel takes {text}")
 
-    def _broken(self, number: int) -> NoReturn:
-        rule = self.rules[number]
-        said = rule if isinstance(rule, str) else rule.__doc__
-        raise KernelArgumentError(f"the arguments do not meet: {said}")
+    def _broken(self, index: int) -> NoReturn:
+        rule = self.rules[index]
+        text = rule if isinstance(rule, str) else rule.__doc__
+        raise KernelArgumentError(f"the arguments do not meet: {text}")
 
 
 class Struct(Signature):
@@ -239,9 +239,10 @@ class Struct(Signature):
         Raises:
             KernelArgumentError: a value does not match; it is named.
         """
-        made = [self.check(name, row, kernels) for row in rows]
-        words = torch.tensor([[0 if x is None else x for x in taken] for taken, _ in made])
-        return Structs(name, words.view(len(made), len(self.parameters)), [own for _, own in made])
+        checked = [self.check(name, row, kernels) for row in rows]
+        words = torch.tensor([[0 if x is None else x for x in taken] for taken, _ in checked])
+        words = words.view(len(checked), len(self.parameters))
+        return Structs(name, words, [own for _, own in checked])
 
 
 def _described(value: Any) -> str:

@@ -36,15 +36,15 @@ def prepare(name: str, kernels: ctypes.CDLL) -> str:
     Each source exports its version and the size of each of its structs, in words of 64 bits: a
     field that only one side knows would shift all fields after it.
     """
-    wanted = {"version": VERSION}
-    wanted |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}
-    for function, number in wanted.items():
+    expected = {"version": VERSION}
+    expected |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}
+    for function, value in expected.items():
         if not hasattr(kernels, function):
             return f"it has no function {function}"
         counter = getattr(kernels, function)
         counter.restype, counter.argtypes = ctypes.c_int64, []
-        if (found := counter()) != number:
-            return f"{function} is {found}, and its callers expect {number}"
+        if (found := counter()) != value:
+            return f"{function} is {found}, and its callers expect {value}"
     for function, signature in SIGNATURES[name].items():
         if not hasattr(kernels, function):
             return f"it has no function {function}"

@@ -41,14 +41,14 @@ def _memory_packed(known: dict[str, Any]) -> bool:
 def _speller_fits(known: dict[str, Any]) -> bool:
     """weights packed for the speller's own sizes"""
     k = known
-    asked = k["hidden"] + k["memory"]
-    wanted = {
+    head_inputs = k["hidden"] + k["memory"]
+    matrices = {
         "query_size": (k["dim"], k["hidden"]),
         "location_size": (k["dim"], k["filters"]) if k["histories"] else None,
-        "deep_size": (k["deep"], asked) if k["deep"] else None,
-        "symbol_size": (k["symbols"], k["deep"] or asked),
+        "deep_size": (k["deep"], head_inputs) if k["deep"] else None,
+        "symbol_size": (k["symbols"], k["deep"] or head_inputs),
     }
-    if any(k[name] != (of and _packed(k["kernels"], *of)) for name, of in wanted.items()):
+    if any(k[name] != (of and _packed(k["kernels"], *of)) for name, of in matrices.items()):
         return False
     if (k["histories"] and k["filter_weights"] is None) or (k["deep"] and k["deep_bias"] is None):
         return False
@@ -106,8 +106,8 @@ SPELLER = {
         _memory_packed,
     ),
     "linear": Signature(
-        """x: f32[rows, inputs], packed: f32[room], onto: f32[rows:apart, outputs] | None,
-        apart: int >= 0, y: f32[rows, outputs], rows: int >= 0, inputs: int >= 1,
+        """x: f32[rows, inputs], packed: f32[room], onto: f32[rows:stride, outputs] | None,
+        stride: int >= 0, y: f32[rows, outputs], rows: int >= 0, inputs: int >= 1,
         outputs: int >= 1""",
         _weight_packed,
     ),

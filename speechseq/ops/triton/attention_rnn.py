@@ -49,27 +49,27 @@ def gate(
         third, fourth = _tanh(third), tl.sigmoid(fourth)
         before = tl.load(cells + at, mask=valid, other=0.0)
         fresh = second * before + first * third
-        made = fourth * _tanh(fresh)
+        new_hidden = fourth * _tanh(fresh)
         tl.store(cells_after + at, _between(cell_stays, fresh, before), mask=valid)
     else:
         third = _tanh(third + first * fourth)
-        made = _between(second, third, old)
+        new_hidden = _between(second, third, old)
     tl.store(own_gates, first, mask=valid)
     tl.store(own_gates + HIDDEN, second, mask=valid)
     tl.store(own_gates + 2 * HIDDEN, third, mask=valid)
     tl.store(own_gates + 3 * HIDDEN, fourth, mask=valid)
-    given = kept * _between(stays, made, old)
-    tl.store(hidden_after + at, given, mask=valid)
-    tl.store(own + row * own_stride + unit, given, mask=valid)
+    hidden_out = kept * _between(stays, new_hidden, old)
+    tl.store(hidden_after + at, hidden_out, mask=valid)
+    tl.store(own + row * own_stride + unit, hidden_out, mask=valid)
     if ABOVE:
-        tl.store(above + row * above_stride + unit, given, mask=valid)
+        tl.store(above + row * above_stride + unit, hidden_out, mask=valid)
 
 
 @triton.jit
 def gate_backward(
-    gates, cells, hidden, bits, scale, zoneout, given, given_stride, above, above_stride,
+    gates, cells, hidden, bits, scale, zoneout, grad_out, grad_out_stride, above, above_stride,
     behind, behind_stride, carry_hidden, carry_cells, grad_gates,
-    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, GIVEN: tl.constexpr,
+    HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, HAS_GRAD: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
     """Backward of one cell: gradient of the pre-activations from the hidden state's gradients (the
@@ -86,28 +86,29 @@ def gate_backward(
     gradient = tl.load(carry_hidden + at, mask=valid, other=0.0)
     gradient += tl.load(above + row * above_stride + unit, mask=valid, other=0.0).to(tl.float32)
     gradient += tl.load(behind + row * behind_stride + unit, mask=valid, other=0.0).to(tl.float32)
-    if GIVEN:
-        gradient += tl.load(given + row * given_stride + unit, mask=valid, other=0.0).to(tl.float32)
+    if HAS_GRAD:
+        own = tl.load(grad_out + row * grad_out_stride + unit, mask=valid, other=0.0)
+        gradient += own.to(tl.float32)
     gradient *= kept
-    made, past = (1.0 - stays) * gradient, stays * gradient
+    grad_new, grad_old = (1.0 - stays) * gradient, stays * gradient
     if LSTM:
         before = tl.load(cells + at, mask=valid, other=0.0)
         carried = tl.load(carry_cells + at, mask=valid, other=0.0)
         bent = _tanh(second * before + first * third)
-        fresh = (1.0 - cell_stays) * carried + made * fourth * (1.0 - bent * bent)
+        fresh = (1.0 - cell_stays) * carried + grad_new * fourth * (1.0 - bent * bent)
         tl.store(carry_cells + at, cell_stays * carried + fresh * second, mask=valid)
         grad_first = fresh * third * first * (1.0 - first)
         grad_second = fresh * before * second * (1.0 - second)
         grad_third = fresh * first * (1.0 - third * third)
-        grad_fourth = made * bent * fourth * (1.0 - fourth)
+        grad_fourth = grad_new * bent * fourth * (1.0 - fourth)
     else:
         old = tl.load(hidden + at, mask=valid, other=0.0)
-        grad_third = made * (1.0 - second) * (1.0 - third * third)
+        grad_third = grad_new * (1.0 - second) * (1.0 - third * third)
         grad_first = grad_third * fourth * first * (1.0 - first)
-        grad_second = made * (old - third) * second * (1.0 - second)
+        grad_second = grad_new * (old - third) * second * (1.0 - second)
         grad_fourth = grad_third * first
-        past += made * second
-    tl.store(carry_hidden + at, past, mask=valid)
+        grad_old += grad_new * second
+    tl.store(carry_hidden + at, grad_old, mask=valid)
     tl.store(grad_gates + place, grad_first, mask=valid)
     tl.store(grad_gates + place + HIDDEN, grad_second, mask=valid)
     tl.store(grad_gates + place + 2 * HIDDEN, grad_third, mask=valid)
@@ -116,9 +117,9 @@ def gate_backward(
 
 @triton.jit
 def read_backward(
-    given, given_stride, behind, behind_stride, memory, previous, cumulative,
+    grad_out, grad_out_stride, behind, behind_stride, memory, previous, cumulative,
     aligned, aligned_stride, grad_read, grad_weights, positions,
-    DIM: tl.constexpr, GIVEN: tl.constexpr, ALIGNED: tl.constexpr,
+    DIM: tl.constexpr, HAS_GRAD: tl.constexpr, ALIGNED: tl.constexpr,
     CHUNK: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
     """Gradient of some positions' weights, from those of the context, of the next step's history
@@ -132,8 +133,8 @@ def read_backward(
         within = column < DIM
         whole = tl.load(behind + row * behind_stride + column, mask=within, other=0.0)
         whole = whole.to(tl.float32)
-        if GIVEN:
-            part = tl.load(given + row * given_stride + column, mask=within, other=0.0)
+        if HAS_GRAD:
+            part = tl.load(grad_out + row * grad_out_stride + column, mask=within, other=0.0)
             whole += part.to(tl.float32)
         if tl.program_id(1) == 0:
             tl.store(grad_read + row * DIM + column, whole, mask=within)
@@ -151,12 +152,13 @@ def read_backward(
 def energies_backward(
     grad_weights, weights, weights_stride, factor, query, keys, direction,
     previous, previous_stride, cumulative, cumulative_stride, folded,
-    below, grad_keys, parts, grad_direction, positions, tiles,
+    grad_argument, grad_keys, parts, grad_direction, positions, tiles,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of softmax and energies: the gradient `below` the tanh (rows, positions, DIM), which
-    is added to that of the keys, and its sum over a program's positions; the energy weight's."""
+    """Backward of softmax and energies: the gradient of the tanh's argument (rows, positions, DIM),
+    which is added to that of the keys, its sum over a program's positions, and the gradient of the
+    energy weight."""
     row, tile = tl.program_id(0), tl.program_id(1)
     everywhere = tl.arange(0, ALL)
     all_there = everywhere < positions
@@ -173,20 +175,20 @@ def energies_backward(
         positions, dims, DIM, CHANNELS, TAPS,
     )  # fmt: skip
     along = tl.load(direction + dims, mask=within, other=0.0)
-    found = energy[:, None] * along[None, :] * (1.0 - layer * layer)
+    grad = energy[:, None] * along[None, :] * (1.0 - layer * layer)
     at = (row * positions + place[:, None]) * DIM + dims[None, :]
     inside = there[:, None] & within[None, :]
-    tl.store(below + at, found, mask=inside)
-    tl.store(grad_keys + at, found + tl.load(grad_keys + at, mask=inside, other=0.0), mask=inside)
+    tl.store(grad_argument + at, grad, mask=inside)
+    tl.store(grad_keys + at, grad + tl.load(grad_keys + at, mask=inside, other=0.0), mask=inside)
     at = (row * tiles + tile) * DIM + dims
-    tl.store(parts + at, tl.sum(found, 0), mask=within)
+    tl.store(parts + at, tl.sum(grad, 0), mask=within)
     known = tl.load(grad_direction + at, mask=within, other=0.0)
     tl.store(grad_direction + at, known + tl.sum(energy[:, None] * layer, 0), mask=within)
 
 
 @triton.jit
 def history_backward(
-    below, folded, previous, cumulative, positions,
+    grad_argument, folded, previous, cumulative, positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
@@ -198,15 +200,15 @@ def history_backward(
     one = tl.zeros((PLACES, WIDE), tl.float32)
     two = tl.zeros((PLACES, WIDE), tl.float32)
     for tap in range(TAPS):
-        beside = place - tap + TAPS // 2
-        read = (beside >= 0) & (beside < positions)
-        source = below + (row * positions + beside[:, None]) * DIM + dims[None, :]
-        found = tl.load(source, mask=read[:, None] & within[None, :], other=0.0)
+        neighbour = place - tap + TAPS // 2
+        read = (neighbour >= 0) & (neighbour < positions)
+        source = grad_argument + (row * positions + neighbour[:, None]) * DIM + dims[None, :]
+        grad = tl.load(source, mask=read[:, None] & within[None, :], other=0.0)
         filters = folded + tap * DIM + dims
-        one += found * tl.load(filters, mask=within, other=0.0)[None, :]
+        one += grad * tl.load(filters, mask=within, other=0.0)[None, :]
         if CHANNELS > 1:
             filters += TAPS * DIM
-            two += found * tl.load(filters, mask=within, other=0.0)[None, :]
+            two += grad * tl.load(filters, mask=within, other=0.0)[None, :]
     at = row * positions + place
     tl.store(previous + at, tl.sum(one, 1), mask=there)
     if CHANNELS > 1:
@@ -216,7 +218,7 @@ def history_backward(
 
 @triton.jit
 def filters_backward(
-    below, previous, previous_stride, cumulative, cumulative_stride, grad_folded, positions,
+    grad_argument, previous, previous_stride, cumulative, cumulative_stride, grad_folded, positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
@@ -229,16 +231,17 @@ def filters_backward(
     for begin in range(0, ALL, PLACES):
         place = begin + tl.arange(0, PLACES)
         there = place < positions
-        beside = place[None, :] + tap[:, None] - TAPS // 2
-        read = there[None, :] & (beside >= 0) & (beside < positions)
+        neighbour = place[None, :] + tap[:, None] - TAPS // 2
+        read = there[None, :] & (neighbour >= 0) & (neighbour < positions)
         first = read & (channel == 0)[:, None]
-        seen = tl.load(previous + row * previous_stride + beside, mask=first, other=0.0)
+        seen = tl.load(previous + row * previous_stride + neighbour, mask=first, other=0.0)
         if CHANNELS > 1:
             second = read & (channel == 1)[:, None]
-            seen += tl.load(cumulative + row * cumulative_stride + beside, mask=second, other=0.0)
-        source = below + (row * positions + place[:, None]) * DIM + dims[None, :]
-        found = tl.load(source, mask=there[:, None] & within[None, :], other=0.0)
-        acc = tl.dot(seen, found, acc, input_precision="ieee")
+            start = cumulative + row * cumulative_stride
+            seen += tl.load(start + neighbour, mask=second, other=0.0)
+        source = grad_argument + (row * positions + place[:, None]) * DIM + dims[None, :]
+        grad = tl.load(source, mask=there[:, None] & within[None, :], other=0.0)
+        acc = tl.dot(seen, grad, acc, input_precision="ieee")
     at = (row * CHANNELS * TAPS + which[:, None]) * DIM + dims[None, :]
     inside = (which < CHANNELS * TAPS)[:, None] & within[None, :]
     tl.store(grad_folded + at, acc + tl.load(grad_folded + at, mask=inside, other=0.0), mask=inside)

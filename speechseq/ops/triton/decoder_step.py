@@ -11,7 +11,7 @@ import triton.language as tl
 
 @triton.jit
 def _products(
-    acc, x, apart, rows, inside, weight, outs, width, first,
+    acc, x, stride, rows, inside, weight, outs, width, first,
     COUNT: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
     """The products of `COUNT` inputs of each row with weights (outputs, width), from `first` on.
@@ -23,7 +23,7 @@ def _products(
         there = place < COUNT
         at = weight + outs[:, None] * width + first + place[None, :]
         w = tl.load(at, mask=there[None, :], other=0.0).to(tl.float32)
-        at = x + rows[:, None] * apart + place[None, :]
+        at = x + rows[:, None] * stride + place[None, :]
         v = tl.load(at, mask=inside[:, None] & there[None, :], other=0.0)
         if MATRIX:
             acc = tl.dot(v, tl.trans(w), acc, input_precision="ieee")
@@ -50,18 +50,21 @@ def _total(acc, MATRIX: tl.constexpr):
 
 @triton.jit
 def linear(
-    x, x_apart, y, y_apart, weight, bias, keep, keep_apart, made, made_apart, batch,
+    x, x_stride, y, y_stride, weight, bias, keep, keep_stride, output, output_stride, batch,
     X: tl.constexpr, Y: tl.constexpr, OUTPUTS: tl.constexpr,
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """made = act([x; y] · weight + bias) · keep, rows `apart`; weight (OUTPUTS padded, X + Y)."""
+    """output = act([x; y] · weight + bias) · keep; weight (OUTPUTS padded, X + Y).
+
+    Strides are between rows.
+    """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     inside = rows < batch
     acc = _zeros(ROWS, OUTS, CHUNK, MATRIX)
-    acc = _products(acc, x, x_apart, rows, inside, weight, outs, X + Y, 0, X, CHUNK, MATRIX)
-    acc = _products(acc, y, y_apart, rows, inside, weight, outs, X + Y, X, Y, CHUNK, MATRIX)
+    acc = _products(acc, x, x_stride, rows, inside, weight, outs, X + Y, 0, X, CHUNK, MATRIX)
+    acc = _products(acc, y, y_stride, rows, inside, weight, outs, X + Y, X, Y, CHUNK, MATRIX)
     total = _total(acc, MATRIX)
     valid = inside[:, None] & (outs < OUTPUTS)[None, :]
     if BIASED:
@@ -69,8 +72,8 @@ def linear(
     if RELU:
         total = tl.where(total < 0, 0.0, total)  # NaN stays
     if KEPT:
-        total *= tl.load(keep + rows[:, None] * keep_apart + outs[None, :], mask=valid, other=0.0)
-    tl.store(made + rows[:, None] * made_apart + outs[None, :], total, mask=valid)
+        total *= tl.load(keep + rows[:, None] * keep_stride + outs[None, :], mask=valid, other=0.0)
+    tl.store(output + rows[:, None] * output_stride + outs[None, :], total, mask=valid)
 
 
 @triton.jit
@@ -85,7 +88,8 @@ def _between(share, one, other):
 
 @triton.jit
 def cell(
-    x, x_apart, y, y_apart, weight, bias, before, inner, after, inner_after, passed, batch, zoneout,
+    x, x_stride, y, y_stride, weight, bias, before, inner, after, inner_after, passed, batch,
+    zoneout,
     X: tl.constexpr, Y: tl.constexpr, HIDDEN: tl.constexpr,
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
@@ -101,8 +105,8 @@ def cell(
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     inside, width = rows < batch, X + Y + HIDDEN
     acc = _zeros(ROWS, 4 * UNITS, CHUNK, MATRIX)
-    acc = _products(acc, x, x_apart, rows, inside, weight, outs, width, 0, X, CHUNK, MATRIX)
-    acc = _products(acc, y, y_apart, rows, inside, weight, outs, width, X, Y, CHUNK, MATRIX)
+    acc = _products(acc, x, x_stride, rows, inside, weight, outs, width, 0, X, CHUNK, MATRIX)
+    acc = _products(acc, y, y_stride, rows, inside, weight, outs, width, X, Y, CHUNK, MATRIX)
     acc = _products(
         acc, before, HIDDEN, rows, inside, weight, outs, width, X + Y, HIDDEN, CHUNK, MATRIX
     )
@@ -125,13 +129,13 @@ def cell(
     hidden = _between(zoneout, hidden, old)
     tl.store(after + at, hidden, mask=valid)
     if PASSED:
-        below = tl.load(x + rows[:, None] * x_apart + units[None, :], mask=valid, other=0.0)
-        tl.store(passed + at, below + hidden, mask=valid)
+        residual = tl.load(x + rows[:, None] * x_stride + units[None, :], mask=valid, other=0.0)
+        tl.store(passed + at, residual + hidden, mask=valid)
 
 
 @triton.jit
 def _layer(
-    query, keys, previous, previous_apart, cumulative, cumulative_apart, folded, row, place,
+    query, keys, previous, previous_stride, cumulative, cumulative_stride, folded, row, place,
     positions, dims,
     DIM: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
 ):  # fmt: skip
@@ -142,13 +146,13 @@ def _layer(
     layer += tl.load(query + row * DIM + dims, mask=within, other=0.0).to(tl.float32)[None, :]
     for channel in tl.static_range(CHANNELS):
         if channel == 0:
-            start = previous + row * previous_apart
+            start = previous + row * previous_stride
         else:
-            start = cumulative + row * cumulative_apart
+            start = cumulative + row * cumulative_stride
         for tap in range(TAPS):
-            beside = place + tap - TAPS // 2
-            read = there & (beside >= 0) & (beside < positions)
-            seen = tl.load(start + beside, mask=read, other=0.0)
+            neighbour = place + tap - TAPS // 2
+            read = there & (neighbour >= 0) & (neighbour < positions)
+            seen = tl.load(start + neighbour, mask=read, other=0.0)
             filters = folded + (channel * TAPS + tap) * DIM
             layer += seen[:, None] * tl.load(filters + dims, mask=within, other=0.0)[None, :]
     return _tanh(layer)
@@ -156,8 +160,8 @@ def _layer(
 
 @triton.jit
 def energies(
-    query, keys, direction, previous, previous_apart, cumulative, cumulative_apart, folded, made,
-    positions,
+    query, keys, direction, previous, previous_stride, cumulative, cumulative_stride, folded,
+    output, positions,
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
@@ -170,12 +174,12 @@ def energies(
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
     dims = tl.arange(0, WIDE)
     layer = _layer(
-        query, keys, previous, previous_apart, cumulative, cumulative_apart, folded, row, place,
+        query, keys, previous, previous_stride, cumulative, cumulative_stride, folded, row, place,
         positions, dims, DIM, CHANNELS, TAPS,
     )  # fmt: skip
     along = tl.load(direction + dims, mask=dims < DIM, other=0.0)
-    found = tl.sum(layer * along[None, :], 1)
-    tl.store(made + row * positions + place, found, mask=place < positions)
+    energy = tl.sum(layer * along[None, :], 1)
+    tl.store(output + row * positions + place, energy, mask=place < positions)
 
 
 @triton.jit
@@ -194,7 +198,7 @@ def _exponentials(energy, mask, at, there, factor, most):
 
 @triton.jit
 def read(
-    energy, mask, memory, history, factor, weights, weights_apart, context, context_apart,
+    energy, mask, memory, history, factor, weights, weights_stride, context, context_stride,
     history_after, positions,
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
@@ -215,15 +219,15 @@ def read(
     each = _exponentials(energy, mask, at, there, factor, most)
     total = tl.sum(each, 0)
     if start == 0:
-        made = each / total
-        tl.store(weights + row * weights_apart + everywhere, made, mask=there)
+        normalized = each / total
+        tl.store(weights + row * weights_stride + everywhere, normalized, mask=there)
         first = row * CHANNELS * positions + everywhere
         if CHANNELS > 0:
-            tl.store(history_after + first, made, mask=there)
+            tl.store(history_after + first, normalized, mask=there)
         if CHANNELS > 1:
             second = first + positions
-            made += tl.load(history + second, mask=there, other=0.0)
-            tl.store(history_after + second, made, mask=there)
+            normalized += tl.load(history + second, mask=there, other=0.0)
+            tl.store(history_after + second, normalized, mask=there)
     columns = start + tl.arange(0, COLUMNS)
     within = columns < DIM
     acc = tl.zeros((PLACES, COLUMNS), tl.float32)
@@ -234,4 +238,4 @@ def read(
         held = memory + (row * positions + place[:, None]) * DIM + columns[None, :]
         part = tl.load(held, mask=near[:, None] & within[None, :], other=0.0)
         acc += share[:, None] * part
-    tl.store(context + row * context_apart + columns, tl.sum(acc, 0), mask=within)
+    tl.store(context + row * context_stride + columns, tl.sum(acc, 0), mask=within)

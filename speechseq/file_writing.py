@@ -73,6 +73,19 @@ def open_to_append(path: str | os.PathLike[str]) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk, so that a power failure keeps them.
+
+    Raises:
+        OSError: the disk reports an error.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: Path) -> None:
     """Delete a file, a link or a folder with its contents; errors are ignored."""
     if path.is_dir() and not path.is_symlink():

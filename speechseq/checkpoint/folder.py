@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechseq import files
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.file_writing import cannot_write, remove, temporary_name
+from speechseq.file_writing import cannot_write, remove, sync, temporary_name
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
 STYLE_CARD = "style_card.json"  # written after training, so not among the described files
@@ -91,22 +91,14 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        _sync_folder(staging)
+        sync(staging)
         _swap(staging, folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         remove(staging)  # before free space is measured for the message
         raise cannot_write(folder, error, sum(map(len, files.values()))) from None
     finally:
         remove(staging)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _swap(staging: Path, folder: Path) -> None:

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from speechseq.file_writing import sync
+
 
 def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
     """Return the trusted file of this name; `make` writes it if there is none.
@@ -129,15 +131,7 @@ def _write(path: Path, make: Callable[[Path], None]) -> Path:
         checksum.write_text(_checksum(path.name, library.read_bytes()))
         checksum.chmod(0o600)
         for file in (library, checksum):
-            _to_disk(file)
+            sync(file)
             file.replace(path.parent / file.name)
-        _to_disk(path.parent)
+        sync(path.parent)
     return path
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

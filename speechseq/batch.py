@@ -108,7 +108,7 @@ class ASRBatch:
 
     @property
     def weight(self) -> int:
-        """Valid tokens: what this batch counts for when losses of several batches are averaged."""
+        """Number of valid tokens: the weight of this batch in averages of losses."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ class TextBatch:
 
     @property
     def weight(self) -> int:
-        """Valid tokens: what this batch counts for when losses of several batches are averaged."""
+        """Number of valid tokens: the weight of this batch in averages of losses."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:

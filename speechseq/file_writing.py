@@ -33,7 +33,7 @@ def replace_file(
         durable: wait until the bytes are on disk, so that a power failure leaves no empty file.
 
     Raises:
-        MachineError: it cannot be written; what stood there before stays.
+        MachineError: it cannot be written; an existing file stays as it was.
     """
     with replacing(path, needed=len(data)) as file:
         _write_all(file, data)
@@ -49,7 +49,7 @@ def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Ite
         needed: number of bytes to write, if known; for the message about a full disk.
 
     Raises:
-        MachineError: it cannot be written; what stood there before stays.
+        MachineError: it cannot be written; an existing file stays as it was.
     """
     target = Path(path)
     try:

@@ -60,7 +60,7 @@ def mel_picture(
     *,
     target: Float[Tensor, "other_frames mels"] | None = None,
 ) -> bytes:
-    """Draw a log-mel (frames, mels) as PNG bytes, with its target below on the same scale."""
+    """Draw a log-mel (frames, mels) as PNG bytes, with its target underneath on the same scale."""
     shown = {"": _array(mel)} if target is None else {"made": _array(mel), "true": _array(target)}
     everything = np.concatenate([array.ravel() for array in shown.values()])
     lowest, highest = _range(everything)

@@ -1,6 +1,6 @@
 """Names for tensor shapes, batch first and time second; tests check the annotations at run time.
 
-`r` stands for the reduction factor: the frames that one decoder step emits.
+`r` is the reduction factor: the number of frames per decoder step.
 """
 
 from typing import NamedTuple

@@ -183,7 +183,7 @@ def magnitudes(
     """sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
 
     The transform runs in the precision of `frames` (`working_dtype`: double on a CPU, so that
-    quiet bins beside loud ones are exact to `dtype`), later operations in `dtype`.
+    quiet bins next to loud ones are exact to `dtype`), later operations in `dtype`.
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:

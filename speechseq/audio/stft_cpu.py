@@ -40,7 +40,7 @@ def row_magnitudes(
 ) -> Float[Tensor, "1 frames bins"]:
     """Lowest `bins` of the STFT magnitudes of a padded signal, on a CPU.
 
-    The transform runs in double precision, so that quiet bins beside loud ones are exact to
+    The transform runs in double precision, so that quiet bins next to loud ones are exact to
     `dtype`.
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame

@@ -77,7 +77,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files to a temporary folder beside `folder`, then rename it once complete.
+    """Write the files to a temporary folder next to `folder`, then rename it once complete.
 
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left behind.

@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _like(flag: str, valid: list[str]) -> list[str]:
-    """Flags to suggest: all if few, otherwise those alike in section, name or spelling."""
+    """Flags to suggest: all if few, otherwise those similar in section, name or spelling."""
     if len(valid) <= _FEW:
         return valid
     section, _, name = flag.lstrip("-").rpartition(".")

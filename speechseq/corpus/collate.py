@@ -27,9 +27,9 @@ class TTSCollate:
         frame_multiple: each item is extended to a multiple of it with silent frames that count as
             valid, so that all r frames of a decoder's last step are learned.
         log_magnitude: also compute the linear-frequency target, with as many frames.
-        normalizer: normaliser of texts before they are encoded. "vocabulary" is the vocabulary's
-            own, which the Synthesizer uses too. None for texts that are normalised already, or a
-            function; its result must equal that of the vocabulary's normaliser.
+        normalizer: normaliser of texts before they are encoded. "vocabulary" is the one of
+            the vocabulary, which the Synthesizer also uses; None is for normalised texts. A
+            function must give the same result as the vocabulary's normaliser.
         speakers: names of the model's speakers; each cut's is that of its supervision. Empty for a
             model of one voice.
 

@@ -58,7 +58,7 @@ def read(
     """Read one cut per utterance of these parts, with its speaker in the supervision.
 
     `root` is the folder LibriSpeech, or its parent, with
-    <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt beside the sounds (flac or wav); any
+    <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt next to the sounds (flac or wav); any
     folder with this layout is a part. Texts are in lower case unless `lower` is False. lhotse's
     own recipe skips missing files silently; here they are errors.
 

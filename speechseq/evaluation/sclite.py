@@ -70,7 +70,7 @@ def _cells(texts: Sequence[str]) -> str:
 
 
 def _columns(edit: Edit) -> Iterator[tuple[str, str, str]]:
-    """(ref, hyp, mark) of each word of an edit, stars as long as the word they stand for."""
+    """(ref, hyp, mark) of each word of an edit; a missing word is stars, as many as letters."""
     ref, hyp = edit.ref.split(), edit.hyp.split()
     ref = ref or ["*" * max(3, len(word)) for word in hyp]
     hyp = hyp or ["*" * max(3, len(word)) for word in ref]

@@ -1,11 +1,11 @@
-"""Files of transcripts, one text an utterance, in the formats of common recognisers.
+"""Files of transcripts, one utterance per line, in the formats of common recognisers.
 
     text    id word word …                       Kaldi; an id alone is an empty transcript
     tsv     id<TAB>word word …                   or a header that names id or path, text, speaker
     trn     word word … (id)                     NIST's sclite
-    json    {"id" or "path": …, "text": …}       a JSON object a line; "speaker" may stand there
+    json    {"id" or "path": …, "text": …}       a JSON object per line; "speaker" is optional
 
-An utterance known by a path has its file's name, without folder and ending, as its id.
+If an utterance has a path and no id, its id is the name of the file without folder and suffix.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
 
 
 class Utterance(NamedTuple):
-    """One line of a file: id, text and, where the file tells it, speaker."""
+    """One line of a file: id, text, and speaker if the file has one."""
 
     id: str
     text: str
@@ -42,7 +42,7 @@ File = dict[str, Utterance]
 
 
 class Alike(NamedTuple):
-    """Files about the same utterances, the form of each, and whether the ids had to tell it."""
+    """Files of the same utterances, the format of each, and if the ids had to decide a format."""
 
     files: list[File]
     forms: list[str]
@@ -50,7 +50,7 @@ class Alike(NamedTuple):
 
 
 def read(path: Path, form: str = "") -> File:
-    """The utterances of a file by their ids, in its order.
+    """Read the utterances of a file by id, in the order of the file.
 
     Raises:
         DataError: as `read_alike`.
@@ -59,15 +59,15 @@ def read(path: Path, form: str = "") -> File:
 
 
 def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
-    """The utterances of files about the same utterances.
+    """Read several files of the same utterances, such as references and hypotheses.
 
-    Without a form, the ending .trn, .tsv, .json or .jsonl tells it; otherwise the lines do: JSON
-    begins with a brace, tsv has a tab in its first line. Where every line ends with a word in
-    parentheses, it is trn or a text that ends so: the ids that the files share decide.
+    Without `form`, the suffix (.trn, .tsv, .json, .jsonl) decides the format, otherwise the lines
+    do: JSON begins with a brace, tsv has a tab in its first line. If every line ends with a word in
+    parentheses, the file is either trn or text: the ids that it shares with the other files decide.
 
     Raises:
-        DataError: no such file, no UTF-8, nothing in it; a form that the ids do not decide; or
-            every line that cannot be read and every id that stands twice, by file and line.
+        DataError: a file is missing, empty or not UTF-8; the ids do not decide the format; or
+            lines that cannot be read and duplicate ids, all listed by file and line.
     """
     contents = [_lines(path) for path in paths]
     possible = [
@@ -103,7 +103,7 @@ def _read(path: Path, lines: Lines, form: str) -> File:
 
 
 def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -> None:
-    """Raise DataError with the ids that only one side has."""
+    """Raise DataError with the ids that only one of the two has."""
     missing, surplus = [i for i in ref if i not in hyp], [i for i in hyp if i not in ref]
     problems = [f"{len(missing)} missing: {_some(missing)}"] * bool(missing)
     problems += [f"{len(surplus)} that no reference has: {_some(surplus)}"] * bool(surplus)
@@ -112,13 +112,13 @@ def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -
 
 
 def with_all_ids(files: Sequence[Mapping[str, Utterance]]) -> list[dict[str, Utterance]]:
-    """The files, each with every id that any has: what it lacks counts as empty."""
+    """Add the ids that a file lacks and another one has, as empty transcripts."""
     ids = list(dict.fromkeys(name for file in files for name in file))
     return [{name: file.get(name, Utterance(name, "")) for name in ids} for file in files]
 
 
 def _listed(problems: list[str]) -> str:
-    """The first of many problems, a line each, and how many are left."""
+    """The first problems, one per line, and the number of the others."""
     rest = len(problems) - _SHOWN
     return "\n  ".join([*problems[:_SHOWN], *([f"… and {rest} more"] if rest > 0 else [])])
 
@@ -128,7 +128,7 @@ def _some(ids: list[str]) -> str:
 
 
 def _lines(path: Path) -> Lines:
-    """Lines with something on them, and their numbers."""
+    """Lines that are not blank, with their numbers."""
     found = files.lines(path, _TRANSCRIPTS)
     texts = ((number, files.decoded(path, _TRANSCRIPTS, number, line)) for number, line in found)
     kept = [(number, line) for number, line in texts if line.strip()]
@@ -138,9 +138,9 @@ def _lines(path: Path) -> Lines:
 
 
 def _possible(path: Path, lines: Lines) -> list[str]:
-    """The forms that a file may have; two where its lines are text and trn alike."""
-    if told := _ENDINGS.get(path.suffix.lower()):
-        return [told]
+    """Possible formats of a file; two if all lines can be read as text and as trn."""
+    if form := _ENDINGS.get(path.suffix.lower()):
+        return [form]
     first = lines[0][1]
     if first.lstrip().startswith("{"):
         return ["json"]
@@ -150,37 +150,38 @@ def _possible(path: Path, lines: Lines) -> list[str]:
 
 
 def _decided(paths: Sequence[Path], files: Sequence[Lines], forms: list[list[str]]) -> list[str]:
-    """One form for each file; those that are in doubt have the same one."""
-    doubtful = [files[i] for i, possible in enumerate(forms) if len(possible) > 1]
-    if not doubtful:
+    """Decide on one format for each file; all ambiguous files get the same one."""
+    ambiguous = [files[i] for i, possible in enumerate(forms) if len(possible) > 1]
+    if not ambiguous:
         return [form for form, *_ in forms]
-    told = [_ids(files[i], form) for i, (form, *more) in enumerate(forms) if not more]
+    known = [_ids(files[i], form) for i, (form, *more) in enumerate(forms) if not more]
     ranks = {
-        form: _rank([_ids(lines, form) for lines in doubtful], told) for form in ("text", "trn")
+        form: _rank([_ids(lines, form) for lines in ambiguous], known) for form in ("text", "trn")
     }
     if ranks["text"] == ranks["trn"]:
         raise DataError(
-            f"{paths[files.index(doubtful[0])]}: the lines may be text, {_SHAPES['text']}, or trn, "
-            f"{_SHAPES['trn']}",
+            f"{paths[files.index(ambiguous[0])]}: the lines may be text, {_SHAPES['text']}, "
+            f"or trn, {_SHAPES['trn']}",
             "say which: --format text or --format trn",
         )
     best = max(ranks, key=ranks.__getitem__)
     return [best if len(possible) > 1 else possible[0] for possible in forms]
 
 
-def _rank(doubtful: list[list[str]], told: list[list[str]]) -> tuple[int, bool, bool, bool]:
-    """Rank of a form by its ids: found in the other files, id-like names, unique, all the same."""
-    others = {name for ids in told for name in ids}
+def _rank(ambiguous: list[list[str]], known: list[list[str]]) -> tuple[int, bool, bool, bool]:
+    """Rank of a format by the ids it gives: number known from other files, if all look like ids, if
+    unique, if equal in all ambiguous files."""
+    others = {name for ids in known for name in ids}
     return (
-        sum(name in others for ids in doubtful for name in ids),
-        all(any(c.isdigit() or c in "-_" for c in name) for ids in doubtful for name in ids),
-        all(len(set(ids)) == len(ids) for ids in doubtful),
-        len(doubtful) > 1 and len({frozenset(ids) for ids in doubtful}) == 1,
+        sum(name in others for ids in ambiguous for name in ids),
+        all(any(c.isdigit() or c in "-_" for c in name) for ids in ambiguous for name in ids),
+        all(len(set(ids)) == len(ids) for ids in ambiguous),
+        len(ambiguous) > 1 and len({frozenset(ids) for ids in ambiguous}) == 1,
     )
 
 
 def _ids(lines: Lines, form: str) -> list[str]:
-    """The ids of the lines that can be read in the form."""
+    """Ids of the lines that can be read in a format."""
     rest = list(lines)
     parse, ids = _parser(form, rest), []
     for _, line in rest:
@@ -190,7 +191,7 @@ def _ids(lines: Lines, form: str) -> list[str]:
 
 
 def _parser(form: str, lines: Lines) -> Callable[[str], Utterance]:
-    """Parser of the form's lines; a header is removed from them."""
+    """Parser of lines in a format; a header line is removed from `lines`."""
     if form != "tsv":
         return {"text": _text, "trn": _trn, "json": _json}[form]
     heads = [head.strip().lower() for head in lines[0][1].split("\t")]
@@ -236,7 +237,7 @@ def _json(line: str) -> Utterance:
 
 
 def _of(data: Mapping[str, Any]) -> Utterance:
-    """Raise ValueError where the id or the text is missing or no string."""
+    """Make an utterance; ValueError if the id or the text is missing or not a string."""
     wrong = [key for key in ("id", "path", "text", "speaker") if not _is_string(data.get(key, ""))]
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: no string")

@@ -110,7 +110,7 @@ def report_tts(
     Args:
         settings: all settings of the run, which the page shows.
         title, text: headline of the page and the sentence below it.
-        seconds: duration of the whole run, to be told with the updates.
+        seconds: duration of the whole run, shown next to the number of updates.
 
     Raises:
         MachineError: the page cannot be written.

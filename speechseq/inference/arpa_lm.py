@@ -27,8 +27,8 @@ class NGramScorer:
     A symbol that is not in the model has the probability of <unk>.
 
     Raises:
-        ConfigError: the vocabulary is no recogniser's, or the model has no <unk> and lacks symbols
-            of the vocabulary.
+        ConfigError: the vocabulary has no controls of a recogniser, or the model has no <unk> and
+            lacks symbols of the vocabulary.
 
     Examples:
         >>> from speechseq.text import ngrams
@@ -83,14 +83,15 @@ class WordState(NamedTuple):
 
 
 class WordNGramScorer:
-    """An n-gram model over words beside a recogniser that spells them in characters or pieces.
+    """An n-gram model over words, for a recogniser that spells them in characters or pieces.
 
     A word is scored once, when it is complete: at the symbol that brings the next space, or at
     eos. So the scores of a sentence add up to its log-probability in words. Words that are not in
     the model, or that the vocabulary spells differently, have the probability of <unk>.
 
     Raises:
-        ConfigError: the vocabulary is no recogniser's, or can spell none of the model's words.
+        ConfigError: the vocabulary has no controls of a recogniser, or can spell none of the
+            model's words.
     """
 
     def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:

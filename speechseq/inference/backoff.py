@@ -78,7 +78,7 @@ class Backoff(NamedTuple):
 
 
 def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
-    """The tables of a model, and its words' numbers; <s> and <unk> are added where it has none."""
+    """Tables of a model, and the indices of its words; <s> and <unk> are added if missing."""
     words = {word: i for i, word in enumerate(arpa.words)}
     unigrams = arpa.orders[0]
     for word, log_prob in ((BEGIN, _NO_BEGIN), (UNKNOWN, _NEVER_SEEN)):

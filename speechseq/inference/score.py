@@ -67,7 +67,7 @@ class Group:
 
 
 class Confusion(NamedTuple):
-    """A reference word recognised as another word so many times; "" stands for no word."""
+    """A reference word, the word recognised instead, and how often; "" means no word."""
 
     ref: str
     hyp: str
@@ -131,7 +131,7 @@ class Score:
     def interval(
         self, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
     ) -> bootstrap.Interval | None:
-        """The bootstrap interval of the error rate; None where the references are empty."""
+        """Bootstrap interval of the error rate; None if the references are empty."""
         return bootstrap.interval(
             _errors(self, unit), _ref_sizes(self, unit), level=level, seed=seed
         )

@@ -14,10 +14,10 @@ _OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal t
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
     """Join the words of two consecutive windows that overlap from begin to end (seconds).
 
-    In each half of the overlap, the words of that window count whose edge is farther away, as a
-    window may cut a word at its edge. Words found in both windows are paired first, by time and
-    text, so that none is duplicated or lost because its two times lie on either side of the middle.
-    All times count from the start of the whole sound.
+    In each half of the overlap, the words of the window whose edge is farther away are kept,
+    because a window may cut a word at its edge. Words found in both windows are paired first, by
+    time and text; otherwise a word whose two times lie on either side of the middle would be
+    duplicated or lost. All times count from the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)

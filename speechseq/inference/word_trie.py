@@ -1,4 +1,4 @@
-"""Trie of a language model's words, walked by many rows at once, one symbol a step."""
+"""Trie of a language model's words, traversed by many rows at once, one symbol per step."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class WordTrie(NamedTuple):
 
     @staticmethod
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
-        """Build a trie of (word, number) pairs; the first of words spelled alike counts.
+        """Build a trie of (word, number) pairs; of words with the same spelling the first counts.
 
         Raises:
             ConfigError: the vocabulary can spell no word, or a symbol has text after a space.

@@ -39,7 +39,7 @@ class DecoderStack(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderStackConfig(Config):
-    """Numbers of a stack; `build` makes its module."""
+    """Settings of a stack; `build` makes its module."""
 
     def build(self, input_dim: int) -> DecoderStack:
         """The stack for inputs [attention RNN's hidden state; context] of this width."""

@@ -60,7 +60,7 @@ class Encoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig(Config):
-    """Numbers of an encoder; `build` makes its module."""
+    """Settings of an encoder; `build` makes its module."""
 
     def build(self, symbols: int) -> Encoder:
         """The encoder for a vocabulary of this many symbols."""

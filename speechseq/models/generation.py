@@ -57,8 +57,8 @@ def free_run(
     """Run the decoder on its own frames until each row has ended.
 
     A row ends with the step whose stop probability passes the threshold, when attention has rested
-    on its last position for `attention_end_steps` steps, or at its limit. It then takes no more
-    part in any product. A C++ kernel makes the steps on a CPU where it supports the decoder;
+    on its last position for `attention_end_steps` steps, or at its limit. It is then left out of
+    all products. A C++ kernel makes the steps on a CPU if it supports the decoder;
     elsewhere `torch_run` does the same in torch's operations, with equally rounded weights.
 
     Args:
@@ -151,7 +151,7 @@ class _EagerSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """The rows themselves."""
+        """Return the rows unchanged: no padding is needed here."""
         return rows
 
 

@@ -36,16 +36,16 @@ class LASConfig(Config):
     """The parts of a recogniser.
 
     Attributes:
-        normalization: what is done to the features first.
+        normalization: normalisation of the features.
         augment: SpecAugment in training, on normalised features, whose mean is 0.
-        vocal_tract: the most by which bands are stretched in training, as a share; see
+        vocal_tract: maximum stretch of the bands in training, as a share; see
             `perturb_vocal_tract`.
         feature_groups: 3 when features are statics, deltas and double deltas, masked alike.
-        ctc: also give the memory a CTC head (its weight stands in the loss).
-        reading: how the attention reads when it transcribes, such as through a window, which holds
-            long speech together (Chorowski 2015, §2.3); None reads as in training.
-        init: draw all weights of listener and speller evenly from -init to init, as LAS does;
-            0 leaves each layer its own.
+        ctc: add a CTC head on the memory (its weight is a setting of the loss).
+        reading: how the attention reads in transcription, such as through a window, which helps on
+            long speech (Chorowski 2015, §2.3); None reads as in training.
+        init: draw all weights of listener and speller uniformly from [-init, init], as in LAS;
+            0 keeps the initialisation of each layer.
     """
 
     kind: ClassVar[str] = "las"
@@ -65,7 +65,7 @@ class LASConfig(Config):
         """The model for a vocabulary and frames of these sizes.
 
         Raises:
-            ConfigError: features that do not fall into the groups, or too many parameters.
+            ConfigError: features not divisible by the groups, or too many parameters.
         """
         if features % self.feature_groups:
             raise ConfigError(
@@ -167,7 +167,7 @@ def las_characters(
 
 
 def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
-    """The same model with attention by content instead of its own mechanism."""
+    """The same model with content-based attention instead of its own mechanism."""
     attention = ContentConfig(dim=dim, reading=config.speller.attention.reading)
     speller = dataclasses.replace(config.speller, attention=attention)
     return dataclasses.replace(config, speller=speller)
@@ -257,7 +257,7 @@ class LAS(nn.Module):
         return x
 
     def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
-        """Log-probabilities (batch, positions, symbols) of symbols and blank, or None: no head."""
+        """CTC log-probabilities (batch, positions, symbols), with blank; None without a head."""
         if self.ctc is None:
             return None
         logits = at_least_float32(self.ctc(memory)).masked_fill(self.never, NEVER)

@@ -26,8 +26,8 @@ class LASLossConfig(Config):
 
     Attributes:
         label_smoothing: share of the target spread evenly over all symbols (SpecAugment .1).
-        ctc: weight of CTC in the total, the attention has the rest (Watanabe 2017: .3 to .5).
-        ctc_last: what `ctc` becomes, linearly from update `ctc_from` to update `ctc_to`.
+        ctc: weight of CTC in the total; the attention gets 1 - ctc (Watanabe 2017: .3 to .5).
+        ctc_last: final weight of CTC; it changes linearly from update `ctc_from` to `ctc_to`.
         guide, guide_sigma, guide_half_life: guided attention, as in `TacotronLossConfig`.
     """
 
@@ -67,7 +67,7 @@ class LASLoss(nn.Module):
         self.config = config
 
     def forward(self, output: LASOutput, batch: ASRBatch, *, update: int = 0) -> Losses:
-        """Terms and total; `update` counts optimizer updates; some weights depend on it.
+        """Terms and total; weights that have a schedule depend on `update`, the optimizer's count.
 
         Raises:
             ConfigError: CTC has a weight and the model no head.
@@ -95,7 +95,11 @@ class LASLoss(nn.Module):
 def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
-    """Mean over valid tokens of -log p, a share of which is taken over all possible symbols."""
+    """Cross-entropy, a mean over valid tokens.
+
+    Args:
+        smoothing: share of the target that is spread evenly over all symbols that can be written.
+    """
     tokens = checked_tokens(tokens)
     token_lengths = checked_lengths(token_lengths, tokens.shape, "token_lengths")
     mask = length_mask(token_lengths, tokens.shape[1])
@@ -110,7 +114,7 @@ def symbol_loss(
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
     """CTC (Graves 2006) of the transcripts without eos, a mean per token as `symbol_loss` is.
 
-    A transcript that its speech is too short for has no path; it counts as 0 and not as infinity.
+    A transcript that is too long for its speech has no alignment; it counts as 0, not infinity.
     """
     memory_lengths = checked_lengths(memory_lengths, log_probs.shape, "memory_lengths")
     positions = length_mask(memory_lengths, log_probs.shape[1])

@@ -74,7 +74,7 @@ class Listener(nn.Module):
 
     Attributes:
         memory_dim: channels of the memory.
-        reduction: frames that one position of the finished memory stands for.
+        reduction: frames per position of the finished memory.
     """
 
     grown: Tensor

@@ -54,7 +54,7 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a teacher-forced output; padding never counts, whatever its values are.
+    """Loss of a teacher-forced output; padding is never read.
 
     Examples:
         >>> criterion = TacotronLoss(TacotronLossConfig(guide=10.0))

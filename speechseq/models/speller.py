@@ -95,7 +95,7 @@ class SpellerState(NamedTuple):
 
 class SpellerWeights(NamedTuple):
     """Weights shared by all steps: those of the attention RNN, and the first cell's gates (symbols,
-    gates) of every symbol, or None where they are computed step by step."""
+    gates) of every symbol, or None to compute them step by step."""
 
     core: StepWeights
     gates: Tensor | None

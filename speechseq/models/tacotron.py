@@ -76,7 +76,7 @@ def tacotron1(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Tacotron (Wang 2017, table 1), with the stop head that its users ask for.
+    """Tacotron (Wang 2017, table 1), with a stop head, which the paper does not have.
 
     Examples:
         >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
@@ -246,7 +246,7 @@ class Tacotron(nn.Module):
             tokens, token_lengths: (batch, tokens) and (batch), every length at least 1.
             seed: of the pre-net's dropout, one for all rows or one a row; an utterance sounds the
                 same alone and in any batch. None draws one from torch's global generator.
-            max_steps: a limit on steps beside the one that follows from each row's own length.
+            max_steps: a limit on steps in addition to the one that follows from each row's length.
             precision: "float32", "bfloat16" or "int8" weights in the decoder's loop; the fewer bits
                 a step reads, the faster it is on a CPU. The first call with new weights packs them.
             latent: one style a row; None takes the mean of the codes of the training.

@@ -1,1 +1,1 @@
-"""Network parts that know nothing of speech files; each is usable alone."""
+"""Reference modules (masks, convolutions, recurrent layers, attention), each usable alone."""

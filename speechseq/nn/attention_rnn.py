@@ -1,6 +1,6 @@
 """The attention RNN: an RNN that queries an attention, whose context it reads one step later.
 
-The mathematics stands in `AttentionRNN.step` and `step_by_step`; where `attention_rnn_fast` knows a
+The mathematics is in `AttentionRNN.step` and `step_by_step`; where `attention_rnn_fast` knows a
 faster way, `AttentionRNN.forward` takes that.
 """
 
@@ -123,7 +123,7 @@ class AttentionRNN(nn.Module):
     ) -> AttentionRNNOutput:
         """All steps of known inputs (batch, steps, input_dim), teacher-forced.
 
-        `lengths` are the steps of each row, all steps if missing; after them zeros come out.
+        `lengths` are the steps of each row, all steps if missing; outputs after them are zeros.
         """
         batch, steps = inputs.shape[:2]
         if lengths is None:

@@ -39,7 +39,7 @@ def choose(
     memory: Tensor,
     memory_mask: Tensor,
 ) -> Run:
-    """The fastest function that computes what `step_by_step` does, for inputs such as these.
+    """The fastest function that computes the same as `step_by_step` for these inputs.
 
     Args:
         core: the attention RNN, owner of `cells` and `attention` and of the CUDA graphs.
@@ -62,7 +62,7 @@ def choose(
 def attention_supported(attention: Attention) -> bool:
     """True if backends know the mechanism and may read the weights of its layers without a call.
 
-    That is not said of its keys, which `start` makes, nor of its reading.
+    The keys, which `start` computes, and the reading are not checked here.
     """
     kinds = LocationSensitiveAttention, ContentAttention
     return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()
@@ -97,7 +97,7 @@ def _run(
     lengths: Tensor,
     dropout_bits: Series[Tensor | None],
 ) -> Outputs:
-    """Keys and weights of the modules, handed to a backend."""
+    """Pass the keys and weights of the modules to a backend."""
     assert isinstance(attention, LocationSensitiveAttention | ContentAttention)
     state = attention.start(memory, memory_mask)
     previous = state.previous if isinstance(state, ContentState) else state.history[:, 0]
@@ -148,7 +148,7 @@ def _run_graph(
     lengths: Tensor,
     dropout_bits: Series[Tensor | None],
 ) -> Outputs:
-    """`run` from a CUDA graph, padded to the next lengths that one is captured for."""
+    """`run` from a CUDA graph, with steps and positions padded to multiples of the bucket sizes."""
     steps, positions = inputs.shape[1], memory.shape[1]
     more, wider = -steps % BUCKET_STEPS, -positions % BUCKET_POSITIONS
     arguments = (

@@ -68,7 +68,7 @@ class CBHG(nn.Module):
         self.output_dim = 2 * gru
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, 2 * gru); padding comes out as zeros."""
+        """(batch, time, input_dim) to (batch, time, 2 * gru); outputs in the padding are 0."""
         lengths = checked_lengths(lengths, x.shape)
         rows = Varlen.of(length_mask(lengths, x.shape[1]))
         return rows.pad(self.of_rows(rows.unpad(x), rows))

@@ -100,7 +100,7 @@ class SplitCell(nn.Module):
         return self.bias_ih
 
     def step_weights(self) -> Products:
-        """The products of a step, made once an utterance and handed to every step."""
+        """The products of a step, computed once per utterance and passed to every step."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
@@ -140,7 +140,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """`run_rows` of (batch, steps, input_dim), of all steps where no lengths are given."""
+        """`run_rows` of padded inputs (batch, steps, input_dim); without lengths all are valid."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -202,7 +202,7 @@ class SplitCell(nn.Module):
 
 
 def _no_context(inputs: Tensor) -> Tensor:
-    """(batch, 0), and no slice of the inputs: its gradient would be as large as all of them."""
+    """Empty context (batch, 0); a slice of the inputs would have a gradient of their full size."""
     return inputs.new_empty(inputs.shape[0], 0)
 
 
@@ -258,13 +258,13 @@ class SplitGRU(SplitCell):
         return GRUState(like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Two products a step: the new gate keeps what context and hidden state give apart."""
+        """Two products, of context and of hidden state: the reset gate scales only the latter."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Reset, update, and the new gate in two: the share of inputs and context, the state's."""
+        """Reset, update, and the new gate in two: of inputs and context, of the hidden state."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)

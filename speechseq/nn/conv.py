@@ -43,7 +43,7 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
-        """(batch, time, channels) to the same shape; padding comes out as zeros."""
+        """(batch, time, channels) to the same shape; outputs in the padding are 0."""
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x)))
 
@@ -126,7 +126,7 @@ class MaskedConv(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, output_dim); padding comes out as zeros."""
+        """(batch, time, input_dim) to (batch, time, output_dim); outputs in the padding are 0."""
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 

@@ -23,7 +23,7 @@ class _Bidirectional(nn.Module):
     back: nn.RNNBase
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, 2 * hidden); padding comes out as zeros."""
+        """(batch, time, input_dim) to (batch, time, 2 * hidden); outputs in the padding are 0."""
         lengths = checked_lengths(lengths, x.shape)
         rows = Varlen.of(length_mask(lengths, x.shape[1]))
         return rows.pad(self.of_rows(rows.unpad(x), rows))

@@ -1,1 +1,1 @@
-"""Fast functions on tensors; each dispatches inside itself and stands beside its plain formula."""
+"""Fast functions on tensors, each with a plain torch formula in the same file."""

@@ -17,7 +17,7 @@ from speechseq.training.schedule import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig(Config):
-    """Settings of a training run; the defaults are Tacotron 2's where the paper gives them.
+    """Settings of a training run; defaults as in Tacotron 2, as far as the paper gives them.
 
     Attributes:
         updates: total number of updates of the run, over all its starts.

@@ -115,7 +115,7 @@ def _check_random_state(state: Any) -> None:
 def _check_twister(name: str, state: Any, form: tuple) -> None:
     """Check the state of a Mersenne twister: version, words, position and the spare Gaussian.
 
-    NumPy's position is a field of its own; Python's is the last word.
+    NumPy has the position in a separate field, Python in the last word.
     """
     where = f"random_state: {name}"
     listed = isinstance(state, (list, tuple)) and len(state) == len(form)

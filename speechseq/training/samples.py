@@ -47,7 +47,7 @@ class Sample:
 
     alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols: names
     of the alignment's positions; across: name of its steps' axis; target: the recording's mel,
-    drawn beside the model's.
+    drawn next to the model's.
     """
 
     name: str

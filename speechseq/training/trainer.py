@@ -57,7 +57,7 @@ class Trainer:
         run: the folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
         about: model, audio settings and vocabulary, which checkpoints store with the weights.
         validate, samples: called with the model in eval mode (see `Evaluator`); they return values
-            to log by name, and samples to draw and play.
+            to log by name, and samples to write as pictures and sounds.
 
     Raises:
         ConfigError: settings contradict each other.
@@ -113,7 +113,7 @@ class Trainer:
 
         Raises:
             Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
-            DataError: losses or gradients stay without finite numbers.
+            DataError: losses or gradients are not finite for too many updates in a row.
             CheckpointError: no checkpoint of the run is intact, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """

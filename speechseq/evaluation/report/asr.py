@@ -28,8 +28,8 @@ class TranscribedUtterance:
     """An utterance: its reference, its waveform (samples,), and the edits of its transcript.
 
     Attributes:
-        confidence: the mean of its words', in [0, 1]; None where the transcript is empty.
-        picture: of where the attention looked.
+        confidence: mean confidence of the words, in [0, 1]; None if the transcript is empty.
+        picture: the alignment.
     """
 
     id: str
@@ -46,8 +46,8 @@ class ASRSection:
     """Section of a page: a recogniser on one test set.
 
     Attributes:
-        title, summary: of this part, where a page has several; the page has its own.
-        score: of the whole test set, of which `utterances` may be a few.
+        title, summary: headline of the section and the sentence below it.
+        score: score of the whole test set; `utterances` may be only some of it.
         settings: plain data, nested as `Config.to_dict` gives it.
     """
 

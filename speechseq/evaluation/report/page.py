@@ -114,14 +114,14 @@ def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterato
 
 
 def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
-    """The pictures of each utterance under its name; those of the first few stand open."""
+    """The pictures of each utterance under its name; the first few are unfolded."""
     yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
     if rest := galleries[_SHOWN:]:
         yield from _folded(len(rest), [_gallery(*gallery) for gallery in rest])
 
 
 def pictures_html(pictures: Sequence[Picture]) -> Iterator[str]:
-    """Pictures side by side; the first few stand open."""
+    """Pictures side by side; the first few are unfolded."""
     yield _grid(pictures[:_SHOWN])
     if rest := pictures[_SHOWN:]:
         yield from _folded(len(rest), [_grid(rest)])

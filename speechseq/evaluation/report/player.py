@@ -23,7 +23,7 @@ MARKS = (
 class Take:
     """One utterance of a text: waveform (samples,) in [-1, 1], and the edits of its transcript.
 
-    edits is None where there is no transcript.
+    edits is None without a transcript.
     """
 
     waveform: Float[Tensor, " samples"]

@@ -18,7 +18,7 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """A text, its synthesised speech beside the original, why synthesis ended, and pictures."""
+    """A text, its synthesised and original speech, why synthesis ended, and pictures."""
 
     ref: str
     ours: Take

@@ -97,7 +97,7 @@ def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedS
 
 
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
-    """Refuse a language model whose ids stand for other symbols than the recogniser's.
+    """Refuse a language model that assigns its ids to other symbols than the recogniser.
 
     Raises:
         CheckpointError: the two differ; symbols that only one of them has are named.

@@ -2,7 +2,7 @@
 
 M. Bisani, H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation",
 ICASSP 2004. Whole utterances are drawn, because the errors within an utterance are not
-independent; where the utterances of a speaker are alike, pass the sums of each speaker.
+independent; if the utterances of a speaker are correlated, pass the sums of each speaker.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Comparison:
     """Comparison of a second system with a first, on the same utterances.
 
     Attributes:
-        difference: the second's rate less the first's; negative where the second is better.
+        difference: rate of the second minus that of the first; negative if the second is better.
         interval: of the difference.
         improvement: probability that the second has the lower rate on a resampled test set; a tie
             counts half.

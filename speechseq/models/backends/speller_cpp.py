@@ -71,7 +71,7 @@ class CppSpeller:
 
     Args:
         hoist: the first cell's gates (rows, 4 * hidden) of tokens (rows).
-        gates: those of every symbol (symbols, 4 * hidden), or None where they are too many.
+        gates: gates of every symbol (symbols, 4 * hidden); None if there are too many symbols.
         heads: the output layers, of which the first of two is followed by tanh.
         never: mask (symbols) of those that get the log-probability `lowest`.
     """

@@ -25,10 +25,10 @@ class GraphSpeller(Generic[State, Spelled]):
     utterances end one after another.
 
     Args:
-        start: makes the state before the first step from memory and mask.
-        step: makes a NamedTuple of tensors and states with a row for each token, from tokens and
+        start: computes the state before the first step from memory and mask.
+        step: computes a NamedTuple of tensors and states, one row per token, from tokens and
             state.
-        weights: all tensors that the step reads besides.
+        weights: all other tensors that the step reads.
         attention: the mechanism, whose `reading` the step depends on.
     """
 

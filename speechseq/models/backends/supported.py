@@ -59,7 +59,7 @@ def supported(decoder: FrameDecoder, device: str) -> bool:
 def cached(
     decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Output]
 ) -> Output:
-    """`make(decoder, precision)`, kept as long as the decoder, and made anew for new weights."""
+    """Cached `make(decoder, precision)`; made again if the weights have changed."""
     entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
     if entries.get((make, precision), (None,))[0] != state:
         entries[make, precision] = state, make(decoder, precision)

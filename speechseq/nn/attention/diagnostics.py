@@ -46,7 +46,7 @@ def coverage(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Share of an item's consecutive steps whose position of largest weight does not move back.
+    """Share of consecutive steps of an item at which the most attended position does not move back.
 
     An item of one step scores 1.
     """

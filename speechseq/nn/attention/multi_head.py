@@ -1,4 +1,4 @@
-"""Multi-head attention (Chiu 2018) for recurrent decoders; each head is a mechanism of its own."""
+"""Multi-head attention (Chiu 2018) for recurrent decoders; each head is a complete mechanism."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
@@ -48,7 +48,7 @@ class MultiHeadState(NamedTuple):
 
 
 class MultiHeadAttention(Attention):
-    """Heads with keys of the whole memory and values of their own; contexts are concatenated and
+    """Heads with keys of the whole memory and separate values; contexts are concatenated and
     projected.
 
     A head's state must be a NamedTuple with a field `memory`, of which its contexts are weighted

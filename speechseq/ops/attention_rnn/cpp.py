@@ -35,7 +35,7 @@ def run(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden states, contexts and alignment, (batch, steps, …), in `spec.dtype`, the last float32.
 
-    Nothing is computed for steps beyond a row's length; there zeros come out.
+    Nothing is computed for steps beyond a row's length; outputs there are zeros.
 
     Args:
         inputs: (batch, steps, input_dim).
@@ -79,7 +79,7 @@ def _padded(x: Tensor, dim: int) -> Tensor:
 
 
 class PackedSteps(NamedTuple):
-    """Rows of all steps end to end, without steps that an item no longer has; as PackedSequence.
+    """Rows of all valid steps end to end, step by step, like torch's PackedSequence.
 
     Args:
         order: (batch) items, the longest first: row i of every step is item `order[i]`.
@@ -97,7 +97,7 @@ class PackedSteps(NamedTuple):
 
     @staticmethod
     def of(lengths: Tensor, steps: int) -> "PackedSteps":
-        """Packs items of such lengths (batch), 1 to `steps` each."""
+        """Pack items of these lengths (batch), each clamped to 1 … `steps`."""
         lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
         step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
         starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
@@ -115,7 +115,7 @@ class LoopSaved(NamedTuple):
         alignment: (batch, steps, positions).
         gates: (rows, 4 * hidden) of each layer, after their activations.
         hidden: (batch + rows, hidden) of each layer, zeros first.
-        cells: likewise, of LSTM layers; None for GRU layers.
+        cells: likewise for LSTM layers; None for GRU layers.
     """
 
     queries: Tensor
@@ -140,8 +140,9 @@ class Grads(NamedTuple):
     """Gradients that the backward pass reads and fills, each shaped as its tensor.
 
     cumulative, hidden, context, alignment are read: the sum of the alignment over the steps, and
-    the outputs' gradients. Of energy, filters and location there is one a row; `read` (batch,
-    steps, memory_dim) belongs to the contexts. `gates` may be the memory of the saved gates.
+    the outputs' gradients. Energy, filters and location have one gradient per row of the batch;
+    `read` (batch, steps, memory_dim) belongs to the contexts. `gates` may be the memory of the
+    saved gates.
     """
 
     cumulative: Tensor
@@ -201,7 +202,7 @@ def _allocate(spec: LoopSpec, packed: PackedSteps, gates: Tensor, tensors: LoopI
 
 
 def _after_zeros(like: Tensor, batch: int, width: int) -> Tensor:
-    """(batch + rows, width) to be filled, but for the states before the first step: zeros."""
+    """Uninitialised (batch + rows, width); only the states before the first step are zero."""
     room = like.new_empty(batch + len(like), width)
     room[:batch] = 0
     return room
@@ -266,7 +267,7 @@ def _call(
     out: LoopSaved,
     grads: Grads | None,
 ) -> None:
-    """Call the kernel; sizes and tensors stand in the order of the structs' fields."""
+    """Call the kernel; sizes and tensors are in the order of the structs' fields."""
     keys, memory, query, energy, filters, location = tensors[:6]
     batch, steps, positions = out.alignment.shape
     layers, rates = len(spec.lstm), torch.tensor(spec.rates)

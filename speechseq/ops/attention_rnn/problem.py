@@ -26,7 +26,7 @@ class LoopSpec(NamedTuple):
             the previous weights, 2 for these and the sum of all before.
         lstm: whether each layer, from the bottom, is an LSTM; else it is a GRU.
         dropout_bits: `recurrent_dropout_bits` (steps, batch, hidden) of each layer, or None.
-        rates: each layer's dropout scale, and the zoneout rate where there are no bits.
+        rates: each layer's dropout scale, and the zoneout rate, which applies without bits.
     """
 
     dtype: torch.dtype

@@ -22,7 +22,7 @@ class LoopSaved(NamedTuple):
         gates: (steps, batch, 4 * hidden), after their activations.
         inputs: (steps + 1, batch, inputs + hidden) of the product, [below; hidden before].
         hidden: (steps + 1, batch, hidden) float32, the state before the first step in front.
-        cells: likewise, of LSTM layers; without units of GRU layers.
+        cells: likewise for LSTM layers; of size 0 for GRU layers.
     """
 
     queries: Tensor
@@ -61,7 +61,7 @@ def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
 
 
 def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> Tensor:
-    """(steps + 1, batch, width) to be filled, but for the state before the first step: zeros."""
+    """Uninitialised (steps + 1, batch, width); only the state before the first step is zero."""
     room = like.new_empty(like.shape[0] + 1, like.shape[1], width, dtype=dtype)
     room[0] = 0
     return room

@@ -10,7 +10,7 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Forward(LoopPass):
-    """Fills a LoopSaved."""
+    """Forward pass, which fills a LoopSaved."""
 
     def run(self) -> None:
         """All steps of all rows."""

@@ -1,7 +1,7 @@
 """Triton kernels that train the attention RNN (experimental): cells' gates and backward passes.
 
 Matrix products of whole batches are left to cuBLAS; these kernels compute what comes between two
-products. Where several programs would add to one number, each has a place of its own, so that no
+products. If several programs contribute to one number, each writes to a separate place, so that no
 sum depends on their order. Tensors may be bfloat16, sums are float32.
 """
 

@@ -96,7 +96,7 @@ def cell(
 ):  # fmt: skip
     """A step of an LSTM or GRU over [x; y; before]: its state after it; `inner` is the LSTM's cell.
 
-    Weights (blocks · 4 · UNITS, X + Y + HIDDEN) stand block by block, in each gate by gate: input,
+    Weights (blocks · 4 · UNITS, X + Y + HIDDEN) are ordered by block, and in it by gate: input,
     forget, cell, output; or reset, update, and the new gate in two, of the inputs and of the hidden
     state. `passed` is x + after.
     """

@@ -80,7 +80,7 @@ def _spaced(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Compose to NFC, after too long runs of marks are removed, in every normal form alike."""
+    """Compose to NFC after shortening long runs of marks; the same for every normal form."""
     if text.isascii():
         return text
     kept: list[str] = []

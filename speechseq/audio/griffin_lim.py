@@ -27,7 +27,7 @@ from speechseq.audio.spectrogram import (
     pieces,
     reflect,
 )
-from speechseq.audio.stft_cpu import kernel_transforms, project, turned
+from speechseq.audio.stft_cpu import project, supported, turned
 from speechseq.eager import has_memory
 from speechseq.errors import ConfigError, DataError
 from speechseq.ranges import BelowOne, CountOrNone, DrawSeed, Range, checked
@@ -232,7 +232,7 @@ def _invert(
 
 def _runs_in_the_kernel(target: Magnitude, config: AudioConfig) -> bool:
     one = _works_row_by_row(target) and len(target) == 1
-    return one and has_memory(target) and kernel_transforms(config.n_fft)
+    return one and has_memory(target) and supported(config.n_fft)
 
 
 def _project(padded: Padded, target: Magnitude, config: AudioConfig, sums: Tensor) -> None:

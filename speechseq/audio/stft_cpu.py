@@ -44,7 +44,7 @@ def row_magnitudes(
     `dtype`.
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame
-    if not by_frame and has_memory(padded) and kernel_transforms(config.n_fft):
+    if not by_frame and has_memory(padded) and supported(config.n_fft):
         return _by_kernel(padded, config, frames, bins).to(dtype)
     linear, work = padded.new_empty(1, frames, bins, dtype=dtype), working_dtype(padded)
     for piece in pieces(frames, padded.device, work, config.n_fft):
@@ -54,7 +54,7 @@ def row_magnitudes(
     return linear
 
 
-def kernel_transforms(n_fft: int) -> bool:
+def supported(n_fft: int) -> bool:
     """True if the kernels are available and support this length, a power of two.
 
     Callers check `has_memory` as well.

@@ -7,13 +7,13 @@ import torch
 
 from speechseq.audio import stft_cpu
 from speechseq.audio.framing import Framing
-from speechseq.audio.stft_cpu import kernel_transforms, row_magnitudes
+from speechseq.audio.stft_cpu import row_magnitudes, supported
 from speechseq.ops.cpp.library import library
 
 
 def by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on as where no compiler stands ready."""
-    monkeypatch.setattr(stft_cpu, "kernel_transforms", lambda n_fft: False)
+    monkeypatch.setattr(stft_cpu, "supported", lambda n_fft: False)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_what_lies_after_a_frame_is_not_heard() -> None:
 
 
 def test_lengths_that_are_no_powers_of_two_stay_with_torch() -> None:
-    assert not any(kernel_transforms(n_fft) for n_fft in (1, 4, 400, 1000, 1025))
-    assert kernel_transforms(1024) == (library("stft") is not None)
+    assert not any(supported(n_fft) for n_fft in (1, 4, 400, 1000, 1025))
+    assert supported(1024) == (library("stft") is not None)
     config = dataclasses.replace(Framing(), n_fft=400, window=400, hop=100)
     signal = torch.randn(1, 1600)
     expected = signal.double().unfold(1, 400, 100) * torch.hann_window(400, dtype=torch.float64)

@@ -32,15 +32,15 @@ inline Floats activate(Floats x) {
     return x;
 }
 
-// The gradient below, from the one above and the value below.
+// Gradient of the input of an activation, from that of its output and the input.
 template <int64_t ACTIVATION>
-inline Floats activation_slope(Floats above, Floats x) {
-    if (ACTIVATION == RELU) return x <= 0.0f ? Floats{} : above;
+inline Floats activation_backward(Floats grad_y, Floats x) {
+    if (ACTIVATION == RELU) return x <= 0.0f ? Floats{} : grad_y;
     if (ACTIVATION == TANH) {
         const Floats y = hyperbolic_tangent(x);
-        return above * (1.0f - y * y);
+        return grad_y * (1.0f - y * y);
     }
-    return above;
+    return grad_y;
 }
 
 struct Norm {
@@ -127,37 +127,37 @@ void forward(const Norm &n, float eps, float *variance, float *y, int64_t thread
         });
 }
 
-// Hands `visit` what the norm made of x beside its mean and width, and the gradient of its result.
+// Passes `visit` the normalised x, before weight and bias, and the gradient of the norm's result.
 template <int64_t ACTIVATION, bool LAST, typename Visit>
-inline void slope(const Norm &n, const float *above, int64_t row, Visit visit) {
+inline void each_gradient(const Norm &n, const float *grad_y, int64_t row, Visit visit) {
     by_vectors(n.channels, [&](int64_t channel, int64_t count) {
         const int64_t at = row * n.channels + channel;
-        Floats value = load(n.x + at, count), gradient = load(above + at, count);
+        Floats value = load(n.x + at, count), gradient = load(grad_y + at, count);
         gradient = n.dropped(gradient, at, count);
         if (LAST) value = activate<ACTIVATION>(value);
         value = (value - load(n.mean + channel, count)) * load(n.inverse + channel, count);
         if (!LAST && ACTIVATION != LINEAR) {
             const Floats weight = load(n.weight + channel, count);
             const Floats normed = value * weight + load(n.bias + channel, count);
-            gradient = activation_slope<ACTIVATION>(gradient, normed);
+            gradient = activation_backward<ACTIVATION>(gradient, normed);
         }
         visit(channel, count, value, gradient);
     });
 }
 
 template <int64_t ACTIVATION, bool LAST>
-void backward(const Norm &n, const float *above, float *below, float *weight_slope,
-              float *bias_slope, int64_t threads) {
+void backward(const Norm &n, const float *grad_y, float *grad_x, float *grad_weight,
+              float *grad_bias, int64_t threads) {
     std::vector<float> biases(n.blocks() * n.channels), weights(biases.size());
 #pragma omp parallel for num_threads(threads)
     for (int64_t block = 0; block < n.blocks(); ++block) {
         float *bias = &biases[block * n.channels], *weight = &weights[block * n.channels];
         for (int64_t row = block * BLOCK; row < std::min(n.rows, (block + 1) * BLOCK); ++row)
-            slope<ACTIVATION, LAST>(
-                n, above, row,
+            each_gradient<ACTIVATION, LAST>(
+                n, grad_y, row,
                 [&](int64_t channel, int64_t count, Floats value, Floats gradient) {
                     const int64_t at = row * n.channels + channel;
-                    store(below + at, gradient, count);
+                    store(grad_x + at, gradient, count);
                     store(bias + channel, load(bias + channel, count) + gradient, count);
                     store(weight + channel, load(weight + channel, count) + gradient * value,
                           count);
@@ -169,8 +169,8 @@ void backward(const Norm &n, const float *above, float *below, float *weight_slo
             bias += biases[block * n.channels + channel];
             weight += weights[block * n.channels + channel];
         }
-        bias_slope[channel] = float(bias);
-        weight_slope[channel] = float(weight);
+        grad_bias[channel] = float(bias);
+        grad_weight[channel] = float(weight);
     }
     const float share = 1.0f / float(n.rows);
 #pragma omp parallel for num_threads(threads)
@@ -180,11 +180,11 @@ void backward(const Norm &n, const float *above, float *below, float *weight_slo
             const Floats inverse = load(n.inverse + channel, count), raw = load(n.x + at, count);
             Floats value = LAST ? activate<ACTIVATION>(raw) : raw;
             value = (value - load(n.mean + channel, count)) * inverse;
-            Floats gradient = load(below + at, count) - share * load(bias_slope + channel, count);
-            gradient -= value * (share * load(weight_slope + channel, count));
+            Floats gradient = load(grad_x + at, count) - share * load(grad_bias + channel, count);
+            gradient -= value * (share * load(grad_weight + channel, count));
             gradient *= inverse * load(n.weight + channel, count);
-            if (LAST) gradient = activation_slope<ACTIVATION>(gradient, raw);
-            store(below + at, gradient, count);
+            if (LAST) gradient = activation_backward<ACTIVATION>(gradient, raw);
+            store(grad_x + at, gradient, count);
         });
 }
 
@@ -218,12 +218,12 @@ void norm_forward(const float *x, const float *weight, const float *bias, const 
     BY_ACTIVATION(forward, n, eps, variance, y, threads)
 }
 
-void norm_backward(const float *above, const float *x, const float *weight, const float *bias,
-                   const bool *kept, float *mean, float *inverse, float *below,
-                   float *weight_slope, float *bias_slope, int64_t rows, int64_t channels,
+void norm_backward(const float *grad_y, const float *x, const float *weight, const float *bias,
+                   const bool *kept, float *mean, float *inverse, float *grad_x,
+                   float *grad_weight, float *grad_bias, int64_t rows, int64_t channels,
                    int64_t activation, int64_t last, float multiplier, int64_t threads) {
     const Norm n{x, weight, bias, kept, mean, inverse, rows, channels, multiplier};
-    BY_ACTIVATION(backward, n, above, below, weight_slope, bias_slope, threads)
+    BY_ACTIVATION(backward, n, grad_y, grad_x, grad_weight, grad_bias, threads)
 }
 
 // The larger of each row and the next, where it is followed.
@@ -242,19 +242,19 @@ void pool_forward(const float *x, const bool *followed, float *y, int64_t rows, 
         });
 }
 
-void pool_backward(const float *above, const float *x, const bool *followed, float *below,
+void pool_backward(const float *grad_y, const float *x, const bool *followed, float *grad_x,
                    int64_t rows, int64_t channels, int64_t threads) {
 #pragma omp parallel for num_threads(threads)
     for (int64_t row = 0; row < rows; ++row)
         by_vectors(channels, [&](int64_t channel, int64_t count) {
             const int64_t at = row * channels + channel;
             const Floats own = load(x + at, count);
-            Floats gradient = load(above + at, count);
+            Floats gradient = load(grad_y + at, count);
             if (followed[row]) gradient *= won(own, load(x + at + channels, count));
             if (row && followed[row - 1])
-                gradient += load(above + at - channels, count) *
+                gradient += load(grad_y + at - channels, count) *
                             won(own, load(x + at - channels, count));
-            store(below + at, gradient, count);
+            store(grad_x + at, gradient, count);
         });
 }
 
@@ -270,18 +270,18 @@ void highway_forward(const float *x, const float *fresh, const float *gate, floa
     }
 }
 
-void highway_backward(const float *above, const float *x, const float *fresh, const float *gate,
-                      float *x_slope, float *fresh_slope, float *gate_slope, int64_t size,
+void highway_backward(const float *grad_y, const float *x, const float *fresh, const float *gate,
+                      float *grad_x, float *grad_fresh, float *grad_gate, int64_t size,
                       int64_t threads) {
 #pragma omp parallel for num_threads(threads)
     for (int64_t at = 0; at < size; at += LANES) {
         const int64_t count = std::min(size - at, LANES);
-        const Floats gradient = load(above + at, count), raw = load(fresh + at, count);
+        const Floats gradient = load(grad_y + at, count), raw = load(fresh + at, count);
         const Floats open = sigmoid(load(gate + at, count));
         const Floats apart = activate<RELU>(raw) - load(x + at, count);
-        store(x_slope + at, gradient * (1.0f - open), count);
-        store(fresh_slope + at, activation_slope<RELU>(gradient * open, raw), count);
-        store(gate_slope + at, gradient * apart * open * (1.0f - open), count);
+        store(grad_x + at, gradient * (1.0f - open), count);
+        store(grad_fresh + at, activation_backward<RELU>(gradient * open, raw), count);
+        store(grad_gate + at, gradient * apart * open * (1.0f - open), count);
     }
 }
 }

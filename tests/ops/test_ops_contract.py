@@ -47,8 +47,8 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Signature, "check", record)
     if THERE and library("gemm") is not None:
-        monkeypatch.setattr(dense, "_faster_than_torch", lambda: True)
-        monkeypatch.setattr(dense, "_FEW", 1)
+        monkeypatch.setattr(linear, "_faster_than_torch", lambda: True)
+        monkeypatch.setattr(linear, "_FEW", 1)
     return called
 
 

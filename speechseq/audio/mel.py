@@ -200,7 +200,7 @@ def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Ten
 
 
 def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Inverse of `compress`, except for clipped values."""
+    """Turn levels on the config's logarithmic scale into magnitudes; undoes `compress`."""
     if config.lowest_level is not None:
         level = (1 - level.clamp(0, 1)) * config.lowest_level
     level = level + config.reference_level

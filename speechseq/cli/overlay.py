@@ -79,11 +79,15 @@ def parse(text: str, source: str) -> Any:
 
 
 def overlay(settings: C, data: Any, source: str) -> C:
-    """Replace some numbers of the settings; `data` has the nesting of `to_dict`.
+    """Return a copy of the settings in which the values of `data` replace the old ones.
+
+    Args:
+        data: nested as `settings.to_dict()`, with the keys to change only.
+        source: the file or flag that `data` comes from, for messages.
 
     Raises:
         ConfigError: a key is unknown (the message names the nearest), a type is wrong, a number is
-            out of range, or a file or flag chooses a part; the message names `source`.
+            out of range, or `data` gives a component another `kind`, which only recipes choose.
     """
     try:
         merged = merge(settings.to_dict(), data)

@@ -33,7 +33,10 @@ class JoiningEvaluation:
 
     @property
     def invented(self) -> dict[str, int]:
-        """Words of the transcripts of each kind of sound without words, marked or not."""
+        """Number of words transcribed from each kind of wordless sound.
+
+        Transcripts that are marked as no speech count too.
+        """
         return {
             name: sum(len(found.words) for found in transcripts)
             for name, transcripts in self.wordless.items()

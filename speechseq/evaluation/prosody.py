@@ -25,8 +25,8 @@ class Distance(NamedTuple):
 
     Attributes:
         value: W2 between ours and the real utterances.
-        null: W2 between two random halves of the real utterances: the distance that chance alone
-            gives to samples of half their number.
+        null: W2 between two random halves of the real utterances: the distance of samples of the
+            same law, of half their number.
         gap: certificate of optimality: no plan has a squared cost below value² - gap.
     """
 

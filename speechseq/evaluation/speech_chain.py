@@ -16,7 +16,9 @@ VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoke
 
 
 def evaluate_voice(config: SpeechChainConfig) -> TTSEvaluation:
-    """Evaluate a run of recipes/tts/spoken_digits.py on the test strings in its folder.
+    """Evaluate the voice of a run of recipes/tts/spoken_digits.py, the folder `config.voice`.
+
+    It speaks the test strings of that folder; the judge transcribes its speech and the recordings.
 
     Raises:
         CheckpointError, DataError, MachineError: as `Synthesizer.load` and `evaluate_tts`.

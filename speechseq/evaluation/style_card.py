@@ -94,7 +94,10 @@ def write(folder: Path, card: dict[str, Any]) -> None:
 
 
 def picture(card: dict[str, Any]) -> bytes:
-    """Draw the change of each measure by each knob, as PNG bytes."""
+    """Draw a style card as PNG bytes: the change that each knob makes, as bars.
+
+    There is one chart for each of F0, its spread, energy and rate; `card` is that of `measure`.
+    """
     figure = empty_figure(10.0, 3.2)
     for i, (key, unit) in enumerate(UNITS.items()):
         axes = figure.add_subplot(1, len(UNITS), i + 1)

@@ -64,11 +64,11 @@ def evaluate_style(
     targets, truth = (
         measured([r.waveform.flatten() for r in group], rate) for group in (fitted, held_out)
     )
-    slopes = _regression(known.code, targets)
+    coefficients = _regression(known.code, targets)
     return {
-        "recovered": _recovered(slopes, new.code, truth),
+        "recovered": _recovered(coefficients, new.code, truth),
         "directions": {
-            name: _direction(synthesizer, own, slopes[i, :-1], i, texts, judge, speaker)
+            name: _direction(synthesizer, own, coefficients[i, :-1], i, texts, judge, speaker)
             for i, name in enumerate(MEASURES)
             if name != "spread"
         },
@@ -84,9 +84,9 @@ def _regression(codes: Tensor, targets: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(inputs[rows], targets[rows], rcond=None)[0].T
 
 
-def _recovered(slopes: np.ndarray, codes: Tensor, truth: np.ndarray) -> dict[str, float]:
+def _recovered(coefficients: np.ndarray, codes: Tensor, truth: np.ndarray) -> dict[str, float]:
     rows = np.isfinite(truth).all(1)
-    wrong = truth[rows] - _with_one(codes)[rows] @ slopes.T
+    wrong = truth[rows] - _with_one(codes)[rows] @ coefficients.T
     share = 1 - wrong.var(0) / truth[rows].var(0)
     return dict(zip(MEASURES, share.tolist(), strict=True))
 
@@ -99,14 +99,14 @@ def _with_one(codes: Tensor) -> np.ndarray:
 def _direction(
     synthesizer: Synthesizer,
     own: Style,
-    slope: np.ndarray,
+    coefficient: np.ndarray,
     measure: int,
     texts: Sequence[str],
     judge: Judge,
     speaker: str | None,
 ) -> dict[str, float | None]:
     """Speak texts along the direction of the code that changes a measure most."""
-    steps = torch.as_tensor(slope).to(own.code_sd).view(own.code_shape) * own.code_sd
+    steps = torch.as_tensor(coefficient).to(own.code_sd).view(own.code_shape) * own.code_sd
     steps = steps / steps.norm()
     found, errors = [], []
     for setting in SETTINGS:

@@ -63,10 +63,13 @@ def penalties(style: Style | None, latent: Latent | None, update: int) -> dict[s
 
 
 def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Latent | None:
-    """Return one style a row: the given ones, or the default.
+    """Return a latent with one vector for each of `rows` texts.
+
+    It is `latent`, if that has the shape (rows, style_dim), or the default of `style` if `latent`
+    is None; None for a model without a style.
 
     Raises:
-        ConfigError: styles for a model without one, or another number or width of them.
+        ConfigError: a latent of another shape, or one for a model without a style.
     """
     if latent is None:
         return None if style is None else style.default(rows)

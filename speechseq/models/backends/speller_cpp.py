@@ -67,13 +67,18 @@ def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Ten
 
 
 class CppSpeller:
-    """A speller for one search, its weights packed once; ask `supported` first.
+    """Steps of a speller (attention RNN and output layers) in C++, during one search.
+
+    Its weights are packed once, here; check `supported` first.
 
     Args:
-        hoist: the first cell's gates (rows, 4 * hidden) of tokens (rows).
-        gates: gates of every symbol (symbols, 4 * hidden); None if there are too many symbols.
-        heads: the output layers, of which the first of two is followed by tanh.
-        never: mask (symbols) of those that get the log-probability `lowest`.
+        core: the attention RNN.
+        hoist: maps tokens (rows) to their share of the first cell's gates (rows, 4 * hidden).
+        gates: that share of every symbol (symbols, 4 * hidden), computed before; None if there are
+            too many symbols, so that `hoist` is called at each step.
+        heads: one or two output layers; between two there is a tanh.
+        never: True for symbols (symbols) that may not be written.
+        lowest: log-probability that these get.
     """
 
     def __init__(

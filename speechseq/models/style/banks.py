@@ -40,11 +40,11 @@ class LinearBank(nn.Module):
         return torch.zeros(self.code_shape)
 
     def read(self, z: Tensor) -> Tensor:
-        """Return the code of the posterior's value: the value itself."""
+        """Return `z`, a value of the posterior (batch, code_dim): it is the code of this bank."""
         return z
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Return the code that a person set, checked by the caller: the code itself."""
+        """Return a code (batch, code_dim) that was set by hand; any finite one is valid."""
         return code
 
     def forward(self, code: Code) -> StyleVector:
@@ -98,7 +98,10 @@ class TokenBank(nn.Module):
         return torch.full(self.code_shape, 1.0 / self.code_shape[1])
 
     def read(self, z: Tensor) -> Tensor:
-        """Return the weights (batch, heads, tokens) of the posterior's value."""
+        """Return the weights (batch, heads, tokens) of the tokens.
+
+        `z` is a query (batch, query_dim), or holds the weights already if they are not `queried`.
+        """
         if self.query is None or self.key is None:
             return z
         query = self.query(z).unflatten(-1, (self.code_shape[0], -1))

@@ -31,7 +31,10 @@ def gst(*, tokens: int = 10, heads: int = 4, style_dim: int = 256) -> StyleConfi
 
 
 def prosody_transfer(*, dim: int = 128) -> StyleConfig:
-    """Prosody transfer (Skerry-Ryan 2018, §3.2): a code of 128 through a tanh, no tokens."""
+    """Prosody transfer (Skerry-Ryan 2018, §3.2): a deterministic code of `dim` values, no tokens.
+
+    A tanh bounds the code.
+    """
     return StyleConfig(
         posterior=PointConfig(dim=dim, activation="tanh"),
         bank=LinearBankConfig(style_dim=dim),

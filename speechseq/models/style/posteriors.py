@@ -119,7 +119,10 @@ class TokenDirichlet(nn.Module):
         self.least = config.least
 
     def forward(self, summary: Summary) -> Inferred:
-        """Map summaries (batch, summary_dim) to distributions over (batch, heads, tokens)."""
+        """Map summaries (batch, summary_dim) to Dirichlet distributions of token weights.
+
+        The weights sum to 1 in each head: batch shape (batch,), event shape (heads, tokens).
+        """
         raw = self.linear(summary).view(-1, *self.code_shape)
         concentration = F.softplus(raw) + self.least
         mean = concentration / concentration.sum(-1, keepdim=True)

@@ -13,7 +13,7 @@ class Forward(LoopPass):
     """Forward pass, which fills a LoopSaved."""
 
     def run(self) -> None:
-        """All steps of all rows."""
+        """Run every decoder step of the batch; gates, states and alignment go into `self.out`."""
         first = self.spec.first_weights
         history = torch.stack([first, torch.zeros_like(first)], 1)
         for step in range(self.steps):

@@ -11,7 +11,11 @@ _NEAR = 12  # characters of context before the dash
 
 
 def read_dashes(text: str) -> str:
-    """Replace en dashes by hyphens in ranges and " -- " between words, except after a digit."""
+    """Replace each en dash: by a hyphen in a range ("10am–noon"), elsewhere by " -- ", a pause.
+
+    A range is one of times, amounts, days or months. A dash between a digit and its neighbour, as
+    in "5–10", stays: the rules of numbers read it.
+    """
     return _BETWEEN_WORDS.sub(_dash, text) if "–" in text else text
 
 

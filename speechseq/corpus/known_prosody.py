@@ -76,7 +76,7 @@ def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[
 def make(
     folder: Path | str,
     *,
-    utterances: int = 2150,
+    utterances: int = 2250,
     seed: int = 0,
     held_out: bool = False,
     voices: Sequence[str] = (),

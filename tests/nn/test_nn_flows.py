@@ -146,6 +146,16 @@ def test_iaf_draws_in_one_pass_and_maf_scores_in_one_pass():
         assert dear >= 5
 
 
+def test_a_new_glow_s_linear_maps_are_rotations():
+    """Of full rank, well conditioned, and no multiple of the identity."""
+    flow = glow(5, layers=2, hidden=8).double()
+    for first in (1, 5):
+        lower_upper, permutation = (t(None) for t in flow.transform.transforms[first : first + 2])
+        matrix = permutation(lower_upper(torch.eye(5).double()))
+        assert torch.allclose(matrix @ matrix.T, torch.eye(5).double(), atol=1e-5)
+        assert (matrix - torch.eye(5)).abs().max() > 0.1
+
+
 def test_fitted_activations_have_mean_0_and_standard_deviation_1():
     flow = glow(4, layers=3, hidden=8).double()
     x = (torch.randn(200, 4) * torch.tensor([0.01, 1, 5, 100]) + 7).double()

@@ -13,6 +13,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.style.latent import Latent
 from speechseq.nn.mmd import mmd
+from speechseq.nn.transport import sinkhorn
 from speechseq.ranges import Factor, Update, Weight
 from speechseq.shapes import Scalar
 
@@ -150,6 +151,50 @@ class MMD(nn.Module):
         drawn = prior.sample(code.shape[:1]).flatten(1)
         value = mmd(code, drawn, kernel=c.kernel, statistic=c.statistic, sigma=c.sigma)
         return {"mmd": c.weight * value}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SinkhornConfig(Config):
+    """Sinkhorn divergence of codes and prior (Genevay 2018), see `nn.transport.sinkhorn`.
+
+    Attributes:
+        weight: of the term.
+        epsilon: regularisation, a share of the mean squared distance.
+    """
+
+    kind: ClassVar[str] = "sinkhorn"
+    weight: Weight = 1.0
+    epsilon: Factor = 0.1
+
+    def build(self) -> "Sinkhorn":
+        """Build the module."""
+        return Sinkhorn(self)
+
+
+class Sinkhorn(nn.Module):
+    """Squared transport distance of a batch's codes and draws of the prior, named `sinkhorn`.
+
+    Half of each set's distance to itself is subtracted, so that equal laws have a value near 0.
+    """
+
+    def __init__(self, config: SinkhornConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
+        """Return the weighted term."""
+        code = latent.code.flatten(1)
+        drawn = prior.sample(code.shape[:1]).flatten(1)
+        apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))
+        return {"sinkhorn": self.config.weight * apart}
+
+    def _cost(self, x: Tensor, y: Tensor) -> Tensor:
+        cost = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
+        share = torch.full((len(x),), 1 / len(x), dtype=torch.float64, device=x.device)
+        scale = max(float(cost.detach().mean()), 1e-12)
+        return sinkhorn(
+            cost, share, share, epsilon=self.config.epsilon * scale, iterations=50
+        ).upper
 
 
 def kl(

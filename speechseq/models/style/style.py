@@ -21,6 +21,7 @@ from speechseq.models.style.penalties import (
     KLConfig,
     MMDConfig,
     NoPenaltyConfig,
+    SinkhornConfig,
 )
 from speechseq.models.style.posteriors import (
     DirichletConfig,
@@ -73,7 +74,12 @@ class StyleConfig(Config):
         default=NormalPriorConfig(),
     )
     penalty: Config = choice(
-        NoPenaltyConfig, KLConfig, CapacityConfig, MMDConfig, default=NoPenaltyConfig()
+        NoPenaltyConfig,
+        KLConfig,
+        CapacityConfig,
+        MMDConfig,
+        SinkhornConfig,
+        default=NoPenaltyConfig(),
     )
 
     def check(self) -> None:

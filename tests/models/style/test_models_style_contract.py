@@ -11,6 +11,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.style import builders
 from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
+from speechseq.models.style.penalties import SinkhornConfig
 from speechseq.models.style.posteriors import DirichletConfig, LaplaceConfig, PointConfig
 from speechseq.models.style.priors import DirichletPriorConfig, GlowConfig, MAFConfig
 from speechseq.models.style.reference import ReferenceConfig
@@ -33,6 +34,9 @@ STYLES = {
     "iaf_vae": builders.iaf_vae(dim=4, style_dim=8),
     "laplace": StyleConfig(posterior=LaplaceConfig(dim=4), bank=LINEAR, prior=MAFConfig()),
     "glow": StyleConfig(posterior=PointConfig(dim=4), bank=LINEAR, prior=GlowConfig()),
+    "sinkhorn": StyleConfig(
+        posterior=PointConfig(dim=4), bank=LINEAR, penalty=SinkhornConfig(weight=2.0)
+    ),
     "dirichlet": StyleConfig(
         posterior=DirichletConfig(tokens=5, heads=2),
         bank=dataclasses.replace(TOKENS, queried=False),
@@ -152,7 +156,7 @@ def test_penalties_are_finite_and_reach_the_encoder(config):
     style = build(config).train()
     latent = style.encode(mels(math.nan), LENGTHS)
     terms = style.penalty(latent, update=10**6)
-    assert set(terms) <= {"kl", "mmd", "capacity"}
+    assert set(terms) <= {"kl", "mmd", "capacity", "sinkhorn"}
     if not terms:
         return
     sum(terms.values()).backward()

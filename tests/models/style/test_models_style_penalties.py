@@ -13,6 +13,7 @@ from speechseq.models.style.penalties import (
     CapacityConfig,
     KLConfig,
     MMDConfig,
+    SinkhornConfig,
     anneal,
     kl,
     mutual_information,
@@ -137,3 +138,16 @@ def test_mean_kl_is_mutual_information_and_the_aggregates_kl(items):
     torch.testing.assert_close(
         mutual_information(same, PRIOR)[1], torch.tensor(0.0).double(), rtol=0, atol=1e-9
     )
+
+
+def test_sinkhorn_is_near_zero_for_the_prior_and_the_squared_shift_beside_it():
+    torch.manual_seed(5)
+    prior = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    same, penalty = prior.sample(torch.Size([200])), SinkhornConfig().build()
+    near = penalty(Latent(same, same, None), prior, 0)["sinkhorn"]
+    moved = same + torch.tensor([3.0, 0.0])
+    far = penalty(Latent(moved, moved, None), prior, 0)["sinkhorn"]
+    assert abs(float(near)) < 0.3
+    assert float(far) == pytest.approx(9.0, rel=0.25)  # of upper bounds
+    wide = 3 * same.clone().requires_grad_()
+    penalty(Latent(wide, wide, None), prior, 0)["sinkhorn"].backward()

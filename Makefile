@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
 test: $(VENV)/installed lint docs
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .

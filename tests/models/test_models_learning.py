@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_tacotron import TINY, padded, without_dropout
 from torch import Tensor
+from unchecked import unchecked
 
 from speechseq.batch import TTSBatch
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
@@ -74,7 +75,9 @@ def train(model: Tacotron, batch: TTSBatch, updates: int) -> list[float]:
 def test_a_tacotron_learns_three_utterances_by_heart_and_speaks_them(name):
     batch = corpus()
     model = config(name).build(symbols=SYMBOLS, mels=MELS, bins=BINS)
-    totals = train(model, batch, 200)
+    train(model, batch, 1)  # with the annotations executed
+    with unchecked():
+        totals = train(model, batch, 200)
     assert totals[-1] < 0.1 * totals[0]
     spoken = model.generate(batch.tokens, batch.token_lengths)
     assert spoken.finished_reason == ("stop",) * 3

@@ -171,11 +171,19 @@ def test_trap_20_all_queries_of_a_beam_read_the_memory_of_their_utterance(mechan
     torch.testing.assert_close(made, true, rtol=1e-12, atol=1e-12)
 
 
+def has_keys(state: tuple) -> bool:
+    """True if a mechanism's state, or that of one of its heads, holds projected memory."""
+    nested = (part for part in state if isinstance(part, tuple))
+    return hasattr(state, "keys") or any(map(has_keys, nested))
+
+
 @each_mechanism
 def test_a_beam_holds_one_memory_an_utterance(mechanism):
     _, _, state = asked_by_a_beam(built(mechanism))
     lengths = [len(part) for part in tensors(state)]
-    assert lengths.count(2) == 3 * lengths.count(6)  # memory, mask and keys to each past
+    assert set(lengths) <= {2, 6}
+    if has_keys(state):
+        assert lengths.count(2) == 3 * lengths.count(6)  # memory, mask and keys to each past
 
 
 @each_mechanism
@@ -272,7 +280,7 @@ def test_trap_17_keys_are_projected_once_an_utterance(mechanism):
             part.register_forward_hook(saw)
     state = module.start(memory, mask)
     once = list(seen)
-    assert once
+    assert bool(once) == has_keys(state)  # a mechanism may have no keys
     assert len(set(once)) == len(once)
     run(module, queries, state)
     assert seen == once

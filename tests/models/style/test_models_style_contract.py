@@ -167,7 +167,8 @@ def test_penalties_are_finite_and_reach_the_encoder(config):
 
 @each_style
 def test_plain_data_describes_a_style(config):
-    assert StyleConfig.from_dict(config.to_dict()) == config
+    joints = (config.reference, config.posterior, config.bank, config.prior, config.penalty)
+    assert StyleConfig.from_dict(config.to_dict(), also=[type(j) for j in joints]) == config
 
 
 @each_style

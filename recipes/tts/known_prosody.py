@@ -37,6 +37,7 @@ from speechseq.training.config import TrainerConfig
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
+from speechseq.training.style_watch import style_watch
 from speechseq.training.trainer import Trainer
 
 STYLES = {
@@ -78,7 +79,8 @@ def main(settings: Settings, run: Path) -> None:
     need("espeak", "judge", "style")
     torch.set_num_threads(settings.threads)
     audio, seed, voices = settings.audio, settings.seed, settings.voices
-    train, test = known_prosody.make_split(settings, run / "corpus", seed=seed)
+    train, held_out = known_prosody.make_split(settings, run / "corpus", seed=seed)
+    test = list(held_out)
     train = features.compute(train, audio, run / "corpus/mels")
     vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
     style, r = STYLES[settings.style], settings.model.decoder.reduction_factor
@@ -88,8 +90,9 @@ def main(settings: Settings, run: Path) -> None:
     seed_everything(seed)
     model = config.build(symbols=len(vocabulary), mels=audio.mels)
     about = ModelDescription(model=config, audio=audio, vocabulary=vocabulary)
-    loss = TacotronLoss(settings.loss)
-    summary = Trainer(model, loss, batches, settings.trainer, run=run, about=about).run()
+    watch = style_watch(lambda: (collate(test[i : i + 20]) for i in range(0, len(test) - 1, 20)))
+    parts = model, TacotronLoss(settings.loss), batches, settings.trainer
+    summary = Trainer(*parts, run=run, about=about, validate=watch).run()
 
     known, held = (
         [Reference(features.load_waveform(c, audio), c.supervisions[0].text) for c in cuts]

@@ -1,0 +1,44 @@
+"""Watch over a style while a Tacotron trains, as a Trainer's `validate`."""
+
+import warnings
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from speechseq.batch import TTSBatch
+from speechseq.models import conditioning
+from speechseq.models.style.statistics import statistics
+from speechseq.models.tacotron import Tacotron
+
+
+def style_watch(
+    batches: Callable[[], Iterable[TTSBatch]],
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Make a validation function that measures a style's codes, and warns when the style dies.
+
+    The values are those of `models.style.statistics`, named "style_…". A style is dead when no unit
+    is active: every reference then has the same code.
+
+    Args:
+        batches: called for each validation; gives some held-out batches, such as two.
+    """
+
+    @torch.no_grad()
+    def validate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, Tacotron)
+        style, device = conditioning.own_style(model.style), next(model.parameters()).device
+        latents = [
+            style.encode(model.inward(batch.mel.to(device)), batch.frame_lengths.to(device))
+            for batch in batches()
+        ]
+        found = statistics(style, latents)
+        if not found["active_units"]:
+            warnings.warn(
+                "the style is dead: every reference has the same code; lower the penalty's weight, "
+                "or anneal it longer",
+                stacklevel=2,
+            )
+        return {f"style_{name}": value for name, value in found.items()}
+
+    return validate

@@ -54,7 +54,7 @@ class StyleConfig(Config):
     calls. `builders` has those of the literature.
     """
 
-    reference: ReferenceConfig = choice(ReferenceConfig, default=ReferenceConfig())
+    reference: Config = choice(ReferenceConfig, default=ReferenceConfig())
     posterior: Config = choice(
         PointConfig,
         NormalConfig,
@@ -122,9 +122,8 @@ class Style(nn.Module):
 
     def __init__(self, mels: int, config: StyleConfig) -> None:
         super().__init__()
-        built: Any = config.reference.build(mels)
-        self.reference = built
-        self.posterior = _joint(config.posterior, built.summary_dim)
+        self.reference = _joint(config.reference, mels)
+        self.posterior = _joint(config.posterior, self.reference.summary_dim)
         self.bank = _joint(config.bank, self.posterior.code_shape[0])
         self.code_shape, self.style_dim = tuple(self.bank.code_shape), self.bank.style_dim
         if isinstance(config.posterior, DirichletConfig):

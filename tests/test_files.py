@@ -118,6 +118,7 @@ def test_a_stream_is_read_only_where_it_is_expected() -> None:
 SOURCES = sorted(Path(files.__file__).parent.rglob("*.py"))
 OWN_FILES = {  # what they open is the package's own, or comes from its own process
     "files.py": "the one place",
+    "file_writing.py": "what was just written, to wait for the disk; nothing is read",
     "ops/cpp/cache.py": "compiled kernels, whose owner and checksum are judged there",
     "ops/cpp/compiler.py": "the kernels' sources and the compiler's",
     "evaluation/report/page.py": "the page's style, inside the package",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from speechseq import files
-from speechseq.checkpoint.folder import STYLE_CARD
 from speechseq.errors import CheckpointError
 
 _CARD = files.Kind(name="a style card", limit=1 << 20, cure="train again, or delete it")
@@ -19,6 +18,8 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: it is no style card.
     """
+    from speechseq.checkpoint.folder import STYLE_CARD
+
     path = folder / STYLE_CARD
     if not path.exists():
         return None

@@ -12,7 +12,8 @@ from speechseq.audio import wav
 from speechseq.cli import main
 from speechseq.errors import DataError
 from speechseq.inference.speech import batches, combined
-from speechseq.inference.synthesizer import MOST_AT_ONCE, MOST_CHARACTERS, Synthesizer
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.inference.text_reader import MOST_AT_ONCE, MOST_CHARACTERS
 from speechseq.text.splitting import LONGEST, split
 
 SENTENCES = (

@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the flags ask for, checked without a model."""
+    """Request of the flags: style, strength and speaker, checked without a model."""
 
     reference: Path | None
     knobs: dict[int, float] | None

@@ -1,4 +1,4 @@
-"""What a trained style passes on: directions of the code, and prosody of references.
+"""Evaluation of a trained style: directions of its code, and transfer of references.
 
 Everything is measured in free-running speech: F0, its spread, energy and rate of the result beside
 those of the reference.

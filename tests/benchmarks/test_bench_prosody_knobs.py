@@ -1,4 +1,4 @@
-"""What each of espeak's knobs does to the measure it is for."""
+"""Effect of each of espeak's knobs on the measure that it is for."""
 
 import prosody_knobs
 import pytest

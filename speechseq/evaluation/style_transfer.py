@@ -110,7 +110,7 @@ def _direction(
     steps = steps / steps.norm()
     found, errors = [], []
     for setting in SETTINGS:
-        code = own.mean_code + setting * steps * own.code_sd * own.code_sd.numel() ** 0.5
+        code = own.mean_code + setting * steps * own.code_sd
         if code.dim() == 2:  # weights of tokens stay a distribution
             code = code.clamp(min=0) / code.clamp(min=0).sum(-1, keepdim=True)
         latent = own.by_hand(code.expand(len(texts), *own.code_shape))

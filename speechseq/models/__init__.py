@@ -1,1 +1,1 @@
-"""Whole models, built by plain functions whose bodies are the papers' tables."""
+"""Models: Tacotron, Listen Attend and Spell, language models, their parts and losses."""

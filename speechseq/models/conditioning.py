@@ -1,4 +1,4 @@
-"""Conditions of a Tacotron beside its text: the style and the speaker of each utterance."""
+"""Conditions of a Tacotron in addition to its text: style and speaker of each utterance."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 def build_join(
     memory_dim: int, style: Style | None, speakers: Speakers | None, how: Join
 ) -> MemoryJoin | None:
-    """Build what joins style and speaker to the memory; None for a model with neither."""
+    """Build the module that joins style and speaker to the memory; None without both of them."""
     width = 0 if style is None else style.style_dim
     width += 0 if speakers is None else speakers.config.dim
     return MemoryJoin(memory_dim, width, how) if width else None
@@ -32,7 +32,7 @@ def build_speakers(config: SpeakersConfig | None, encoder: Encoder) -> Speakers 
 
 
 def own_style(style: Style | None) -> Style:
-    """Return a model's style.
+    """Return the style module of a model.
 
     Raises:
         ConfigError: the model has none.
@@ -45,10 +45,10 @@ def own_style(style: Style | None) -> Style:
 def batch_latent(
     style: Style | None, batch: TTSBatch, inward: Callable[[Tensor], Tensor]
 ) -> Latent | None:
-    """Infer each row's style from its reference, by default its own target.
+    """Infer the style of each row from its reference, by default the row's own target mel.
 
     Args:
-        inward: the model's affine map of mels, applied to target and reference alike.
+        inward: affine map from log-mels to the scale of the network (`Tacotron.inward`).
     """
     if style is None:
         return None
@@ -58,18 +58,17 @@ def batch_latent(
 
 
 def penalties(style: Style | None, latent: Latent | None, update: int) -> dict[str, Tensor]:
-    """Weighted terms of the style's penalty by name, none for a model without a style."""
+    """Return the weighted terms of the style's penalty by name; {} for a model without a style."""
     return {} if style is None or latent is None else style.penalty(latent, update=update)
 
 
 def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Latent | None:
-    """Return a latent with one vector for each of `rows` texts.
+    """Check a latent for `rows` texts, or return the default style if `latent` is None.
 
-    It is `latent`, if that has the shape (rows, style_dim), or the default of `style` if `latent`
-    is None; None for a model without a style.
+    The result has style vectors (rows, style_dim); it is None for a model without a style.
 
     Raises:
-        ConfigError: a latent of another shape, or one for a model without a style.
+        ConfigError: the latent has another shape, or the model has no style.
     """
     if latent is None:
         return None if style is None else style.default(rows)
@@ -81,11 +80,11 @@ def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Lat
 
 
 def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int) -> Tensor | None:
-    """Return the speakers' vectors (rows, dim), None for a model without speakers.
+    """Return the vectors (rows, dim) of speaker ids (rows); None for a model without speakers.
 
     Raises:
         ConfigError: a speaker is missing, or given to a model without speakers.
-        DataError: an id beyond the table.
+        DataError: an id is not in the table of speakers.
     """
     if speakers is None:
         if speaker is not None:
@@ -101,7 +100,13 @@ def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int
 
 
 class Text(NamedTuple):
-    """Texts of a batch, with the style and the speaker of each: tokens (batch, tokens)."""
+    """Texts of a batch with their conditions.
+
+    Attributes:
+        tokens, lengths: (batch, tokens) and (batch).
+        latent: style of each text, or None.
+        speaker: speaker ids (batch), or None.
+    """
 
     tokens: Tokens
     lengths: Lengths
@@ -112,10 +117,10 @@ class Text(NamedTuple):
 def encoded(
     encoder: Encoder, speakers: Speakers | None, join: MemoryJoin | None, text: Text
 ) -> Encoded:
-    """Encode texts and join style and speaker to every valid position of the memory.
+    """Encode texts, and join style and speaker to every valid position of the memory.
 
     Raises:
-        ConfigError, DataError: as the encoder and `speaker_vector`.
+        ConfigError, DataError: see `Encoder.forward` and `speaker_vector`.
     """
     tokens, lengths, latent, speaker = text
     vector = speaker_vector(speakers, speaker, len(tokens))

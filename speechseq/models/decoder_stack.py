@@ -1,4 +1,4 @@
-"""Decoder RNN stacks above the attention: whole sequences in training, steps in a free run."""
+"""Decoder RNN stacks above the attention RNN: whole sequences in training, steps in synthesis."""
 
 import dataclasses
 import itertools
@@ -14,41 +14,48 @@ from speechseq.ranges import Depth, Dropout, Width
 
 
 class DecoderStack(nn.Module):
-    """Recurrent layers whose output does not feed back into attention, hoisted out of its loop."""
+    """Base class of the recurrent layers above the attention RNN.
+
+    Their output does not feed back into attention, so in training they run after the attention
+    loop, over all steps at once.
+    """
 
     layers: nn.ModuleList
     output_dim: int
 
     @property
     def cells(self) -> list[SplitCell]:
-        """The layers' cells, from the bottom."""
+        """Return the cells of the layers, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """All steps of a batch at once, (rows, input_dim) to (rows, output_dim)."""
+        """Run all steps at once over unpadded rows: (rows, input_dim) to (rows, output_dim)."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """The state before the first step."""
+        """Return the state before the first step."""
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """One step (batch, input_dim): the output (batch, output_dim) and the next state."""
+        """Run one step of inputs (batch, input_dim): output (batch, output_dim) and next state."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderStackConfig(Config):
-    """Settings of a stack; `build` makes its module."""
+    """Base class of the settings of decoder stacks."""
 
     def build(self, input_dim: int) -> DecoderStack:
-        """The stack for inputs [attention RNN's hidden state; context] of this width."""
+        """Build the stack for inputs [hidden state of the attention RNN; context] of this width."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LSTMStackConfig(DecoderStackConfig):
-    """LSTM layers of `dim` units, with zoneout (Tacotron 2) or dropout of their outputs."""
+    """Settings of Tacotron 2's stack: `layers` LSTM layers of `dim` units.
+
+    `zoneout` acts on the states (Tacotron 2), `dropout` on the outputs of the layers.
+    """
 
     kind: ClassVar[str] = "lstm"
     layers: Depth = 1
@@ -57,16 +64,16 @@ class LSTMStackConfig(DecoderStackConfig):
     zoneout: Dropout = 0.0
 
     def build(self, input_dim: int) -> "LSTMStack":
-        """The stack for inputs of this width."""
+        """Build the stack for inputs of this width."""
         return LSTMStack(input_dim, self)
 
 
 class LSTMStack(DecoderStack):
-    """LSTM layers one after another.
+    """LSTM layers, each reading the output of the layer below.
 
-    A layer runs over all steps in one call of a C++ kernel, zoneout included; without the kernel in
-    torch's LSTM, or step by step with zoneout. Dropout acts on a layer's output and not on its
-    state, so that all paths are the same mathematics.
+    A layer runs over all steps in one call of a C++ kernel; without the kernel in torch's LSTM, or,
+    with zoneout, step by step. Dropout acts on a layer's output and not on its state, so that all
+    three compute the same.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:
@@ -78,17 +85,17 @@ class LSTMStack(DecoderStack):
         self.dropout, self.output_dim = config.dropout, config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """(rows, input_dim) to (rows, dim)."""
+        """Run all steps of a batch at once over unpadded rows: (rows, input_dim) to (rows, dim)."""
         for cell in self.cells:
             inputs = dropout(cell.run_rows(inputs, rows), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """One LSTMState a layer."""
+        """Return the state before the first step: one LSTMState per layer."""
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """One step (batch, input_dim) to (batch, dim)."""
+        """Run one step of inputs (batch, input_dim): output (batch, dim) and next state."""
         after = []
         for cell, before in zip(self.cells, state, strict=True):
             after.append(cell.step(inputs, before))
@@ -98,14 +105,14 @@ class LSTMStack(DecoderStack):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResidualGRUStackConfig(DecoderStackConfig):
-    """Tacotron's decoder RNN (Wang 2017, table 1): GRU layers with residual connections."""
+    """Settings of Tacotron's decoder RNN (Wang 2017, table 1): GRU layers with residuals."""
 
     kind: ClassVar[str] = "residual_gru"
     layers: Depth = 2
     dim: Width = 256
 
     def build(self, input_dim: int) -> "ResidualGRUStack":
-        """The stack for inputs of this width."""
+        """Build the stack for inputs of this width."""
         return ResidualGRUStack(input_dim, self)
 
 
@@ -121,18 +128,18 @@ class ResidualGRUStack(DecoderStack):
         self.output_dim = config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """(rows, input_dim) to (rows, dim)."""
+        """Run all steps of a batch at once over unpadded rows: (rows, input_dim) to (rows, dim)."""
         x = self.project(inputs)
         for cell in self.cells:
             x = x + cell.run_rows(x, rows)
         return x
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """One GRUState a layer."""
+        """Return the state before the first step: one GRUState per layer."""
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """One step (batch, input_dim) to (batch, dim)."""
+        """Run one step of inputs (batch, input_dim): output (batch, dim) and next state."""
         x, after = self.project(inputs), []
         for cell, before in zip(self.cells, state, strict=True):
             after.append(cell.step(x, before))

@@ -1,4 +1,4 @@
-"""Text encoders: symbols to a memory that attention reads."""
+"""Text encoders: token ids to a memory that attention reads."""
 
 import dataclasses
 import itertools
@@ -21,10 +21,10 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 
 
 class Encoder(nn.Module):
-    """Tokens (batch, tokens) and their lengths to a memory of width `memory_dim`.
+    """Base class of text encoders: token ids and their lengths to a memory of width `memory_dim`.
 
-    `embedding_dim` is the width of a symbol's vector, and of `shift`, which is added to it; only
-    models with speakers at all sites use both.
+    Models whose speakers act at all sites (see `SpeakersConfig`) also need `embedding_dim`, the
+    width of a symbol's embedding, and the argument `shift`, which is added to it.
     """
 
     memory_dim: int
@@ -34,23 +34,26 @@ class Encoder(nn.Module):
     symbol_rows = ("embedding.weight",)
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """The memory (batch, tokens, memory_dim), zero in the padding, and its lengths.
+        """Encode tokens: memory (batch, tokens, memory_dim), zero in the padding, and its lengths.
 
-        `shift` (batch, embedding_dim) is added to the vector of every symbol of its row.
+        `shift` (batch, embedding_dim) is added to the embedding of every symbol of its row.
 
         Raises:
-            ConfigError: tokens or lengths that are no integers (batch, tokens) and (batch).
-            DataError: lengths beyond the tokens, or a valid token that the vocabulary lacks.
+            ConfigError: tokens are not integers (batch, tokens), or lengths not integers (batch).
+            DataError: a length exceeds the number of tokens, or the vocabulary lacks a valid token.
         """
         raise NotImplementedError
 
     def embedded(self, ids: Tensor, shift: Tensor | None) -> Tensor:
-        """The symbols' vectors (batch, tokens, embedding_dim), shifted row by row."""
+        """Embed ids: (batch, tokens, embedding_dim), plus `shift` for every symbol of a row."""
         x = self.embedding(ids)
         return x if shift is None else x + shift.unsqueeze(1)
 
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
-        """Ids with 0 in the padding, the indices of the valid ones, and the lengths, as int64."""
+        """Check tokens and lengths; return ids with 0 in the padding, the layout, and the lengths.
+
+        Ids and lengths are int64; the layout (`Varlen`) has the indices of the valid positions.
+        """
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
         mask = length_mask(lengths, tokens.shape[1])
@@ -60,16 +63,16 @@ class Encoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig(Config):
-    """Settings of an encoder; `build` makes its module."""
+    """Base class of the settings of encoders."""
 
     def build(self, symbols: int) -> Encoder:
-        """The encoder for a vocabulary of this many symbols."""
+        """Build the encoder for a vocabulary of `symbols` entries."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvEncoderConfig(EncoderConfig):
-    """Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM."""
+    """Settings of Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM."""
 
     kind: ClassVar[str] = "conv"
     embedding: Width = 512
@@ -80,12 +83,12 @@ class ConvEncoderConfig(EncoderConfig):
     lstm: Width = 256
 
     def build(self, symbols: int) -> "ConvEncoder":
-        """The encoder for a vocabulary of this many symbols."""
+        """Build the encoder for a vocabulary of `symbols` entries."""
         return ConvEncoder(symbols, self)
 
 
 class ConvEncoder(Encoder):
-    """Embedding, masked convolutions with batch norm and ReLU, BiLSTM of exact lengths."""
+    """Tacotron 2's encoder: embedding, masked convolutions with batch norm and ReLU, BiLSTM."""
 
     def __init__(self, symbols: int, config: ConvEncoderConfig) -> None:
         super().__init__()
@@ -102,7 +105,7 @@ class ConvEncoder(Encoder):
         self.memory_dim = 2 * config.lstm
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """The memory (batch, tokens, 2 * lstm), zero in the padding."""
+        """Encode tokens: memory (batch, tokens, 2 * lstm), zero in the padding, and its lengths."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = in_turn(self.convs, rows.unpad(self.embedded(ids, shift)), rows)
         return Encoded(rows.pad(on_rows(self.lstm, x, rows, "lengths")), lengths)
@@ -110,7 +113,7 @@ class ConvEncoder(Encoder):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CBHGEncoderConfig(EncoderConfig):
-    """Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG."""
+    """Settings of Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG."""
 
     kind: ClassVar[str] = "cbhg"
     embedding: Width = 256
@@ -129,12 +132,12 @@ class CBHGEncoderConfig(EncoderConfig):
             raise ConfigError(f"{problem} last, {self.prenet[-1]}", "give both the same width")
 
     def build(self, symbols: int) -> "CBHGEncoder":
-        """The encoder for a vocabulary of this many symbols."""
+        """Build the encoder for a vocabulary of `symbols` entries."""
         return CBHGEncoder(symbols, self)
 
 
 class CBHGEncoder(Encoder):
-    """Embedding, pre-net (its dropout in training only) and CBHG."""
+    """Tacotron's encoder: embedding, pre-net (with dropout in training only) and CBHG."""
 
     def __init__(self, symbols: int, config: CBHGEncoderConfig) -> None:
         super().__init__()
@@ -154,7 +157,7 @@ class CBHGEncoder(Encoder):
         self.memory_dim = self.cbhg.output_dim
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """The memory (batch, tokens, 2 * gru), zero in the padding."""
+        """Encode tokens: memory (batch, tokens, 2 * gru), zero in the padding, and its lengths."""
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = self.prenet(rows.unpad(self.embedded(ids, shift)))
         return Encoded(rows.pad(on_rows(self.cbhg, x, rows, "lengths")), lengths)

@@ -1,4 +1,4 @@
-"""The frame decoder of the Tacotron family: r mel frames and a stop logit a step."""
+"""Frame decoder of the Tacotron family: r mel frames and a stop logit per step."""
 
 import dataclasses
 from collections.abc import Sequence as Series
@@ -40,12 +40,19 @@ from speechseq.shapes import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrameDecoderConfig(Config):
-    """Numbers of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
+    """Settings of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
 
-    reduction_factor: frames a step. attention_rnn with its units, dropout and zoneout asks the
-    attention; the stack makes frames and stop. stop_threshold: probability that ends an utterance.
-    attention_end_steps: so many steps in a row on the last position end it too. frames_per_token
-    and spare_frames bound its length: limit = spare_frames + frames_per_token * tokens.
+    Attributes:
+        reduction_factor: r, frames per step.
+        attention_rnn: cell of the RNN that queries the attention; its units, dropout and zoneout
+            are the `attention_rnn_…` fields.
+        stack: RNN above the attention RNN, from whose output frames and stop are projected.
+        project_context: frames and stop are projected from [stack output; context].
+        free_running_dropout: keep the pre-net's dropout in synthesis.
+        stop_threshold: stop probability above which an utterance ends.
+        attention_end_steps: an utterance also ends after so many consecutive steps at which the
+            last position has the most weight.
+        frames_per_token, spare_frames: maximum length, frames_per_token · tokens + spare_frames.
     """
 
     reduction_factor: Annotated[int, Range(1, 100)] = 1
@@ -74,7 +81,7 @@ class FrameDecoderConfig(Config):
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
-        """The most steps (batch) that utterances of these token lengths (batch) may take."""
+        """Maximum number of steps (batch) for utterances of these token lengths (batch)."""
         frames = self.spare_frames + self.frames_per_token * token_lengths
         return (frames / self.reduction_factor).ceil().long()
 
@@ -83,8 +90,13 @@ Keep = tuple[Tensor, ...]  # dropout multipliers of the pre-net's layers, each (
 
 
 class DecoderOutput(NamedTuple):
-    """mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps,
-    positions)."""
+    """Teacher-forced output of the decoder.
+
+    Attributes:
+        mel: (batch, steps * r, mels).
+        stop_logits: (batch, steps).
+        alignment: (batch, steps, positions).
+    """
 
     mel: Mel
     stop_logits: StopLogits
@@ -92,7 +104,12 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """State between two free-running steps: attention RNN, stack, last frame (batch, mels)."""
+    """State between two free-running steps.
+
+    Attributes:
+        core, stack: states of the attention RNN and of the stack.
+        frame: (batch, mels), last frame of the previous step.
+    """
 
     core: AttentionRNNState
     stack: tuple
@@ -100,8 +117,13 @@ class DecoderState(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """Output of one step: frames (batch, r * mels), stop_logit (batch), weights (batch,
-    positions)."""
+    """Output of one free-running step.
+
+    Attributes:
+        frames: (batch, r * mels).
+        stop_logit: (batch).
+        weights: (batch, positions), attention weights.
+    """
 
     frames: Tensor
     stop_logit: Tensor
@@ -109,9 +131,15 @@ class StepOutput(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """All steps of a free run, each row zero after its own last step: frames (batch, steps, r *
-    mels), stop_logits (batch, steps), alignment (batch, steps, positions), step_lengths (batch),
-    and `ending`, the reason for each row's end: 0 stop, 1 attention_end, 2 limit."""
+    """Outputs of all steps of a free run, zero after each row's own last step.
+
+    Attributes:
+        frames: (batch, steps, r * mels).
+        stop_logits: (batch, steps).
+        alignment: (batch, steps, positions).
+        step_lengths: (batch), number of steps of each row.
+        ending: (batch), reason for the end of each row: 0 stop, 1 attention_end, 2 limit.
+    """
 
     frames: Grouped
     stop_logits: StopLogits
@@ -121,10 +149,10 @@ class Steps(NamedTuple):
 
 
 class FrameDecoder(nn.Module):
-    """Pre-net, attention RNN with attention, decoder stack, frame and stop projections.
+    """Pre-net, attention RNN with attention, decoder stack, projections to frames and stop.
 
-    Teacher-forced, only the attention RNN runs step by step; everything else is hoisted out of it.
-    Free-running calls the same parts one step at a time.
+    Under teacher forcing, only the attention RNN runs step by step; all other parts run over the
+    whole sequence. Free-running synthesis calls the same parts one step at a time.
     """
 
     def __init__(self, memory_dim: int, mels: int, config: FrameDecoderConfig) -> None:
@@ -150,7 +178,7 @@ class FrameDecoder(nn.Module):
     def forward(
         self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
     ) -> DecoderOutput:
-        """Teacher-forced: every step is fed the true last frame of the group before it."""
+        """Run all steps teacher-forced: each reads the true last frame of the previous step."""
         known = zero_padding(mel, frame_mask)
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
@@ -166,7 +194,7 @@ class FrameDecoder(nn.Module):
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
-        """The state before the first free-running step; the frame before it is zero."""
+        """Return the state before the first free-running step, with a previous frame of zeros."""
         batch = memory.shape[0]
         core = self.core.start(memory, memory_mask)
         frame = memory.new_zeros(batch, self.mels)
@@ -178,10 +206,11 @@ class FrameDecoder(nn.Module):
         ready: StepWeights,
         keep: Series[Tensor] | None = None,
     ) -> tuple[StepOutput, DecoderState]:
-        """One step, fed with `state.frame`; the next state holds the last of its own frames.
+        """Run one free-running step on the last frame of the previous step, `state.frame`.
 
-        `ready` is `self.core.prepare()`, computed once an utterance; `keep` holds the pre-net's
-        dropout multipliers.
+        Args:
+            ready: `self.core.prepare()`, computed once per utterance.
+            keep: dropout multipliers of the pre-net's layers; None for no dropout.
         """
         gates = self.core.cell.hoist(self.prenet(state.frame, keep))
         weights, core = self.core.step(gates, state.core, ready)
@@ -195,9 +224,10 @@ class FrameDecoder(nn.Module):
     def advance(
         self, steps: int, state: DecoderState, keep: Keep | None, ready: StepWeights | None = None
     ) -> tuple[StepOutput, DecoderState]:
-        """Run `steps` free-running steps: outputs (rows, steps, …) and the state after them.
+        """Run `steps` free-running steps; return outputs (rows, steps, …) and the next state.
 
-        `ready` is computed here if it is missing, so that a CUDA graph reads the current weights.
+        `ready` is `self.core.prepare()`; it is computed here if None, so that a CUDA graph reads
+        current weights.
         """
         ready = ready or self.core.prepare()
         outputs = []

@@ -1,4 +1,4 @@
-"""Free-running synthesis of a batch: choice of a backend, the loop in torch, rules of ending."""
+"""Free-running synthesis of a batch: choice of backend, decoder loop in torch, rules of ending."""
 
 from collections.abc import Sequence as Series
 from typing import NamedTuple
@@ -32,10 +32,14 @@ STOP, ATTENTION_END, LIMIT = range(3)
 
 
 class FreeRun(NamedTuple):
-    """Output of a free run, each row up to its own length and zero after it.
+    """Output of a free run, zero after each row's own length.
 
-    mel (batch, steps * r, mels), stop_logits (batch, steps), alignment (batch, steps, positions),
-    step_lengths (batch), finished_reason: "stop", "attention_end" or "limit" for each row.
+    Attributes:
+        mel: (batch, steps * r, mels).
+        stop_logits: (batch, steps).
+        alignment: (batch, steps, positions).
+        step_lengths: (batch), number of steps of each row.
+        finished_reason: "stop", "attention_end" or "limit" for each row.
     """
 
     mel: Mel
@@ -54,26 +58,26 @@ def free_run(
     precision: str = "float32",
     fed: StepInputs | None = None,
 ) -> FreeRun:
-    """Run the decoder on its own frames until each row has ended.
+    """Run the decoder on its own frames until every row has ended.
 
-    A row ends with the step whose stop probability passes the threshold, when attention has rested
-    on its last position for `attention_end_steps` steps, or at its limit. It is then left out of
-    all products. A C++ kernel makes the steps on a CPU if it supports the decoder;
-    elsewhere `torch_run` does the same in torch's operations, with equally rounded weights.
+    A row ends when its stop probability passes the threshold, when attention has stayed on the last
+    position for `attention_end_steps` steps, or at its limit; it is not computed any further. On a
+    CPU a C++ kernel runs the steps if it supports the decoder; otherwise `torch_run` computes the
+    same with weights rounded in the same way.
 
     Args:
         decoder: in evaluation mode.
         encoded: the memory and its lengths.
-        limits: the most steps of each row, at least 1.
-        noise: the pre-net's dropout, drawn for each row; None for none.
-        precision: "float32", "bfloat16" or "int8", to which the weights of the loop are rounded;
-            activations and sums stay as they are.
+        limits: maximum number of steps (batch) of each row, at least 1.
+        noise: dropout masks of the pre-net; None for no dropout.
+        precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded;
+            activations and sums are not rounded.
         fed: frames (batch, steps, mels) that each step reads instead of the decoder's own, to
-            compare precisions by; then every row runs to its limit.
+            compare precisions; every row then runs to its limit.
 
     Raises:
-        ConfigError: another precision, or a memory, limits or `fed` of another shape or type.
-        DataError: a length below 1 or beyond the memory, or a limit below 1.
+        ConfigError: an unknown precision, or memory, limits or `fed` of another shape or dtype.
+        DataError: a length is below 1 or beyond the memory, or a limit is below 1.
     """
     check_precision(precision)
     encoded, limits = _checked(decoder, encoded, limits, fed)
@@ -103,10 +107,10 @@ def _checked(
 def step_limits(
     config: FrameDecoderConfig, token_lengths: Lengths, max_steps: int | None
 ) -> Lengths:
-    """The most steps (batch) of each row: those of its own length, and at most `max_steps`.
+    """Maximum number of steps (batch): by the length of each row, and at most `max_steps`.
 
     Raises:
-        ConfigError: max_steps below 1.
+        ConfigError: max_steps is below 1.
     """
     limits = config.step_limits(token_lengths)
     return limits if max_steps is None else limits.clamp(max=checked("max_steps", max_steps, Every))
@@ -115,13 +119,14 @@ def step_limits(
 def utterance_noise(
     config: FrameDecoderConfig, seed: int | Series[int] | None, tokens: Tokens
 ) -> UtteranceNoise | None:
-    """Make the pre-net's dropout of each row; None if free-running synthesis has none.
+    """Build the dropout masks of the pre-net; None if synthesis runs without dropout.
 
     Args:
-        seed: one for all rows or one a row; None draws one from torch's global generator.
+        seed: one seed for all rows or one per row; None draws one from torch's global generator.
+        tokens: (batch, tokens), for the number of rows and the device.
 
     Raises:
-        ConfigError: a number of seeds that is not the number of rows, or one beyond 64 bits.
+        ConfigError: the number of seeds is not that of the rows, or a seed exceeds 64 bits.
     """
     if not config.free_running_dropout or not config.prenet_dropout:
         return None
@@ -171,10 +176,11 @@ def torch_run(
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
 ) -> Steps:
-    """Free run in torch operations on any device, from CUDA graphs where supported.
+    """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
 
-    A graph makes a block of steps for a power of two of rows. The host looks at the rows after each
-    block: what a row makes beyond its end costs time and is cut off. Graphs take no `fed`.
+    A graph runs a block of steps for a power of two of rows, and rows are checked after each block:
+    steps of a row after its end take time and are discarded. With `fed`, no graph is used. The
+    arguments are those of `free_run`.
     """
     advance = _steps(decoder, precision, fed)
     batch, positions = encoded.memory.shape[:2]

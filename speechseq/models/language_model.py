@@ -1,4 +1,4 @@
-"""A recurrent language model: how likely each symbol is after those before it (Mikolov 2010)."""
+"""Recurrent language model: the probability of each symbol given those before it (Mikolov 2010)."""
 
 import dataclasses
 import math
@@ -29,14 +29,14 @@ _IMPOSSIBLE = -1e30  # finite, so that sums and gradients of it stay finite
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig(Config):
-    """Numbers of the model.
+    """Settings of the language model.
 
     Attributes:
-        embedding: channels of a symbol.
-        hidden, layers: of the LSTM.
-        dropout: on what goes into each layer and into the output (Zaremba 2014).
-        tied: the symbols' embeddings are the output's weights too (Press 2017); where embedding
-            and hidden differ, a projection leads from one to the other.
+        embedding: channels of a symbol's embedding.
+        hidden, layers: units of an LSTM layer, and number of layers.
+        dropout: rate for the inputs of each layer and of the output layer (Zaremba 2014).
+        tied: use the embeddings as weights of the output layer too (Press 2017); if `embedding` and
+            `hidden` differ, a projection comes before the output layer.
 
     Examples:
         >>> from speechseq.batch import TextBatch
@@ -54,7 +54,7 @@ class LanguageModelConfig(Config):
     tied: bool = False
 
     def build(self, symbols: int) -> "LanguageModel":
-        """The model for a vocabulary of this size, the four controls of transcripts included."""
+        """Build the model for a vocabulary of `symbols` entries, its four controls included."""
         return built(lambda: LanguageModel(symbols, self))
 
 
@@ -66,13 +66,13 @@ class LanguageState(NamedTuple):
 
 
 class LanguageModelOutput(NamedTuple):
-    """log_probs (batch, tokens, symbols) of every symbol at each position of the text."""
+    """Output of the model: log_probs (batch, tokens, symbols) of every symbol at each position."""
 
     log_probs: Float[Tensor, "batch tokens symbols"]
 
 
 class LanguageModel(nn.Module):
-    """LSTM layers between an embedding and a log-softmax; pad, sos and blank are never likely."""
+    """Embedding, LSTM layers and log-softmax; pad, sos and blank have a negligible probability."""
 
     symbol_rows = ("embedding.weight", "output.weight", "output.bias", "output_bias")
 
@@ -93,7 +93,7 @@ class LanguageModel(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(symbols)) if config.tied else None
 
     def forward(self, batch: TextBatch) -> LanguageModelOutput:
-        """Log-probabilities of every token given those before it, the first one given sos."""
+        """Log-probabilities of every token given those before it; the first token is given sos."""
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         tokens = checked_ids(torch.where(mask, batch.tokens, PAD), self.symbols)
         before = F.pad(tokens, (1, -1), value=SOS)
@@ -102,7 +102,7 @@ class LanguageModel(nn.Module):
         return LanguageModelOutput(self._log_probs(hidden))
 
     def start(self, rows: int) -> LanguageState:
-        """The state before a text: zeros."""
+        """Return the state before a text: zeros."""
         like = next(self.parameters())
         zeros = like.new_zeros(rows, self.config.layers, self.config.hidden)
         return LanguageState(zeros, zeros)
@@ -110,7 +110,10 @@ class LanguageModel(nn.Module):
     def step(
         self, tokens: Int[Tensor, " rows"], state: LanguageState
     ) -> tuple[Float[Tensor, "rows symbols"], LanguageState]:
-        """Log-probabilities (rows, symbols) of what follows tokens (rows); sos comes first."""
+        """Run one step; its input is the tokens (rows) before, sos at the beginning of a text.
+
+        Returns log-probabilities (rows, symbols) of the next symbol, and the new state.
+        """
         layers_first = tuple(part.transpose(0, 1).contiguous() for part in state)
         hidden, after = self.layers(self._embed(tokens.unsqueeze(1)), layers_first)
         state = LanguageState(*(part.transpose(0, 1) for part in after))
@@ -138,19 +141,19 @@ class LanguageModel(nn.Module):
 
 
 class LanguageModelLoss(nn.Module):
-    """Cross-entropy in nats a token, end symbols counted; padding never counts."""
+    """Cross-entropy in nats per token; end symbols count, padding does not."""
 
     def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
-        """The mean over the valid tokens of a batch."""
+        """Return the mean over the valid tokens of a batch."""
         mean = _surprise(output, batch).sum() / batch.token_lengths.sum()
         return Losses(mean, {"cross_entropy": mean})
 
 
 @torch.no_grad()
 def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
-    """exp of the mean cross-entropy of all tokens, however they are batched.
+    """Perplexity of texts: exp of the mean cross-entropy over all their tokens.
 
-    It is no mean of the batches' perplexities: those depend on which texts share a batch.
+    It does not depend on the batching, unlike the mean of the batches' perplexities.
     """
     device = next(model.parameters()).device
     total, tokens = 0.0, 0

@@ -1,4 +1,4 @@
-"""Listen, Attend and Spell: one model, with builders whose bodies are the papers' tables."""
+"""Listen, Attend and Spell: the model, and functions that build the configurations of papers."""
 
 import dataclasses
 from typing import Annotated, ClassVar
@@ -33,17 +33,18 @@ from speechseq.text.vocabulary import EOS, PAD, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LASConfig(Config):
-    """The parts of a recogniser.
+    """Settings of a recogniser: listener, speller, and what surrounds them.
 
     Attributes:
         normalization: normalisation of the features.
         augment: SpecAugment in training, on normalised features, whose mean is 0.
         vocal_tract: maximum stretch of the bands in training, as a share; see
             `perturb_vocal_tract`.
-        feature_groups: 3 when features are statics, deltas and double deltas, masked alike.
-        ctc: add a CTC head on the memory (its weight is a setting of the loss).
-        reading: how the attention reads in transcription, such as through a window, which helps on
-            long speech (Chorowski 2015, §2.3); None reads as in training.
+        feature_groups: number of equal groups of channels that SpecAugment masks alike: 3 for mels,
+            deltas and double deltas.
+        ctc: add a CTC head on the memory; its weight in training is a setting of the loss.
+        reading: options of the attention in transcription, such as a window, which helps on long
+            speech (Chorowski 2015, §2.3); None keeps those of training.
         init: draw all weights of listener and speller uniformly from [-init, init], as in LAS;
             0 keeps the initialisation of each layer.
     """
@@ -62,10 +63,10 @@ class LASConfig(Config):
     init: Annotated[float, Range(0, 100)] = 0.0
 
     def build(self, symbols: int, features: int) -> "LAS":
-        """The model for a vocabulary and frames of these sizes.
+        """Build the model for a vocabulary of `symbols` entries and frames of `features` channels.
 
         Raises:
-            ConfigError: features not divisible by the groups, or too many parameters.
+            ConfigError: features are not divisible by the groups, or there are too many parameters.
         """
         if features % self.feature_groups:
             raise ConfigError(
@@ -76,7 +77,7 @@ class LASConfig(Config):
 
 
 def las_paper() -> LASConfig:
-    """Listen, Attend and Spell (Chan 2015, §3 and §4.1): 40 log-mels, factor 8."""
+    """Return the LAS of Chan 2015, §3 and §4.1: for 40 log-mels, 8 frames per memory position."""
     return LASConfig(
         listener=ListenerConfig(hidden=256, base_layers=1, pyramid_layers=3, join=2),
         speller=SpellerConfig(
@@ -92,9 +93,10 @@ def las_paper() -> LASConfig:
 
 
 def las_6_1280() -> LASConfig:
-    """LAS-6-1280 of SpecAugment (Park 2019, §3.1): for 80 log-mels, deltas, double deltas.
+    """Return LAS-6-1280 of SpecAugment (Park 2019, §3.1), for 80 log-mels and their deltas.
 
-    The paper leaves open the attention's width and the symbols' embedding.
+    The features are mels, deltas and double deltas. The paper gives neither the width of the
+    attention nor that of the symbols' embedding.
     """
     return LASConfig(
         feature_groups=3,
@@ -108,7 +110,7 @@ def las_6_1280() -> LASConfig:
 
 
 def las_small() -> LASConfig:
-    """A LAS of about 1.8 million parameters, for few words on a CPU; factor 4.
+    """Return a LAS of about 1.8 million parameters, for few words on a CPU; 4 frames per position.
 
     Examples:
         >>> model = las_small().build(symbols=30, features=80)
@@ -139,12 +141,13 @@ def las_characters(
     dropout: float = 0.2,
     augment: SpecAugmentPolicy | None = None,
 ) -> LASConfig:
-    """A LAS of about 3 million parameters for characters, with a CTC head.
+    """Return a LAS of about 3 million parameters that writes characters, with a CTC head.
 
     Args:
-        convolutions, base_layers, pyramid_layers: of the listener.
-        kernel: of the location-sensitive attention, in positions.
-        dropout: of listener and speller.
+        convolutions, base_layers, pyramid_layers: layers of the listener, see `ListenerConfig`.
+        kernel: width of the location-sensitive attention's filters, in positions.
+        dropout: rate in listener and speller.
+        augment: SpecAugment policy; None for none.
     """
     return LASConfig(
         augment=augment,
@@ -167,7 +170,7 @@ def las_characters(
 
 
 def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
-    """The same model with content-based attention instead of its own mechanism."""
+    """Return the same model with content-based attention of width `dim` instead of its own."""
     attention = ContentConfig(dim=dim, reading=config.speller.attention.reading)
     speller = dataclasses.replace(config.speller, attention=attention)
     return dataclasses.replace(config, speller=speller)
@@ -177,8 +180,11 @@ def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
 class LASOutput:
     """Teacher-forced output; values beyond a row's own tokens or positions are undefined.
 
-    log_probs (batch, tokens, symbols), alignment (batch, tokens, positions), memory_lengths
-    (batch), ctc_log_probs (batch, positions, symbols) or None.
+    Attributes:
+        log_probs: (batch, tokens, symbols).
+        alignment: (batch, tokens, positions).
+        memory_lengths: (batch).
+        ctc_log_probs: (batch, positions, symbols); None without a CTC head.
     """
 
     log_probs: LogProbs
@@ -188,7 +194,7 @@ class LASOutput:
 
 
 class LAS(nn.Module):
-    """Speech features to symbols: listener, speller, and a CTC head where one is wanted.
+    """Speech features to symbols: listener, speller and, optionally, a CTC head.
 
     Attributes:
         reduction: frames per position of the memory.
@@ -213,15 +219,15 @@ class LAS(nn.Module):
                 nn.init.uniform_(parameter, -config.init, config.init)
 
     def at_update(self, update: int) -> None:
-        """Set the listener's shape and the sampling rate for this update number."""
+        """Set the listener's depth and the rate of scheduled sampling for this optimizer update."""
         self.listener.at_update(update)
         self.speller.at_update(update)
 
     def forward(self, batch: ASRBatch) -> LASOutput:
-        """Teacher-forced: every step reads the batch's own tokens before it.
+        """Run teacher-forced: each step reads the batch's own previous tokens.
 
         Raises:
-            DataError: a token that the model's vocabulary lacks.
+            DataError: a token is not in the model's vocabulary.
         """
         valid = length_mask(batch.token_lengths, batch.tokens.shape[1])
         tokens = checked_ids(batch.tokens.where(valid, PAD), len(self.never), wait=True)
@@ -235,11 +241,11 @@ class LAS(nn.Module):
         )
 
     def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
-        """Frames (batch, frames, features) to the memory (batch, positions, memory_dim).
+        """Encode frames (batch, frames, features) to the memory (batch, positions, memory_dim).
 
         Raises:
-            ConfigError: lengths that are no integers (batch).
-            DataError: a length below 1 or beyond the frames.
+            ConfigError: lengths are not integers (batch).
+            DataError: a length is below 1 or beyond the frames.
         """
         name, shape = "feature_lengths", features.shape
         feature_lengths = checked_lengths(feature_lengths, shape, name, least=1, wait=True)

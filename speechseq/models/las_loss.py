@@ -26,9 +26,10 @@ class LASLossConfig(Config):
 
     Attributes:
         label_smoothing: share of the target spread evenly over all symbols (SpecAugment .1).
-        ctc: weight of CTC in the total; the attention gets 1 - ctc (Watanabe 2017: .3 to .5).
-        ctc_last: final weight of CTC; it changes linearly from update `ctc_from` to `ctc_to`.
-        guide, guide_sigma, guide_half_life: guided attention, as in `TacotronLossConfig`.
+        ctc: weight of CTC in the total; the cross-entropy of the attention gets 1 - ctc (Watanabe
+            2017: .3 to .5).
+        ctc_last: final weight of CTC, which changes linearly from update `ctc_from` to `ctc_to`.
+        guide, guide_sigma, guide_half_life: guided attention, see `TacotronLossConfig`.
     """
 
     label_smoothing: Share = 0.0
@@ -41,12 +42,12 @@ class LASLossConfig(Config):
     guide_half_life: Annotated[float, Range(0, 1e12)] = 0.0
 
     def check(self) -> None:
-        """Raise ConfigError for a schedule that goes backward."""
+        """Raise ConfigError for a schedule whose end is before its start."""
         if self.ctc_from > self.ctc_to:
             raise ConfigError(f"ctc_to: {self.ctc_to} comes before ctc_from {self.ctc_from}")
 
     def ctc_at(self, update: int) -> float:
-        """The weight of CTC at an update."""
+        """Weight of CTC at an update."""
         if self.ctc_to == 0:
             return self.ctc
         progress = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
@@ -54,7 +55,7 @@ class LASLossConfig(Config):
 
 
 class LASLoss(nn.Module):
-    """Loss of a teacher-forced output: means per token; padding never counts.
+    """Loss of a teacher-forced output, as means over valid tokens; padding has no effect.
 
     Examples:
         >>> criterion = LASLoss(LASLossConfig(label_smoothing=0.1))
@@ -67,10 +68,12 @@ class LASLoss(nn.Module):
         self.config = config
 
     def forward(self, output: LASOutput, batch: ASRBatch, *, update: int = 0) -> Losses:
-        """Terms and total; weights that have a schedule depend on `update`, the optimizer's count.
+        """Return the terms and their total; weights with a schedule depend on `update`.
+
+        `update` is the number of optimizer updates.
 
         Raises:
-            ConfigError: CTC has a weight and the model no head.
+            ConfigError: CTC has a weight and the model has no CTC head.
         """
         config, share = self.config, self.config.ctc_at(update)
         spelled = symbol_loss(
@@ -95,9 +98,10 @@ class LASLoss(nn.Module):
 def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
-    """Cross-entropy, a mean over valid tokens.
+    """Cross-entropy with label smoothing, as a mean over valid tokens.
 
     Args:
+        log_probs: (batch, tokens, symbols).
         smoothing: share of the target that is spread evenly over all symbols that can be written.
     """
     tokens = checked_tokens(tokens)
@@ -112,9 +116,9 @@ def symbol_loss(
 
 
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
-    """CTC (Graves 2006) of the transcripts without eos, a mean per token as `symbol_loss` is.
+    """CTC loss (Graves 2006) of the transcripts without eos: the sum divided by all valid tokens.
 
-    A transcript that is too long for its speech has no alignment; it counts as 0, not infinity.
+    A transcript with more tokens than positions has no CTC path; it counts as 0, not infinity.
     """
     memory_lengths = checked_lengths(memory_lengths, log_probs.shape, "memory_lengths")
     positions = length_mask(memory_lengths, log_probs.shape[1])

@@ -1,4 +1,4 @@
-"""The listener of a recogniser: speech features to a memory of fewer positions."""
+"""Listener of a recogniser: encodes speech features to a memory of fewer positions."""
 
 import dataclasses
 from typing import Annotated
@@ -18,11 +18,14 @@ _LONGEST_POSITION = 4096  # frames
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GrowthConfig(Config):
-    """Numbers of a listener's growth in training, which helps attention to align early.
+    """Settings of a listener that grows in training, which helps attention to align early.
 
-    As RETURNN does: few layers and much time reduction first. Every `layer_every` updates one more
-    of the layers above `first_layers` runs, 0 for all at once; until update `pool_until` the
-    memory is pooled by a further `pool`.
+    Training starts with few layers and short memories, as in RETURNN.
+
+    Attributes:
+        first_layers: number of layers at the start.
+        layer_every: updates after which one more layer is added; 0 for all layers at once.
+        pool: factor of a further reduction of the memory, until update `pool_until`.
     """
 
     first_layers: Depth = 2
@@ -38,11 +41,11 @@ class GrowthConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListenerConfig(Config):
-    """Numbers of the listener; the defaults are LAS's (Chan 2015): factor 8, 256 units a direction.
+    """Settings of the listener; the defaults are those of LAS (Chan 2015), 8 frames per position.
 
     Attributes:
-        convolutions: channels of 3 × 3 convolutions of stride 2 in front, one a layer.
-        hidden: units of a BiLSTM, each direction.
+        convolutions: channels of each 3 × 3 convolution of stride 2 before the pyramid.
+        hidden: units of a BiLSTM per direction.
         base_layers, pyramid_layers, join, joining, layer_norm, dropout: see `PyramidBiLSTM`.
         growth: see `GrowthConfig`.
     """
@@ -58,23 +61,23 @@ class ListenerConfig(Config):
     growth: GrowthConfig = GrowthConfig()
 
     def check(self) -> None:
-        """Raise ConfigError for a memory whose positions are longer than any speech."""
+        """Raise ConfigError for a reduction so large that a memory position outlasts any speech."""
         reduction = self.join**self.pyramid_layers * 2 ** len(self.convolutions)
         if reduction > _LONGEST_POSITION:
             problem = f"join: one position stands for {reduction:,} frames"
             raise ConfigError(problem, f"use fewer pyramid_layers: at most {_LONGEST_POSITION:,}")
 
     def build(self, features: int) -> "Listener":
-        """The listener for frames of this many features."""
+        """Build the listener for frames of `features` channels."""
         return Listener(features, self)
 
 
 class Listener(nn.Module):
-    """Convolutions if any, then a pyramid of BiLSTM layers; it may grow while it is trained.
+    """Optional convolutions, then a pyramid of BiLSTM layers; it may grow during training.
 
     Attributes:
         memory_dim: channels of the memory.
-        reduction: frames per position of the finished memory.
+        reduction: frames per position of the memory when all layers run.
     """
 
     grown: Tensor
@@ -101,7 +104,7 @@ class Listener(nn.Module):
             self.at_update(0)
 
     def at_update(self, update: int) -> None:
-        """Set the shape for this update number."""
+        """Set the number of layers and the pooling for this update (see `GrowthConfig`)."""
         growth, layers = self.growth, len(self.pyramid.layers)
         if not growth.wanted:
             return
@@ -111,7 +114,7 @@ class Listener(nn.Module):
         self.grown.copy_(torch.tensor([layers, pool]))
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """(batch, frames, features) to a memory (batch, positions, memory_dim)."""
+        """Encode (batch, frames, features) to a memory (batch, positions, memory_dim)."""
         if self.front is not None:
             x, lengths = self.front(x, lengths)
         if not self.growth.wanted:

@@ -1,4 +1,4 @@
-"""Parts of all models' losses: named terms, guided attention, fading."""
+"""Parts that the losses of all models share: named terms, guided attention, fading."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from speechseq.shapes import Alignment, Lengths, Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Named terms, already weighted, and their total."""
+    """Terms of a loss by name, already weighted, and their total."""
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -22,9 +22,10 @@ class Losses:
 def guided_attention_loss(
     alignment: Alignment, step_lengths: Lengths, memory_lengths: Lengths, sigma: float
 ) -> Scalar:
-    """Mean over valid entries of weight times distance from the diagonal (Tachibana 2018, eq. 3).
+    """Guided attention loss (Tachibana 2018, eq. 3): mean of weights times a diagonal penalty.
 
-    The penalty is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own N positions and T steps.
+    The penalty of step t and position n is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own
+    numbers of positions N and steps T. The mean is over valid steps and positions.
     """
     batch, rows, columns = alignment.shape
     step_lengths = checked_lengths(step_lengths, (batch, rows), "step_lengths")
@@ -41,5 +42,5 @@ def guided_attention_loss(
 
 
 def fade(update: int, half_life: float) -> float:
-    """1 at update 0, halved every `half_life` updates; 0 means that it never fades."""
+    """Factor that is 1 at update 0 and halves every `half_life` updates; 1 for half_life 0."""
     return 0.5 ** (update / half_life) if half_life else 1.0

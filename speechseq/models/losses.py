@@ -1,4 +1,4 @@
-"""Loss of a Tacotron: mel, linear spectrum, stop, guided attention, style, as named terms."""
+"""Loss of a Tacotron, as named terms: mel, linear spectrum, stop, guided attention, style."""
 
 import dataclasses
 from typing import Annotated
@@ -23,13 +23,16 @@ from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronLossConfig(Config):
-    """Weights of the terms; the defaults are Tacotron 2's (Shen 2018, §2.2).
+    """Weights of the loss terms; the defaults are Tacotron 2's (Shen 2018, §2.2).
 
-    mse and l1: of the mel before and after the post-net. linear: L1 of the linear spectrum, of
-    which low_frequency_share is taken over the lowest low_frequency_bins alone (Tacotron's public
-    codes: half over 0–3 kHz). stop with stop_positive_weight for the one step that ends.
-    guide: guided attention (Tachibana 2018) of width guide_sigma, halved every guide_half_life
-    updates (0: never).
+    Attributes:
+        mse, l1: weights of squared and absolute error of the mel, before and after the post-net.
+        linear: weight of the absolute error of the linear spectrum.
+        low_frequency_share: share of `linear` that the lowest `low_frequency_bins` get alone
+            (public codes of Tacotron: half for 0–3 kHz).
+        stop: weight of the stop loss; `stop_positive_weight` applies to the last step of each row.
+        guide: weight of guided attention (Tachibana 2018) with standard deviation `guide_sigma`; it
+            halves every `guide_half_life` updates (0: never).
     """
 
     mse: Weight = 1.0
@@ -44,7 +47,7 @@ class TacotronLossConfig(Config):
     guide_half_life: Annotated[float, Range(0, 1e12)] = 0.0
 
     def check(self) -> None:
-        """Raise ConfigError for a low-frequency share without bins."""
+        """Raise ConfigError for a low-frequency share without a number of bins."""
         if self.low_frequency_share and self.low_frequency_bins < 1:
             raise ConfigError(
                 f"low_frequency_bins: {self.low_frequency_bins} bins cannot carry a share of "
@@ -54,7 +57,7 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a teacher-forced output; padding is never read.
+    """Loss of a teacher-forced output, as means over valid frames and steps; padding is never read.
 
     Examples:
         >>> criterion = TacotronLoss(TacotronLossConfig(guide=10.0))
@@ -69,10 +72,13 @@ class TacotronLoss(nn.Module):
         self.config = config
 
     def forward(self, output: TacotronOutput, batch: TTSBatch, *, update: int = 0) -> Losses:
-        """Terms and total; `update` counts optimizer updates; guided attention fades with it.
+        """Return the terms and their total; guided attention fades with `update`.
+
+        `update` is the number of optimizer updates.
 
         Raises:
-            ConfigError: when the output has a linear spectrum and the batch has none, or another.
+            ConfigError: the output has a linear spectrum, and the batch has none or one of another
+                size.
         """
         config = self.config
         frames = length_mask(batch.frame_lengths, batch.mel.shape[1])
@@ -126,10 +132,10 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
 def valid_difference(
     output: Float[Tensor, "batch longer channels"], true: Sequence, mask: Mask
 ) -> Float[Tensor, "valid channels"]:
-    """output - true of valid positions; `output` may be longer by an incomplete last step.
+    """Difference output - true at valid positions; `output` may be longer by part of a last step.
 
-    Padding is dropped before anything is computed: a mask on the finished loss would keep its value
-    finite while NaN in the padding makes its gradient NaN.
+    Padding is dropped before any computation: a mask on the finished loss keeps its value finite,
+    but NaN in the padding would still make the gradient NaN.
     """
     valid = mask.flatten().nonzero().squeeze(1)
     both = (x.flatten(0, 1) for x in (output[:, : true.shape[1]], true))
@@ -140,7 +146,7 @@ def valid_difference(
 def stop_loss(
     stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
 ) -> Scalar:
-    """Binary cross-entropy over valid steps: 1 at each row's last step, 0 before it."""
+    """Binary cross-entropy of stop logits over valid steps: target 1 at each row's last step."""
     step_lengths = checked_lengths(step_lengths, stop_logits.shape, "step_lengths")
     mask = length_mask(step_lengths, stop_logits.shape[1])
     steps = torch.arange(stop_logits.shape[1], device=stop_logits.device)

@@ -1,4 +1,4 @@
-"""Post-nets of the frame decoder: a refined mel (Tacotron 2) or a linear spectrum (Tacotron)."""
+"""Post-nets of the frame decoder: to a refined mel (Tacotron 2) or a linear spectrum (Tacotron)."""
 
 import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
@@ -17,32 +17,32 @@ from speechseq.shapes import Magnitude, Mask, Mel
 
 
 class Refined(NamedTuple):
-    """The mel after the post-net, and the log magnitude (batch, frames, bins) or None."""
+    """Mel after the post-net, and log magnitude (batch, frames, bins) or None."""
 
     mel: Mel
     log_magnitude: Magnitude | None
 
 
 class OutputNet(nn.Module):
-    """A net from the decoder's mel to the input of a vocoder."""
+    """Base class of post-nets, which map the decoder's mel to the features of the vocoder."""
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Refine (batch, frames, mels) under the mask of valid frames."""
+        """Refine a mel (batch, frames, mels), given the mask of valid frames."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputNetConfig(Config):
-    """Numbers of a post-net; `build` makes its module."""
+    """Base class of the settings of post-nets."""
 
     def build(self, mels: int, bins: int | None) -> OutputNet:
-        """The net for mels of this width and a linear spectrum of `bins`, None for no spectrum."""
+        """Build the post-net; `bins` is the width of the linear spectrum, None for no spectrum."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvPostnetConfig(OutputNetConfig):
-    """Tacotron 2's post-net: a residual added to the mel."""
+    """Settings of Tacotron 2's post-net: a residual added to the mel."""
 
     kind: ClassVar[str] = "conv"
     layers: Annotated[int, Range(2, 256)] = 5
@@ -51,28 +51,29 @@ class ConvPostnetConfig(OutputNetConfig):
     dropout: Dropout = 0.5
 
     def build(self, mels: int, bins: int | None) -> "ConvPostnet":
-        """The post-net for mels of this width; it makes no linear spectrum."""
+        """Build the post-net for mels of this width; it makes no linear spectrum."""
         net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
         return ConvPostnet(net)
 
 
 class ConvPostnet(OutputNet):
-    """mel + residual."""
+    """Tacotron 2's post-net: the mel plus a residual that convolutions predict."""
 
     def __init__(self, net: Postnet) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """The mel with its residual; no linear spectrum."""
+        """Return the mel with its residual added; there is no linear spectrum."""
         return Refined(mel + self.net(mel, mask), None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearPostnetConfig(OutputNetConfig):
-    """Tacotron's post-processing net: CBHG (K = 8) and a projection to the linear spectrum.
+    """Settings of Tacotron's post-processing net: CBHG (K = 8), projection to the linear spectrum.
 
-    projections: the convolutions before the one that returns to the mel's width.
+    `projections` are the widths of the CBHG's convolutions before the one that returns to the width
+    of the mel.
     """
 
     kind: ClassVar[str] = "linear"
@@ -83,10 +84,10 @@ class LinearPostnetConfig(OutputNetConfig):
     gru: Width = 128
 
     def build(self, mels: int, bins: int | None) -> "LinearPostnet":
-        """The net for mels of this width and a linear spectrum of `bins`.
+        """Build the net for mels of this width and a linear spectrum of `bins`.
 
         Raises:
-            ConfigError: without `bins`.
+            ConfigError: `bins` is None.
         """
         if bins is None:
             problem = "bins: missing, and this post-net makes a linear spectrum"
@@ -95,7 +96,7 @@ class LinearPostnetConfig(OutputNetConfig):
 
 
 class LinearPostnet(OutputNet):
-    """The decoder's mel unchanged, and the log magnitude that a CBHG computes from it."""
+    """Tacotron's post-processing net: a CBHG predicts the log magnitude; the mel is unchanged."""
 
     def __init__(self, mels: int, bins: int, config: LinearPostnetConfig) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class LinearPostnet(OutputNet):
         self.project = nn.Linear(self.cbhg.output_dim, bins)
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Mel and log magnitude."""
+        """Return the mel and the predicted log magnitude."""
         rows = Varlen.of(mask)
         refined = on_rows(self.cbhg, rows.unpad(mel), rows, "lengths")
         return Refined(mel, rows.pad(project(self.project, refined)))

@@ -1,4 +1,4 @@
-"""Speakers: a table of voices by name, one learned vector each."""
+"""Speakers of a model with several voices: a learned vector for each name."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ class SpeakersConfig(Config):
     """Names of a model's speakers and the width of their vectors.
 
     Attributes:
-        names: one name a speaker, in the order of their ids.
+        names: name of each speaker, in the order of their ids.
         dim: width of a speaker's vector.
         sites: "memory" joins the vector to the encoder's output; "all" also adds a projection of it
-            to every symbol's embedding, so that the encoder speaks with the voice's accent (Arik
-            2017, Deep Voice 2).
+            to every symbol's embedding, so that the encoding may depend on the speaker's accent
+            (Deep Voice 2, Arik 2017).
     """
 
     names: Annotated[tuple[Annotated[str, Text(200)], ...], Items(1, 100_000)] = ("speaker",)
@@ -46,7 +46,7 @@ class SpeakersConfig(Config):
         """Return the id of a speaker.
 
         Raises:
-            ConfigError: the model has no speaker of this name; the nearest is named.
+            ConfigError: the model has no speaker of this name; the message gives the nearest name.
         """
         if name not in self.names:
             raise ConfigError(f"speaker: unknown {name[:80]!r}", nearest(name, self.names))
@@ -83,7 +83,10 @@ class Speakers(nn.Module):
         return self.table(speaker.long())
 
     def shift(self, vector: Float[Tensor, "batch dim"]) -> Tensor | None:
-        """Return what is added to every symbol's embedding, (batch, embedding_dim), or None."""
+        """Project speakers' vectors to what is added to every symbol's embedding.
+
+        The result is (batch, embedding_dim); None if speakers join the memory only.
+        """
         return None if self.input is None else F.softsign(self.input(vector))
 
 

@@ -1,4 +1,4 @@
-"""The speller of Listen, Attend and Spell (Chan 2015, §3.2): a memory to symbols, one a step."""
+"""Speller of Listen, Attend and Spell (Chan 2015, §3.2): memory to symbols, one per step."""
 
 import dataclasses
 import functools
@@ -34,9 +34,11 @@ FEW = 1024  # symbols: the gates of so many cost less than those of a search's h
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig(Config):
-    """Scheduled sampling (Bengio 2015): the share of steps fed with the model's own symbol.
+    """Settings of scheduled sampling (Bengio 2015).
 
-    The rate rises linearly from 0 at update `start` to `rate` at update `end`; LAS takes 0.1.
+    The rate is the share of training steps whose input is a symbol drawn from the model's own
+    output instead of the true one. It rises linearly from 0 at update `start` to `rate` at update
+    `end`; LAS takes 0.1.
     """
 
     rate: Share = 0.0
@@ -44,12 +46,12 @@ class SamplingConfig(Config):
     end: Update = 0
 
     def check(self) -> None:
-        """Raise ConfigError for an end before the start."""
+        """Raise ConfigError if `end` is before `start`."""
         if self.start > self.end:
             raise ConfigError(f"end: update {self.end} comes before start {self.start}")
 
     def at(self, update: int) -> float:
-        """The rate of an update."""
+        """Rate at an update."""
         if update >= self.end:
             return self.rate
         return self.rate * max(0, update - self.start) / (self.end - self.start)
@@ -57,14 +59,14 @@ class SamplingConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpellerConfig(Config):
-    """Numbers of the speller; the defaults are LAS's, with location-sensitive attention.
+    """Settings of the speller; the defaults are LAS's, with location-sensitive attention.
 
     Attributes:
-        embedding: channels of a symbol that was written.
-        layers, hidden: LSTM layers and their units; the top one asks the attention.
-        recurrent_dropout: of the LSTMs' hidden states, inside the recurrence.
+        embedding: channels of the embedding of the previous symbol.
+        layers, hidden: number of LSTM layers and their units; the top layer queries the attention.
+        recurrent_dropout: rate for the hidden states of the LSTMs, inside the recurrence.
         output: units of the tanh layer between [hidden; context] and the symbols, 0 for none.
-        dropout: of what the output layers read.
+        dropout: rate for the inputs of the output layers.
     """
 
     embedding: Width = 128
@@ -83,26 +85,31 @@ class SpellerConfig(Config):
     sampling: SamplingConfig = SamplingConfig()
 
     def build(self, symbols: int, memory_dim: int) -> "Speller":
-        """The speller for a vocabulary of this many entries and a memory of this width."""
+        """Build the speller for a vocabulary of `symbols` entries and a memory of this width."""
         return Speller(symbols, memory_dim, self)
 
 
 class SpellerState(NamedTuple):
-    """State between two steps in torch: that of the attention RNN, its first axis rows."""
+    """State between two steps in torch: that of the attention RNN, with rows as the first axis."""
 
     core: AttentionRNNState
 
 
 class SpellerWeights(NamedTuple):
-    """Weights shared by all steps: those of the attention RNN, and the first cell's gates (symbols,
-    gates) of every symbol, or None to compute them step by step."""
+    """Weights that all steps share.
+
+    Attributes:
+        core: weights of the attention RNN.
+        gates: (symbols, gates), the first cell's gates for every symbol; None to compute the gates
+            step by step.
+    """
 
     core: StepWeights
     gates: Tensor | None
 
 
 class Spelled(NamedTuple):
-    """One step: log_probs (rows, symbols), weights (rows, positions), and the state after it."""
+    """Output of a step: log_probs (rows, symbols), weights (rows, positions), the next state."""
 
     log_probs: Tensor
     weights: Tensor
@@ -110,16 +117,17 @@ class Spelled(NamedTuple):
 
 
 class SpellerOutput(NamedTuple):
-    """All steps' log_probs (batch, tokens, symbols) and alignment (batch, tokens, positions)."""
+    """Teacher-forced log_probs (batch, tokens, symbols), alignment (batch, tokens, positions)."""
 
     log_probs: LogProbs
     alignment: Alignment
 
 
 class Speller(nn.Module):
-    """LSTM layers that read [symbol before; context], attention asked by the top one, symbols.
+    """Attention decoder of a recogniser: LSTM layers, attention, and a distribution over symbols.
 
-    Each distribution is over the transcript's symbols and eos; pad, sos and blank never come.
+    The LSTM layers read [previous symbol; context], and the top layer queries the attention. The
+    distributions are over the transcript's symbols and eos; pad, sos and blank are excluded.
     """
 
     symbol_rows = ("embedding.weight", "symbols.weight", "symbols.bias")
@@ -145,13 +153,13 @@ class Speller(nn.Module):
         self.sampling_rate = config.sampling.at(0)
 
     def at_update(self, update: int) -> None:
-        """Sample at the rate that belongs to an update's number."""
+        """Set the rate of scheduled sampling for this optimizer update."""
         self.sampling_rate = self.config.sampling.at(update)
 
     def forward(self, tokens: Tokens, memory: Memory, memory_mask: MemoryMask) -> SpellerOutput:
-        """Teacher-forced on tokens (batch, tokens): step t reads tokens before t and writes t.
+        """Run all steps teacher-forced: step t reads the tokens before t and predicts token t.
 
-        In training, steps may be fed with symbols drawn from the model's own distribution instead.
+        In training, scheduled sampling may replace an input by a symbol that the model drew.
         """
         before = F.pad(tokens[:, :-1], (1, 0), value=SOS)
         if self.training and self.sampling_rate:
@@ -160,16 +168,16 @@ class Speller(nn.Module):
         return SpellerOutput(self._log_probs(core.hidden, core.context), core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> SpellerState:
-        """The state before the first step, which is then fed with sos."""
+        """Return the state before the first step, whose input is sos."""
         return SpellerState(self.core.start(memory, memory_mask))
 
     def step(
         self, tokens: Tensor, state: SpellerState, weights: SpellerWeights | None = None
     ) -> Spelled:
-        """One step in torch, fed with the tokens (rows) written before it: the reference.
+        """Run one step in torch on the tokens (rows) of the previous step; this is the reference.
 
-        `weights` are `self.weights()`, computed once for many steps; a search runs the steps of
-        `self.prepare()`.
+        `weights` is `self.weights()`, computed once for many steps. A search runs the steps of
+        `self.prepare()` instead.
         """
         weights = weights or SpellerWeights(self.core.prepare(), None)
         table = weights.gates
@@ -178,7 +186,7 @@ class Speller(nn.Module):
         return Spelled(self._log_probs(core.hidden, core.context), attended, SpellerState(core))
 
     def weights(self) -> SpellerWeights:
-        """Weights for many calls of `step`, packed where no gradient is wanted."""
+        """Weights for many calls of `step`; they are packed if gradients are disabled."""
         core = self.core.prepare()
         if torch.is_grad_enabled():
             return SpellerWeights(core, None)
@@ -186,10 +194,10 @@ class Speller(nn.Module):
         return SpellerWeights(core._replace(products=products), self._gates())
 
     def prepare(self) -> "PreparedSpeller":
-        """The fastest way to run the steps of one search, with `start` and `step`.
+        """Return the fastest speller for the steps of one search, with `start` and `step`.
 
-        A C++ kernel on a CPU, a CUDA graph on a GPU, torch's operations elsewhere, in training and
-        for gradients. The state of one is not for another.
+        It is a C++ kernel on a CPU, a CUDA graph on a GPU, and torch operations elsewhere, in
+        training and with gradients. Each kind of speller has its own state.
         """
         heads = [layer for layer in (self.deep, self.symbols) if layer is not None]
         if not self.training and speller_cpp.supported(self.core, heads, [*self.parameters()]):
@@ -235,7 +243,7 @@ class Speller(nn.Module):
 
 
 class TorchSpeller:
-    """A speller for one search in torch's operations."""
+    """Speller for one search in torch operations."""
 
     def __init__(self, speller: Speller, weights: SpellerWeights) -> None:
         self.start, self.weights = speller.start, weights

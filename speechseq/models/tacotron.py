@@ -1,4 +1,4 @@
-"""Tacotron and Tacotron 2: one model, two builders whose bodies are the papers' tables."""
+"""Tacotron and Tacotron 2: the model, and functions that build the papers' configurations."""
 
 import dataclasses
 from collections.abc import Sequence as Series
@@ -34,11 +34,11 @@ from speechseq.shapes import Lengths, Mel, Tokens
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronConfig(Config):
-    """The parts of a Tacotron, and the affine map between log-mels and what the network sees.
+    """Parts of a Tacotron, and the affine map between log-mels and the network's scale.
 
-    The network works on (mel - mel_mean) / mel_scale. The defaults leave mels as they are; numbers
-    that bring them near zero mean and unit scale make small models learn faster. The vectors of
-    `style` (see `models.style`) and of `speakers` join every valid position of the memory.
+    The network works on (mel - mel_mean) / mel_scale. By default this changes nothing; numbers that
+    give mels near zero mean and unit variance make small models learn faster. The vectors of
+    `style` (see `models.style`) and of `speakers` are joined to every valid position of the memory.
     """
 
     kind: ClassVar[str] = "tacotron"
@@ -56,11 +56,11 @@ class TacotronConfig(Config):
     join: Join = "add"
 
     def build(self, symbols: int, mels: int, bins: int | None = None) -> "Tacotron":
-        """The model for a vocabulary and mels of these sizes.
+        """Build the model for a vocabulary of `symbols` entries and mels of `mels` bands.
 
         Args:
-            bins: of the linear spectrum, where the post-net makes one: `bins` of the AudioConfig
-                that the mels come from. None takes those of `AudioConfig()`, 513.
+            bins: width of the linear spectrum, if the post-net predicts one: `bins` of the
+                AudioConfig that the mels come from. None takes the 513 of `AudioConfig()`.
 
         Raises:
             ConfigError: it would have too many parameters (`nn.meta_build.MOST_PARAMETERS`).
@@ -76,7 +76,7 @@ def tacotron1(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Tacotron (Wang 2017, table 1), with a stop head, which the paper does not have.
+    """Return the Tacotron of Wang 2017, table 1, with an added stop prediction.
 
     Examples:
         >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
@@ -118,9 +118,9 @@ def tacotron2(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
+    """Return Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
-    The paper has zoneout 0.1 where these have dropout 0.1: `tacotron2(dropout=0.0, zoneout=0.1)`.
+    The paper has zoneout 0.1 instead of dropout 0.1: `tacotron2(dropout=0.0, zoneout=0.1)`.
 
     Examples:
         >>> model = tacotron2().build(symbols=40, mels=80)
@@ -155,7 +155,7 @@ def tacotron2_small(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Tacotron 2 with about 2 million parameters, for one voice and few words on a CPU."""
+    """Return a Tacotron 2 of about 2 million parameters, for one voice and few words on a CPU."""
     return TacotronConfig(
         style=style,
         speakers=speakers,
@@ -177,7 +177,7 @@ def tacotron2_small(
 
 
 class Tacotron(nn.Module):
-    """Text to mel frames: encoder, frame decoder, post-net."""
+    """Text to mel frames: encoder, frame decoder and post-net, with optional style and speakers."""
 
     def __init__(self, symbols: int, mels: int, bins: int, config: TacotronConfig) -> None:
         super().__init__()
@@ -193,15 +193,15 @@ class Tacotron(nn.Module):
         self._update = 0
 
     def at_update(self, update: int) -> None:
-        """Set the update's number, which penalties of the style are annealed by."""
+        """Set the optimizer update, which schedules of the style's penalty depend on."""
         self._update = update
 
     def forward(self, batch: TTSBatch) -> TacotronOutput:
-        """Teacher-forced: every step is fed the batch's own frames.
+        """Run teacher-forced: each step reads the batch's own previous frame.
 
         Raises:
-            ConfigError: mels of another number of bands.
-            DataError: a token that the model's vocabulary lacks.
+            ConfigError: the mels have another number of bands.
+            DataError: a token is not in the model's vocabulary.
 
         Examples:
             >>> model(batch).mel_after.shape == batch.mel.shape  # at a reduction factor of 1
@@ -240,23 +240,23 @@ class Tacotron(nn.Module):
         latent: Latent | None = None,
         speaker: Speaker | None = None,
     ) -> Generated:
-        """Free-running: speak a whole batch.
+        """Speak a batch of texts, free-running: each step reads the decoder's own previous frame.
 
         Args:
             tokens, token_lengths: (batch, tokens) and (batch), every length at least 1.
-            seed: of the pre-net's dropout, one for all rows or one a row; an utterance sounds the
-                same alone and in any batch. None draws one from torch's global generator.
-            max_steps: a limit on steps in addition to the one that follows from each row's length.
+            seed: seed of the pre-net's dropout, one for all rows or one per row; an utterance does
+                not depend on the other rows. None draws one from torch's global generator.
+            max_steps: maximum number of steps, in addition to the limit by each row's length.
             precision: "float32", "bfloat16" or "int8" weights in the decoder's loop; the fewer bits
                 a step reads, the faster it is on a CPU. The first call with new weights packs them.
-            latent: one style a row; None takes the mean of the codes of the training.
+            latent: one style per row; None takes the mean of all codes in training.
             speaker: ids (batch), for a model with speakers.
 
         Raises:
-            ConfigError: a number of seeds, styles or speakers that is not the number of rows, or a
-                style or speaker for a model without; max_steps below 1 or another precision; tokens
-                or lengths that are no integers (batch, tokens), (batch).
-            DataError: a length below 1 or beyond the tokens, or an unknown token.
+            ConfigError: the number of seeds, styles or speakers is not that of the rows; the model
+                has no style or speakers; max_steps is below 1; the precision is unknown; tokens or
+                lengths are not integers (batch, tokens), (batch).
+            DataError: a length is below 1 or beyond the tokens, or a token is unknown.
 
         Examples:
             >>> model = tacotron2_small().build(symbols=40, mels=80)
@@ -291,7 +291,7 @@ class Tacotron(nn.Module):
         )
 
     def inward(self, mel: Mel) -> Mel:
-        """Map log-mels to what the network sees, as `style.encode` takes them."""
+        """Map log-mels to the network's scale, on which `style.encode` takes them."""
         return (mel - self.config.mel_mean) / self.config.mel_scale
 
     def _outward(self, mel: Tensor) -> Tensor:

@@ -12,7 +12,14 @@ from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits
 class TacotronOutput:
     """Teacher-forced output; frames are steps * r, alignment is zero after each row's steps.
 
-    latent: the style of each row, None for a model without one; penalties: its weighted terms.
+    Attributes:
+        mel_before, mel_after: (batch, frames, mels), before and after the post-net.
+        log_magnitude: (batch, frames, bins), or None if the post-net predicts no linear spectrum.
+        stop_logits: (batch, steps).
+        alignment: (batch, steps, positions).
+        step_lengths: (batch), number of steps of each row.
+        latent: style of each row; None for a model without a style.
+        penalties: weighted terms of the style's penalty, by name.
     """
 
     mel_before: Mel
@@ -27,11 +34,16 @@ class TacotronOutput:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generated:
-    """Free-running output, each row zero after its own length.
+    """Free-running output, zero after each row's own length.
 
-    mel_after (batch, frames, mels), log_magnitude (batch, frames, bins) or None, frame_lengths and
-    step_lengths (batch), alignment (batch, steps, positions), finished_reason ("stop",
-    "attention_end" or "limit") for each row, and latent, the style that each row was given.
+    Attributes:
+        mel_after: (batch, frames, mels), after the post-net.
+        log_magnitude: (batch, frames, bins), or None if the post-net predicts no linear spectrum.
+        frame_lengths, step_lengths: (batch).
+        alignment: (batch, steps, positions).
+        stop_logits: (batch, steps).
+        finished_reason: "stop", "attention_end" or "limit" for each row.
+        latent: style that each row was given; None for a model without a style.
     """
 
     mel_after: Mel

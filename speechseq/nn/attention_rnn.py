@@ -1,7 +1,7 @@
-"""The attention RNN: an RNN that queries an attention, whose context it reads one step later.
+"""The attention RNN: an RNN that queries an attention and reads its context one step later.
 
-The mathematics is in `AttentionRNN.step` and `step_by_step`; where `attention_rnn_fast` knows a
-faster way, `AttentionRNN.forward` takes that.
+The mathematics is in `AttentionRNN.step` and `step_by_step`. `AttentionRNN.forward` runs a faster
+backend instead where `attention_rnn_fast` has one.
 """
 
 from collections.abc import Sequence as Series
@@ -21,8 +21,13 @@ from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Seq
 
 
 class AttentionRNNState(NamedTuple):
-    """State between two steps: of the RNN's layers from the bottom, of the attention, and the
-    context (batch, memory_dim) that the next step reads."""
+    """State between two steps.
+
+    Attributes:
+        rnn: states of the RNN's layers, from the bottom.
+        attention: state of the attention mechanism.
+        context: (batch, memory_dim), which the next step reads.
+    """
 
     rnn: tuple[State, ...]
     attention: Any
@@ -30,20 +35,30 @@ class AttentionRNNState(NamedTuple):
 
     @property
     def hidden(self) -> Tensor:
-        """The query's source: the top layer's hidden state (batch, hidden)."""
+        """Hidden state (batch, hidden) of the top layer, which queries the attention."""
         return self.rnn[-1].hidden
 
 
 class StepWeights(NamedTuple):
-    """Weights that all steps share: each cell's products, and the upper cells' hoisted biases."""
+    """Weights that all steps share.
+
+    Attributes:
+        products: matrix products of each cell, from the bottom.
+        biases: hoisted biases of the upper cells.
+    """
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]
     biases: tuple[Tensor, ...]
 
 
 class AttentionRNNOutput(NamedTuple):
-    """Outputs of all steps: hidden (batch, steps, hidden), context (batch, steps, memory_dim),
-    alignment (batch, steps, positions)."""
+    """Outputs of all steps.
+
+    Attributes:
+        hidden: (batch, steps, hidden), hidden states of the top layer.
+        context: (batch, steps, memory_dim).
+        alignment: (batch, steps, positions).
+    """
 
     hidden: Hidden
     context: Sequence
@@ -51,17 +66,17 @@ class AttentionRNNOutput(NamedTuple):
 
 
 class AttentionRNN(nn.Module):
-    """An RNN that queries an attention; the context is the RNN's input one step later.
+    """An RNN that queries an attention; the context is an input of the next step.
 
     Everything that does not feed back into this loop (pre-net, the input half of the gates, keys,
-    the decoder stack, projections) is computed over the whole sequence outside of it: the same
-    mathematics, less work a step.
+    the decoder stack, projections) is computed outside of it, over the whole sequence at once. The
+    result is the same, and a step has less work.
 
     Args:
-        cell: the RNN's bottom layer, its `context_dim` the memory's width.
-        attention: the mechanism, queried with the top layer's new hidden state.
-        upper: further layers where there are several (Listen, Attend and Spell); each has no
-            hoisted inputs, and the hidden state below it as its context.
+        cell: bottom layer of the RNN; its `context_dim` is the width of the memory.
+        attention: mechanism, queried with the new hidden state of the top layer.
+        upper: further layers, if there are several (Listen, Attend and Spell); the context input of
+            each is the hidden state of the layer below, and it has no other inputs.
     """
 
     def __init__(
@@ -73,11 +88,11 @@ class AttentionRNN(nn.Module):
 
     @property
     def cells(self) -> list[SplitCell]:
-        """All layers from the bottom."""
+        """Return all layers of the RNN, from the bottom."""
         return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
 
     def prepare(self) -> StepWeights:
-        """The weights of every step, made once for an utterance or a batch."""
+        """Return the weights that all steps share; call it once per utterance or batch."""
         upper = self.cells[1:]
         return StepWeights(
             tuple(cell.step_weights() for cell in self.cells),
@@ -85,7 +100,7 @@ class AttentionRNN(nn.Module):
         )
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> AttentionRNNState:
-        """The state before the first step: nothing remembered, nothing read."""
+        """Return the state before the first step: zeros, and the start state of the attention."""
         memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         attention = self.attention.start(memory, memory_mask)
         context = memory.new_zeros(memory.shape[0], memory.shape[2])
@@ -99,9 +114,14 @@ class AttentionRNN(nn.Module):
         weights: StepWeights,
         dropout_bits: Series[Tensor | None] | None = None,
     ) -> tuple[Tensor, AttentionRNNState]:
-        """One step from hoisted gates (batch, gates): attention weights, and the next state.
+        """Run one step; return the attention weights (batch, positions) and the next state.
 
-        `dropout_bits` are each cell's `recurrent_dropout_bits` of the step, drawn here if missing.
+        Args:
+            gates: (batch, gates), the bottom layer's gates as far as its inputs determine them
+                (`hoist`).
+            state: state after the previous step.
+            weights: result of `prepare`.
+            dropout_bits: `recurrent_dropout_bits` of the step for each layer; None draws them here.
         """
         layer_input, rnn = state.context, []
         dropout_bits = dropout_bits or [None] * len(state.rnn)
@@ -121,9 +141,9 @@ class AttentionRNN(nn.Module):
         memory_mask: MemoryMask,
         lengths: Lengths | None = None,
     ) -> AttentionRNNOutput:
-        """All steps of known inputs (batch, steps, input_dim), teacher-forced.
+        """Run all steps, teacher-forced: the inputs (batch, steps, input_dim) are known beforehand.
 
-        `lengths` are the steps of each row, all steps if missing; outputs after them are zeros.
+        `lengths` is the number of steps of each row, by default all; later outputs are zeros.
         """
         batch, steps = inputs.shape[:2]
         if lengths is None:
@@ -145,9 +165,9 @@ class AttentionRNN(nn.Module):
         lengths: Lengths,
         dropout_bits: Series[Tensor | None],
     ) -> AttentionRNNOutput:
-        """`forward` in plain torch operations, for any mechanism and device.
+        """Compute `forward` in plain torch operations, for any mechanism and device.
 
-        `dropout_bits` are each cell's `recurrent_dropout_bits` of all steps.
+        `dropout_bits` are the `recurrent_dropout_bits` of all steps, for each layer.
         """
         gates, weights = self.cell.hoist(inputs), self.prepare()
         state = self.start(memory, memory_mask)

@@ -1,7 +1,8 @@
 """Chooses a fast backend for the attention RNN and reads the modules' parameters for it.
 
-The only file of nn/ that imports backends. C++ runs on a CPU; a CUDA graph (with Triton inside
-where it launches; both experimental) on a GPU; `AttentionRNN.step_by_step` everywhere else.
+This is the only file of nn/ that imports backends. A CPU runs C++; a GPU runs a CUDA graph (with
+Triton kernels where they launch; both are experimental). `AttentionRNN.step_by_step` runs in all
+other cases.
 """
 
 import functools
@@ -39,10 +40,12 @@ def choose(
     memory: Tensor,
     memory_mask: Tensor,
 ) -> Run:
-    """The fastest function that computes the same as `step_by_step` for these inputs.
+    """Return the fastest function that computes `step_by_step` for these inputs.
 
     Args:
-        core: the attention RNN, owner of `cells` and `attention` and of the CUDA graphs.
+        core: the attention RNN that `cells` and `attention` belong to; CUDA graphs are cached for
+            it.
+        step_by_step: reference, `AttentionRNN.step_by_step`, returned if no backend is faster.
     """
     dtype = _dtype(cells, attention, inputs)
     if dtype is not None and cpp.supported(inputs, memory, memory_mask):
@@ -60,7 +63,7 @@ def choose(
 
 
 def attention_supported(attention: Attention) -> bool:
-    """True if backends know the mechanism and may read the weights of its layers without a call.
+    """True if backends know the mechanism and may read its layers' weights without calling them.
 
     The keys, which `start` computes, and the reading are not checked here.
     """

@@ -17,10 +17,11 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class CBHG(nn.Module):
-    """The sequence encoder of Tacotron (Wang 2017, figure 2 and table 1), exact under padding.
+    """Sequence encoder of Tacotron (Wang 2017, figure 2 and table 1); padding changes no output.
 
     Args:
-        input_dim: channels of the input; the last projection returns to it for the residual.
+        input_dim: channels of the input; the last projection has as many, for the residual
+            connection.
         bank: width of the widest convolution; there is one of each width 1 … bank.
         channels: channels of each convolution in the bank, and of the highway layers.
         projections: channels of the two convolutions of width 3; the last equals `input_dim`.
@@ -68,13 +69,13 @@ class CBHG(nn.Module):
         self.output_dim = 2 * gru
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, 2 * gru); outputs in the padding are 0."""
+        """Encode (batch, time, input_dim) to (batch, time, 2 * gru); padding is 0 in the output."""
         lengths = checked_lengths(lengths, x.shape)
         rows = Varlen.of(length_mask(lengths, x.shape[1]))
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """(rows, input_dim) to (rows, 2 * gru)."""
+        """Encode the valid positions as unpadded rows: (rows, input_dim) to (rows, 2 * gru)."""
         y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
         y = in_turn(self.projections, pool_pairs(y, rows), rows)
         y = self.widen(x + y)
@@ -84,5 +85,8 @@ class CBHG(nn.Module):
 
 
 def pool_pairs(x: Rows, rows: Varlen) -> Rows:
-    """Maximum of each position and the next, stride 1; the last valid one has no next."""
+    """Max-pooling with width 2 and stride 1 along each utterance: (rows, channels), same shape.
+
+    The last valid position has no next one and is unchanged.
+    """
     return max_pool_pairs(x, rows.has_next())

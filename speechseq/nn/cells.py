@@ -1,4 +1,4 @@
-"""Recurrent cells cut in two: the inputs' half is hoisted, the recurrent half runs step by step."""
+"""Recurrent cells in two halves: the inputs' half runs for all steps at once, the rest stepwise."""
 
 from typing import NamedTuple
 
@@ -54,15 +54,14 @@ class FourGates(NamedTuple):
 
 
 class SplitCell(nn.Module):
-    """A recurrent cell cut in two: the inputs' half, hoisted, and the recurrent half, step by step.
+    """Recurrent cell in two halves: the inputs' share of the gates, and the recurrent rest.
 
-    Parameters are named and shaped as in nn.LSTMCell and nn.GRUCell over the input
-    [inputs; context], so weights can be copied. `inputs` are known for all steps beforehand;
-    `context` comes from the step before (attention) and may have no channels at all.
+    The inputs' share is hoisted: computed for all steps in one product before the loop. Parameters
+    are named and shaped as in nn.LSTMCell and nn.GRUCell over [inputs; context].
 
     Args:
-        input_dim: channels known beforehand.
-        context_dim: channels that recur.
+        input_dim: channels of the inputs, which are known for all steps beforehand.
+        context_dim: channels of the context, which comes from the previous step; 0 for none.
         hidden: units.
         zoneout: probability of keeping a unit's previous value; in evaluation its expectation.
         dropout: probability of dropping a unit of the hidden state, fed back as dropped.
@@ -92,7 +91,7 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """The inputs' share of the gates, for all steps in one product."""
+        """Compute the inputs' share of the gates, of all steps in one matrix product."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
@@ -100,21 +99,21 @@ class SplitCell(nn.Module):
         return self.bias_ih
 
     def step_weights(self) -> Products:
-        """The products of a step, computed once per utterance and passed to every step."""
+        """Return the matrix products of a step; called once per utterance, passed to every step."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
-        """The state before the first step: zeros."""
+        """Return the state before the first step: zeros, with device and dtype of `like`."""
         raise NotImplementedError
 
     def four_gates(self) -> FourGates:
-        """Weights and biases as four gates, so that LSTM and GRU share one kernel."""
+        """Return weights and biases as four gates, so that LSTM and GRU share one kernel."""
         raise NotImplementedError
 
     def recurrent_dropout_bits(
         self, steps: int, batch: int, device: torch.device | str
     ) -> Tensor | None:
-        """Bits of dropout and zoneout for all steps (steps, batch, hidden); None without either."""
+        """Dropout and zoneout bits of all steps (steps, batch, hidden); None without either."""
         if not self.training:
             return None
         zoned = dict.fromkeys(self.zoned, self.zoneout)
@@ -123,24 +122,25 @@ class SplitCell(nn.Module):
 
     @property
     def dropout_scale(self) -> float:
-        """Factor of the units that dropout keeps."""
+        """Factor by which dropout multiplies the units that it keeps, 1 / (1 - dropout)."""
         return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
 
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> State:
-        """One step: hoisted gates (batch, gates), context (batch, context_dim), state → state.
+        """Run one step: gates (batch, gates) of `hoist`, context (batch, context_dim) → next state.
 
-        `bits` (batch, hidden) are the step's `recurrent_dropout_bits`, drawn here if missing.
+        `products` are `step_weights`; `bits` (batch, hidden) are the step's
+        `recurrent_dropout_bits`, drawn here if None.
         """
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: State) -> State:
-        """One step of a cell that reads no context: inputs (batch, input_dim)."""
+        """Run one step of a cell without context: inputs (batch, input_dim) to the next state."""
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """`run_rows` of padded inputs (batch, steps, input_dim); without lengths all are valid."""
+        """Run all steps of a cell without context: (batch, steps, input_dim) to hidden states."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -148,10 +148,11 @@ class SplitCell(nn.Module):
         return rows.pad(self.run_rows(rows.unpad(inputs), rows))
 
     def run_rows(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """All steps of a cell that reads no context, (rows, input_dim) → hidden states.
+        """Run all steps of a cell without context over unpadded rows: hidden states (rows, hidden).
 
-        One call of a kernel, or of torch without zoneout and dropout; else, and for cells that are
-        not plain (see `ops.plain`), one step after the other.
+        A kernel runs all steps in one call if possible, or torch's RNN if there is no zoneout or
+        dropout; otherwise, and for cells that are not plain (see `ops.plain`), the steps run one by
+        one.
         """
         batch, steps = rows.shape
         bits = self.recurrent_dropout_bits(steps, batch, inputs.device)
@@ -207,18 +208,18 @@ def _no_context(inputs: Tensor) -> Tensor:
 
 
 class SplitLSTM(SplitCell):
-    """The LSTM cell, cut in two; gates in the order input, forget, cell, output."""
+    """LSTM cell in two halves (see `SplitCell`); gates in the order input, forget, cell, output."""
 
     gates = 4
     kind = "lstm"
     zoned = (HIDDEN_KEPT, CELL_KEPT)
 
     def start(self, batch: int, like: Tensor) -> LSTMState:
-        """The state before the first step: zeros, with the device and type of `like`."""
+        """Return the state before the first step: zeros, with device and dtype of `like`."""
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """One product a step, over [context; hidden]; its bias is hoisted with the other."""
+        """Return the one product of a step, over [context; hidden]; its bias is hoisted."""
         renew(self)
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
@@ -226,7 +227,7 @@ class SplitLSTM(SplitCell):
         return (DeferredGradLinear(weights, None),)
 
     def four_gates(self) -> FourGates:
-        """Input, forget, cell, output."""
+        """Return the gates in the order input, forget, cell, output."""
         inputs, context = self.weight_ih.split([self.input_dim, self.context_dim], 1)
         return FourGates(inputs, torch.cat([context, self.weight_hh], 1), self._hoisted_bias())
 
@@ -236,7 +237,7 @@ class SplitLSTM(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> LSTMState:
-        """One step: gates (batch, 4 * hidden) from `hoist`, context, the state before it."""
+        """Run one step: gates (batch, 4 * hidden) from `hoist`, context, and the previous state."""
         assert isinstance(state, LSTMState)
         total = products[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
@@ -247,24 +248,24 @@ class SplitLSTM(SplitCell):
 
 
 class SplitGRU(SplitCell):
-    """The GRU cell, cut in two; gates in the order reset, update, new."""
+    """GRU cell in two halves (see `SplitCell`); gates in the order reset, update, new."""
 
     gates = 3
     kind = "gru"
     zoned = (HIDDEN_KEPT,)
 
     def start(self, batch: int, like: Tensor) -> GRUState:
-        """The state before the first step: zeros, with the device and type of `like`."""
+        """Return the state before the first step: zeros, with device and dtype of `like`."""
         return GRUState(like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Two products, of context and of hidden state: the reset gate scales only the latter."""
+        """Return two products, of context and hidden state: the reset gate scales the second."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Reset, update, and the new gate in two: of inputs and context, of the hidden state."""
+        """Return reset, update, and the new gate in two: of the inputs, of the hidden state."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)
@@ -274,7 +275,7 @@ class SplitGRU(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> GRUState:
-        """One step: gates (batch, 3 * hidden) from `hoist`, context, the state before it."""
+        """Run one step: gates (batch, 3 * hidden) from `hoist`, context, and the previous state."""
         if self.context_dim:
             gates = products[0](context, gates)
         from_hidden = products[1](state.hidden)

@@ -1,4 +1,4 @@
-"""Convolutions and batch norm over sequences, both independent of padding."""
+"""Convolutions and batch norm over sequences; padding changes no output."""
 
 from collections.abc import Callable, Iterable
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation (Ioffe 2015) with statistics of the valid positions only.
 
-    Parameters and buffers have the names and meaning of nn.BatchNorm1d's. In training, the result
+    Parameters and buffers are named as in nn.BatchNorm1d and mean the same. In training, the result
     does not depend on the padding; in evaluation the running statistics are used.
     """
 
@@ -43,7 +43,7 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
-        """(batch, time, channels) to the same shape; outputs in the padding are 0."""
+        """Normalise (batch, time, channels); outputs in the padding are 0."""
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x)))
 
@@ -54,7 +54,10 @@ class MaskedBatchNorm(nn.Module):
         norm_last: bool = False,
         dropout_rate: float = 0.0,
     ) -> Rows:
-        """Normalise (rows, channels), all valid, and apply an activation and dropout."""
+        """Normalise unpadded rows (rows, channels), and apply an activation and dropout.
+
+        With `norm_last`, the activation comes before the normalisation.
+        """
         if self.training and len(x) > 1 and supported(x, self.weight):
             return self._in_one(x, activation, norm_last, dropout_rate)
         activate = ACTIVATIONS[activation]
@@ -93,9 +96,9 @@ class MaskedBatchNorm(nn.Module):
 class MaskedConv(nn.Module):
     """Masked convolution, batch norm, activation and dropout over (batch, time, channels).
 
-    All operations act on the valid positions only, so an item alone equals its row in any padded
-    batch. The length stays the same for every kernel; an even one extends one position further to
-    the right.
+    All operations act on the valid positions only, so the output for an item is the same alone and
+    in any padded batch. The number of positions stays the same for every kernel; an even kernel
+    extends one position further to the right.
 
     Args:
         input_dim, output_dim: channels in and out.
@@ -126,12 +129,12 @@ class MaskedConv(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
-        """(batch, time, input_dim) to (batch, time, output_dim); outputs in the padding are 0."""
+        """Convolve (batch, time, input_dim) to (batch, time, output_dim); padding becomes 0."""
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """(rows, input_dim) to (rows, output_dim), without padding between layers."""
+        """Convolve unpadded rows, (rows, input_dim) to (rows, output_dim), along each utterance."""
         x = self._convolved(x, rows)
         if is_plain(self.norm, MaskedBatchNorm):
             return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
@@ -148,7 +151,7 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Apply `MaskedConv`s, or modules with the same call, to rows, one after another."""
+    """Apply several `MaskedConv`s, or modules with the same interface, to rows in sequence."""
     for conv in convs:
         x = on_rows(conv, x, rows, "mask")
     return x

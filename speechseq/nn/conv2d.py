@@ -1,4 +1,4 @@
-"""Convolutions of stride 2 over time and frequency bands, independent of padding."""
+"""Two-dimensional convolutions of stride 2 over time and frequency; padding changes no output."""
 
 import itertools
 from collections.abc import Sequence as Series
@@ -13,9 +13,9 @@ from speechseq.shapes import Encoded, Lengths, Sequence
 
 
 class ConvFront(nn.Module):
-    """3 × 3 convolutions of stride 2 over time and features, with batch norm and ReLU, masked.
+    """Masked 3 × 3 convolutions of stride 2 over time and features, with batch norm and ReLU.
 
-    A layer maps length n to ceil(n / 2), for frames and for features.
+    Each layer halves frames and features: n become ceil(n / 2).
 
     Args:
         features: features of a frame, such as mel bands.
@@ -24,8 +24,8 @@ class ConvFront(nn.Module):
             channel over all its bands, as nn.BatchNorm2d does.
 
     Attributes:
-        output_dim: channels times remaining bands.
-        reduction: frames that one output position stands for.
+        output_dim: width of the output: channels of the last layer times its remaining bands.
+        reduction: frames per output position, 2 ** layers.
     """
 
     def __init__(self, features: int, channels: Series[int], *, norm_bands: bool = True) -> None:
@@ -42,7 +42,7 @@ class ConvFront(nn.Module):
         self.norms = nn.ModuleList(norms)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """(batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
+        """Map (batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
         lengths = checked_lengths(lengths, x.shape)
         image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -1,7 +1,7 @@
-"""Monte Carlo estimators of d E f(z) / d parameter, z drawn from a law that the parameter shapes.
+"""Monte Carlo estimators of the gradient of E f(z), where z is drawn given a parameter.
 
-All have one signature and return one unbiased estimate for each draw, so that their mean estimates
-the gradient and their spread compares them.
+All have one signature, and return one unbiased estimate of d E f(z) / d parameter for each draw:
+the mean of the estimates is the gradient, and their spread compares the estimators.
 """
 
 from collections.abc import Callable
@@ -25,18 +25,20 @@ _PILOT = 100  # the fewest other draws from which a control variate's coefficien
 def reparameterised(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate by the derivative of f along draws z = T(noise, parameter) (Kingma 2014).
+    """Estimate by reparameterisation: the derivative of f at draws z = T(noise, parameter).
 
     Args:
-        f: differentiable function of draws (samples, …), with one value a draw (samples).
+        f: differentiable function of draws (samples, …), with one value per draw (samples).
         build: makes the distribution of z from the parameter.
         parameter: a number, or a tensor of one number.
-        samples: number of draws.
-        seed: seed of the draws; the global generators are not moved.
+        samples: number of draws; the result has one estimate for each.
+        seed: seed of the draws; torch's global generators are not used.
 
     Raises:
-        ConfigError: a distribution without reparameterised draws (`rsample`), no draw asked for,
-            or a shape of `parameter` or of f's values that does not fit.
+        ConfigError: the distribution has no reparameterised draws (`rsample`), `samples` is below
+            1, or `parameter` or the values of f have another shape.
+
+    Source: Kingma and Welling 2014, "Auto-encoding variational Bayes".
     """
     theta, z = _reparameterised_draws(build, parameter, samples, seed)
     return _derivative(_values(f, z, samples), theta)
@@ -45,11 +47,11 @@ def reparameterised(
 def implicit(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate along draws whose derivative is implicit: −∂F(z; parameter)/∂parameter / q(z).
+    """Estimate by implicit reparameterisation: draws with the derivative −(∂F/∂parameter) / q(z).
 
-    F is the distribution function, q the density (Figurnov 2018): no inverse of F is needed. torch
-    does this in `rsample` of a gamma law; for a location and scale the implicit derivative is that
-    of `reparameterised`. Arguments and errors as for `reparameterised`.
+    F(z; parameter) is the distribution function and q the density (Figurnov 2018), so no inverse of
+    F is needed. torch does this in `rsample` of a gamma law; for laws of location and scale the
+    result is that of `reparameterised`. Arguments and errors are those of `reparameterised`.
     """
     theta, z = _reparameterised_draws(build, parameter, samples, seed)
     return _derivative(_values(f, z, samples), theta)
@@ -64,20 +66,21 @@ def generalised(
     seed: int,
     correction: bool = True,
 ) -> Estimates:
-    """Estimate along standardised draws, plus what their remaining dependence is worth (Ruiz 2016).
+    """Estimate by generalised reparameterisation (Ruiz 2016), with a correction term.
 
-    A gamma draw is standardised by the mean and standard deviation of its logarithm, a beta draw
-    by those of its logit, a draw on the whole line by its own. The law of the standardised noise
-    may still depend on the parameter; the correction term is its score times f.
+    Draws are standardised: a gamma draw by mean and standard deviation of its logarithm, a beta
+    draw by those of its logit, a draw on the whole line by its own. The law of the standardised
+    noise may still depend on the parameter; the correction term, f times the derivative of the log
+    density of the noise, accounts for it.
 
     Args:
-        correction: False leaves the term out: biased unless the noise has a fixed law (normal).
+        correction: False leaves the term out; the estimate is then biased, unless the law of the
+            noise is fixed, as for a normal law.
 
     The other arguments are those of `reparameterised`.
 
     Raises:
-        ConfigError: a law other than gamma, beta and those on the whole line, and as for
-            `reparameterised`.
+        ConfigError: the law is not gamma, beta or on the whole line; see also `reparameterised`.
     """
     theta, distribution, z = _draws(build, parameter, samples, seed)
     transform, mean, spread = _standardisation(distribution)
@@ -94,9 +97,10 @@ def generalised(
 
 
 def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int) -> Estimates:
-    """Estimate by f times the derivative of the log density (Williams 1992); f may have jumps.
+    """Estimate by the score function: f times the derivative of the log density (Williams 1992).
 
-    Arguments and errors as for `reparameterised`, but any distribution with `log_prob` will do.
+    f may have jumps, and any distribution with `log_prob` will do. Otherwise arguments and errors
+    are those of `reparameterised`.
     """
     values, scores = _score_parts(f, build, parameter, samples, seed)
     return values * scores
@@ -105,11 +109,12 @@ def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed
 def score_with_control(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate by the score function plus a* times the score, whose mean is zero (Ranganath 2014).
+    """Estimate by the score function with a control variate (Ranganath 2014).
 
-    a* = −Cov(f·score, score) / Var(score) minimises the variance. It is estimated from as many
-    other draws, at least 100: from the same ones it would bias the estimate. Arguments and errors
-    as for `score`.
+    The control variate is a* times the score (the derivative of the log density), whose mean is 0;
+    a* = −Cov(f·score, score) / Var(score) minimises the variance. a* is estimated from a second set
+    of as many draws, at least 100, because the same draws would bias the estimate. Arguments and
+    errors are those of `score`.
     """
     _check_samples(samples)
     pilot = max(samples, _PILOT)

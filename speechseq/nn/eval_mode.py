@@ -8,7 +8,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """A context of evaluation mode; restores every module's mode afterwards, also on errors."""
+    """Context manager that sets evaluation mode, and afterwards restores every module's mode."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -1,6 +1,6 @@
 """Normalizing flows over vectors, built of zuko's transforms (extra `style`).
 
-A flow is a module; called, it gives a distribution with `log_prob`, `rsample_and_log_prob` and
+A flow is a module. Calling it returns a distribution with `log_prob`, `rsample_and_log_prob` and
 `transform`, the invertible map from data to the standard normal base.
 """
 
@@ -20,7 +20,7 @@ _LOG_SCALE = 6.0  # largest logarithm of a scale that is set from data
 
 
 def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
-    """RealNVP: affine couplings of alternate halves (Dinh 2017); both directions in one pass.
+    """Build a RealNVP (Dinh 2017): affine couplings; density and draws take one pass each.
 
     Args:
         dim: size of the vectors.
@@ -40,24 +40,25 @@ def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -
 
 
 def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
-    """Masked autoregressive flow (Papamakarios 2017): the density takes one pass, a draw `dim`.
+    """Build a masked autoregressive flow (Papamakarios 2017).
 
-    Arguments, return and errors are those of `real_nvp`.
+    A density takes one pass through the network, a draw `dim` passes. Arguments, return and errors
+    are those of `real_nvp`.
     """
     return _flow(dim, _autoregressive(dim, layers, hidden, context))
 
 
 def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
-    """Inverse autoregressive flow (Kingma 2016): a draw and its density take one pass together.
+    """Build an inverse autoregressive flow (Kingma 2016).
 
-    The density of a vector that the flow did not draw takes `dim` passes. Arguments, return and
-    errors are those of `real_nvp`.
+    A draw and its density take one pass together; the density of any other vector takes `dim`
+    passes. Arguments, return and errors are those of `real_nvp`.
     """
     return _flow(dim, [layer.inv for layer in _autoregressive(dim, layers, hidden, context)])
 
 
 def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
-    """Glow (Kingma 2018) on vectors: activation normalisation, linear map, affine coupling.
+    """Build a Glow (Kingma 2018) for vectors: activation normalisation, linear maps, couplings.
 
     The linear map P·L·U starts as a random rotation and keeps its permutation P. The activation
     normalisation starts as the identity, so that calls never change the flow; `fit_activations`
@@ -76,7 +77,7 @@ def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn
 
 @torch.no_grad()
 def fit_activations(flow: nn.Module, x: Tensor, context: Tensor | None = None) -> None:
-    """Set each activation normalisation of a Glow so that its output on `x` has mean 0 and sd 1.
+    """Set the activation normalisations of a Glow: each output on `x` has mean 0 and deviation 1.
 
     Args:
         flow: flow made by `glow`.

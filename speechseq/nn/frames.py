@@ -10,7 +10,7 @@ from speechseq.shapes import Grouped, Mel, StepInputs
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
     """Group frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
 
-    Step t holds frames `t*r … t*r + r - 1` one after another; the last group is filled up with
+    Step t holds frames `t*r … t*r + r - 1` one after another. The last step is filled up with
     `padding_value`.
 
     Raises:
@@ -30,7 +30,7 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
 
 def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
-    """Ungroup steps (batch, steps, r * mels) to frames (batch, steps * r, mels), in order.
+    """Ungroup steps (batch, steps, r * mels) to frames (batch, steps * r, mels) in time order.
 
     Raises:
         ConfigError: a reduction factor below 1, or one that does not divide the width.
@@ -51,7 +51,8 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
     """Inputs of a teacher-forced decoder (batch, steps, mels): zeros, then each group's last frame.
 
-    The input of step t > 0 is frame `t*r - 1`, the last one of the previous group (Tacotron, §3.2).
+    The input of step t > 0 is frame `t*r - 1`, the last frame of the previous step (Tacotron,
+    §3.2).
 
     Examples:
         >>> mel = torch.tensor([[[1.0], [2.0], [3.0], [4.0], [5.0]]])

@@ -1,4 +1,4 @@
-"""Highway layers: a gate decides how much of a layer's input is carried past it."""
+"""Highway layers, whose gate mixes the transformed input with the input itself."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,9 +8,10 @@ from speechseq.ops.pointwise import highway
 
 
 class Highway(nn.Module):
-    """y = g * relu(W x + b) + (1 - g) * x with g = sigmoid(V x + c) (Srivastava 2015).
+    """Highway layer: y = g * relu(W x + b) + (1 - g) * x with g = sigmoid(V x + c).
 
-    The gate's bias starts at -1, so that the layer begins close to the identity.
+    The bias of the gate starts at -1, so that the layer begins close to the identity. Source:
+    Srivastava et al. 2015.
     """
 
     def __init__(self, dim: int) -> None:
@@ -21,5 +22,5 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -1.0)
 
     def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
-        """(..., dim) to the same shape."""
+        """Apply the layer to (…, dim); the shape stays the same."""
         return highway(x, project(self.transform, x), project(self.gate, x))

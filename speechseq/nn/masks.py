@@ -28,15 +28,16 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
 
 
 def zero_padding(x: Sequence, mask: Mask) -> Sequence:
-    """Set all positions outside the mask to zero.
+    """Set all positions outside the mask to zero: (batch, time, channels), same shape.
 
-    It selects rather than multiplies: NaN times zero is NaN, in the value and in the gradient.
+    `torch.where` selects the valid values. A multiplication by the mask would keep NaN in the
+    padding, both in the result and in the gradient.
     """
     return torch.where(mask.unsqueeze(-1), x, 0.0)
 
 
 def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
-    """Reverse each row (batch, time, …) within its own length; padding stays at the end."""
+    """Reverse each row of x (batch, time, …) within its own length; padding stays at the end."""
     lengths = checked_lengths(lengths, x.shape)
     time = torch.arange(x.shape[1], device=x.device)
     index = torch.where(length_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - time, time)

@@ -1,4 +1,4 @@
-"""Building a module on the meta device, to check its size before any memory is allocated."""
+"""Checks the size of a module on the meta device, before memory is allocated for it."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,9 +15,10 @@ MOST_PARTS = 20_000  # modules and parameters
 
 
 def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> dict[str, Tensor]:
-    """Return the state dict of the module that `build` makes, on the meta device.
+    """Build a module on the meta device, and return its state dict: shapes without memory.
 
     Args:
+        build: constructor of the module, without arguments.
         parts: maximum number of modules and parameters, after which the build is stopped.
 
     Raises:
@@ -28,9 +29,10 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
 
 
 def with_values(build: Callable[[], M]) -> M:
-    """Build a part whose constructor reads values of tensors, which the meta device has not.
+    """Build a part on the CPU, because its constructor reads values of tensors.
 
-    Its config must bound its size, because it takes memory even while sizes are only checked.
+    The meta device has no values, so the part takes memory even while sizes are only checked; its
+    config must bound its size.
     """
     if torch.get_default_device().type != "meta":
         return build()

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: a distance of two laws from samples of them, differentiable in both."""
+"""Maximum mean discrepancy: a differentiable distance of distributions, computed from samples."""
 
 import torch
 from jaxtyping import Float
@@ -18,21 +18,23 @@ def mmd(
     statistic: str = "u",
     sigma: float | int = 1.0,
 ) -> Scalar:
-    """Estimate the squared maximum mean discrepancy of the laws of `x` and `y` (Gretton 2012).
+    """Estimate the squared maximum mean discrepancy of two distributions (Gretton 2012).
 
-    The kernel is a sum over the scales C = 2·dim·sigma²·s, s in `SCALES`: C / (C + ‖x−y‖²) for
-    "imq" (Tolstikhin 2018), exp(−‖x−y‖² / C) for "rbf". The scale 2·dim·sigma² is the expected
-    squared distance of two points of a normal law with standard deviation `sigma`.
+    The kernel is a sum over the scales C = 2·dim·sigma²·s, s in `SCALES`, of C / (C + ‖x−y‖²) for
+    "imq" (Tolstikhin 2018) or exp(−‖x−y‖² / C) for "rbf". 2·dim·sigma² is the expected squared
+    distance of two points of a normal distribution with standard deviation `sigma`. The result is
+    differentiable.
 
     Args:
-        x: sample of the first law; y: of the second.
+        x: sample (items, dim) of the first distribution.
+        y: sample (others, dim) of the second distribution.
         kernel: "imq" (heavy-tailed, so that far points keep a gradient) or "rbf".
-        statistic: "u" leaves each point's kernel with itself out: unbiased, so it may be negative.
+        statistic: "u" leaves out the kernel of each point with itself: unbiased, may be negative.
             "v" keeps it: at least 0, with a bias that shrinks as one over the number of points.
-        sigma: standard deviation of the law that is compared with, the prior.
+        sigma: standard deviation of the distribution that is compared with, such as a prior.
 
     Raises:
-        DataError: fewer than 2 points on either side.
+        DataError: one of the samples has fewer than 2 points.
         ConfigError: an unknown kernel or statistic, or sigma not above 0.
     """
     _check(len(x), len(y), kernel, statistic, sigma)

@@ -26,15 +26,15 @@ class UtteranceNormConfig(Config):
     """Settings of normalisation by an utterance's own mean and, optionally, standard deviation.
 
     Args:
-        variance: True to divide by the standard deviation too.
-        together: divide by one deviation of all channels, so that a channel of small variance stays
-            small relative to the others.
+        variance: divide by the standard deviation too.
+        together: divide by one standard deviation of all channels, so that a channel of small
+            variance stays small relative to the others.
         floor: minimum of the standard deviation, so that a constant channel becomes 0.
-        depth: first clamp values to at most this far below the utterance's highest value, so that
-            the level of a recording's silence carries no information; for log-mels of power 9 are
-            39 dB. None does not clamp.
-        channel_depth: the same below each channel's own highest value, so that channels that a
-            microphone does not record carry no information either.
+        depth: values further below the utterance's highest value than this are raised to that level
+            first, so that the loudness of a recording's silence carries no information; a depth of
+            9 is 39 dB for log-mels of power. None changes no value.
+        channel_depth: the same relative to the highest value of each channel, so that channels that
+            a microphone does not record carry no information either.
     """
 
     kind: ClassVar[str] = "utterance"
@@ -68,7 +68,7 @@ class GlobalNormConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamingNormConfig(Config):
-    """Settings of normalising frame t by mean and variance of the frames up to t, for streaming.
+    """Settings of streaming normalisation: frame t by mean and variance of the frames up to t.
 
     Args:
         prior_frames: weight of the prior, in frames; with 0 the first frame becomes 0.
@@ -99,7 +99,7 @@ class UtteranceNorm(nn.Module):
         self.config = config
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """(batch, time, channels) to the same shape."""
+        """Normalise (batch, time, channels); the shape stays the same, padding becomes 0."""
         lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
@@ -123,7 +123,7 @@ class UtteranceNorm(nn.Module):
 
 
 class GlobalNorm(nn.Module):
-    """(x - mean) · scale with statistics of a corpus, which are saved with the weights."""
+    """Normalisation by statistics of a corpus, (x - mean) · scale, saved with the weights."""
 
     mean: Tensor
     scale: Tensor
@@ -138,9 +138,9 @@ class GlobalNorm(nn.Module):
         self._fitted = False
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure mean and scale over (features (batch, time, channels), lengths (batch)).
+        """Measure mean and scale over batches: features (batch, time, channels), lengths (batch).
 
-        Computed in float64 in one pass; earlier results are replaced.
+        They are computed in float64 in one pass; an earlier fit is replaced.
 
         Raises:
             DataError: no frames at all, another number of channels, or NaN or Inf in the features.
@@ -156,7 +156,7 @@ class GlobalNorm(nn.Module):
         self.frames.fill_(total.frames)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """(batch, time, channels) to the same shape.
+        """Normalise (batch, time, channels); the shape stays the same, padding becomes 0.
 
         Raises:
             ConfigError: the statistics were neither fitted nor loaded.
@@ -189,9 +189,11 @@ class GlobalNorm(nn.Module):
 
 
 class StreamingState(NamedTuple):
-    """Statistics so far: number of frames (batch), and sums of (x - prior mean) and its squares.
+    """Statistics of the frames so far.
 
-    The sums are (batch, channels), float64.
+    Attributes:
+        frames: number of frames (batch).
+        sums, squares: sums of (x - prior mean) and of its square, (batch, channels) in float64.
     """
 
     frames: Int[Tensor, " batch"]
@@ -200,9 +202,10 @@ class StreamingState(NamedTuple):
 
 
 class StreamingNorm(nn.Module):
-    """Mean and variance normalisation by past frames only; chunks give the same as the whole.
+    """Mean and variance normalisation by the present and past frames only.
 
-    After a GlobalNorm, the default prior is that of the corpus.
+    A sequence in chunks gives the same result as the whole. If the features were normalised by a
+    GlobalNorm before, the default prior (mean 0, deviation 1) is that of the corpus.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:
@@ -210,7 +213,7 @@ class StreamingNorm(nn.Module):
         self.config, self.features = config, features
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """(batch, time, channels) to the same shape, from the initial state."""
+        """Normalise whole sequences (batch, time, channels); padding becomes 0."""
         return self.advance(x, lengths, self.start(len(x), x.device))[0]
 
     def start(self, batch: int, device: torch.device | None = None) -> StreamingState:
@@ -221,7 +224,7 @@ class StreamingNorm(nn.Module):
     def advance(
         self, x: Sequence, lengths: Lengths, state: StreamingState
     ) -> tuple[Sequence, StreamingState]:
-        """Normalise the next lengths[i] frames of each row i; also return the new state."""
+        """Normalise the next lengths[i] frames of each row i; return them and the new state."""
         c = self.config
         lengths = checked_lengths(lengths, x.shape).to(x.device)
         mask = length_mask(lengths, x.shape[1])

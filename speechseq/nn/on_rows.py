@@ -9,13 +9,13 @@ from speechseq.ops.varlen import Rows, RowsOut, Varlen
 
 
 def on_rows(module: nn.Module, x: Rows, rows: Varlen, by: Literal["mask", "lengths"]) -> RowsOut:
-    """Apply `module(padded, mask or lengths)` to rows: (rows, channels) to (rows, outputs).
+    """Apply a module to unpadded rows: (rows, channels) to (rows, outputs).
 
-    Calls the module's own `of_rows`; if the module is not plain (see `ops.plain`), calls it on the
-    padded batch.
+    The module's own `of_rows` is called; if the module is not plain (see `ops.plain`), the module
+    is called on the padded batch instead.
 
     Args:
-        by: the second argument of the module's call.
+        by: second argument of the module's call on a padded batch, its mask or its lengths.
     """
     own: Any = module
     if is_plain(module):

@@ -8,14 +8,14 @@ from speechseq.shapes import Mask, Mel
 
 
 class Postnet(nn.Module):
-    """Convolutions with batch norm, tanh and dropout, the last linear (Shen 2018, §2.2).
+    """Convolutions with batch norm, tanh and dropout; the last has no tanh (Shen 2018, §2.2).
 
     Args:
-        mels: channels in and out.
+        mels: channels of input and output.
         layers: number of convolutions, at least 2.
-        channels: channels between them.
+        channels: channels between the convolutions.
         kernel: width in frames.
-        dropout: probability in training.
+        dropout: probability of dropping an output, in training.
     """
 
     def __init__(
@@ -40,6 +40,6 @@ class Postnet(nn.Module):
         )
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
-        """Return the residual (batch, frames, mels) to add; padding is zero and has no effect."""
+        """Return the residual (batch, frames, mels) to add to the mel; it is 0 in the padding."""
         rows = Varlen.of(mask)
         return rows.pad(in_turn(self.convs, rows.unpad(mel), rows))

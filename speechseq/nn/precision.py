@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Cast to float32, but keep float64: half precision loses small terms."""
+    """Cast half precision to float32, which keeps small terms of sums; float64 is unchanged."""
     return x if x.dtype == torch.float64 else x.float()

@@ -1,4 +1,4 @@
-"""Pre-net: small ReLU layers with dropout, a bottleneck without which attention is not learned."""
+"""Pre-net: ReLU layers with dropout, a bottleneck without which attention is hardly learned."""
 
 from collections.abc import Sequence
 
@@ -46,8 +46,11 @@ class Prenet(nn.Module):
     ) -> Float[Tensor, "*rest output_dim"]:
         """Apply the layers over the last axis.
 
-        `keep` has one multiplier per layer, drawn by UtteranceNoise: dropout for free-running
-        synthesis. Without it, dropout is active in training only, so evaluation is deterministic.
+        Args:
+            x: (…, input_dim).
+            keep: dropout multipliers of each layer, from UtteranceNoise, for free-running
+                synthesis. None applies dropout in training only, so that evaluation is
+                deterministic.
         """
         for i, layer in enumerate(self.layers):
             x = F.relu(project(layer, x))
@@ -56,7 +59,7 @@ class Prenet(nn.Module):
 
 
 class UtteranceNoise:
-    """Dropout masks of each utterance, independent of its batch (one seed, one result).
+    """Dropout masks that depend on each utterance's seed alone, not on the rest of the batch.
 
     Every seed has its own generator on the CPU, so the masks are the same alone, in any batch and
     on any device. They are drawn for `block` steps at once, so steps must be requested in order.
@@ -80,11 +83,11 @@ class UtteranceNoise:
         self.blocks = torch.empty(0)
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return multipliers (rows, size) of each layer at a step, for the rows that still run."""
+        """Return the multipliers (rows, size) of each layer at a step, for the given rows."""
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:
-        """Return multipliers (all rows, block, sum of sizes) of the block that has a step."""
+        """Return the multipliers (all rows, block, sum of sizes) of the block that holds a step."""
         if step // self.block != self.drawn:
             self.drawn = step // self.block
             self.blocks = self._draw()[self.rows].to(self.device)

@@ -17,17 +17,17 @@ Joining = Literal["concatenate", "subsample", "max_pool"]
 
 
 class Joined(NamedTuple):
-    """Joined frames, and the number of them in each row."""
+    """Joined frames (batch, time, channels), and the number of them in each row."""
 
     x: Tensor
     lengths: Tensor
 
 
 def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concatenate") -> Joined:
-    """Join frames k·i … k·i + k - 1 to frame i; a row of n frames has ceil(n / k) afterwards.
+    """Join each k neighbouring frames to one; a row of n frames becomes one of ceil(n / k).
 
-    The last group of a row is completed with zeros by the row's own length, so the padding never
-    affects the last valid frame.
+    Frame i of the result joins frames k·i … k·i + k - 1. The last group of a row is completed with
+    zeros according to the row's own length, so the padding never affects the last valid frame.
 
     Args:
         x: (batch, time, channels).
@@ -53,7 +53,7 @@ class PyramidBiLSTM(nn.Module):
     """BiLSTM layers, of which the upper ones read joined frames.
 
     `base_layers` layers read every frame; then each of `layers` pyramid layers first joins `join`
-    frames of the layer below. All have exact lengths without packing (see `BiLSTM`).
+    frames of the layer below. Padding changes no output of any layer (see `BiLSTM`).
 
     Args:
         input_dim: channels of the frames.
@@ -107,7 +107,7 @@ class PyramidBiLSTM(nn.Module):
         )
 
     def forward(self, x: Sequence, lengths: Lengths, active: int | None = None) -> Encoded:
-        """(batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden).
+        """Encode (batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden).
 
         If `active` is given, only the lowest `active` layers run; above them frames are pooled, so
         that the memory keeps its shape while a network grows layer by layer.

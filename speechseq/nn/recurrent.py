@@ -1,4 +1,4 @@
-"""Bidirectional recurrent layers of exact lengths, without packing."""
+"""Bidirectional recurrent layers in which padding changes no output, without packed sequences."""
 
 import torch
 from torch import nn
@@ -48,7 +48,10 @@ class _Bidirectional(nn.Module):
 
 
 class BiLSTM(_Bidirectional):
-    """Bidirectional LSTM (batch, time, input_dim) → (batch, time, 2 * hidden) of exact lengths."""
+    """Bidirectional LSTM, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
+
+    Padding has no effect on the result; outputs in the padding are 0.
+    """
 
     kind = "lstm"
 
@@ -59,7 +62,10 @@ class BiLSTM(_Bidirectional):
 
 
 class BiGRU(_Bidirectional):
-    """Bidirectional GRU (batch, time, input_dim) → (batch, time, 2 * hidden) of exact lengths."""
+    """Bidirectional GRU, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
+
+    Padding has no effect on the result; outputs in the padding are 0.
+    """
 
     kind = "gru"
 

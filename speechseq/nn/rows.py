@@ -1,7 +1,7 @@
-"""Indexing of nested states by rows, for a batch that shrinks or a beam that is re-ordered.
+"""Indexing of nested decoder states by rows, when a batch shrinks or a beam is re-ordered.
 
-A batch has a row for each hypothesis, and the rows of an utterance are adjacent: with k of them,
-row i belongs to utterance i // k. Outside of a beam search k is 1.
+A batch has a row for each hypothesis, and the rows of an utterance are adjacent: with k hypotheses
+per utterance, row i belongs to utterance i // k. Outside of a beam search k is 1.
 """
 
 import functools
@@ -18,13 +18,18 @@ Indexed = Annotated[Tensor, "rows that another field indexes"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """Index every tensor of a nested tuple of batch-first tensors by `rows`; k is 1."""
+    """Index every tensor of a nested state by `rows`, for a batch with one row per utterance."""
     return regroup_rows(state, rows, rows)
 
 
 def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
-    """Index a nested state: `rows` for per-hypothesis tensors, `utterances` for per-utterance ones
-    (None: all of them)."""
+    """Index a nested state of a beam search.
+
+    Args:
+        state: nested tuples of batch-first tensors.
+        rows: indices into tensors with one row per hypothesis.
+        utterances: indices into `PerUtterance` tensors, with one row per utterance; None keeps all.
+    """
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
     kind: Any = type(state)
@@ -39,10 +44,10 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 
 
 def num_utterances(state: Any) -> int:
-    """Number of utterances of a nested state: the rows of its first per-utterance tensor.
+    """Number of utterances of a nested state, read from its first `PerUtterance` tensor.
 
     Raises:
-        ValueError: the state has no per-utterance tensor.
+        ValueError: the state has no such tensor.
     """
     tuples: list[Any] = [state]
     for parts in tuples:  # the list grows

@@ -1,7 +1,8 @@
-"""Optimal transport between samples: exact with a certificate, entropic with bounds, sliced, 1-D.
+"""Optimal transport between samples: exact, with entropy, sliced, and of single numbers.
 
-The Kantorovich duality as code: a plan bounds the transport cost from above, potentials u, v with
-u_i + v_j ≤ c_ij bound it from below by Σ a_i u_i + Σ b_j v_j, and both are returned.
+Kantorovich duality bounds the transport cost from both sides: the cost of any plan is an upper
+bound, and potentials u, v with u_i + v_j ≤ c_ij give the lower bound Σ a_i u_i + Σ b_j v_j. Both
+bounds are returned.
 """
 
 from typing import NamedTuple
@@ -19,10 +20,13 @@ _OFF = 1e-6  # how far a sum of masses may be from 1
 
 
 class Plan(NamedTuple):
-    """Optimal plan (rows, columns) in float64, its cost, and the proof that it is optimal.
+    """Optimal plan and its cost, in float64, with a proof that the plan is optimal.
 
-    `potentials` (u, v) satisfy u_i + v_j ≤ c_ij; `gap` is the plan's cost less their dual value,
-    so that no plan costs less than `value - gap`.
+    Attributes:
+        plan: (rows, columns), the mass that moves from row i to column j.
+        value: cost of the plan.
+        potentials: (u, v) with u_i + v_j ≤ c_ij.
+        gap: `value` less the dual value of the potentials; no plan costs less than `value - gap`.
     """
 
     plan: Cost
@@ -52,8 +56,8 @@ def transport(cost: Cost, a: Float[Tensor, " first"], b: Float[Tensor, " second"
         b: masses (columns), likewise.
 
     Raises:
-        DataError: masses that are negative, NaN, not normalised or of another number than the
-            cost's; a cost that is not finite; no optimal plan within 10 million pivots.
+        DataError: masses are negative, NaN or not normalised, or their number is not that of the
+            cost's rows or columns; a cost is not finite; 10 million pivots found no optimal plan.
         MachineError: the extra `style` is not installed.
     """
     extras.need("style")
@@ -84,17 +88,18 @@ def sinkhorn(
 ) -> Interval:
     """Bound the transport cost by entropic transport (Cuturi 2013) in the log domain.
 
-    The potentials are c-transformed, which makes them feasible, and the plan is rounded to the
-    masses (Altschuler 2017), so that the bounds hold however few the iterations. Differentiable
-    through all iterations, which then keep several tensors of the cost's size each.
+    The potentials are made feasible by c-transforms, and the plan is rounded to the masses
+    (Altschuler 2017), so that the bounds hold after any number of iterations. The bounds are
+    differentiable through all iterations, which then keep several tensors of the cost's size each.
 
     Args:
-        cost: cost (rows, columns); a: masses (rows); b: masses (columns), as for `transport`.
+        cost: cost (rows, columns); see `transport`.
+        a, b: masses (rows) and (columns); see `transport`.
         epsilon: weight of the entropy, in units of the cost: smaller gives closer bounds, slowly.
         iterations: updates of both potentials.
 
     Raises:
-        DataError: as for `transport`.
+        DataError: see `transport`.
         ConfigError: epsilon not above 0 or iterations below 1.
     """
     if not epsilon > 0 or iterations < 1:
@@ -117,7 +122,7 @@ def wasserstein_1d(
 ) -> Float[Tensor, ""]:
     """Wasserstein distance of order p between two samples of numbers, by their quantile functions.
 
-    The samples may differ in size. Differentiable; the gradient at distance 0 is 0.
+    The samples may differ in size. The distance is differentiable; its gradient at 0 is 0.
 
     Raises:
         DataError: an empty sample, or values that are not finite.
@@ -136,8 +141,9 @@ def sliced(
 ) -> Float[Tensor, ""]:
     """Sliced Wasserstein distance (Rabin 2011): (mean over directions of W_p^p)^(1/p).
 
-    The directions are uniform on the sphere and drawn on the CPU from `seed` alone; the global
-    generator is not moved. Samples may differ in size; differentiable as `wasserstein_1d`.
+    W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`). The
+    directions are uniform on the sphere and drawn on the CPU from `seed`; torch's global generator
+    is not used. The samples may differ in size; the distance is differentiable.
 
     Raises:
         DataError: an empty sample, or values that are not finite.

@@ -1,1 +1,1 @@
-"""Fast ways to run a model's decoder: C++ kernels, Triton kernels and CUDA graphs."""
+"""Backends that run a model's decoder fast: C++ kernels, Triton kernels and CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Free-running frame decoder in C++ on a CPU: its packed weights and its loop, blocks of steps."""
+"""Free-running frame decoder in C++ on a CPU: packed weights, many steps per kernel call."""
 
 from typing import NamedTuple
 
@@ -40,9 +40,10 @@ def run(
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
 ) -> Steps:
-    """Free run in the C++ kernel, a block of steps at a time, as `free_run`; ask `supported` first.
+    """Run the free-running decoder in the C++ kernel, one block of steps per call.
 
-    The weights are packed in the precision once, and again when they have changed.
+    Arguments and result are those of `generation.torch_run`; check `supported` first. The weights
+    are packed at the first call, and again after they have changed.
     """
     packed = decoders.cached(decoder, precision, _pack)
     batch, positions = encoded.memory.shape[:2]

@@ -16,7 +16,7 @@ from speechseq.ops.cuda_graph import GraphCache, graph_cache
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if CUDA graphs are wanted, the decoder can be captured, and no gradients are."""
+    """True if CUDA graphs are enabled, the decoder can be captured, and gradients are disabled."""
     return not torch.is_grad_enabled() and _graphs(decoder) is not None
 
 
@@ -25,13 +25,14 @@ def _graphs(decoder: FrameDecoder) -> GraphCache | None:
 
 
 class GraphSteps:
-    """Makes many steps in one replay, in Triton's kernels where they support the decoder.
+    """Runs blocks of decoder steps as CUDA graphs, with Triton kernels where supported.
 
-    The host looks at the rows between two blocks only: what a row makes beyond its end is cut off.
+    Whether rows have ended is checked between two blocks only; steps of a row after its end are
+    discarded.
 
     Attributes:
-        block: steps of one call.
-        multiple: the number of positions is padded to a multiple of this one.
+        block: number of steps per call.
+        multiple: the number of memory positions is padded to a multiple of this number.
     """
 
     multiple = BUCKET_POSITIONS
@@ -50,11 +51,11 @@ class GraphSteps:
         self.key = self.block, decoder.core.attention.reading, triton
 
     def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
-        """The next block: outputs (rows, block, …) and the state after it."""
+        """Run the next block of steps: outputs (rows, block, …) and the state after the block."""
         return self.graphs(self.function, (state, keep), self.weights, self.key)
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Rows with the last one repeated up to a power of two, so that few graphs serve all."""
+        """Repeat the last row index until their number is a power of two, to need fewer graphs."""
         width = 1 << (len(rows) - 1).bit_length() if len(rows) else 0
         return rows[torch.arange(width, device=rows.device).clamp(max=len(rows) - 1)]

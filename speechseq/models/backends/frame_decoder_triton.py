@@ -1,8 +1,8 @@
 """Frame decoder step as eight Triton launches on a GPU (ten for Tacotron 1), for a CUDA graph.
 
-Experimental: never run on a GPU. Torch's operations need more than fifty launches, and a step of
-one utterance waits for its launches alone. These gain in a CUDA graph only: one by one, each launch
-from Python costs more than its arithmetic.
+Experimental: never run on a GPU. Torch operations need more than fifty launches per step, and the
+step of a single utterance takes as long as its launches. The kernels are faster only inside a CUDA
+graph: outside of it, a launch from Python takes longer than its arithmetic.
 """
 
 import torch
@@ -18,7 +18,7 @@ from speechseq.ops.triton import launch
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if Triton launches on the decoder's device and its kernels know every part of it."""
+    """True if Triton launches on the decoder's device and its kernels support every part of it."""
     device = next(decoder.parameters()).device
     return decoders.supported(decoder, device.type) and launch.supported(device)
 
@@ -30,13 +30,14 @@ def advance(
     state: DecoderState,
     keep: tuple[Tensor, ...] | None,
 ) -> tuple[StepOutput, DecoderState]:
-    """Triton form of `FrameDecoder.advance`; ask `supported` first.
+    """Compute `FrameDecoder.advance` with Triton kernels; check `supported` first.
 
-    The weights are arranged here, so that a graph reads them as they are now.
+    The weights are laid out for the kernels at each call, so that a CUDA graph reads current
+    weights.
 
     Args:
-        decoder: its weights already rounded to the precision.
-        precision: bfloat16's weights are read as such, others in float32.
+        decoder: its weights are already rounded to the precision.
+        precision: with "bfloat16" the kernels read bfloat16 weights, otherwise float32.
     """
     step = _TritonStep(decoder, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     memory_mask = state.core.attention.mask

@@ -1,4 +1,4 @@
-"""Speller whose step is one call of a C++ kernel: for searches in float32 on a CPU."""
+"""Speller whose step is one call of a C++ kernel, for searches in float32 on a CPU."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Series
@@ -26,12 +26,16 @@ LINE = 16  # floats; the values of a row fill whole cache lines
 class CppState(NamedTuple):
     """State of an attention RNN between two steps, in the layout of the kernel.
 
-    A search re-orders `place` alone: `values` and `weights` stay as the last step wrote them, and
-    hypotheses that continue the same one read the same row.
+    A search re-orders only `place`: hypotheses that continue the same hypothesis have the same
+    index there, and `values` and `weights` stay in the order of the last step.
 
-    memory, packed for each utterance; its mask and keys, as in the attention's state; place (rows):
-    the row of each hypothesis in values (any, width), which hold the cells' states, the context and
-    perhaps the sum of all weights, and in weights (any, positions), those of the last step.
+    Attributes:
+        memory: packed memory of each utterance.
+        mask, keys: as in the state of the attention.
+        place: (rows), index of each hypothesis in `values` and `weights`.
+        values: (any, width), states of the cells, context and, if it is used, the sum of all
+            weights.
+        weights: (any, positions), attention weights of the last step.
     """
 
     memory: PerUtterance
@@ -43,7 +47,7 @@ class CppState(NamedTuple):
 
 
 class CppSpelled(NamedTuple):
-    """One step: log_probs (rows, symbols), weights (rows, positions), and the state after it."""
+    """Output of a step: log_probs (rows, symbols), weights (rows, positions), the next state."""
 
     log_probs: Tensor
     weights: Tensor
@@ -51,7 +55,7 @@ class CppSpelled(NamedTuple):
 
 
 def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Tensor]) -> bool:
-    """True if the kernel does these cells, this mechanism, these output layers and their dtype."""
+    """True if the kernel supports these cells, attention and output layers, and their dtype."""
     return (
         not torch.is_grad_enabled()
         and not core.training
@@ -67,18 +71,18 @@ def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Ten
 
 
 class CppSpeller:
-    """Steps of a speller (attention RNN and output layers) in C++, during one search.
+    """Speller for one search (attention RNN and output layers) whose steps run in C++.
 
-    Its weights are packed once, here; check `supported` first.
+    The weights are packed by the constructor; check `supported` first.
 
     Args:
         core: the attention RNN.
         hoist: maps tokens (rows) to their share of the first cell's gates (rows, 4 * hidden).
-        gates: that share of every symbol (symbols, 4 * hidden), computed before; None if there are
-            too many symbols, so that `hoist` is called at each step.
-        heads: one or two output layers; between two there is a tanh.
-        never: True for symbols (symbols) that may not be written.
-        lowest: log-probability that these get.
+        gates: results of `hoist` for all symbols (symbols, 4 * hidden); None if there are too many
+            symbols, so that `hoist` is called at each step.
+        heads: one or two output layers; two have a tanh between them.
+        never: (symbols), True for symbols that may not be written.
+        lowest: log-probability that these symbols get.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class CppSpeller:
         self.plan = pack(KERNELS, "Speller", [*sizes, *parts, structs])
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> CppState:
-        """The state before the first step, which is then fed with sos."""
+        """Return the state before the first step, whose input is sos."""
         state = self.core.start(memory, memory_mask)
         attention, rows = state.attention, len(state.context)
         cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]
@@ -130,10 +134,11 @@ class CppSpeller:
         )
 
     def step(self, tokens: Tensor, state: CppState) -> CppSpelled:
-        """One step, fed with the tokens (rows) written before it.
+        """Run one step; its input is the tokens (rows) of the previous step.
 
         Raises:
-            ValueError: not a token for each hypothesis, or not as many for each utterance.
+            ValueError: the number of tokens is not that of the hypotheses, or not divisible by the
+                number of utterances.
         """
         rows, (places, width) = len(tokens), state.values.shape
         utterances, positions = state.mask.shape

@@ -19,15 +19,15 @@ Spelled = TypeVar("Spelled", bound=tuple)
 
 
 class GraphSpeller(Generic[State, Spelled]):
-    """A speller for one search, whose steps are captured for a power of two of utterances.
+    """Speller for one search whose step is replayed from a CUDA graph.
 
-    The last utterance is repeated up to that number, so that few graphs serve a batch whose
-    utterances end one after another.
+    A graph is captured for a number of utterances that is a power of two, and the last utterance is
+    repeated up to it: few graphs then serve a batch whose utterances end one after another.
 
     Args:
         start: computes the state before the first step from memory and mask.
-        step: computes a NamedTuple of tensors and states, one row per token, from tokens and
-            state.
+        step: computes the output of a step, a NamedTuple of tensors and states with one row per
+            token, from tokens and state.
         weights: all other tensors that the step reads.
         attention: the mechanism, whose `reading` the step depends on.
     """
@@ -44,7 +44,7 @@ class GraphSpeller(Generic[State, Spelled]):
         self.weights, self.attention = weights, attention
 
     def step(self, tokens: Tensor, state: State) -> Spelled:
-        """One step, fed with the tokens (rows) written before it."""
+        """Run one step; its input is the tokens (rows) of the previous step."""
         utterances, reading = num_utterances(state), self.attention.reading
         width, each = next_power_of_2(utterances), len(tokens) // utterances
         if width == utterances:
@@ -59,7 +59,7 @@ class GraphSpeller(Generic[State, Spelled]):
 
 
 def tensors_of(weights: StepWeights) -> list[Tensor]:
-    """All tensors that the products of a step read."""
+    """Return all tensors that the matrix products of a step read."""
     products = [product for own in weights.products for product in own]
     biases = [product.bias for product in products if product.bias is not None]
     return [*(product.buffer.weight for product in products), *biases, *weights.biases]

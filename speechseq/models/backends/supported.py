@@ -1,4 +1,4 @@
-"""Frame decoders that kernels support, and a cache of what is made from the decoders' weights."""
+"""Checks which frame decoders the kernels support; a cache of values made from their weights."""
 
 import copy
 from collections.abc import Callable
@@ -33,10 +33,10 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 def supported(decoder: FrameDecoder, device: str) -> bool:
-    """True if the kernels for a type of device ("cpu", "cuda") can run the decoder freely.
+    """True if the kernels for a device type ("cpu" or "cuda") can run the decoder free-running.
 
-    The kernels know the RNNs, stacks and attentions of both Tacotrons with a plain softmax, in
-    float32, where no module has to be called (see `ops.plain`).
+    They support the RNNs, decoder stacks and attentions of both Tacotrons, with a plain softmax, in
+    float32, and only plain modules (see `ops.plain`).
     """
     if not all_plain(decoder, *_SUPPORTED):
         return False
@@ -59,7 +59,7 @@ def supported(decoder: FrameDecoder, device: str) -> bool:
 def cached(
     decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Output]
 ) -> Output:
-    """Cached `make(decoder, precision)`; made again if the weights have changed."""
+    """Return `make(decoder, precision)` from a cache; computed again if weights have changed."""
     entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
     if entries.get((make, precision), (None,))[0] != state:
         entries[make, precision] = state, make(decoder, precision)
@@ -67,11 +67,11 @@ def cached(
 
 
 def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
-    """A copy of the decoder with its weights rounded to a precision, for torch to run.
+    """Return a copy of the decoder with weights rounded to a precision, for the torch backend.
 
-    The rounded weights are cached; biases, hooks and all else are shared with the decoder. Not
-    rounded are layers inside of modules that this library does not know, and weights that pruning
-    or a parametrization computes.
+    The rounded weights are cached; biases and hooks are shared with the decoder. Layers inside of
+    modules that this package does not know are not rounded, nor are weights that pruning or a
+    parametrization computes.
     """
     if precision == "float32":
         return decoder
@@ -94,7 +94,7 @@ def _with_parameters(module: Part, instead: dict[int, nn.Parameter]) -> Part:
 
 
 def joint_head(decoder: FrameDecoder) -> nn.Linear:
-    """The projections to frames and stop logit as one layer."""
+    """Join the projections to frames and to the stop logit in one linear layer."""
     frames, stop = decoder.frames, decoder.stop
     head = nn.Linear(frames.in_features, frames.out_features + 1, device="meta")
     head.weight = nn.Parameter(torch.cat([frames.weight, stop.weight]), requires_grad=False)

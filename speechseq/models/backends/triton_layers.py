@@ -1,4 +1,4 @@
-"""Layers of the frame decoder in Triton: one launch each, attention three. Experimental."""
+"""Layers of the frame decoder in Triton (experimental): one launch each, three for attention."""
 
 from typing import NamedTuple
 
@@ -41,10 +41,10 @@ def _whole(x: Tensor, multiple: int) -> Tensor:
 
 
 class TritonLinear:
-    """A layer [x; y] · weight + bias in one launch, with its ReLU and its dropout's multipliers.
+    """Linear layer [x; y] · weight + bias in one launch, with optional ReLU and dropout.
 
     Args:
-        weight: (outputs, inputs); kept in `dtype`.
+        weight: (outputs, inputs), converted to `dtype`.
         bias: (outputs), or None.
         dtype: float32 or bfloat16.
     """
@@ -63,9 +63,9 @@ class TritonLinear:
         keep: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """(batch, x) and (batch, y) to (batch, outputs), written to `out` if it is given.
+        """Map (batch, x) and (batch, y) to (batch, outputs), written to `out` if it is given.
 
-        The last axis of each has to be contiguous.
+        The last axis of every tensor has to be contiguous. `keep` has the dropout multipliers.
         """
         batch, aside = len(x), x if y is None else y
         out = x.new_empty(batch, self.outputs) if out is None else out
@@ -93,7 +93,7 @@ class TritonLinear:
 
 
 class TritonCell:
-    """One step of an LSTM or GRU in one launch, its weights in blocks of units, gate by gate."""
+    """LSTM or GRU with one launch per step; weights are in blocks of units, gate by gate."""
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
         self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
@@ -111,7 +111,10 @@ class TritonCell:
     def __call__(
         self, x: Tensor, y: Tensor | None, state: State, residual: bool = False
     ) -> tuple[State, Tensor]:
-        """The state after [x; y], and the output: the hidden state, plus x if `residual`."""
+        """Run one step on [x; y]; return the next state and the output.
+
+        The output is the hidden state, plus x if `residual`.
+        """
         batch, aside, before = len(x), x if y is None else y, state.hidden
         after, inner = torch.empty_like(before), torch.empty_like(before)
         output = torch.empty_like(before) if residual else after
@@ -136,7 +139,10 @@ class TritonCell:
 
 
 class TritonAttention:
-    """Query, energies and context in three launches, the filters folded into one matrix."""
+    """Additive attention in three launches: query, energies, context.
+
+    The location filters and their projection are folded into one matrix.
+    """
 
     def __init__(
         self, attention: LocationSensitiveAttention | ContentAttention, dtype: torch.dtype
@@ -150,14 +156,14 @@ class TritonAttention:
     def __call__(
         self, hidden: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """The context and the next state; the weights go to `weights`.
+        """Run one step; return context and next state, and write the weights to `weights`.
 
         `valid` (batch, positions) is the state's mask in bytes.
         """
         return self.read(self.energies(self.query(hidden), state), state, valid, weights)
 
     def energies(self, query: Tensor, state: LocationState | ContentState) -> Tensor:
-        """(batch, positions), for queries (batch, dim)."""
+        """Compute the energies (batch, positions) of queries (batch, dim)."""
         batch, positions, dim = state.keys.shape
         history, channels = _history(state)
         energy = query.new_empty(batch, positions)
@@ -175,7 +181,7 @@ class TritonAttention:
     def read(
         self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """The context and the next state from energies (batch, positions), as `__call__`."""
+        """Normalise energies (batch, positions); return context and next state (see `__call__`)."""
         batch, positions, dim = state.memory.shape
         history, channels = _history(state)
         context = state.memory.new_empty(batch, dim)

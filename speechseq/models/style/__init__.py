@@ -1,1 +1,1 @@
-"""Styles: latents that say how an utterance is spoken, behind one interface for both Tacotrons."""
+"""Styles: latent variables for how an utterance is spoken, the same for both Tacotrons."""

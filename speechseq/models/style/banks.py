@@ -1,4 +1,4 @@
-"""Banks: what a code sounds like, as a linear map or as a mixture of style tokens."""
+"""Banks: maps from a code to a style vector, linear or as a mixture of style tokens."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ SIMPLEX_ERROR = 1e-4  # by which the weights of tokens may miss the sum of 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearBankConfig(Config):
-    """A linear map of the code to the style vector."""
+    """Settings of a linear map from the code to the style vector."""
 
     kind: ClassVar[str] = "linear"
     style_dim: Width = 256
@@ -28,7 +28,7 @@ class LinearBankConfig(Config):
 
 
 class LinearBank(nn.Module):
-    """Linear map of codes (batch, code_dim)."""
+    """Linear map from codes (batch, code_dim) to style vectors (batch, style_dim)."""
 
     def __init__(self, code_dim: int, config: LinearBankConfig) -> None:
         super().__init__()
@@ -36,15 +36,15 @@ class LinearBank(nn.Module):
         self.linear = nn.Linear(code_dim, config.style_dim)
 
     def initial(self) -> Tensor:
-        """Return the default code (code_dim) before any was encoded: zeros."""
+        """Return zeros (code_dim), the default code before any was encoded."""
         return torch.zeros(self.code_shape)
 
     def read(self, z: Tensor) -> Tensor:
-        """Return `z`, a value of the posterior (batch, code_dim): it is the code of this bank."""
+        """Return `z` (batch, code_dim), the value of the posterior, unchanged: it is the code."""
         return z
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Return a code (batch, code_dim) that was set by hand; any finite one is valid."""
+        """Return a code (batch, code_dim) that a user has set, unchanged."""
         return code
 
     def forward(self, code: Code) -> StyleVector:
@@ -54,14 +54,14 @@ class LinearBank(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenBankConfig(Config):
-    """Style tokens (Wang 2018): the code holds each head's weights of a few learned vectors.
+    """Settings of style tokens (Wang 2018); a code holds the weights of the tokens in each head.
 
     Attributes:
         tokens: number of tokens, each of style_dim / heads channels.
-        heads: attention heads; each has weights of its own.
+        heads: attention heads; each has its own weights.
         style_dim: width of the style vector.
-        queried: True if the weights are attention of the summary to the tokens; False if the
-            posterior gives the weights itself (`DirichletConfig`).
+        queried: True if the weights come from attention, with the summary of the reference as
+            query; False if the posterior is over the weights themselves (`DirichletConfig`).
     """
 
     kind: ClassVar[str] = "tokens"
@@ -71,7 +71,7 @@ class TokenBankConfig(Config):
     queried: bool = True
 
     def check(self) -> None:
-        """Raise ConfigError unless the heads divide the style vector."""
+        """Raise ConfigError unless `style_dim` is divisible by the heads."""
         if self.style_dim % self.heads:
             problem = f"heads: {self.heads} do not divide a style_dim of {self.style_dim}"
             raise ConfigError(problem, "choose a style_dim that is a multiple of heads")
@@ -82,7 +82,7 @@ class TokenBankConfig(Config):
 
 
 class TokenBank(nn.Module):
-    """Multi-head attention over learned tokens, which pass a tanh first (Wang 2018, §3.1)."""
+    """Style tokens: learned vectors under a tanh, mixed by attention heads (Wang 2018, §3.1)."""
 
     def __init__(self, query_dim: int, config: TokenBankConfig) -> None:
         super().__init__()
@@ -94,13 +94,14 @@ class TokenBank(nn.Module):
         self.value = nn.Linear(width // heads, width, bias=False)
 
     def initial(self) -> Tensor:
-        """Return the default code (heads, tokens) before any was encoded: equal weights."""
+        """Return equal weights (heads, tokens), the default code before any was encoded."""
         return torch.full(self.code_shape, 1.0 / self.code_shape[1])
 
     def read(self, z: Tensor) -> Tensor:
         """Return the weights (batch, heads, tokens) of the tokens.
 
-        `z` is a query (batch, query_dim), or holds the weights already if they are not `queried`.
+        `z` is the query (batch, query_dim) of the attention if `queried` is True; otherwise it
+        holds the weights already.
         """
         if self.query is None or self.key is None:
             return z
@@ -109,10 +110,12 @@ class TokenBank(nn.Module):
         return torch.softmax(energies / math.sqrt(query.shape[-1]), dim=-1)
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Return weights (batch, heads, tokens); (batch, tokens) holds for every head.
+        """Check weights that a user has set; return them as (batch, heads, tokens).
+
+        Weights (batch, tokens) apply to every head.
 
         Raises:
-            ConfigError: weights that are negative or do not sum to 1.
+            ConfigError: weights are negative or do not sum to 1.
         """
         sums = code.sum(-1)
         if bool((code < -SIMPLEX_ERROR).any()) or bool(((sums - 1).abs() > SIMPLEX_ERROR).any()):

@@ -1,4 +1,4 @@
-"""Styles of the literature; the body of each builder is the paper's table."""
+"""Functions that build the style configurations of papers; the bodies are the papers' tables."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ from speechseq.models.style.style import StyleConfig
 
 
 def gst(*, tokens: int = 10, heads: int = 4, style_dim: int = 256) -> StyleConfig:
-    """Global style tokens (Wang 2018, §3.1): the summary attends to learned tokens."""
+    """Global style tokens (Wang 2018, §3.1): the reference's summary attends to learned tokens."""
     return StyleConfig(
         posterior=PointConfig(dim=None),
         bank=TokenBankConfig(tokens=tokens, heads=heads, style_dim=style_dim),
@@ -31,10 +31,7 @@ def gst(*, tokens: int = 10, heads: int = 4, style_dim: int = 256) -> StyleConfi
 
 
 def prosody_transfer(*, dim: int = 128) -> StyleConfig:
-    """Prosody transfer (Skerry-Ryan 2018, §3.2): a deterministic code of `dim` values, no tokens.
-
-    A tanh bounds the code.
-    """
+    """Prosody transfer (Skerry-Ryan 2018, §3.2): a deterministic code of `dim` tanh values."""
     return StyleConfig(
         posterior=PointConfig(dim=dim, activation="tanh"),
         bank=LinearBankConfig(style_dim=dim),
@@ -44,7 +41,10 @@ def prosody_transfer(*, dim: int = 128) -> StyleConfig:
 
 
 def autoencoder(*, dim: int = 16, style_dim: int = 256) -> StyleConfig:
-    """A code without any penalty: the control, whose prior is not matched."""
+    """Plain autoencoder, the control condition: a deterministic code without any penalty.
+
+    Samples of its prior are not like the codes of references, because nothing matches the two.
+    """
     return StyleConfig(
         posterior=PointConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -62,11 +62,13 @@ def vae(
     dim: int = 16,
     style_dim: int = 256,
 ) -> StyleConfig:
-    """A variational autoencoder (Kingma & Welling 2014; for Tacotron: Zhang 2019).
+    """Variational autoencoder (Kingma & Welling 2014; for Tacotron: Zhang 2019).
 
     Args:
-        weight: of the KL divergence after `length` updates; the other losses are means over frames
-            and bands, so a Tacotron takes 1e-4 to 1e-2.
+        weight: weight of the KL divergence after `length` updates; since the other losses are means
+            over frames and bands, 1e-4 to 1e-2 suits a Tacotron.
+        anneal: schedule of the weight (see `penalties.anneal`).
+        free_bits: nats of each dimension that cost nothing.
     """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
@@ -79,7 +81,7 @@ def vae(
 def capacitron(
     *, capacity: float = 50.0, weight: float = 1.0, dim: int = 128, style_dim: int = 256
 ) -> StyleConfig:
-    """A VAE whose KL divergence is held at `capacity` nats (Battenberg 2019)."""
+    """VAE whose KL divergence is held at `capacity` nats by a learned weight (Battenberg 2019)."""
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -91,7 +93,7 @@ def capacitron(
 def gmvae(
     *, components: int = 10, weight: float = 1.0, dim: int = 16, style_dim: int = 256
 ) -> StyleConfig:
-    """A VAE with a mixture of normal distributions as its prior (Hsu 2019)."""
+    """VAE whose prior is a learned mixture of normal distributions (Hsu 2019)."""
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -107,7 +109,7 @@ def wae_mmd(
     dim: int = 16,
     style_dim: int = 256,
 ) -> StyleConfig:
-    """A Wasserstein auto-encoder (Tolstikhin 2018): codes as a set match the prior by MMD."""
+    """Wasserstein autoencoder (Tolstikhin 2018): MMD matches the set of all codes to the prior."""
     return StyleConfig(
         posterior=PointConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -117,7 +119,7 @@ def wae_mmd(
 
 
 def flow_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
-    """A VAE whose prior is a RealNVP flow, learned with it."""
+    """VAE whose prior is a RealNVP flow, learned together with it (Dinh 2017)."""
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -127,7 +129,7 @@ def flow_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> Sty
 
 
 def iaf_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
-    """A VAE whose posterior is an inverse autoregressive flow (Kingma 2016)."""
+    """VAE whose posterior is an inverse autoregressive flow (Kingma 2016)."""
     return StyleConfig(
         posterior=IAFConfig(dim=dim, layers=2, hidden=64),
         bank=LinearBankConfig(style_dim=style_dim),

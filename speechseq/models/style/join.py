@@ -1,4 +1,4 @@
-"""Joining of one vector an utterance to its memory: added to every valid position, or beside it."""
+"""Joins one vector per utterance to its memory, by addition or by concatenation."""
 
 from typing import Literal
 
@@ -15,10 +15,10 @@ Join = Literal["add", "concat"]
 
 
 class MemoryJoin(nn.Module):
-    """Join vectors (batch, vector_dim) to a memory (batch, positions, memory_dim).
+    """Joins vectors (batch, vector_dim) to every valid position of (batch, positions, memory_dim).
 
     Args:
-        how: "add" projects the vector to the memory's width and adds it; "concat" appends it.
+        how: "add" projects the vector to memory_dim and adds it; "concat" appends it.
 
     Attributes:
         output_dim: width of the joined memory.

@@ -1,4 +1,4 @@
-"""Latent: a style as a person sets it, as the model hears it, and as a distribution."""
+"""Latent: styles of a batch, as codes, as vectors for the model, and as distributions."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ class Latent(NamedTuple):
     """Styles of a batch of utterances.
 
     Attributes:
-        code: (batch, *code_shape), what a person reads and sets: z, or the weights of tokens
-            (heads, tokens).
-        vector: (batch, style_dim), what joins the memory of the text.
+        code: (batch, *code_shape), which a user reads and sets: the latent variable z, or the
+            weights of style tokens (heads, tokens).
+        vector: (batch, style_dim), which is joined to the memory of the text.
         posterior: distribution of the code given the reference, of batch shape (batch) and event
-            shape `code_shape`; None if the code is deterministic or was not encoded.
+            shape `code_shape`; None if the code is deterministic or was not inferred.
     """
 
     code: Code

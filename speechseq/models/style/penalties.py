@@ -1,4 +1,4 @@
-"""Penalties of a style's training: distances of codes from the prior, and their schedules."""
+"""Penalties in a style's training: distances of codes from the prior, and their schedules."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ _STEEP, _CYCLES = 10.0, 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NoPenaltyConfig(Config):
-    """No penalty: a plain autoencoder, or style tokens."""
+    """Settings for training without a penalty, as for plain autoencoders and style tokens."""
 
     kind: ClassVar[str] = "none"
 
@@ -33,21 +33,22 @@ class NoPenaltyConfig(Config):
 
 
 class NoPenalty(nn.Module):
-    """No terms."""
+    """Penalty without terms."""
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return no terms."""
+        """Return {}."""
         return {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KLConfig(Config):
-    """Kullback-Leibler divergence of posterior and prior (Kingma & Welling 2014).
+    """Settings of the KL divergence of the posterior from the prior (Kingma & Welling 2014).
 
     Attributes:
-        weight: of the term once it is annealed.
-        anneal, start, length: schedule of the weight, see `anneal`; length 0 for no schedule.
-        free_bits: nats of a dimension that cost nothing (Kingma 2016).
+        weight: weight of the term at the end of its schedule.
+        anneal, start, length: schedule of the weight, see the function `anneal`; length 0 for a
+            constant weight.
+        free_bits: nats of each dimension that cost nothing (Kingma 2016).
     """
 
     kind: ClassVar[str] = "kl"
@@ -63,14 +64,14 @@ class KLConfig(Config):
 
 
 class KL(nn.Module):
-    """Annealed KL divergence, named `kl`."""
+    """KL divergence of the posterior from the prior, with an annealed weight; term `kl`."""
 
     def __init__(self, config: KLConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return the weighted term."""
+        """Return {"kl": weighted KL divergence} at an optimizer update."""
         c = self.config
         weight = anneal(update, kind=c.anneal, end=c.weight, start=c.start, length=c.length)
         posterior = _distribution(latent)
@@ -79,12 +80,12 @@ class KL(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CapacityConfig(Config):
-    """KL divergence held at a capacity by a learned multiplier (Battenberg 2019, Capacitron).
+    """Settings of a KL divergence held at a capacity (Battenberg 2019, Capacitron).
 
     Attributes:
-        capacity: nats of an utterance that the code may carry.
-        weight: of the whole term relative to the other losses.
-        first: multiplier before the first update.
+        capacity: target of the KL divergence, in nats per utterance.
+        weight: weight of the whole term relative to the other losses.
+        first: value of the learned multiplier before the first update.
     """
 
     kind: ClassVar[str] = "capacity"
@@ -98,7 +99,11 @@ class CapacityConfig(Config):
 
 
 class Capacity(nn.Module):
-    """β (KL - C), named `capacity`: minimised by the model, maximised by β ≥ 0."""
+    """Term `capacity`, β (KL - capacity), with a learned multiplier β ≥ 0.
+
+    The gradient minimises the term in the model's parameters and maximises it in β, so that the KL
+    divergence settles at the capacity.
+    """
 
     def __init__(self, config: CapacityConfig) -> None:
         super().__init__()
@@ -107,11 +112,11 @@ class Capacity(nn.Module):
 
     @property
     def beta(self) -> Tensor:
-        """The multiplier, at least 0."""
+        """Multiplier β, at least 0."""
         return F.softplus(self.raw)
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return the weighted term."""
+        """Return {"capacity": weighted term}."""
         excess = kl(_distribution(latent), prior, code=latent.code) - self.config.capacity
         beta = self.beta
         ascending = 2 * beta.detach() - beta  # the value of β with its gradient reversed
@@ -121,7 +126,10 @@ class Capacity(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MMDConfig(Config):
-    """Maximum mean discrepancy of codes and prior (WAE-MMD, Tolstikhin 2018), see `nn.mmd`."""
+    """Settings of the maximum mean discrepancy of codes and prior (WAE-MMD, Tolstikhin 2018).
+
+    `kernel`, `statistic` and `sigma` are arguments of `nn.mmd.mmd`.
+    """
 
     kind: ClassVar[str] = "mmd"
     weight: Weight = 10.0
@@ -135,17 +143,17 @@ class MMDConfig(Config):
 
 
 class MMD(nn.Module):
-    """Discrepancy of a batch's codes and as many draws of the prior, named `mmd`."""
+    """Maximum mean discrepancy of a batch's codes and as many samples of the prior; term `mmd`."""
 
     def __init__(self, config: MMDConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return the weighted term.
+        """Return {"mmd": weighted discrepancy}.
 
         Raises:
-            DataError: a batch of one.
+            DataError: the batch has only one utterance.
         """
         c, code = self.config, latent.code.flatten(1)
         drawn = prior.sample(code.shape[:1]).flatten(1)
@@ -155,11 +163,12 @@ class MMD(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SinkhornConfig(Config):
-    """Sinkhorn divergence of codes and prior (Genevay 2018), see `nn.transport.sinkhorn`.
+    """Settings of the Sinkhorn divergence of codes and prior (Genevay 2018).
 
     Attributes:
-        weight: of the term.
-        epsilon: regularisation, a share of the mean squared distance.
+        weight: weight of the term.
+        epsilon: regularisation, as a share of the mean squared distance (see
+            `nn.transport.sinkhorn`).
     """
 
     kind: ClassVar[str] = "sinkhorn"
@@ -172,9 +181,10 @@ class SinkhornConfig(Config):
 
 
 class Sinkhorn(nn.Module):
-    """Squared transport distance of a batch's codes and draws of the prior, named `sinkhorn`.
+    """Sinkhorn divergence of a batch's codes and as many samples of the prior; term `sinkhorn`.
 
-    Half of each set's distance to itself is subtracted, so that equal laws have a value near 0.
+    Half of the transport cost of each set to itself is subtracted, so that the divergence of equal
+    distributions is near 0.
     """
 
     def __init__(self, config: SinkhornConfig) -> None:
@@ -182,7 +192,7 @@ class Sinkhorn(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return the weighted term."""
+        """Return {"sinkhorn": weighted divergence}."""
         code = latent.code.flatten(1)
         drawn = prior.sample(code.shape[:1]).flatten(1)
         apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))
@@ -206,14 +216,14 @@ def kl(
 ) -> Scalar:
     """KL divergence of posterior from prior: mean over items of the sum over dimensions.
 
-    It is computed in closed form if there is one, and by one draw otherwise.
+    It has a closed form for some pairs of distributions; otherwise one draw estimates it.
 
     Args:
-        posterior: of batch shape (batch) and the event shape of a code.
-        prior: of the same event shape.
-        free_bits: the least that a dimension's mean over items counts: Σ_d max(mean_i KL_id,
-            free_bits) (Kingma 2016). Without a closed form the mean over dimensions is bounded.
-        code: draw of the posterior (batch, *code_shape) for the estimate; None draws one.
+        posterior: distribution of batch shape (batch) and event shape `code_shape`.
+        prior: distribution of the same event shape.
+        free_bits: lower bound for each dimension's mean over items, Σ_d max(mean_i KL_id,
+            free_bits) (Kingma 2016). Without a closed form it bounds the mean over dimensions.
+        code: draw of the posterior (batch, *code_shape) for the estimate; None makes a new draw.
     """
     terms = _closed_form(posterior, prior)
     if terms is not None:
@@ -257,9 +267,10 @@ def mutual_information(
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Split the mean KL divergence of a batch: (mean_kl, information, aggregate_kl), in nats.
 
-    mean_kl = information + aggregate_kl (Hoffman & Johnson 2016), all by the same draw of each
-    posterior: `information` is between items and codes, `aggregate_kl` that of the mean of all
-    posteriors from the prior. Draws come from torch's global generator.
+    mean_kl = information + aggregate_kl (Hoffman & Johnson 2016). `information` is the mutual
+    information of items and codes; `aggregate_kl` is the KL divergence of the mean of all
+    posteriors from the prior. All are estimated by the same draw from each posterior, with torch's
+    global generator.
     """
     code = posterior.rsample() if posterior.has_rsample else posterior.sample()
     own = posterior.log_prob(code)

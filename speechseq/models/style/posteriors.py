@@ -1,4 +1,4 @@
-"""Posteriors: a reference's summary to a code, deterministic or as a distribution."""
+"""Posteriors: from a reference's summary to a code, deterministic or as a distribution."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -17,7 +17,10 @@ from speechseq.ranges import Count, Range, Width
 
 
 class Inferred(NamedTuple):
-    """Mean code (batch, *code_shape), and its distribution unless it is deterministic."""
+    """Result of a posterior: mean code (batch, *code_shape), and its distribution.
+
+    The distribution is None if the code is deterministic.
+    """
 
     mean: Tensor
     distribution: Distribution | None
@@ -25,7 +28,7 @@ class Inferred(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PointConfig(Config):
-    """A deterministic code: a linear map of the summary, or the summary itself.
+    """Settings of a deterministic code: a linear map of the summary, or the summary itself.
 
     Attributes:
         dim: width of the code; None passes the summary on.
@@ -42,7 +45,7 @@ class PointConfig(Config):
 
 
 class Point(nn.Module):
-    """Deterministic posterior."""
+    """Deterministic posterior: a linear map of the summary, or the summary itself."""
 
     def __init__(self, summary_dim: int, config: PointConfig) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ class Point(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalConfig(Config):
-    """A normal distribution of independent dimensions (Kingma & Welling 2014)."""
+    """Settings of a normal posterior with independent dimensions (Kingma & Welling 2014)."""
 
     kind: ClassVar[str] = "normal"
     dim: Width = 16
@@ -70,7 +73,7 @@ class NormalConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaplaceConfig(Config):
-    """A Laplace distribution of independent dimensions."""
+    """Settings of a Laplace posterior with independent dimensions."""
 
     kind: ClassVar[str] = "laplace"
     dim: Width = 16
@@ -97,7 +100,7 @@ class LocationScale(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DirichletConfig(Config):
-    """Dirichlet distributions over the weights of tokens, one a head."""
+    """Settings of a Dirichlet posterior over the weights of style tokens, in each head."""
 
     kind: ClassVar[str] = "dirichlet"
     tokens: Annotated[int, Range(2, 4096)] = 10
@@ -110,7 +113,7 @@ class DirichletConfig(Config):
 
 
 class TokenDirichlet(nn.Module):
-    """Dirichlet posterior over codes (heads, tokens)."""
+    """Dirichlet posterior over the weights of style tokens (heads, tokens)."""
 
     def __init__(self, summary_dim: int, config: DirichletConfig) -> None:
         super().__init__()
@@ -119,9 +122,10 @@ class TokenDirichlet(nn.Module):
         self.least = config.least
 
     def forward(self, summary: Summary) -> Inferred:
-        """Map summaries (batch, summary_dim) to Dirichlet distributions of token weights.
+        """Map summaries (batch, summary_dim) to Dirichlet distributions over token weights.
 
-        The weights sum to 1 in each head: batch shape (batch,), event shape (heads, tokens).
+        Their batch shape is (batch), their event shape (heads, tokens); weights sum to 1 in each
+        head.
         """
         raw = self.linear(summary).view(-1, *self.code_shape)
         concentration = F.softplus(raw) + self.least
@@ -131,7 +135,7 @@ class TokenDirichlet(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IAFConfig(Config):
-    """An inverse autoregressive flow conditioned on the summary (Kingma 2016)."""
+    """Settings of a posterior by an inverse autoregressive flow of the summary (Kingma 2016)."""
 
     kind: ClassVar[str] = "iaf"
     dim: Annotated[int, Range(2, 1024)] = 16
@@ -148,7 +152,7 @@ class IAFConfig(Config):
 
 
 class FlowPosterior(nn.Module):
-    """Posterior by an inverse autoregressive flow; a draw and its density take one pass."""
+    """Posterior by an inverse autoregressive flow: one pass for a draw and its density."""
 
     def __init__(self, summary_dim: int, config: IAFConfig) -> None:
         super().__init__()
@@ -159,7 +163,7 @@ class FlowPosterior(nn.Module):
     def forward(self, summary: Summary) -> Inferred:
         """Map summaries (batch, summary_dim) to distributions over codes (batch, dim).
 
-        The mean is the image of the base's mean, which costs no sampling.
+        The mean code is the flow's image of the base distribution's mean, which needs no sampling.
         """
         distribution = FlowDistribution(self.flow(summary))
         return Inferred(distribution.centre(), distribution)
@@ -169,10 +173,10 @@ Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 class FlowDistribution(Distribution):
-    """Distribution of a conditional flow, which keeps the density of its last draw.
+    """Distribution of a conditional flow that caches the density of its last draw.
 
-    `log_prob` of the tensor that `rsample` returned is then free; of any other value it inverts the
-    flow, one pass a dimension for an inverse autoregressive one.
+    `log_prob` costs nothing for the tensor that `rsample` returned last; for other values it
+    inverts the flow, with one pass per dimension if the flow is inverse autoregressive.
     """
 
     has_rsample = True
@@ -188,12 +192,12 @@ class FlowDistribution(Distribution):
         return self.flow.transform.inv(base)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw codes (*sample_shape, batch, dim) that gradients flow through."""
+        """Draw codes (*sample_shape, batch, dim), through which gradients flow."""
         self._last = self.flow.rsample_and_log_prob(torch.Size(sample_shape))
         return self._last[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log-densities (…, batch)."""
+        """Return log-densities (…, batch) of codes (…, batch, dim)."""
         if self._last is not None and value is self._last[0]:
             return self._last[1]
         return self.flow.log_prob(value)

@@ -1,4 +1,4 @@
-"""Priors: distributions over codes, fixed or learned, to sample styles from."""
+"""Priors: distributions over codes, fixed or learned, from which styles are sampled."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ FlowWidth = Annotated[int, Range(1, 1024)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalPriorConfig(Config):
-    """The standard normal distribution."""
+    """Settings of the standard normal prior."""
 
     kind: ClassVar[str] = "normal"
 
@@ -55,11 +55,11 @@ class NormalPrior(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DirichletPriorConfig(Config):
-    """A symmetric Dirichlet distribution over each head's weights of tokens.
+    """Settings of a symmetric Dirichlet prior over the weights of style tokens in each head.
 
     Attributes:
-        concentration: below 1 most weight lies on few tokens; the softmax of random numbers instead
-            would be a near-uniform mean of all tokens, which sounds like no style at all.
+        concentration: below 1, most weight lies on few tokens. (A softmax of random numbers would
+            be close to the mean of all tokens, which has no audible style.)
     """
 
     kind: ClassVar[str] = "dirichlet"
@@ -76,7 +76,7 @@ class DirichletPriorConfig(Config):
 
 
 class DirichletPrior(nn.Module):
-    """Dirichlet prior, one a head."""
+    """Symmetric Dirichlet prior, one distribution per head."""
 
     concentration: Tensor
 
@@ -92,18 +92,18 @@ class DirichletPrior(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureConfig(Config):
-    """A learned mixture of normal distributions (the prior of a GMVAE, Hsu 2019)."""
+    """Settings of a learned mixture of normal distributions, the prior of a GMVAE (Hsu 2019)."""
 
     kind: ClassVar[str] = "mixture"
     components: Annotated[int, Range(2, 4096)] = 10
 
     def build(self, code_shape: Shape) -> "Mixture":
-        """Build the prior over codes of this width."""
+        """Build the prior over codes of this shape, (dim,)."""
         return Mixture(_width(code_shape), self)
 
 
 class Mixture(nn.Module):
-    """Mixture prior with learned shares, means and standard deviations."""
+    """Mixture of normal distributions with learned shares, means and standard deviations."""
 
     def __init__(self, dim: int, config: MixtureConfig) -> None:
         super().__init__()
@@ -119,45 +119,57 @@ class Mixture(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RealNVPConfig(Config):
-    """A flow of affine couplings (Dinh 2017)."""
+    """Settings of a RealNVP prior, a flow of affine couplings (Dinh 2017)."""
 
     kind: ClassVar[str] = "real_nvp"
     layers: FlowLayers = 4
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior; MachineError without the extra `style`."""
+        """Build the prior over codes of this shape, (dim,).
+
+        Raises:
+            MachineError: the extra `style` is not installed.
+        """
         return FlowPrior(flows.real_nvp, code_shape, self.layers, self.hidden)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlowConfig(Config):
-    """A flow of couplings and learned invertible linear maps (Kingma & Dhariwal 2018)."""
+    """Settings of a Glow prior: couplings and learned linear maps (Kingma & Dhariwal 2018)."""
 
     kind: ClassVar[str] = "glow"
     layers: FlowLayers = 4
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior; MachineError without the extra `style`."""
+        """Build the prior over codes of this shape, (dim,).
+
+        Raises:
+            MachineError: the extra `style` is not installed.
+        """
         return FlowPrior(flows.glow, code_shape, self.layers, self.hidden)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MAFConfig(Config):
-    """A masked autoregressive flow (Papamakarios 2017): density in one pass."""
+    """Settings of a masked autoregressive flow as prior (Papamakarios 2017)."""
 
     kind: ClassVar[str] = "maf"
     layers: FlowLayers = 3
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior; MachineError without the extra `style`."""
+        """Build the prior over codes of this shape, (dim,).
+
+        Raises:
+            MachineError: the extra `style` is not installed.
+        """
         return FlowPrior(flows.maf, code_shape, self.layers, self.hidden)
 
 
 class FlowPrior(nn.Module):
-    """Prior by a normalizing flow of a standard normal distribution."""
+    """Prior that maps a standard normal distribution by a normalizing flow."""
 
     def __init__(
         self, make: Callable[..., nn.Module], code_shape: Shape, layers: int, hidden: int

@@ -1,4 +1,4 @@
-"""Reference encoder: a mel of any length to one summary of how it was spoken."""
+"""Reference encoder: summarises a mel of any length in one vector, to infer a style from."""
 
 import dataclasses
 from typing import Annotated, ClassVar
@@ -18,11 +18,11 @@ Summary = Float[Tensor, "batch summary_dim"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReferenceConfig(Config):
-    """Sizes of the reference encoder; the defaults are those of Skerry-Ryan (2018, §3.2).
+    """Settings of the reference encoder; the defaults are those of Skerry-Ryan (2018, §3.2).
 
     Attributes:
-        filters: channels of the 3 × 3 convolutions of stride 2, one a layer.
-        gru: units of the recurrent layer, the width of the summary.
+        filters: channels of each 3 × 3 convolution of stride 2.
+        gru: units of the GRU, and width of the summary.
     """
 
     kind: ClassVar[str] = "conv_gru"
@@ -37,7 +37,7 @@ class ReferenceConfig(Config):
 class Reference(nn.Module):
     """Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame.
 
-    A reference of one frame is long enough: each layer maps length n to ceil(n / 2).
+    A reference may be as short as one frame: each convolution maps n frames to ceil(n / 2).
     """
 
     def __init__(self, mels: int, config: ReferenceConfig) -> None:

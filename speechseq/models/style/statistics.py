@@ -18,13 +18,14 @@ def statistics(style: Style, latents: Sequence[Latent]) -> dict[str, float]:
     """Measure the codes of a set of references.
 
     Args:
-        latents: batches that the style encoded in evaluation mode, so that codes are means.
+        latents: results of `Style.encode` in evaluation mode, where codes are the posteriors'
+            means.
 
     Returns:
-        "active_units": share of dimensions, or of the heads' tokens, whose variance over items
-        exceeds 0.01 (dimensions) or 0.001 (weights); "kl" and "mutual_information" in nats, means
-        over the batches, for styles with a posterior; "token_entropy" in nats, of the mean weights,
-        for tokens.
+        "active_units": share of active dimensions, whose variance over items exceeds 0.01, or of
+        active tokens of a head, whose weight has a variance over 0.001. "kl" and
+        "mutual_information" (nats, means over batches) for styles with a posterior distribution.
+        "token_entropy" (nats) of the mean weights for style tokens.
 
     Raises:
         DataError: fewer than 2 items.

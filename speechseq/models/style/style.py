@@ -1,4 +1,4 @@
-"""Style: four calls that a Tacotron makes of any latent, and the joints it is composed of."""
+"""Style: a latent variable of a Tacotron, its four operations, and the parts it consists of."""
 
 import contextlib
 import dataclasses
@@ -48,10 +48,10 @@ Seeds = int | Series[int] | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StyleConfig(Config):
-    """The joints of a style: reference → posterior → bank, with a prior and a penalty.
+    """Parts of a style: reference encoder → posterior → bank, with a prior and a penalty.
 
-    Each is a Config of its own; a field takes any Config whose `build` gives a module with the same
-    calls. `builders` has those of the literature.
+    Each part is a Config; a field accepts any Config whose `build` makes a module with the same
+    methods as the built-in ones. `builders` has the combinations of published papers.
     """
 
     reference: Config = choice(ReferenceConfig, default=ReferenceConfig())
@@ -83,7 +83,7 @@ class StyleConfig(Config):
     )
 
     def check(self) -> None:
-        """Raise ConfigError for tokens whose weights would be neither attention nor Dirichlet."""
+        """Raise ConfigError for token weights that come from neither attention nor a Dirichlet."""
         if not isinstance(self.bank, TokenBankConfig):
             return
         weights = isinstance(self.posterior, DirichletConfig)
@@ -99,14 +99,14 @@ class StyleConfig(Config):
         """Build the style for mels of this many bands.
 
         Raises:
-            ConfigError: joints whose shapes do not fit.
-            MachineError: a flow without the extra `style`.
+            ConfigError: the parts have shapes that do not fit each other.
+            MachineError: a part is a flow, and the extra `style` is not installed.
         """
         return Style(mels, self)
 
 
 class Style(nn.Module):
-    """A latent with four calls: `encode`, `sample`, `by_hand` and `penalty`.
+    """Latent variable of a Tacotron; it can be inferred, sampled, set by hand, and penalised.
 
     Attributes:
         code_shape: shape of one code: (dim,), or (heads, tokens).
@@ -138,9 +138,9 @@ class Style(nn.Module):
         """Infer the style of reference mels (batch, frames, mels).
 
         Args:
-            seed: of the posterior's draw, for all rows or one a row; a row's draw is the same alone
-                and in any batch, and the global generator does not move. None draws from the
-                global generator in training and takes the posterior's mean in evaluation.
+            seed: seed of the draw from the posterior, one for all rows or one per row; a row's draw
+                does not depend on the other rows. None draws from torch's global generator in
+                training, and takes the posterior's mean in evaluation.
         """
         lengths = checked_lengths(frame_lengths, mel.shape, "reference_lengths", least=1)
         summary = self.reference(mel, lengths)
@@ -155,8 +155,8 @@ class Style(nn.Module):
 
         Args:
             items: number of styles.
-            seed: row i is drawn from (seed, i); or one seed a row. The global generator moves only
-                if there is none.
+            seed: one seed for all, so that style i is drawn from (seed, i), or one seed per style;
+                None draws from torch's global generator.
         """
         items = checked("items", items, Count)
         prior = self.prior()
@@ -170,14 +170,16 @@ class Style(nn.Module):
         return self._of(torch.cat(codes))
 
     def by_hand(self, code: Tensor, *, scale: float = 1.0) -> Latent:
-        """Set styles (items, *code_shape) by hand; tokens take (items, tokens) for all heads too.
+        """Set styles by hand, by their codes (items, *code_shape).
 
         Args:
+            code: (items, *code_shape); style tokens also accept (items, tokens), for every head
+                alike.
             scale: factor of the style vector.
 
         Raises:
-            ConfigError: a code of another shape, NaN or Inf in it, or weights of tokens that do
-                not sum to 1.
+            ConfigError: the code has another shape, NaN or Inf, or weights of tokens that do not
+                sum to 1.
         """
         scale = checked("scale", scale, Finite)
         shapes = {self.code_shape, self.code_shape[-1:]}
@@ -191,11 +193,11 @@ class Style(nn.Module):
         return Latent(code, self.bank(code) * scale, None)
 
     def penalty(self, latent: Latent, *, update: int) -> dict[str, Tensor]:
-        """Return the penalty's named terms, already weighted, of an encoded batch."""
+        """Return the penalty of an encoded batch as named terms, already weighted."""
         return self.penalties(latent, self.prior(), update)
 
     def default(self, items: int) -> Latent:
-        """Return the default style, the mean of the training's codes, for some utterances."""
+        """Return the default style, the mean of all codes in training, for `items` utterances."""
         return self._of(self.mean_code.expand(items, *self.code_shape))
 
     def _of(self, code: Tensor) -> Latent:

@@ -1,1 +1,1 @@
-"""Attention mechanisms, one file each, on the contract of `contract.py`."""
+"""Attention mechanisms, one per file; `contract.py` describes the interface that they share."""

@@ -1,4 +1,4 @@
-"""Base class of mechanisms with additive energies, whose layers kernels may read."""
+"""Base class of attention mechanisms with additive energies."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,20 @@ from speechseq.shapes import Weights
 
 
 class AdditiveAttention(Attention):
-    """Mechanism whose energies are computed from its layers' weights, without calling them."""
+    """Attention mechanism with additive energies, direction · tanh(query + keys + location).
+
+    Kernels compute these energies from the weights of the mechanism's layers, without calling them.
+    """
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """Return the layers without biases whose weights kernels read."""
+        """Return the layers whose weights kernels read; these layers must have no biases."""
         raise NotImplementedError
 
     def is_readable(self) -> bool:
-        """True if `read_layers` are plain and without biases, so that they need not be called."""
+        """True if all `read_layers` are plain (see `ops.plain`) and have no bias.
+
+        Otherwise, as for a layer with a hook, the layers have to be called.
+        """
         layers = self.read_layers()
         return all(is_plain(x, nn.Linear) or is_plain_conv(x) for x in layers) and all(
             x.bias is None for x in layers
@@ -27,12 +33,14 @@ class AdditiveAttention(Attention):
 def called_energies(
     query: Tensor, keys: Tensor, energy: nn.Module, around: Tensor | None = None
 ) -> Weights:
-    """Compute the energies of `additive_energies` by calling the last layer.
+    """Compute additive energies (batch, positions) by calling the last layer, as its hooks require.
 
     Args:
-        query, keys: as in `additive_energies`.
-        energy: the last layer, (batch × positions, dim) to (batch × positions, 1).
-        around: (batch × positions, dim), the projected output of the location filters.
+        query: (batch, dim), projected to the width of the keys.
+        keys: (utterances, positions, dim); see `additive_energies`.
+        energy: last layer, (batch × positions, dim) to (batch × positions, 1).
+        around: (batch × positions, dim), projected output of the location filters; None without
+            filters.
     """
     layer = (by_utterance(query, len(keys)).unsqueeze(2) + keys.unsqueeze(1)).flatten(0, 2)
     energies = energy(torch.tanh(layer if around is None else layer + around))

@@ -17,7 +17,7 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContentConfig(AttentionConfig):
-    """Settings of content-based attention; dim: width of the tanh layer of query and keys.
+    """Settings of content-based attention; `dim` is the width that query and keys are projected to.
 
     Examples:
         >>> attention = ContentConfig(dim=128).build(query_dim=16, memory_dim=8)
@@ -36,8 +36,14 @@ class ContentConfig(AttentionConfig):
 
 
 class ContentState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
-    previous weights (batch, positions)."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        keys: (batch, positions, dim), the projected memory.
+        previous: (batch, positions), weights of the previous step.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -46,7 +52,7 @@ class ContentState(NamedTuple):
 
 
 class ContentAttention(AdditiveAttention):
-    """energies = v · tanh(W query + V memory)."""
+    """Content-based attention: energies = v · tanh(W query + V memory)."""
 
     def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:
         super().__init__()
@@ -58,19 +64,19 @@ class ContentAttention(AdditiveAttention):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the keys, once per utterance."""
+        """Project the keys, once per utterance, and return the state before the first step."""
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return ContentState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step; the next state holds its weights."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         energies = self._energies(self.query(query), state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """The layers of query and energy."""
+        """Return the projection of the query and the last layer, whose weights kernels read."""
         return self.query, self.energy
 
     def _energies(self, query: Tensor, keys: Tensor) -> Tensor:

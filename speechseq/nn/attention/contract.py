@@ -1,20 +1,20 @@
-"""Interface of attention mechanisms, and `attend`, which turns the energies of all into weights.
+"""Interface of attention mechanisms, and `attend`, which all of them use to normalise energies.
 
 A mechanism is a Config with `build(query_dim, memory_dim)` and a module with two methods:
 `start(memory, memory_mask) -> state`, called once per utterance, which projects the keys, and
-`forward(query, state) -> (context, weights, state)`, called each step. The state is a NamedTuple of
-batch-first tensors (or of tuples of them), passed in and out and never kept on the module: there is
-nothing to reset, and a beam search re-orders any mechanism by indexing the tuple.
+`forward(query, state) -> (context, weights, state)`, called at each step. The state is a NamedTuple
+of batch-first tensors (or of tuples of them), passed in and out and never stored on the module:
+nothing has to be reset, and a beam search re-orders the state of any mechanism by indexing its
+tensors.
 
-A beam search has k queries per utterance, and a state has a row for each of them. Fields that no
-step changes may be annotated `PerUtterance` instead of Tensor: they keep one row per utterance,
-whatever k is, which all queries of the utterance read. `attend`, `additive_energies` and
-`dot_energies` accept such a memory, mask and keys, so a mechanism made of these functions need not
-know k.
+A beam search has k queries per utterance, and the state has a row for each query. State fields that
+no step changes may be annotated `PerUtterance` instead of Tensor: they keep one row per utterance,
+which all k queries of the utterance share. `attend`, `additive_energies` and `dot_energies` accept
+memory, mask and keys with such shared rows, so a mechanism made of these functions need not know k.
 
 A mechanism passes its `reading` (see `reading.py`) to `attend`, and, for a window, the weights of
-the previous step, which it keeps in its state. Then it can be sharpened, smoothed or windowed like
-any other mechanism, in training and on a trained module.
+the previous step, which it keeps in its state. This gives every mechanism the options of
+sharpening, smoothing and windows, in training and on a trained module.
 """
 
 import dataclasses
@@ -33,27 +33,30 @@ PLAIN = ReadingConfig()
 
 
 class Attention(nn.Module):
-    """A mechanism that reads a memory (batch, positions, memory_dim) by queries.
+    """Base class of attention mechanisms over a memory (batch, positions, memory_dim).
 
     `reading` determines how energies become weights. It has no parameters and may be replaced on a
-    trained module: with `attention.reading = ReadingConfig(window=20)` it can read memories longer
-    than those of its training.
+    trained module: with `attention.reading = ReadingConfig(window=20)` the module can read memories
+    longer than those that it was trained on.
     """
 
     reading: ReadingConfig = PLAIN
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Return the state before the first step."""
+        """Return the state before the first step; the memory is projected to keys here."""
         raise NotImplementedError
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim).
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionConfig(Config):
-    """Settings of a mechanism, and its `reading`; `build` makes the module."""
+    """Base class of the settings of mechanisms; `reading` sets how energies become weights."""
 
     reading: ReadingConfig = PLAIN
 
@@ -63,7 +66,7 @@ class AttentionConfig(Config):
 
 
 class Read(NamedTuple):
-    """Result of one attention step: context (batch, memory_dim) and weights (batch, positions)."""
+    """Context (batch, memory_dim) and weights (batch, positions) of one attention step."""
 
     context: Tensor
     weights: Tensor
@@ -76,18 +79,21 @@ def attend(
     reading: ReadingConfig = PLAIN,
     previous: Weights | None = None,
 ) -> Read:
-    """Turn energies (batch, positions) into weights, and average the memory with them.
+    """Normalise energies (batch, positions) to weights, and average the memory with these weights.
 
     The weights are a distribution over valid positions, exactly 0 on padding, and at least float32,
     also under mixed precision.
 
     Args:
-        energies: k adjacent rows for each row of the memory; k is 1 outside of a beam search.
-        reading: how energies become weights; a mechanism passes its own `reading`.
-        previous: the weights of the previous step; only a window needs them.
+        energies: (utterances · k, positions); the k queries of an utterance are adjacent rows. k is
+            1 outside of a beam search.
+        memory: (utterances, positions, memory_dim).
+        memory_mask: (utterances, positions), True = valid.
+        reading: options of the normalisation; a mechanism passes its own `reading`.
+        previous: weights of the previous step, shaped as the energies; only a window needs them.
 
     Raises:
-        ConfigError: `reading` has a window and there is no `previous`.
+        ConfigError: `reading` has a window and `previous` is None.
     """
     grouped = by_utterance(energies, len(memory))
     grouped_previous = None if previous is None else by_utterance(previous, len(memory))

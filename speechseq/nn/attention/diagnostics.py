@@ -17,7 +17,10 @@ Score = Float[Tensor, " batch"]
 
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Mean over an item's steps of the largest weight; 1 if each step reads a single symbol."""
+    """Mean over the steps of each item of the step's largest weight (batch).
+
+    It is 1 if every step attends to a single position.
+    """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
     return zero_padding(alignment, valid).amax(2).sum(1) / step_lengths
@@ -29,7 +32,7 @@ def coverage(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Score:
-    """Share of an item's positions that were read; a skipped word lowers it.
+    """Share of each item's positions that attention has read (batch); skipped words lower it.
 
     A position counts as read if its weights over all steps sum to at least `threshold` times an
     even share, which is min(1, steps / positions).
@@ -46,9 +49,9 @@ def coverage(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Share of consecutive steps of an item at which the most attended position does not move back.
+    """Share of each item's steps at which the most attended position does not move back (batch).
 
-    An item of one step scores 1.
+    The first step, which has no previous step, is not counted; an item of one step scores 1.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     moves = (step_lengths - 1).clamp(min=0)

@@ -20,10 +20,11 @@ ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DotConfig(AttentionConfig):
-    """Settings of two networks of `layers` layers of `dim` units, for queries and for the memory.
+    """Settings of dot-product attention: two networks of `layers` layers of `dim` units.
 
-    activation: after every layer; one layer with "linear" is a plain projection.
-    scaled: energies are divided by the square root of dim, as in transformers.
+    One network reads queries, the other the memory. `activation` follows every layer; one layer
+    with "linear" is a plain projection. With `scaled`, energies are divided by the square root of
+    dim, as in transformers.
 
     Examples:
         >>> attention = DotConfig(scaled=True).build(query_dim=16, memory_dim=8)
@@ -45,8 +46,14 @@ class DotConfig(AttentionConfig):
 
 
 class DotState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and the
-    previous weights (batch, positions)."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        keys: (batch, positions, dim), the memory after its network.
+        previous: (batch, positions), weights of the previous step.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -55,7 +62,7 @@ class DotState(NamedTuple):
 
 
 class DotAttention(Attention):
-    """energies = φ(query) · ψ(memory)."""
+    """Dot-product attention: energies = φ(query) · ψ(memory), with small networks φ and ψ."""
 
     def __init__(self, query_dim: int, memory_dim: int, config: DotConfig) -> None:
         super().__init__()
@@ -65,13 +72,13 @@ class DotAttention(Attention):
         self.scale = config.dim**-0.5 if config.scaled else 1.0
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DotState:
-        """Compute the keys, once per utterance."""
+        """Compute the keys, once per utterance, and return the state before the first step."""
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return DotState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
-        """Run one step; the next state holds its weights."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         scaled = self.scale * self.query(query)
         energies = dot_energies(scaled, state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
@@ -81,7 +88,10 @@ class DotAttention(Attention):
 def dot_energies(
     query: Float[Tensor, "batch dim"], keys: Float[Tensor, "utterances positions dim"]
 ) -> Weights:
-    """query · keys (batch, positions); k adjacent queries for each row of the keys."""
+    """Dot product of each query with the keys of its utterance: energies (batch, positions).
+
+    The k queries of an utterance (its hypotheses in a beam search) are adjacent rows of `query`.
+    """
     return torch.bmm(by_utterance(query, len(keys)), keys.transpose(1, 2)).flatten(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Location-sensitive attention (Chorowski 2015), whose energies depend on earlier weights."""
+"""Location-sensitive attention (Chorowski 2015): energies also depend on previous weights."""
 
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
@@ -20,10 +20,11 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationSensitiveConfig(AttentionConfig):
-    """Settings, by default Tacotron 2's (Shen 2018): dim of the tanh layer, filters, odd kernel.
+    """Settings of location-sensitive attention; the defaults are Tacotron 2's (Shen 2018).
 
-    history: input of the filters, either the previous weights, as in Chorowski's work, or also the
-    sum of all weights so far, as in Tacotron 2. Chorowski uses 10 filters of width 201 for speech.
+    `dim` is the width of the tanh layer; `filters` location filters have an odd width `kernel`.
+    `history` is their input: the previous weights (Chorowski), or also the sum of all weights so
+    far (Tacotron 2). Chorowski uses 10 filters of width 201 for speech recognition.
 
     Examples:
         >>> from speechseq.nn.masks import length_mask
@@ -51,8 +52,15 @@ class LocationSensitiveConfig(AttentionConfig):
 
 
 class LocationState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), and
-    history (batch, 1 or 2, positions): the previous weights, and the sum of all if it is used."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        keys: (batch, positions, dim), the projected memory.
+        history: (batch, 1 or 2, positions), the previous weights and, if it is used, the sum of all
+            weights so far.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -61,10 +69,10 @@ class LocationState(NamedTuple):
 
 
 class LocationSensitiveAttention(AdditiveAttention):
-    """energies = v · tanh(W query + V memory + U conv(history)).
+    """Location-sensitive attention: energies = v · tanh(W query + V memory + U conv(history)).
 
-    Gradients flow through the history, as in Chorowski's work, unless
-    `reading.through_previous` is off.
+    Gradients flow through the history, as in Chorowski's work, unless `reading.through_previous` is
+    False.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:
@@ -82,24 +90,24 @@ class LocationSensitiveAttention(AdditiveAttention):
         nn.init.xavier_uniform_(self.filters.weight)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
-        """Project the keys, once per utterance; no position has been read yet."""
+        """Project the keys, once per utterance, and return the state before the first step."""
         memory = zero_padding(memory, memory_mask)
         first = first_alignment(memory, memory_mask, self.reading)
         history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.channels]
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
-        """Run one step; the next state holds its weights and the sum of all so far."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         energies = self._energies(self.query(query), state.keys, state.history)
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
     def folded(self) -> Tensor:
-        """Filters and their projection as one matrix (channels * width, dim), for kernels."""
+        """Filters and their projection as one matrix (channels · kernel, dim), for kernels."""
         return fold_filters(self.filters.weight, self.location.weight)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """The layers of query, energy, filters and their projection."""
+        """Return the layers of query, energies, filters and projection, which kernels read."""
         return self.query, self.energy, self.filters, self.location
 
     def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:

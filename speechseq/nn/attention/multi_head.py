@@ -1,4 +1,4 @@
-"""Multi-head attention (Chiu 2018) for recurrent decoders; each head is a complete mechanism."""
+"""Multi-head attention (Chiu 2018) for recurrent decoders; each head is a mechanism of its own."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
@@ -20,7 +20,7 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """Settings: `heads` heads of one mechanism, which share the `reading`."""
+    """Settings of multi-head attention: `heads` copies of the mechanism `head`, one `reading`."""
 
     kind: ClassVar[str] = "multi_head"
     heads: Depth = 4
@@ -42,17 +42,17 @@ class MultiHeadConfig(AttentionConfig):
 
 
 class MultiHeadState(NamedTuple):
-    """The states of the heads."""
+    """States of the heads between two steps, in the order of the heads."""
 
     heads: tuple[Any, ...]
 
 
 class MultiHeadAttention(Attention):
-    """Heads with keys of the whole memory and separate values; contexts are concatenated and
-    projected.
+    """Multi-head attention: contexts of the heads are concatenated and projected to memory_dim.
 
-    A head's state must be a NamedTuple with a field `memory`, of which its contexts are weighted
-    means. The weights are the mean over heads.
+    Every head computes keys from the whole memory, and averages values of its own, a projection of
+    the memory. A head's state must be a NamedTuple with a field `memory`, whose weighted mean is
+    the head's context. The weights that are returned are the mean over heads.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:
@@ -79,7 +79,7 @@ class MultiHeadAttention(Attention):
             head.reading = reading
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> MultiHeadState:
-        """Project keys and values, once per utterance."""
+        """Project keys and values, once per utterance; return the state before the first step."""
         memory = zero_padding(memory, memory_mask)
         values = self.values(memory).chunk(len(self.heads), dim=2)
         heads = zip(self._heads(), values, strict=True)
@@ -88,7 +88,7 @@ class MultiHeadAttention(Attention):
         )
 
     def forward(self, query: Query, state: MultiHeadState) -> tuple[Context, Weights, Any]:
-        """Run one step of every head."""
+        """Run one step of every head: context (batch, memory_dim), mean weights, the next state."""
         heads = zip(self._heads(), state.heads, strict=True)
         contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)
         context = self.context(torch.cat(contexts, dim=1))

@@ -1,4 +1,4 @@
-"""Normalisation of energies to weights: the options of Chorowski (2015), for any mechanism."""
+"""Normalisation of energies to weights, with the options of Chorowski (2015) for any mechanism."""
 
 import dataclasses
 import math
@@ -22,15 +22,19 @@ HALF = 0.5 - 1e-5  # so that rounding decides no tie, such as the middle of a un
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingConfig(Config):
-    """Normalisation of energies; the options combine freely, the defaults give a plain softmax.
+    """Options of the normalisation, which combine freely; the defaults are a plain softmax.
 
-    sharpening: factor of the energies; above 1 fewer positions share the weight.
-    smoothing: sigmoids instead of the softmax's exponentials; more positions share the weight.
-    keep_top: number of positions with weight, those of the largest energies (and ties).
-    window: maximum distance of positions with weight from the median of the previous alignment.
-    first: the previous alignment at the first step: zeros, all weight on position 0, or uniform
-    over the valid positions.
-    through_previous: let gradients flow through the previous alignment to earlier steps.
+    Attributes:
+        sharpening: factor of the energies; above 1, fewer positions share the weight.
+        smoothing: use sigmoids instead of the exponentials of the softmax, so that more positions
+            share the weight.
+        keep_top: number of positions that get weight, those of the largest energies (more if
+            several are equal); None for all.
+        window: maximum distance of positions that get weight from the median of the previous
+            weights; None for no window.
+        first: weights that stand for the previous ones at the first step: zeros, all weight on
+            position 0 ("one_hot"), or uniform over the valid positions.
+        through_previous: let gradients flow through the previous weights to earlier steps.
 
     Examples:
         >>> from speechseq.nn.attention.content import ContentConfig
@@ -49,12 +53,15 @@ class ReadingConfig(Config):
 
     @property
     def is_plain(self) -> bool:
-        """True if weights are a softmax of all energies, at most sharpened, as kernels require."""
+        """True if weights are a softmax over all positions, perhaps sharpened (kernels need it)."""
         return self.window is None and self.keep_top is None and not self.smoothing
 
 
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """Make the previous alignment (batch, positions) of the first step, at least float32."""
+    """Return the weights (batch, positions) that the first step takes as previous ones.
+
+    They are at least float32, and given by `reading.first`.
+    """
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
         alignment[:, :1].fill_(1.0)  # an assignment would copy the number from the host
@@ -64,7 +71,10 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """First position of each row up to which half of the weight lies; 0 for a row of zeros."""
+    """Median position of weights (…, positions): the first at which their sum reaches one half.
+
+    It is 0 for a row of zeros.
+    """
     before = (alignment.cumsum(-1) < HALF).sum(-1)
     return before % alignment.shape[-1]  # a row of zeros never reaches the half
 
@@ -75,18 +85,18 @@ def weigh(
     reading: ReadingConfig,
     previous: Several | None = None,
 ) -> Several:
-    """Turn energies (…, positions) into weights: a distribution over the valid positions of a row.
+    """Normalise energies (…, positions) to weights, a distribution over valid positions.
 
     The weights are finite, sum to 1, are exactly 0 on padding, and at least float32, for energies
-    of any size, also infinite ones; only NaN stays NaN, so that a broken model is noticed. The
-    window is applied first, then `keep_top` within it; smoothing takes
-    sigmoid(sharpening * energies).
+    of any size, infinite ones included. NaN in the energies gives NaN, so that a diverged model is
+    noticed. The window is applied first, then `keep_top` within it; smoothing takes
+    sigmoid(sharpening · energies).
 
     Args:
         previous: the weights of the previous step; only a window needs them.
 
     Raises:
-        ConfigError: there is a window and no `previous`.
+        ConfigError: `reading` has a window and `previous` is None.
     """
     energies = at_least_float32(energies)
     mask = memory_mask

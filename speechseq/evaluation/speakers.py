@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
+from speechseq.audio.cepstrum import cepstrum
 from speechseq.audio.mel import AudioConfig, frames_of, log_mel
 from speechseq.errors import DataError
 from speechseq.shapes import Lengths, Waveform
@@ -101,8 +101,7 @@ def speaker_features(
     valid = frame < frames_of(lengths.to(mel.device), config)[:, None]
     loudest = level.where(valid, -torch.inf).amax(1, keepdim=True)
     active = (valid & (level > loudest - _ACTIVE))[..., None]
-    basis = torchaudio.functional.create_dct(_COEFFICIENTS + 1, config.mels, norm="ortho")
-    mfcc = mel @ basis[:, 1:].to(mel)
+    mfcc = cepstrum(mel, _COEFFICIENTS)
     count = active.sum(1)
     mean = mfcc.where(active, 0).sum(1) / count
     spread = (mfcc - mean[:, None]).square().where(active, 0).sum(1) / count

@@ -134,10 +134,15 @@ def measured(waveforms: Sequence[Tensor], sample_rate: int) -> np.ndarray:
     """
     rows = []
     for waveform in waveforms:
-        short = max(0, int(_SHORTEST * sample_rate) - len(waveform))
-        found = summary(prosody(F.pad(waveform, (0, short)).unsqueeze(0), sample_rate))
+        long = lengthened(waveform, sample_rate)
+        found = summary(prosody(long.unsqueeze(0), sample_rate))
         rows.append(torch.cat(found).double().numpy())
     return np.array(rows)
+
+
+def lengthened(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Pad a waveform (samples,) shorter than 0.2 s with silence, so that F0 can be measured."""
+    return F.pad(waveform, (0, max(0, int(_SHORTEST * sample_rate) - len(waveform))))
 
 
 def _mean(take: Sequence[Speech]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Evaluation of a trained style: directions of its code, and transfer of references.
+"""Evaluation of a trained style: what its code says and sets, and transfer of references.
 
 Everything is measured in free-running speech: F0, its spread, energy and rate of the result beside
 those of the reference.
@@ -8,26 +8,36 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.style_card import measured
+from speechseq.evaluation.style_directions import (
+    MEASURES,
+    direction,
+    middle,
+    rank_correlation,
+    recovered,
+    regression,
+)
+from speechseq.evaluation.style_prior import evaluate_default, evaluate_prior
+from speechseq.evaluation.styled_speech import Rows, StyledVoice, per_letter
+from speechseq.evaluation.text_probe import text_probe
+from speechseq.evaluation.time_warp import warped_f0_error
 from speechseq.inference.synthesizer import Synthesizer
-from speechseq.models import conditioning
 from speechseq.models.style.latent import Latent
-from speechseq.models.style.style import Style
-
-MEASURES = ("f0", "spread", "energy", "rate")
-SETTINGS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # standard deviations along a direction
 
 
 class Reference(NamedTuple):
-    """A recording and what it says."""
+    """A recording, what it says and, for a model of several voices, who."""
 
     waveform: Tensor
     text: str
+    speaker: str = ""
+
+    @property
+    def sound(self) -> Tensor:
+        """Waveform (samples,)."""
+        return self.waveform.flatten()
 
 
 def evaluate_style(
@@ -44,125 +54,68 @@ def evaluate_style(
     Args:
         fitted: recordings, such as of the training, by which the codes' directions are found.
         held_out: recordings that are transferred to their own text and to another one.
-        texts: unseen texts that are spoken along each direction.
+        texts: unseen texts that are spoken along each direction and in the default style.
 
     Returns:
         "recovered": R² of each measure of held-out references from their codes, linearly;
-        "directions": for F0, energy and rate the "span" from the first to the last of 7 settings,
-        Spearman's "rho", the "wer" at the centre and the "worst_wer"; "same_text": median absolute
-        errors of F0 and spread (semitones), energy (dB) and rate (octaves); "other_text":
-        Spearman's rho of each measure between reference and result. None where F0 is undefined.
+        "directions": for F0, energy and rate what `style_directions.direction` returns;
+        "same_text": median absolute errors of F0 and spread (semitones), energy (dB) and rate
+        (octaves), the mean "ffe", F0 frame error along a time warp, and the "wer";
+        "copy_synthesis": the same of the references' own mels through Griffin-Lim;
+        "other_text": Spearman's rho of each measure between reference and result;
+        "text_probe": whether the code tells the text (`text_probe`);
+        "prior" and "default": as in `style_prior`. None where F0 is undefined.
 
     Raises:
         ConfigError: the model has no style.
+        MachineError: the extra `style` is not installed.
     """
-    own = conditioning.own_style(synthesizer.model.style)
-    rate = synthesizer.audio.sample_rate
+    voice = StyledVoice(synthesizer, judge, speaker)
     known, new = (
-        synthesizer.references([(r.waveform, rate) for r in group]) for group in (fitted, held_out)
+        synthesizer.references([(r.waveform, voice.sample_rate) for r in group])
+        for group in (fitted, held_out)
     )
-    targets, truth = (
-        measured([r.waveform.flatten() for r in group], rate) for group in (fitted, held_out)
-    )
-    coefficients = _regression(known.code, targets)
+    targets, truth = (voice.measured([r.sound for r in group]) for group in (fitted, held_out))
+    coefficients = regression(known.code, targets)
+    known_texts, held_texts = ([r.text for r in group] for group in (fitted, held_out))
+    real = per_letter(np.concatenate([truth, targets]), held_texts + known_texts)
+    recordings = [reference.sound for reference in held_out]
     return {
-        "recovered": _recovered(coefficients, new.code, truth),
+        "recovered": recovered(coefficients, new.code, truth),
         "directions": {
-            name: _direction(synthesizer, own, coefficients[i, :-1], i, texts, judge, speaker)
-            for i, name in enumerate(MEASURES)
+            name: direction(voice, coefficients, name, texts)
+            for name in MEASURES
             if name != "spread"
         },
-        "same_text": _same_text(synthesizer, new, held_out, truth, speaker),
-        "other_text": _other_text(synthesizer, new, held_out, truth, speaker),
+        "same_text": _errors(voice, voice.speak(held_texts, new), held_out, truth),
+        "copy_synthesis": _errors(voice, voice.copies(recordings), held_out, truth),
+        "other_text": _other_text(voice, new, held_texts, truth),
+        "text_probe": text_probe(known.code, known_texts, new.code, held_texts),
+        "prior": evaluate_prior(voice, held_texts, real),
+        "default": evaluate_default(voice, texts, real),
     }
 
 
-def _regression(codes: Tensor, targets: np.ndarray) -> np.ndarray:
-    """Coefficients (measures, code + 1) of least squares; the last is the constant."""
-    inputs = _with_one(codes)
-    rows = np.isfinite(targets).all(1)
-    return np.linalg.lstsq(inputs[rows], targets[rows], rcond=None)[0].T
-
-
-def _recovered(coefficients: np.ndarray, codes: Tensor, truth: np.ndarray) -> dict[str, float]:
-    rows = np.isfinite(truth).all(1)
-    wrong = truth[rows] - _with_one(codes)[rows] @ coefficients.T
-    share = 1 - wrong.var(0) / truth[rows].var(0)
-    return dict(zip(MEASURES, share.tolist(), strict=True))
-
-
-def _with_one(codes: Tensor) -> np.ndarray:
-    flat = codes.flatten(1).double().cpu().numpy()
-    return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
-
-
-def _direction(
-    synthesizer: Synthesizer,
-    own: Style,
-    coefficient: np.ndarray,
-    measure: int,
-    texts: Sequence[str],
-    judge: Judge,
-    speaker: str | None,
+def _errors(
+    voice: StyledVoice, ours: Sequence[Tensor], references: Sequence[Reference], truth: Rows
 ) -> dict[str, float | None]:
-    """Speak texts along the direction of the code that changes a measure most."""
-    steps = torch.as_tensor(coefficient).to(own.code_sd).view(own.code_shape) * own.code_sd
-    steps = steps / steps.norm()
-    found, errors = [], []
-    for setting in SETTINGS:
-        code = own.mean_code + setting * steps * own.code_sd
-        if code.dim() == 2:  # weights of tokens stay a distribution
-            code = code.clamp(min=0) / code.clamp(min=0).sum(-1, keepdim=True)
-        latent = own.by_hand(code.expand(len(texts), *own.code_shape))
-        speech = synthesizer.synthesize(texts, seed=0, latent=latent, speaker=speaker)
-        waveforms = [item.waveform for item in speech]
-        found.append(np.nanmean(measured(waveforms, speech[0].sample_rate)[:, measure]))
-        errors.append(judge.judge(texts, waveforms, speech[0].sample_rate).wer)
-    whole = bool(np.isfinite(found).all())
+    """Errors of speech with the references' own texts."""
+    errors = np.abs(voice.measured(ours) - truth).T
+    frames = [
+        warped_f0_error(waveform, reference.sound, voice.sample_rate)
+        for waveform, reference in zip(ours, references, strict=True)
+    ]
     return {
-        "span": float(found[-1] - found[0]) if whole else None,
-        "rho": _rho(np.arange(len(found)), np.array(found)),
-        "wer": errors[len(errors) // 2],
-        "worst_wer": max(errors),
+        **{name: middle(row) for name, row in zip(MEASURES, errors, strict=True)},
+        "ffe": float(np.mean(frames)),
+        "wer": voice.wer([reference.text for reference in references], ours),
     }
-
-
-def _same_text(
-    synthesizer: Synthesizer,
-    latent: Latent,
-    references: Sequence[Reference],
-    truth: np.ndarray,
-    speaker: str | None,
-) -> dict[str, float]:
-    results = _spoken(synthesizer, latent, [r.text for r in references], speaker)
-    errors = np.nanmedian(np.abs(results - truth), axis=0)
-    return dict(zip(MEASURES, errors.tolist(), strict=True))
 
 
 def _other_text(
-    synthesizer: Synthesizer,
-    latent: Latent,
-    references: Sequence[Reference],
-    truth: np.ndarray,
-    speaker: str | None,
+    voice: StyledVoice, latent: Latent, texts: Sequence[str], truth: Rows
 ) -> dict[str, float | None]:
-    text = min((r.text for r in references), key=lambda t: abs(len(t) - 20))  # one for all
-    results = _spoken(synthesizer, latent, [text] * len(references), speaker)
-    truth = truth.copy()
-    truth[:, 3] += np.log2([len(r.text) for r in references])  # letters a second, not texts
-    return {name: _rho(results[:, i], truth[:, i]) for i, name in enumerate(MEASURES)}
-
-
-def _spoken(
-    synthesizer: Synthesizer, latent: Latent, texts: Sequence[str], speaker: str | None
-) -> np.ndarray:
-    speech = synthesizer.synthesize(texts, seed=0, latent=latent, speaker=speaker)
-    return measured([item.waveform for item in speech], speech[0].sample_rate)
-
-
-def _rho(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's correlation over defined pairs; None for fewer than 3 or a constant."""
-    rows = np.isfinite(first) & np.isfinite(second)
-    if rows.sum() < 3 or np.ptp(first[rows]) == 0 or np.ptp(second[rows]) == 0:
-        return None
-    return float(spearmanr(first[rows], second[rows]).statistic)
+    text = min(texts, key=lambda t: abs(len(t) - 20))  # one for all
+    results = voice.measured(voice.speak([text] * len(texts), latent))
+    truth = per_letter(truth, texts)
+    return {name: rank_correlation(results[:, i], truth[:, i]) for i, name in enumerate(MEASURES)}

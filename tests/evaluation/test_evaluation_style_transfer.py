@@ -1,5 +1,7 @@
 """Transfer of styles: a voice that passes everything on is found to, one that does not is not."""
 
+import json
+
 import pytest
 import torch
 from known_voice import KnownVoice, tone
@@ -56,11 +58,16 @@ def found(kind: type[KnownVoice], voice: Synthesizer) -> dict:
 
 def test_a_voice_that_passes_its_code_on_is_measured_so(voice):
     result = found(KnownVoice, voice)
+    json.dumps(result, allow_nan=False)
     for name, span in (("f0", 9.0), ("energy", 12.0), ("rate", 0.9)):
         assert result["recovered"][name] > 0.98
         assert result["directions"][name]["rho"] == pytest.approx(1.0)
         assert result["directions"][name]["span"] == pytest.approx(span, rel=0.1)
         assert result["other_text"][name] > 0.98
+        asked, spoken = (result["directions"][name][key] for key in ("asked", "found"))
+        assert spoken == pytest.approx(asked, abs=0.15)
+    assert result["same_text"]["ffe"] < 0.05
+    assert result["same_text"]["wer"] == pytest.approx(0.25)
     assert result["directions"]["f0"]["wer"] == pytest.approx(1.0)
     for name, error in (("f0", 0.1), ("energy", 0.3), ("rate", 0.08)):
         assert result["same_text"][name] < error
@@ -72,6 +79,7 @@ def test_a_voice_that_ignores_pitch_is_found_out(voice):
     assert result["other_text"]["energy"] > 0.98
     assert abs(result["other_text"]["f0"] or 0.0) < 0.6
     assert result["same_text"]["f0"] > 1.0
+    assert result["same_text"]["ffe"] > 0.15
 
 
 def test_a_voice_without_style_is_refused(tmp_path):

@@ -1,0 +1,78 @@
+"""Speech in given styles, with what evaluations of a style measure in it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speechseq.audio.griffin_lim import griffin_lim
+from speechseq.audio.mel import log_mel, mel_to_magnitude
+from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.style_card import measured
+from speechseq.inference.synthesizer import Synthesizer
+from speechseq.models import conditioning
+from speechseq.models.style.latent import Latent
+from speechseq.models.style.style import Style
+
+Rows = Float[np.ndarray, "_ 4"]  # F0, spread, energy, rate
+
+
+class StyledVoice(NamedTuple):
+    """A synthesizer whose style is evaluated, its speaker, and the judge of its words."""
+
+    synthesizer: Synthesizer
+    judge: Judge
+    speaker: str | None = None
+
+    @property
+    def style(self) -> Style:
+        """The model's style.
+
+        Raises:
+            ConfigError: the model has none.
+        """
+        return conditioning.own_style(self.synthesizer.model.style)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of references and speech."""
+        return self.synthesizer.audio.sample_rate
+
+    def speak(self, texts: Sequence[str], latent: Latent) -> list[Tensor]:
+        """Speak texts, each in its style, with one seed; waveforms (samples,)."""
+        spoken = self.synthesizer.synthesize(texts, seed=0, latent=latent, speaker=self.speaker)
+        return [speech.waveform for speech in spoken]
+
+    def measured(self, waveforms: Sequence[Tensor]) -> Rows:
+        """Measure F0, spread, energy and rate; see `style_card.measured`."""
+        return measured(waveforms, self.sample_rate)
+
+    def wer(self, texts: Sequence[str], waveforms: Sequence[Tensor]) -> float:
+        """Judge the words of waveforms (samples,)."""
+        return self.judge.judge(texts, waveforms, self.sample_rate).wer
+
+    @torch.no_grad()
+    def copies(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        """Pass recordings (samples,) through the mel and Griffin-Lim: what no model can exceed."""
+        audio, vocoder = self.synthesizer.audio, self.synthesizer.vocoder
+        return [
+            griffin_lim(
+                mel_to_magnitude(log_mel(waveform[None], audio), audio),
+                audio,
+                iterations=vocoder.iterations,
+                momentum=vocoder.momentum,
+                power=vocoder.mel_power,
+                seed=0,
+            )[0]
+            for waveform in waveforms
+        ]
+
+
+def per_letter(rows: Rows, texts: Sequence[str]) -> Rows:
+    """Turn the rate of whole items (octaves) into that of letters, so that texts compare."""
+    rows = rows.copy()
+    rows[:, 3] += np.log2([len(text) for text in texts])
+    return rows

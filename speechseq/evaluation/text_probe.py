@@ -1,0 +1,74 @@
+"""Linear probe of a style's codes: whether they tell what was said, beside how."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechseq.evaluation import speakers
+
+_PLACES = (0, -1)  # the first and the last word, which say nothing about the text's length
+_PERMUTATIONS = 50
+_FEWEST = 2  # fitted texts with a word at a place, from which it counts
+
+
+def text_probe(
+    fitted: Tensor, fitted_texts: Sequence[str], held_out: Tensor, texts: Sequence[str]
+) -> dict[str, float] | None:
+    """Read the first and the last word of references from their codes, linearly.
+
+    A linear discriminant analysis of codes (items, …) by word is fitted on some references and
+    tested on others; chance is the same with permuted words. The number of words is not asked for:
+    with the rate, an utterance's duration tells it.
+
+    Args:
+        fitted, fitted_texts: codes that the probe is fitted to, and the texts of their references.
+        held_out, texts: codes and texts that it is tested on.
+
+    Returns:
+        "accuracy" over both words of the held-out texts, "chance", the mean of 50 permutations,
+        their standard deviation "spread", and the number of "words" tested; None if no word occurs
+        twice at its place.
+
+    Source: Alain and Bengio 2017, "Understanding intermediate layers using linear classifiers".
+    """
+    codes = fitted.flatten(1), held_out.flatten(1)
+    tasks = [_task(codes, (fitted_texts, texts), place) for place in _PLACES]
+    tasks = [task for task in tasks if len(set(task[1])) > 1 and task[3]]
+    if not tasks:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    null = torch.tensor([_accuracy(tasks, generator) for _ in range(_PERMUTATIONS)])
+    return {
+        "accuracy": _accuracy(tasks, None),
+        "chance": float(null.mean()),
+        "spread": float(null.std()),
+        "words": sum(len(words) for *_, words in tasks),
+    }
+
+
+def _task(
+    codes: tuple[Tensor, Tensor], texts: tuple[Sequence[str], Sequence[str]], place: int
+) -> tuple[Tensor, list[str], Tensor, list[str]]:
+    """Codes and words to fit, codes and words to test, of words that are fitted often enough."""
+    known, tested = ([text.split()[place] for text in group] for group in texts)
+    words = {word for word in known if known.count(word) >= _FEWEST}
+    parts: list[Any] = []
+    for group, said in zip(codes, (known, tested), strict=True):
+        rows = [i for i, word in enumerate(said) if word in words]
+        parts += [group[rows], [said[i] for i in rows]]
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def _accuracy(
+    tasks: Sequence[tuple[Tensor, list[str], Tensor, list[str]]],
+    permuted: torch.Generator | None,
+) -> float:
+    right, total = 0.0, 0
+    for known, words, tested, said in tasks:
+        if permuted is not None:
+            words = [words[i] for i in torch.randperm(len(words), generator=permuted)]
+        right += speakers.fit(known, words).accuracy(tested, said) * len(said)
+        total += len(said)
+    return right / total

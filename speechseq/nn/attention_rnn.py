@@ -5,7 +5,7 @@ backend instead where `attention_rnn_fast` has one.
 """
 
 from collections.abc import Sequence as Series
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,16 +74,17 @@ class AttentionRNN(nn.Module):
 
     Args:
         cell: bottom layer of the RNN; its `context_dim` is the width of the memory.
-        attention: mechanism, queried with the new hidden state of the top layer.
+        attention: mechanism, queried with the new hidden state of the top layer: an `Attention`, or
+            any module with its two methods, `start` and `forward`.
         upper: further layers, if there are several (Listen, Attend and Spell); the context input of
             each is the hidden state of the layer below, and it has no other inputs.
     """
 
     def __init__(
-        self, cell: SplitCell, attention: Attention, upper: Series[SplitCell] = ()
+        self, cell: SplitCell, attention: nn.Module, upper: Series[SplitCell] = ()
     ) -> None:
         super().__init__()
-        self.cell, self.attention = cell, attention
+        self.cell, self.attention = cell, cast(Attention, attention)
         self.upper = nn.ModuleList(upper)
 
     @property

@@ -8,6 +8,7 @@ other cases.
 import functools
 from collections.abc import Callable
 from collections.abc import Sequence as Series
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 
 from speechseq.eager import has_memory
 from speechseq.nn.attention.content import ContentAttention, ContentState
-from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
+from speechseq.nn.attention.reading import ReadingConfig
 from speechseq.nn.cells import SplitCell, SplitGRU, SplitLSTM
 from speechseq.ops.attention_rnn import cpp
 from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
@@ -34,7 +35,7 @@ Run = Callable[[Tensor, Tensor, Tensor, Tensor, Series[Tensor | None]], Outputs]
 def choose(
     core: nn.Module,
     cells: Series[SplitCell],
-    attention: Attention,
+    attention: nn.Module,
     step_by_step: Run,
     inputs: Tensor,
     memory: Tensor,
@@ -51,18 +52,25 @@ def choose(
     if dtype is not None and cpp.supported(inputs, memory, memory_mask):
         return functools.partial(_run, cpp.run, cells, attention, dtype)
     graphs = graph_cache(core, inputs.device)
-    if graphs is None:
+    if graphs is None or getattr(attention, "draws", False):
         return step_by_step
     run, is_triton = step_by_step, dtype is not None and launch.supported(inputs.device)
     if dtype is not None and is_triton:
         from speechseq.ops.attention_rnn import triton  # not installed everywhere
 
         run = functools.partial(_run, triton.run, cells, attention, dtype)
-    key = core.training, attention.reading, is_triton
+    key = core.training, reading_of(attention), is_triton
     return functools.partial(_run_graph, graphs, run, tuple(core.parameters()), key)
 
 
-def attention_supported(attention: Attention) -> bool:
+def reading_of(attention: nn.Module) -> ReadingConfig | None:
+    """The mechanism's reading; None for a module that has the two methods of a mechanism only."""
+    return getattr(attention, "reading", None)
+
+
+def attention_supported(
+    attention: nn.Module,
+) -> TypeGuard[LocationSensitiveAttention | ContentAttention]:
     """True if backends know the mechanism and may read its layers' weights without calling them.
 
     The keys, which `start` computes, and the reading are not checked here.
@@ -71,7 +79,7 @@ def attention_supported(attention: Attention) -> bool:
     return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()
 
 
-def _dtype(cells: Series[SplitCell], attention: Attention, inputs: Tensor) -> torch.dtype | None:
+def _dtype(cells: Series[SplitCell], attention: nn.Module, inputs: Tensor) -> torch.dtype | None:
     """The dtype of states and products in a backend; None if none supports modules and inputs."""
     supported = (
         has_memory(inputs)
@@ -92,7 +100,7 @@ def _dtype(cells: Series[SplitCell], attention: Attention, inputs: Tensor) -> to
 def _run(
     op: Op,
     cells: Series[SplitCell],
-    attention: Attention,
+    attention: nn.Module,
     dtype: torch.dtype,
     inputs: Tensor,
     memory: Tensor,
@@ -133,7 +141,7 @@ def _run(
     return op(spec, inputs, gates[0].inputs, tensors)
 
 
-def _filters(attention: Attention) -> tuple[Tensor | None, Tensor | None]:
+def _filters(attention: nn.Module) -> tuple[Tensor | None, Tensor | None]:
     """Location filters and their projection, if the mechanism has them."""
     if isinstance(attention, LocationSensitiveAttention):
         return attention.filters.weight, attention.location.weight

@@ -10,7 +10,7 @@ from torch import Tensor
 from speechseq.models.backends import frame_decoder_triton
 from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
-from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS
+from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS, reading_of
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ops.cuda_graph import GraphCache, graph_cache
 
@@ -48,7 +48,7 @@ class GraphSteps:
         if triton:
             advance = frame_decoder_triton.advance
             self.function = functools.partial(advance, self.decoder, precision, self.block)
-        self.key = self.block, decoder.core.attention.reading, triton
+        self.key = self.block, reading_of(decoder.core.attention), triton
 
     def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
         """Run the next block of steps: outputs (rows, block, …) and the state after the block."""

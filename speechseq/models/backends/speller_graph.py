@@ -5,10 +5,10 @@ from collections.abc import Sequence as Series
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from speechseq.nn.attention.contract import Attention
 from speechseq.nn.attention_rnn import StepWeights
+from speechseq.nn.attention_rnn_fast import reading_of
 from speechseq.nn.rows import num_utterances, regroup_rows
 from speechseq.ops.cuda_graph import GraphCache
 from speechseq.ops.triton.launch import next_power_of_2
@@ -38,14 +38,14 @@ class GraphSpeller(Generic[State, Spelled]):
         start: Callable[[Memory, MemoryMask], State],
         step: Callable[[Tensor, State], Spelled],
         weights: Series[Tensor],
-        attention: Attention,
+        attention: nn.Module,
     ) -> None:
         self.graphs, self.start, self.plain = graphs, start, step
         self.weights, self.attention = weights, attention
 
     def step(self, tokens: Tensor, state: State) -> Spelled:
         """Run one step; its input is the tokens (rows) of the previous step."""
-        utterances, reading = num_utterances(state), self.attention.reading
+        utterances, reading = num_utterances(state), reading_of(self.attention)
         width, each = next_power_of_2(utterances), len(tokens) // utterances
         if width == utterances:
             return self.graphs(self.plain, (tokens, state), self.weights, reading)

@@ -6,14 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from relative_mechanisms import (
+    convolution_weights,
+    forward_weights,
+    gmm_weights,
+    stepwise_weights,
+)
 from torch import Tensor, nn
 
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.forward import ForwardConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
 from speechseq.nn.masks import length_mask
 
 QUERY, MEMORY, STEPS = 3, 4, 5
@@ -99,11 +109,28 @@ def reference(
     config = mechanism.config
     if isinstance(config, MultiHeadConfig):
         return several_heads(mechanism, parameters, queries, memory)
+    if mechanism.weights is not None:
+        return continued(mechanism, parameters, queries, memory)
     past = [before_the_first(len(memory), config.reading)]
     for query in queries:
         energies = mechanism.energies(config, parameters, query, memory, past)
         past.append(distribution(energies, past[-1], config.reading))
     return np.array(past[1:]) @ memory, np.array(past[1:])
+
+
+def continued(
+    mechanism: "Mechanism", w: Parameters, queries: Array, memory: Array
+) -> tuple[Array, Array]:
+    """Mechanisms whose first alignment is on position 0 where others have none."""
+    option = mechanism.config.reading
+    begun = "one_hot" if option.first == "zeros" else option.first
+    first = before_the_first(len(memory), dataclasses.replace(option, first=begun))
+
+    def read(energies: Array, previous: Array) -> Array:
+        return distribution(energies, previous, option)
+
+    weights = mechanism.weights(mechanism.config, w, queries, memory, first, read)
+    return weights @ memory, weights
 
 
 def several_heads(
@@ -131,12 +158,22 @@ class Mechanism:
 
     name: str
     config: AttentionConfig
-    energies: Energies
+    energies: Energies = content_energies
+    weights: Callable | None = None  # those of all steps, where energies alone do not make them
+
+    def takes(self, reading: ReadingConfig) -> bool:
+        """True if the mechanism can be read in this way."""
+        return reading.is_plain or not isinstance(self.config, StepwiseMonotonicConfig)
 
 
 LOCATION = LocationSensitiveConfig(dim=5, filters=3, kernel=5)
 PREVIOUS = LocationSensitiveConfig(dim=5, filters=3, kernel=5, history="previous")
 WIDE = LocationSensitiveConfig(dim=5, filters=3, kernel=41, history="previous")
+CONVOLUTION = DynamicConvolutionConfig(
+    dim=5, static_filters=2, static_kernel=3, dynamic_filters=3, dynamic_kernel=5, prior_length=4
+)
+FORWARD = ForwardConfig(dim=5, filters=3, kernel=5)
+AGENT = ForwardConfig(dim=5, filters=3, kernel=5, transition_agent=True)
 MECHANISMS = [
     Mechanism("content", ContentConfig(dim=5), content_energies),
     Mechanism("location", LOCATION, location_energies),
@@ -145,6 +182,12 @@ MECHANISMS = [
     Mechanism("dot", DotConfig(dim=5), dot_energies),
     Mechanism("dot, plain", DotConfig(dim=5, activation="linear", scaled=True), dot_energies),
     Mechanism("dot, deep", DotConfig(dim=5, layers=2, activation="relu"), dot_energies),
+    Mechanism("gmm", GMMConfig(dim=5, mixtures=2), weights=gmm_weights),
+    Mechanism("gmm, graves", GMMConfig(dim=5, version="graves"), weights=gmm_weights),
+    Mechanism("dynamic convolution", CONVOLUTION, weights=convolution_weights),
+    Mechanism("forward", FORWARD, weights=forward_weights),
+    Mechanism("forward, agent", AGENT, weights=forward_weights),
+    Mechanism("stepwise", StepwiseMonotonicConfig(dim=5, noise=0.0), weights=stepwise_weights),
     Mechanism("heads of dot", MultiHeadConfig(heads=2, head=DotConfig(dim=5)), dot_energies),
     Mechanism("heads of location", MultiHeadConfig(heads=3, head=LOCATION), location_energies),
 ]

@@ -22,6 +22,9 @@ from speechseq.models.listener import ListenerConfig
 from speechseq.models.speller import SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.forward import ForwardConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.cbhg import CBHG
@@ -41,6 +44,9 @@ MECHANISMS = {
     "location_sensitive": LocationSensitiveConfig(dim=6, filters=3, kernel=5),
     "dot": DotConfig(dim=6),
     "multi_head": MultiHeadConfig(heads=2, head=LocationSensitiveConfig(dim=6, filters=2)),
+    "gmm": GMMConfig(dim=6),
+    "dynamic_convolution": DynamicConvolutionConfig(dim=6),
+    "forward": ForwardConfig(dim=6, filters=3, transition_agent=True),
 }
 
 

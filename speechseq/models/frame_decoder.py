@@ -16,8 +16,12 @@ from speechseq.models.decoder_stack import (
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.forward import ForwardConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
+from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
 from speechseq.nn.cells import CELLS
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
@@ -69,6 +73,10 @@ class FrameDecoderConfig(Config):
         ContentConfig,
         DotConfig,
         MultiHeadConfig,
+        GMMConfig,
+        DynamicConvolutionConfig,
+        ForwardConfig,
+        StepwiseMonotonicConfig,
         default=LocationSensitiveConfig(),
     )
     stack: DecoderStackConfig = choice(

@@ -15,6 +15,8 @@ from speechseq.models.backends.speller_graph import GraphSpeller, tensors_of
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
@@ -78,6 +80,8 @@ class SpellerConfig(Config):
         ContentConfig,
         DotConfig,
         MultiHeadConfig,
+        GMMConfig,
+        DynamicConvolutionConfig,
         default=LocationSensitiveConfig(),
     )
     output: WidthOrNone = 0

@@ -21,8 +21,12 @@ from speechseq.models.listener import ListenerConfig
 from speechseq.models.speller import SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.forward import ForwardConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
+from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
 from speechseq.nn.cells import SplitCell
 
 MECHANISMS = {
@@ -30,6 +34,12 @@ MECHANISMS = {
     "location_sensitive": LocationSensitiveConfig(dim=6, filters=3, kernel=5),
     "dot": DotConfig(dim=6),
     "multi_head": MultiHeadConfig(heads=2, head=ContentConfig(dim=6)),
+    "gmm": GMMConfig(dim=6),
+    "dynamic_convolution": DynamicConvolutionConfig(dim=6),
+}
+MONOTONIC = {
+    "forward": ForwardConfig(dim=6, filters=3, kernel=5, transition_agent=True),
+    "stepwise_monotonic": StepwiseMonotonicConfig(dim=6),
 }
 SPEAKERS = [
     "tacotron1",
@@ -37,6 +47,7 @@ SPEAKERS = [
     "tacotron1 location_sensitive",
     "tacotron2 dot",
     "tacotron2 multi_head",
+    *("tacotron2 gmm", "tacotron2 dynamic_convolution", "tacotron2 forward"),
     "tacotron2 zoneout",
 ]
 READERS = [f"las {name}" for name in MECHANISMS]
@@ -60,7 +71,8 @@ def built(name: str) -> nn.Module:
         return LASConfig(listener=listener, speller=speller, ctc=True).build(9, 6)
     if kind == "language":
         return LanguageModelConfig(embedding=4, hidden=5, layers=2, tied=bool(what)).build(9)
-    numbers = {"attention": MECHANISMS[what]} if what in MECHANISMS else {}
+    mechanisms = MECHANISMS | MONOTONIC
+    numbers = {"attention": mechanisms[what]} if what in mechanisms else {}
     zoneout = {"attention_rnn_zoneout": 0.1} if what == "zoneout" else {}
     model = tiny_model(TINY[kind](attention_end_steps=999, **numbers, **zoneout))
     nn.init.constant_(model.decoder.stop.bias, -9.0)
@@ -135,7 +147,7 @@ def test_hooks_of_every_module_run_and_change_nothing(name: str, train: bool) ->
     assert not {(ways[2], n) for n in learn} - set(calls)
 
 
-@pytest.mark.parametrize("name", [*SPEAKERS, *READERS])
+@pytest.mark.parametrize("name", [*SPEAKERS, "tacotron2 stepwise_monotonic", *READERS])
 def test_hooks_run_in_free_running_and_in_searches(name: str) -> None:
     model = built(name).eval()
     wanted = use(model)

@@ -17,9 +17,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.forward import ForwardConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
+from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
 from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNOutput
 from speechseq.nn.cells import SplitGRU, SplitLSTM
 from speechseq.nn.masks import length_mask
@@ -34,6 +38,10 @@ MECHANISMS: dict[str, AttentionConfig] = {
     "content": ContentConfig(dim=8),
     "dot": DotConfig(dim=8),
     "heads": MultiHeadConfig(),
+    "gmm": GMMConfig(dim=8),
+    "convolution": DynamicConvolutionConfig(dim=8),
+    "forward": ForwardConfig(dim=8, transition_agent=True),
+    "stepwise": StepwiseMonotonicConfig(dim=8, noise=0.0),
     "choosy": LocationSensitiveConfig(dim=8, filters=3, kernel=5, reading=CHOOSY),
     "from the first": ContentConfig(dim=8, reading=ReadingConfig(first="one_hot")),
 }

@@ -38,9 +38,18 @@ class Attention(nn.Module):
     `reading` determines how energies become weights. It has no parameters and may be replaced on a
     trained module: with `attention.reading = ReadingConfig(window=20)` the module can read memories
     longer than those that it was trained on.
+
+    Attributes:
+        monotonic: True if by construction the attended position can only stay or move forward.
     """
 
     reading: ReadingConfig = PLAIN
+    monotonic: bool = False
+
+    @property
+    def draws(self) -> bool:
+        """True if a step draws random numbers, which no CUDA graph may repeat."""
+        return False
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
         """Return the state before the first step; the memory is projected to keys here."""

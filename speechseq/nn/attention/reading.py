@@ -70,6 +70,14 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
     return alignment
 
 
+def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
+    """`first_alignment` for mechanisms that continue the previous one, with which a row of zeros
+    would never end: all weight on position 0 in the place of zeros."""
+    if reading.first == "zeros":
+        reading = dataclasses.replace(reading, first="one_hot")
+    return first_alignment(memory, memory_mask, reading)
+
+
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
     """Median position of weights (…, positions): the first at which their sum reaches one half.
 

@@ -20,6 +20,8 @@ from speechseq.models.listener import ListenerConfig
 from speechseq.models.speller import SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
+from speechseq.nn.attention.dynamic_convolution import DynamicConvolutionConfig
+from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.reading import ReadingConfig
@@ -34,6 +36,8 @@ ATTENTIONS = {
         dim=6, filters=3, kernel=5, reading=ReadingConfig(window=2, smoothing=True)
     ),
     "multi_head": MultiHeadConfig(),
+    "gmm": GMMConfig(dim=6),
+    "convolution": DynamicConvolutionConfig(dim=6),
 }
 FULL = ScoreConfig(ctc_weight=0.4, length=GNMT(), coverage_weight=0.2, coverage_threshold=0.3)
 LENGTHS = torch.tensor([40, 13, 27])

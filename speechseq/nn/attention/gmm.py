@@ -1,0 +1,124 @@
+"""GMM attention: Gaussians over positions whose means only move forward (Graves 2013).
+
+It reads locations, never the memory's content, so it generalises to texts of any length. The
+version "v2b" is that of Battenberg et al. 2020, "Location-relative attention mechanisms for robust
+long-form speech synthesis" (table 1); "graves" is the one of "Generating sequences with recurrent
+neural networks" (equations 46 to 51).
+"""
+
+import dataclasses
+import math
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechseq.nn.attention.contract import Attention, AttentionConfig, attend
+from speechseq.nn.attention.reading import first_alignment
+from speechseq.nn.masks import zero_padding
+from speechseq.nn.precision import at_least_float32
+from speechseq.nn.rows import PerUtterance
+from speechseq.ranges import Depth, Width
+from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
+
+# Bounds of what the network says, far beyond any use, so that no square or gradient overflows.
+NARROWEST, FASTEST, SHARPEST = -10.0, 10.0, 20.0
+FIRST_STEP, FIRST_WIDTH = 1.0, 10.0  # of v2b, in positions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GMMConfig(AttentionConfig):
+    """Settings of GMM attention: its version, `mixtures` Gaussians, dim of the tanh layer.
+
+    v2b has normalised Gaussians, softplus for steps and widths, and biases with which the means
+    first move by about 1 position a step, at widths of about 10; it aligns in most runs. graves
+    has exponentials and no biases to begin with.
+
+    Examples:
+        >>> attention = GMMConfig().build(query_dim=16, memory_dim=8)
+        >>> state = attention.start(torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool))
+        >>> context, weights, state = attention(torch.randn(1, 16), state)
+        >>> state.means.shape
+        torch.Size([1, 5])
+    """
+
+    kind: ClassVar[str] = "gmm"
+    version: Literal["graves", "v2b"] = "v2b"
+    mixtures: Depth = 5
+    dim: Width = 128
+
+    def build(self, query_dim: int, memory_dim: int) -> "GMMAttention":
+        """Build the mechanism for queries and memories of these widths."""
+        return GMMAttention(query_dim, self)
+
+
+class GMMState(NamedTuple):
+    """State: memory (batch, positions, memory_dim), its mask, means (batch, mixtures) in positions
+    from 0, and the previous weights (batch, positions)."""
+
+    memory: PerUtterance
+    mask: PerUtterance
+    means: Tensor
+    previous: Tensor
+
+
+class GMMAttention(Attention):
+    """weights = Σ_k ω_k exp(-(n - μ_k)² p_k) / Z over positions n, with means μ_k += Δ_k each step.
+
+    They are divided by their sum over the valid positions: behind the end all weight is on the last
+    position. v2b: ω = softmax / √(2π)σ, Δ and σ softplus, p = 1 / 2σ²; graves: all are exp.
+    """
+
+    monotonic = True
+
+    def __init__(self, query_dim: int, config: GMMConfig) -> None:
+        super().__init__()
+        self.reading, self.config = config.reading, config
+        self.hidden = nn.Linear(query_dim, config.dim)
+        self.mixture = nn.Linear(config.dim, 3 * config.mixtures)
+        nn.init.xavier_uniform_(self.hidden.weight, gain=nn.init.calculate_gain("tanh"))
+        nn.init.xavier_uniform_(self.mixture.weight, gain=0.1)  # near the biases at first
+        nn.init.zeros_(self.hidden.bias)
+        nn.init.zeros_(self.mixture.bias)
+        if config.version == "v2b":
+            _, step, width = self.mixture.bias.detach().chunk(3)
+            step.fill_(_inverse_softplus(FIRST_STEP))
+            width.fill_(_inverse_softplus(FIRST_WIDTH))
+
+    def start(self, memory: Memory, memory_mask: MemoryMask) -> GMMState:
+        """All means at position 0."""
+        memory = zero_padding(memory, memory_mask)
+        previous = first_alignment(memory, memory_mask, self.reading)
+        means = previous.new_zeros(len(memory), self.config.mixtures)
+        return GMMState(memory, memory_mask, means, previous)
+
+    def forward(self, query: Query, state: GMMState) -> tuple[Context, Weights, GMMState]:
+        """Run one step: the means move, then the weights are read around them."""
+        raw = at_least_float32(self.mixture(torch.tanh(self.hidden(query))))
+        log_weight, step, precision = (_graves if self.config.version == "graves" else _v2b)(raw)
+        means = state.means + step
+        position = torch.arange(state.mask.shape[1], device=raw.device)
+        distance = (position - means.unsqueeze(2)).square()
+        log_density = log_weight.unsqueeze(2) - precision.unsqueeze(2) * distance
+        energies = log_density.logsumexp(1)
+        read = attend(energies, state.memory, state.mask, self.reading, state.previous)
+        means = means if self.reading.through_previous else means.detach()
+        return *read, state._replace(means=means, previous=read.weights)
+
+
+def _graves(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log weight, step of the mean, and precision of each Gaussian, (batch, mixtures) each."""
+    weight, step, precision = raw.chunk(3, dim=1)
+    return weight, step.clamp(max=FASTEST).exp(), precision.clamp(max=SHARPEST).exp()
+
+
+def _v2b(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    weight, step, width = raw.chunk(3, dim=1)
+    sigma = F.softplus(width.clamp(min=NARROWEST))
+    log_weight = weight.log_softmax(1) - sigma.log() - 0.5 * math.log(2 * math.pi)
+    return log_weight, F.softplus(step), 0.5 / sigma.square()
+
+
+def _inverse_softplus(x: float) -> float:
+    return math.log(math.expm1(x))

@@ -16,16 +16,21 @@ from speechseq.shapes import Lengths, Magnitude, Mel, Reference, Tokens
 class TTSBatch:
     """Batch of texts and their speech, for text to speech.
 
-    tokens (batch, tokens) int64 and mel (batch, frames, mels) are padded; the padding is never
-    read. Lengths are int64 (batch), every one at least 1. log_magnitude
-    (batch, frames, bins) is the linear-frequency target of Tacotron 1, compressed as the mel is.
-    reference (batch, reference_frames, mels) with reference_lengths (batch) is the speech that a
-    style is inferred from, by default the mel itself; speaker (batch) has ids of a model with
-    several speakers. ids names the utterances.
+    Attributes:
+        tokens: (batch, tokens) int64, padded; the padding is never read.
+        token_lengths, frame_lengths: (batch) int64, at least 1.
+        mel: (batch, frames, mels), padded; the padding is never read.
+        log_magnitude: (batch, frames, bins), linear-frequency target of Tacotron 1, compressed in
+            the same way as the mel.
+        reference, reference_lengths: (batch, reference_frames, mels) and (batch): speech that a
+            style is inferred from; by default the mel itself.
+        speaker: (batch), ids for a model with several speakers.
+        ids: names of the utterances.
 
     Raises:
-        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
-        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
+        ConfigError: tokens or lengths have another shape or dtype; all integer dtypes are
+            converted.
+        DataError: a length is below 1 or exceeds the padded size; this is checked on the CPU only.
 
     Examples:
         >>> batch = TTSBatch(
@@ -58,12 +63,12 @@ class TTSBatch:
         _convert(self, padded)
 
     def to(self, device: torch.device | str) -> "TTSBatch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property
     def weight(self) -> int:
-        """Number of valid frames: the weight of this batch in averages of losses."""
+        """Number of valid frames; the batch counts by it in averages of losses."""
         return int(self.frame_lengths.sum())
 
     def __len__(self) -> int:
@@ -79,8 +84,9 @@ class ASRBatch:
     transcript has length 1. Lengths are int64 (batch). ids names the utterances.
 
     Raises:
-        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
-        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
+        ConfigError: tokens or lengths have another shape or dtype; all integer dtypes are
+            converted.
+        DataError: a length is below 1 or exceeds the padded size; this is checked on the CPU only.
 
     Examples:
         >>> batch = ASRBatch(
@@ -103,12 +109,12 @@ class ASRBatch:
         _convert(self, {"token_lengths": self.tokens, "feature_lengths": self.features})
 
     def to(self, device: torch.device | str) -> "ASRBatch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property
     def weight(self) -> int:
-        """Number of valid tokens: the weight of this batch in averages of losses."""
+        """Number of valid tokens; the batch counts by it in averages of losses."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:
@@ -123,8 +129,9 @@ class TextBatch:
     token_lengths, int64 (batch), includes. ids names the texts.
 
     Raises:
-        ConfigError: tokens or lengths of another shape or type; every integer type is converted.
-        DataError: a length below 1 or beyond the padded rows. It is read on the CPU alone.
+        ConfigError: tokens or lengths have another shape or dtype; all integer dtypes are
+            converted.
+        DataError: a length is below 1 or exceeds the padded size; this is checked on the CPU only.
     """
 
     tokens: Tokens
@@ -135,12 +142,12 @@ class TextBatch:
         _convert(self, {"token_lengths": self.tokens})
 
     def to(self, device: torch.device | str) -> "TextBatch":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property
     def weight(self) -> int:
-        """Number of valid tokens: the weight of this batch in averages of losses."""
+        """Number of valid tokens; the batch counts by it in averages of losses."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:

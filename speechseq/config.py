@@ -1,4 +1,4 @@
-"""Config: frozen, keyword-only dataclasses, converted to plain data and back strictly."""
+"""Config: base of frozen, keyword-only dataclasses that convert to plain data and back strictly."""
 
 import dataclasses
 import difflib
@@ -15,13 +15,13 @@ C = TypeVar("C", bound="Config")  # the runtime checker of hints does not suppor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of every configuration: subclasses are frozen, keyword-only dataclasses.
+    """Base class of all configurations; subclasses are frozen, keyword-only dataclasses.
 
-    Fields hold numbers, booleans, strings, tuples and other Configs. A number's hint declares its
-    range (`layers: Depth = 2`, see `ranges`); construction always checks types and ranges. A field
-    that may hold one of several Configs is declared with `choice(...)`; each of them has a `kind`
-    that names it in data. `check()` is called last and raises ConfigError for invalid
-    combinations of values.
+    Fields hold numbers, booleans, strings, tuples and other Configs. A number's type hint declares
+    its range (`layers: Depth = 2`, see `ranges`); the constructor checks types and ranges. A field
+    that may hold one of several Configs is declared with `choice(...)`; each of these classes has a
+    `kind`, its name in plain data. The constructor calls `check()` last, which raises ConfigError
+    for invalid combinations of values.
     """
 
     kind: ClassVar[str] = ""
@@ -94,7 +94,7 @@ def choice(*options: type[Config], default: Config) -> Any:
 
 
 def nearest(key: object, valid: Iterable[str]) -> str:
-    """Cure for an unknown key: the most similar valid name, and all valid names."""
+    """Text for an error about an unknown key: the most similar valid name, and all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

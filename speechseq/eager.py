@@ -1,7 +1,7 @@
-"""Decides if a custom kernel or autograd Function may handle the tensors of a call.
+"""Decides whether a custom kernel or autograd Function may process the tensors of a call.
 
-Every fast path checks this. Otherwise plain torch operations run, which tracers, compilers,
-exporters, function transforms and tensor subclasses support.
+Every fast path checks this. If the answer is no, plain torch operations run, which tracers,
+compilers, exporters, function transforms and tensor subclasses support.
 """
 
 import torch
@@ -14,7 +14,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def is_eager() -> bool:
-    """True if operations run eagerly on numbers, with reverse-mode differentiation at most.
+    """True if operations run immediately on real values, with at most reverse-mode autograd.
 
     False under `torch.jit.trace`, `torch.compile`, `torch.export`, `torch.onnx.export`, the
     transforms of `torch.func`, forward-mode differentiation, and modes that intercept operations.

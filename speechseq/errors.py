@@ -26,24 +26,24 @@ class SpeechseqError(Exception):
 
 
 class ConfigError(SpeechseqError):
-    """Wrong usage or configuration: an unknown key, a wrong type, a number out of range."""
+    """Error in usage or configuration: an unknown key, a wrong type, a number out of range."""
 
     exit_code = 2
 
 
 class DataError(SpeechseqError):
-    """Unusable data: a truncated WAV, a bad metadata row, an unknown symbol."""
+    """Error in data: a truncated WAV, a bad metadata row, an unknown symbol."""
 
     exit_code = 3
 
 
 class CheckpointError(SpeechseqError):
-    """A checkpoint that is truncated, empty, of another model, or differs from its description."""
+    """Error in a checkpoint: truncated, empty, of another model, or not as it describes itself."""
 
     exit_code = 4
 
 
 class MachineError(SpeechseqError):
-    """A limit of the machine: a full disk, a missing device or optional package."""
+    """Error of the machine: a full disk, a missing device, a missing optional package."""
 
     exit_code = 5

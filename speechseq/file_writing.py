@@ -1,4 +1,4 @@
-"""Safe writes: atomic, never through a link, and with errors that report the free space.
+"""Safe writes: atomic, never through a link, with errors that report the free space.
 
 Temporary files have random names and are created exclusively, so that existing files or links in
 the folder are never opened or overwritten.
@@ -20,20 +20,20 @@ _FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within 
 
 
 def temporary_name(target: Path) -> Path:
-    """A free name in the same folder; short, because the name of `target` may be at the limit."""
+    """Return a random name in the same folder; short, as `target`'s may have the maximum length."""
     return target.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
 
 
 def replace_file(
     path: str | os.PathLike[str], data: bytes | memoryview, *, durable: bool = False
 ) -> None:
-    """Write a file atomically; a link of that name is replaced, never followed.
+    """Write a file atomically; if the name is a link, the link is replaced, not followed.
 
     Args:
         durable: wait until the bytes are on disk, so that a power failure leaves no empty file.
 
     Raises:
-        MachineError: it cannot be written; an existing file stays as it was.
+        MachineError: the file cannot be written; an existing file is unchanged.
     """
     with replacing(path, needed=len(data)) as file:
         _write_all(file, data)
@@ -43,13 +43,13 @@ def replace_file(
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Iterator[int]:
-    """Context manager: a descriptor of a temporary file, which replaces `path` on success.
+    """Context manager: yields the descriptor of a temporary file, which replaces `path` at the end.
 
     Args:
         needed: number of bytes to write, if known; for the message about a full disk.
 
     Raises:
-        MachineError: it cannot be written; an existing file stays as it was.
+        MachineError: the file cannot be written; an existing file is unchanged.
     """
     target = Path(path)
     try:
@@ -61,10 +61,10 @@ def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Ite
 
 
 def open_to_append(path: str | os.PathLike[str]) -> int:
-    """Open a regular file to append, creating it if missing; gives a descriptor.
+    """Open a regular file for appending, creating it if missing; return its descriptor.
 
     Raises:
-        ConfigError: a link, a folder, a pipe or a device has that name.
+        ConfigError: the path is a link, a folder, a pipe or a device.
         OSError: the file cannot be opened.
     """
     check_target(Path(path))
@@ -74,7 +74,7 @@ def open_to_append(path: str | os.PathLike[str]) -> int:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk, so that a power failure keeps them.
+    """Wait until a file, or the list of names of a folder, is on disk and survives a power failure.
 
     Raises:
         OSError: the disk reports an error.
@@ -96,10 +96,10 @@ def remove(path: Path) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Raise ConfigError if the path exists and is not a regular file.
+    """Check that a path does not exist or is a regular file.
 
     Raises:
-        ConfigError: a link, a folder, a pipe or a device has that name.
+        ConfigError: the path is a link, a folder, a pipe or a device.
     """
     with contextlib.suppress(FileNotFoundError):
         found = os.lstat(path)
@@ -110,10 +110,10 @@ def check_target(path: Path) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Check in advance that `replace_file` can write here: no file yet, a regular one or a link.
+    """Check in advance that `replace_file` can write to a path: nothing, a regular file or a link.
 
     Raises:
-        ConfigError: a folder, a pipe or a device has that name, or the name is too long.
+        ConfigError: the path is a folder, a pipe or a device, or its name is too long.
     """
     try:
         if not os.path.islink(path):
@@ -151,7 +151,8 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
     """Build the error that explains why a file or folder cannot be written.
 
     Args:
-        needed: size in bytes; reported with the free bytes if the disk or a quota is full.
+        needed: size of the file in bytes; the message compares it with the free bytes if the disk
+            is full.
     """
     reason = error.strerror or str(error)
     if error.errno in _FULL:
@@ -167,7 +168,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
 
 
 def free_bytes(path: Path) -> int:
-    """Free bytes for this user on the disk of a path, which need not exist."""
+    """Free bytes for this user on the disk of a path; the path need not exist."""
     for folder in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
             disk = os.statvfs(folder)

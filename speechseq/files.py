@@ -27,16 +27,16 @@ _HANDED = re.compile(r"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)|/dev/stdin|-")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Kind of file, such as a language model, with limits and messages.
+    """Description of a kind of file, such as a language model: its limits and messages.
 
     Args:
         name: name of the kind in messages, with an article.
-        limit: maximum number of bytes to read; for gzip files, unpacked.
+        limit: maximum number of bytes to read, after decompression.
         error: class of all errors about such files.
-        cure: cure if the file does not exist or is not a regular file.
+        cure: advice in the error if the file does not exist or is not a regular file.
         longest_line: maximum number of bytes of a line.
-        streams: accept "-", /dev/stdin and /dev/fd/N (a shell's `<(command)`) as well.
-        gzipped: whether `lines` unpacks gzip files.
+        streams: accept "-", /dev/stdin and /dev/fd/N (`<(command)` of a shell) as well.
+        gzipped: let `lines` decompress gzip files.
     """
 
     name: str
@@ -49,7 +49,11 @@ class Kind:
 
 
 def check_regular(path: PathLike, kind: Kind) -> None:
-    """Raise the kind's error unless `path` is a regular file; the file is not opened."""
+    """Check that a path is a regular file, without opening it.
+
+    Raises:
+        kind.error: the path does not exist or is something else.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -64,11 +68,11 @@ def check_regular(path: PathLike, kind: Kind) -> None:
 
 @contextmanager
 def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
-    """Open a file for reading; files larger than the kind's limit are refused.
+    """Context manager: open a file for reading; files above the kind's limit are refused.
 
     Raises:
-        kind.error: the file is missing, not regular, too large or unreadable; also for errors
-            while it is read.
+        kind.error: the file is missing, not regular, too large or unreadable; also for errors while
+            it is read.
     """
     handle = _handle(path, kind)
     try:
@@ -86,7 +90,7 @@ def read_bytes(path: PathLike, kind: Kind) -> bytes:
     """Read all bytes of a file.
 
     Raises:
-        kind.error: as `opened`.
+        kind.error: see `opened`.
     """
     with opened(path, kind) as file:
         data = file.read(kind.limit + 1)
@@ -99,7 +103,7 @@ def sha256(path: PathLike, kind: Kind) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
-        kind.error: as `opened`.
+        kind.error: see `opened`.
     """
     with opened(path, kind) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -109,7 +113,7 @@ def read_text(path: PathLike, kind: Kind) -> str:
     """Read a UTF-8 file, without byte order mark and with "\\n" at the end of every line.
 
     Raises:
-        kind.error: as `lines` and `decoded`.
+        kind.error: see `lines` and `decoded`.
     """
     return "".join(f"{decoded(path, kind, i, line)}\n" for i, line in lines(path, kind))
 
@@ -120,8 +124,8 @@ def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
     Memory holds no more than one line.
 
     Raises:
-        kind.error: as `opened`; or the file is UTF-16 or a damaged gzip file, or a line has NUL
-            bytes or is too long. Earlier lines have been yielded by then.
+        kind.error: see `opened`; also, the file is UTF-16 or a damaged gzip file, or a line has NUL
+            bytes or is too long. Lines before the error have been yielded.
     """
     number = 0
     try:

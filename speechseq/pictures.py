@@ -27,14 +27,14 @@ def alignment_picture(
     title: str = "",
     across: str = "decoder step",
 ) -> bytes:
-    """Draw attention weights as PNG bytes: decoder steps on the x axis, positions on the y axis.
+    """Draw attention weights (steps, positions) as PNG bytes, steps on the x axis, positions on y.
 
     For a recogniser, transpose the alignment, to have time on the x axis and symbols on the y axis.
 
     Args:
-        alignment: weights of each step, (steps, positions).
+        alignment: attention weights of each step, (steps, positions).
         symbols: label of each position; omitted if there are too many.
-        title: truncated if too long.
+        title: title of the picture, truncated if too long.
         across: label of the x axis.
     """
     weights = _array(alignment)
@@ -60,7 +60,7 @@ def mel_picture(
     *,
     target: Float[Tensor, "other_frames mels"] | None = None,
 ) -> bytes:
-    """Draw a log-mel (frames, mels) as PNG bytes, with its target underneath on the same scale."""
+    """Draw a log-mel (frames, mels) as PNG bytes, with its `target` below it on the same scale."""
     shown = {"": _array(mel)} if target is None else {"made": _array(mel), "true": _array(target)}
     everything = np.concatenate([array.ravel() for array in shown.values()])
     lowest, highest = _range(everything)
@@ -89,7 +89,10 @@ def mel_picture(
 def curves_picture(
     series: Mapping[str, Sequence[tuple[int, float]]], title: str = "", *, log: bool = False
 ) -> bytes:
-    """Draw named curves over updates as PNG bytes, labelled at their ends; `log` scales y."""
+    """Draw curves of (update, value) pairs as PNG bytes, each named at its end.
+
+    `log` makes the y axis logarithmic.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure(8.0, 4.2)
@@ -113,7 +116,7 @@ def curves_picture(
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """White figure of the given size in inches, with constrained layout."""
+    """Return a white figure of the given size in inches, with constrained layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -123,7 +126,7 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 
 def style(axes: "Axes") -> None:
-    """Style axes: no frame, ticks and labels in INK."""
+    """Remove the frame of the axes, and colour ticks and labels with INK."""
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(colors=INK, labelsize=9, length=3, width=0.6)

@@ -1,4 +1,4 @@
-"""Makes text from names, files and checkpoints short and safe to print on any terminal."""
+"""Makes text from names, files and checkpoints short, and safe to print on any terminal."""
 
 import codecs
 import json
@@ -23,10 +23,10 @@ def printable(text: object) -> str:
 
 
 def message(text: object) -> str:
-    """A message of one or more lines, each `printable`, with long words and lines cut.
+    """Format a message of several lines: each line `printable`, long words and lines cut.
 
-    A line break followed by two spaces is layout. Other line breaks are part of a value, such as a
-    file name, and are escaped, so that no value can begin a new line.
+    A line break followed by two spaces is part of the layout. Other line breaks belong to a value,
+    such as a file name, and are escaped, so that no value can begin a new line.
     """
     lines = str(text).split(_LAYOUT)
     return _LAYOUT.join(_cut(_short_words(printable(line)), _LONGEST_LINE) for line in lines)
@@ -36,8 +36,8 @@ def lines_of(text: str, longest: int | None = None) -> str:
     """Apply `printable` to each line of a text, such as a table or traceback.
 
     Args:
-        longest: maximum number of characters of a line; the middle of longer lines is omitted.
-            None for no limit.
+        longest: maximum number of characters of a line; the middle of longer lines is left out.
+            None sets no limit.
     """
     lines = map(printable, text.split("\n"))
     return "\n".join(line if longest is None else _cut(line, longest) for line in lines)

@@ -1,8 +1,8 @@
-"""Ranges of numbers, strings and tuples, declared with a type hint and checked by `checked`.
+"""Ranges of numbers, strings and tuples, declared in type hints and checked by `checked`.
 
-A range is the metadata of `Annotated`: `dropout: Annotated[float, Range(0, 1, below=True)]`. The
-common ones have names here, as in `dropout: Dropout`. Bounds are generous: they refuse sizes that
-would exhaust a machine and meaningless numbers, never an unusual experiment.
+A range is the metadata of `Annotated`: `dropout: Annotated[float, Range(0, 1, below=True)]`. Common
+ranges have names here, as in `dropout: Dropout`. Bounds are generous: they refuse meaningless
+numbers and sizes that would exhaust a machine, not unusual experiments.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from speechseq.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; `above` excludes `low` itself, `below` excludes `high`."""
+    """Range of numbers from `low` to `high`; `above` excludes `low`, `below` excludes `high`."""
 
     low: float | int
     high: float | int
@@ -36,14 +36,14 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Strings of at most `longest` characters without "\\0", which is invalid in paths."""
+    """Range of strings: at most `longest` characters, without "\\0", which is invalid in paths."""
 
     longest: int = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """Tuples of `least` to `most` items."""
+    """Range of tuples: from `least` to `most` items."""
 
     least: int = 0
     most: int = 10_000
@@ -83,7 +83,7 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
     Args:
         key: name of the value in error messages, such as "trainer.seed" or "--seed".
-        hint: int, float, bool or str, alone or in `Annotated` with a Range or Text; or a union of
+        hint: int, float, bool or str, with or without `Annotated` by a Range or Text, or a union of
             these with None. Integers of other libraries, and integers for a float, are converted.
 
     Raises:
@@ -108,7 +108,10 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def unwrapped(hint: Any) -> tuple[Any, Any]:
-    """Type of a hint, and its Range, Text or Items from `Annotated` or the type's default."""
+    """Return the type of a hint, and its Range, Text or Items.
+
+    The latter comes from `Annotated`, or is the default of the type.
+    """
     if typing.get_origin(hint) is Annotated:
         base, *limits = typing.get_args(hint)
         return base, limits[0]
@@ -116,7 +119,7 @@ def unwrapped(hint: Any) -> tuple[Any, Any]:
 
 
 def shown(value: object) -> str:
-    """Short form of a value for error messages."""
+    """Return a short form of a value for error messages."""
     return _SHORT.repr(value)
 
 

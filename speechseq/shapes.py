@@ -1,6 +1,6 @@
-"""Names for tensor shapes, batch first and time second; tests check the annotations at run time.
+"""Names for tensor shapes, batch first and time second; the tests check annotations at run time.
 
-`r` is the reduction factor: the number of frames per decoder step.
+In the names, `r` is the reduction factor: the number of frames per decoder step.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,7 @@ Scalar = Float[Tensor, ""]
 
 
 class Encoded(NamedTuple):
-    """Output of an encoder: memory (batch, positions, memory_dim) and its valid lengths."""
+    """Output of an encoder: memory (batch, positions, memory_dim), and valid positions per row."""
 
     memory: Memory
     memory_lengths: Lengths

@@ -60,12 +60,12 @@ def spec_augment(
 
     Each utterance is warped and masked independently, within its own length. The padding and the
     input tensor are not modified. A mask's width is drawn uniformly from 0 to its maximum, then its
-    start from all positions at which the mask fits. The warp picks a frame that is more than
-    `warp` frames away from both ends, shifts it by up to `warp` frames and stretches time linearly
-    on both sides (Park's spline, along time alone). Utterances too short for this are not warped.
+    start from all positions at which the mask fits. The warp picks a frame that is more than `warp`
+    frames away from both ends, shifts it by up to `warp` frames and stretches time linearly on both
+    sides of it (Park's image warp, along time only). Utterances too short for this are not warped.
 
     Args:
-        mel: features of any kind; (batch, frames, mels).
+        mel: features of any kind, (batch, frames, channels).
         generator: source of random numbers; None uses torch's default generator.
         groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
             groups get the same masks.
@@ -107,13 +107,14 @@ def spec_augment(
 def perturb_vocal_tract(
     mel: Mel, most: float, generator: torch.Generator | None = None, groups: int = 1
 ) -> Mel:
-    """Vocal tract length perturbation: stretch the bands of each utterance by a random factor.
+    """Apply vocal tract length perturbation: stretch each utterance's bands by a random factor.
 
     Band k takes the value of band k·a, with a drawn uniformly from 1 - most to 1 + most. Above a
     knee at 0.8 of the range the mapping is linear up to the highest band, which stays fixed.
 
     Args:
         mel: (batch, frames, mels); frames are processed independently, padding included.
+        most: maximum of |a - 1|.
         groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
             groups are stretched by the same factor.
 

@@ -19,9 +19,12 @@ _OGG_PAGE = 65307  # bytes of the longest page
 
 
 class Checked(NamedTuple):
-    """A complete sound: the file to decode and its number of samples.
+    """Complete sound, as returned by `checked`.
 
-    `samples` is None if only decoding can tell; `promised` is a header's count, not verified.
+    Attributes:
+        file: the file to decode, without tags around the sound.
+        samples: number of samples per channel; None if only decoding can tell.
+        promised: number of samples that a header states, not verified.
     """
 
     file: BinaryIO | Part
@@ -30,7 +33,7 @@ class Checked(NamedTuple):
 
 
 def checked(name: str, file: BinaryIO) -> Checked:
-    """Check that a WAV, FLAC, OGG or SPHERE file is complete; tags around the sound are skipped.
+    """Check that a WAV, FLAC, OGG or SPHERE file is complete, skipping metadata tags.
 
     Raises:
         DataError: the file has another format, or is truncated or damaged.

@@ -16,15 +16,15 @@ def add_deltas(
 ) -> Float[Tensor, "batch frames features"]:
     """Append `order` derivatives: (batch, frames, mels) to (batch, frames, mels·(1 + order)).
 
-    Each derivative is the slope of a regression line over five frames of the previous order,
-    sum n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Each row is extended by copies of its own first and
+    A derivative is the slope of a regression line over five frames of the next lower order: the sum
+    of n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Each row is extended by copies of its own first and
     last frame. The mels are unchanged; derivatives are 0 in the padding.
 
     Raises:
         ConfigError: the order is negative; lengths are not integers (batch).
         DataError: a length is negative or exceeds the number of frames.
 
-    Source: Furui 1986; the same numbers as torchaudio.functional.compute_deltas on one item.
+    Source: Furui 1986; for one item the result equals that of torchaudio.functional.compute_deltas.
     """
     if order < 0:
         raise ConfigError(f"deltas: order {order} is negative", "0 for none, or 2")
@@ -36,7 +36,7 @@ def add_deltas(
 
 
 def frames_at(x: Mel, index: Int[Tensor, "batch frames"]) -> Mel:
-    """Gather frames by per-row index: (batch, frames, mels) to the same shape."""
+    """Gather frames of each row by index (batch, frames): (batch, frames, mels), same shape."""
     flat = index + x.shape[1] * torch.arange(len(x), device=x.device).unsqueeze(1)
     # index_select on a flat view is 3 times faster than gathering each channel
     return x.flatten(0, 1).index_select(0, flat.flatten()).view_as(x)

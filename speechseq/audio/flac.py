@@ -25,7 +25,7 @@ class Info(NamedTuple):
 
 
 def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
-    """Number of samples between these bytes, if the header and the last frame agree on it.
+    """Number of samples between the bytes `begin` and `end`, if header and last frame agree on it.
 
     None if they disagree; then only decoding can tell.
 
@@ -47,7 +47,7 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
 
 def header(file: BinaryIO, begin: int, samples: int) -> bytes:
-    """The first HEADER bytes of a FLAC file, with the number of samples replaced."""
+    """Return the first HEADER bytes of a FLAC file, with another number of samples."""
     file.seek(begin)
     head = file.read(HEADER)
     packed = int.from_bytes(head[18:26], "big") >> 36 << 36 | samples
@@ -55,7 +55,7 @@ def header(file: BinaryIO, begin: int, samples: int) -> bytes:
 
 
 def promised(file: BinaryIO, begin: int) -> int | None:
-    """Number of samples given by the header; None if unknown."""
+    """Number of samples that the header states; None if it states none."""
     file.seek(begin)
     return _info(file.read(HEADER)[8:]).samples
 

@@ -12,16 +12,19 @@ from speechseq.ranges import BelowOne, Factor, Range
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Framing(Config):
-    """Framing settings, the base of AudioConfig; the defaults are those of `nvidia`.
+    """Framing settings, the base class of AudioConfig; the defaults are the `nvidia` preset's.
 
     Args:
         sample_rate: samples a second.
-        n_fft, hop, window: length of transform, step and window, in samples.
+        n_fft, hop, window: length of the Fourier transform, of a step and of the window, in
+            samples.
         window_shape: "hann" (periodic), or the symmetric "hamming" and "povey" (Kaldi).
-        centred: frame t is centred on sample t·hop, 1 + N//hop frames; otherwise frame t begins
-            (n_fft - hop)/2 before sample t·hop, N//hop frames. Both mirror the signal at its ends.
-        snip_edges: no padding: frame t begins at sample t·hop, and frames that would reach past the
-            end are dropped, 1 + (N - window)//hop frames remain (Kaldi). Needs centred=False.
+        centred: frame t is centred on sample t·hop, so N samples have 1 + N//hop frames. If False,
+            frame t begins (n_fft - hop)/2 before sample t·hop, so there are N//hop frames. In both
+            cases the signal is mirrored at its ends.
+        snip_edges: the signal is not extended (Kaldi): frame t begins at sample t·hop, and frames
+            that would reach past the end are dropped, so there are 1 + (N - window)//hop. Needs
+            centred=False.
         gain: factor applied to the waveform first (Kaldi: 32768, the range of 16-bit samples).
         pre_emphasis: a in x[t] - a·x[t-1], applied after `gain`; 0 for none.
         pre_emphasis_by_frame: apply pre-emphasis within each frame; its first sample x becomes
@@ -57,7 +60,7 @@ class Framing(Config):
 
     @property
     def span(self) -> int:
-        """Samples of the mirrored signal per frame; the window lies in their middle."""
+        """Samples of the mirrored signal per frame; the window is in the middle of them."""
         return self.window if self.snip_edges else self.n_fft
 
     @property
@@ -96,6 +99,10 @@ class Framing(Config):
 
 
 def require(true: bool, problem: str, cure: str) -> None:
-    """Raise ConfigError with this problem and cure unless `true`."""
+    """Raise a ConfigError with this problem and cure if `true` is False.
+
+    Raises:
+        ConfigError: `true` is False.
+    """
     if not true:
         raise ConfigError(problem, cure)

@@ -57,18 +57,19 @@ def griffin_lim(
     seed: int | None = None,
     frame_lengths: Lengths | None = None,
 ) -> Waveform:
-    """Invert linear magnitudes: (batch, frames, bins) to (batch, samples).
+    """Invert linear magnitudes (batch, frames, bins) to waveforms (batch, samples).
 
-    samples is (frames - 1)·hop for centred configs, frames·hop for the others (HiFi-GAN's).
-    Each item gives the same result as alone, independent of the padding; zeros follow its last
-    sample. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is undone.
+    The number of samples is (frames - 1)·hop for centred configs, frames·hop for the others (such
+    as `hifigan`). An item's result does not depend on the rest of the batch or on padding; zeros
+    follow its last sample. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is
+    undone.
 
     Args:
         iterations: number of projections after the first inverse; 0 keeps random phases.
         momentum: 0 is the classic algorithm, 0.99 the fast one.
         seed: seed of the initial phases, which are the same on every device; None draws a seed
             from torch.
-        frame_lengths: (batch) frames of each item; None for all.
+        frame_lengths: (batch), number of valid frames of each item; None if all are valid.
 
     Raises:
         ConfigError: iterations or momentum is out of range, the number of bins differs from the
@@ -103,10 +104,10 @@ def griffin_lim(
 def spectral_convergence(
     waveform: Waveform, magnitude: Magnitude, config: AudioConfig
 ) -> Float[Tensor, " batch"]:
-    """Relative distance of the waveform's magnitudes from the target, |S - T| / |T| for each item.
+    """Relative distance of a waveform's magnitudes S from the target T: |S - T| / |T| (batch).
 
-    The norm covers negative frequencies too: classic Griffin-Lim lowers this norm. 20·log10 of the
-    result is in decibels. The result is 0 if target and waveform are both zero.
+    The norm also covers negative frequencies, because classic Griffin-Lim lowers that norm. Take
+    20·log10 of the result for decibels. The result is 0 if target and waveform are both zero.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0
@@ -118,10 +119,14 @@ def spectral_convergence(
 
 
 def check_invertible(config: AudioConfig) -> None:
-    """Raise ConfigError unless `griffin_lim` can invert the magnitudes of these settings.
+    """Check that `griffin_lim` can invert the magnitudes of these settings.
 
-    Only Hann windows without further processing are supported (`kaldi` uses another window,
-    snipped edges and mean removal), and every sample needs a window that is not nearly 0 there.
+    Only Hann windows without further processing are supported (the preset `kaldi` has another
+    window, snipped edges and mean removal), and every sample must lie under a window that is not
+    nearly 0 there.
+
+    Raises:
+        ConfigError: the magnitudes cannot be inverted.
     """
     for name, plain in _PLAIN.items():
         if getattr(config, name) != plain:

@@ -38,7 +38,7 @@ _UNMIX_STEPS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioConfig(Framing):
-    """Settings of log-mel features; the defaults are the `nvidia` convention.
+    """Settings of log-mel features, after the fields of Framing; the defaults are `nvidia`.
 
     Args:
         mels, fmin, fmax: number of mel bands, and the range of the bands in Hz.
@@ -49,12 +49,10 @@ class AudioConfig(Framing):
         log: "ln", "log10" or "db" (20·log10).
         floor: lower bound of the mels before the logarithm.
         reference_level: subtracted after the logarithm.
-        lowest_level: this level (negative) becomes 0 and level 0 becomes 1, clipped to [0, 1];
-            None leaves the logarithm as it is.
-        deltas: 1 appends deltas to the features, 2 double deltas too (`deltas.add_deltas`);
-            `log_mel` itself appends none.
-
-    The fields of Framing come before these.
+        lowest_level: a negative level that is mapped to 0, as level 0 is mapped to 1, with clipping
+            to [0, 1]; None does not map the logarithm.
+        deltas: 1 appends deltas to a recogniser's features, 2 also double deltas
+            (`deltas.add_deltas`); `log_mel` itself appends none.
     """
 
     mels: Annotated[int, Range(1, 1024)] = 80
@@ -72,13 +70,13 @@ class AudioConfig(Framing):
 
     @classmethod
     def preset(cls, name: str) -> "AudioConfig":
-        """Settings of a known system.
+        """Return the settings of a known system.
 
-        nvidia, hifigan, espnet, keithito and tacotron2_paper; las, specaugment and kaldi for
-        recognition.
+        Names are nvidia, hifigan, espnet, keithito and tacotron2_paper for synthesis; las,
+        specaugment and kaldi for recognition.
 
         Raises:
-            ConfigError: there is no preset of that name.
+            ConfigError: no preset has that name.
 
         Examples:
             >>> audio = AudioConfig.preset("las")
@@ -91,17 +89,17 @@ class AudioConfig(Framing):
 
     @property
     def features(self) -> int:
-        """Number of channels of a recogniser's input: the mels and their deltas."""
+        """Number of channels of a recogniser's input: mels and their deltas."""
         return self.mels * (1 + self.deltas)
 
     @property
     def bins_in_mels(self) -> int:
-        """Number of the lowest bins that the mel bands use; the others are above fmax."""
+        """Number of the lowest bins that the mel bands use; all higher bins are above fmax."""
         return min(self.bins, int(self.fmax * self.n_fft / self.sample_rate) + 1)
 
     @property
     def floor_value(self) -> float:
-        """Value of silence after compression (nvidia: ln 1e-5 = -11.51)."""
+        """Value of silence after the logarithm (nvidia: ln 1e-5 = -11.51)."""
         return float(compress(torch.zeros((), dtype=torch.float64), self))
 
     def check(self) -> None:
@@ -126,7 +124,7 @@ class AudioConfig(Framing):
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
-    """Number of frames of a waveform of `samples` samples (an integer or a tensor)."""
+    """Number of frames of a waveform with `samples` samples (an integer or a tensor)."""
     if config.snip_edges:
         count = (samples - config.window) // config.hop + 1
         return count * (count > 0)
@@ -134,17 +132,17 @@ def frames_of(samples: Count, config: AudioConfig) -> Count:
 
 
 def samples_of(frames: Count, config: AudioConfig) -> Count:
-    """Smallest number of samples that gives `frames` frames: the length of Griffin-Lim's output."""
+    """Smallest number of samples that has `frames` frames, the length of Griffin-Lim's output."""
     if config.snip_edges:
         return (frames - 1) * config.hop + config.window
     return (frames - (1 if config.centred else 0)) * config.hop
 
 
 def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Magnitude:
-    """Linear STFT magnitude: (batch, samples) to (batch, frames, bins); `power` is not applied.
+    """Compute linear STFT magnitudes: (batch, samples) to (batch, frames, bins).
 
-    With `lengths` (batch) in samples, each row gives the same result as alone; padding frames are
-    0.
+    `config.power` is not applied. With `lengths` (batch) in samples, the result of a row does not
+    depend on its padding, and padding frames are 0.
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.
@@ -159,10 +157,10 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
 
 
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
-    """Compressed mels: (batch, samples) to (batch, frames, mels).
+    """Compute log-mels: (batch, samples) to (batch, frames, mels).
 
-    With `lengths` (batch) in samples, each row gives the same result as alone; padding frames are
-    silence (`config.floor_value`).
+    With `lengths` (batch) in samples, the result of a row does not depend on its padding, and
+    padding frames are silence (`config.floor_value`).
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.
@@ -187,7 +185,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Apply the convention's logarithm and range to mel or linear magnitudes of any shape."""
+    """Apply the logarithm and range of the config to mel or linear magnitudes of any shape."""
     level = magnitude.clamp(min=config.floor)
     level = level.log() if config.log == "ln" else level.log10()
     if config.log == "db":
@@ -200,7 +198,7 @@ def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Ten
 
 
 def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Turn levels on the config's logarithmic scale into magnitudes; undoes `compress`."""
+    """Undo `compress`: turn levels on the logarithmic scale into magnitudes, of any shape."""
     if config.lowest_level is not None:
         level = (1 - level.clamp(0, 1)) * config.lowest_level
     level = level + config.reference_level
@@ -210,13 +208,13 @@ def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "
 
 
 def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
-    """Linear magnitudes from compressed mels: (batch, frames, mels) to (batch, frames, bins).
+    """Estimate linear magnitudes from log-mels: (batch, frames, mels) to (batch, frames, bins).
 
-    Ten multiplicative updates of the Kullback-Leibler divergence, non-negative. On six LJSpeech
-    clips this came nearest to the true magnitudes: error -12.9 dB, 1.4 ms for a second of speech
-    on one core, against -11.7 dB, 1.3 ms for the clipped pseudo-inverse and -12.2 dB, 42 ms for
-    non-negative least squares, which leave gaps between the centres of wide filters. Frames are
-    independent of each other. Above fmax and below fmin magnitudes are 0.
+    Ten multiplicative updates (`spectrogram.unmix`) keep the magnitudes non-negative. On six
+    LJSpeech clips their error was -12.9 dB, in 1.4 ms for a second of speech on one core; the
+    clipped pseudo-inverse had -11.7 dB in 1.3 ms, and non-negative least squares -12.2 dB in 42 ms
+    (both leave gaps between the centres of wide filters). Frames are independent of each other.
+    Magnitudes above fmax and below fmin are 0.
 
     Examples:
         >>> audio = AudioConfig()

@@ -1,4 +1,4 @@
-"""A file object over part of another file, with a header of its own."""
+"""File object over a part of another file, with a header in front."""
 
 import io
 import os
@@ -9,7 +9,7 @@ class Part(io.RawIOBase):
     """Read-only, seekable file: `header`, then the bytes of `file` from `begin` up to `end`.
 
     Args:
-        file: open for reading; its position changes.
+        file: file open for reading, whose position changes.
         begin, end: byte range in the file.
         header: bytes in front of that range.
     """
@@ -20,19 +20,19 @@ class Part(io.RawIOBase):
         self._place = 0
 
     def readable(self) -> bool:
-        """True."""
+        """Return True: the file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True: the position can be changed."""
         return True
 
     def tell(self) -> int:
-        """Current position in bytes."""
+        """Return the current position in bytes."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte, relative to the beginning, the current position or the end."""
+        """Move to a byte, from the beginning, the current position or the end; return it."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         self._place = max(0, origin + offset)
         return self._place

@@ -1,4 +1,4 @@
-"""Settings of known systems, as differences from the defaults of AudioConfig."""
+"""Presets: settings of known systems, as differences from the defaults of AudioConfig."""
 
 from typing import Any
 

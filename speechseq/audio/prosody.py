@@ -28,7 +28,7 @@ _NO_DIP = math.inf
 
 
 class Prosody(NamedTuple):
-    """Prosody of each frame of a batch, at 1 + samples // 256 frames an item.
+    """Prosody of each frame of a batch; an item has 1 + samples // 256 frames.
 
     Attributes:
         f0: fundamental frequency in Hz, NaN in unvoiced frames and in the padding.
@@ -47,10 +47,10 @@ class Prosody(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Sizes of YIN in samples: the window of the sums, and the range of the periods.
+    """Sizes of the YIN algorithm in samples: window of the sums, range of the periods.
 
-    `finer` is the number of lags to a sample: at low rates, a whole lag may lie so far from the
-    period that twice the period fits better.
+    `finer` is the number of lags per sample. At low sample rates a whole lag may lie so far from
+    the period that twice the period fits better, so fractions of a sample are tried as lags.
     """
 
     window: int
@@ -60,7 +60,7 @@ class Geometry(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Samples of one frame: the window, moved by every lag up to the one after the longest."""
+        """Samples that one frame needs: the window, plus the longest lag and one more."""
         return self.window + self.longest + 1
 
 
@@ -81,12 +81,11 @@ def prosody(
     highest: float | int = 600.0,
     threshold: float | int = 0.3,
 ) -> Prosody:
-    """Measure F0, voicing and energy of (batch, samples), every 256 samples.
+    """Measure F0, voicing and energy of waveforms (batch, samples), every 256 samples.
 
     Frame t is centred on sample 256·t. Where a frame would reach past the ends of an item, F0 is
-    that of the first or the last whole frame, and energy that of the samples inside. An item alone
-    gives the same numbers as its row in a padded batch, whatever the padding holds. Computed in
-    double precision on a CPU.
+    that of the first or last whole frame, and energy is the mean over the samples inside. The
+    result of an item does not depend on its padding. All is computed in double precision on a CPU.
 
     Args:
         lengths: samples of each item (batch); None if no row is padded.
@@ -94,7 +93,7 @@ def prosody(
         threshold: aperiodicity below which a frame is voiced, from 0 (periodic) to 1.
 
     Raises:
-        ConfigError: the sample rate or the range of F0 makes no sense.
+        ConfigError: the sample rate is implausible, or the range of F0 is empty or too high for it.
         DataError: an item is shorter than one frame (66 ms by default), or holds NaN or infinity.
 
     Source: de Cheveigné and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and

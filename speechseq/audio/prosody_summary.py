@@ -1,4 +1,4 @@
-"""Prosody of whole utterances: median F0 and its spread, energy and rate, a number each."""
+"""Prosody of whole utterances, one number each: median F0, its spread, energy and rate."""
 
 import math
 from typing import NamedTuple
@@ -15,13 +15,13 @@ _MIDDLE = 100.0  # Hz, 0 semitones
 
 
 class Summary(NamedTuple):
-    """Prosody of whole items, a number each; NaN where it is undefined.
+    """Prosody of each item, one number per measure; NaN where it is undefined.
 
     Attributes:
         f0: median F0 in semitones above 100 Hz; NaN without a voiced frame.
         spread: standard deviation of F0 in semitones; NaN without a voiced frame.
         energy: mean energy of the active frames in dB; -100 in digital silence.
-        rate: units of speech a second, in octaves (log2); NaN in silence.
+        rate: log2 of the units of speech per second (octaves); NaN in silence.
     """
 
     f0: Float[Tensor, " batch"]
@@ -35,14 +35,15 @@ def summary(
 ) -> Summary:
     """Summarise the prosody of each item.
 
-    Frames are active within 40 dB of the item's loudest; speech lasts from the first to the last.
+    Frames within 40 dB of the item's loudest frame are active; speech lasts from the first active
+    frame to the last.
 
     Args:
-        units: number of units that each item says, such as words, letters or phonemes; None for
-            one, so that the rate is that of whole items, -log2 of their seconds.
+        units: number of units spoken in each item, such as words, letters or phonemes; None counts
+            each item as one unit, so that the rate is -log2 of its duration in seconds.
 
     Raises:
-        DataError: numbers of units that are not above 0.
+        DataError: a number of units is not above 0.
     """
     if units is not None and not (units > 0).all():
         raise DataError("units: an item says nothing", "count at least one word or letter an item")

@@ -7,6 +7,10 @@ _SLOWEST, _FASTEST = 1000, 1_000_000
 
 
 def check_rate(name: str, rate: int) -> None:
-    """Raise DataError for an implausible sample rate."""
+    """Check that a sample rate is plausible for a recording.
+
+    Raises:
+        DataError: it is not; the message names the file.
+    """
     if not _SLOWEST <= rate <= _FASTEST:
         raise DataError(f"{name}: the header claims {rate} samples a second", AGAIN)

@@ -21,7 +21,7 @@ _WIDE = 0xFFFFFFFF  # the chunk ds64 holds the size
 
 
 class Data(NamedTuple):
-    """Sound data of a file: byte range, format chunk, and whether libsndfile finds it unaided."""
+    """Sound data in a file: byte range, format, and whether libsndfile can find the data itself."""
 
     begin: int
     end: int
@@ -30,7 +30,7 @@ class Data(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        """Header of a WAV file that holds only this sound."""
+        """Return a header that makes a WAV file of this sound alone."""
         length = self.end - self.begin
         chunk = b"fmt " + struct.pack("<I", len(self.format)) + self.format
         chunk += b"\0" * (len(chunk) % 2)
@@ -52,7 +52,8 @@ class _Chunk(NamedTuple):
 def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
     """Locate the sound data in a file of `size` bytes whose header is at `begin`.
 
-    `end` is the end of a sound that lasts to the end of the file, before any tags.
+    `end` is where the sound ends if its length is a placeholder: before any tags at the end of the
+    file.
 
     Raises:
         DataError: no format or data, an implausible sample rate, no samples, or fewer bytes than

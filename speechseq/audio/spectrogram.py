@@ -21,7 +21,10 @@ _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 @functools.lru_cache(maxsize=32)
 def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " window"]:
-    """Periodic Hann window of `window` samples, computed in float64; cached, do not modify."""
+    """Periodic Hann window of `window` samples, computed in float64.
+
+    The tensor is cached; do not modify it.
+    """
     with torch.inference_mode(False):  # a cached inference tensor would break later training
         return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
 
@@ -30,9 +33,10 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 def window_weights(
     shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, " window"]:
-    """Window of the given shape; cached, do not modify.
+    """Window of the given shape.
 
-    The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric.
+    The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric. The
+    tensor is cached; do not modify it.
     """
     if shape == "hann":
         return hann(window, device, dtype)
@@ -57,10 +61,11 @@ def mel_filters(
     dtype: torch.dtype,
     triangles: Triangles = "hz",
 ) -> Float[Tensor, "bins mels"]:
-    """Triangular filters from magnitude bins to mel bands; cached, do not modify.
+    """Triangular filters (bins, mels) from magnitude bins to mel bands.
 
-    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), otherwise the
-    peak 1. Filters are triangular over Hz, or over mels (Kaldi). Computed in float64.
+    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), otherwise the peak
+    1. Filters are triangular over Hz, or over mels (Kaldi). They are computed in float64, and the
+    tensor is cached; do not modify it.
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -78,14 +83,14 @@ def mel_filters(
 
 
 class Band(NamedTuple):
-    """Some neighbouring filters, restricted to the bins where they are not 0."""
+    """Group of neighbouring mel filters, restricted to the bins where they are not 0."""
 
     bins: slice
     filters: Float[Tensor, "bins mels"]
 
 
 def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """Split the filters into bands of few filters, to skip products with their many zeros."""
+    """Split filters into groups of few, so that products skip most of the filters' zeros."""
     return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
 
 
@@ -115,7 +120,7 @@ def hz_to_mel(hz: float, scale: MelScale) -> float:
 
 
 def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
-    """Convert mel to Hz, the inverse of `hz_to_mel`, for a vector."""
+    """Convert a vector of mels to Hz, the inverse of `hz_to_mel`."""
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     linear = mel * _SLANEY_HZ / _SLANEY_MELS
@@ -126,11 +131,11 @@ def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
 def reflect(
     waveform: Waveform, padding: int, lengths: Lengths | None = None, out: Padded | None = None
 ) -> Padded:
-    """Reflection padding by row: (batch, samples) to (batch, samples + 2·padding).
+    """Extend rows by reflection: (batch, samples) to (batch, samples + 2·padding).
 
-    With `lengths`, each row is mirrored at its own end: its first lengths[i] + 2·padding samples
-    are those of the item alone, later ones are finite and meaningless. Items shorter than the
-    padding are mirrored repeatedly.
+    With `lengths`, each row is mirrored at its own end: its first lengths[i] + 2·padding samples do
+    not depend on the padding of the batch; later samples are finite and meaningless. Items shorter
+    than `padding` are mirrored repeatedly. The result is written to `out` if it is given.
     """
     if lengths is None and waveform.shape[1] > padding:
         before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
@@ -141,10 +146,10 @@ def reflect(
 def fold_back(
     padded: Padded, samples: int, padding: int, lengths: Lengths | None = None
 ) -> Waveform:
-    """Adjoint of `reflect`: add each mirrored sample to the sample it was copied from.
+    """Apply the adjoint of `reflect`: add each mirrored sample to the sample it was copied from.
 
-    (batch, samples + 2·padding), which is overwritten, to (batch, samples). In each row, samples
-    after the first lengths[i] + 2·padding must be 0.
+    `padded` (batch, samples + 2·padding) is overwritten; the result is (batch, samples). In each
+    row, samples after the first lengths[i] + 2·padding must be 0.
     """
     waveform = padded[:, padding : padding + samples]
     if lengths is None and samples > padding:
@@ -168,7 +173,7 @@ def _mirror_index(
 
 
 def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
-    """View of the samples under each frame's window, which is centred in the frame's span."""
+    """Return a view of the samples under each frame's window, in the middle of the frame's span."""
     start = (span - window) // 2
     return padded.unfold(1, span, hop)[..., start : start + window]
 
@@ -180,10 +185,11 @@ def magnitudes(
     bins: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "batch frames bins"]:
-    """sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
+    """Compute sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
 
-    The transform runs in the precision of `frames` (`working_dtype`: double on a CPU, so that
-    quiet bins next to loud ones are exact to `dtype`), later operations in `dtype`.
+    The transform runs in the dtype of `frames`, later operations in `dtype`. On a CPU `frames` are
+    in double precision (`working_dtype`), so that quiet bins next to loud ones are exact to
+    `dtype`.
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:
@@ -195,17 +201,19 @@ def magnitudes(
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
-    """Pre-emphasis x[t] - factor·x[t-1]; the first sample is unchanged."""
+    """Apply pre-emphasis, x[t] - factor·x[t-1]; the first sample is unchanged."""
     return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
 
 
 def unmix(
     bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
 ) -> Float[Tensor, "batch frames bins"]:
-    """Non-negative magnitudes x with x @ filters near `bands`, by multiplicative updates.
+    """Estimate non-negative magnitudes x such that x @ filters is near `bands`.
 
-    Each step lowers the Kullback-Leibler divergence; the initial x spreads each band evenly over
-    its bins. Bins that no filter covers are 0. Source: Lee and Seung 2001.
+    Each of `steps` multiplicative updates lowers the Kullback-Leibler divergence; the initial x
+    spreads each band evenly over its bins. Bins that no filter covers are 0.
+
+    Source: Lee and Seung 2001.
     """
     tiny = 1e-20  # small enough to be silence, large enough to divide by
     spread = (filters / filters.sum(1, keepdim=True).clamp(min=tiny)).T
@@ -216,12 +224,12 @@ def unmix(
 
 
 def working_dtype(samples: Tensor) -> torch.dtype:
-    """Precision of the frames and their transform: double on a CPU."""
+    """Dtype of the frames and their transform: double on a CPU, otherwise that of the samples."""
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """Slices of frames; on a CPU small enough that frames and spectra stay in the cache."""
+    """Slices of frames, on a CPU so small that frames and spectra stay in the cache."""
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
@@ -233,10 +241,10 @@ def overlap_add(
     hop: int,
     into: Float[Tensor, "batch room"],
 ) -> None:
-    """Overlap-add frames · weights, `hop` samples apart, in place.
+    """Add the products frames · weights to `into`, each `hop` samples after the previous one.
 
-    `into` (batch, samples) begins with the first frame and has at least
-    (frames + ceil(window / hop)) · hop samples; those after the last frame are unchanged.
+    `into` (batch, samples) begins with the first frame and has at least (frames + ceil(window /
+    hop)) · hop samples; those after the last frame are unchanged.
     """
     count, window = frames.shape[1:]
     for block in range(math.ceil(window / hop)):

@@ -23,7 +23,7 @@ LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """Frames ready to transform: mean removal and pre-emphasis by frame if set, then the window."""
+    """Remove the mean and apply pre-emphasis within frames, if set, then apply the window."""
     dtype = working_dtype(padded)
     frames = frame(padded, config.span, config.hop, config.window)
     if config.remove_mean:
@@ -38,7 +38,7 @@ def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames win
 def row_magnitudes(
     padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int, dtype: torch.dtype
 ) -> Float[Tensor, "1 frames bins"]:
-    """Lowest `bins` of the STFT magnitudes of a padded signal, on a CPU.
+    """Compute the lowest `bins` of the STFT magnitudes of one padded signal, on a CPU.
 
     The transform runs in double precision, so that quiet bins next to loud ones are exact to
     `dtype`.
@@ -55,22 +55,25 @@ def row_magnitudes(
 
 
 def supported(n_fft: int) -> bool:
-    """True if the kernels are available and support this length, a power of two.
+    """True if the kernels are available and support this transform length, a power of two.
 
-    Callers check `has_memory` as well.
+    Check `has_memory` for the tensors as well.
     """
     return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("stft") is not None
 
 
 @functools.lru_cache(maxsize=32)
 def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
-    """Twiddle factors of the kernels, cos and sin of 2πk/n_fft; cached, do not modify."""
+    """Twiddle factors of the kernels, cos and sin of 2πk/n_fft.
+
+    The tensor is cached; do not modify it.
+    """
     angle = torch.arange(n_fft, dtype=torch.float64) * (2 * math.pi / n_fft)
     return torch.stack([angle.cos(), angle.sin()], 1).to(dtype)
 
 
 def room_for(frames: int) -> int:
-    """Number of frames, rounded up to a multiple of LANES."""
+    """Round a number of frames up to a multiple of LANES."""
     return math.ceil(frames / LANES) * LANES
 
 
@@ -78,9 +81,10 @@ def project(
     padded: Float[Tensor, "1 padded"], target: Float[Tensor, "bins room"], frames: int,
     config: Framing, sums: Float[Tensor, "1 room_of_sums"],
 ) -> None:  # fmt: skip
-    """Griffin-Lim's projection by kernel: writes the overlap-added frames of `padded` to `sums`.
+    """Apply Griffin-Lim's projection by a kernel; write the overlap-added frames to `sums`.
 
-    Each frame keeps its phases, gets the target magnitudes (laid out by `turned`), and is windowed.
+    Each frame of `padded` keeps its phases, gets the target magnitudes (laid out by `turned`), and
+    is multiplied by the window.
     """
     samples = padded.shape[1]
     _call(
@@ -89,7 +93,7 @@ def project(
 
 
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
-    """Transpose the target to the layout that `project` reads, padded to whole vectors."""
+    """Transpose target magnitudes to the layout that `project` reads, padded to whole vectors."""
     _, frames, bins = target.shape
     padded = target.new_zeros(bins, room_for(frames))
     padded[:, :frames] = target[0].T

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 
 def begin_of_sound(file: BinaryIO) -> int:
-    """Position of the first byte after all leading ID3v2 tags."""
+    """Return the position of the first byte after all leading ID3v2 tags."""
     begin = 0
     while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0
@@ -14,7 +14,7 @@ def begin_of_sound(file: BinaryIO) -> int:
 
 
 def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
-    """End of the sound in a file of `size` bytes, before all trailing tags."""
+    """Return the end of the sound in a file of `size` bytes, before all trailing tags."""
     end = size
     while length := _last_tag(file, end):
         if end - length < begin:

@@ -37,7 +37,7 @@ _KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's 
 
 
 class Header(NamedTuple):
-    """Length and sample rate of a sound file."""
+    """Number of samples and sample rate of a sound file."""
 
     samples: int
     rate: int
@@ -49,7 +49,7 @@ class Header(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Samples per channel, sample rate, number of channels."""
+    """Samples per channel, sample rate and number of channels of a sound file."""
 
     samples: int
     rate: int
@@ -57,17 +57,17 @@ class Info(NamedTuple):
 
 
 class WavWarning(UserWarning):
-    """Warns that sound was mixed down, resampled or clipped."""
+    """Warning that sound was mixed down, resampled or clipped."""
 
 
 def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
-    """Read a WAV, FLAC, OGG or SPHERE file: ((1, samples) float32, rate).
+    """Read a WAV, FLAC, OGG or SPHERE file: waveform (1, samples) float32, and sample rate.
 
-    The content decides the format. Several channels are mixed down, and the sound is resampled to
-    `sample_rate` (None keeps the file's own rate), both with a WavWarning.
+    The format is recognised by the content. Several channels are mixed down, and the sound is
+    resampled to `sample_rate` (None keeps its own rate); both give a WavWarning.
 
     Raises:
-        DataError: no such regular file; it is not sound, truncated or empty, or has NaN or Inf.
+        DataError: the file is missing, not sound, truncated or empty, or has NaN or Inf.
 
     Examples:
         >>> waveform, rate = load("one.wav")
@@ -87,7 +87,7 @@ def header(path: str | os.PathLike) -> Header:
     """Number of samples that `load` gives at the file's own rate, and that rate.
 
     Raises:
-        DataError: no such regular file; it is not sound, truncated or empty.
+        DataError: the file is missing, not regular, not sound, truncated or empty.
     """
     return Header(*info(path)[:2])
 
@@ -99,19 +99,19 @@ def info(path: str | os.PathLike) -> Info:
     not give the length (as in a streamed FLAC file).
 
     Raises:
-        DataError: no such regular file; it is not sound, truncated or empty.
+        DataError: the file is missing, not regular, not sound, truncated or empty.
     """
     with _opened(os.fspath(path)) as (sound, samples):
         return Info(samples, sound.samplerate, sound.channels)
 
 
 def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]:
-    """Read a file block by block, (1, samples) float32 at its own rate, each at most `seconds`.
+    """Read a file in blocks (1, samples) of at most `seconds`, float32, at its own rate.
 
     Memory holds no more than one block. Several channels are mixed down with one WavWarning.
 
     Raises:
-        DataError: as `load`; earlier blocks have been yielded by then.
+        DataError: see `load`; earlier blocks have been yielded.
     """
     name = os.fspath(path)
     with _opened(name) as (sound, samples):
@@ -126,7 +126,7 @@ def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]
 
 
 def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch resampled"]:
-    """Resample from `rate` to `wanted`, on a CPU."""
+    """Resample a waveform (batch, samples) from `rate` to `wanted` samples per second, on a CPU."""
     common = math.gcd(rate, wanted)
     if (wanted // common) * (rate // common) <= _KERNEL:
         return torchaudio.functional.resample(waveform, rate, wanted)
@@ -136,13 +136,13 @@ def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch
 
 
 def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
-    """Write (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, atomically.
+    """Write a waveform (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, atomically.
 
     Samples beyond [-1, 1] are clipped with a WavWarning.
 
     Raises:
-        DataError: NaN or Inf, no samples, more than one channel.
-        ConfigError: a rate that is not positive.
+        DataError: the waveform has NaN or Inf, no samples, or more than one channel.
+        ConfigError: the rate is not positive.
         MachineError: the folder is missing, not writable or full.
 
     Examples:
@@ -161,13 +161,13 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
 
 @contextlib.contextmanager
 def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], None]]:
-    """Context manager: a function that appends waveforms (samples,) to a 16-bit WAV.
+    """Context manager: yields a function that appends waveforms (samples,) to a 16-bit WAV.
 
-    The file appears at the end, complete. Memory holds no more than one waveform.
+    The file appears at the end, when it is complete. Memory holds no more than one waveform.
 
     Raises:
         DataError: a waveform has NaN or Inf; the sound exceeds the limit of a WAV, 4 GiB.
-        MachineError: as `save`.
+        MachineError: see `save`.
     """
     name = os.fspath(path)
     with (

@@ -2,7 +2,8 @@
 
 All files are JSON or safetensors, read by parsers that cannot run code. The caller names the
 expected Config class, so no class is looked up by name. Folders are written completely or not at
-all, and `config.json` holds size and SHA-256 of every other file and, since version 2, its own.
+all. `config.json` holds size and SHA-256 of every other file and, since version 2, a checksum of
+itself.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ _LARGEST_VOCABULARY = 64 << 20  # bytes; it may contain a sentencepiece model
 class Checkpoint(Generic[C]):
     """Contents of a checkpoint folder: model config, audio settings, vocabulary and weights.
 
-    `hearing` is None for text-only models.
+    `hearing`, the audio settings, is None for text-only models.
     """
 
     folder: Path
@@ -68,7 +69,7 @@ class Checkpoint(Generic[C]):
         """Audio settings of the model.
 
         Raises:
-            CheckpointError: the model is text-only.
+            CheckpointError: the model is text-only and has none.
         """
         if self.hearing is None:
             problem = f"{self.folder}: has no audio settings: its model knows text alone"
@@ -78,7 +79,7 @@ class Checkpoint(Generic[C]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Verified but uninterpreted contents of a checkpoint folder, as plain data and tensors."""
+    """Verified contents of a checkpoint folder, as uninterpreted plain data and tensors."""
 
     folder: Path
     config: dict[str, Any]
@@ -86,7 +87,7 @@ class Contents:
     weights: dict[str, Tensor]
 
     def audio(self) -> AudioConfig | None:
-        """Audio settings, None for text-only models.
+        """Audio settings; None for text-only models.
 
         Raises:
             CheckpointError: the settings are invalid.
@@ -122,7 +123,7 @@ def save(
         audio: audio settings; None for text-only models.
         weights: the model's `state_dict()`, on any device; tensors may be tied or strided.
         update: number of optimizer updates so far.
-        extra: further files by name, such as the state to resume a run.
+        extra: contents of further files by name, such as the state to resume a run.
 
     Raises:
         ConfigError: the folder exists and is not a checkpoint.
@@ -160,8 +161,8 @@ def load(
         also: further Config classes that its `choice` fields may hold.
 
     Raises:
-        CheckpointError: the folder is missing, truncated, modified, of another model, or not a
-            checkpoint.
+        CheckpointError: the folder is missing, truncated or modified, holds another kind of model,
+            or is not a checkpoint.
 
     Examples:
         >>> from speechseq.models.tacotron import TacotronConfig
@@ -208,7 +209,8 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | No
     """Read one file of a checkpoint, verified by the size and SHA-256 in the description.
 
     Args:
-        most: limit of bytes, whatever the description says; None for the described size.
+        most: maximum number of bytes, even if the description states more; None sets no other
+            limit.
 
     Raises:
         CheckpointError: the file is missing, truncated, modified or too large.
@@ -229,8 +231,8 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | No
 def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Module:
     """Build the model of a checkpoint and load its weights.
 
-    The model is first built without memory to compare names and shapes with the weights, so that a
-    config with wrong sizes cannot exhaust the memory.
+    Names and shapes are first compared with those of a model built without memory, so that a config
+    with wrong sizes cannot exhaust the memory.
 
     Raises:
         CheckpointError: the model cannot be built, or its tensors differ from the checkpoint's.

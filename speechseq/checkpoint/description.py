@@ -1,4 +1,4 @@
-"""config.json of a checkpoint: required keys, and a checksum of the file itself."""
+"""Description of a checkpoint, config.json: required keys, and a checksum of the file itself."""
 
 import hashlib
 import json
@@ -37,7 +37,11 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def parse_description(path: Path, data: bytes) -> dict[str, Any]:
-    """Parse and verify the bytes of a config.json; see `read_description`."""
+    """Parse and verify the bytes of a config.json.
+
+    Raises:
+        CheckpointError: see `read_description`.
+    """
     config = parse_json(path, data)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not the description of a checkpoint", COPY_AGAIN)
@@ -59,10 +63,10 @@ def parse_description(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
-    """Size of a file in bytes, from the description.
+    """Return the size of a file in bytes, as the description states it.
 
     Raises:
-        CheckpointError: the description has no such size.
+        CheckpointError: the description does not state the size.
     """
     described = config["files"].get(name)
     size = described.get("size") if isinstance(described, Mapping) else None

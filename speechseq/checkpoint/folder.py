@@ -1,4 +1,4 @@
-"""Checkpoint folders: lookup by path, safe reads, and writes of complete folders only."""
+"""Checkpoint folders: found by path, read safely, and written completely or not at all."""
 
 import difflib
 import itertools
@@ -32,7 +32,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Checkpoints named by an update in a run's `checkpoints` folder, oldest first."""
+    """Return the checkpoints named by an update in a run's `checkpoints` folder, oldest first."""
     if not os.path.isdir(folder):
         return []
     whole = [p for p in folder.iterdir() if p.name.isdecimal() and os.path.exists(p / CONFIG)]
@@ -71,13 +71,13 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes; never waits for a FIFO."""
+    """Read a regular file of at most `limit` bytes; it never waits, as reading a FIFO would."""
     kind = files.Kind(name="this file", limit=limit, error=CheckpointError, cure=COPY_AGAIN)
     return files.read_bytes(path, kind)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files to a temporary folder next to `folder`, then rename it once complete.
+    """Write files to a temporary folder next to `folder`, and rename it when it is complete.
 
     Raises:
         MachineError: the disk is full or cannot be written; nothing is left behind.

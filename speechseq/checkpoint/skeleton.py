@@ -6,7 +6,10 @@ from torch import Tensor
 
 
 def differences(weights: Mapping[str, Tensor], skeleton: Mapping[str, Tensor]) -> str:
-    """Describe differences of names, shapes and dtypes between weights and skeleton; "" if none."""
+    """Describe how names, shapes and dtypes of the weights differ from the skeleton's; "" if equal.
+
+    The skeleton is the state dict of a model that was built without memory.
+    """
     wrong = [f"missing {name}" for name in sorted(skeleton.keys() - weights.keys())]
     wrong += [f"unexpected {name}" for name in sorted(weights.keys() - skeleton.keys())]
     wrong += [

@@ -22,7 +22,7 @@ _PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
 
 
 def check_header(path: Path) -> None:
-    """Refuse a large file whose header does not describe all of its bytes, such as a sparse file.
+    """Check that the header of a file describes all of its bytes, which refuses large sparse files.
 
     Raises:
         CheckpointError: the header is not of safetensors, or the sizes of tensors and file differ.
@@ -64,7 +64,7 @@ def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
 
 
 def pickle_hint(data: bytes) -> str:
-    """Hint for an error message if the bytes look like a pickle, otherwise ""."""
+    """Return a hint for an error message if the bytes look like a pickle, otherwise ""."""
     return "; it looks like a Python pickle, never opened" if data[:2] in _PICKLES else ""
 
 

@@ -1,6 +1,6 @@
 """The command line `speechseq COMMAND`, and the entry point of recipes.
 
-Imports only modules needed for parsing, so that --help is fast.
+It imports only the modules that parsing needs, so that --help is fast.
 """
 
 import sys
@@ -18,8 +18,8 @@ from speechseq.config import Config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `speechseq` command and return its exit code.
 
-    0: success; 2: error in usage, configuration or recipe; 3: data; 4: checkpoint; 5: machine;
-    128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
+    The code is 0 for success; 2 for errors in usage, configuration or recipe; 3 data; 4 checkpoint;
+    5 machine; and 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 

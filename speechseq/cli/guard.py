@@ -1,4 +1,4 @@
-"""Error handling of commands: errors that users can fix become a message and an exit code."""
+"""Error handling of commands: an error that users can fix becomes a message and an exit code."""
 
 import contextlib
 import signal
@@ -21,8 +21,8 @@ _LONGEST = 500  # most characters of a traceback's line
 def guarded(action: Callable[[], object]) -> int:
     """Run an action and return its exit code; SystemExit is not caught.
 
-    Warnings are printed as single lines. Unexpected errors keep their traceback. A closed pipe on
-    standard output, as after `| head -1`, is not an error.
+    Warnings are printed as single lines. Unexpected errors keep their traceback. It is no error if
+    the reader of standard output closes the pipe, as in `| head -1`.
     """
     with streams.prepared(), _signals_unwind():
         try:

@@ -14,14 +14,14 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser("info", help=_HELP)
     parser.add_argument("checkpoint", type=Path, metavar="DIR", help="a checkpoint or run folder")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print kind, size, update, audio settings, vocabulary and configuration."""
+    """Print kind, size, update, audio settings, vocabulary and configuration of a checkpoint."""
     import yaml
 
     from speechseq import checkpoint

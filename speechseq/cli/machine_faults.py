@@ -20,7 +20,10 @@ _USAGE = {errno.ENAMETOOLONG: "use a shorter name", errno.ELOOP: "remove the lin
 
 
 def machine_error(error: Exception) -> SpeechseqError | None:
-    """Convert an error to one of machine or usage, e.g. a full disk; None if it is neither."""
+    """Convert an error to a MachineError or ConfigError, for instance for a full disk.
+
+    None if neither the machine nor its usage caused the error.
+    """
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in _FULL:

@@ -1,4 +1,4 @@
-"""Overrides numbers of a recipe's settings by YAML files and flags; Python code chooses parts."""
+"""Overrides numbers of a recipe's settings by YAML files and flags; parts are chosen in Python."""
 
 import re
 from collections.abc import Hashable, Iterator, Mapping
@@ -82,12 +82,13 @@ def overlay(settings: C, data: Any, source: str) -> C:
     """Return a copy of the settings in which the values of `data` replace the old ones.
 
     Args:
-        data: nested as `settings.to_dict()`, with the keys to change only.
+        data: nested plain data as of `settings.to_dict()`, with only the keys to change.
         source: the file or flag that `data` comes from, for messages.
 
     Raises:
         ConfigError: a key is unknown (the message names the nearest), a type is wrong, a number is
-            out of range, or `data` gives a component another `kind`, which only recipes choose.
+            out of range, or `data` gives a part another `kind`, which only the code of a recipe may
+            choose.
     """
     try:
         merged = merge(settings.to_dict(), data)
@@ -98,7 +99,7 @@ def overlay(settings: C, data: Any, source: str) -> C:
 
 
 def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
-    """Iterate over dotted keys and values of nested plain data, without the key `kind`."""
+    """Iterate over dotted keys and values of nested plain data, leaving out the key `kind`."""
     for key, value in data.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{head}{key}.")
@@ -107,16 +108,16 @@ def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """Nest a dotted key: {"a": {"b": value}} for "a.b"."""
+    """Expand a dotted key: nested("a.b", value) is {"a": {"b": value}}."""
     head, _, rest = key.partition(".")
     return {head: nested(rest, value) if rest else value}
 
 
 def merge(base: Any, data: Any, where: str = "") -> Any:
-    """Merge `data` into nested plain data; values of `data` replace those of `base`.
+    """Return nested plain data `base` in which values of `data` replace those at the same keys.
 
     Raises:
-        ConfigError: `data` chooses another part than `base`.
+        ConfigError: `data` gives a part another `kind` than `base`.
     """
     if not isinstance(base, Mapping) or not isinstance(data, Mapping):
         return data

@@ -19,9 +19,9 @@ _FEW = 20  # most flags that one message lists
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors are ConfigErrors.
 
-    `checked` is False if flags of another parser may follow. The flags in `free` take any word as
-    their value, even one that begins with a dash, unless the word is itself a flag. After "--" no
-    word is a flag.
+    `checked` is False if the flags of another parser may follow. The flags in `free` accept any
+    word as their value, even one that begins with a dash, unless the word is itself a flag. After
+    "--" no word is taken as a flag.
     """
 
     checked = True
@@ -37,11 +37,11 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = _NEGATIVE  # argparse's own pattern takes -1e-3 for a flag
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help and flush; argparse itself ignores errors of printing."""
+        """Print the help and flush the stream, so that errors of printing are raised."""
         print(self.format_help(), end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError instead of exiting."""
+        """Raise ConfigError with the parser's message instead of exiting."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             problem = f"{self.prog}: {message[: wrong.start()]}unknown {wrong[1]!r}"
             raise ConfigError(problem, nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])))

@@ -1,4 +1,4 @@
-"""Early checks of device and folders, which would otherwise fail after long work."""
+"""Early checks of device and folders, so that a run does not fail on them after long work."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def check_start(settings: Config, run: Path) -> None:
     The check leaves no files behind.
 
     Raises:
-        ConfigError: a path that a run writes is taken by something of another type.
+        ConfigError: a path that a run writes to is a file instead of a folder, or the reverse.
         MachineError: the device does not exist, or the folder cannot be written.
     """
     device = getattr(settings, "device", None)

@@ -13,7 +13,7 @@ _HELP = "fetch and check a corpus"
 
 
 def add(commands: Any) -> None:
-    """Declare the command and a subcommand for each corpus."""
+    """Add the command to the parser, with a subcommand for each corpus."""
     parser = commands.add_parser("prepare", help=_HELP)
     parser.checked = False
     corpora = parser.add_subparsers(metavar="CORPUS", required=True)
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
 
 
 def run_ljspeech(arguments: argparse.Namespace) -> None:
-    """Check every row of the corpus and print its size."""
+    """Check every row of LJSpeech, or of a folder with its layout, and print its size."""
     from speechseq.corpus import ljspeech
 
     root = ljspeech.download(arguments.root) if arguments.download else arguments.root
@@ -36,7 +36,7 @@ def run_ljspeech(arguments: argparse.Namespace) -> None:
 
 
 def run_librispeech(arguments: argparse.Namespace) -> None:
-    """Check every utterance of the chosen parts and print the size of each part."""
+    """Check every utterance of the chosen parts of LibriSpeech, and print the size of each part."""
     from speechseq.corpus import librispeech
 
     root, parts = arguments.root, arguments.parts
@@ -47,7 +47,7 @@ def run_librispeech(arguments: argparse.Namespace) -> None:
 
 
 def run_parts(arguments: argparse.Namespace) -> None:
-    """Check every recording of a corpus of two parts, and print the size of each part."""
+    """Check every recording of a corpus with a training and a test part, and print their sizes."""
     from speechseq.corpus import an4, fsdd
 
     read = {"fsdd": fsdd.read, "an4": an4.read}[arguments.corpus]

@@ -21,7 +21,7 @@ C = TypeVar("C", bound=Config)
 def read_flags(
     recipe: Callable[[Any, Path], None], settings_class: type[C], flags: list[str]
 ) -> tuple[C, Path]:
-    """Settings and run folder: the class's defaults, overridden by each --config, then by flags.
+    """Return settings and run folder: defaults, overridden by each --config, then by other flags.
 
     Raises:
         ConfigError: a flag or key is unknown (the message names the nearest), a type is wrong, or a
@@ -46,10 +46,10 @@ def read_flags(
 def run(
     recipe: Callable[[Any, Path], None], settings_class: type[Config], flags: list[str]
 ) -> None:
-    """Run a recipe with the settings of its flags, after all checks that need no work.
+    """Run a recipe with the settings of its flags, after device and folders were checked.
 
     Raises:
-        ConfigError: as `read_flags`.
+        ConfigError: see `read_flags`.
         MachineError: the device does not exist, or the run folder cannot be written.
         RecipeError: the recipe's own code failed.
     """

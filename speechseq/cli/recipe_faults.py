@@ -1,4 +1,4 @@
-"""Errors of user code: a recipe, or a part that it defines."""
+"""Errors in user code: in a recipe, or in a part that a recipe defines."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ _CALL = "check what is passed there; when that is right, report it to speechseq"
 
 
 class RecipeError(ConfigError):
-    """Error in a recipe, with the part of the traceback that is useful to its author."""
+    """Error in a recipe, with the lines of the traceback that are useful to its author."""
 
     trace = ""
 
@@ -28,8 +28,8 @@ class RecipeError(ConfigError):
 def recipe_code() -> Iterator[None]:
     """Context manager that turns errors in a recipe's code into RecipeErrors.
 
-    An error is the recipe's if its traceback has a frame outside Python, libraries and speechseq.
-    SpeechseqErrors and errors of the machine are not changed.
+    An error belongs to the recipe if its traceback has a frame outside of Python, libraries and
+    speechseq. SpeechseqErrors and errors of the machine are not changed.
 
     Raises:
         RecipeError: the recipe or a part that it defines failed; the message names file and line.

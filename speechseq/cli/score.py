@@ -25,7 +25,7 @@ a path stands for its file's name without folder and ending."""
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser("score", help=_HELP)
     parser.epilog = _FORMS
     parser.add_argument("--ref", required=True, type=Path, metavar="FILE", help="what was said")
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score one system, or compare two."""
+    """Print the error rates of one system, or the comparison of two systems."""
     from speechseq.inference.score import compare_systems
 
     paths = [path for path in (arguments.hyp, arguments.hyp2) if path]

@@ -14,9 +14,9 @@ from speechseq.printable import message, safe_encoding
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Replace closed streams, escape unprintable characters, print warnings as single lines.
+    """Context manager: replace closed streams, escape unprintable characters, print short warnings.
 
-    The previous state is restored at the end.
+    Warnings are printed as single lines. The previous state is restored at the end.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr, logging.lastResort
@@ -36,13 +36,13 @@ def prepared() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line to standard error; a closed stream is not an error."""
+    """Print a line to standard error; it is no error if the stream is closed."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def flush_or_forget() -> None:
-    """Flush the streams, and replace a broken one, so that the exit prints no errors."""
+    """Flush the streams; a broken stream is replaced, so that Python's exit prints no error."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()
@@ -53,7 +53,7 @@ def flush_or_forget() -> None:
 
 
 def reader_left() -> bool:
-    """True if standard output is a pipe without a reader, as after `| head -1`."""
+    """True if standard output is a pipe that nobody reads any more, as after `| head -1`."""
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

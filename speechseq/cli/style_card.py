@@ -1,4 +1,4 @@
-"""Reading and printing of the style card of a checkpoint, without the packages that made it."""
+"""Reads and prints the style card of a checkpoint, without the packages that made it."""
 
 import json
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _UNITS = {"f0": "st", "spread": "st", "energy": "dB", "rate": "%"}
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:
-    """Read a checkpoint's style card; None if there is none.
+    """Read the style card of a checkpoint folder; None if it has none.
 
     Raises:
-        CheckpointError: it is no style card.
+        CheckpointError: the file is not a style card.
     """
     from speechseq.checkpoint.folder import STYLE_CARD
 
@@ -32,7 +32,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def card_lines(card: dict[str, Any]) -> Iterator[str]:
-    """Lines of a card: one a knob, and the dead knobs."""
+    """Lines of a style card: one per knob, then the knobs without an effect."""
     for knob in card["knobs"]:
         parts = [f"{knob['name']:>3}:"]
         parts += [_change(knob[key]["change"], unit) for key, unit in _UNITS.items()]

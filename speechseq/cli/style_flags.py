@@ -21,7 +21,7 @@ _KINDS = ("style_from", "style", "style_move", "style_sample")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
+    """Add the flags to the parser of the command."""
     group = parser.add_argument_group("style", "for models with a style; see `speechseq info DIR`")
     group.add_argument(
         "--style-from", type=Path, metavar="REF.wav", help="speak as this recording is spoken"
@@ -48,7 +48,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Request of the flags: style, strength and speaker, checked without a model."""
+    """Style, strength and speaker that the flags ask for, checked without a model.
+
+    The keys of `knobs` and `moves` are dimensions of the style's code, or its tokens.
+    """
 
     reference: Path | None
     knobs: dict[int, float] | None
@@ -58,11 +61,11 @@ class Wanted:
     speaker: str | None
 
     def of(self, synthesizer: "Synthesizer", items: int, seed: int) -> "Styles":
-        """Make the style of each text.
+        """Make the styles of `items` texts with a model.
 
         Raises:
-            ConfigError: the model has no style or speakers, or not these knobs.
-            DataError: a reference that is no speech.
+            ConfigError: the model has no style, no speakers, or not the knobs of the flags.
+            DataError: a reference is not usable as speech.
         """
         from speechseq.inference import styling
 
@@ -106,14 +109,14 @@ class Wanted:
 
 @dataclasses.dataclass(kw_only=True)
 class Styles:
-    """Styles of all texts, taken in their order."""
+    """Styles of all texts, which are taken in the order of the texts."""
 
     latent: "Latent | None"
     speaker: str | None
     taken: int = 0
 
     def take(self, texts: int) -> dict[str, Any]:
-        """Return the next texts' arguments of `Synthesizer.synthesize`."""
+        """Return the style arguments of `Synthesizer.synthesize` for the next `texts` texts."""
         rows = slice(self.taken, self.taken + texts)
         self.taken += texts
         latent = self.latent
@@ -126,7 +129,8 @@ def read(arguments: argparse.Namespace) -> Wanted:
     """Read the flags.
 
     Raises:
-        ConfigError: two ways of choosing a style, a knob named twice, or no numbers.
+        ConfigError: several flags choose a style, a knob is named twice, or a value is not a
+            number.
     """
     given = [f"--{kind.replace('_', '-')}" for kind in _KINDS if getattr(arguments, kind)]
     if len(given) > 1:

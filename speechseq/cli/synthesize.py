@@ -27,7 +27,7 @@ _AT_ONCE = 64  # lines spoken before their WAVs are written, so that a failure l
 
 
 class Line(NamedTuple):
-    """A text, its source for messages, and the WAV file to write."""
+    """Text to speak, its origin for messages, and the WAV file to write."""
 
     where: str
     text: str
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser("synthesize", help=_HELP)
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Speak the text or the lines of the file."""
+    """Speak the text of the flags, or each line of a file."""
     checked("--seed", arguments.seed, DrawSeed)
     lines, wanted = _lines(arguments), style_flags.read(arguments)
 

@@ -1,4 +1,4 @@
-"""`speechseq train RECIPE.py`: load a recipe file and run it."""
+"""`speechseq train RECIPE.py`: loads a recipe file and runs it."""
 
 import argparse
 import importlib.util
@@ -20,7 +20,7 @@ _HELP = "run a recipe: train a model and see what it learned"
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser("train", help=_HELP)
     parser.add_argument("recipe", type=Path, metavar="RECIPE.py", help="the recipe's file")
     parser.add_argument(
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def load_recipe(path: Path) -> ModuleType:
-    """Execute a recipe file and return its module, which has `main` and `Settings`.
+    """Load a recipe file and return its module, which has `main` and `Settings`.
 
     Raises:
         ConfigError: the file does not exist or is not a recipe.

@@ -22,7 +22,7 @@ _AT_ONCE = 64  # files read before their texts are printed, so that a failure lo
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser("transcribe", help=_HELP)
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
 
 
 class Options(NamedTuple):
-    """Options given by the flags."""
+    """Options of the command, as the flags give them."""
 
     search: "Beam"
     scorers: "tuple[WeightedScorer, ...]"
@@ -79,7 +79,7 @@ class Options(NamedTuple):
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Transcribe the files; those that fail are reported at the end, after all others."""
+    """Transcribe the files; files that fail are reported at the end, after the transcripts."""
     options = _options(arguments)
     transcriber = _load(arguments, options)
     if arguments.lm is not None:

@@ -19,14 +19,16 @@ _ID = re.compile(r"\w+-(?P<speaker>\w+)-\w+")  # an251-fash-b
 
 
 def read(root: Path | str, *, lower: bool = True) -> Parts:
-    """Read one cut per utterance, with its speaker in the supervision.
+    """Read the parts of AN4, one cut per utterance, with its speaker in the supervision.
 
-    `root` is the published folder (wav/an4_clstk/<speaker>/<id>.sph, etc/an4_train.transcription
-    with lines "<s> TEXT </s> (id)", and the same for the test; .wav and .flac work too), or
-    holds train.tsv and test.tsv (path, text, speaker). `lower` puts texts in lower case.
+    `root` is the published folder or holds train.tsv and test.tsv (path, text, speaker). The
+    published folder has wav/an4_clstk/<speaker>/<id>.sph, etc/an4_train.transcription with lines
+    "<s> TEXT </s> (id)", and the same for the test; .wav and .flac files work too. `lower` converts
+    texts to lower case.
 
     Raises:
-        DataError: neither layout, or all rows that are bad or whose sound is missing or damaged.
+        DataError: the folder has neither layout; or rows are bad or their sounds missing or
+            damaged, all of which are listed.
     """
     folder = Path(root).resolve()
     if parts := read_parts(folder, lower=lower):
@@ -40,7 +42,7 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
 
 
 def hold_out(cuts: CutSet, count: int, seed: int) -> Parts:
-    """Split off a random test set of `count` cuts, but at most a quarter of all."""
+    """Split off a random test set of `count` cuts, but at most a quarter of all cuts."""
     drawn = sorted(cuts, key=lambda cut: cut.id)
     random.Random(seed).shuffle(drawn)
     count = min(count, max(1, len(drawn) // 4))

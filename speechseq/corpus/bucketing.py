@@ -1,9 +1,9 @@
 """Bucketing: batches of utterances of similar length, with little padding, under a frame budget.
 
-lhotse's DynamicBucketingSampler also keeps padding under 5 %, but with the number of buckets that
-this needs, it fills batches to less than half on a small corpus (365 utterances of LJSpeech, up to
-31 per batch: 29 batches where 13 suffice), and its state counts utterances sent to the prefetching
-workers, not those trained on. So a whole epoch is planned here, from its seed and number alone.
+lhotse's DynamicBucketingSampler also keeps padding under 5 %, but needs so many buckets for it that
+it fills batches to less than half on a small corpus (365 utterances of LJSpeech, up to 31 per
+batch: 29 batches instead of 13). Also, its state counts the utterances sent to prefetching workers,
+not those trained on. Therefore a whole epoch is planned here, from its seed and number.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ _JITTERS = (0.03, 0.02, 0.01, 0.0)  # relative noise of lengths, so that batches
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The batches of every epoch, as lists of indices into `frames`.
+    """Plan of the batches of every epoch, as lists of indices into `frames`.
 
     Attributes:
         frames: number of frames of each utterance.
         budget: maximum frames of a batch, padding included; a longer utterance is a batch of its
             own.
         most: maximum utterances of a batch.
-        seed: determines each epoch, together with its number.
+        seed: seed that determines each epoch, together with its number.
         shuffle: if False, every epoch goes from the longest to the shortest.
         short_first_epochs: number of first epochs that go from the shortest to the longest,
             regardless of `shuffle`: short utterances are aligned first (Amodei 2016, SortaGrad).
@@ -38,7 +38,7 @@ class Plan:
     short_first_epochs: int = 0
 
     def epoch(self, number: int) -> list[list[int]]:
-        """Return the batches of an epoch, with every utterance once."""
+        """Return the batches of epoch `number`; every utterance is in one batch."""
         if number < self.short_first_epochs:
             return self.sorted_epoch()[::-1]
         rng = random.Random(f"{self.seed} {number}")
@@ -58,11 +58,11 @@ class Plan:
         return len(self.epoch(number))
 
     def sorted_epoch(self) -> list[list[int]]:
-        """Return batches with every utterance once, from the longest to the shortest."""
+        """Return batches with every utterance once, ordered from the longest to the shortest."""
         return self._filled(self._order(0.0, random.Random(0)))
 
     def padding(self, batches: list[list[int]]) -> float:
-        """Return the share of frames that is padding."""
+        """Return the share of all frames in the batches that is padding."""
         held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
         return 1 - sum(self.frames) / held
 

@@ -22,16 +22,16 @@ class TTSCollate:
     """Turns a list of cuts into a TTSBatch.
 
     Args:
-        vocabulary: encodes the text of each cut's supervision.
+        vocabulary: vocabulary that encodes the text of each cut's supervision.
         audio: settings of the mels (and of `features.compute`, when they come from a cache).
-        frame_multiple: each item is extended to a multiple of it with silent frames that count as
-            valid, so that all r frames of a decoder's last step are learned.
-        log_magnitude: also compute the linear-frequency target, with as many frames.
-        normalizer: normaliser of texts before they are encoded. "vocabulary" is the one of
-            the vocabulary, which the Synthesizer also uses; None is for normalised texts. A
+        frame_multiple: r; each item is extended to a multiple of r by silent frames that count as
+            valid, so that all r frames of the decoder's last step are learned.
+        log_magnitude: also compute the linear-frequency target, with the same number of frames.
+        normalizer: normaliser of texts before they are encoded. "vocabulary" takes that of the
+            vocabulary, which the Synthesizer also uses; None is for texts that are normalised. A
             function must give the same result as the vocabulary's normaliser.
-        speakers: names of the model's speakers; each cut's is that of its supervision. Empty for a
-            model of one voice.
+        speakers: names of the model's speakers, to which the supervisions' speakers are mapped.
+            Empty for a model of one voice.
 
     Examples:
         >>> collate = TTSCollate(vocabulary, audio, frame_multiple=5)
@@ -65,7 +65,7 @@ class TTSCollate:
         """Encode every text, so that a bad one is reported before training.
 
         Raises:
-            DataError: texts that are empty or hold unknown symbols; at most 50 are listed.
+            DataError: texts are empty or have unknown symbols; at most 50 are listed.
         """
         self._texts.check(cuts)
 
@@ -74,10 +74,11 @@ class TTSCollate:
         return self._rounded(features.frames(cut, self.audio))
 
     def __call__(self, cuts: Sequence[MonoCut]) -> TTSBatch:
-        """Make the batch, with items in the order of the cuts.
+        """Make a batch; its items have the order of the cuts.
 
         Raises:
-            DataError: a cut without text or frames, or with an unknown symbol; it is named.
+            DataError: a cut has no text, no frames, or an unknown symbol; the message names the
+                cut.
         """
         if not cuts:
             raise DataError("a batch of no cuts")

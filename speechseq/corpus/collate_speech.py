@@ -1,4 +1,4 @@
-"""Collation of cuts to a padded ASRBatch, with exact lengths, transcripts closed with eos."""
+"""Collation of cuts to a padded ASRBatch, with exact lengths; transcripts end with eos."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,12 +17,12 @@ class ASRCollate:
     """Turns a list of cuts into an ASRBatch.
 
     Args:
-        vocabulary: encodes the text of each cut's supervisions, and closes it with eos.
+        vocabulary: vocabulary that encodes the text of each cut's supervisions, and appends eos.
         audio: settings of the features (and of `features.compute`, when they come from a cache).
-        normalizer: normaliser of texts before they are encoded; None for normalised texts.
+        normalizer: normaliser of texts before they are encoded; None for texts that are normalised.
 
     Raises:
-        ConfigError: the vocabulary does not close a transcript with eos.
+        ConfigError: the vocabulary does not append eos.
 
     Examples:
         >>> collate = ASRCollate(vocabulary, audio)
@@ -49,7 +49,7 @@ class ASRCollate:
         """Encode every transcript, so that a bad one is reported before training.
 
         Raises:
-            DataError: transcripts that are empty or hold unknown symbols; at most 50 are listed.
+            DataError: transcripts are empty or have unknown symbols; at most 50 are listed.
         """
         self._texts.check(cuts)
 
@@ -58,10 +58,11 @@ class ASRCollate:
         return features.frames(cut, self.audio)
 
     def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:
-        """Make the batch, with items in the order of the cuts.
+        """Make a batch; its items have the order of the cuts.
 
         Raises:
-            DataError: a cut without text or frames, or with an unknown symbol; it is named.
+            DataError: a cut has no text, no frames, or an unknown symbol; the message names the
+                cut.
         """
         if not cuts:
             raise DataError("a batch of no cuts")

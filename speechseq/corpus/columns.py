@@ -31,7 +31,7 @@ def parse(text: str) -> Columns:
     """Parse the columns that a flag names, such as "id,text,speaker"; "-" skips a column.
 
     Raises:
-        ConfigError: an unknown or repeated name, no id, or no text.
+        ConfigError: a name is unknown or repeated, or there is no id or no text.
     """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
@@ -47,7 +47,7 @@ def parse(text: str) -> Columns:
 
 
 def of_header(fields: Sequence[str]) -> Columns | None:
-    """Parse the columns that a header line names; None if the line is no header."""
+    """Parse the columns that a header line names; None if the line is not a header."""
     names = tuple(_HEAD_OF.get(field.strip().strip('"').lower(), "-") for field in fields)
     named = [name for name in names if name != "-"]
     if len(fields) < 2 or names[0] == "-" or "id" not in named or len(set(named)) < len(named):
@@ -56,10 +56,11 @@ def of_header(fields: Sequence[str]) -> Columns | None:
 
 
 def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
-    """Recognise the columns of rows without a header, by the number that most rows have.
+    """Recognise the columns of rows without a header, by the number of fields that most rows have.
 
     Raises:
-        DataError: another delimiter, more than three columns, or one that looks like speakers.
+        DataError: the delimiter is not "|", there are more than three columns, or one looks like
+            speakers.
     """
     count = Counter(map(len, rows)).most_common(1)[0][0] if rows else 3
     if count == 1:

@@ -26,13 +26,14 @@ class ConnectedDigitsConfig(Config):
     """Settings of the corpus.
 
     Attributes:
-        root: folder of the recordings, as `fsdd.read` takes it.
-        held_out: a speaker of the tests alone; "" for the same speakers in all parts.
+        root: folder of the recordings; see `fsdd.read`.
+        held_out: speaker who occurs in the tests only; "" for the same speakers in all parts.
         utterances: number of training strings, of 1 to `longest` digits.
-        test_utterances, long_utterances: test strings, and test strings ten times as long.
-        joined_utterances: test strings of each way of joining, see `evaluation.joining`.
-        wordless: training sounds without speech; their transcripts are empty.
-        synthetic: training strings by espeak's voices, which need the extra `demo`.
+        test_utterances, long_utterances: number of test strings, and of test strings ten times as
+            long.
+        joined_utterances: number of test strings for each way of joining; see `evaluation.joining`.
+        wordless: number of training sounds without speech, whose transcripts are empty.
+        synthetic: number of training strings spoken by espeak, which needs the extra `demo`.
         speed: maximum speed perturbation of training strings, as a share.
         snr: dB of speech over noise in some of the training strings; None for no noise.
     """
@@ -51,7 +52,7 @@ class ConnectedDigitsConfig(Config):
 
     @property
     def test_speakers(self) -> tuple[str, ...]:
-        """The speakers of the tests; () for all."""
+        """Speakers of the tests; () for all speakers."""
         return (self.held_out,) if self.held_out else ()
 
 
@@ -61,7 +62,7 @@ def make(
     """Make the training strings, and the tests "short" and "long" from other recordings.
 
     Raises:
-        ConfigError, DataError, MachineError: as `fsdd.read` and `digit_strings.make`.
+        ConfigError, DataError, MachineError: see `fsdd.read` and `digit_strings.make`.
     """
     train, test = fsdd.read(config.root)
     cuts = digit_strings.make(

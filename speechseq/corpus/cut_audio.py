@@ -1,4 +1,4 @@
-"""Sound of a cut: part of a file, at a rate and speed; its length is known without reading it."""
+"""Sound of a cut, a part of a file at some rate and speed; its length is known without reading."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +18,12 @@ _ROUNDING = 3  # samples by which roundings of rate, speed and span may differ
 
 
 def load(cut: MonoCut, sample_rate: int) -> Waveform:
-    """Load the sound of a cut (1, samples): channels mixed down, with the cut's speed perturbation.
+    """Load the sound of a cut (1, samples), with its speed perturbation.
+
+    Several channels are mixed down, and the sound is resampled to `sample_rate`.
 
     Raises:
-        DataError: as `wav.load`; or the cut has other effects than lhotse's `perturb_speed`, or
+        DataError: see `wav.load`; also, the cut has effects other than lhotse's `perturb_speed`, or
             is longer than its file.
     """
     factors = speeds(cut)
@@ -45,7 +47,7 @@ def samples(cut: MonoCut, sample_rate: int) -> int:
 
 
 def speeds(cut: MonoCut) -> list[float]:
-    """Return the speed factors of the cut's sound, in the order of their application.
+    """Return the factors of a cut's speed perturbations, in the order of their application.
 
     Raises:
         DataError: the cut has no recording, or another kind of effect.

@@ -1,6 +1,7 @@
 """Connected strings of words, joined from recordings of single words, with known word times.
 
-Made for the Free Spoken Digit Dataset; any recordings of single words by named speakers work.
+It was made for the Free Spoken Digit Dataset; any recordings of single words by named speakers
+work.
 """
 
 import hashlib
@@ -63,15 +64,16 @@ def make(
     that matches is reused (`generated_folder.ensure`).
 
     Args:
-        cuts: recordings of single words, with speakers; pass those of the test and of the training
-            in separate calls.
-        pause, gain, snr: settings of the only way to join words, if no `ways` are given.
-        ways: ways to join words.
+        cuts: recordings of single words, with speakers; make training and test strings in separate
+            calls, from different recordings.
+        pause, gain, snr: settings of the way to join words (see `JoiningConfig`), if `ways` is
+            empty.
+        ways: ways to join words, one of which is drawn for each string.
         speakers: use only these speakers; empty for all.
         without: speakers to leave out.
 
     Raises:
-        ConfigError: numbers out of range, or an unknown speaker.
+        ConfigError: a number is out of range, or a speaker is unknown.
         DataError: a recording lacks text or speaker, has another rate, or is not a whole file; a
             speaker lacks a word; `folder` holds something else.
         MachineError: the disk is full.

@@ -1,4 +1,4 @@
-"""Download of published archives: resumable, checked by SHA-256, unpacked atomically."""
+"""Downloads of published archives: resumable, checked by SHA-256, and unpacked atomically."""
 
 import http.client
 import os
@@ -25,8 +25,8 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
     A partial download is kept in `path`.part, which the next call continues.
 
     Raises:
-        MachineError: no network, or the disk is full.
-        DataError: the download is not the published file; the next call starts again.
+        MachineError: there is no network, or the disk is full.
+        DataError: the downloaded file is not the published one; the next call downloads it again.
     """
     if path.is_file() and _sha256(path) == sha256:
         return path

@@ -34,11 +34,11 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance(Config):
-    """A text with an espeak voice, words a minute (80–449) and pitch (0–99).
+    """Text to be spoken by an espeak voice, with words per minute (80–449) and pitch (0–99).
 
     Raises:
-        ConfigError: an id that cannot name a file, or a number out of range.
-        DataError: a text without a letter or digit.
+        ConfigError: the id cannot name a file, or a number is out of range.
+        DataError: the text has no letter or digit.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Utterance(Config):
     pitch: Pitch = 50
 
     def check(self) -> None:
-        """Raise an error for utterances that espeak would say wrongly or not at all."""
+        """Raise ConfigError or DataError for an utterance that espeak cannot speak correctly."""
         if not _SAFE_ID.fullmatch(self.id):
             raise ConfigError(
                 f"utterance id {self.id!r} cannot name a file", "use letters, 0-9, -_"
@@ -59,10 +59,10 @@ class Utterance(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ProsodyUtterance(Utterance):
-    """An utterance with espeak's pitch range (0–99) and volume (0–200) too.
+    """Utterance that also sets espeak's pitch range (0–99) and volume (0–200).
 
     Raises:
-        ConfigError, DataError: as `Utterance`.
+        ConfigError, DataError: see `Utterance`.
     """
 
     range: Pitch = 50
@@ -77,10 +77,10 @@ def drawn(
     rates: Sequence[int],
     pitches: Sequence[int],
 ) -> list[Utterance]:
-    """Make utterances prefix-00000, … of texts; draw voice, rate and pitch of each.
+    """Make an utterance of each text, with drawn voice, rate and pitch; ids are prefix-00000, ….
 
     Raises:
-        ConfigError, DataError: as `Utterance`.
+        ConfigError, DataError: see `Utterance`.
     """
     rng = random.Random(f"{seed} voices")
     return [
@@ -106,21 +106,24 @@ def speak(
     batch: int | None = None,
     processes: int = 1,
 ) -> CutSet:
-    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits) and return a cut for each, in order.
+    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits), and return one cut per text, in order.
 
-    The same call gives the same bytes on every machine, because one new process speaks all texts,
-    or each `batch` of them, in this order; `processes` run at a time. Breathy variants (+f2, +f3,
-    +f5) are the exception: the library seeds their noise by the clock, so their bytes differ.
-    `folder`/manifest.json keeps the plan and a SHA-256 of every wav; an existing folder that
-    matches both is reused. The speaker of a cut is its voice. Plain strings get ids 0000, 0001, …
-    and this voice, rate and pitch. `margin` is the silence at both ends, in seconds; None keeps
-    espeak's own (0 to 50 ms before, 7 ms after).
+    The same call gives the same bytes on every machine, because a new process speaks all texts in
+    this order, or, with `batch`, a new process speaks each `batch` texts; `processes` run at the
+    same time. Breathy variants (+f2, +f3, +f5) are the exception: the library seeds their noise by
+    the clock. `folder`/manifest.json keeps the plan and a SHA-256 of every wav, and an existing
+    folder that matches both is reused. The speaker of a cut is its voice.
+
+    Args:
+        texts: plain strings get ids 0000, 0001, … and the arguments `voice`, `rate` and `pitch`.
+        margin: seconds of silence at both ends; None keeps espeak's own (0 to 50 ms before, 7 ms
+            after).
 
     Raises:
-        ConfigError: an unknown voice (the nearest are named), a duplicate id, a number out of
-            range.
-        DataError: espeak finds nothing to say; `folder` holds something else.
-        MachineError: espeak is not installed, or crashed; the disk is full.
+        ConfigError: a voice is unknown (the message gives the nearest), an id is repeated, or a
+            number is out of range.
+        DataError: espeak finds nothing to say, or `folder` holds something else.
+        MachineError: espeak is not installed or crashed, or the disk is full.
     """
     utterances = [
         text
@@ -151,7 +154,7 @@ def speak(
 
 
 def voices() -> list[str]:
-    """Return the names of espeak's voices, e.g. "en-us"; "en-us+f3" is a variant of it.
+    """Return the names of espeak's voices, such as "en-us" and its variant "en-us+f3".
 
     Raises:
         MachineError: espeak is not installed.

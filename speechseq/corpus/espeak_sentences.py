@@ -42,7 +42,7 @@ def texts(
     """Draw different sentences of `sentence_grammar`, such as "anna sold nine hats last week".
 
     Sentences of `exclude` are never drawn. With `known` texts, only sentences are drawn whose words
-    all occur in these texts. To draw a test, pass the training texts as both.
+    all occur in these texts. To draw test sentences, pass the training texts as both.
 
     Raises:
         ConfigError: fewer than `count` sentences can be found.
@@ -66,10 +66,10 @@ def texts(
 
 
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
-    """Draw different sentences for a language model, as `texts` does.
+    """Draw different sentences for a language model; see `texts`.
 
     Raises:
-        ConfigError: as `texts`.
+        ConfigError: see `texts`.
     """
     drawn_texts = texts(count, seed, exclude=exclude)
     return [Sentence(id=f"grammar-{i}", text=text) for i, text in enumerate(drawn_texts)]
@@ -77,20 +77,20 @@ def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Senten
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EspeakSentencesConfig(Config):
-    """Numbers of sentences for training and for each test."""
+    """Settings of the corpus: numbers of sentences for training and for each test."""
 
     utterances: Count = 6000
     test_utterances: Count = 200
 
 
 def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[str, CutSet]:
-    """Speak sentences "train" by the seen voices, and the tests "seen voices", "unseen voices".
+    """Speak the sentences of three splits: "train", "seen voices" and "unseen voices" (tests).
 
-    The three share no sentence. The texts of both tests are written to folder/test.txt, so that a
-    language model can exclude them.
+    "train" and "seen voices" have the same voices. The three splits share no sentence. The texts of
+    both tests are written to `folder`/test.txt, so that a language model can exclude them.
 
     Raises:
-        ConfigError, DataError, MachineError: as `make`.
+        ConfigError, DataError, MachineError: see `make`.
     """
     tests: dict[str, CutSet] = {}
     said: list[str] = []
@@ -127,7 +127,7 @@ def make(
     Voice (the supervision's speaker), rate and pitch are drawn for each utterance.
 
     Raises:
-        ConfigError, DataError, MachineError: as `texts` and `speak`.
+        ConfigError, DataError, MachineError: see `texts` and `speak`.
     """
     said = texts(utterances, seed, exclude=exclude, known=known)
     plan = drawn("sentence", said, seed, voices, rates, pitches)

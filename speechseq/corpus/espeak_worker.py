@@ -1,7 +1,7 @@
 """Process in which espeak speaks a corpus: reads a plan from stdin, writes one wav per utterance.
 
-espeak's output depends on everything that its process has said before; a new process that says the
-same in the same order repeats it bit for bit. Run by `speechseq.corpus.espeak`, not by hand.
+espeak's output depends on everything that its process has said before. A new process that says the
+same texts in the same order repeats it bit for bit. `speechseq.corpus.espeak` runs this module.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def main() -> None:
-    """Read `{"folder", "margin", "utterances"}` from stdin and write `folder`/<id>.wav."""
+    """Read `{"folder", "margin", "utterances"}` from stdin; write `folder`/<id>.wav for each."""
     plan = json.load(sys.stdin)
     say = _speaker()
     for utterance in plan["utterances"]:

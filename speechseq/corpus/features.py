@@ -1,4 +1,4 @@
-"""Log-mels of a corpus, computed once and cached without loss by their audio settings."""
+"""Log-mels of a corpus, computed once and cached by their audio settings without loss."""
 
 import contextlib
 import hashlib
@@ -32,11 +32,11 @@ _FORMAT = 1  # version: increased when a fix of log_mel changes its values
 
 @register_extractor
 class LogMelExtractor(FeatureExtractor):
-    """`log_mel` as a lhotse feature extractor: (channels, samples) to (frames, mels).
+    """lhotse feature extractor for `log_mel`: (channels, samples) to (frames, mels).
 
-    lhotse's own storage accepts only round(samples / hop) frames and cuts or repeats the last one
-    on reading. As no convention of the field counts frames this way, `compute` stores the array
-    itself.
+    lhotse's own storage accepts only round(samples / hop) frames, and drops or repeats the last
+    frame on reading. Since no convention of the field has this number of frames, `compute` stores
+    the array itself.
     """
 
     name = "speechseq-log-mel"
@@ -52,10 +52,11 @@ class LogMelExtractor(FeatureExtractor):
         return int(self.config.mels)
 
     def extract(self, samples: np.ndarray | torch.Tensor, sampling_rate: int) -> np.ndarray:
-        """Compute frames (frames, mels) of one waveform, (samples) or (1, samples), as float32.
+        """Compute the log-mel (frames, mels) of a waveform (samples) or (1, samples), as float32.
 
         Raises:
-            DataError: another sample rate than the settings', or fewer samples than a window.
+            DataError: the sample rate is not that of the settings, or the waveform is shorter than
+                a window.
         """
         if sampling_rate != self.config.sample_rate:
             wanted = self.config.sample_rate
@@ -65,7 +66,7 @@ class LogMelExtractor(FeatureExtractor):
 
 
 def key(config: Config) -> str:
-    """Return the folder name of these settings in a cache; only equal settings share a name."""
+    """Return the name of the settings' folder in a cache, which is different for all settings."""
     plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
@@ -78,7 +79,7 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
     are written atomically, so that an interrupted call can be repeated. `load_mel` reads them.
 
     Raises:
-        DataError: sounds that cannot be used; all are listed.
+        DataError: sounds cannot be used; all of them are listed.
         MachineError: the cache cannot be written.
 
     Examples:
@@ -132,10 +133,10 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """Load input features of a recogniser (frames, features): the cut's log-mel, and deltas if set.
+    """Load a recogniser's input (frames, features): the cut's log-mel, and its deltas if set.
 
     Raises:
-        DataError: as `load_mel`.
+        DataError: see `load_mel`.
     """
     mel = load_mel(cut, config)
     if not config.deltas:
@@ -144,10 +145,10 @@ def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
-    """Load the sound of a cut (1, samples), at the settings' rate, channels mixed down.
+    """Load the sound of a cut (1, samples) at the settings' rate, with channels mixed down.
 
     Raises:
-        DataError: as `cut_audio.load`.
+        DataError: see `cut_audio.load`.
     """
     return cut_audio.load(cut, config.sample_rate)
 
@@ -156,7 +157,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
     """Return the number of frames of the cut's mel, without reading the sound.
 
     Raises:
-        DataError: the cached mel is of another span or speed.
+        DataError: the cached mel belongs to another part of the file, or to another speed.
     """
     told = frames_of(cut_audio.samples(cut, config.sample_rate), config)
     stored = (cut.custom or {}).get("mel")
@@ -170,7 +171,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
 
 @contextlib.contextmanager
 def one_warning() -> Iterator[None]:
-    """A context that merges the warnings of many mixed-down or resampled files into one."""
+    """Context manager that merges the warnings of many mixed-down or resampled files into one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", wav.WavWarning)
         yield

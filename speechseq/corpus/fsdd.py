@@ -1,6 +1,7 @@
 """The Free Spoken Digit Dataset: 3,000 recordings of single digits by 6 speakers, 8 kHz.
 
-github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0, which derived works inherit.
+It is published at github.com/Jakobovski/free-spoken-digit-dataset under CC BY-SA 4.0, which also
+applies to derived works.
 """
 
 import re
@@ -20,13 +21,14 @@ _NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
 
 
 def read(root: Path | str) -> Parts:
-    """Read one cut per recording, with its digit as a word and its speaker in the supervision.
+    """Read one cut per recording; its supervision has the digit as a word, and the speaker.
 
     `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
-    recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test.
+    recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test part.
 
     Raises:
-        DataError: neither layout, or all recordings that are missing, damaged or wrongly named.
+        DataError: the folder has neither layout; or recordings are missing, damaged or wrongly
+            named, all of which are listed.
     """
     folder = Path(root).resolve()
     if parts := read_parts(folder):

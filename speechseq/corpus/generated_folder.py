@@ -1,4 +1,4 @@
-"""Folder of generated sounds: written atomically, and reused while it matches its plan."""
+"""Folder of generated sounds, written atomically, and reused while it matches its plan."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> 
     wavs into a temporary folder, which then replaces `folder`.
 
     Raises:
-        DataError: `folder` holds something else; also the errors of `fill`.
+        DataError: `folder` holds something else; `fill` may raise others.
         MachineError: the disk is full.
     """
     if not _fits(folder, plan):

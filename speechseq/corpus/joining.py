@@ -1,4 +1,4 @@
-"""Ways to join recordings of words to a string: pauses, their background, gains, disturbances."""
+"""Joining of recorded words to a string: pauses, background noise, gains, disturbances."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,19 +23,21 @@ _DITHER = 1 / 32768  # minimum background, as pauses of zeros would reveal the w
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningConfig(Config):
-    """Settings of joining recordings of words; a value is drawn uniformly from each range.
+    """Settings for joining recordings of words; values are drawn uniformly from the ranges.
 
     Attributes:
         pause: seconds between two words.
         edges: seconds before the first word and after the last; None draws them from `pause`.
-        background: of pauses and edges. "words": white noise as loud as the background of the
+        background: sound in pauses and edges. "words": white noise as loud as the background of the
             adjacent words; "silence": zeros; "noise": white to pink noise; "room": noise with the
             spectrum and the loudness of the edge of another speaker's recording.
-        level: of the background "noise", root mean square in dB below full scale (negative).
+        level: loudness of the background "noise": root mean square in dB, negative, 0 is full
+            scale.
         gain: attenuation of each word in dB.
         offset: constant added to every sample; full scale is 1.
-        clicks: number per second; each lasts one sample.
-        snr: dB of the whole string over added noise, white to pink; None adds no noise.
+        clicks: number of clicks per second; each lasts one sample.
+        snr: signal-to-noise ratio of the string and added noise (white to pink) in dB; None adds no
+            noise.
         mixed: True if each word may come from another speaker.
     """
 
@@ -58,14 +60,14 @@ class JoiningConfig(Config):
 
 
 class Sound(NamedTuple):
-    """A recording of a word: samples in [-1, 1], and its background's root mean square."""
+    """Recording of a word: samples in [-1, 1], and the root mean square of its background."""
 
     samples: np.ndarray
     background: float
 
 
 def sound(samples: np.ndarray, rate: int) -> Sound:
-    """Measure the background of a recording (samples,)."""
+    """Measure the background of a recording (samples,), and return both."""
     frame = min(len(samples), max(1, round(_FRAME * rate)))
     power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
     return Sound(samples, float(np.sqrt(power.min())))
@@ -77,13 +79,13 @@ def join(
     rng: np.random.Generator,
     rate: int,
 ) -> np.ndarray:
-    """Make the samples (samples,) float32 of a string that `digit_strings` has drawn.
+    """Make the waveform (samples,), float32, of a string that `digit_strings` has drawn.
 
     Args:
-        utterance: "samples", their number; "words", a list of "id", "start" (a sample) and "gain"
-            (dB); optionally "background" with its "level" or "room", "offset", "clicks", "snr".
+        utterance: "samples", the length; "words", each with "id", "start" (a sample) and "gain"
+            (dB); optionally "background" with its "level" or "room", "offset", "clicks" and "snr".
         sounds: recordings by id.
-        rng: of the noise.
+        rng: random generator of the noise.
     """
     joined = _background(utterance, sounds, rng, rate)
     for piece in utterance["words"]:
@@ -108,7 +110,7 @@ def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
 def room_tone(
     recording: np.ndarray, samples: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Make noise (samples,) with spectrum and loudness of the quieter edge of a recording."""
+    """Make noise (samples,) with the spectrum and loudness of the quieter end of a recording."""
     length = max(1, min(len(recording), round(_EDGE * rate)))
     edge = min(recording[:length], recording[-length:], key=lambda x: float(np.square(x).sum()))
     noise = rng.standard_normal(samples + length - 1)

@@ -1,4 +1,4 @@
-"""Ways of joining recordings of words, for training and for tests."""
+"""Ways of joining recordings of words, as JoiningConfigs for training and for tests."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ LEARNED = (
 
 
 def learned(snr: Span | None = None) -> tuple[JoiningConfig, ...]:
-    """Return the ways of joining for training; with `snr` (dB) each also with added noise."""
+    """Return the ways of joining for training; `snr` (dB) adds each of them with noise."""
     noisy = [dataclasses.replace(way, snr=snr) for way in LEARNED] if snr else []
     return (*LEARNED, *noisy)
 

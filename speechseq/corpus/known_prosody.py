@@ -1,4 +1,4 @@
-"""Digit strings with known prosody: espeak's voice, pitch, range, rate and volume drawn freely."""
+"""Digit strings with known prosody: espeak's voice, pitch, range, rate and volume are drawn."""
 
 import dataclasses
 import os
@@ -42,7 +42,8 @@ _BATCH = 128  # utterances that one process says, whatever the number of process
 class KnownProsodyConfig(Config):
     """Settings of a corpus for training and test.
 
-    The default voice is high: 80 bands at 22 kHz resolve the harmonics of a low one badly.
+    The default voice is high, because 80 mel bands at 22 kHz resolve the harmonics of a low voice
+    badly.
     """
 
     utterances: Count = 1700
@@ -54,7 +55,7 @@ def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[
     """Speak strings for training and for the test; no string is in both.
 
     Raises:
-        ConfigError, DataError, MachineError: as `make`.
+        ConfigError, DataError, MachineError: see `make`.
     """
     test = make(
         folder / "test",
@@ -96,12 +97,12 @@ def make(
         held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and factors.
         voices: espeak's voices to draw from instead of these.
         shortest, longest: range of the number of digits; their number is drawn uniformly.
-        exclude: texts that are not said, such as those of a test.
-        processes: processes at a time; None for one a CPU, at most 8. The bytes do not depend on
-            this number.
+        exclude: texts that are never spoken, such as those of a test.
+        processes: number of processes; None for one per CPU, at most 8. The bytes do not depend on
+            it.
 
     Raises:
-        ConfigError, DataError, MachineError: as `spoken_digits.texts` and `espeak.speak`.
+        ConfigError, DataError, MachineError: see `spoken_digits.texts` and `espeak.speak`.
     """
     seed = checked("seed", seed, Annotated[int, Range(0, 2**62)])
     utterances = checked("utterances", utterances, Count)
@@ -120,10 +121,10 @@ def make(
 
 
 def draw(texts: Sequence[str], seed: int, voices: Sequence[str]) -> list[ProsodyUtterance]:
-    """Draw a voice and `FACTORS` for each text; each has a stream of random numbers of its own.
+    """Draw a voice and `FACTORS` for each text, with a stream of random numbers per text.
 
     Raises:
-        ConfigError, DataError: as `espeak.Utterance`.
+        ConfigError, DataError: see `espeak.Utterance`.
     """
     of_voice = random.Random(f"{seed} voice")
     of = {name: random.Random(f"{seed} {name}") for name in FACTORS}

@@ -21,7 +21,7 @@ _UNPACKED = 1.15  # maximum ratio to the archive's size, as FLAC cannot be compr
 
 
 class Archive(NamedTuple):
-    """Published archive of a part."""
+    """Published archive of a part of the corpus."""
 
     size: int
     sha256: str
@@ -55,7 +55,7 @@ PARTS = {
 def read(
     root: Path | str, parts: Sequence[str] = ("train-clean-100",), *, lower: bool = True
 ) -> CutSet:
-    """Read one cut per utterance of these parts, with its speaker in the supervision.
+    """Read parts of the corpus, one cut per utterance, with its speaker in the supervision.
 
     `root` is the folder LibriSpeech, or its parent, with
     <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt next to the sounds (flac or wav); any
@@ -63,8 +63,8 @@ def read(
     own recipe skips missing files silently; here they are errors.
 
     Raises:
-        DataError: no such part; or all transcripts that are empty, duplicate or lack their sound,
-            and sounds that are damaged or lack their transcript.
+        DataError: a part does not exist; transcripts are empty, duplicate or without sound; or
+            sounds are damaged or without transcript. All of them are listed.
     """
     folder = Path(root).resolve()
     folder = folder / _FOLDER if (folder / _FOLDER).is_dir() else folder
@@ -98,7 +98,7 @@ def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> P
 
     Raises:
         ConfigError: no published part has that name.
-        MachineError: no network, or the disk is full.
+        MachineError: there is no network, or the disk is full.
         DataError: an archive is not the published one.
     """
     for part in parts:

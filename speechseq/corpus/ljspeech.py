@@ -1,4 +1,4 @@
-"""LJSpeech-1.1: one reader, 13,100 clips, 24 hours, public domain; and folders with its layout."""
+"""LJSpeech-1.1 (one reader, 13,100 clips, 24 hours, public domain), and folders of its layout."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Splits(NamedTuple):
-    """A corpus in three parts that share no utterance."""
+    """Corpus in three parts that share no utterance."""
 
     train: CutSet
     dev: CutSet
@@ -37,8 +37,8 @@ class LJSpeechConfig(Config):
     """Settings of the corpus in a recipe.
 
     Attributes:
-        root, skip_bad, columns, dev, test: as `read_split` takes them.
-        cache: folder of the features, as `features.compute` takes it.
+        root, skip_bad, columns, dev, test: arguments of `read_split`.
+        cache: folder of cached features; see `features.compute`.
     """
 
     root: str = "data/raw/LJSpeech-1.1"
@@ -49,7 +49,7 @@ class LJSpeechConfig(Config):
     test: Count = 500
 
     def read(self) -> Splits:
-        """Read and split the corpus, as `read_split` does."""
+        """Read and split the corpus; see `read_split`."""
         return read_split(
             self.root, dev=self.dev, test=self.test, skip_bad=self.skip_bad, columns=self.columns
         )
@@ -61,14 +61,15 @@ def read(
     """Read one cut per row of `root`/metadata.csv, with its wav (or flac) and its text.
 
     All rows and the headers of all files are checked before an error is raised. Sounds are in
-    `root`/wavs, `root`/wav or `root`. The text is the normalised column, or the raw one with
-    `normalized=False`, or the only one. `columns` names the columns, such as "id,text,speaker"; ""
-    for a header line, or LJSpeech's own (`metadata.rows`).
+    `root`/wavs, `root`/wav or `root`. The text comes from the normalised column, or the raw one
+    with `normalized=False`, or the only text column. `columns` names the columns, such as
+    "id,text,speaker"; "" takes the names of a header line, or LJSpeech's own (see `metadata.rows`).
 
     Raises:
-        ConfigError: invalid columns.
-        DataError: all bad rows with file, line and reason, of which at most 50 are printed; with
-            `skip_bad` bad rows are dropped and logged, and only a corpus without good rows raises.
+        ConfigError: `columns` is invalid.
+        DataError: rows are bad; the message has file, line and reason of at most 50. With
+            `skip_bad` bad rows are logged and left out, and this error means that no good row is
+            left.
 
     Examples:
         >>> cuts = read("data/mine")
@@ -94,10 +95,10 @@ def read(
 
 
 def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
-    """Split by a hash of the ids, so that the split is the same on every machine.
+    """Split a corpus by a hash of the ids, so that the split is the same on every machine.
 
     The default sizes are those of the lists that most Tacotron 2 and vocoder papers use, 12,500,
-    100 and 500 of 13,100; pass smaller ones for a smaller corpus.
+    100 and 500 of 13,100; pass smaller sizes for a smaller corpus.
 
     Raises:
         ConfigError: no utterance would be left for training.
@@ -121,11 +122,12 @@ def read_split(
     normalized: bool = True,
     columns: str = "",
 ) -> Splits:
-    """Read a folder and split it: by its own metadata_{train,dev,test}.csv, else by `split`.
+    """Read a folder and split it by its metadata_{train,dev,test}.csv, or without them by `split`.
 
     Raises:
-        DataError: as `read`; or its lists name an id twice, or one that metadata.csv lacks.
-        ConfigError: as `split`.
+        DataError: see `read`; also, the three files name an id twice, or one that metadata.csv
+            lacks.
+        ConfigError: see `split`.
     """
     cuts = read(root, skip_bad=skip_bad, normalized=normalized, columns=columns)
     lists = [Path(root).resolve() / f"metadata_{part}.csv" for part in Splits._fields]
@@ -148,7 +150,7 @@ def download(dest: Path | str) -> Path:
     """Download LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) into `dest`; return its folder.
 
     Raises:
-        MachineError: no network, or the disk is full.
+        MachineError: there is no network, or the disk is full.
         DataError: the archive is not the published one.
     """
     folder = Path(dest) / "LJSpeech-1.1"

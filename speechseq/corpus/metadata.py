@@ -1,4 +1,4 @@
-"""Metadata files with rows such as `id|text|normalised text`; one pass finds all bad rows."""
+"""Metadata files with rows such as `id|text|normalised text`; one pass reports all bad rows."""
 
 import csv
 import logging
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """One good row: its line in the file and its fields."""
+    """Good row of a metadata file: its line number and its fields."""
 
     line: int
     id: str
@@ -37,13 +37,13 @@ class Row(NamedTuple):
 def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
     """Return the good rows of a metadata file, and a `file:line: problem` for every bad one.
 
-    Columns are given by `columns` ("id,text,speaker", see `columns.parse`), by a header line, or by
-    their number: `id|text`, whose text is both raw and normalized, or `id|text|normalized text`.
-    A byte order mark and Windows line ends are accepted and logged; empty lines are skipped. With
-    `columns=2` the normalised text may be missing.
+    Columns are named by `columns` ("id,text,speaker", see `columns.parse`) or by a header line.
+    Without names their number decides: `id|text`, whose text is both raw and normalised, or
+    `id|text|normalized text`. A byte order mark and Windows line ends are accepted and logged;
+    empty lines are skipped. With `columns=2` the normalised text may be missing.
 
     Raises:
-        ConfigError: invalid columns.
+        ConfigError: `columns` is invalid.
         DataError: the file does not exist, is UTF-16, or has ambiguous columns.
     """
     lines = [(i, line) for i, line in enumerate(_lines(path), start=1) if line.strip()]
@@ -68,7 +68,11 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
 
 
 def refuse(problems: list[str], cure: str) -> None:
-    """Raise one DataError that lists all problems, if there are any."""
+    """Raise one DataError that lists all problems; do nothing if there are none.
+
+    Raises:
+        DataError: there are problems.
+    """
     if not problems:
         return
     shown = problems[:SHOWN]

@@ -1,4 +1,4 @@
-"""Position of a training run in its batches: saved, and restored even if the batches changed."""
+"""Position of a training run in its batches: saved and restored, even if the batches changed."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def save(epoch: int, position: int, fingerprint: int, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of endless batches, as plain data.
+    """Return the position in endless batches as plain data.
 
     Args:
-        epoch, position: the epoch and the batch in it that come next.
-        fingerprint: equal for two corpora and plans only if all their batches are equal.
+        epoch, position: epoch and index in it of the next batch.
+        fingerprint: number that is equal for two runs only if all their batches are equal.
         numbers: settings and counts by name, for a message that names the changes.
     """
     return {

@@ -1,4 +1,4 @@
-"""Recordings as lhotse cuts, made from the header of the sound file alone."""
+"""Recordings as lhotse cuts, made by reading only the header of the sound file."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ WORDLESS = "wordless"  # custom field of the supervision of a sound without spee
 
 
 def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
-    """Return the first existing of `folder`/`name` with these suffixes: .wav, else .flac.
+    """Return the first existing file `folder`/`name` with one of the suffixes, in their order.
 
     Raises:
         DataError: no such file exists.
@@ -40,9 +40,9 @@ def spoken(
     words: Sequence[AlignmentItem] = (),
     wordless: bool = False,
 ) -> MonoCut:
-    """Make the cut of a whole file with its text; the length is that of `wav.load`.
+    """Make a cut of a whole sound file with its text; its length is that of `wav.load`.
 
-    `words` has the times of the words, in seconds; it becomes the supervision's "word" alignment.
+    `words` has the times of the words in seconds, and becomes the supervision's alignment "word".
     `wordless` marks a sound without speech, whose text is empty on purpose.
 
     Raises:

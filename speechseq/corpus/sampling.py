@@ -18,7 +18,7 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """Makes a batch of cuts, and counts the frames of a cut in a batch."""
+    """Collate function: makes a batch of cuts, and counts the frames of a cut in a batch."""
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...
     def frames(self, cut: MonoCut) -> int: ...
@@ -32,22 +32,23 @@ class Batches:
 
     Args:
         cuts: the corpus; its order does not matter when shuffled.
-        collate: see `Collate`; it runs in the workers.
+        collate: function that makes a batch of cuts, in the workers; see `Collate`.
         frames_per_batch: maximum frames of a batch, as `collate.frames` counts them.
-        seed: determines the epochs, together with their numbers.
-        workers: processes that prefetch; they do not change the batches.
+        seed: seed that determines the epochs, together with their numbers.
+        workers: number of processes that prefetch; the batches do not depend on it.
         shuffle: if False, each epoch goes from the longest to the shortest.
-        max_utterances: of one batch; None for no limit.
+        max_utterances: maximum number of utterances of a batch; None for no limit.
         short_first_epochs: number of first epochs that go from the shortest to the longest.
-        longest_frames: refuse longer utterances, rather than run out of memory late in an epoch;
-            None for no limit.
+        longest_frames: maximum frames of an utterance; longer ones are refused at the start, so
+            that memory does not run out late in an epoch. None for no limit.
 
     Attributes:
-        epoch, position: the epoch and the batch in it that come next.
+        epoch, position: epoch and index in it of the next batch.
 
     Raises:
-        ConfigError: numbers out of range.
-        DataError: no cuts, a duplicate id, cuts without frames or longer than `longest_frames`.
+        ConfigError: a number is out of range.
+        DataError: there are no cuts, an id is repeated, or cuts have no frames or more than
+            `longest_frames`.
 
     Examples:
         >>> batches = Batches(cuts, collate, frames_per_batch=2000, seed=0)
@@ -120,12 +121,12 @@ class Batches:
         return batch
 
     def one_epoch(self) -> Iterator[Any]:
-        """Yield batches with every utterance once, longest first, loaded in this process."""
+        """Iterate over batches with every utterance once, longest first, loaded in this process."""
         for batch in self._plan.sorted_epoch():
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the data, by batches consumed, not those prefetched."""
+        """Return the position in the data; prefetched batches count once they are consumed."""
         return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Sentences for a language model: reading them from files, and endless, resumable batches."""
+"""Sentences for a language model: read from files, in endless and resumable batches."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ _ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """One text and its origin; `id` is the text's own id, or file and line."""
+    """Text and its origin; `id` is the text's own id, or file and line."""
 
     id: str
     text: str
@@ -38,7 +38,7 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
     folder, all its *.txt files are read.
 
     Raises:
-        DataError: the file is missing, damaged, no UTF-8, or holds no text.
+        DataError: the file is missing, damaged, not UTF-8, or holds no text.
     """
     given = Path(path)
     files = sorted(given.rglob("*.txt")) if given.is_dir() else [given]
@@ -49,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Split into sentences for training and `held_out` others, chosen by a hash of their texts.
+    """Split off `held_out` sentences from those for training, chosen by a hash of the texts.
 
     A held-out text is not in the training part, even if it occurs several times; the choice does
     not depend on the order of the lines.
@@ -74,14 +74,15 @@ class SentenceBatches:
     Args:
         tokens_per_batch: maximum tokens of a batch, padding included; a longer sentence is a batch
             of its own.
-        seed: determines the epochs, together with their numbers.
+        seed: seed that determines the epochs, together with their numbers.
 
     Attributes:
-        epoch, position: the epoch and the batch in it that come next.
+        epoch, position: epoch and index in it of the next batch.
 
     Raises:
-        ConfigError: a budget below 1, or a vocabulary without the controls of transcripts.
-        DataError: no sentences, or unknown symbols; the sentence is named.
+        ConfigError: `tokens_per_batch` is below 1, or the vocabulary lacks the control symbols of a
+            recogniser.
+        DataError: there are no sentences, or a sentence has unknown symbols; the message names it.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class SentenceBatches:
         return batch
 
     def one_epoch(self) -> Iterator[TextBatch]:
-        """Yield batches with every sentence once, from the longest to the shortest."""
+        """Iterate over batches with every sentence once, from the longest to the shortest."""
         for places in self._plan.sorted_epoch():
             yield self._batch(places)
 

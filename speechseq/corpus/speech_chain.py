@@ -1,4 +1,4 @@
-"""Corpus of the speech chain: digit strings by several espeak voices, unlike the TTS corpus."""
+"""Corpus of the speech chain: digit strings by several espeak voices, other than the TTS corpus."""
 
 import dataclasses
 from collections.abc import Collection
@@ -17,9 +17,9 @@ class SpeechChainConfig(Config):
     """Settings of the corpus, and of the synthesiser that is transcribed at the end.
 
     Attributes:
-        voice, voice_strings, voice_seed: run of recipes/tts/spoken_digits.py, its number of test
-            strings and its seed.
-        voices, rates, pitches: of espeak; those of each string are drawn from them.
+        voice, voice_strings, voice_seed: folder of a run of recipes/tts/spoken_digits.py, and its
+            number of test strings and seed.
+        voices, rates, pitches: espeak's settings, of which one each is drawn for every string.
     """
 
     voice: str = "runs/demo/voice"
@@ -35,10 +35,10 @@ class SpeechChainConfig(Config):
 def make(
     config: SpeechChainConfig, folder: Path, *, seed: int, exclude: Collection[str]
 ) -> tuple[CutSet, CutSet]:
-    """Speak strings for training and for the test; they share none, and none is in `exclude`.
+    """Speak strings for training and for the test; they share no string, and none is in `exclude`.
 
     Raises:
-        ConfigError, DataError, MachineError: as `spoken_digits.make`.
+        ConfigError, DataError, MachineError: see `spoken_digits.make`.
     """
     return spoken_digits.make_split(
         folder,

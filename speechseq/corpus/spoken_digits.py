@@ -1,4 +1,4 @@
-"""Strings of digits spoken by espeak: a corpus for a first synthesiser, generated in seconds."""
+"""Digit strings spoken by espeak, a corpus for a first synthesiser, generated in seconds."""
 
 import dataclasses
 import random
@@ -36,8 +36,8 @@ def texts(
 ) -> list[str]:
     """Draw `count` different strings such as "three one four", with uniform lengths.
 
-    Strings of `exclude` are never drawn, so that held-out strings stay unseen. A length is not
-    drawn any more when its strings are used up.
+    Strings of `exclude` are never drawn, so that held-out strings stay unseen. When all strings of
+    a length have been drawn, that length is not drawn any more.
 
     Raises:
         ConfigError: lengths out of range, or fewer than `count` different strings.
@@ -82,7 +82,7 @@ def make(
     minutes of speech.
 
     Raises:
-        ConfigError, DataError, MachineError: as `texts` and `speak`.
+        ConfigError, DataError, MachineError: see `texts` and `espeak.speak`.
     """
     said = texts(utterances, seed, shortest=shortest, longest=longest, exclude=exclude)
     plan = drawn("digits", said, seed, voices, rates, pitches)
@@ -93,7 +93,7 @@ def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[
     """Speak strings for training and for the test; no string is in both.
 
     Raises:
-        ConfigError, DataError, MachineError: as `make`.
+        ConfigError, DataError, MachineError: see `make`.
     """
     return make_split(
         folder,
@@ -123,7 +123,7 @@ def make_split(
     No string is in both, and none of `exclude` is in either.
 
     Raises:
-        ConfigError, DataError, MachineError: as `make`.
+        ConfigError, DataError, MachineError: see `make`.
     """
     test = make(
         folder / "test",

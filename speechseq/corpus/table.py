@@ -14,7 +14,7 @@ COLUMNS = ("path", "text", "speaker")
 
 
 class Row(NamedTuple):
-    """One recording: its file relative to the table, its text and its speaker."""
+    """Row of a table: sound file relative to the table, text and speaker."""
 
     path: str
     text: str
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Two parts of a corpus that share no recording."""
+    """Corpus in two parts that share no recording."""
 
     train: CutSet
     test: CutSet
@@ -32,7 +32,7 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
     """Read the parts of a folder with train.tsv and test.tsv; None if it has no train.tsv.
 
     Raises:
-        DataError: as `read`.
+        DataError: see `read`.
     """
     if not (folder / "train.tsv").is_file():
         return None
@@ -40,14 +40,14 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
 
 
 def read(path: Path, *, lower: bool = False) -> CutSet:
-    """Read one cut per row of a table, named by its file; text and speaker in the supervision.
+    """Read one cut per row of a table; its id is that of the file.
 
-    `lower` puts texts in lower case.
+    Text and speaker are in the supervision. `lower` converts texts to lower case.
 
     Raises:
-        DataError: no such table or another header; or all bad rows with line and reason: missing
-            columns, no text, a file that is outside the folder, missing or damaged, a duplicate
-            id.
+        DataError: the table is missing or has another header; or rows are bad, which are listed
+            with line and reason: too few columns, no text, a repeated id, or a file that is
+            missing, damaged or outside the folder.
     """
     cuts: dict[str, MonoCut] = {}
     problems = []

@@ -16,8 +16,8 @@ class Texts:
     """Encodes the texts of cuts, each text once.
 
     Args:
-        vocabulary: encodes the text of each cut's supervisions.
-        normalizer: normaliser of texts before they are encoded; None for normalised texts.
+        vocabulary: vocabulary that encodes the text of each cut's supervisions.
+        normalizer: normaliser of texts before they are encoded; None for texts that are normalised.
     """
 
     def __init__(self, vocabulary: Vocabulary, normalizer: Callable[[str], str] | None) -> None:
@@ -26,10 +26,11 @@ class Texts:
         self._encoded: dict[str, Tensor] = {}
 
     def ids(self, cut: MonoCut) -> Tensor:
-        """Return the ids (tokens) int64 of a cut's text; it may be empty only if marked wordless.
+        """Return the ids (tokens), int64, of a cut's text.
 
         Raises:
-            DataError: no text, or unknown symbols; the cut is named.
+            DataError: the text is empty and the cut not marked as wordless, or symbols are unknown;
+                the message names the cut.
         """
         text = " ".join(part.text or "" for part in cut.supervisions)
         if not text and any((part.custom or {}).get(WORDLESS) for part in cut.supervisions):
@@ -45,7 +46,7 @@ class Texts:
         """Encode every text, so that a bad one is reported before training.
 
         Raises:
-            DataError: texts that are empty or hold unknown symbols; at most 50 are listed.
+            DataError: texts are empty or have unknown symbols; at most 50 are listed.
         """
         problems = []
         for cut in cuts:
@@ -70,5 +71,5 @@ def padded(items: list[Tensor], value: float | int) -> Tensor:
 
 
 def lengths(items: list[Tensor]) -> Tensor:
-    """Lengths of items, int64 (batch)."""
+    """Return the lengths of items, int64 (batch)."""
     return torch.tensor([len(item) for item in items])

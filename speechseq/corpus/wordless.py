@@ -33,20 +33,20 @@ def make(
     kinds: Sequence[Kind] = (*KINDS, "music"),
     recordings: CutSet | None = None,
 ) -> CutSet:
-    """Make sounds without speech, 16-bit wavs in `folder`; kinds and lengths are drawn uniformly.
+    """Make sounds without speech as 16-bit wavs in `folder`; kinds and lengths are drawn uniformly.
 
     "zeros" is digital silence, "noise" is white to pink, "tone" a sine, "music" chords that decay,
     "room" noise with the spectrum of a recording's edge; loudness is drawn from -70 to -10 dB. The
-    transcripts are empty; `Texts` accepts them because the supervisions are marked "wordless".
+    transcripts are empty; `Texts` accepts them because the supervisions are marked as "wordless".
 
     Args:
         seconds: shortest and longest duration.
-        kinds: kinds to draw from; by default twice music, which is the most similar to speech.
-        recordings: whole files of speech whose edges "room" imitates; without them no "room" is
-            made.
+        kinds: kinds to draw from; music, the most similar to speech, is twice in the default.
+        recordings: recordings of speech, whole files, whose edges "room" imitates; None makes no
+            "room".
 
     Raises:
-        ConfigError: numbers out of range.
+        ConfigError: a number is out of range.
         DataError: a recording cannot be read; `folder` holds something else.
         MachineError: the disk is full.
     """

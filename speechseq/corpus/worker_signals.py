@@ -1,4 +1,4 @@
-"""Signal handling in the workers of a DataLoader: only their parent process ends them."""
+"""Signal handling in the workers of a DataLoader, which only their parent process may end."""
 
 import os
 import signal

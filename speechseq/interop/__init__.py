@@ -1,1 +1,1 @@
-"""Import of foreign checkpoints: maps from their weight names to those of this toolkit."""
+"""Import of foreign checkpoints: maps names of other projects' weights to those of this package."""

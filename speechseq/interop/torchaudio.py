@@ -38,11 +38,11 @@ _RENAMES = (
 def tacotron2_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of `torchaudio.models.Tacotron2` to those of `tacotron2().build(...)`.
 
-    Supports models with one frame per step; with more, torchaudio feeds all frames of a step to the
-    pre-net, whereas the paper and this toolkit feed the last.
+    Only models with one frame per step are supported: with more, torchaudio feeds all frames of a
+    step to the pre-net, whereas the paper and this package feed the last one.
 
     Raises:
-        CheckpointError: a name is unknown to torchaudio's model.
+        CheckpointError: a name does not occur in torchaudio's model.
     """
     return {_renamed(name): value for name, value in weights.items()}
 

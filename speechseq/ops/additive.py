@@ -1,4 +1,4 @@
-"""Additive energies (Bahdanau 2015) that recompute the tanh layer, a step's widest tensor."""
+"""Additive energies (Bahdanau 2015); the backward pass recomputes the tanh layer to save memory."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ KERNELS = "speller"
 
 
 def by_utterance(x: Tensor, utterances: int) -> Tensor:
-    """(rows, …) to (utterances, k, …)."""
+    """Reshape (rows, …) to (utterances, k, …), where the k rows of an utterance are adjacent."""
     return x.view(utterances, -1, *x.shape[1:])
 
 
 def fold_filters(
     filters: Float[Tensor, "filters channels kernel"], location: Float[Tensor, "dim filters"]
 ) -> Float[Tensor, "taps dim"]:
-    """Location filters and their projection as one matrix (channels * kernel, dim)."""
+    """Combine location filters and their projection in one matrix (channels * kernel, dim)."""
     return torch.einsum("fck,df->ckd", filters, location).flatten(0, 1)
 
 
@@ -42,12 +42,14 @@ def additive_energies(
     Without gradients, in float32 on a CPU, one C++ kernel computes everything.
 
     Args:
-        query: projected to the width of the keys; k adjacent rows for each row of the keys.
-        keys: projections of the memory.
-        direction: the weights of the last layer.
-        history: earlier weights, the input of the filters (Chorowski 2015); None without filters.
-        filters: of an odd kernel.
-        location: projection of the filters' output to the width of the keys.
+        query: (batch, dim), projected to the width of the keys; the k queries of an utterance are
+            adjacent.
+        keys: (utterances, positions, dim), the projected memory.
+        direction: (dim), weights of the last layer.
+        history: (batch, channels, positions), previous weights and perhaps their sum, which the
+            filters read (Chorowski 2015); None without filters.
+        filters: (filters, channels, kernel), with an odd kernel; None without filters.
+        location: (dim, filters), projection of the filters' output; None without filters.
     """
     if supported(query, keys, direction, history, filters, location):
         return _kernel(query, keys, direction, history, filters, location)
@@ -63,7 +65,7 @@ def additive_energies(
 
 
 def supported(*parts: Tensor | None) -> bool:
-    """True if the kernel takes these tensors: float32 on a CPU, without gradients."""
+    """True if the C++ kernel takes these tensors: float32 on a CPU, with gradients disabled."""
     return (
         not torch.is_grad_enabled()
         and has_memory(*parts)

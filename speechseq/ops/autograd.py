@@ -9,15 +9,17 @@ _KEEPS_GRAPH = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph",
 
 
 class SavedTensors(NamedTuple):
-    """Saved tensors; if `may_overwrite`, no later pass reads them, and the memory of each is freed
-    as soon as the Function drops it."""
+    """Saved tensors of a Function; with `may_overwrite`, no later backward pass reads them.
+
+    The memory of each is then freed as soon as the Function deletes its reference.
+    """
 
     tensors: tuple[Tensor, ...]
     may_overwrite: bool
 
 
 def saved_tensors(ctx: Any) -> SavedTensors:
-    """The saved tensors of `ctx`; they must be kept while `retain_graph` keeps the graph."""
+    """Return the saved tensors of `ctx`; with `retain_graph` they must not be overwritten."""
     tensors, may_overwrite = ctx.saved_tensors, not _KEEPS_GRAPH()
     if may_overwrite:
         ctx.maybe_clear_saved_tensors()

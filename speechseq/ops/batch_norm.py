@@ -1,4 +1,4 @@
-"""Batch norm with activation and dropout over unpadded rows, in two passes over memory on a CPU."""
+"""Batch norm with activation and dropout over unpadded rows, fused on a CPU."""
 
 from typing import Any, Literal
 
@@ -35,13 +35,14 @@ def batch_norm_act_dropout(
     norm_last: bool,
     rate: float,
 ) -> tuple[Rows, Tensor, Tensor]:
-    """Batch norm in training, activation (before the norm with `norm_last`), dropout.
+    """Apply batch norm in training mode, an activation and dropout, in two passes over memory.
 
-    Call it only if `supported`. Saves x and one byte per unit for the backward pass, where torch's
-    operations also save the outputs of the norm and of the activation.
+    Check `supported` first. With `norm_last` the activation comes before the norm. The backward
+    pass needs x and one byte per unit; torch's operations also save the outputs of norm and
+    activation.
 
     Returns:
-        The rows, and each channel's mean and biased variance, which have no gradients.
+        Rows (rows, channels), and each channel's mean and biased variance, without gradients.
     """
     keep = bernoulli(tuple(x.shape), 1 - rate, x.device) if rate else None
     options = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)

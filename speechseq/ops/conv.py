@@ -19,12 +19,12 @@ def convolve(
     weight: Float[Tensor, "outputs inputs kernel"],
     bias: Float[Tensor, " outputs"] | None,
 ) -> Float[Tensor, "rows outputs"]:
-    """Convolution with "same" padding along each utterance.
+    """Convolve each utterance with "same" padding: (rows, inputs) to (rows, outputs).
 
-    An even kernel extends one position further to the right. Rows are contiguous, so each window
-    is contiguous in memory, and the convolution is one matrix product of all windows (not copied)
-    with the weights; so are both gradients. Runs in C++ if `linear.supported`, else
-    by torch's conv1d on the padded batch.
+    An even kernel extends one position further to the right. Rows are contiguous, so each window is
+    contiguous in memory, and the convolution is one matrix product of all windows (not copied) with
+    the weights; so are both gradients. It runs in C++ if `linear.supported`, otherwise by torch's
+    conv1d on the padded batch.
     """
     if rows.whole and supported(x, weight):
         return _Convolve.apply(x.contiguous(), weight, bias, rows)

@@ -1,4 +1,4 @@
-"""Capture of a function's launches as a CUDA graph, or its emulation by calls [experimental]."""
+"""Capture of a function's launches as a CUDA graph, or emulation of the graph [experimental]."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,31 +12,34 @@ _ROUNDS = 3  # of warm-up, in which libraries choose kernels and allocate memory
 
 
 class Recording:
-    """Captured function without arguments, which reads and writes the same tensors at each replay.
+    """Captured call of a function, which reads and writes the same tensors at each replay.
 
     Args:
-        outputs: the output tensors, which every replay overwrites.
-        launch: launches the function again.
+        outputs: output tensors, which every replay overwrites.
+        launch: function that launches the captured work again.
     """
 
     def __init__(self, outputs: Outputs, launch: Callable[[], None]) -> None:
         self.outputs, self.launch = outputs, launch
 
     def replay(self) -> Outputs:
-        """Replay the function on the current contents of its inputs; return its output tensors."""
+        """Run the captured work on the current contents of the inputs; return the outputs."""
         self.launch()
         return self.outputs
 
 
 class Recorder:
-    """Captures functions on a CUDA device; if `emulated`, replays call them, on any device."""
+    """Captures functions on a CUDA device; with `emulated`, a replay calls the function instead.
+
+    The emulation runs on any device.
+    """
 
     def __init__(self, device: torch.device, emulated: bool) -> None:
         self.device, self.emulated = device, emulated
         self.pool = None if emulated else torch.cuda.graph_pool_handle()
 
     def warm(self, function: Callable[[], None]) -> None:
-        """Call a function until its libraries have chosen kernels and allocated memory."""
+        """Call a function a few times, until libraries have chosen kernels and allocated memory."""
         if self.emulated:
             return function()
         current, side = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
@@ -47,10 +50,10 @@ class Recorder:
         return current.wait_stream(side)
 
     def record(self, function: Callable[[], Outputs]) -> Recording:
-        """Capture a function together with its output tensors.
+        """Capture a function, which returns its output tensors.
 
         Raises:
-            RuntimeError: the function cannot be captured, as when it synchronises.
+            RuntimeError: the function cannot be captured, for instance because it synchronises.
         """
         if self.emulated:
             outputs = function()

@@ -1,8 +1,8 @@
-"""CUDA graphs for loops of small launches, captured once and replayed at once [experimental].
+"""CUDA graphs for loops of small kernel launches: captured once, then replayed [experimental].
 
-A loop of single steps on a GPU is limited by its launches, not by arithmetic. Off unless the
-environment has `SPEECHSEQ_CUDA_GRAPHS=1`. No GPU has run it so far: with the value `rehearse`, the
-same code runs with plain calls instead of graphs, also on a CPU, and the tests compare that.
+A loop of single steps on a GPU is limited by its launches, not by arithmetic. Graphs are used if
+the environment has `SPEECHSEQ_CUDA_GRAPHS=1`. No GPU has run them so far. With the value `rehearse`
+the same code makes plain calls instead of graphs, also on a CPU; the tests compare this emulation.
 """
 
 import contextlib
@@ -27,8 +27,11 @@ _REMEMBERED = 256  # signatures seen once
 
 
 def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
-    """Cache of a module's graphs, which lives as long as the module; None if graphs are disabled,
-    or a replay would bypass hooks or replaced modules (see `ops.plain`)."""
+    """Return a module's cache of graphs, which lives as long as the module.
+
+    None if graphs are disabled, or if a replay would bypass hooks or replaced modules (see
+    `ops.plain`).
+    """
     setting = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     emulated = setting == "rehearse"
     if not emulated and (setting != "1" or device.type != "cuda"):
@@ -48,9 +51,9 @@ class GraphCache:
 
     The signature has the shapes and dtypes of tensors, the other arguments, the addresses of the
     weights, and the grad and autocast modes. The least recently used graph is dropped when there
-    are more than `most`. All graphs share one memory pool, so together they hold the memory of the
-    largest, and each a copy of its arguments and results. A capture that fails warns once; from
-    then on the function is called without graphs.
+    are more than `most`. All graphs share one memory pool as large as the largest graph needs, and
+    each graph has a copy of its arguments and results. If a capture fails, a warning is given once,
+    and the function is called without graphs from then on.
     """
 
     most = 8
@@ -69,13 +72,13 @@ class GraphCache:
         weights: Series[Tensor] = (),
         key: Hashable = None,
     ) -> Any:
-        """Return `function(*arguments)`, or its replay; arguments are nested tuples of tensors and
-        numbers.
+        """Return `function(*arguments)`, by a replay if a graph of this signature exists.
 
         The function must not synchronise with the device or use random numbers. The backward pass
         must run before the next call, and only once.
 
         Args:
+            arguments: nested tuples of tensors and numbers.
             weights: all parameters that the function reads.
             key: anything else that the function depends on.
         """

@@ -1,4 +1,4 @@
-"""Linear layers for the steps of a loop: one weight gradient at the end, or prepacked weights."""
+"""Linear layers for the steps of a loop, with one weight gradient per loop or prepacked weights."""
 
 from typing import Any
 
@@ -41,12 +41,12 @@ class _GradBuffer:
 
 
 class DeferredGradLinear:
-    """y = W x + b for the steps of one loop; build a new one for each batch.
+    """Linear layer y = W x + b for the steps of one loop; build a new one for each batch.
 
-    Plain autograd adds a gradient as large as W at every step, which for Tacotron 2 moves 25 MB of
-    memory some hundred times per update. Here each step keeps only its input and output gradient,
-    and one product over all steps gives the gradient of W. Several backward passes over one graph
-    are possible (`retain_graph=True`); second derivatives raise an error.
+    Plain autograd adds a gradient of the size of W at every step; for Tacotron 2 this moves 25 MB
+    of memory several hundred times per update. This layer keeps only input and output gradient of
+    each step, and computes the gradient of W by one product over all steps. A graph may be run
+    backward several times (`retain_graph=True`); second derivatives raise an error.
 
     Args:
         weight: (output_dim, input_dim).
@@ -63,7 +63,10 @@ class DeferredGradLinear:
         self.token = _Gather.apply(weight, self.buffer) if tracked else None
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """(batch, input_dim) to (batch, output_dim); `onto` is a sum to add the product to."""
+        """Apply the layer to x (batch, input_dim); the result is (batch, output_dim).
+
+        `onto` (batch, output_dim) is added to it.
+        """
         weight = self.buffer.weight
         base = self.bias if onto is None else onto if self.bias is None else onto + self.bias
         x, base = x.to(weight.dtype), None if base is None else base.to(weight.dtype)
@@ -114,11 +117,11 @@ class _Step(torch.autograd.Function):
 
 
 class PrepackedLinear(DeferredGradLinear):
-    """y = W x + b with prepacked weights, for inference; otherwise like `DeferredGradLinear`.
+    """Linear layer y = W x + b with prepacked weights, for inference.
 
-    In float32, from one row to some hundred, it takes a fifth to a half of the time of torch's own
-    product, which packs its weights at every call. The kernel is this package's, or oneDNN's if
-    there is no compiler.
+    In float32, for one row up to a few hundred, it takes a fifth to a half of the time of torch's
+    product, which packs its weights at every call. The kernel is that of this package, or oneDNN's
+    if there is no compiler. Other inputs run as in `DeferredGradLinear`.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -130,7 +133,10 @@ class PrepackedLinear(DeferredGradLinear):
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.buffer.weight)
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """(batch, input_dim) to (batch, output_dim); `onto` is a sum to add the product to."""
+        """Apply the layer to x (batch, input_dim); the result is (batch, output_dim).
+
+        `onto` (batch, output_dim) is added to it.
+        """
         base = self.bias if onto is None else onto if self.bias is None else onto + self.bias
         one = base is not None and (base.dim() == 1 or base.stride(0) == 0)  # the same for all rows
         if base is not None and one and base.dim() == 2:
@@ -153,7 +159,7 @@ class PrepackedLinear(DeferredGradLinear):
 
 
 def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
-    """Prepack the weights if possible: in float32, on a CPU, without gradients."""
+    """Return the layer with prepacked weights if possible: float32, on a CPU, without gradients."""
     weight = linear.buffer.weight
     if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
         return linear

@@ -14,10 +14,12 @@ DROPPED, HIDDEN_KEPT, CELL_KEPT = 1, 2, 4  # bits of `recurrent_dropout_bits`
 
 
 class RecurrentDropout(NamedTuple):
-    """Dropout and zoneout of the states inside the recurrence of one direction.
+    """Dropout and zoneout of the recurrent states of one direction.
 
-    bits (steps, batch, hidden): from `recurrent_dropout_bits`, or None; scale: factor of the units
-    that dropout keeps; zoneout: the rate, whose expectation applies without bits.
+    Attributes:
+        bits: (steps, batch, hidden) from `recurrent_dropout_bits`, or None.
+        scale: factor of the units that dropout keeps.
+        zoneout: zoneout rate; without bits, its expectation is applied.
     """
 
     bits: Tensor | None = None
@@ -29,7 +31,7 @@ NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """F.dropout, on a CPU in half of the time and with a mask of one byte per unit.
+    """Compute F.dropout; on a CPU in half of the time, with a mask of one byte per unit.
 
     torch draws and saves a float per unit on a CPU. The rate is rounded to a multiple of 2^-16.
     """
@@ -41,7 +43,7 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
-    """Random mask that is True with probability `rate`, rounded to a multiple of 2^-16."""
+    """Draw a mask that is True with probability `rate`, rounded to a multiple of 2^-16."""
     if not is_eager():
         return torch.rand(shape, device=device) < rate
     mask = torch.empty(shape, dtype=torch.bool, device=device)
@@ -58,8 +60,8 @@ def recurrent_dropout_bits(
     """Draw bits (steps, batch, hidden) uint8 for all steps of a cell; None if all rates are 0.
 
     Args:
-        dropout: rate of the bit DROPPED.
-        zoned: rates of the bits HIDDEN_KEPT and CELL_KEPT, for the states that the cell has.
+        dropout: probability of the bit DROPPED.
+        zoned: probabilities of the bits HIDDEN_KEPT and CELL_KEPT, for the states of the cell.
     """
     rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
     if not rates:

@@ -17,11 +17,11 @@ _FEW = 64  # number of rows below which packing the weights does not pay
 
 
 def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """torch's `linear`: x (..., inputs), weight (outputs, inputs), bias (outputs) or None.
+    """Linear layer, like torch's `linear`: x (…, inputs), weight (outputs, inputs), bias (outputs).
 
     On processors with AVX-512 that are not Intel's, torch's library (MKL) runs its AVX2 code in
-    float32, at half the rate; there a C++ kernel computes the three products of a training step,
-    without second derivatives.
+    float32, at half the speed. There a C++ kernel computes the three products of a training step;
+    second derivatives are not supported.
     """
     if not supported(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
@@ -31,7 +31,7 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
 
 
 def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
-    """Return `layer(x)`; uses `linear` for many rows of a plain nn.Linear."""
+    """Return `layer(x)`; a plain nn.Linear with many rows is computed by `linear`."""
     many = x.shape[:-1].numel() >= _FEW
     if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
         return linear(x, layer.weight, layer.bias)
@@ -47,8 +47,9 @@ def supported(a: Tensor, b: Tensor) -> bool:
 
 
 def weight_grad(gradient: Tensor, x: Tensor) -> Tensor:
-    """Weight gradient of a linear layer: gradient^T x, (rows, outputs), (rows, inputs) to (outputs,
-    inputs). Both may be column slices of wider matrices.
+    """Weight gradient of a linear layer, gradient^T x: (outputs, inputs).
+
+    `gradient` (rows, outputs) and x (rows, inputs) may be column slices of wider matrices.
     """
     if not supported(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x

@@ -17,7 +17,7 @@ _REMAKING = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if the module is exactly of one of these classes, and calling it does nothing else.
+    """True if the module is exactly of one of these classes, and a call runs nothing else.
 
     It then has no hooks (nor are there global ones), no parametrization, no replaced `forward`, and
     its parameters are plain tensors. Submodules are not checked.
@@ -61,9 +61,9 @@ def is_plain_rnn(layer: nn.Module) -> bool:
 
 
 def renew(module: nn.Module) -> None:
-    """Recompute weights that pruning, weight norm or spectral norm compute before each call.
+    """Recompute weights that pruning, weight norm or spectral norm usually compute before a call.
 
-    Needed for a module whose parameters are used before it is called: otherwise they would be those
+    This is needed if parameters are used before the module is called: they would otherwise be those
     of the last update, with a graph that has been freed.
     """
     for hook in list(module._forward_pre_hooks.values()):

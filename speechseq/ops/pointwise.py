@@ -1,4 +1,4 @@
-"""Pointwise operations of a CBHG, each in one pass over memory on a CPU."""
+"""Pointwise operations of a CBHG, fused to one pass over memory on a CPU."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ from speechseq.ops.varlen import Rows
 
 
 def max_pool_pairs(x: Rows, has_next: Bool[Tensor, " rows"]) -> Rows:
-    """Maximum of each row and its next, if it has one; equal values share the gradient."""
+    """Maximum of each row and the next row, if `has_next`; (rows, channels), same shape.
+
+    If both are equal, each gets half of the gradient.
+    """
     if supported(x):
         return _Pool.apply(x.contiguous(), has_next)
     following = torch.cat([x[1:], x[-1:]])
@@ -25,7 +28,10 @@ def highway(
     fresh: Float[Tensor, "*rest dim"],
     gate: Float[Tensor, "*rest dim"],
 ) -> Float[Tensor, "*rest dim"]:
-    """Highway (Srivastava 2015): g * relu(fresh) + (1 - g) * x with g = sigmoid(gate)."""
+    """Mix of a highway layer: g * relu(fresh) + (1 - g) * x with g = sigmoid(gate).
+
+    Source: Srivastava et al. 2015.
+    """
     if supported(x, fresh, gate):
         return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())
     return torch.lerp(x, torch.relu(fresh), torch.sigmoid(gate))

@@ -1,4 +1,4 @@
-"""Quantized weights, and layers packed in the order in which a kernel reads them."""
+"""Quantisation of weights, and packing of layers in the order in which kernels read them."""
 
 from typing import NamedTuple
 
@@ -22,19 +22,24 @@ def _known() -> str:
 
 
 class Quantized(NamedTuple):
-    """values (outputs, inputs) in float32, bfloat16 or int8, and int8's scales (outputs)."""
+    """Quantised weights.
+
+    Attributes:
+        values: (outputs, inputs), in float32, bfloat16 or int8.
+        scales: (outputs) for int8, otherwise None.
+    """
 
     values: Tensor
     scales: Tensor | None
 
     def dequantize(self) -> Tensor:
-        """The quantized weights in float32, (outputs, inputs)."""
+        """Return the weights in float32, (outputs, inputs)."""
         values = self.values.float()
         return values if self.scales is None else values * self.scales.unsqueeze(1)
 
 
 def quantize(weight: Tensor, precision: str) -> Quantized:
-    """Round a weight (outputs, inputs) to a precision; in int8 each output has its own scale."""
+    """Round a weight (outputs, inputs) to a precision; int8 has a scale for each output."""
     weight = weight.detach()
     if precision == "int8":
         scales = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
@@ -43,22 +48,30 @@ def quantize(weight: Tensor, precision: str) -> Quantized:
 
 
 class Packed(NamedTuple):
-    """A linear layer as skinny_gemm.h reads it: weights (panels, inputs, vectors, lanes), for each
-    input those of a panel's outputs side by side; scales and bias of whole panels, or None."""
+    """Linear layer in the layout that skinny_gemm.h reads.
+
+    Attributes:
+        weights: (panels, inputs, vectors, lanes); a panel has vectors · lanes outputs, whose
+            weights are adjacent for each input.
+        scales, bias: of the outputs, padded to whole panels, or None.
+    """
 
     weights: Tensor
     scales: Tensor | None
     bias: Tensor | None
 
     def descriptor(self) -> tuple[Tensor | int | None, ...]:
-        """The fields of the kernel's `Matrix`."""
+        """Return the fields of the C++ struct `Matrix`."""
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         return *self, inputs, panels, vectors, kind
 
 
 class Shape(NamedTuple):
-    """A panel of `vectors` of `lanes` outputs; in a cell one vector a gate, of the same units."""
+    """Shape of a panel: `vectors` vectors of `lanes` outputs.
+
+    A cell has one vector per gate, for the same units.
+    """
 
     vectors: int
     lanes: int
@@ -66,7 +79,7 @@ class Shape(NamedTuple):
 
 
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
-    """Pack a layer (outputs, inputs) in panels of a shape, in a precision; its bias in float32."""
+    """Pack a layer's weight (outputs, inputs) in panels, in a precision; the bias is float32."""
     values, scales = quantize(weight, precision)
     columns = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
     return Packed(_panels(values, shape), *columns)

@@ -1,4 +1,4 @@
-"""LSTM and GRU over whole unpadded sequences in one C++ call, forward and backward."""
+"""LSTM and GRU over whole unpadded sequences, with one C++ call per pass."""
 
 from collections.abc import Sequence as Series
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ Kind = Literal["lstm", "gru"]
 
 
 class Weights(NamedTuple):
-    """Weights of one direction, in the names and order of torch's layers and cells."""
+    """Weights of one direction, with the names and order of torch's layers and cells."""
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -53,7 +53,7 @@ def run_lstm(
 def run_gru(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run a GRU over each utterance, like `run_lstm`."""
+    """Run a GRU over each utterance; arguments and result are those of `run_lstm`."""
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)

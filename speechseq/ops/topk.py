@@ -14,9 +14,9 @@ Indices = Int[Tensor, "utterances best"]
 
 
 def stable_topk(scores: Scores, count: int) -> Indices:
-    """Indices of the `count` highest scores of each row, best first; among equals, lowest first.
+    """Indices of the `count` highest scores of each row, best first; ties by lowest index.
 
-    Scores are compared by their distance to the row's highest, in single precision.
+    Scores are compared in single precision, as differences from the row's highest score.
     """
     on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float64
     if not on_cpu or not has_memory(scores) or library(KERNELS) is None:

@@ -16,12 +16,15 @@ Gathered = Float[Tensor, "places channels"]
 
 
 class Varlen(NamedTuple):
-    """The layout of an unpadded batch.
+    """Layout of an unpadded batch.
 
-    shape: (batch, time) of the padded batch. positions (rows): index of each row in the flattened
-    padded batch. item (rows): the utterance of each row. lengths (batch): rows per utterance.
-    whole: True if every utterance is known to be one run without holes; False while tracing, which
-    cannot record a branch on the mask.
+    Attributes:
+        shape: (batch, time) of the padded batch.
+        positions: (rows), index of each row in the flattened padded batch.
+        item: (rows), utterance of each row.
+        lengths: (batch), number of rows of each utterance.
+        whole: True if the valid positions of every utterance are known to be contiguous; False
+            while tracing, which cannot record a branch on the mask.
     """
 
     shape: tuple[int, int]
@@ -32,7 +35,7 @@ class Varlen(NamedTuple):
 
     @staticmethod
     def of(mask: Mask) -> "Varlen":
-        """The layout of a mask (batch, time), True = valid; a mask may have holes."""
+        """Build the layout of a mask (batch, time), True = valid; valid positions may have gaps."""
         batch, time = mask.shape
         positions, lengths = mask.flatten().nonzero().squeeze(1), mask.sum(1)
         packed = torch.arange(time, device=mask.device) < lengths[:, None]
@@ -40,20 +43,20 @@ class Varlen(NamedTuple):
         return Varlen((batch, time), positions, positions // time, lengths, whole)
 
     def unpad(self, x: Sequence) -> Rows:
-        """(batch, time, channels) to (rows, channels)."""
+        """Gather the valid positions: (batch, time, channels) to (rows, channels)."""
         x = x.flatten(0, 1)
         full = is_eager() and len(x) == len(self.positions)  # a trace must work for other lengths
         return x if full else gather_rows(x, self.positions)
 
     def pad(self, rows: Rows) -> Sequence:
-        """(rows, channels) to (batch, time, channels), zeros in the padding."""
+        """Scatter rows (rows, channels) to a padded batch (batch, time, channels), 0 elsewhere."""
         size = self.shape[0] * self.shape[1]
         if not is_eager() or len(rows) < size:
             rows = scatter_rows(rows, self.positions, size)
         return rows.unflatten(0, self.shape)
 
     def mask(self) -> Mask:
-        """The mask (batch, time) that the layout was built from."""
+        """Return the mask (batch, time) that the layout was built from."""
         size = self.shape[0] * self.shape[1]
         flat = torch.zeros(size, dtype=torch.bool, device=self.positions.device)
         return flat.index_fill(0, self.positions, True).view(self.shape)
@@ -66,12 +69,12 @@ class Varlen(NamedTuple):
 
 
 def gather_rows(x: Rows, index: Index) -> Gathered:
-    """Rows of x at an index without duplicates, so that the backward pass needs no sums."""
+    """Gather rows of x by an index without duplicates, whose backward pass needs no sums."""
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """Matrix of `rows` rows: x at an index without duplicates, zeros elsewhere."""
+    """Scatter x to a matrix of `rows` rows by an index without duplicates, zeros elsewhere."""
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)

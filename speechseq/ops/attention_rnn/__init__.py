@@ -1,1 +1,1 @@
-"""The attention RNN over all steps of known inputs: C++ on a CPU, Triton on a GPU."""
+"""The attention RNN over all steps of known inputs, in C++ on a CPU and in Triton on a GPU."""

@@ -1,6 +1,6 @@
-"""The attention RNN over all steps in C++ on a CPU: one call forward, one backward.
+"""The attention RNN over all steps in C++ on a CPU, with one kernel call per pass.
 
-Plain torch: `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
+The plain torch formula is `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
 """
 
 from collections.abc import Sequence as Series
@@ -23,7 +23,7 @@ LANES = 16  # the attention's dim and filters are padded to multiples of a vecto
 
 
 def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
-    """True if the kernel is compiled, on a CPU, and padding comes last in each row."""
+    """True if the kernel is available, tensors are on a CPU, and padding is at the end of rows."""
     if not has_memory(inputs, memory) or inputs.device.type != "cpu" or library(NAME) is None:
         return False
     lengths = memory_mask.sum(1, keepdim=True)
@@ -33,13 +33,16 @@ def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
 def run(
     spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states, contexts and alignment, (batch, steps, …), in `spec.dtype`, the last float32.
+    """Run all steps; return hidden states, contexts and alignment, each (batch, steps, …).
 
-    Nothing is computed for steps beyond a row's length; outputs there are zeros.
+    The dtype is `spec.dtype`, for the alignment float32. Steps beyond a row's length are not
+    computed; their outputs are zeros.
 
     Args:
+        spec: sizes, masks and other data without gradients.
         inputs: (batch, steps, input_dim).
         input_weight: (4 * hidden, input_dim), of the bottom layer's gates.
+        tensors: parameters and memory.
     """
     batch, steps = inputs.shape[:2]
     packed = PackedSteps.of(spec.lengths, steps)
@@ -79,14 +82,14 @@ def _padded(x: Tensor, dim: int) -> Tensor:
 
 
 class PackedSteps(NamedTuple):
-    """Rows of all valid steps end to end, step by step, like torch's PackedSequence.
+    """Rows of all valid steps, concatenated step by step, as in torch's PackedSequence.
 
     Args:
         order: (batch) items, the longest first: row i of every step is item `order[i]`.
-        starts: (steps + 1) first row of each step, and the number of all rows.
+        starts: (steps + 1) first row of each step, then the number of all rows.
         items, steps: (rows) item and step of each row.
-        before: (rows) row of the state before, in tensors (batch + rows, …) whose first `batch`
-            rows are the states before the first step.
+        before: (rows) index of each row's previous state, in tensors (batch + rows, …) whose first
+            `batch` rows are the states before the first step.
     """
 
     order: Tensor
@@ -111,11 +114,11 @@ class LoopSaved(NamedTuple):
 
     Args:
         queries: (rows, dim).
-        context: (batch + rows, memory_dim), zeros first.
+        context: (batch + rows, memory_dim); the first `batch` rows are zeros.
         alignment: (batch, steps, positions).
         gates: (rows, 4 * hidden) of each layer, after their activations.
-        hidden: (batch + rows, hidden) of each layer, zeros first.
-        cells: likewise for LSTM layers; None for GRU layers.
+        hidden: (batch + rows, hidden) of each layer; the first `batch` rows are zeros.
+        cells: as `hidden`, cell states of LSTM layers; None for GRU layers.
     """
 
     queries: Tensor
@@ -126,23 +129,23 @@ class LoopSaved(NamedTuple):
     cells: tuple[Tensor | None, ...]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        """All tensors in one tuple."""
+        """Return all tensors in one tuple, as an autograd Function saves them."""
         return *self[:3], *self.gates, *self.hidden, *self.cells
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopSaved":
-        """The inverse of `flat`."""
+        """Rebuild from the result of `flat`."""
         layers = (len(flat) - 3) // 3
         return LoopSaved(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
 
 
 class Grads(NamedTuple):
-    """Gradients that the backward pass reads and fills, each shaped as its tensor.
+    """Gradients that the backward kernel reads and fills, each with the shape of its tensor.
 
-    cumulative, hidden, context, alignment are read: the sum of the alignment over the steps, and
-    the outputs' gradients. Energy, filters and location have one gradient per row of the batch;
-    `read` (batch, steps, memory_dim) belongs to the contexts. `gates` may be the memory of the
-    saved gates.
+    The kernel reads the gradients of the outputs (`hidden`, `context`, `alignment`) and
+    `cumulative`, the sum of the alignment over the steps; it fills all others. `energy`, `filters`
+    and `location` have one gradient per row of the batch; `read` (batch, steps, memory_dim) is that
+    of the contexts. `gates` may use the memory of the saved gates.
     """
 
     cumulative: Tensor
@@ -159,7 +162,7 @@ class Grads(NamedTuple):
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """The loop on packed rows; it overwrites the hoisted gates that it is given."""
+    """Autograd Function of all steps on packed rows; it overwrites the hoisted gates given."""
 
     @staticmethod
     def forward(

@@ -1,8 +1,8 @@
-"""The attention RNN over all steps of known inputs, described by tensors and sizes for any backend.
+"""Description of the attention RNN over all steps, by tensors and sizes, for every backend.
 
-At each step the RNN's layers read [input; context of the step before], the top layer's hidden state
-queries the memory by additive attention, and the context goes to the next step. In plain torch:
-`speechseq.nn.attention_rnn.AttentionRNN.step_by_step`, which the backends are tested against.
+At each step, the RNN's layers read [input; previous context], the top layer's hidden state queries
+the memory by additive attention, and the context goes to the next step. The plain torch formula,
+which the backends are tested against, is `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
 """
 
 from collections.abc import Sequence as Series
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class LoopSpec(NamedTuple):
-    """Everything that a run needs besides its differentiable tensors.
+    """Data of a run that has no gradients.
 
     Args:
         dtype: of states and matrix products, float32 or bfloat16.
@@ -22,11 +22,11 @@ class LoopSpec(NamedTuple):
         first_weights: (batch, positions) float32, the attention weights before the first step.
         sharpening: factor of the energies.
         through_previous: whether gradients flow through the previous weights.
-        channels, kernel: of the location filters; 0 channels for content-based attention, 1 for
-            the previous weights, 2 for these and the sum of all before.
-        lstm: whether each layer, from the bottom, is an LSTM; else it is a GRU.
+        channels, kernel: sizes of the location filters; 0 channels for content-based attention, 1
+            if they read the previous weights, 2 if they also read the sum of all previous weights.
+        lstm: for each layer from the bottom, True for an LSTM and False for a GRU.
         dropout_bits: `recurrent_dropout_bits` (steps, batch, hidden) of each layer, or None.
-        rates: each layer's dropout scale, and the zoneout rate, which applies without bits.
+        rates: dropout scale and zoneout rate of each layer; the rate applies if there are no bits.
     """
 
     dtype: torch.dtype
@@ -43,10 +43,10 @@ class LoopSpec(NamedTuple):
 
 
 class LoopInputs(NamedTuple):
-    """Differentiable tensors of a run besides its sequence of inputs.
+    """Differentiable tensors of a run, apart from its inputs.
 
-    Each layer has four gates: an LSTM's, or a GRU's with the new gate in two, the share of the
-    inputs and the share of the hidden state.
+    Each layer has four gates: those of an LSTM, or of a GRU whose new gate is split into the share
+    of the inputs and the share of the hidden state.
 
     Args:
         keys: (batch, positions, dim).
@@ -54,7 +54,8 @@ class LoopInputs(NamedTuple):
         query: (dim, hidden), weight of the query's projection.
         energy: (dim), weight of the energies.
         filters: (filters, channels, kernel), location filters; None for content-based attention.
-        location: (dim, filters), projection of the filters' outputs; None likewise.
+        location: (dim, filters), projection of the filters' outputs; None for content-based
+            attention.
         weights: (4 * hidden, inputs + hidden) of each layer, over [context or layer below; hidden].
         biases: (4 * hidden) of each layer; the bottom layer's belongs to its hoisted gates.
     """
@@ -69,12 +70,12 @@ class LoopInputs(NamedTuple):
     biases: tuple[Tensor, ...]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        """All tensors in one tuple, as an autograd Function takes them."""
+        """Return all tensors in one tuple, as an autograd Function takes them."""
         return *self[:6], *self.weights, *self.biases
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopInputs":
-        """The inverse of `flat`."""
+        """Rebuild from the result of `flat`."""
         keys, memory, query, energy, filters, location, *rest = flat
         parts = keys, memory, query, energy, filters, location
         layers = len(rest) // 2

@@ -1,8 +1,8 @@
 """The attention RNN over all steps in Triton on a GPU (experimental: never run on a GPU).
 
-Five launches a step and nine in the backward pass (two more for each further layer), where torch's
-operations need 33 and 68, more in bfloat16; to be captured in a CUDA graph. Weights and memory get
-their gradients from one product each over all steps. Plain torch:
+A step takes five launches forward and nine backward (two more for each further layer), where torch
+operations need 33 and 68, more in bfloat16; the loop is meant to be captured in a CUDA graph. The
+gradients of weights and memory are one product each over all steps. The plain torch formula is
 `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
 """
 
@@ -23,11 +23,15 @@ from speechseq.ops.linear import linear
 def run(
     spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states, contexts and alignment, (batch, steps, …), in `spec.dtype`, the last float32.
+    """Run all steps; return hidden states, contexts and alignment, each (batch, steps, …).
+
+    The dtype is `spec.dtype`, for the alignment float32.
 
     Args:
+        spec: sizes, masks and other data without gradients.
         inputs: (batch, steps, input_dim).
         input_weight: (4 * hidden, input_dim), of the bottom layer's gates.
+        tensors: parameters and memory.
     """
     gates = linear(inputs.transpose(0, 1), input_weight, tensors.biases[0])
     with torch.autocast(inputs.device.type, enabled=False):
@@ -59,7 +63,7 @@ def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """The loop; it overwrites the hoisted gates (steps, batch, 4 * hidden) that it is given."""
+    """Autograd Function of all steps; it overwrites the hoisted gates (steps, batch, 4·hidden)."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""Backward pass of the attention RNN in Triton (experimental): nine launches a step."""
+"""Backward pass of the attention RNN in Triton (experimental), with nine launches per step."""
 
 from collections.abc import Sequence as Series
 
@@ -20,7 +20,7 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
-    """Computes all gradients; weights and memory get theirs from one product over all steps."""
+    """Backward pass; the gradients of weights and memory are one product each over all steps."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Backward(LoopPass):
         self.carry_cells = [torch.zeros_like(cells[0]) for cells in out.cells]
 
     def run(self) -> list[Tensor | None]:
-        """Gradients of the hoisted gates and of `LoopInputs.flat()`."""
+        """Return the gradients of the hoisted gates and of `LoopInputs.flat()`."""
         for step in reversed(range(self.steps)):
             grad_argument = self._attend_backward(step)
             grad_hidden = self.grad_queries[step] @ self.tensors.query

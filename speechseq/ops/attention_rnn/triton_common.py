@@ -1,4 +1,4 @@
-"""Tensors, sizes and constants of both Triton passes of the attention RNN (experimental)."""
+"""Tensors, sizes and constants shared by both Triton passes of the attention RNN (experimental)."""
 
 from collections.abc import Sequence as Series
 from typing import Any, NamedTuple
@@ -20,9 +20,10 @@ class LoopSaved(NamedTuple):
         queries: (steps, batch, dim).
         alignment: (batch, steps, positions).
         gates: (steps, batch, 4 * hidden), after their activations.
-        inputs: (steps + 1, batch, inputs + hidden) of the product, [below; hidden before].
-        hidden: (steps + 1, batch, hidden) float32, the state before the first step in front.
-        cells: likewise for LSTM layers; of size 0 for GRU layers.
+        inputs: (steps + 1, batch, inputs + hidden), inputs of each step's product: [context or
+            layer below; previous hidden state].
+        hidden: (steps + 1, batch, hidden) float32, beginning with the state before the first step.
+        cells: as `hidden`, cell states of LSTM layers; of size 0 for GRU layers.
     """
 
     queries: Tensor
@@ -33,18 +34,18 @@ class LoopSaved(NamedTuple):
     cells: tuple[Tensor, ...]
 
     def flat(self) -> tuple[Tensor, ...]:
-        """All tensors in one tuple."""
+        """Return all tensors in one tuple, as an autograd Function saves them."""
         return *self[:2], *self.gates, *self.inputs, *self.hidden, *self.cells
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopSaved":
-        """The inverse of `flat`."""
+        """Rebuild from the result of `flat`."""
         layers = (len(flat) - 2) // 4
         return LoopSaved(*flat[:2], *(flat[i : i + layers] for i in range(2, len(flat), layers)))
 
 
 def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
-    """Tensors for the forward pass to fill; its gates overwrite the hoisted ones."""
+    """Allocate the tensors that the forward pass fills; its gates overwrite the hoisted gates."""
     steps, batch, _ = hoisted.shape
     widths = [len(weight) // 4 for weight in tensors.weights]
     return LoopSaved(
@@ -68,12 +69,12 @@ def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> 
 
 
 def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
-    """The columns of a product's inputs that are the layer's own hidden state."""
+    """Slice the columns with the layer's own hidden state from the inputs of a product."""
     return inputs[..., -hidden.shape[-1] :]
 
 
 class LoopPass:
-    """Tensors and sizes that both passes share."""
+    """Base class of both passes, with the tensors and sizes that they share."""
 
     def __init__(self, spec: LoopSpec, tensors: LoopInputs, out: LoopSaved) -> None:
         self.spec, self.tensors, self.out = spec, tensors, out
@@ -86,12 +87,12 @@ class LoopPass:
         self.folded = tensors.energy if tensors.filters is None else tensors.filters
 
     def dropout(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
-        """The step's dropout bits (a dummy tensor if none), the dropout scale, the zoneout rate."""
+        """Return dropout bits of a step (a dummy tensor if none), dropout scale, zoneout rate."""
         bits = self.spec.dropout_bits[layer]
         return self.mask if bits is None else bits[step], *self.spec.rates[layer]
 
     def cell(self, layer: int) -> dict[str, Any]:
-        """Constants of a layer's kernels."""
+        """Return the compile-time constants of a layer's kernels."""
         return {
             "HIDDEN": self.out.hidden[layer].shape[2],
             "LSTM": self.spec.lstm[layer],
@@ -100,11 +101,11 @@ class LoopPass:
         }
 
     def cell_grid(self, layer: int) -> tuple[int, int]:
-        """Grid of a layer's kernels: rows by blocks of units."""
+        """Return the launch grid of a layer's kernels: rows by blocks of units."""
         return self.batch, cdiv(self.out.hidden[layer].shape[2], UNITS)
 
     def energy(self) -> dict[str, int]:
-        """Constants of the energies' kernels."""
+        """Return the compile-time constants of the energies' kernels."""
         return {
             "DIM": self.dim,
             "WIDE": next_power_of_2(max(self.dim, TAPS)),

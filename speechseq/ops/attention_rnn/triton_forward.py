@@ -1,4 +1,4 @@
-"""Forward pass of the attention RNN in Triton (experimental): five launches a step."""
+"""Forward pass of the attention RNN in Triton (experimental), with five launches per step."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Forward(LoopPass):
-    """Forward pass, which fills a LoopSaved."""
+    """Forward pass; it fills a LoopSaved."""
 
     def run(self) -> None:
-        """Run every decoder step of the batch; gates, states and alignment go into `self.out`."""
+        """Run all steps; gates, states and alignment are written to `self.out`."""
         first = self.spec.first_weights
         history = torch.stack([first, torch.zeros_like(first)], 1)
         for step in range(self.steps):

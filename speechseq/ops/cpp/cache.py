@@ -18,7 +18,7 @@ from speechseq.file_writing import sync
 
 
 def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
-    """Return the trusted file of this name; `make` writes it if there is none.
+    """Return the path of a cached file that is safe to load; `make` writes a missing file.
 
     The file is in the user's cache, or, if that cannot be written to, in a private folder among the
     temporary files.

@@ -1,4 +1,4 @@
-"""C++ compiler of the machine, and compilation of sources to libraries."""
+"""C++ compiler of the machine, and compilation of sources to shared libraries."""
 
 import functools
 import hashlib
@@ -19,9 +19,10 @@ _FLAGS = (
 
 
 def compiler() -> tuple[str, ...] | None:
-    """Return the command of CXX, such as `ccache g++`, or the machine's own compiler, or None.
+    """Return the command of the C++ compiler, or None if there is none.
 
-    Warns once if CXX cannot be run.
+    The environment variable CXX is used if it is set; it may have several words, such as `ccache
+    g++`. A CXX that cannot be run is reported once, as a warning.
     """
     setting = os.environ.get("CXX", "").strip()
     if setting:
@@ -50,7 +51,7 @@ def _named(setting: str) -> tuple[str, ...] | None:
 
 
 def compile_library(source: Path, command: tuple[str, ...], target: Path) -> None:
-    """Compile a source to a library.
+    """Compile a source file to a shared library `target`.
 
     Raises:
         subprocess.SubprocessError: the source does not compile; `stderr` has the reason.
@@ -61,7 +62,7 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
 
 
 def digest(source: Path, command: tuple[str, ...]) -> str:
-    """Digest of the source, all headers in its folder, the compiler and the processor.
+    """Digest of a source, the headers in its folder, the compiler and the processor.
 
     Raises:
         subprocess.SubprocessError, OSError: the compiler does not print its version.

@@ -1,4 +1,4 @@
-"""Signatures of the decoder loops, teacher-forced and free-running; see `signature`."""
+"""Signatures of the C++ decoder loops, teacher-forced and free-running (see `signature`)."""
 
 import ctypes
 from typing import Any

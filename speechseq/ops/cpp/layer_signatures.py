@@ -1,4 +1,4 @@
-"""Signatures of the kernels of layers and spectra; see `signature` for how they are read."""
+"""Signatures of the C++ kernels of layers and spectra (see `signature`)."""
 
 from speechseq.ops.cpp.signature import Signature
 

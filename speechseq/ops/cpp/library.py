@@ -33,7 +33,10 @@ def wanted() -> bool:
 
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
-    """Load the library of `name`.cpp; None if it is not available. A failure warns once."""
+    """Load the library compiled from `name`.cpp; None if it is not available.
+
+    A failure to compile or load it is reported once, as a warning.
+    """
     command = compiler() if wanted() else None
     if command is None:
         return None
@@ -76,7 +79,7 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
-    """Call a function of an available library, with torch's number of threads.
+    """Call a function of a loaded library with torch's number of threads.
 
     Arguments are checked by the function's signature. Tensors and structs are passed as addresses,
     None as the null pointer, int as int64_t, float as float; the number of threads comes last.
@@ -95,7 +98,9 @@ def call(name: str, function: str, *arguments: Tensor | Structs | int | float | 
 
 
 def pack(name: str, struct: str, *rows: Sequence[Tensor | Structs | int | None]) -> Structs:
-    """Pack structs of an available library, one for each row of values; they hold their tensors.
+    """Pack structs for an available library, one struct per row of values.
+
+    The result also holds references to the tensors, so that they stay in memory.
 
     Raises:
         KernelArgumentError: the kernel would read or write a value wrongly.

@@ -1,4 +1,4 @@
-"""Running of commands in a process group, which ends with this process."""
+"""Runs commands in a process group of their own, which ends together with this process."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
     """Run a command in its own process group; an exception here kills the whole group.
 
     Compilers start other processes, which would survive as orphans if only the first were killed.
-    Ctrl-C on the terminal does not reach the group, so only this process decides about its end.
+    Ctrl-C on the terminal does not reach the group, so only this process ends the group.
 
     Args:
-        timeout: seconds.
+        timeout: maximum duration in seconds.
 
     Raises:
         subprocess.CalledProcessError: the command failed; `stderr` has the reason.

@@ -38,11 +38,11 @@ Rule = str | Callable[[dict[str, Any]], bool]
 
 
 class KernelArgumentError(ConfigError, ValueError):
-    """An argument that a kernel would read or write wrongly."""
+    """Error for an argument that a kernel would read or write wrongly."""
 
 
 def within(x: Tensor, least: int, most: int) -> bool:
-    """True if all values are between two numbers, both included."""
+    """True if all values of x are from `least` to `most`, both included."""
     if not x.numel():
         return True
     if x.numel() <= FEW:
@@ -53,12 +53,15 @@ def within(x: Tensor, least: int, most: int) -> bool:
 
 
 def falling(x: Tensor) -> bool:
-    """True if no value is larger than the previous one."""
+    """True if no value of x is larger than the previous one."""
     return bool((x[1:] <= x[:-1]).all())
 
 
 def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
-    """True if utterances, sorted by length, the longest first, lie within `frames` frames."""
+    """True if utterances with these starts and lengths lie within `frames` frames.
+
+    Lengths must be sorted, the longest first.
+    """
     begin, long = starts.tolist(), lengths.tolist()
     sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames
     ends = (a + b for a, b in zip(begin, long, strict=True))
@@ -66,7 +69,7 @@ def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
 
 
 class Structs:
-    """Packed structs, as C++ reads them: words (count, words per struct), and their values."""
+    """Structs as C++ reads them: int64 words (count, words per struct), and the packed values."""
 
     def __init__(self, name: str, words: Tensor, rows: Sequence[dict[str, Any]]) -> None:
         self.name, self.words = name, words
@@ -157,10 +160,10 @@ class _Parameter:
 
 
 class Signature:
-    """Parameter list of a kernel, with rules about several arguments.
+    """Parameter list of a kernel, and rules that compare several arguments.
 
-    The check is compiled from the parameters: interpreting annotations took several times as long,
-    which matters for small kernels.
+    The check is compiled to Python code, because interpreting the annotations at each call takes
+    several times as long, which matters for small kernels.
     """
 
     def __init__(self, parameters: str, *rules: Rule) -> None:
@@ -185,7 +188,10 @@ class Signature:
         self._compiled = scope["kernel"]
 
     def source(self) -> str:
-        """Source of the check as a function that returns addresses and numbers, and all names."""
+        """Return the check as Python source, and the names of all parameters and sizes.
+
+        The source defines a function that returns the addresses and numbers of its arguments.
+        """
         numbers = {p.name for p in self.parameters if p.kind == "int"}
         first = sorted(self.parameters, key=lambda p: p.kind not in ("int", "float"))
         sizes = {size for p in self.parameters for size in p.sizes if size.isidentifier()}
@@ -205,10 +211,13 @@ class Signature:
     def check(
         self, function: str, arguments: Sequence[Any], kernels: ctypes.CDLL | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Check arguments; return their addresses and numbers, and sizes and arguments by name.
+        """Check the arguments of a call.
+
+        Returns:
+            Addresses and numbers to pass to the kernel, and all sizes and arguments by name.
 
         Raises:
-            KernelArgumentError: an argument does not match; it is named.
+            KernelArgumentError: an argument does not match; the message names it.
         """
         if len(arguments) != len(self.parameters):
             raise KernelArgumentError(
@@ -231,13 +240,13 @@ class Signature:
 
 
 class Struct(Signature):
-    """Fields of a C++ struct in their order, each a word of 64 bits."""
+    """Fields of a C++ struct in their order, each of 64 bits."""
 
     def pack(self, name: str, rows: Sequence[Sequence[Any]], kernels: ctypes.CDLL) -> Structs:
         """Check and pack rows of values, one struct per row.
 
         Raises:
-            KernelArgumentError: a value does not match; it is named.
+            KernelArgumentError: a value does not match; the message names it.
         """
         checked = [self.check(name, row, kernels) for row in rows]
         words = torch.tensor([[0 if x is None else x for x in taken] for taken, _ in checked])

@@ -1,4 +1,4 @@
-"""Signatures of all sources, and the check that a library matches them."""
+"""Signatures of all C++ sources, and the check that a compiled library matches them."""
 
 import ctypes
 
@@ -31,10 +31,10 @@ STRUCTS: dict[str, dict[str, Struct]] = {
 
 
 def prepare(name: str, kernels: ctypes.CDLL) -> str:
-    """Set the ctypes of a library's functions; return the reason why it does not match, or "".
+    """Set the ctypes of a library's functions; return "", or the reason why it does not match.
 
-    Each source exports its version and the size of each of its structs, in words of 64 bits: a
-    field that only one side knows would shift all fields after it.
+    Each source exports its version, and the number of 64-bit words in each of its structs: if only
+    one side had a field, all later fields would be shifted.
     """
     expected = {"version": VERSION}
     expected |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}

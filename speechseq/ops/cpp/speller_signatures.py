@@ -1,4 +1,4 @@
-"""Signatures of the kernels that a search calls at each step; see `signature`."""
+"""Signatures of the C++ kernels that a search calls at each step (see `signature`)."""
 
 import ctypes
 import functools

@@ -1,1 +1,1 @@
-"""Triton kernels (experimental: never run on a GPU) and the check that they can be run."""
+"""Triton kernels (experimental: never run on a GPU), and a check that the device can run them."""

@@ -1,8 +1,8 @@
-"""Triton kernels that train the attention RNN (experimental): cells' gates and backward passes.
+"""Triton kernels for training the attention RNN (experimental): gates and backward passes.
 
 Matrix products of whole batches are left to cuBLAS; these kernels compute what comes between two
 products. If several programs contribute to one number, each writes to a separate place, so that no
-sum depends on their order. Tensors may be bfloat16, sums are float32.
+sum depends on the order of the programs. Tensors may be bfloat16, sums are float32.
 """
 
 import triton
@@ -31,10 +31,10 @@ def gate(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Forward of one cell: pre-activations (rows, 4 · HIDDEN) to gates in place, and its new state.
+    """Forward of one cell: pre-activations (rows, 4 · HIDDEN) to gates in place, and new state.
 
-    The hidden state goes to `hidden_after`, to the inputs of its own next product, and to those of
-    the layer above. Gates as in `decoder_step.cell`.
+    The hidden state is written to `hidden_after`, to the inputs of the cell's next product, and to
+    those of the layer above. The order of gates is that of `decoder_step.cell`.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -72,9 +72,12 @@ def gate_backward(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, HAS_GRAD: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Backward of one cell: gradient of the pre-activations from the hidden state's gradients (the
-    output's, the layer above's, the next step's). `carry_hidden` and `carry_cells` hold the
-    gradients of hidden state and cell that reach the step before without passing a product."""
+    """Backward of one cell: gradient of the pre-activations from those of the hidden state.
+
+    The hidden state has gradients from the output, from the layer above and from the next step.
+    `carry_hidden` and `carry_cells` hold the gradients of hidden state and cell state that reach
+    the previous step without passing a product.
+    """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
     valid, at, place = unit < HIDDEN, row * HIDDEN + unit, row * 4 * HIDDEN + unit
@@ -122,8 +125,10 @@ def read_backward(
     DIM: tl.constexpr, HAS_GRAD: tl.constexpr, ALIGNED: tl.constexpr,
     CHUNK: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of some positions' weights, from those of the context, of the next step's history
-    and of the alignment; the first program of a row stores the context's total gradient."""
+    """Gradient of some positions' weights, from context, history of the next step and alignment.
+
+    The first program of a row stores the total gradient of the context.
+    """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
     there = place < positions
@@ -156,9 +161,11 @@ def energies_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of softmax and energies: the gradient of the tanh's argument (rows, positions, DIM),
-    which is added to that of the keys, its sum over a program's positions, and the gradient of the
-    energy weight."""
+    """Backward of softmax and energies.
+
+    Writes the gradient of the tanh's argument (rows, positions, DIM), adds it to that of the keys,
+    and writes its sum over a program's positions and the gradient of the energy weight.
+    """
     row, tile = tl.program_id(0), tl.program_id(1)
     everywhere = tl.arange(0, ALL)
     all_there = everywhere < positions
@@ -192,8 +199,10 @@ def history_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the history: overwrites that of the previous weights, adds to that of the sum of
-    all steps before."""
+    """Backward of the location filters to the history.
+
+    Overwrites the gradient of the previous weights, and adds to that of the sum of all weights.
+    """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
     within, there = dims < DIM, place < positions
@@ -222,7 +231,7 @@ def filters_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Adds the gradient of some of the folded filters, one for each row."""
+    """Add the gradient of some of the folded filters, for each row separately."""
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     which = tl.program_id(1) * SOME + tl.arange(0, SOME)
     channel, tap = which // TAPS, which % TAPS

@@ -1,8 +1,8 @@
 """Triton kernels of a decoder step (experimental): skinny products, cells, energies, context.
 
-Few rows meet large weights, so each program has some outputs of all rows, and reads its weights
-once. Weights may be narrower than float32; numbers are float32, and so are sums. Widths are known
-when a kernel is compiled; a name in capitals is such a number.
+Few rows meet large weights, so each program computes some outputs of all rows, and reads its
+weights once. Weights may be narrower than float32; other tensors and sums are float32. Names in
+capitals are constants that are known when a kernel is compiled, such as widths.
 """
 
 import triton
@@ -55,9 +55,9 @@ def linear(
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """output = act([x; y] · weight + bias) · keep; weight (OUTPUTS padded, X + Y).
+    """Linear layer: output = act([x; y] · weight + bias) · keep.
 
-    Strides are between rows.
+    `weight` is (OUTPUTS padded, X + Y); strides are between rows.
     """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -94,11 +94,11 @@ def cell(
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """A step of an LSTM or GRU over [x; y; before]: its state after it; `inner` is the LSTM's cell.
+    """Step of an LSTM or GRU over [x; y; before], the new hidden state in `after`.
 
-    Weights (blocks · 4 · UNITS, X + Y + HIDDEN) are ordered by block, and in it by gate: input,
-    forget, cell, output; or reset, update, and the new gate in two, of the inputs and of the hidden
-    state. `passed` is x + after.
+    `inner` and `inner_after` are the LSTM's cell state; `passed` is x + after. Weights (blocks · 4
+    · UNITS, X + Y + HIDDEN) are ordered by block, then by gate: input, forget, cell, output; or
+    reset, update, and the new gate in two parts, of the inputs and of the hidden state.
     """
     block = tl.program_id(0)
     outs = block * 4 * UNITS + tl.arange(0, 4 * UNITS)
@@ -165,10 +165,11 @@ def energies(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """direction · tanh(query + keys + what the filters find in the history), for some positions.
+    """Energies of some positions: direction · tanh(query + keys + filters over the history).
 
-    keys (rows, positions, DIM); the history's rows of positions, those of the previous weights and
-    those of the sum of all; folded (CHANNELS · TAPS, DIM), the filters and their projection in one.
+    keys (rows, positions, DIM); `previous` and `cumulative` are the history: the previous weights
+    and the sum of all weights; folded (CHANNELS · TAPS, DIM) combines the filters and their
+    projection.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -203,11 +204,11 @@ def read(
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """The softmax of a row's energies times `factor`, and its context, some columns a program.
+    """Softmax of a row's energies times `factor`, and its context, some columns per program.
 
-    The first program of a row leaves the weights, and the history with them (rows, CHANNELS,
-    positions): the previous ones, and the sum of all. mask (rows, positions) holds bytes, ALL is
-    positions up to a power of two.
+    The first program of a row also writes the weights, and the new history (rows, CHANNELS,
+    positions): the weights and the sum of all weights. mask (rows, positions) holds bytes; ALL is
+    the number of positions rounded up to a power of two.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
     everywhere = tl.arange(0, ALL)

@@ -1,4 +1,4 @@
-"""The check that Triton's kernels launch: it needs a GPU, Linux and a C compiler."""
+"""Check that Triton kernels launch, which needs a GPU, Linux and a C compiler."""
 
 import functools
 import importlib.util
@@ -12,7 +12,7 @@ KIND = "cuda"  # device type that the kernels are for
 
 
 def supported(device: torch.device) -> bool:
-    """True if kernels are wanted and a small one runs on the device; a failure warns."""
+    """True if kernels are enabled and a small one runs on the device; a failure warns."""
     installed = importlib.util.find_spec("triton") is not None
     return wanted() and device.type == KIND and installed and _launches(device)
 
@@ -41,10 +41,10 @@ def _launches(device: torch.device) -> bool:
 
 
 def cdiv(count: int, each: int) -> int:
-    """Ceiling of count / each: number of programs for `count` items, with `each` per program."""
+    """Ceiling of count / each: number of programs for `count` items, `each` per program."""
     return -(-count // each)
 
 
 def next_power_of_2(least: int) -> int:
-    """The smallest power of 2 that is at least `least`, as sizes of Triton's blocks must be."""
+    """Smallest power of 2 that is at least `least`; block sizes of Triton must be powers of 2."""
     return 1 << (least - 1).bit_length()

@@ -63,6 +63,7 @@ def test_the_digits_recipe_runs_from_corpus_to_report(tmp_path: Path) -> None:
 def test_the_known_prosody_recipe_runs_from_corpus_to_style_card(tmp_path: Path) -> None:
     flags = ["--utterances", "12", "--test_utterances", "3", "--frames_per_batch", "900"]
     flags += ["--model.decoder.spare_frames", "60", "--model.decoder.frames_per_token", "1"]
+    flags += ["--voices", "[en-us+f4, en-us+m3]"]
     command = ["train", str(RECIPES / "tts/known_prosody.py"), "--run", str(tmp_path / "run")]
     assert main([*command, *TINY, *flags]) == 0
     card = json.loads((tmp_path / "run/checkpoints/last/style_card.json").read_text("utf-8"))

@@ -3,9 +3,9 @@
     python recipes/tts/known_prosody.py --style vae --run runs/styles/vae
 
 Makes digit strings whose pitch, range, rate and volume are drawn freely (espeak), trains the style
-with the model, and measures what each knob changes and what is transferred from references: the
-style card is written beside the weights, RUN/style.json and RUN/report.html. Runs on one CPU core
-without a network. Needs the extras `demo` and `style`.
+with the model, and measures what each knob changes, what is transferred from references and, of
+several --voices, which are known: the style card beside the weights, RUN/style.json,
+RUN/report.html. Runs on one CPU core without a network. Needs the extras `demo` and `style`.
 """
 
 import dataclasses
@@ -23,7 +23,8 @@ from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
 from speechseq.evaluation import style_card
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.style_transfer import Reference, evaluate_style
+from speechseq.evaluation.speaker_table import evaluate_speakers
+from speechseq.evaluation.style_transfer import evaluate_style, references, summary_line
 from speechseq.evaluation.tts import evaluate_tts, report_tts
 from speechseq.extras import need
 from speechseq.inference.synthesizer import Synthesizer
@@ -94,19 +95,19 @@ def main(settings: Settings, run: Path) -> None:
     parts = model, TacotronLoss(settings.loss), batches, settings.trainer
     summary = Trainer(*parts, run=run, about=about, validate=watch).run()
 
-    known, held = (
-        [Reference(features.load_waveform(c, audio), c.supervisions[0].text) for c in cuts]
-        for cuts in (list(train)[:300], test)
-    )
+    known, held = (references(cuts, audio) for cuts in (list(train)[:300], test))
     texts, judge = [reference.text for reference in held], Judge.digits()
     synthesizer = Synthesizer.load(summary.checkpoint)
     card = style_card.measure(synthesizer, texts[:10], judge=judge, speaker=voices[0])
     style_card.write(summary.checkpoint, card)
     found = evaluate_style(synthesizer, known, held, texts[:10], judge, speaker=voices[0])
+    if len(voices) > 1:
+        found["speakers"] = evaluate_speakers(synthesizer, known, held, texts[:10])
+    found |= {"style": settings.style, "seed": seed}
     (run / "style.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     spoken = [reference.waveform for reference in held][:10]
-    title, text = f"speechseq: the style {settings.style}", f"{json.dumps(found)}"
-    heard = evaluate_tts(synthesizer, texts[:10], spoken, judge)
+    title, text = f"speechseq: the style {settings.style}", summary_line(found)
+    heard = evaluate_tts(synthesizer, texts[:10], spoken, judge, speaker=voices[0])
     report_tts(run, heard, settings, summary, title=title, text=text)
 
 

@@ -13,6 +13,7 @@ from speechseq.evaluation.styled_speech import Rows, StyledVoice
 from speechseq.models.style.style import Style
 
 MEASURES = ("f0", "spread", "energy", "rate")
+UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "octaves"}
 SETTINGS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # standard deviations along a direction
 Coefficients = Float[np.ndarray, "4 _"]  # of the flat code and of 1, for each measure
 

@@ -4,15 +4,19 @@ Everything is measured in free-running speech: F0, its spread, energy and rate o
 those of the reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from lhotse import MonoCut
 from torch import Tensor
 
+from speechseq.audio.mel import AudioConfig
+from speechseq.corpus import features
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.style_directions import (
     MEASURES,
+    UNITS,
     direction,
     middle,
     rank_correlation,
@@ -38,6 +42,35 @@ class Reference(NamedTuple):
     def sound(self) -> Tensor:
         """Waveform (samples,)."""
         return self.waveform.flatten()
+
+
+def references(cuts: Iterable[MonoCut], audio: AudioConfig) -> list[Reference]:
+    """Load each cut's recording, text and speaker.
+
+    Raises:
+        DataError: a recording that cannot be read.
+    """
+    return [
+        Reference(
+            features.load_waveform(cut, audio),
+            cut.supervisions[0].text,
+            cut.supervisions[0].speaker or "",
+        )
+        for cut in cuts
+    ]
+
+
+def summary_line(found: Mapping[str, Any]) -> str:
+    """The main results of `evaluate_style` in a sentence."""
+    spans = ", ".join(
+        f"{name} {'undefined' if row['span'] is None else format(row['span'], '.2f')} {UNITS[name]}"
+        for name, row in found["directions"].items()
+    )
+    same = ", ".join(
+        f"{name} {'undefined' if (error := found['same_text'][name]) is None else f'{error:.2f}'}"
+        for name in ("f0", "energy", "rate", "ffe", "wer")
+    )
+    return f"Along directions of the code: {spans}. Transfer to the same text, errors: {same}."
 
 
 def evaluate_style(

@@ -77,15 +77,20 @@ def evaluate_tts(
     judge: Judge,
     *,
     seed: int = 0,
+    speaker: str | None = None,
 ) -> TTSEvaluation:
     """Synthesise the texts, and judge the speech and the recordings (1, samples) of the same texts.
 
+    Args:
+        speaker: voice of a model of several.
+
     Raises:
+        ConfigError: no speaker for a model of several, or one for a model of none.
         DataError: texts that cannot be spoken.
         MachineError: the extra `judge` is not installed.
     """
     rate = synthesizer.audio.sample_rate
-    speech = synthesizer.synthesize(texts, seed=seed)
+    speech = synthesizer.synthesize(texts, seed=seed, speaker=speaker)
     return TTSEvaluation(
         speech=tuple(speech),
         recordings=tuple(recordings),

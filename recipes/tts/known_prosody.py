@@ -49,6 +49,8 @@ STYLES = {
     "flow_vae": builders.flow_vae(weight=3e-4, dim=8, style_dim=128),
     "autoencoder": builders.autoencoder(dim=8, style_dim=128),
 }
+SMALL = tacotron2_small(reduction_factor=4)
+DECODER = dataclasses.replace(SMALL.decoder, prenet_dropout=0.2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,21 +58,21 @@ class Settings(known_prosody.KnownProsodyConfig):
     """Numbers of the corpus, the model and its training."""
 
     style: Literal["gst", "prosody_transfer", "vae", "wae_mmd", "flow_vae", "autoencoder"] = "vae"
-    frames_per_batch: Count = 2500
+    frames_per_batch: Count = 1250
     threads: Threads = 1
     seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
-    model: TacotronConfig = tacotron2_small(reduction_factor=4)
+    model: TacotronConfig = dataclasses.replace(SMALL, decoder=DECODER)
     loss: TacotronLossConfig = TacotronLossConfig(
         l1=1.0, stop_positive_weight=5.0, guide=50.0, guide_sigma=0.3, guide_half_life=400.0
     )
     trainer: TrainerConfig = TrainerConfig(
-        updates=2200,
+        updates=3000,
         learning_rate=2e-3,
-        schedule=ExponentialConfig(warmup=50, start=600, end=2200, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=800, end=3000, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.99,
-        checkpoint_every=550,
+        checkpoint_every=750,
         keep=1,
     )
 

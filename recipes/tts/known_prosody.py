@@ -72,8 +72,6 @@ class Settings(known_prosody.KnownProsodyConfig):
         schedule=ExponentialConfig(warmup=50, start=800, end=3000, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.99,
-        checkpoint_every=750,
-        keep=1,
     )
 
 

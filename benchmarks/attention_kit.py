@@ -1,11 +1,11 @@
-"""Ablation of attention options on short and long strings, after Chorowski 2015.
+"""Ablation of the attention's options on short and long strings, after Chorowski 2015.
 
     python benchmarks/attention_kit.py runs/content runs/location runs/smoothing
 
-The runs are of recipes/asr/spoken_digits.py, with equal corpus settings. Every model transcribes
-the first run's test strings, of usual and of ten times the length, with each way of reading, by
-greedy search without a language model. The table is printed, and written to the first run's
-kit.json.
+The arguments are runs of recipes/asr/spoken_digits.py, with equal corpus settings. Every model
+transcribes the first run's test strings, of the usual and of ten times the length, with each
+`ReadingConfig`, by greedy search without a language model. The table is printed, and written to the
+first run's kit.json.
 """
 
 import argparse

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def make_model() -> LAS:
-    """Untrained model that never emits eos."""
+    """Build an untrained model that never emits eos."""
     model = las_small().build(symbols=SYMBOLS, features=FEATURES).eval()
     with torch.no_grad():
         for parameter in model.speller.parameters():
@@ -84,7 +84,7 @@ def beside_naive(model: LAS, options: argparse.Namespace) -> dict[str, float]:
 
 
 def real_time(model: LAS, options: argparse.Namespace) -> list[dict[str, float | str]]:
-    """Real-time factors of the strategies at batch sizes 1 and 16."""
+    """Measure real-time factors of the strategies at batch sizes 1 and 16."""
     limit = limit_of(model, options.characters)
     strategies: dict[str, Strategy] = {
         "greedy": Greedy(limit=limit),
@@ -113,7 +113,7 @@ def real_time(model: LAS, options: argparse.Namespace) -> list[dict[str, float |
 
 
 def speech(batch: int, seconds: float) -> tuple[Tensor, Tensor]:
-    """Noise as features; lengths from three quarters of the duration to all of it."""
+    """Draw noise as features; lengths are from three quarters of the duration to all of it."""
     longest = int(seconds * FRAMES_A_SECOND)
     lengths = torch.linspace(longest, 0.75 * longest, batch).long()
     return torch.randn(batch, longest, FEATURES), lengths

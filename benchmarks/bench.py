@@ -1,4 +1,4 @@
-"""Benchmark of every row of the table: ours and its peers, one step at a time in turn.
+"""Benchmark of every row of the table: our code and its peers, one step at a time in turn.
 
     python benchmarks/bench.py [--full] [--only PATTERN] [--json PATH] [--device cuda] [--list]
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def choose(known: list[Row | Report], pattern: str, kind: str | None) -> list[Row | Report]:
-    """Rows whose name contains the pattern (with wildcards * and ?), for one device or any."""
+    """Return the rows whose name contains the pattern (with wildcards * and ?), by device kind."""
     wanted = f"*{pattern.lower()}*"
     named = [row for row in known if fnmatch.fnmatch(row.name.lower(), wanted)]
     return [row for row in named if kind is None or kind in row.devices]
@@ -71,7 +71,7 @@ def limits(chosen: list[Row | Report], options: argparse.Namespace) -> Roof | No
 
 
 def told(row: Row | Report, size: str) -> str:
-    """Description of a row, for the list."""
+    """Describe a row in one line, for the list."""
     return row.described(size) if isinstance(row, Row) else row.about
 
 
@@ -107,7 +107,7 @@ def report(row: Report, options: argparse.Namespace) -> Reported:
 
 
 def side(contender: Contender, ours: bool) -> str:
-    """Unique name of a contender in a row: a peer and one of ours may share a name."""
+    """Return a unique name of a contender in a row, as a peer and one of ours may share a name."""
     return f"{'ours' if ours else 'peer'}/{contender.name}"
 
 

@@ -30,7 +30,10 @@ Make = Callable[[Any, torch.device], Step]
 
 
 class Aim(NamedTuple):
-    """Aims: least speed and most memory relative to a peer; most seconds per item (full size)."""
+    """Aims of a comparison: minimum speed and maximum memory relative to a peer, maximum seconds.
+
+    The seconds are those of an item, at the full size.
+    """
 
     speed: float | None = None
     memory: float | None = None
@@ -48,8 +51,8 @@ class Needs(NamedTuple):
 class Contender:
     """One way to do a row's work, with environment variables for its process.
 
-    aims: by the name of the peer to compare with. needs: maps the row's sizes to a lower bound of
-    the work, to compare the time with the machine's limit.
+    `aims` has an Aim by the name of each peer to compare with. `needs` is a function from the row's
+    sizes to a lower bound of the work, by which the time is compared with the machine's limit.
     """
 
     name: str
@@ -61,12 +64,15 @@ class Contender:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One comparison: the same work on the same data, in turn, with a number of threads.
+    """Comparison of contenders: the same work on the same data, in turn, with a number of threads.
 
-    name: matched by --only. work: key in the STEPS of peers. about, item: descriptions for the
-    table; `about` is a str.format template for the sizes. sizes: for each of SIZES, the argument of
-    `data`, a tuple. items: number of items (named by `item`) in one step. rate: a unit, and its
-    amount per item, to report an amount per second.
+    Attributes:
+        name: name that --only matches.
+        work: key in the STEPS of peers.
+        about, item: descriptions for the table; `about` is a str.format template for the sizes.
+        sizes: for each of SIZES, the argument of `data`, a tuple.
+        items: number of items (described by `item`) in one step.
+        rate: unit and amount per item, to report an amount per second.
     """
 
     name: str
@@ -86,17 +92,18 @@ class Row:
         return f"{self.about.format(*self.sizes[size])}, per {self.item}"
 
     def make_data(self, size: str, seed: int, device: torch.device) -> Any:
-        """Shared data on the device; one seed gives the same data in every process."""
+        """Make the shared data on the device; one seed gives the same data in every process."""
         torch.manual_seed(seed)
         return _moved(self.data(self.sizes[size]), device)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Comparisons made by another script, in a process of its own.
+    """Comparisons made by another script, in its own process.
 
-    run: maps one of SIZES to a dict for each comparison, with `work`, `peer`, and the seconds of
-    one item, `ours_seconds` and `theirs_seconds`. aim: the aim of such a comparison.
+    `run` is a function from one of SIZES to a list of comparisons, dicts with `work`, `peer`, and
+    the seconds of one item, `ours_seconds` and `theirs_seconds`. `aim` returns the aim of a
+    comparison.
     """
 
     name: str
@@ -108,12 +115,12 @@ class Report:
 
 
 def rows() -> list[Row | Report]:
-    """All rows, in the order of their files' names."""
+    """Return all rows, in the order of their files' names."""
     return [row for module in _modules("rows") for row in module.ROWS]
 
 
 def peers(row: Row) -> list[Contender]:
-    """All peers that support a row's work."""
+    """Return all peers that support a row's work."""
     return [
         Contender(
             name=module.NAME,

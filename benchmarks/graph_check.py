@@ -2,11 +2,11 @@
 
     python3 benchmarks/graph_check.py [--device cuda] [--full]
 
-Trains and runs small Tacotrons, and trains a speller and searches with it (--full: full sizes and
-lengths), in float32 and bf16; on a GPU with torch operations and with fused kernels. For each case,
-prints the largest difference, relative to the largest number, the captured graphs and their memory.
-Exits with 1 if a difference is too large or nothing was captured. On a CPU the graphs are only
-emulated.
+The script trains and runs small Tacotrons, and trains a speller and searches with it (--full: full
+sizes and lengths), in float32 and bf16; on a GPU with torch operations and with fused kernels. For
+each case, it prints the largest difference relative to the largest number, the captured graphs and
+their memory. The exit code is 1 if a difference is too large or nothing was captured. On a CPU the
+graphs are only emulated.
 """
 
 import argparse
@@ -79,12 +79,12 @@ def main() -> None:
 
 
 def tacotron(config: TacotronConfig) -> Tacotron:
-    """Tacotron with random weights."""
+    """Build a Tacotron with random weights."""
     return config.build(symbols=SYMBOLS, mels=MELS, bins=BINS)
 
 
 def speller(width: int) -> Speller:
-    """Speller of two layers, whose upper layer queries the attention."""
+    """Build a speller of two layers, whose upper layer queries the attention."""
     attention = LocationSensitiveConfig(dim=width // 4, filters=10, kernel=101, history="previous")
     config = SpellerConfig(embedding=128, layers=2, hidden=width, attention=attention)
     return config.build(SYMBOLS, width)
@@ -96,7 +96,7 @@ def check(
     name: str,
     make: Callable[[Any], list[Tensor]],
 ) -> bool:
-    """Compare the results with and without graphs and print one line; True if wrong."""
+    """Compare the results with and without graphs, and print one line; True if they differ."""
     os.environ["SPEECHSEQ_NATIVE"] = "1" if "fused" in name else "0"
     torch.manual_seed(0)
     model = build().to(device)
@@ -118,7 +118,7 @@ def check(
 
 
 def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> list[Tensor]:
-    """Results of `make` with SPEECHSEQ_CUDA_GRAPHS set to `how`."""
+    """Return the results of `make` with SPEECHSEQ_CUDA_GRAPHS set to `how`."""
     os.environ["SPEECHSEQ_CUDA_GRAPHS"] = how
     return make(model)
 
@@ -126,7 +126,7 @@ def asked(how: str, model: nn.Module, make: Callable[[Any], list[Tensor]]) -> li
 def trained(
     model: Tacotron, sizes: tuple[Sizes, ...], device: torch.device, precision: str
 ) -> list[Tensor]:
-    """Outputs, and gradients summed over batches of several lengths, some in the same bucket."""
+    """Train on batches of several lengths, some in one bucket; return outputs and gradients."""
     model.train().zero_grad()
     loss, found = TacotronLoss(TacotronLossConfig()), []
     for turn in range(TIMES * len(sizes)):
@@ -145,7 +145,7 @@ def spoken(
     device: torch.device,
     precision: str = "float32",
 ) -> list[Tensor]:
-    """Mels of free-running rows that end one after another."""
+    """Speak free-running, with rows that end one after another; return the mels."""
     model.eval()
     torch.manual_seed(0)
     steps = sizes[0].frames[1]
@@ -161,7 +161,7 @@ def spoken(
 def spelled(
     model: Speller, sizes: tuple[Sizes, ...], device: torch.device, precision: str
 ) -> list[Tensor]:
-    """Outputs and gradients of a teacher-forced speller, over batches."""
+    """Run a speller teacher-forced over several batches; return outputs and gradients."""
     model.train().zero_grad()
     found = []
     for turn in range(TIMES * len(sizes)):
@@ -175,7 +175,7 @@ def spelled(
 
 @torch.inference_mode()
 def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> list[Tensor]:
-    """Outputs of the steps of a search of four hypotheses, whose utterances end one by one."""
+    """Search with four hypotheses while utterances end one by one; return the steps' outputs."""
     model.eval()
     found = []
     for _ in range(TIMES):
@@ -197,7 +197,7 @@ def searched(model: Speller, sizes: tuple[Sizes, ...], device: torch.device) -> 
 def heard(
     sizes: Sizes, model: Speller, device: torch.device, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Random symbols, and a memory with mask, an eighth as long as the frames."""
+    """Draw random symbols, and a memory with its mask, an eighth as long as the frames."""
     torch.manual_seed(seed)
     positions = lengths(sizes.batch, (sizes.frames[0] // 8, sizes.frames[1] // 8))
     tokens = torch.randint(4, SYMBOLS, (sizes.batch, sizes.tokens[1]))

@@ -5,7 +5,7 @@
 A full-size Tacotron 2 trains and speaks with one number varied at a time; every point runs in its
 own process. The limit is the least time on this machine, measured in the same run: FLOPs divided by
 the rate of products, or bytes of weights per step divided by the rate of reads, whichever takes
-longer. Run it on an idle machine: beside other programs, two threads wait for each other.
+longer. Run it on an idle machine, because beside other programs the threads wait for each other.
 """
 
 import argparse
@@ -73,13 +73,13 @@ def judged(point: Point, ran: Ran, roof: Roof) -> Found:
 
 
 def apart(work: Any, *arguments: Any) -> Any:
-    """Call a function in a process of its own, so that its peak memory is measured alone."""
+    """Call a function in a new process, so that its peak memory is measured alone."""
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def line(found: Found) -> str:
-    """Row of the table for one point."""
+    """Format the row of the table for one point."""
     times = f"{shown(found.seconds)} | {shown(found.limit)} | {found.share:.0%}"
     return f"| {found.point.name} | {times} | {found.gigabytes:.2f} GB |"
 

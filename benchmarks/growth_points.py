@@ -1,4 +1,4 @@
-"""Points at which growth is measured: a Tacotron 2's work, with one number varied at a time."""
+"""Points at which growth is measured: work of a Tacotron 2, with one number varied at a time."""
 
 import dataclasses
 import resource
@@ -29,7 +29,8 @@ TO_SPEAK = {"float32": "float32", "bf16": "bfloat16", "int8": "int8"}
 class Point:
     """Point to measure: `axis` names the varied number, `work` is "train" or "speak".
 
-    width: scale of all layers, 1 for the full size. frames: of each utterance, without padding.
+    `width` is the scale of all layers, 1 for the full size; `frames` is the length of each
+    utterance, without padding.
     """
 
     axis: str
@@ -60,7 +61,7 @@ class Point:
 class Ran(NamedTuple):
     """Measurement: seconds of each repetition, peak memory above the libraries', and the work.
 
-    items: number of items in one repetition: 1 update, or the number of decoder steps.
+    `items` is the number of items in one repetition: 1 update, or the number of decoder steps.
     """
 
     seconds: list[float]
@@ -89,7 +90,7 @@ class Found(NamedTuple):
 
 
 def points(quick: bool, threads: int) -> list[Point]:
-    """All points, with `threads` threads unless varied; `quick` gives few and small ones."""
+    """Return all points, with `threads` threads unless varied; `quick` gives few and small ones."""
     frames = 100 if quick else 400
     base = Point(axis="batch", frames=frames, threads=threads)
 
@@ -134,7 +135,7 @@ def run(point: Point) -> Ran:
 
 
 def sized(width: float, reduction_factor: int) -> TacotronConfig:
-    """Tacotron 2 with all layers scaled by `width`."""
+    """Return a Tacotron 2 with all layers scaled by `width`."""
 
     def scaled(size: int) -> int:
         return max(8, int(size * width))

@@ -29,9 +29,9 @@ class Work(NamedTuple):
 
 
 def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
-    """Work of a training update: forward, and twice that backward.
+    """Count the work of a training update: forward, and twice that backward.
 
-    A step only reads the recurrent weights again, once forward and once backward, so there are
+    A step reads only the recurrent weights again, once forward and once backward, so there are
     twice as many passes as steps.
     """
     recurs = sum(p.numel() for name, p in _matrices(model) if _recurs(name))
@@ -42,7 +42,7 @@ def teacher_forced(model: Tacotron, shape: Shape, precision: str) -> Work:
 
 
 def free_running(model: Tacotron, shape: Shape, precision: str) -> Work:
-    """Work of free-running decoder steps; each step reads all of the decoder's weights."""
+    """Count the work of free-running decoder steps, which all read the decoder's weights."""
     products = _products(model, shape)
     flops = sum(count for name, count in products.items() if _each_step(name))
     weights = sum(p.numel() for name, p in _matrices(model) if _each_step(name))

@@ -28,7 +28,7 @@ IDLE, LONG = 2.0, 45.0  # seconds
 
 
 class Timing(NamedTuple):
-    """Seconds of each round and peak memory in GB; or the failure."""
+    """Seconds of each round and peak memory in GB, or the failure."""
 
     seconds: list[float]
     gigabytes: float
@@ -91,7 +91,7 @@ def compare(
     """Time one step of each contender per round, after a round to warm up.
 
     Args:
-        commands: by the contenders' names.
+        commands: commands by the contenders' names.
         rounds: minimum number of rounds; further ones until `seconds` are spent, at most `most`.
         slow: a contender whose step takes longer (in seconds) is measured only once.
         limit: seconds after which no new round begins, once all contenders were measured.
@@ -116,8 +116,8 @@ def compare(
 def serve(step: Callable[[], object], device: torch.device) -> None:
     """Answer each line on standard input with one timed step and the peak memory so far.
 
-    After a wait for the others' steps, a step that is not timed comes first, because memory was
-    returned to the machine and data left the caches. Steps longer than LONG need no warm-up.
+    Before a timed step, another one warms up, because caches and memory were given to the other
+    contenders meanwhile. Steps longer than LONG need no warm-up.
     """
     timed = _timed_by_events if device.type == "cuda" else _timed
     taken, ended = 0.0, time.perf_counter()

@@ -45,7 +45,7 @@ class WordErrors(NamedTuple):
         return [sum(errors) / sum(self.ref) for errors in self.errors]
 
     def beside(self, other: "WordErrors") -> bootstrap.Comparison:
-        """Compare with another voice's errors on the same texts and seeds.
+        """Compare the error rate with another voice's on the same texts and seeds.
 
         The bootstrap resamples texts, each with its errors of all seeds, which are dependent.
         """
@@ -53,7 +53,7 @@ class WordErrors(NamedTuple):
         return bootstrap.compare(first, second, [len(self.errors) * words for words in self.ref])
 
     def plain(self) -> dict[str, Any]:
-        """Figures as data for JSON."""
+        """Return the figures as data for JSON."""
         return {"wer": self.wer, "words": self.words, "wers": self.wers}
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class WordErrors(NamedTuple):
 def of_voice(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge, precision: str
 ) -> WordErrors:
-    """Errors on the cuts' texts, synthesised with weights of this precision."""
+    """Count the errors on the cuts' texts, synthesised with weights of this precision."""
     rounded = Synthesizer(voice.model, voice.vocabulary, voice.audio, precision=precision)
     texts, rate = _texts(cuts), voice.audio.sample_rate
     spoken = ([item.waveform for item in rounded.synthesize(texts, seed=seed)] for seed in seeds)
@@ -72,13 +72,13 @@ def of_voice(
 
 
 def of_recordings(cuts: CutSet, audio: AudioConfig, judge: Judge) -> WordErrors:
-    """Errors on the recordings themselves, as a reference: the judge is a weak recogniser."""
+    """Count the errors on the recordings themselves, for comparison: the judge is weak."""
     recordings = [item.waveform[0] for item in items_of(cuts, audio)]
     return WordErrors.of([judge.judge(_texts(cuts), recordings, audio.sample_rate)])
 
 
 def unlearned_digits(corpus: Path, count: int) -> CutSet:
-    """Digit strings outside the demo's `corpus`/train, spoken in the same way."""
+    """Return digit strings outside of the demo's `corpus`/train, spoken in the same way."""
     learned = json.loads((corpus / "train" / MANIFEST).read_text("utf-8"))["utterances"]
     return spoken_digits.make(
         corpus / "unlearned",

@@ -1,13 +1,13 @@
-"""Beam search of a large LAS, alone and in a batch, beside a loop over its hypotheses.
+"""Beam search of a large LAS, for one utterance and a batch, beside a loop over hypotheses.
 
     python benchmarks/las_beam.py [--quick] [--threads 1] [--rounds 3]
 
-A listener of a BiLSTM and a pyramid of three, 256 units a direction, factor 8; a speller of two
-LSTM layers of 512 units with location-sensitive attention; untrained. 1,200 frames give 150
-positions, and eos is forbidden, so that 150 characters are written. The loop (naive_beam.py) asks
-one hypothesis after the other: once a speller written plainly, as one writes it the first time, on
-the same weights, and once ours. It takes as long for each utterance whatever the batch: it is timed
-on one, and has to find the same.
+The model is untrained: a listener of a BiLSTM and a pyramid of three, 256 units per direction, 8
+frames per position; a speller of two LSTM layers of 512 units with location-sensitive attention.
+1,200 frames give 150 positions, and eos is forbidden, so that 150 characters are written. The loop
+(naive_beam.py) runs one hypothesis after another, once with a simply written speller on the same
+weights, and once with ours. Its time per utterance does not depend on the batch, so it is timed on
+one utterance, and it has to find the same transcripts.
 """
 
 import argparse
@@ -42,8 +42,11 @@ PLAIN, OWN = "plain loop", "loop over our step"
 
 
 class Plain:
-    """The speller in torch's everyday operations, with the weights and the mask-free memory of one
-    utterance; its state is (context, weights, keys, memory, the cells' states)."""
+    """Speller in ordinary torch operations, with the weights of ours, for one utterance.
+
+    There is no padding, so it has no mask. Its state is (context, weights, keys, memory, states of
+    the cells).
+    """
 
     def __init__(self, model: LAS) -> None:
         self.speller, self.attention = model.speller, model.speller.core.attention
@@ -51,7 +54,7 @@ class Plain:
         self.kernel = self.attention.filters.weight.shape[2]
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> tuple[Any, ...]:
-        """No weights yet, and zeros in the cells."""
+        """Return the state before the first step: no weights yet, and zeros in the cells."""
         zeros = [(memory.new_zeros(1, 512), memory.new_zeros(1, 512)) for _ in self.cells]
         weights = memory.new_zeros(memory.shape[:2])
         return (
@@ -63,11 +66,11 @@ class Plain:
         )
 
     def prepare(self) -> Any:
-        """Itself: nothing is shared by its steps."""
+        """Return itself: its steps share nothing."""
         return self
 
     def step(self, tokens: Tensor, state: tuple[Any, ...]) -> Any:
-        """LSTM cells, energies, softmax, context, symbols."""
+        """Run one step: LSTM cells, energies, softmax, context, symbols."""
         context, weights, keys, memory, *cells = state
         below, after = torch.cat([self.speller.embedding(tokens), context], 1), []
         for cell, before in zip(self.cells, cells, strict=True):
@@ -88,7 +91,7 @@ class Plain:
 
 
 class PlainModel:
-    """A recogniser with the plain speller."""
+    """Recogniser with the plain speller."""
 
     def __init__(self, model: LAS) -> None:
         self.encode, self.ctc_log_probs, self.speller = (
@@ -118,7 +121,7 @@ def main() -> None:
 
 
 def rows(quick: bool, threads: int, rounds: int = 3) -> list[dict[str, Any]]:
-    """Medians of seconds an utterance at batch 1 and 16, ours and the loop's, in turn."""
+    """Time an utterance at batch sizes 1 and 16, ours and the loop, in turn; return the medians."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     frames, characters, batches = (160, 20, (1, 4)) if quick else (1200, 150, (1, 16))
@@ -130,7 +133,7 @@ def rows(quick: bool, threads: int, rounds: int = 3) -> list[dict[str, Any]]:
 
 
 def make_model() -> LAS:
-    """An untrained model that writes anything but eos."""
+    """Build an untrained model that never writes eos."""
     attention = LocationSensitiveConfig(dim=128, filters=10, kernel=101, history="previous")
     config = LASConfig(
         listener=ListenerConfig(hidden=256, base_layers=1, pyramid_layers=3),

@@ -3,10 +3,10 @@
     python benchmarks/latents.py [--seed 0] [--utterances 2000] [--updates 2500] [--only PATTERN]
 
 The encoder reads means and deviations of 40 mel bands and the duration of an utterance of
-corpus.known_prosody; through a code of 6 numbers (or tokens) the decoder gives F0, spread, energy
-and rate, standardised. The losses are squared error / (2 σ²) + the style's penalty. One row a
-system; "null" is the same distance between two samples of the same law. Needs the extras `espeak`
-and `style`; a minute a system on one core.
+corpus.known_prosody. From a code of 6 numbers (or tokens), the decoder predicts standardised F0,
+spread, energy and rate. The loss is squared error / (2 σ²) + the style's penalty. The table has one
+row per system; "null" is the same distance between two samples of the same distribution. It needs
+the extras `espeak` and `style`, and takes a minute per system on one core.
 """
 
 import argparse
@@ -38,21 +38,21 @@ MEASURES = ("F0", "spread", "energy", "rate")
 
 
 class System(NamedTuple):
-    """A style, and the variance of its decoder."""
+    """Style to compare, and the variance of its decoder."""
 
     style: StyleConfig
     variance: float = 0.5
 
 
 def sizes(build: Callable[..., StyleConfig], **numbers: object) -> StyleConfig:
-    """A builder's style with this benchmark's sizes and an encoder of pooled features."""
+    """Build a style with this benchmark's sizes and an encoder of pooled features."""
     config = build(dim=DIM, style_dim=VECTOR, **numbers)
     return dataclasses.replace(config, reference=PooledConfig())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PooledConfig(Config):
-    """Encoder of features that were pooled before: the only frame of each item."""
+    """Settings of an encoder of pooled features, which are the only frame of each item."""
 
     kind: ClassVar[str] = "pooled"
 
@@ -62,7 +62,7 @@ class PooledConfig(Config):
 
 
 class Pooled(nn.Sequential):
-    """Two layers over the first frame."""
+    """Encoder of two layers over the first frame."""
 
     def __init__(self, features: int) -> None:
         super().__init__(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
@@ -74,7 +74,7 @@ class Pooled(nn.Sequential):
 
 
 def systems() -> dict[str, System]:
-    """Every system by name."""
+    """Return every system by name."""
     tokens = builders.gst(tokens=10, heads=2, style_dim=VECTOR)
     found = {
         "autoencoder": System(sizes(builders.autoencoder)),
@@ -92,7 +92,7 @@ def systems() -> dict[str, System]:
 
 
 def corpus(folder: Path, utterances: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Pooled features (utterances, 1, 81) and measures (utterances, 4), standardised."""
+    """Make pooled features (utterances, 1, 81) and measures (utterances, 4), both standardised."""
     pooled, rows = [], []
     for cut in known_prosody.make(folder, utterances=utterances, seed=seed):
         waveform = features.load_waveform(cut, AUDIO)
@@ -107,7 +107,7 @@ def corpus(folder: Path, utterances: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def train(system: System, x: Tensor, y: Tensor, updates: int) -> tuple[Style, nn.Module]:
-    """Train a system on all but the last items."""
+    """Train a system on all utterances except the last, which are held out."""
     style = system.style.build(x.shape[2])
     decoder = nn.Sequential(nn.Linear(VECTOR, 64), nn.ReLU(), nn.Linear(64, y.shape[1]))
     parameters = [*style.parameters(), *decoder.parameters()]
@@ -151,7 +151,7 @@ def judge(style: Style, decoder: nn.Module, x: Tensor, y: Tensor) -> dict[str, s
 
 
 def w2(first: Tensor, second: Tensor) -> float:
-    """Exact Wasserstein-2 distance of two sets of codes."""
+    """Return the exact Wasserstein-2 distance of two sets of codes."""
     a, b = first.flatten(1).double(), second.flatten(1).double()
     shares = torch.full((len(a),), 1 / len(a), dtype=torch.float64)
     cost = (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)

@@ -8,7 +8,7 @@ import torch
 
 
 def machine(device: torch.device) -> dict[str, str | int]:
-    """Processor, cores, accelerator and versions."""
+    """Describe processor, cores, accelerator and software versions."""
     about: dict[str, str | int] = {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _count(),
@@ -24,7 +24,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
 
 
 def cpu_model() -> str:
-    """Name of the processor, from Linux if possible, otherwise from Python."""
+    """Return the name of the processor, from Linux if possible, otherwise from Python."""
     listed = Path("/proc/cpuinfo")
     for line in listed.read_text().splitlines() if listed.exists() else ():
         name, _, value = line.partition(":")

@@ -1,7 +1,7 @@
 """Beam search written plainly: one utterance, one hypothesis, one step at a time.
 
-It is the reference that the tests compare `speechseq.inference.search` with, and what the benchmark
-measures it against. Nothing is shared with it but the model and the configuration.
+It is the reference with which the tests compare `speechseq.inference.search`, and the peer in the
+benchmark. The two share only the model and the configuration.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ PAD, EOS, SOS, BLANK = range(4)
 
 @dataclasses.dataclass
 class Path:
-    """A hypothesis: what it wrote, eos included, and what its score is made of."""
+    """Hypothesis: its tokens, eos included, and the parts of its score."""
 
     tokens: list[int]
     attention: float = 0.0
@@ -35,9 +35,9 @@ class Path:
 
 
 def naive_beam(model, features, beam, scorers=(), *, stop=False) -> list[Path]:
-    """The n-best of one utterance (frames, features).
+    """Return the n-best list of one utterance (frames, features).
 
-    stop: end as soon as nothing open can win, which holds for a score that only falls.
+    `stop` ends the search when no open hypothesis can win, which assumes a score that only falls.
     """
     encoded = model.encode(features[None], torch.tensor([len(features)]))
     positions = int(encoded.memory_lengths[0])
@@ -69,13 +69,13 @@ def naive_beam(model, features, beam, scorers=(), *, stop=False) -> list[Path]:
 
 
 def everything(model, features, beam, scorers=()) -> list[Path]:
-    """Every transcript of one utterance that ends within its limit, best first: no search."""
+    """Return every transcript of one utterance that ends within its limit, best first."""
     wide = dataclasses.replace(beam, size=4096, n_best=4096)
     return [path for path in naive_beam(model, features, wide, scorers) if path.finished]
 
 
 def continued(path, speller, beam, scorers, ctc) -> list[Path]:
-    """The best continuations of one hypothesis, in the order of their symbols."""
+    """Return the best continuations of one hypothesis, in the order of their symbols."""
     last = torch.tensor([path.tokens[-1] if path.tokens else SOS])
     spelled = speller.step(last, path.state)
     log_probs, weights = spelled.log_probs[0], spelled.weights[0]
@@ -123,7 +123,7 @@ def continued(path, speller, beam, scorers, ctc) -> list[Path]:
 
 
 def normalised(parts, tokens, symbols, score) -> dict[str, Tensor]:
-    """Score of each part after the length rule; eos counts as one token, or character."""
+    """Apply the length rule to each part of the score; eos counts as one token or character."""
     rule = score.length
     length = torch.full((symbols,), len(tokens) + 1.0, dtype=torch.float64)
     if rule.kind == "per_character" and rule.symbol_widths:
@@ -149,9 +149,9 @@ def normalised(parts, tokens, symbols, score) -> dict[str, Tensor]:
 
 
 def prefix_scores(log_probs: Tensor, tokens: list[int]) -> Tensor:
-    """CTC's log-probability of each longer prefix (symbols,), and at eos of the whole.
+    """Log-probability of each longer prefix under CTC (symbols,), at eos that of the whole.
 
-    log_probs (positions, symbols). The recurrences of Hori (2017), position by position.
+    log_probs (positions, symbols). The recurrences of Hori (2017) run position by position.
     """
     symbol, blank = [-math.inf], [0.0]
     for row in log_probs:

@@ -17,7 +17,7 @@ class Sizes(NamedTuple):
 
 
 class Speech(NamedTuple):
-    """tokens (batch, tokens), mel (batch, frames, mels), and both lengths (batch)."""
+    """Texts and mels: tokens (batch, tokens), mel (batch, frames, mels), both lengths (batch)."""
 
     tokens: Tensor
     token_lengths: Tensor
@@ -26,7 +26,7 @@ class Speech(NamedTuple):
 
 
 class Recordings(NamedTuple):
-    """features (batch, frames, features), tokens (batch, tokens), and both lengths (batch)."""
+    """Recordings: features (batch, frames, features), tokens (batch, tokens), both lengths."""
 
     features: Tensor
     feature_lengths: Tensor
@@ -35,7 +35,7 @@ class Recordings(NamedTuple):
 
 
 def speech(sizes: Sizes) -> Speech:
-    """Random batch, longest text first, for packed sequences; the first row has the most frames."""
+    """Draw a batch, longest text first, for packed sequences; the first row has the most frames."""
     token_lengths = lengths(sizes.batch, sizes.tokens).sort(descending=True).values
     frame_lengths = lengths(sizes.batch, sizes.frames)
     tokens = torch.randint(1, SYMBOLS, (sizes.batch, int(token_lengths[0])))
@@ -44,7 +44,7 @@ def speech(sizes: Sizes) -> Speech:
 
 
 def lengths(batch: int, within: tuple[int, int]) -> Tensor:
-    """Lengths drawn from a range; the first is the maximum."""
+    """Draw lengths from a range; the first is the maximum."""
     drawn = torch.randint(within[0], within[1] + 1, (batch,))
     drawn[0] = within[1]
     return drawn

@@ -12,7 +12,7 @@ from updates import plain_update
 
 
 class PlainLAS(nn.Module):
-    """Four BiLSTM layers of 256, two LSTM cells of 512, location-sensitive attention.
+    """LAS of four BiLSTM layers of 256, two LSTM cells of 512, and location-sensitive attention.
 
     bilstm: builds a layer from its input width; layers take x (batch, time, width) and lengths.
     """
@@ -28,7 +28,7 @@ class PlainLAS(nn.Module):
         self.symbols = nn.Linear(1024, SYMBOLS)
 
     def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor) -> Tensor:
-        """Logits (batch, tokens, symbols), teacher-forced."""
+        """Run teacher-forced; return logits (batch, tokens, symbols)."""
         for i, layer in enumerate(self.layers):
             if i:
                 x = F.pad(x, (0, 0, 0, x.shape[1] % 2))
@@ -52,7 +52,7 @@ class PlainLAS(nn.Module):
 
 
 def update_of(bilstm: Callable[[int], nn.Module]) -> Callable[[Recordings, torch.device], Step]:
-    """Builder of a step: a training update of a plain LAS."""
+    """Return a builder of a step, which is a training update of a plain LAS."""
 
     def update(data: Recordings, device: torch.device) -> Step:
         model = PlainLAS(bilstm)

@@ -4,11 +4,11 @@
     python benchmarks/precision.py RUN/checkpoints/last --root RUN/corpus --judge digits \\
         --judged 60 --seeds 0 1 2 3
 
-The second form is for the demo's voice (recipes/tts/spoken_digits.py), with strings outside the
-training set, spoken by espeak. Every held-out utterance is teacher-forced through the decoder's
-packed loop, without dropout, at each precision. The mels after the post-net are compared with those
-of float32: the norm of the error, relative to the norm of the mel, with and without its mean. Then
-the voice speaks the same texts with each of the seeds, and a recogniser transcribes them and the
+The second form is for the demo's voice (recipes/tts/spoken_digits.py), with strings outside of the
+training set, spoken by espeak. Every held-out utterance is run teacher-forced through the decoder's
+C++ loop, without dropout, at each precision. The mels after the post-net are compared with those of
+float32: the norm of the error, relative to the norm of the mel, with and without its mean. Then the
+voice speaks the same texts with each of the seeds, and a recogniser transcribes them and the
 recordings (extra `judge`).
 """
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def mel_errors(voice: Synthesizer, cuts: CutSet) -> dict[str, dict[str, Any]]:
-    """Errors of teacher-forced mels relative to float32, by precision."""
+    """Measure errors of teacher-forced mels relative to float32, by precision."""
     with torch.inference_mode(), evaluating(voice.model):
         made = {name: torch.cat(list(_mels(voice, cuts, name))) for name in PRECISIONS}
     true = made[EXACT]
@@ -79,7 +79,7 @@ def mel_errors(voice: Synthesizer, cuts: CutSet) -> dict[str, dict[str, Any]]:
 
 
 def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
-    """Teacher-forced mel (frames, mels) of a batch of one, with weights of this precision."""
+    """Return the teacher-forced mel (frames, mels) of a batch of one, in this precision."""
     config = model.config
     r = config.decoder.reduction_factor
     fed = teacher_inputs((batch.mel - config.mel_mean) / config.mel_scale, r)
@@ -93,7 +93,7 @@ def forced_mel(model: Tacotron, batch: TTSBatch, precision: str) -> Tensor:
 def judged(
     voice: Synthesizer, cuts: CutSet, seeds: Sequence[int], judge: Judge
 ) -> dict[str, dict[str, Any]]:
-    """Word errors by a recogniser for each precision, and their difference from float32."""
+    """Count word errors by a recogniser for each precision, and compare them with float32."""
     scored = {name: judged_voice.of_voice(voice, cuts, seeds, judge, name) for name in PRECISIONS}
     found = {}
     for precision, errors in scored.items():

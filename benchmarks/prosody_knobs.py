@@ -1,12 +1,12 @@
-"""Effects of espeak's knobs on measured prosody, with one turned and the rest unchanged.
+"""Effects of espeak's settings on measured prosody, with one varied and the rest unchanged.
 
     python benchmarks/prosody_knobs.py [--texts 2] [--voices 24] [--settings 7] [--seed 0]
 
-Every text is said by every voice at evenly spaced settings of one knob, from the lowest to the
-highest of the corpus of known prosody, the others in the middle. The table has the mean change of
-each measure from the lowest to the highest setting, and Spearman's rank correlation of the knob
-with the mean over texts and voices. The last JSON line also has the mean of the correlations of
-single sweeps ("rho_each").
+Every text is spoken by every voice at evenly spaced values of one setting (a "knob"), from the
+lowest to the highest of the corpus of known prosody, while the others are in the middle of their
+range. The table has the mean change of each measure from the lowest to the highest value, and
+Spearman's rank correlation of the setting with the mean over texts and voices. The last JSON line
+also has the mean of the correlations of single sweeps ("rho_each").
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 def effect(
     knob: str, texts: list[str], voices: tuple[str, ...], settings: int
 ) -> dict[str, Effect]:
-    """Mean change and rank correlations of each measure over the sweeps of one knob."""
+    """Measure mean change and rank correlations of each measure over the sweeps of one knob."""
     low, high = known_prosody.FACTORS[knob]
     values = [round(low + (high - low) * step / (settings - 1)) for step in range(settings)]
     middle = {name: sum(ends) // 2 for name, ends in known_prosody.FACTORS.items()}

@@ -46,12 +46,12 @@ class Roof(NamedTuple):
     reads: dict[int, float]
 
     def or_better(self, other: "Roof") -> "Roof":
-        """Maximum of two measurements: other programs can only lower a rate."""
+        """Return the maximum of two measurements, since other programs can only lower a rate."""
         flops = {name: max(rate, other.flops[name]) for name, rate in self.flops.items()}
         return Roof(flops, {size: max(r, other.reads[size]) for size, r in self.reads.items()})
 
     def seconds(self, work: Work, precision: str) -> float:
-        """Lower bound of the time: products or reads, whichever takes longer."""
+        """Return a lower bound of the time: products or reads, whichever takes longer."""
         # a smaller buffer is read at least as fast as a larger one, whatever the noise
         fits = [rate for size, rate in self.reads.items() if size * 2**20 >= work.bytes_a_pass]
         rate = max(fits or [self.reads[max(self.reads)]])

@@ -15,19 +15,19 @@ _FFT = {"n_fft": SETTINGS.n_fft, "hop_length": SETTINGS.hop, "win_length": SETTI
 
 
 class Invert(Protocol):
-    """Griffin-Lim: (batch, frames, bins) magnitudes to (batch, samples)."""
+    """Griffin-Lim function: magnitudes (batch, frames, bins) to waveforms (batch, samples)."""
 
     def __call__(self, target: Tensor, iterations: int, momentum: float) -> Tensor: ...
 
 
 class Hear(Protocol):
-    """Log-mel transform: (batch, samples) to log-mels in any layout."""
+    """Log-mel function: waveforms (batch, samples) to log-mels in any layout."""
 
     def __call__(self, sound: Tensor) -> Tensor: ...
 
 
 class Peer(NamedTuple):
-    """Implementation in another library."""
+    """Implementation of both functions in another library."""
 
     name: str
     griffin_lim: Invert

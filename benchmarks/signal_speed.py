@@ -61,7 +61,7 @@ def line(row: Figures) -> str:
 
 
 def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
-    """Seconds per item of each work, for ours and each peer, and their ratios."""
+    """Measure seconds per item of each work, for ours and each peer, and their ratios."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(0)  # peers draw their initial phases from the global generator
@@ -80,7 +80,7 @@ def rows(quick: bool, threads: int, rounds: int = ROUNDS) -> list[Figures]:
 
 
 def sounds(count: int, seconds: float) -> Tensor:
-    """Speech-like sounds (count, samples): harmonics of a gliding pitch, hiss and pauses."""
+    """Make speech-like sounds (count, samples): harmonics of a gliding pitch, hiss and pauses."""
     generator = torch.Generator().manual_seed(0)
     time_ = torch.arange(int(seconds * SETTINGS.sample_rate)) / SETTINGS.sample_rate
     hiss = torch.randn(count, len(time_), generator=generator)
@@ -120,7 +120,7 @@ def inversions(
 
 
 def nearest(wanted: float, targets: Sequence[Tensor], momentum: float) -> tuple[float, int]:
-    """Convergence and number of our iterations that reach `wanted`, or the best if none does."""
+    """Return convergence and number of our iterations that reach `wanted`, or the best of all."""
     best = (math.inf, 0)
     for count in range(ITERATIONS - 15, ITERATIONS + 30, 5):
         made = [
@@ -134,7 +134,7 @@ def nearest(wanted: float, targets: Sequence[Tensor], momentum: float) -> tuple[
 
 
 def distance(waveforms: Sequence[Tensor], targets: Sequence[Tensor]) -> float:
-    """Mean spectral convergence; 0 for the target itself."""
+    """Return the mean spectral convergence; 0 for the target itself."""
     pairs = zip(waveforms, targets, strict=True)
     return statistics.mean(float(spectral_convergence(*pair, SETTINGS)) for pair in pairs)
 
@@ -158,13 +158,13 @@ def hearings(sound: Tensor, rounds: int) -> list[Figures]:
 
 
 def compared(work: str, peer: str, ours: float, theirs: float) -> Figures:
-    """Row of the table with a ratio."""
+    """Return a row of the table with a ratio."""
     figures = {"ours_seconds": ours, "theirs_seconds": theirs, "ratio": theirs / ours}
     return {"work": work, "peer": peer, **figures}
 
 
 def in_turn(works: list[Callable[[], object]], items: int, rounds: int) -> list[float]:
-    """Median seconds per item of each work, run in turn after a round to warm up."""
+    """Measure the median seconds per item of each work, run in turn after a round to warm up."""
     taken: list[list[float]] = [[] for _ in works]
     for turn in range(rounds + 1):
         for work, own in zip(works, taken, strict=True):

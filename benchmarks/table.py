@@ -31,7 +31,7 @@ class Reported(NamedTuple):
 
 
 def markdown(results: Sequence[Result | Reported]) -> str:
-    """Table with one line for each pair of ours and a peer."""
+    """Format a table with one line for each pair of ours and a peer."""
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     for result in results:
         if isinstance(result, Reported):
@@ -44,7 +44,7 @@ def markdown(results: Sequence[Result | Reported]) -> str:
 
 
 def plain(result: Result | Reported) -> dict[str, Any]:
-    """Numbers of a row for JSON: raw seconds of every round."""
+    """Return the numbers of a row for JSON, with the seconds of every round."""
     if isinstance(result, Reported):
         report = result.report
         about = {"row": report.name, "about": report.about, "threads": report.threads}

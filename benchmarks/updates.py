@@ -22,7 +22,10 @@ def trainers_update(
     *,
     bf16: bool = False,
 ) -> Step:
-    """Trainer's update of one of our models; `made` picks the step's result from its output."""
+    """Return a step that makes the Trainer's update of one of our models.
+
+    `made` picks the step's result from the model's output.
+    """
     model.to(device).train()
     kept: list[Tensor] = []
 
@@ -44,7 +47,10 @@ def trainers_update(
 def plain_update(
     model: nn.Module, forward: Callable[[], tuple[Tensor, Tensor]], device: torch.device
 ) -> Step:
-    """Equal update of any model; `forward` returns the step's result and the loss."""
+    """Return a step that makes an equal update of any model.
+
+    `forward` returns the step's result and the loss.
+    """
     model.to(device).train()
     optimizer = _adam(model)
 

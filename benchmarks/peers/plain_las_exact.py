@@ -14,7 +14,7 @@ class ReversingBiLSTM(nn.Module):
         self.back = nn.LSTM(width, 256, batch_first=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, time, width) to (batch, time, 512), zero after each row's length."""
+        """Map (batch, time, width) to (batch, time, 512), zero after each row's length."""
         time = torch.arange(x.shape[1], device=x.device)
         valid = time < lengths.unsqueeze(1)
         order = torch.where(valid, lengths.unsqueeze(1) - 1 - time, time)

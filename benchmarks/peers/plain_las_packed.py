@@ -13,7 +13,7 @@ class PackedBiLSTM(nn.Module):
         self.lstm = nn.LSTM(width, 256, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, time, width) to (batch, time, 512), zero after each row's length."""
+        """Map (batch, time, width) to (batch, time, 512), zero after each row's length."""
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0]
 

@@ -15,7 +15,7 @@ NAME = "torchaudio"
 
 
 def update(data: Speech, device: torch.device) -> Step:
-    """One training update."""
+    """Return a step that makes one training update."""
     model, mel = Tacotron2(), data.mel.transpose(1, 2).contiguous()
     steps = torch.arange(mel.shape[2], device=device)
     stop = (steps >= (data.frame_lengths - 1).unsqueeze(1)).float()
@@ -29,7 +29,7 @@ def update(data: Speech, device: torch.device) -> Step:
 
 
 def whole(data: Texts, device: torch.device) -> Step:
-    """Text to mel by `infer`, with a stop threshold that no probability exceeds."""
+    """Return a step from text to mel by `infer`, with a stop threshold above all probabilities."""
     model = endless(data.steps, device)
 
     @torch.inference_mode()
@@ -40,7 +40,7 @@ def whole(data: Texts, device: torch.device) -> Step:
 
 
 def decoder_steps(data: Texts, device: torch.device) -> Step:
-    """Decoder steps alone; the memory is computed before."""
+    """Return a step that runs the decoder's loop alone; the memory is computed before."""
     model = endless(data.steps, device)
     with torch.inference_mode():
         memory = model.encoder(model.embedding(data.tokens).transpose(1, 2), data.token_lengths)
@@ -53,7 +53,7 @@ def decoder_steps(data: Texts, device: torch.device) -> Step:
 
 
 def endless(steps: int, device: torch.device) -> Tacotron2:
-    """Model that runs a fixed number of steps and ignores its stop token."""
+    """Build a model that runs a fixed number of steps and ignores its stop token."""
     warnings.filterwarnings("ignore", "Reached max decoder steps")
     return Tacotron2(decoder_max_step=steps, gate_threshold=1.0).eval().to(device)
 

@@ -46,14 +46,14 @@ def _paces(batch: int, within: tuple[int, int]) -> Tensor:
 
 
 def warmed(step: Step) -> Step:
-    """Run a step twice, so that its graph is captured and only replays are timed."""
+    """Run a step twice, so that its graph is captured and only replays are timed; return it."""
     for _ in range(2):
         step()
     return step
 
 
 def update(r: int, precision: str) -> Make:
-    """Training update."""
+    """Return a maker of the training update."""
 
     def make(data: Speech, device: torch.device) -> Step:
         model = tacotron2(reduction_factor=r).build(symbols=SYMBOLS, mels=MELS)
@@ -92,14 +92,14 @@ def _weightless(r: int) -> Tacotron:
 
 
 def training_needs(sizes: Sizes, r: int, precision: str) -> Needs:
-    """Needs of a training step, with all utterances at the mean length."""
+    """Estimate the needs of a training step, with all utterances at the mean length."""
     tokens, frames = (sum(within) // 2 for within in (sizes.tokens, sizes.frames))
     shape = Shape(sizes.batch, tokens, -(-frames // r), r)
     return Needs(teacher_forced(_weightless(r), shape, precision), precision)
 
 
 def speaking_needs(sizes: tuple[int, int], precision: str) -> Needs:
-    """Needs of free-running decoder steps, which all read the weights."""
+    """Estimate the needs of free-running decoder steps, which all read the weights."""
     shape = Shape(sizes[0], SYMBOLS_EACH, sizes[1], 1)
     return Needs(free_running(_weightless(1), shape, precision), precision)
 

@@ -9,7 +9,7 @@ THREADS = 1
 
 
 def compare(size: str) -> list[dict[str, Any]]:
-    """Compare Griffin-Lim on single sounds of 2 s (full: 5 s and batches), log-mels on 6 s."""
+    """Compare Griffin-Lim on single sounds of 2 s (full size: 5 s and batches), log-mels on 6 s."""
     import signal_speed  # librosa takes a second to import, and every worker reads this file
 
     rounds = {"toy": 1, "quick": 3, "full": 7}[size]
@@ -17,7 +17,7 @@ def compare(size: str) -> list[dict[str, Any]]:
 
 
 def aim(figures: Mapping[str, Any]) -> Aim:
-    """Aim against torchaudio only."""
+    """Return the aim for comparisons with torchaudio; other peers have none."""
     if not figures["peer"].startswith("torchaudio"):
         return Aim()
     return Aim(speed=2.0 if figures["work"].startswith("Griffin-Lim") else 1.5)

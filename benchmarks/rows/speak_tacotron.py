@@ -19,7 +19,7 @@ SYMBOLS_EACH = 100
 
 
 class Texts(NamedTuple):
-    """tokens (batch, 100), their lengths, and the number of decoder steps for each."""
+    """Texts: tokens (batch, 100), their lengths, and the number of decoder steps for each."""
 
     tokens: Tensor
     token_lengths: Tensor
@@ -27,14 +27,14 @@ class Texts(NamedTuple):
 
 
 def texts(sizes: tuple[int, int]) -> Texts:
-    """Random texts; sizes: batch and steps."""
+    """Draw random texts; sizes are batch and steps."""
     batch, steps = sizes
     tokens = torch.randint(1, SYMBOLS, (batch, SYMBOLS_EACH))
     return Texts(tokens, torch.full((batch,), SYMBOLS_EACH), steps)
 
 
 def speaker(device: torch.device) -> Tacotron:
-    """Full-size model that never stops by itself."""
+    """Build a full-size model that never stops by itself."""
     config = tacotron2()
     endless = dataclasses.replace(config.decoder, attention_end_steps=LONG)
     model = dataclasses.replace(config, decoder=endless).build(symbols=SYMBOLS, mels=MELS)

@@ -1,4 +1,4 @@
-"""Training step of a LAS: a BiLSTM of 256 and three that halve time, a speller of 2 × 512."""
+"""Training step of a LAS: a BiLSTM of 256, three that halve the time, a speller of 2 × 512."""
 
 import torch
 from contract import Aim, Contender, Row, Step
@@ -25,7 +25,7 @@ CONFIG = LASConfig(
 
 
 def recordings(sizes: tuple[int, int, int]) -> Recordings:
-    """Random features, of half to all frames; sizes: batch, frames, characters of each."""
+    """Draw features of half to all frames; sizes are batch, frames, and characters of each."""
     batch, frames, characters = sizes
     frame_lengths = lengths(batch, (frames // 2, frames))
     return Recordings(

@@ -2,8 +2,9 @@
 
     speechseq train recipes/asr/an4_las.py --root data/raw/an4 --run runs/an4
 
-Characters, a CTC loss that helps the attention to align, SpecAugment; each utterance at three
-speeds: slower, original and faster. A GPU makes it quick, a CPU suffices.
+The model writes characters, with a CTC loss that helps the attention to align, and SpecAugment.
+Each utterance is used at three speeds: slower, original and faster. A CPU suffices; a GPU is
+faster.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
-    """Numbers of corpus, model and training; `shown` utterances are drawn at every checkpoint."""
+    """Settings of corpus, model and training; `shown` utterances are drawn at every checkpoint."""
 
     root: str = "data/raw/an4"
     cache: str = "data/cache"
@@ -72,7 +73,7 @@ class Settings(Config):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Read the corpus, train, evaluate, and write the report."""
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     audio = settings.audio
     train, test = an4.read(settings.root)

@@ -1,4 +1,4 @@
-"""Open vocabulary without downloads: a LAS learns to spell sentences that espeak says.
+"""Open vocabulary without downloads: a LAS learns to spell sentences spoken by espeak.
 
     speechseq train recipes/asr/espeak_sentences.py --run runs/sentences
     speechseq train recipes/lm/sentences.py --run runs/lm --recogniser runs/sentences \\
@@ -6,7 +6,7 @@
     speechseq train recipes/asr/espeak_sentences.py --run runs/sentences --lm runs/lm
 
 The model writes characters; a CTC loss helps the attention to align. At the end it transcribes new
-sentences by seen and unseen voices; with `--lm` it only does that. Needs the extra `demo`.
+sentences by seen and unseen voices, with `--lm` without training. Needs the extra `demo`.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(espeak_sentences.EspeakSentencesConfig):
-    """Numbers of the corpus, the model and its training."""
+    """Settings of the corpus, the model and its training."""
 
     frames_per_batch: Count = 10_000
     threads: Threads = 1
@@ -71,7 +71,7 @@ class Settings(espeak_sentences.EspeakSentencesConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Make the corpus, train, evaluate, and write the report."""
     need("espeak")
     torch.set_num_threads(settings.threads)
     audio = settings.audio

@@ -40,7 +40,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
-    """Numbers of corpus, model and training; `shown` utterances are drawn at every checkpoint."""
+    """Settings of corpus, model and training; `shown` utterances are drawn at every checkpoint."""
 
     root: str = "data/raw/LibriSpeech"
     cache: str = "data/cache"
@@ -77,7 +77,7 @@ class Settings(Config):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Read the corpus, train, evaluate, and write the report."""
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     audio = settings.audio
     parts = (settings.train, settings.dev, settings.test)

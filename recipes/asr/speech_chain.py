@@ -1,10 +1,11 @@
-"""The speech chain: a small LAS learns digits from several voices, then transcribes our TTS.
+"""The speech chain: a small LAS learns digits from several voices, and transcribes our TTS.
 
     python recipes/tts/spoken_digits.py --run runs/demo/voice
     python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
-The second half of `make demo`: makes its corpus with espeak, trains by attention alone, transcribes
-unseen strings and the speech of the first half; RUN/report.html shows both. Needs the extra `demo`.
+This is the second half of `make demo`. It makes its corpus with espeak, trains the LAS without a
+CTC loss, and transcribes unseen strings and the speech of the first half; RUN/report.html shows
+both. Needs the extra `demo`.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(speech_chain.SpeechChainConfig):
-    """Numbers of corpus, model and training."""
+    """Settings of corpus, model and training."""
 
     frames_per_batch: Count = 8000
     threads: Threads = 1
@@ -65,7 +66,7 @@ class Settings(speech_chain.SpeechChainConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Evaluation of the voice, corpus, training, evaluation, report."""
+    """Evaluate the voice, make the corpus, train, evaluate, and write the report."""
     need("espeak", "judge")
     torch.set_num_threads(settings.threads)
     began, audio = time.monotonic(), settings.audio

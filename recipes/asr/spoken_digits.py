@@ -1,11 +1,12 @@
-"""Connected digits, real recordings: a small LAS learns strings joined from the FSDD.
+"""Connected digits from real recordings: a small LAS learns strings joined from the FSDD.
 
     speechseq train recipes/asr/spoken_digits.py --run runs/digits
 
-Joins recordings of single digits (8 kHz, six speakers) to strings of 1 to 7 in several ways, adds
-sounds without speech, and trains by attention alone. Then it transcribes strings of held-out
-recordings, joined in each way, and strings ten times as long, and scores word times. `--held_out
-theo` keeps one speaker for the test alone; `--content true` attends by content, not by location.
+The recipe joins recordings of single digits (8 kHz, six speakers) to strings of 1 to 7 in several
+ways, adds sounds without speech, and trains without a CTC loss. Then it transcribes strings of
+held-out recordings, joined in each way, and strings ten times as long, and scores word times.
+`--held_out theo` uses one speaker for the test only; `--content true` uses content-based attention
+instead of location-sensitive attention.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(connected_digits.ConnectedDigitsConfig):
-    """Numbers of corpus, model and training; `content` attends by content instead of location."""
+    """Settings of corpus, model and training; `content` chooses content-based attention."""
 
     content: bool = False
     frames_per_batch: Count = 8000
@@ -70,7 +71,7 @@ class Settings(connected_digits.ConnectedDigitsConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Make the corpus, train, evaluate, and write the report."""
     need(*["espeak"] if settings.synthetic else [])
     torch.set_num_threads(settings.threads)
     audio, folder, seed = settings.audio, run / "corpus", settings.seed

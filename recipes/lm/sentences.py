@@ -3,10 +3,11 @@
     python recipes/lm/sentences.py --run runs/lm --texts LibriSpeech/train-clean-100 \\
         --recogniser runs/librispeech_las --ngrams 6 --word_ngrams 3
 
-Reads a text file with one sentence a line, plain or with ids as in LibriSpeech's transcripts, or a
-folder of such files; the default is the grammar of the espeak recipe. Trains, prints the perplexity
-of held-out sentences, and writes RUN/symbols.arpa and RUN/words.arpa. With --recogniser both share
-their symbols; --exclude FILE names the recogniser's test texts.
+The recipe reads a text file with one sentence per line, plain or with ids as in LibriSpeech's
+transcripts, or a folder of such files; the default is the grammar of the espeak recipe. It trains,
+prints the perplexity of held-out sentences, and writes RUN/symbols.arpa and RUN/words.arpa. The
+symbols are those of the model in --recogniser; --exclude FILE has texts to leave out, those of its
+test.
 """
 
 import dataclasses
@@ -36,9 +37,9 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Config):
-    """Numbers of the texts, the model and its training; 0 n-grams for no such model.
+    """Settings of the texts, the model and its training; no n-grams are estimated for order 0.
 
-    Without `recogniser`, whose vocabulary is taken, the symbols are the texts' characters or
+    The vocabulary is that of `recogniser`; without one, the symbols are the texts' characters or
     `pieces` word pieces.
     """
 
@@ -67,7 +68,7 @@ class Settings(Config):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Texts, training, n-grams, perplexities."""
+    """Read the texts, train, estimate n-grams, and print perplexities."""
     torch.set_num_threads(settings.threads)
     exclude = {s.text for s in sentences.read(settings.exclude)} if settings.exclude else set()
     if settings.texts:

@@ -1,11 +1,12 @@
-"""A style that is measured: digits of known prosody, a small Tacotron 2, one of six styles.
+"""Measured styles: digits with known prosody, a small Tacotron 2, and one of six styles.
 
     python recipes/tts/known_prosody.py --style vae --run runs/styles/vae
 
-Makes digit strings whose pitch, range, rate and volume are drawn freely (espeak), trains the style
-with the model, and measures what each knob changes, what is transferred from references and, of
-several --voices, which are known: the style card beside the weights, RUN/style.json,
-RUN/report.html. Runs on one CPU core without a network. Needs the extras `demo` and `style`.
+The recipe makes digit strings with espeak, whose pitch, range, rate and volume are drawn at random,
+and trains the style with the model. Then it measures what each knob (dimension or token) changes,
+what is transferred from references and, with several --voices, how often a judge knows them. It
+writes the style card beside the weights, RUN/style.json and RUN/report.html. It runs on one CPU
+core without a network. Needs the extras `demo` and `style`.
 """
 
 import dataclasses
@@ -55,7 +56,7 @@ DECODER = dataclasses.replace(SMALL.decoder, prenet_dropout=0.2)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(known_prosody.KnownProsodyConfig):
-    """Numbers of the corpus, the model and its training."""
+    """Settings of the corpus, the model and its training."""
 
     style: Literal["gst", "prosody_transfer", "vae", "wae_mmd", "flow_vae", "autoencoder"] = "vae"
     frames_per_batch: Count = 1250
@@ -76,7 +77,7 @@ class Settings(known_prosody.KnownProsodyConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, style card, transfer, report."""
+    """Make the corpus, train, measure style card and transfer, and write the report."""
     need("espeak", "judge", "style")
     torch.set_num_threads(settings.threads)
     audio, seed, voices = settings.audio, settings.seed, settings.voices

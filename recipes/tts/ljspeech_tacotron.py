@@ -3,10 +3,10 @@
     speechseq prepare ljspeech data/raw --download
     speechseq train recipes/tts/ljspeech_tacotron.py --run runs/ljspeech_tacotron
 
-Reads a standard LJSpeech-1.1 folder (--root), trains, speaks the held-out sentences, and writes
-RUN/report.html, in which a recogniser compares them with the recordings. The post-net predicts
-linear magnitudes, so Griffin-Lim needs no inverted mels. On a CPU:
---config recipes/overlays/tacotron_cpu.yaml
+The recipe reads an LJSpeech-1.1 folder (--root), trains, speaks the held-out sentences, and writes
+RUN/report.html with a recogniser's word errors for them and for the recordings. The post-net
+predicts linear magnitudes, so Griffin-Lim needs no inverted mels. On a CPU: --config
+recipes/overlays/tacotron_cpu.yaml
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ from speechseq.training.validation import held_out_loss
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(LJSpeechConfig):
-    """Numbers of corpus, model and training; `judged` sentences are evaluated at the end."""
+    """Settings of corpus, model and training; `judged` sentences are evaluated at the end."""
 
     judged: Count = 20
     device: str = "cuda"
@@ -68,7 +68,7 @@ class Settings(LJSpeechConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Read the corpus, train, evaluate, and write the report."""
     need("judge")
     audio = settings.audio
     splits = settings.read()

@@ -1,10 +1,10 @@
-"""First synthesiser within minutes: a small Tacotron 2 learns to say digits from espeak.
+"""A first synthesiser within minutes: a small Tacotron 2 learns to speak digits like espeak.
 
     python recipes/tts/spoken_digits.py --run runs/demo
 
-Makes its corpus, trains, speaks unseen strings of digits, compares them with espeak's speech of the
-same strings by an independent recogniser, and writes RUN/report.html. Runs on two CPU cores (it
-needs one) without a network. Needs the extra `demo`.
+The recipe makes its corpus, trains, and speaks unseen strings of digits. An independent recogniser
+transcribes them and espeak's speech of the same strings; RUN/report.html has the word errors. It
+uses two CPU cores (one is enough) and no network. Needs the extra `demo`.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from speechseq.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(spoken_digits.OneVoiceConfig):
-    """Numbers of the corpus, the model and its training."""
+    """Settings of the corpus, the model and its training."""
 
     frames_per_batch: Count = 2500
     threads: Threads = 1  # small steps gain little from two, and lose much on a busy machine
@@ -60,7 +60,7 @@ class Settings(spoken_digits.OneVoiceConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, evaluation, report."""
+    """Make the corpus, train, evaluate, and write the report."""
     need("espeak", "judge")
     began = time.monotonic()
     torch.set_num_threads(settings.threads)

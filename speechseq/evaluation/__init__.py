@@ -1,1 +1,1 @@
-"""Judges trained models: error rates, alignment scores, word times and reports."""
+"""Evaluation of trained models: error rates, alignment scores, word times and reports."""

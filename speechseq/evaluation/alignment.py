@@ -1,4 +1,4 @@
-"""Alignment scores over test sets: focus, coverage, monotonicity."""
+"""Alignment scores of a test set: focus, coverage and monotonicity."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def alignment_scores(alignment: Tensor) -> dict[str, float]:
 
 
 def mean_scores(alignments: Sequence[Tensor]) -> dict[str, float]:
-    """The means of the scores of alignments, each (steps, positions); {} of none."""
+    """Means of the scores of several alignments, each (steps, positions); {} if there are none."""
     scores = [alignment_scores(alignment) for alignment in alignments]
     names = scores[0] if scores else ()
     return {name: sum(score[name] for score in scores) / len(scores) for name in names}

@@ -1,4 +1,4 @@
-"""ASR evaluation: WER, CER and alignment scores of a recogniser on sounds of known texts."""
+"""ASR evaluation: WER, CER and alignment scores of a recogniser on sounds with known texts."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ _AT_ONCE = 256  # sounds transcribed in one call
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """Recogniser to evaluate, such as `speechseq.inference.transcriber.Transcriber`."""
+    """Recogniser that can be evaluated, such as `speechseq.inference.transcriber.Transcriber`."""
 
     @property
     def audio(self) -> AudioConfig:
-        """Settings of the features; sounds are passed at their sample rate."""
+        """Audio settings of the model; sounds are passed at their sample rate."""
 
     def transcribe(
         self,
@@ -44,11 +44,11 @@ class Recogniser(Protocol):
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
-        """Return a Transcript of each (waveform (1, samples), rate)."""
+        """Return a Transcript for each pair of waveform (1, samples) and sample rate."""
 
 
 class Item(NamedTuple):
-    """A sound (1, samples) and its reference text."""
+    """Sound (1, samples) and its reference text."""
 
     text: str
     waveform: Waveform
@@ -58,9 +58,9 @@ class Item(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASREvaluation:
-    """Items, their transcripts, and the score of these.
+    """Result of an evaluation: items, their transcripts, and the score of the transcripts.
 
-    scores: means of the alignments' focus, coverage and monotonicity over all items.
+    `scores` has the means of the alignments' focus, coverage and monotonicity over all items.
     """
 
     items: tuple[Item, ...]
@@ -75,7 +75,7 @@ class ASREvaluation:
         return sum(not transcript.finished for transcript in self.transcripts)
 
     def line(self) -> str:
-        """The result in one line."""
+        """Format the result as one line."""
         within = self.score.interval()
         span = f" ({within.low:.3f} to {within.high:.3f} at 95 %)" if within else ""
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
@@ -95,11 +95,11 @@ class ASREvaluation:
         settings: Mapping[str, Any] | None = None,
         shown: int = 20,
     ) -> ASRSection:
-        """Section of a report with the score of all items and the first `shown` utterances.
+        """Build a section of a report: the score of all items, and the first `shown` utterances.
 
         Args:
             title, summary: headline of the section and the sentence below it.
-            figures: shown before the error rates, such as time and updates.
+            figures: headline figures before the error rates, such as time and updates.
             curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
             settings: plain data, nested as `Config.to_dict` gives it.
         """
@@ -126,10 +126,10 @@ class ASREvaluation:
 
 
 def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
-    """The sounds and texts of cuts, mixed down and brought to the settings' sample rate.
+    """Load the sounds and texts of cuts, mixed down and resampled to the settings' rate.
 
     Raises:
-        DataError: a recording that cannot be read; it is named.
+        DataError: a recording cannot be read; the message names it.
     """
     with one_warning():
         return [
@@ -144,7 +144,10 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
 
 
 def items_of_speech(speech: Sequence[Speech], sample_rate: int) -> list[Item]:
-    """Synthesised speech as items "string 1", "string 2", …, resampled to a recogniser's rate."""
+    """Convert synthesised speech to items, resampled to a recogniser's rate.
+
+    Their names are "string 1", "string 2", ….
+    """
     return [
         Item(
             text=one.text,
@@ -167,11 +170,12 @@ def evaluate_asr(
     """Transcribe every item and score the transcripts.
 
     Args:
-        beam, strategy, scorers: passed to the recogniser's search.
-        normalizer: maps an item's text to the form that the recogniser was trained to write.
+        beam, strategy, scorers: arguments of `recogniser.transcribe`.
+        normalizer: function from an item's text to the form that the recogniser was trained to
+            write.
 
     Raises:
-        DataError, CheckpointError, MachineError: as the recogniser's `transcribe`.
+        DataError, CheckpointError, MachineError: see `Transcriber.transcribe`.
     """
     rate = recogniser.audio.sample_rate
     transcripts: list[Transcript] = []
@@ -205,7 +209,7 @@ def report_asr(
 
     Args:
         settings: all settings of the run, which the page shows.
-        title, text: headline of the page and the sentence below it.
+        title, text: headline of the page, and sentence below it.
 
     Raises:
         MachineError: the page cannot be written.

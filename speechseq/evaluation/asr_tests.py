@@ -29,10 +29,10 @@ def evaluate_tests(
     strategy: Strategy | None = None,
     scorers: Sequence[WeightedScorer] = (),
 ) -> dict[str, ASREvaluation]:
-    """Evaluate a recogniser on each test set, with one search.
+    """Evaluate a recogniser on each test set, with the same search strategy.
 
     Raises:
-        DataError, CheckpointError, MachineError: as `items_of` and `evaluate_asr`.
+        DataError, CheckpointError, MachineError: see `items_of` and `evaluate_asr`.
     """
     return {
         name: evaluate_asr(
@@ -58,7 +58,7 @@ def report_tests(
     Args:
         tests: evaluations by name; the first one is at the top of the page.
         settings: all settings of the run, which the page shows.
-        title, text: headline of the page and the sentence below it.
+        title, text: headline of the page, and sentence below it.
         sections: title of the page's section for each further test.
 
     Raises:

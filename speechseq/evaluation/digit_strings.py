@@ -1,4 +1,4 @@
-"""Evaluation of a recogniser of connected digits: short and long strings, joining, word times."""
+"""Evaluation of a recogniser of connected digits: string lengths, ways of joining, word times."""
 
 import dataclasses
 import json
@@ -25,11 +25,10 @@ from speechseq.training.trainer import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitStringsEvaluation:
-    """Evaluations of each test set, and of strings by the way that joined them.
+    """Evaluations of each test set, and of strings for each way of joining.
 
     Attributes:
-        boundary_error: median error of word times in seconds; None without a transcript free of
-            errors.
+        boundary_error: median error of word times in seconds; None if every transcript has errors.
         seconds: duration of the evaluation.
     """
 
@@ -39,7 +38,7 @@ class DigitStringsEvaluation:
     seconds: float
 
     def data(self) -> dict[str, Any]:
-        """All figures as plain data."""
+        """Return all figures as plain data."""
         return {
             "wer": {name: evaluation.score.wer for name, evaluation in self.tests.items()},
             "joining": self.joining.data(),
@@ -47,7 +46,7 @@ class DigitStringsEvaluation:
         }
 
     def lines(self) -> list[str]:
-        """All figures, a line for each test."""
+        """Format all figures, one line for each test."""
         milliseconds = 1000 * (self.boundary_error or 0)
         return [
             *(f"{name}: {evaluation.line()}" for name, evaluation in self.tests.items()),
@@ -65,15 +64,15 @@ def evaluate_digit_strings(
     seed: int,
     strategy: Strategy | None = None,
 ) -> DigitStringsEvaluation:
-    """Transcribe the test sets, and strings of the test's recordings joined in each way.
+    """Transcribe the test sets, and strings joined from the test's recordings in each way.
 
     Args:
-        tests, config: test sets "short" and "long", and the settings that they were made with; word
-            times are scored on the short strings.
-        folder, seed: of the joined strings, as `evaluate_joining` takes them.
+        tests: test sets "short" and "long"; word times are scored on the short strings.
+        config: settings that the test sets were made with.
+        folder, seed: arguments of `evaluate_joining`.
 
     Raises:
-        ConfigError, DataError, MachineError: as `evaluate_tests` and `evaluate_joining`.
+        ConfigError, DataError, MachineError: see `evaluate_tests` and `evaluate_joining`.
     """
     began = time.monotonic()
     found = evaluate_tests(recogniser, tests, strategy=strategy)

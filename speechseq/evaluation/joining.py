@@ -21,21 +21,21 @@ _SECONDS = (1.0, 10.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningEvaluation:
-    """Transcripts of strings by the way that joined them, and of sounds without words by kind."""
+    """Transcripts of strings for each way of joining, and of wordless sounds for each kind."""
 
     joined: Mapping[str, ASREvaluation]
     wordless: Mapping[str, Sequence[Transcript]]
 
     @property
     def wer(self) -> dict[str, float]:
-        """Word error rate of each way."""
+        """Word error rate for each way of joining."""
         return {name: evaluation.score.wer for name, evaluation in self.joined.items()}
 
     @property
     def invented(self) -> dict[str, int]:
-        """Number of words transcribed from each kind of wordless sound.
+        """Number of words in the transcripts of each kind of sound without speech.
 
-        Transcripts that are marked as no speech count too.
+        Transcripts that are marked as no speech (`marked`) count too.
         """
         return {
             name: sum(len(found.words) for found in transcripts)
@@ -44,7 +44,7 @@ class JoiningEvaluation:
 
     @property
     def unmarked(self) -> dict[str, int]:
-        """Invented words in transcripts that `no_speech` does not mark."""
+        """Number of invented words, for each kind, in transcripts not marked as no speech."""
         return {
             name: sum(len(found.words) for found in transcripts if not marked(found))
             for name, transcripts in self.wordless.items()
@@ -52,11 +52,11 @@ class JoiningEvaluation:
 
     @property
     def doubted(self) -> int:
-        """Number of strings of words that `no_speech` marks wrongly."""
+        """Number of strings of words that are wrongly marked as no speech."""
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
-        """All figures as plain data."""
+        """Return all figures as plain data."""
         return {
             "wer": self.wer,
             "invented_words": self.invented,
@@ -65,13 +65,13 @@ class JoiningEvaluation:
         }
 
     def figures(self) -> list[Figure]:
-        """All figures for a report."""
+        """Return all figures for a report."""
         told = [Figure(label=f"WER, {name}", value=f"{wer:.2%}") for name, wer in self.wer.items()]
         said = sum(self.unmarked.values())
         return [*told, Figure(label="words of nobody", value=str(said), good=not said)]
 
     def line(self) -> str:
-        """The figures in one line."""
+        """Format the figures as one line."""
         rates = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in self.wer.items())
         sounds = sum(map(len, self.wordless.values()))
         return (
@@ -82,7 +82,7 @@ class JoiningEvaluation:
 
 
 def marked(transcript: Transcript) -> bool:
-    """Return True if the sound more likely holds no speech."""
+    """True if the sound is more likely to hold no speech, by `transcript.no_speech`."""
     return transcript.no_speech > NO_SPEECH
 
 
@@ -98,16 +98,16 @@ def evaluate_joining(
     strategy: Strategy | None = None,
     ways: Mapping[str, JoiningConfig] = TESTED,
 ) -> JoiningEvaluation:
-    """Join single words, `recordings`, in each way and transcribe all strings.
+    """Join `recordings` of single words in each way, and transcribe all strings.
 
     Args:
-        folder: for the sounds; those of an earlier call with the same arguments are used again.
-        utterances: strings of each way; their words and recordings are the same in all. As many
-            sounds of each kind without words, but at most 20.
-        longest, speakers: as `digit_strings.make`.
+        folder: folder for the sounds; those of an earlier call with equal arguments are reused.
+        utterances: number of strings for each way, with the same words and recordings in all ways;
+            also the number of sounds without speech of each kind, which is at most 20.
+        longest, speakers: arguments of `digit_strings.make`.
 
     Raises:
-        ConfigError, DataError, MachineError: as `digit_strings.make` and `evaluate_asr`.
+        ConfigError, DataError, MachineError: see `digit_strings.make` and `evaluate_asr`.
     """
     joined = {}
     for name, way in ways.items():

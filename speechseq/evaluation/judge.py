@@ -1,7 +1,7 @@
 """Judge: pocketsphinx as an external recogniser, for the word error rate of synthesised speech.
 
-Extra `judge`. It is a weak recogniser by today's measure, so its error rate on synthesised speech
-means little alone: always judge the recordings of the same texts, too.
+It needs the extra `judge`. The recogniser is weak by today's measure, so an error rate means little
+without a comparison: always judge the recordings of the same texts, too.
 """
 
 import re
@@ -27,7 +27,7 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 class Judge:
     """Transcribes speech with pocketsphinx's US-English model; see `digits()` and `sentences()`.
 
-    A transcript does not depend on earlier ones.
+    Transcripts do not depend on earlier calls.
 
     Examples:
         >>> judge = Judge.digits()
@@ -41,7 +41,7 @@ class Judge:
 
     @classmethod
     def digits(cls) -> "Judge":
-        """A judge that expects one or more of the words zero to nine, and nothing else.
+        """Return a judge that expects one or more of the words zero to nine, and nothing else.
 
         Raises:
             MachineError: the extra `judge` is not installed.
@@ -55,7 +55,7 @@ class Judge:
 
     @classmethod
     def sentences(cls) -> "Judge":
-        """A judge of free English, with the package's language model and dictionary.
+        """Return a judge of unrestricted English, with the language model of pocketsphinx.
 
         Raises:
             MachineError: the extra `judge` is not installed.
@@ -80,7 +80,7 @@ class Judge:
 
 
 def compare(pairs: Sequence[tuple[str, str]]) -> Score:
-    """Score (ref, hyp) pairs of texts by their spoken words: case and punctuation ignored."""
+    """Score pairs of reference and hypothesis by their words, without case and punctuation."""
     return score([(spoken_words(ref), spoken_words(hyp)) for ref, hyp in pairs])
 
 

@@ -1,4 +1,4 @@
-"""Distances between prosodies: of two sets of utterances, and of two aligned utterances."""
+"""Distances of prosody: between two sets of utterances, and between two aligned utterances."""
 
 from typing import NamedTuple
 
@@ -25,9 +25,9 @@ class Distance(NamedTuple):
 
     Attributes:
         value: W2 between ours and the real utterances.
-        null: W2 between two random halves of the real utterances: the distance of samples of the
-            same law, of half their number.
-        gap: certificate of optimality: no plan has a squared cost below value² - gap.
+        null: W2 between two random halves of the real utterances, for comparison: the distance of
+            two samples, of half the size, from the same distribution.
+        gap: bound of the error of `value`: no transport plan has a cost below value² - gap.
     """
 
     value: float
@@ -43,13 +43,14 @@ def rows(measured: Summary) -> Rows:
 def prosody_distance(ours: Rows, real: Rows) -> Distance:
     """Compare the prosody of two sets of utterances by optimal transport.
 
-    Rows are (F0 in semitones, F0 spread in semitones, energy in dB, rate in octaves), as `rows`
-    makes of a `Summary`; both sets are standardised by mean and standard deviation of the real one.
-    W2 is the root of the least mean squared distance over all couplings of the two sets.
+    Each row is an utterance: F0 and F0 spread in semitones, energy in dB, rate in octaves, as
+    `rows` makes them from a `Summary`. Both sets are standardised by mean and standard deviation of
+    the real one. W2 is the root of the least mean squared distance over all couplings of the two
+    sets.
 
     Raises:
-        DataError: an undefined or infinite number, such as F0 without a voiced frame; another
-            number of columns; fewer than 4 real rows; a real column that does not vary.
+        DataError: a number is undefined or infinite, such as F0 without a voiced frame; the rows
+            have not 4 columns; there are fewer than 4 real rows; or a real column does not vary.
         MachineError: the extra `style` is not installed.
 
     Source: Peyré and Cuturi 2019, "Computational optimal transport".
@@ -73,12 +74,12 @@ def f0_frame_error(
 ) -> Float[Tensor, " batch"]:
     """F0 frame error (FFE) of aligned utterances: the share of frames with a wrong F0, 0 to 1.
 
-    A frame is wrong if one side alone is voiced, or if both are and F0 differs by more than 20 % of
-    the real one.
+    A frame is wrong if only one of the two is voiced, or if both are voiced and F0 differs by more
+    than 20 % of the real F0.
 
     Args:
-        ours, real: F0 in Hz, NaN in unvoiced frames.
-        frame_lengths: valid frames of each item; None for all.
+        ours, real: F0 (batch, frames) in Hz, NaN in unvoiced frames.
+        frame_lengths: number of valid frames of each item; None if all are valid.
 
     Raises:
         DataError: an item has no frame.

@@ -1,4 +1,4 @@
-"""Samples of a model in training, as a Trainer's `samples`: speech or transcripts to look at."""
+"""Samples of a model in training, speech or transcripts, for a Trainer's argument `samples`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from speechseq.training.samples import Sample
 def spoken(
     vocabulary: Vocabulary, audio: AudioConfig, texts: Sequence[str], name: str = "dev"
 ) -> MakeSamples:
-    """Samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …"""
+    """Make samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …"""
 
     def samples(model: Any) -> list[Sample]:
         speech = Synthesizer(model, vocabulary, audio).synthesize(texts, seed=0)
@@ -28,7 +28,7 @@ def spoken(
 def transcribed(
     vocabulary: Vocabulary, audio: AudioConfig, items: Sequence[Item], name: str = "dev"
 ) -> MakeSamples:
-    """Samples of a LAS: greedy transcripts of the items, as <name>0, <name>1, …"""
+    """Make samples of a LAS: greedy transcripts of the items, as <name>0, <name>1, …"""
 
     def samples(model: Any) -> list[Sample]:
         sounds = [(item.waveform, audio.sample_rate) for item in items]

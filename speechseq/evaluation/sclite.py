@@ -1,7 +1,7 @@
-"""A score as text in the layout of NIST's sclite: aligned lines, and a table by speaker.
+"""Score as text in the layout of NIST's sclite: aligned lines, and a table by speaker.
 
-The alignment has the fewest errors. sclite's own weighs a substitution as 4 and a deletion or
-insertion as 3, so that the two can part an error differently.
+The alignment has the fewest errors. sclite itself weighs a substitution as 4 and a deletion or
+insertion as 3, so it may classify the same errors differently.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ _HEADS = ("Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
 
 def report(score: Score, title: str) -> str:
-    """Every utterance aligned, then the table by speaker."""
+    """Return the alignment of every utterance, followed by the table by speaker."""
     return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
 
 
 def aligned(row: ScoredUtterance) -> str:
-    """Reference above hypothesis, word under word; *** marks a missing word."""
+    """Return reference above hypothesis, word under word; *** marks a missing word."""
     columns = [column for edit in row.edits for column in _columns(edit)]
     widths = [max(map(len, column)) for column in columns]
     counts = row.words
@@ -35,7 +35,10 @@ def aligned(row: ScoredUtterance) -> str:
 
 
 def table(score: Score, title: str) -> str:
-    """Percentages of each speaker's words, and of all words; a row whose name is "" is "-"."""
+    """Return a table of percentages of words, for each speaker and for all.
+
+    A speaker whose name is "" is shown as "-".
+    """
     groups = [(group.name or "-", group) for group in score.by_speaker]
     width = max(len(name) for name in ("Sum/Avg", *(name for name, _ in groups)))
     heads = f"| {'SPKR':<{width}} | # Snt # Wrd |{_cells(_HEADS)} |"

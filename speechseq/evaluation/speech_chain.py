@@ -16,12 +16,13 @@ VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoke
 
 
 def evaluate_voice(config: SpeechChainConfig) -> TTSEvaluation:
-    """Evaluate the voice of a run of recipes/tts/spoken_digits.py, the folder `config.voice`.
+    """Evaluate the voice that recipes/tts/spoken_digits.py trained in the folder `config.voice`.
 
-    It speaks the test strings of that folder; the judge transcribes its speech and the recordings.
+    The voice speaks the test strings of that folder; the judge transcribes its speech and the
+    recordings.
 
     Raises:
-        CheckpointError, DataError, MachineError: as `Synthesizer.load` and `evaluate_tts`.
+        CheckpointError, DataError, MachineError: see `Synthesizer.load` and `evaluate_tts`.
     """
     run = Path(config.voice)
     synthesizer = Synthesizer.load(run)
@@ -53,8 +54,8 @@ def report_chain(
         voice, unseen, chain: evaluations of the synthesiser, of the recogniser on unseen strings of
             espeak's voices, and of the recogniser on the synthesiser's speech.
         settings: all settings of the run, which the page shows.
-        training: of the recogniser.
-        seconds: duration of the recogniser's run, evaluation included.
+        training: summary of the recogniser's training.
+        seconds: duration of the recogniser's run, including evaluation.
 
     Raises:
         MachineError: the page cannot be written.

@@ -1,7 +1,7 @@
-"""Style card: what each knob of a trained style changes in the speech, in measured units.
+"""Style card: measures what each knob of a trained style changes in the speech, in units.
 
-A knob is a dimension of the code or a token. It is swept over 10 texts or so, free-running, and F0,
-its spread, energy and rate of the result are measured.
+A knob is a dimension of the style's code, or a style token. It is set to several values, about ten
+texts are spoken with each, and F0, its spread, energy and rate of the speech are measured.
 """
 
 import json
@@ -38,7 +38,7 @@ UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "%"}
 
 
 class Sweep(NamedTuple):
-    """A knob's sweep: its name, and F0, spread, energy and rate (settings, 4) of the results."""
+    """Sweep of a knob: its name, and the measures (settings, 4): F0, spread, energy and rate."""
 
     name: str
     values: np.ndarray
@@ -55,19 +55,20 @@ def measure(
     """Sweep every knob of a style and measure what it changes.
 
     Args:
-        texts: spoken for each setting; results are means over them.
-        judge: recogniser whose word error rate at all settings is reported.
-        speaker: voice of a model of several.
+        texts: texts to speak at each setting; results are means over them.
+        judge: recogniser for the word error rate over all settings; None leaves it out.
+        speaker: name of the voice, for a model with several speakers.
 
     Returns:
-        "knobs": for each its name, "f0", "spread" (semitones), "energy" (dB) and "rate" (per cent),
-        each with the "change" from the first to the last setting and Spearman's "monotone" with the
-        setting (None where F0 is undefined), "wer" and "dead"; "active_units", the share of knobs
-        that are not dead; "dead", their names.
+        "knobs": for each knob its name, "wer", "dead" (True if it changes nothing), and "f0",
+        "spread" (semitones), "energy" (dB) and "rate" (per cent). Each of these four has the
+        "change" from the first to the last setting, and "monotone", Spearman's correlation with the
+        setting; both are None where F0 is undefined. "active_units": share of knobs that are not
+        dead. "dead": names of the dead knobs.
 
     Raises:
         ConfigError: the model has no style, or an unknown speaker.
-        DataError: no texts, or one that cannot be spoken.
+        DataError: there are no texts, or one cannot be spoken.
     """
     if not texts:
         raise DataError("there are no texts to sweep a style over", "give some, 10 are enough")
@@ -94,9 +95,9 @@ def write(folder: Path, card: dict[str, Any]) -> None:
 
 
 def picture(card: dict[str, Any]) -> bytes:
-    """Draw a style card as PNG bytes: the change that each knob makes, as bars.
+    """Draw a style card as PNG bytes: bars of the change that each knob makes.
 
-    There is one chart for each of F0, its spread, energy and rate; `card` is that of `measure`.
+    There is one chart for each of F0, its spread, energy and rate; `card` is a result of `measure`.
     """
     figure = empty_figure(10.0, 3.2)
     for i, (key, unit) in enumerate(UNITS.items()):
@@ -128,9 +129,10 @@ def _speak(
 
 
 def measured(waveforms: Sequence[Tensor], sample_rate: int) -> np.ndarray:
-    """Measure F0, spread, energy and rate (items, 4) of waveforms (samples,); NaN is undefined.
+    """Measure F0, spread, energy and rate (items, 4) of waveforms (samples,).
 
-    F0 and spread are in semitones, energy in dB, the rate of whole items in octaves.
+    F0 and spread are in semitones, energy in dB, rate in octaves, for whole items; NaN is
+    undefined.
     """
     rows = []
     for waveform in waveforms:

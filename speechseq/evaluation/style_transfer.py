@@ -1,7 +1,7 @@
-"""Evaluation of a trained style: what its code says and sets, and transfer of references.
+"""Evaluation of a trained style: what its code tells and changes, and transfer of references.
 
-Everything is measured in free-running speech: F0, its spread, energy and rate of the result beside
-those of the reference.
+F0, its spread, energy and rate are measured in free-running speech, and compared with those of the
+references.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ from speechseq.models.style.latent import Latent
 
 
 class Reference(NamedTuple):
-    """A recording, what it says and, for a model of several voices, who."""
+    """Recording and its text."""
 
     waveform: Tensor
     text: str
@@ -82,22 +82,22 @@ def evaluate_style(
     *,
     speaker: str | None = None,
 ) -> dict[str, Any]:
-    """Measure how far a style can be set and transferred.
+    """Measure how well a style can be set by hand and transferred from references.
 
     Args:
-        fitted: recordings, such as of the training, by which the codes' directions are found.
+        fitted: recordings by which the codes' directions are found, such as those of the training.
         held_out: recordings that are transferred to their own text and to another one.
         texts: unseen texts that are spoken along each direction and in the default style.
 
     Returns:
-        "recovered": R² of each measure of held-out references from their codes, linearly;
-        "directions": for F0, energy and rate what `style_directions.direction` returns;
+        "recovered": R² of a linear regression of each measure of held-out references on their
+        codes; "directions": for F0, energy and rate what `style_directions.direction` returns;
         "same_text": median absolute errors of F0 and spread (semitones), energy (dB) and rate
         (octaves), the mean "ffe", F0 frame error along a time warp, and the "wer";
-        "copy_synthesis": the same of the references' own mels through Griffin-Lim;
-        "other_text": Spearman's rho of each measure between reference and result;
-        "text_probe": whether the code tells the text (`text_probe`);
-        "prior" and "default": as in `style_prior`. None where F0 is undefined.
+        "copy_synthesis": the same of the references' own mels through Griffin-Lim; "other_text":
+        Spearman's rho of each measure between reference and result; "text_probe": whether the code
+        tells the text (`text_probe`); "prior" and "default": as in `style_prior`. None where F0 is
+        undefined.
 
     Raises:
         ConfigError: the model has no style.

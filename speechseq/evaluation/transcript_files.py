@@ -30,7 +30,7 @@ _ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
 
 
 class Utterance(NamedTuple):
-    """One line of a file: id, text, and speaker if the file has one."""
+    """Utterance of a file: id, text, and speaker if the file has one."""
 
     id: str
     text: str
@@ -42,7 +42,7 @@ File = dict[str, Utterance]
 
 
 class Alike(NamedTuple):
-    """Files of the same utterances, the format of each, and if the ids had to decide a format."""
+    """Files of the same utterances, their formats, and whether the ids had to decide a format."""
 
     files: list[File]
     forms: list[str]
@@ -50,10 +50,10 @@ class Alike(NamedTuple):
 
 
 def read(path: Path, form: str = "") -> File:
-    """Read the utterances of a file by id, in the order of the file.
+    """Read a file: its utterances by id, in the order of the file.
 
     Raises:
-        DataError: as `read_alike`.
+        DataError: see `read_alike`.
     """
     return read_alike([path], form).files[0]
 
@@ -66,8 +66,8 @@ def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
     parentheses, the file is either trn or text: the ids that it shares with the other files decide.
 
     Raises:
-        DataError: a file is missing, empty or not UTF-8; the ids do not decide the format; or
-            lines that cannot be read and duplicate ids, all listed by file and line.
+        DataError: a file is missing, empty or not UTF-8; the ids do not decide the format; or lines
+            cannot be read or ids are repeated, all of which are listed by file and line.
     """
     contents = [_lines(path) for path in paths]
     possible = [
@@ -103,7 +103,11 @@ def _read(path: Path, lines: Lines, form: str) -> File:
 
 
 def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -> None:
-    """Raise DataError with the ids that only one of the two has."""
+    """Check that references and hypotheses have the same ids.
+
+    Raises:
+        DataError: they differ; the message has the ids that only one of the two has.
+    """
     missing, surplus = [i for i in ref if i not in hyp], [i for i in hyp if i not in ref]
     problems = [f"{len(missing)} missing: {_some(missing)}"] * bool(missing)
     problems += [f"{len(surplus)} that no reference has: {_some(surplus)}"] * bool(surplus)
@@ -112,7 +116,7 @@ def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -
 
 
 def with_all_ids(files: Sequence[Mapping[str, Utterance]]) -> list[dict[str, Utterance]]:
-    """Add the ids that a file lacks and another one has, as empty transcripts."""
+    """Add to each file the ids that it lacks and another file has, as empty transcripts."""
     ids = list(dict.fromkeys(name for file in files for name in file))
     return [{name: file.get(name, Utterance(name, "")) for name in ids} for file in files]
 

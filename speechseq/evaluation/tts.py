@@ -23,9 +23,9 @@ from speechseq.training.trainer import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSEvaluation:
-    """Synthesised speech, the recordings of the same texts, and the judge's score of both.
+    """Synthesised speech, recordings of the same texts, and the judge's scores of both.
 
-    scores: means of the alignments' focus, coverage and monotonicity over all texts.
+    `scores` has the means of the alignments' focus, coverage and monotonicity over all texts.
     """
 
     speech: tuple[Speech, ...]
@@ -36,11 +36,11 @@ class TTSEvaluation:
 
     @property
     def stopped(self) -> int:
-        """Number of utterances that the stop prediction ended."""
+        """Number of utterances that ended by the stop prediction."""
         return sum(speech.finished_reason == "stop" for speech in self.speech)
 
     def line(self) -> str:
-        """The result in one line."""
+        """Format the result as one line."""
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         return (
             f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
@@ -55,10 +55,10 @@ class TTSEvaluation:
         curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> TTSSection:
-        """Section of a report with the judge's figures and every text.
+        """Build a section of a report, with the judge's figures and every text.
 
         Args:
-            figures: shown before the judge's figures, such as time and updates.
+            figures: headline figures before those of the judge, such as time and updates.
             curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
             settings: plain data, nested as `Config.to_dict` gives it.
         """
@@ -79,14 +79,14 @@ def evaluate_tts(
     seed: int = 0,
     speaker: str | None = None,
 ) -> TTSEvaluation:
-    """Synthesise the texts, and judge the speech and the recordings (1, samples) of the same texts.
+    """Synthesise texts, and judge the speech and the recordings (1, samples) of the same texts.
 
     Args:
-        speaker: voice of a model of several.
+        speaker: name of the voice, for a model with several speakers.
 
     Raises:
-        ConfigError: no speaker for a model of several, or one for a model of none.
-        DataError: texts that cannot be spoken.
+        ConfigError: the model has several speakers and `speaker` is None, or the reverse.
+        DataError: a text cannot be spoken.
         MachineError: the extra `judge` is not installed.
     """
     rate = synthesizer.audio.sample_rate
@@ -114,7 +114,7 @@ def report_tts(
 
     Args:
         settings: all settings of the run, which the page shows.
-        title, text: headline of the page and the sentence below it.
+        title, text: headline of the page, and sentence below it.
         seconds: duration of the whole run, shown next to the number of updates.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Free-running error rates on held-out batches, as a Trainer's `validate`."""
+"""Free-running error rates on held-out batches, for the argument `validate` of a Trainer."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,14 +22,14 @@ def error_rate(
     *,
     limit: LimitConfig | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """A validation that gives "wer" and "cer" over all held-out batches.
+    """Make a validation function that returns "wer" and "cer" over all held-out batches.
 
-    The model is fed with its own output, never with the reference, and errors are summed over the
-    corpus, so that the result does not depend on the batches.
+    The model reads its own output (free-running). Errors are summed over the corpus, so that the
+    result does not depend on the batching.
 
     Args:
-        batches: called for each validation; gives every held-out batch once.
-        strategy: of the search; greedy by default.
+        batches: function called at each validation, which returns every held-out batch once.
+        strategy: search strategy; None for greedy search.
         limit: length limit of the greedy search.
     """
     search = strategy or (GREEDY if limit is None else Greedy(limit=limit))
@@ -44,7 +44,7 @@ def error_rate(
 def free_running_score(
     model: Any, batches: Iterable[ASRBatch], vocabulary: Vocabulary, strategy: Strategy = GREEDY
 ) -> Score:
-    """Score of the model's best transcripts against the texts of the batches' tokens.
+    """Score the model's best transcripts against the reference tokens of the batches.
 
     Args:
         model: a recogniser such as `speechseq.models.las.LAS`, on any device.

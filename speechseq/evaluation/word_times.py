@@ -8,11 +8,11 @@ from speechseq.inference.transcript import Transcript
 
 
 def boundary_errors(cuts: CutSet, transcripts: Sequence[Transcript]) -> list[float]:
-    """Absolute errors in seconds of the starts and ends of all words in transcripts free of errors.
+    """Absolute errors of word starts and ends in seconds, in transcripts without word errors.
 
     Args:
-        cuts: with the true times as their supervision's alignment "word".
-        transcripts: of the same sounds in the same order.
+        cuts: cuts with the true times in the alignment "word" of their supervision.
+        transcripts: transcripts of the same sounds in the same order.
     """
     errors = []
     for cut, transcript in zip(cuts, transcripts, strict=True):

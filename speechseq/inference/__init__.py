@@ -1,1 +1,1 @@
-"""From a checkpoint folder to speech or text."""
+"""Inference: from a checkpoint folder to speech or text."""

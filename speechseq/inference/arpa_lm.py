@@ -1,4 +1,4 @@
-"""N-gram models from ARPA files as scorers: over a recogniser's own symbols, or over words."""
+"""N-gram models from ARPA files as scorers, over a recogniser's own symbols or over words."""
 
 import os
 from typing import NamedTuple
@@ -22,13 +22,14 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class NGramScorer:
-    """An n-gram model whose words are the symbols of the vocabulary; <space> is the space.
+    """Scorer by an n-gram model whose words are the symbols of the vocabulary.
 
-    A symbol that is not in the model has the probability of <unk>.
+    The model's word <space> is the space. A symbol that is not in the model has the probability of
+    <unk>.
 
     Raises:
-        ConfigError: the vocabulary has no controls of a recogniser, or the model has no <unk> and
-            lacks symbols of the vocabulary.
+        ConfigError: the vocabulary lacks the control symbols of a recogniser, or the model has no
+            <unk> and lacks symbols of the vocabulary.
 
     Examples:
         >>> from speechseq.text import ngrams
@@ -54,21 +55,21 @@ class NGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "NGramScorer":
-        """Read an ARPA file.
+        """Load an ARPA file.
 
         Raises:
-            DataError: it is missing or damaged; file and line are named.
-            ConfigError: its words are not the vocabulary's symbols.
+            DataError: the file is missing or damaged; the message has file and line.
+            ConfigError: the words of the model are not the vocabulary's symbols.
         """
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> Rows:
-        """Return the empty history of every row, and move the tables to the device."""
+        """Return the state of empty histories (rows), and move the tables to the device."""
         self._backoff, self._words = self._backoff.to(device), self._words.to(device)
         return torch.zeros(rows, dtype=torch.int64, device=device)
 
     def score(self, tokens: Rows, state: Rows) -> tuple[LogProbs, Rows]:
-        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
         _, state = self._backoff.advance(state, self._words[tokens])
         log_probs = self._backoff.all_log_probs(state)[:, self._words]
         log_probs[:, _NEVER] = _IMPOSSIBLE
@@ -76,22 +77,22 @@ class NGramScorer:
 
 
 class WordState(NamedTuple):
-    """History in words of each row, and the trie node of the word that is being spelled."""
+    """State of each row: its history in words, and the trie node of the unfinished word."""
 
     history: Rows
     node: Rows
 
 
 class WordNGramScorer:
-    """An n-gram model over words, for a recogniser that spells them in characters or pieces.
+    """Scorer by an n-gram model over words, for a recogniser that spells words in smaller symbols.
 
     A word is scored once, when it is complete: at the symbol that brings the next space, or at
     eos. So the scores of a sentence add up to its log-probability in words. Words that are not in
     the model, or that the vocabulary spells differently, have the probability of <unk>.
 
     Raises:
-        ConfigError: the vocabulary has no controls of a recogniser, or can spell none of the
-            model's words.
+        ConfigError: the vocabulary lacks the control symbols of a recogniser, or can spell none of
+            the model's words.
     """
 
     def __init__(self, arpa: Arpa, vocabulary: Vocabulary) -> None:
@@ -105,23 +106,23 @@ class WordNGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "WordNGramScorer":
-        """Read an ARPA file.
+        """Load an ARPA file.
 
         Raises:
-            DataError: it is missing or damaged; file and line are named.
-            ConfigError: its words cannot be spelled with the vocabulary.
+            DataError: the file is missing or damaged; the message has file and line.
+            ConfigError: the vocabulary can spell none of the model's words.
         """
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> WordState:
-        """Return the state after <s>, with no word begun, and move the tables to the device."""
+        """Return the state after <s>, before any word, and move the tables to the device."""
         self._backoff, self._trie = self._backoff.to(device), self._trie.to(device)
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         _, history = self._backoff.advance(zeros, torch.full_like(zeros, self._begin))
         return WordState(history, zeros)
 
     def score(self, tokens: Rows, state: WordState) -> tuple[LogProbs, WordState]:
-        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
         closed = self._trie.closes[tokens]
         _, after = self._complete(state)
         history = torch.where(closed, after, state.history)

@@ -1,4 +1,4 @@
-"""Input of a recogniser: files or waveforms, checked and resampled to the model's rate."""
+"""Audio input of a recogniser: files or waveforms, checked, and resampled to the model's rate."""
 
 import os
 
@@ -16,12 +16,13 @@ _LOUDEST = 100.0  # a higher peak means that the samples are on the scale of 16-
 
 
 def read_sound(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:
-    """Read a file, or (waveform (samples,) or (1, samples), rate), at the model's rate.
+    """Read a file, or a pair of waveform and sample rate, at the model's rate: (1, samples).
 
-    Returns a waveform (1, samples).
+    The waveform of a pair is (samples,) or (1, samples).
 
     Raises:
-        DataError: no such file, not sound, cut, NaN or Inf, too short for one frame, too long.
+        DataError: the file is missing, not sound or truncated; the waveform has NaN or Inf, or is
+            shorter than one frame or longer than `longest_seconds`.
     """
     if isinstance(sound, tuple):
         waveform, rate = _checked(*sound)

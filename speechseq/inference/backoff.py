@@ -1,4 +1,4 @@
-"""Back-off n-gram model as tensors, so that many histories are looked up at once."""
+"""Back-off n-gram model as tensors, to look up many histories at once."""
 
 from typing import NamedTuple
 
@@ -16,13 +16,21 @@ Rows = Int[Tensor, " rows"]
 
 
 class Backoff(NamedTuple):
-    """Tables of a back-off model; a state is a history, state 0 the empty one.
+    """Tables of a back-off n-gram model.
 
-    An entry is an n-gram; entries are sorted by keys = state * words + word. log_probs are natural
-    logarithms; targets are the states that entries lead to, which are their longest suffixes that
-    are histories. starts (states + 1): first entry of each state; backoffs (states): the back-off
-    weight (log) of dropping the first word of a history; shorter (states): the history that this
-    leads to.
+    A state is the index of a history; state 0 is the empty history. An entry is an n-gram, that is,
+    a word after a history.
+
+    Attributes:
+        keys: (entries), state * words + word; entries are sorted by it.
+        log_probs: (entries), natural logarithms.
+        targets: (entries), state after the entry: the longest suffix of the n-gram that is a
+            history.
+        starts: (states + 1), first entry of each state.
+        backoffs: (states), logarithm of the back-off weight.
+        shorter: (states), state of the history without its first word, which back-off leads to.
+        words: number of words.
+        order: maximum number of words of an n-gram.
     """
 
     keys: Tensor
@@ -35,7 +43,7 @@ class Backoff(NamedTuple):
     order: int
 
     def to(self, device: torch.device | str) -> "Backoff":
-        """The same tables on another device."""
+        """Return the same tables on another device."""
         return self._replace(
             keys=self.keys.to(device),
             log_probs=self.log_probs.to(device),
@@ -46,7 +54,7 @@ class Backoff(NamedTuple):
         )
 
     def advance(self, states: Rows, words: Rows) -> tuple[Float[Tensor, " rows"], Rows]:
-        """Log-probability of one word after each state, and the state that it leads to."""
+        """Return the log-probability of one word after each state, and the state after the word."""
         log_probs = torch.zeros_like(states, dtype=self.log_probs.dtype)
         targets, missing = torch.zeros_like(states), torch.ones_like(states, dtype=torch.bool)
         for _ in range(self.order):  # the empty history has every word
@@ -61,7 +69,7 @@ class Backoff(NamedTuple):
         return log_probs, targets
 
     def all_log_probs(self, states: Rows) -> Float[Tensor, "rows words"]:
-        """Log-probabilities of every word after each state."""
+        """Return the log-probabilities (rows, words) of every word after each state (rows)."""
         chain = [states]
         for _ in range(self.order - 2):
             chain.append(self.shorter[chain[-1]])
@@ -78,7 +86,10 @@ class Backoff(NamedTuple):
 
 
 def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
-    """Tables of a model, and the indices of its words; <s> and <unk> are added if missing."""
+    """Convert an ARPA model to tables; return them and the index of each word.
+
+    <s> and <unk> are added if the model lacks them.
+    """
     words = {word: i for i, word in enumerate(arpa.words)}
     unigrams = arpa.orders[0]
     for word, log_prob in ((BEGIN, _NO_BEGIN), (UNKNOWN, _NEVER_SEEN)):

@@ -1,4 +1,4 @@
-"""Decoding of a batch of features; an utterance that fails does not affect the others."""
+"""Decoding of a batch of features, in which a failed utterance does not affect the others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,9 +22,11 @@ from speechseq.nn.eval_mode import evaluating
 
 
 class Decoded(NamedTuple):
-    """Hypotheses of an utterance, the best first, and the output of its CTC head, if any.
+    """Result for one utterance.
 
-    ctc_log_probs (positions, symbols).
+    Attributes:
+        hypotheses: hypotheses, best first.
+        ctc_log_probs: (positions, symbols), output of the CTC head; None without a head.
     """
 
     hypotheses: list[Hypothesis]
@@ -37,9 +39,10 @@ def decode(
     strategy: Strategy,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[Decoded | SpeechseqError]:
-    """Search all utterances (frames, features) at once; the result of a failed one is its error.
+    """Search the transcripts of all utterances (frames, features) as one batch.
 
-    A batch that does not fit in memory is halved; rows that are not finite are left out of it.
+    The result of a failed utterance is its error. A batch that does not fit in memory is halved;
+    utterances with NaN or Inf are left out of it.
     """
     if not features:
         return []

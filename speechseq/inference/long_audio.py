@@ -1,4 +1,4 @@
-"""Transcription of long audio, window by window, in constant memory."""
+"""Transcription of long audio in windows, in constant memory."""
 
 import bisect
 import dataclasses
@@ -31,14 +31,15 @@ def transcribe_long(
     strategy: Strategy | None = None,
     scorers: Sequence[WeightedScorer] = (),
 ) -> LongTranscript:
-    """Read a file block by block, transcribe overlapping windows in batches, and join their words.
+    """Transcribe a long file: read it in blocks, transcribe overlapping windows, join their words.
 
-    Memory holds one batch of windows at a time, and the words.
+    Memory holds one batch of windows at a time, and all words.
 
     Raises:
-        DataError: as `wav.load`; too short for one frame.
-        ConfigError: windows longer than the transcriber takes at once.
-        CheckpointError, MachineError: as `Transcriber.transcribe`; the place in the file is named.
+        DataError: see `wav.load`; also, the sound is shorter than one frame.
+        ConfigError: windows are longer than `transcriber.longest_seconds`.
+        CheckpointError, MachineError: see `Transcriber.transcribe`; the message has the time in the
+            file.
     """
     if windows.seconds > transcriber.longest_seconds:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Refinement of word boundaries: each is moved into a pause near it.
+"""Refinement of word boundaries: each is moved into a pause that is near.
 
 A memory position lasts 40 to 80 ms; the loudness of the sound has a finer resolution.
 """
@@ -21,10 +21,11 @@ _LEAST = 6.0  # dB between word and quietest place; with a smaller rise there is
 def into_pauses(
     spans: Sequence[Span], waveform: Waveform, rate: int, reach: float = _REACH
 ) -> list[Span]:
-    """Move each boundary of the words' spans (seconds) to the quietest place near it.
+    """Move each boundary between words (spans in seconds) to the quietest place within `reach`.
 
-    Where that place is a pause, the word before ends where the pause begins and the next begins
-    where it ends. No boundary reaches the middle of a word, so the order stays and each word lasts.
+    If that place is a pause, the word before ends where the pause begins, and the next word begins
+    where the pause ends. No boundary passes the middle of a word, so the order of the words stays,
+    and every word keeps a duration above 0.
     """
     loudness, times = _loudness(waveform, rate)
     if not spans or len(times) < 2:

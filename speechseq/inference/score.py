@@ -1,7 +1,7 @@
-"""Word and character error rates of transcripts: over a corpus, by speaker, by length.
+"""Word and character error rates of transcripts, over a corpus, by speaker and by length.
 
-The rate of a corpus is all its errors over all its reference words. The mean of the utterances'
-rates, which short utterances dominate, is another figure and is not computed here.
+The error rate of a corpus is the number of all errors divided by the number of all reference words.
+The mean of the utterances' rates, in which short utterances dominate, is not computed here.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _SHORT = 10  # words; where no text has more, each length is a bin of its own
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoredUtterance:
-    """One utterance: reference and hypothesis, and the edits between them."""
+    """Utterance with reference and hypothesis, and the edits between them."""
 
     id: str
     ref: str
@@ -41,7 +41,7 @@ class ScoredUtterance:
 
     @cached_property
     def words(self) -> Counts:
-        """Counts of its words."""
+        """Counts of correct and wrong words."""
         return word_counts(self.edits)
 
     @property
@@ -52,7 +52,7 @@ class ScoredUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """Utterances counted together; `wrong` of them have an error."""
+    """Utterances that are counted together; `wrong` of them have an error."""
 
     name: str
     utterances: int
@@ -67,7 +67,7 @@ class Group:
 
 
 class Confusion(NamedTuple):
-    """A reference word, the word recognised instead, and how often; "" means no word."""
+    """Reference word, the word recognised instead, and how often; "" stands for no word."""
 
     ref: str
     hyp: str
@@ -76,33 +76,33 @@ class Confusion(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """Error rates of a set of utterances, all computed from its rows."""
+    """Error rates of a set of utterances, computed from the scored utterances `rows`."""
 
     rows: tuple[ScoredUtterance, ...]
 
     @cached_property
     def total(self) -> Group:
-        """All utterances together."""
+        """Group of all utterances."""
         return _group("all", self.rows)
 
     @property
     def words(self) -> Counts:
-        """Counts of all words."""
+        """Counts of correct and wrong words of all utterances."""
         return self.total.words
 
     @property
     def characters(self) -> Counts:
-        """Counts of all characters."""
+        """Counts of correct and wrong characters of all utterances."""
         return self.total.characters
 
     @property
     def wer(self) -> float:
-        """Word error rate: all errors over all reference words."""
+        """Word error rate: all errors divided by all reference words."""
         return self.words.rate
 
     @property
     def cer(self) -> float:
-        """Character error rate; a space counts as a character."""
+        """Character error rate, in which a space counts as a character."""
         return self.characters.rate
 
     @property
@@ -112,12 +112,12 @@ class Score:
 
     @cached_property
     def by_speaker(self) -> tuple[Group, ...]:
-        """A group for each speaker, in the order of their names."""
+        """Return a group for each speaker, in the order of the speakers' names."""
         return _grouped([(row.speaker, row) for row in self.rows])
 
     @cached_property
     def by_length(self) -> tuple[Group, ...]:
-        """A group for each range of reference lengths in words, the shortest first."""
+        """Return a group for each range of reference lengths in words, the shortest first."""
         lengths = [row.words.ref for row in self.rows]
         short = max(lengths, default=0) <= _SHORT
         starts = range(_SHORT + 2) if short else _LENGTHS
@@ -137,7 +137,7 @@ class Score:
         )
 
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
-        """The most frequent errors, the most frequent first."""
+        """Return the most frequent errors, at most `most`, in the order of frequency."""
         found = Counter(pair for row in self.rows for pair in _confused(row.edits))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return tuple(Confusion(*pair, times) for pair, times in ranked[:most])
@@ -154,11 +154,11 @@ def score(
     Words are separated by white space and compared as written. Either text may be empty.
 
     Args:
-        ids: a name for each pair; without them they are numbered from 1.
-        speakers: the speaker of each; "" where unknown.
+        ids: name of each pair; None numbers the pairs from 1.
+        speakers: speaker of each pair, "" where unknown; None for all unknown.
 
     Raises:
-        DataError: ids or speakers are not as many as the pairs.
+        DataError: the number of ids or speakers is not that of the pairs.
 
     Examples:
         >>> found = score([("one two three", "one too three"), ("four", "four")])
@@ -196,7 +196,7 @@ def compare_systems(
     """Compare the hypotheses of two systems for the same utterances.
 
     Raises:
-        DataError: the two do not have the same references in the same order.
+        DataError: the two scores do not have the same references in the same order.
     """
     for one, other in zip(first.rows, second.rows, strict=False):
         if (one.id, one.ref) != (other.id, other.ref):

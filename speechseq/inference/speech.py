@@ -1,4 +1,4 @@
-"""Synthesised speech of texts, and joining the pieces of a long text."""
+"""Synthesised speech of a text, and joining of the pieces of a long text."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +18,13 @@ _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has co
 class Speech:
     """Synthesised speech of one text.
 
-    waveform (samples,) float32 in [-1, 1]; mel (frames, mels); alignment (steps, positions), whose
-    positions are `symbols`; finished_reason "stop", "attention_end" or "limit". `pause`: seconds
-    of silence to follow it, if it is a piece of a longer text.
+    Attributes:
+        symbols: symbols of the text, one per memory position.
+        waveform: (samples,) float32 in [-1, 1].
+        mel: (frames, mels).
+        alignment: (steps, positions).
+        finished_reason: "stop", "attention_end" or "limit".
+        pause: seconds of silence that follow, if the text is a piece of a longer one.
     """
 
     text: str
@@ -39,15 +43,19 @@ class Speech:
         return len(self.waveform) / self.sample_rate
 
     def with_pause(self) -> Float[Tensor, " samples"]:
-        """The waveform, followed by its pause."""
+        """Return the waveform, followed by its pause."""
         return F.pad(self.waveform, (0, round(self.pause * self.sample_rate)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Input of the model for one text: normalised, as ids, with the seconds of silence after it.
+    """Input of the model for one text.
 
-    `latent` is its style (one row) and `speaker` its speaker's id, of models that have these.
+    Attributes:
+        ids: token ids of the normalised text.
+        pause: seconds of silence that follow.
+        latent: style, one row; None for models without a style.
+        speaker: id of the speaker; None for models without speakers.
     """
 
     text: str
@@ -61,9 +69,9 @@ class Reading:
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:
     """Join the speech of the pieces of a text; a single piece is returned unchanged.
 
-    The waveform includes the pauses; mel and alignment do not. The alignment is block-diagonal. As
-    its size grows with the square of the text, alignment and symbols are left empty for a text of
-    more than some pages.
+    The waveform includes the pauses; mel and alignment do not. The alignment is block-diagonal.
+    Since its size grows with the square of the text's length, alignment and symbols are empty for a
+    text of several pages.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -84,15 +92,15 @@ def joined(text: str, pieces: Sequence[Speech]) -> Speech:
 
 
 def combined(reasons: Iterable[str]) -> str:
-    """Reason why a whole text ended: "stop" only if every piece ended with it."""
+    """Return the reason why a whole text ended: "stop" only if every piece ended so."""
     found = set(reasons)
     return next(reason for reason in _REASONS if reason in found)
 
 
 def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
-    """Batches of consecutive indices into `lengths`.
+    """Group texts, given by their lengths, into batches of consecutive indices.
 
-    A batch has at most `most` items, and at most `budget` symbols with padding; a text longer than
+    A batch has at most `most` texts, and at most `budget` symbols with padding; a text longer than
     the budget is a batch of its own.
     """
     held: list[int] = []

@@ -1,4 +1,4 @@
-"""Stitching: the words of two overlapping windows as one sequence without duplicates."""
+"""Stitching: joins the words of two overlapping windows to one sequence without duplicates."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ _OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal t
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
     """Join the words of two consecutive windows that overlap from begin to end (seconds).
 
-    In each half of the overlap, the words of the window whose edge is farther away are kept,
-    because a window may cut a word at its edge. Words found in both windows are paired first, by
-    time and text; otherwise a word whose two times lie on either side of the middle would be
-    duplicated or lost. All times count from the start of the whole sound.
+    Each half of the overlap takes its words from the window whose edge is farther away, because a
+    window may cut a word at its edge. Words found in both windows are paired first, by time and
+    text; otherwise a word whose two times lie on different sides of the middle would be duplicated
+    or lost. All times count from the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)
@@ -31,9 +31,10 @@ def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float
 
 
 def same_words(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
-    """Best monotonic pairing of the words that both windows have recognised.
+    """Pair the words that both windows have recognised: the best monotonic pairing of indices.
 
-    A pair has equal texts at about the same time, or different texts for the same sound.
+    The words of a pair have equal texts and about the same time, or different texts for the same
+    sound.
     """
     best = np.zeros((len(left) + 1, len(right) + 1))
     gains = np.array([[_gain(one, other) for other in right] for one in left])

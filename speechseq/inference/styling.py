@@ -1,4 +1,4 @@
-"""Styles and speakers of texts to be synthesised, one a text, whatever pieces it is spoken in."""
+"""Styles and speakers of texts to be synthesised, one per text even if it is spoken in pieces."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ def styled(
     """Give all pieces of each text its style and speaker.
 
     Raises:
-        ConfigError: styles or a speaker that the model lacks, or another number of styles.
+        ConfigError: the model has no style or not this speaker, or the number of styles is not that
+            of the texts.
     """
     latent = conditioning.checked_latent(model.style, latent, len(readings))
     one = speaker_id(model, speaker)
@@ -36,10 +37,11 @@ def styled(
 
 
 def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
-    """Return a speaker's id; None for a model of one voice.
+    """Return the id of a speaker by name; None for a model of one voice.
 
     Raises:
-        ConfigError: an unknown speaker, none for a model of several, or one for a model of none.
+        ConfigError: the speaker is unknown; or the model has several speakers and none is given, or
+            the reverse.
     """
     if model.speakers is None:
         if speaker is not None:
@@ -53,14 +55,14 @@ def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
 
 
 def row_of(latent: Latent | None, row: int) -> Latent | None:
-    """Return one style of several."""
+    """Return the style of one row of a batch."""
     if latent is None:
         return None
     return Latent(latent.code[row : row + 1], latent.vector[row : row + 1], None)
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
-    """Return styles and speakers of pieces as a batch."""
+    """Stack the styles and the speakers of readings to a batch; None for what the model lacks."""
     latents = [reading.latent for reading in readings if reading.latent is not None]
     ids = [reading.speaker for reading in readings if reading.speaker is not None]
     return _stacked(latents) if latents else None, torch.tensor(ids) if ids else None
@@ -70,11 +72,11 @@ def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
 def encode_references(
     model: Tacotron, audio: AudioConfig, sounds: Sequence[Sound], seed: int | None
 ) -> Latent:
-    """Infer one style from each reference, a WAV file or (waveform, sample rate).
+    """Infer one style from each reference, a sound file or a pair (waveform, sample rate).
 
     Raises:
         ConfigError: the model has no style.
-        DataError: a reference that is no sound, silent, or too short for a frame.
+        DataError: a reference is not sound, silent, or shorter than a frame.
     """
     style, device = conditioning.own_style(model.style), next(model.parameters()).device
     latents = []

@@ -33,9 +33,9 @@ class VocoderConfig(Config):
     """Settings of Griffin-Lim.
 
     Args:
-        iterations, momentum: of the fast algorithm; 60 are enough by ear.
-        mel_power: exponent of magnitudes that were inverted from mels.
-        linear_power: exponent of a model's own linear magnitudes (Tacotron's 1.2).
+        iterations, momentum: arguments of `griffin_lim`; by ear, 60 iterations are enough.
+        mel_power: exponent of the magnitudes of models that predict mels.
+        linear_power: exponent of the magnitudes of models that predict them (1.2 in Tacotron).
     """
 
     iterations: Annotated[int, Range(0, 100_000)] = 60
@@ -48,12 +48,12 @@ class Synthesizer:
     """Speaks texts with a model, its vocabulary and its audio settings.
 
     Args:
-        batch_size: texts spoken at once.
-        precision: of the weights in the decoder's loop, "float32", "bfloat16" or "int8": the fewer
-            bits, the faster a CPU speaks; see `Tacotron.generate`.
+        batch_size: maximum number of texts in a batch.
+        precision: precision of the weights in the decoder's loop, "float32", "bfloat16" or "int8";
+            fewer bits are faster on a CPU (see `Tacotron.generate`).
 
     Raises:
-        ConfigError: another precision, or audio settings that Griffin-Lim cannot invert.
+        ConfigError: the precision is unknown, or Griffin-Lim cannot invert the audio settings.
 
     Examples:
         >>> synthesizer = Synthesizer.load("runs/demo/voice")
@@ -88,15 +88,16 @@ class Synthesizer:
         also: Sequence[type[Config]] = (),
         precision: str = "float32",
     ) -> "Synthesizer":
-        """Open a checkpoint folder that a training run of a Tacotron wrote.
+        """Load the checkpoint of a trained Tacotron.
 
         Args:
-            also: Configs of parts of your own (an attention mechanism) that its model may hold.
+            also: Config classes of your own parts (such as an attention mechanism) in its model.
             precision: "float32", "bfloat16" or "int8" weights in the decoder's loop.
 
         Raises:
-            CheckpointError: cut, empty, or of another model.
-            ConfigError, MachineError: another precision; a device that does not exist, or not here.
+            CheckpointError: the checkpoint is truncated, empty, or of another kind of model.
+            ConfigError: the precision or the name of the device is unknown.
+            MachineError: this machine does not have the device.
         """
         check_precision(precision)
         where = checked_device(device)
@@ -110,7 +111,7 @@ class Synthesizer:
         return cls(model.to(where).eval(), vocabulary, audio, precision=precision)
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text by the vocabulary, as in training.
+        """Normalise and encode a text in the same way as in training.
 
         Raises:
             DataError: the text has nothing to say, or symbols that the vocabulary lacks.
@@ -126,19 +127,19 @@ class Synthesizer:
         latent: Latent | None = None,
         speaker: str | None = None,
     ) -> list[Speech]:
-        """Synthesise every text; with a seed the result does not depend on batch or order.
+        """Synthesise every text; with a seed, no result depends on the other texts or their order.
 
         Args:
-            seed: of the pre-net's dropout and the vocoder's first phases; None draws a new one.
-            max_steps: a limit on decoder steps, in addition to the model's own.
-            latent: one style a text, from `references`, `model.style.sample` or `by_hand`; None
-                takes the mean of the training's codes.
+            seed: seed of the pre-net's dropout and the vocoder's initial phases; None draws one.
+            max_steps: maximum number of decoder steps, in addition to the model's own limit.
+            latent: one style per text, from `references`, `model.style.sample` or
+                `model.style.by_hand`; None takes the mean of all codes in training.
             speaker: name of the voice, for a model of several.
 
         Raises:
-            ConfigError: a seed beyond 64 bits, max_steps below 1, a style or a speaker that the
-                model lacks.
-            DataError: all texts that cannot be spoken, by their index; nothing is spoken then.
+            ConfigError: the seed exceeds 64 bits, max_steps is below 1, or the model lacks a style
+                or this speaker.
+            DataError: texts cannot be spoken; all are listed by index, and no text is synthesised.
             CheckpointError: the model's output is not finite, as after a diverged training.
         """
         if isinstance(texts, str):
@@ -160,14 +161,14 @@ class Synthesizer:
         ]
 
     def references(self, sounds: Sequence[Sound], *, seed: int | None = None) -> Latent:
-        """Infer one style from each reference, a WAV file or (waveform (samples,), sample rate).
+        """Infer one style from each reference: a sound file, or (waveform (samples,), sample rate).
 
         Args:
-            seed: of a draw from the posterior; None takes its mean.
+            seed: seed of a draw from the posterior; None takes the posterior's mean.
 
         Raises:
             ConfigError: the model has no style.
-            DataError: a reference that is no sound, is silent, or too short or too long.
+            DataError: a reference is not sound, is silent, or is too short or too long.
         """
         return styling.encode_references(self.model, self.audio, sounds, seed)
 
@@ -182,11 +183,11 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
-        Each piece sounds as it would alone; `Speech.with_pause` adds the silence that follows it.
+        A piece does not depend on the others; `Speech.with_pause` adds the silence after it.
 
         Raises:
-            DataError: as `readings`, before the first piece.
-            CheckpointError: as `synthesize`.
+            DataError: see `readings`; raised before the first piece.
+            CheckpointError: see `synthesize`.
         """
         (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
         return self._stream(parts, *_checked(seed, max_steps))
@@ -197,10 +198,10 @@ class Synthesizer:
             yield from self._speak([parts[place] for place in places], seed, max_steps)
 
     def readings(self, text: str) -> list[Reading]:
-        """Read a text, in pieces if it is long; see `TextReader.readings`.
+        """Normalise and encode a text, in pieces if it is long; see `TextReader.readings`.
 
         Raises:
-            DataError: as `TextReader.readings`.
+            DataError: see `TextReader.readings`.
         """
         return self._texts.readings(text)
 

@@ -1,4 +1,4 @@
-"""Texts as a synthesiser's model reads them: normalised, encoded, long ones in pieces."""
+"""Text input of a synthesiser: normalised and encoded, long texts in pieces."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ _SHOWN = 5  # pieces of a text that an error names
 
 
 class TextReader:
-    """Reads texts by a vocabulary."""
+    """Normalises and encodes texts by a vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text by the vocabulary, as in training.
+        """Normalise and encode a text in the same way as in training.
 
         Raises:
             DataError: the text has nothing to say, or symbols that the vocabulary lacks.
@@ -37,13 +37,13 @@ class TextReader:
         return Reading(text=text, normalized=normalized, ids=ids)
 
     def readings(self, text: str) -> list[Reading]:
-        """Read a text; one longer than `splitting.LONGEST` is split into pieces.
+        """Normalise and encode a text; one longer than `splitting.LONGEST` is split into pieces.
 
         Pieces without a word are left out.
 
         Raises:
-            DataError: as `read`, with the first pieces that cannot be read; or the text is longer
-                than `MOST_CHARACTERS`.
+            DataError: see `read`; the message has the first pieces that cannot be read. Also, the
+                text is longer than `MOST_CHARACTERS`.
         """
         if len(text) <= LONGEST:
             return [self.read(text)]
@@ -63,10 +63,10 @@ class TextReader:
         return found
 
     def read_all(self, texts: Sequence[str]) -> list[list[Reading]]:
-        """Read texts that are to become one waveform each.
+        """Normalise and encode texts, which may be long, to the pieces of each.
 
         Raises:
-            DataError: all texts that cannot be spoken, by their index.
+            DataError: texts cannot be spoken; all are listed by index.
         """
         readings, problems, cure = [], [], ""
         for index, text in enumerate(texts):

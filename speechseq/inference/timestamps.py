@@ -1,6 +1,6 @@
-"""Word times: from the attention's alignment, or from a CTC head by forced alignment.
+"""Word times, from the attention's alignment, or by forced alignment with a CTC head.
 
-Places are counted in memory positions: position p reaches from p to p + 1.
+Times are first measured in memory positions: position p lasts from p to p + 1.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from speechseq.text.vocabulary import BLANK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Word:
-    """A word with its start and end in seconds, and its confidence.
+    """Recognised word with start and end in seconds, and its confidence.
 
-    The confidence is the product of its tokens' probabilities, each given all before it.
+    The confidence is the product of its tokens' probabilities, each given all tokens before it.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Word:
 
 
 class WordTokens(NamedTuple):
-    """A word and the tokens that spell it: tokens[first:stop]."""
+    """Word, and the range of the tokens that spell it: tokens[first:stop]."""
 
     text: str
     first: int
@@ -40,10 +40,10 @@ class WordTokens(NamedTuple):
 
 
 def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[WordTokens]:
-    """Group tokens by the word of `decode(tokens)` that they spell; spaces belong to none.
+    """Group tokens by the word of `decode(tokens)` that they spell; spaces belong to no word.
 
-    A token belongs to the words that it adds or makes longer in the decoded text, so that
-    characters, pieces and whole words all work.
+    A token belongs to the words that it adds or extends in the decoded text, so tokens may be
+    characters, pieces or whole words.
     """
     words = decode(tokens).split()
     found: dict[int, list[int]] = {}
@@ -61,7 +61,7 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
 
 
 def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
-    """Monotonic positions of the steps: medians of the attention weights.
+    """Monotonic positions of the steps, from the medians of their attention weights.
 
     A median, unlike a mean, is robust to small weights far away. Where medians decrease, isotonic
     regression gives these steps one shared position, closer to those with sharper weights.
@@ -103,13 +103,13 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 def word_spans(
     words: Sequence[WordTokens], places: Sequence[float], positions: int, lead: float
 ) -> list[tuple[float, float]]:
-    """Start and end of each word in positions: in order, without overlap, within the sound.
+    """Start and end of each word in positions, in order and without overlap.
 
-    Two words meet half way between the last token of the first and the first token of the second,
-    or `lead` before the latter where that is later. The reason: attention often reads a word from
-    its first sounds alone, so that its last token says little about its end, and often attends to
-    the start of the next word at a space. The last word ends at the position of eos, if `places`
-    has one after the tokens.
+    The boundary of two words is half way between the last token of the first and the first token of
+    the second, or `lead` before the latter if that is later. The reason: attention often reads a
+    word from its first sounds alone, so that its last token says little about its end, and often
+    attends to the start of the next word at a space. The last word ends at the position of eos, if
+    `places` has one after the tokens, and no later than the sound.
     """
     if not words:
         return []

@@ -34,8 +34,9 @@ class Transcriber:
     """Transcribes sounds with a model, its vocabulary and its audio settings.
 
     Args:
-        batch_size: utterances decoded together, at most.
-        longest_seconds: of one utterance; a longer one is refused before it fills the memory.
+        batch_size: maximum number of utterances in a batch.
+        longest_seconds: maximum duration of an utterance; longer ones are refused, as they may
+            exhaust the memory.
 
     Examples:
         >>> transcriber = Transcriber.load("runs/demo/ears")
@@ -65,15 +66,16 @@ class Transcriber:
         also: Sequence[type[Config]] = (),
         reading: ReadingConfig | None = None,
     ) -> "Transcriber":
-        """Open a checkpoint folder that a training run of a LAS wrote.
+        """Load the checkpoint of a trained LAS.
 
         Args:
-            also: Configs of parts of your own (an attention mechanism) that its model may hold.
-            reading: settings of the attention's weights; None for the model's own.
+            also: Config classes of your own parts (such as an attention mechanism) in its model.
+            reading: options of the attention's weights; None takes the model's own.
 
         Raises:
-            CheckpointError: cut, empty, or of another model.
-            ConfigError, MachineError: a device that does not exist, or not here.
+            CheckpointError: the checkpoint is truncated, empty, or of another kind of model.
+            ConfigError: no device has this name.
+            MachineError: this machine does not have the device.
         """
         where = checked_device(device)
         stored = checkpoints.load(checkpoint, LASConfig, also=also)
@@ -96,20 +98,20 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
-        """Transcribe every sound, with the same result alone, in any batch and in any order.
+        """Transcribe every sound; no result depends on the other sounds or their order.
 
         All sounds are held in memory: pass some hundreds of short ones at a time.
 
         Args:
             sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
-            beam, n_best: width of the beam search, and how many hypotheses are returned.
+            beam, n_best: width of the beam search, and number of hypotheses to return.
             strategy: another search, such as Greedy(), instead of that beam.
             scorers: language models with their weights.
 
         Raises:
-            DataError: all sounds that cannot be used, by their index; nothing is transcribed then.
+            DataError: sounds cannot be used; all are listed by index, and no sound is transcribed.
             CheckpointError: the model's output is not finite, as after a diverged training.
-            MachineError: a sound that does not fit in memory, even alone.
+            MachineError: a sound does not fit in memory, even in a batch of one.
         """
         waveforms = self._read_all(sounds)
         _refuse(waveforms)
@@ -126,7 +128,7 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript | SpeechseqError]:
-        """Transcribe like `transcribe`, but return an error in place of a failed transcript."""
+        """Transcribe every sound like `transcribe`, but return the error of a sound that fails."""
         search = strategy or usual_beam(beam, n_best)
         return self._transcribe_all(self._read_all(sounds), search, scorers)
 

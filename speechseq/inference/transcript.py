@@ -1,4 +1,4 @@
-"""Results of transcription: text, words with times, alignment, n-best list."""
+"""Results of transcription: text, words with times, alignment, and n-best list."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One of the n best hypotheses.
+    """One of the n best hypotheses of an utterance.
 
-    score is the sum of `terms`; log_prob is its log-probability under the model alone.
+    `score` is the sum of `terms`; `log_prob` is the log-probability under the model alone.
     """
 
     text: str
@@ -26,12 +26,13 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """One transcribed utterance.
+    """Transcript of one utterance.
 
     Attributes:
-        text, log_prob, finished: of the best hypothesis; finished is False if it met its limit.
-        words: with times and confidences.
-        tokens, token_confidences: ids, and the probability of each given the previous ones.
+        text, log_prob: text of the best hypothesis and its log-probability.
+        finished: False if the best hypothesis reached the length limit before eos.
+        words: words with times and confidences.
+        tokens, token_confidences: ids, and the probability of each given the previous ids.
         symbols: a name for each step of the alignment, "<eos>" for the last when finished.
         alignment: (steps, positions), the attention weights; a position lasts
             `seconds_per_position`.
@@ -58,11 +59,12 @@ class Transcript:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LongTranscript:
-    """A long sound, transcribed window by window.
+    """Transcript of a long sound, window by window.
 
     Attributes:
-        words: with times from the start of the whole sound.
-        windows: number of windows; `unfinished` of them met their limit, so words may be missing.
+        words: words with times from the start of the whole sound.
+        windows: number of windows.
+        unfinished: number of windows that reached the length limit, so that words may be missing.
         seconds: duration of the sound.
         no_speech: mean over the windows; a window of silence counts as 1.
     """
@@ -75,5 +77,5 @@ class LongTranscript:
 
     @property
     def text(self) -> str:
-        """The words, separated by spaces."""
+        """Text: the words, separated by spaces."""
         return " ".join(word.text for word in self.words)

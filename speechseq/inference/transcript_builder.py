@@ -28,11 +28,11 @@ def build_transcript(
     rate: int,
     seconds_per_position: float,
 ) -> Transcript:
-    """Build the Transcript of an utterance.
+    """Build the transcript of an utterance.
 
     Args:
-        decoded: its hypotheses, the best first.
-        waveform: its sound (1, samples) at `rate`, in which pauses between words are searched.
+        decoded: hypotheses of the utterance, best first.
+        waveform: sound (1, samples) at `rate`, in which pauses between words are searched.
         seconds_per_position: duration of one position of the memory.
     """
     seconds = waveform.shape[1] / rate

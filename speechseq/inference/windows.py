@@ -1,4 +1,4 @@
-"""Overlapping windows of long audio, cut at quiet places and never held in memory as a whole."""
+"""Overlapping windows of long audio, cut at quiet places, without holding the whole in memory."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,9 @@ class WindowConfig(Config):
     """Settings of the windows that long audio is cut into.
 
     Args:
-        seconds: the longest window; best no longer than what the model was trained on.
-        overlap: maximum overlap of a window with the next, in seconds; at least half of it is
-            shared, and in the rest a quiet place to cut is searched.
+        seconds: maximum length of a window; it should not exceed the utterances of the training.
+        overlap: maximum overlap of two windows, in seconds. The actual overlap is at least half of
+            it; within the other half, a quiet place to cut is searched.
     """
 
     seconds: Annotated[float, Range(1, 3600)] = 20.0
@@ -30,7 +30,7 @@ class WindowConfig(Config):
 
     @classmethod
     def of(cls, seconds: float) -> "WindowConfig":
-        """Return the settings of windows of that length that overlap by a fifth, at most 4 s."""
+        """Return settings for windows of `seconds` that overlap by a fifth, at most by 4 s."""
         return cls(seconds=seconds, overlap=min(seconds / 5, 4.0))
 
     def check(self) -> None:
@@ -43,7 +43,7 @@ class WindowConfig(Config):
 
 
 class Window(NamedTuple):
-    """Samples start … start + len of a sound; waveform (1, samples)."""
+    """Window of a sound: its first sample `start`, and its waveform (1, samples)."""
 
     start: int
     waveform: Waveform
@@ -55,7 +55,10 @@ class Window(NamedTuple):
 
 
 def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[Window]:
-    """Windows that cover every sample of the blocks (1, samples), at most two windows held."""
+    """Cut a stream of blocks (1, samples) into windows that cover every sample.
+
+    Memory holds at most two windows.
+    """
     longest, overlap = int(config.seconds * rate), int(config.overlap * rate)
     source, held, start = iter(blocks), torch.zeros(1, 0), 0
     while True:
@@ -71,7 +74,7 @@ def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[W
 
 
 def quietest(waveform: Waveform, low: int, high: int, rate: int) -> int:
-    """Middle of the quietest 20 ms in samples low … high of a waveform (1, samples)."""
+    """Return the middle of the quietest 20 ms between samples `low` and `high` of (1, samples)."""
     size = max(1, int(_FRAME * rate))
     if high - low < 2 * size:
         return high

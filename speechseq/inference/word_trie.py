@@ -1,4 +1,4 @@
-"""Trie of a language model's words, traversed by many rows at once, one symbol per step."""
+"""Trie of a language model's words, which many rows traverse at once, one symbol per step."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,10 +16,12 @@ _ASTRAY = 1  # the node of every character sequence that begins no word
 class WordTrie(NamedTuple):
     """Trie of words; node 0 is the root, where no word has begun.
 
-    after (nodes, characters + 1): the node that a character leads to; the last column is padding
-    and leads to the node itself. letters (symbols, most): the characters of each symbol, padded.
-    closes (symbols): True if the symbol completes the word before it. words (nodes): the word that
-    ends at a node, or <unk>.
+    Attributes:
+        after: (nodes, characters + 1), the node that each character leads to; the last column is
+            for padding and leads to the node itself.
+        letters: (symbols, most), the characters of each symbol, padded.
+        closes: (symbols), True if the symbol completes the word before it.
+        words: (nodes), the word that ends at a node, or <unk>.
     """
 
     after: Int[Tensor, "nodes characters"]
@@ -29,7 +31,7 @@ class WordTrie(NamedTuple):
 
     @staticmethod
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
-        """Build a trie of (word, number) pairs; of words with the same spelling the first counts.
+        """Build a trie from pairs of a word and its number; the first of two equal words counts.
 
         Raises:
             ConfigError: the vocabulary can spell no word, or a symbol has text after a space.
@@ -64,11 +66,11 @@ class WordTrie(NamedTuple):
         )
 
     def to(self, device: torch.device | str) -> "WordTrie":
-        """The same trie on another device."""
+        """Return the same trie on another device."""
         return WordTrie(*(part.to(device) for part in self))
 
     def walk(self, nodes: Tensor, tokens: Tensor) -> Tensor:
-        """The nodes (rows) that the characters of the tokens (rows) lead to."""
+        """Return the nodes that the characters of the tokens (rows) lead to, from nodes (rows)."""
         for letters in self.letters[tokens].unbind(1):
             nodes = self.after[nodes, letters].long()
         return nodes

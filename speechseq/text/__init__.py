@@ -1,1 +1,1 @@
-"""Text normalisation, symbol tables and phonemes."""
+"""Text normalisation, vocabularies, phonemes and n-gram models."""

@@ -26,10 +26,12 @@ Ids = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NGrams:
-    """The n-grams of one order.
+    """All n-grams of one order.
 
-    ids (count, order) int64 are indices into `Arpa.words`; log_probs (count) and backoffs (count)
-    are natural logarithms, float64. Back-offs of the highest order are 0.
+    Attributes:
+        ids: (count, order) int64, indices into `Arpa.words`.
+        log_probs: (count), natural logarithms, float64.
+        backoffs: (count), natural logarithms, float64; 0 for the highest order.
     """
 
     ids: np.ndarray
@@ -39,14 +41,17 @@ class NGrams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arpa:
-    """N-gram model: word i is the i-th unigram; `orders` begins with the unigrams."""
+    """N-gram model: `words` by index, and its n-grams by order, beginning with the unigrams.
+
+    Word i is the i-th unigram.
+    """
 
     words: tuple[str, ...]
     orders: tuple[NGrams, ...]
 
 
 def read(path: str | os.PathLike[str]) -> Arpa:
-    """Read an ARPA file of any order, gzipped or not.
+    """Read an ARPA file of any order, also if it is gzipped.
 
     <UNK>, <S> and </S> in any case are read as <unk>, <s> and </s>, and a log-probability of -inf
     as probability 0. If the prefix of an n-gram is missing (SRILM prunes that way), the prefix is

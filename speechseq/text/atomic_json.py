@@ -1,4 +1,4 @@
-"""Small JSON files: atomic writes, and reads with clear errors."""
+"""Small JSON files, written atomically and read with clear errors."""
 
 import dataclasses
 import json

@@ -20,11 +20,11 @@ _LONGEST_PATH = 120  # espeak truncates its data path at 160 bytes, and crashes 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Load espeak-ng, initialised for phonemes and synchronous synthesis (audio to a callback).
+    """Load espeak-ng, initialised for phonemes and for synchronous synthesis to a callback.
 
-    Every call returns the same library. Hold `LOCK` from choosing a voice to the end of its use,
-    because voice, rate and pitch are global to the process. The C signatures of functions that
-    return pointers are set here; callers set `espeak_SetSynthCallback` themselves.
+    Every call returns the same library. Voice, rate and pitch are global to the process, so hold
+    `LOCK` while a voice is chosen and used. The C signatures of functions that return pointers are
+    set here; callers set `espeak_SetSynthCallback` themselves.
 
     Raises:
         MachineError: the optional package is missing, or its data cannot be read.

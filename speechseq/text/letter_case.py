@@ -1,11 +1,11 @@
-"""Case folding to the letters of a vocabulary."""
+"""Case folding to the characters of a vocabulary."""
 
 _SIGMAS = {"ς": "σ"}
 _TURKIC = {"I": "ı", "İ": "i"}
 
 
 def fold_case(text: str, known: frozenset[str]) -> str:
-    """Replace each character not in `known` by its lower case, if the lower case is in `known`.
+    """Replace each character that is not in `known` by its lower case, if that is in `known`.
 
     The length of the text is preserved. For vocabularies with "ı" (Turkish), "I" folds to "ı" and
     "İ" to "i". A capital sigma folds according to its position in the word.

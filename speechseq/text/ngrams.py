@@ -20,7 +20,7 @@ def estimate(
     words: Iterable[str] = (),
     unknown: bool = True,
 ) -> Arpa:
-    """Estimate a normalised model of words, or of characters; a space becomes <space>.
+    """Estimate a normalised n-gram model of words, or of characters, where a space is <space>.
 
     p(w | h) = (count(h w) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is the
     number of distinct words after h, and h' is h without its first word. The empty history backs

@@ -24,7 +24,7 @@ _DIGIT = re.compile(r"\d")
 def normalize(text: str) -> str:
     """Normalise written English to its spoken form, in the characters of `alphabet.ALPHABET`.
 
-    Accepts any string, is idempotent, and treats composed and decomposed accents alike. Case is
+    It accepts any string, is idempotent, and treats composed and decomposed accents alike. Case is
     kept. Letters spoken one by one get full stops ("F.B.I.", "p.m."), as in LJSpeech's published
     text; numbers, dates and money follow its conventions too.
 

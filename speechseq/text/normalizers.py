@@ -13,10 +13,10 @@ _ENGLISH_VOICE = re.compile(r"(?i)(?:\w+/)?en(?:glish)?(?![a-z])")
 
 
 def suited(symbols: Iterable[str], voice: str) -> str:
-    """Name of the default normaliser of a vocabulary.
+    """Return the name of the default normaliser for a vocabulary with these symbols and voice.
 
-    "english" for English espeak voices and for symbols whose letters are all ASCII, because the
-    English normaliser writes only ASCII; otherwise "unicode".
+    The name is "english" for English espeak voices and for symbols whose letters are all ASCII,
+    because the English normaliser writes only ASCII; otherwise "unicode".
     """
     if voice:
         return "english" if _ENGLISH_VOICE.match(voice) else "unicode"
@@ -25,7 +25,7 @@ def suited(symbols: Iterable[str], voice: str) -> str:
 
 
 def checked(name: str) -> str:
-    """Return the name if a normaliser has it.
+    """Check the name of a normaliser, and return it.
 
     Raises:
         ConfigError: no normaliser has this name.
@@ -36,12 +36,12 @@ def checked(name: str) -> str:
 
 
 def normalizer(name: str, known: frozenset[str], *, fold: bool, voice: str) -> Callable[[str], str]:
-    """Normaliser of the given name.
+    """Return the normaliser of the given name.
 
     Args:
         known: the characters of the vocabulary's symbols.
-        fold: whether the vocabulary folds case.
-        voice: the espeak voice that reads the text; "" for none.
+        fold: True if the vocabulary folds case.
+        voice: espeak voice that converts the text to phonemes; "" for none.
     """
     if name == "english":
         return normalize

@@ -1,4 +1,4 @@
-"""Phonemes (IPA) of texts by espeak-ng, with punctuation kept."""
+"""Phonemes (IPA) of texts, by espeak-ng, with punctuation kept."""
 
 import ctypes
 import re
@@ -23,8 +23,8 @@ _UTF8, _IPA = 1, 2
 def phonemize(text: str, voice: str = "en-us") -> str:
     """Convert a text to IPA; stress marks and punctuation keep their positions.
 
-    espeak drops punctuation, so the text is split at punctuation and each piece is converted
-    alone. espeak's marks of words in another language are removed.
+    espeak drops punctuation, so the text is split at punctuation and each piece is converted on its
+    own. The marks that espeak writes around words in another language are removed.
 
     Raises:
         ConfigError: there is no such voice.

@@ -1,4 +1,4 @@
-"""Subword pieces of sentencepiece models (Kudo 2018, Sennrich 2016)."""
+"""Subword pieces, by sentencepiece models (Kudo 2018, Sennrich 2016)."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ _WHOLE_LINES = 1 << 20  # bytes; the library's default 4192 silently drops longe
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """Spelling by the pieces of a sentencepiece model, stored as bytes and never unpickled.
+    """Spelling by the pieces of a sentencepiece model, which is stored as bytes.
 
     Raises:
         ConfigError: the bytes are not a sentencepiece model.
@@ -37,7 +37,7 @@ class Pieces:
 
     @classmethod
     def from_base64(cls, text: str) -> "Pieces":
-        """Read the model as written by `to_dict`.
+        """Build from a model in base64, as `to_dict` writes it.
 
         Raises:
             ConfigError: the text is not base64, or not a sentencepiece model.
@@ -71,11 +71,11 @@ class Pieces:
         return symbols
 
     def text(self, symbol: str) -> str:
-        """Text of a piece: the mark at a word's beginning becomes a space."""
+        """Return the text of a piece, in which the mark of a word's beginning is a space."""
         return symbol.replace(SPACE, " ")
 
     def to_dict(self) -> dict[str, Any]:
-        """Name of the units, and the model as base64."""
+        """Return the name of the spelling, and the model as base64, for a vocabulary's file."""
         return {"units": "pieces", "model": base64.b64encode(self.model).decode("ascii")}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -97,9 +97,9 @@ class Pieces:
 
 
 def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:
-    """Learn `size` pieces that cover every character of the texts; deterministic.
+    """Learn `size` pieces that cover every character of the texts; the result is deterministic.
 
-    The texts are used unchanged: nothing is normalised, no space is dropped.
+    The texts are used unchanged: sentencepiece's normalisation is switched off.
 
     Raises:
         ConfigError: there are no texts, or `size` is too large or too small for them.

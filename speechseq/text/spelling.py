@@ -1,4 +1,4 @@
-"""Spelling: splits a text into symbols and joins them again, by characters or by words."""
+"""Spelling: splits a text into symbols and joins them again, as characters or words."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from speechseq.errors import ConfigError
 
 @runtime_checkable
 class Spelling(Protocol):
-    """Interface between a vocabulary and its symbols.
+    """Protocol of a vocabulary's spelling, which converts between texts and symbols.
 
-    `split` and `text` are inverses: the joined texts of a sentence's symbols are the sentence,
+    `split` and `text` are inverses: joining `text` of all symbols of a sentence gives the sentence,
     with one more space in front if `leads_with_space`.
     """
 
     @property
     def name(self) -> str:
-        """Name of the symbols, for messages and files."""
+        """Name of the kind of symbols, for messages and files."""
 
     @property
     def leads_with_space(self) -> bool:
@@ -27,18 +27,18 @@ class Spelling(Protocol):
         """Raise ConfigError if a vocabulary cannot have these symbols."""
 
     def split(self, text: str) -> list[str]:
-        """Split a text into symbols, unknown ones included."""
+        """Split a text into symbols, including unknown ones."""
 
     def text(self, symbol: str) -> str:
-        """Text of a symbol."""
+        """Return the text of a symbol."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Entries for a vocabulary's file; none for characters."""
+        """Return the entries for a vocabulary's file; {} for characters."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Characters:
-    """Spelling by characters, the space included."""
+    """Spelling by characters, including the space."""
 
     name = "characters"
     leads_with_space = False
@@ -57,7 +57,7 @@ class Characters:
         return symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """No entries: characters are the default."""
+        """Return {}: a file without entries means characters."""
         return {}
 
 
@@ -78,9 +78,9 @@ class Words:
         return text.split()
 
     def text(self, symbol: str) -> str:
-        """Text of a word: a space, then the word."""
+        """Return the text of a word: a space, then the word."""
         return " " + symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """Name of the units."""
+        """Return the name of the spelling."""
         return {"units": "words"}

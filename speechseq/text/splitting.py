@@ -30,7 +30,7 @@ class Piece:
 
 
 def split(text: str, longest: int = LONGEST) -> list[Piece]:
-    """Split a text of more than `longest` characters; shorter texts are not split.
+    """Split a text of more than `longest` characters; return shorter texts as one piece.
 
     Every sentence becomes a piece. Sentences that are too long are split at clause marks, then
     between words, then anywhere. Abbreviations ("Dr. Watson"), numbers (3.5) and quotations are

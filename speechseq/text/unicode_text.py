@@ -25,15 +25,15 @@ _VARIATION = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]
 class UnicodeText:
     """Normaliser for languages other than English: changes no words and drops no letters.
 
-    Text is composed (NFC) and runs of white space become one space. A character not in `known` is
-    replaced by an equivalent in `known`: another width, a ligature's letters, decomposed letters
-    and jamo, or other forms of quotes, dashes and stops; case is left to `Vocabulary.encode`.
-    Invisible format characters are dropped. Everything else is kept, digits included, and `encode`
-    reports it as unknown.
+    Text is composed (NFC), and runs of white space become one space. A character that is not in
+    `known` is replaced by an equivalent that is: another width, the letters of a ligature,
+    decomposed letters and jamo, or other forms of quotes, dashes and stops; case is left to
+    `Vocabulary.encode`. Invisible format characters are dropped. Everything else is kept, digits
+    included, and `Vocabulary.encode` reports what is unknown.
 
     Args:
         known: the characters of the vocabulary's symbols.
-        fold: whether the vocabulary reads "A" as "a" if only "a" has an id.
+        fold: True if the vocabulary reads "A" as "a" when only "a" has an id.
         spoken: keep all letters, marks and digits, because espeak reads them.
     """
 

@@ -29,15 +29,15 @@ CHARACTERS = string.ascii_lowercase + " " + PUNCTUATION
 class Vocabulary:
     """Symbols (characters, words or pieces of words) and their ids, stored in checkpoints.
 
-    Controls have the first ids: pad is always 0 and eos always 1. Texts are never compared with
-    the names of controls, so "<eos>" in a text is five characters. A recogniser appends sos or
-    blank to `controls`; the ids of symbols follow those of controls.
+    The first ids belong to control symbols: pad is always 0 and eos always 1; recognisers add sos
+    and blank. The ids of the symbols follow. Texts are never compared with the names of controls,
+    so "<eos>" in a text is five characters.
 
     Attributes:
         symbols: the symbols, in the order of their ids.
         controls: names of the control ids.
         fold_case: read "A" as "a" if only "a" has an id.
-        end: whether `encode` appends the eos id.
+        end: True if `encode` appends the eos id.
         voice: espeak voice that converts text to phonemes before encoding; "" for none.
         spelling: splits texts into symbols.
         normalizer: normaliser of texts before encoding, in training and inference: "english"
@@ -84,24 +84,24 @@ class Vocabulary:
     def characters(
         cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
     ) -> "Vocabulary":
-        """Vocabulary of characters; case is folded unless a symbol is an upper-case letter."""
+        """Make a vocabulary of characters; case is folded unless a symbol is a capital letter."""
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
         return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
-        """Vocabulary of characters for a recogniser, with sos, eos and blank as separate ids."""
+        """Make a vocabulary of characters for a recogniser, with ids for sos, eos and blank."""
         return cls._for_transcripts(symbols, Characters())
 
     @classmethod
     def words(cls, words: Iterable[str]) -> "Vocabulary":
-        """Closed vocabulary of words for a recogniser; texts are split at white space."""
+        """Make a closed vocabulary of words for a recogniser; texts are split at white space."""
         return cls._for_transcripts(words, Words())
 
     @classmethod
     def pieces(cls, model: bytes) -> "Vocabulary":
-        """Vocabulary of subword pieces for a recogniser, from the bytes of a sentencepiece model.
+        """Make a vocabulary of subword pieces for a recogniser, from a sentencepiece model's bytes.
 
         Raises:
             ConfigError: the bytes are not a sentencepiece model.
@@ -136,7 +136,7 @@ class Vocabulary:
         end: bool = True,
         normalizer: str = "",
     ) -> "Vocabulary":
-        """Vocabulary of espeak's IPA symbols; `encode` converts texts to IPA (extra `espeak`)."""
+        """Make a vocabulary of espeak's IPA symbols; `encode` converts texts to IPA."""
         return cls(symbols=tuple(symbols), end=end, voice=voice, normalizer=normalizer)
 
     @property
@@ -153,11 +153,11 @@ class Vocabulary:
         return len(self.controls) + len(self.symbols)
 
     def normalize(self, text: str) -> str:
-        """Normalise a text for `encode`, in training and inference."""
+        """Normalise a text for `encode`, in the same way in training and inference."""
         return self._normalizer(text)
 
     def units(self, text: str) -> list[str]:
-        """Split a text, or its phonemes if there is a voice, into symbols; folds case if set.
+        """Split a text, or its phonemes if there is a voice, into symbols, folding case if set.
 
         Raises:
             MachineError: the vocabulary has a voice and espeak is missing.
@@ -167,7 +167,7 @@ class Vocabulary:
         return self.spelling.split(fold_case(text, self._alphabet) if self.fold_case else text)
 
     def encode(self, text: str) -> list[int]:
-        """Encode a (normalised) text as ids, with eos appended if `end` is set.
+        """Encode a normalised text as ids, with eos appended if `end` is True.
 
         Raises:
             DataError: the text has unknown symbols; the message lists each with its count.
@@ -193,7 +193,7 @@ class Vocabulary:
         return text.removeprefix(" ") if self.spelling.leads_with_space else text
 
     def texts(self, ids: Iterable[int]) -> list[str]:
-        """Text of each id, "" for controls; a word's first piece begins with a space.
+        """Return the text of each id, "" for controls; a word's first piece begins with a space.
 
         Raises:
             DataError: an id is outside the vocabulary.
@@ -205,7 +205,7 @@ class Vocabulary:
         return ["" if i < first else self.spelling.text(self.symbols[i - first]) for i in numbers]
 
     def word_spans(self, ids: Iterable[int]) -> list[tuple[str, int, int]]:
-        """Words of the decoded ids, each with the positions of its first and last id.
+        """Return the words of the decoded ids, each with the positions of its first and last id.
 
         Separators between words and controls belong to no word.
 
@@ -227,7 +227,7 @@ class Vocabulary:
         return spans
 
     def unknown(self, text: str) -> dict[str, int]:
-        """Symbols of the text without an id, and their counts."""
+        """Return the symbols of a text that have no id, with their counts."""
         return self._unknown(self.units(text))
 
     def to_dict(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "vocabulary") -> "Vocabulary":
-        """Build from the output of `to_dict`, strictly: all keys, and no others.
+        """Build from the output of `to_dict`; all keys are required, and no others allowed.
 
         Without the key "normalizer", as in older files, the default normaliser is used.
 

@@ -13,7 +13,7 @@ _UNITS = ("characters", "words", "pieces")  # without the key: characters, as in
 
 
 def read(data: Any) -> tuple[dict[str, Any], Spelling]:
-    """Check the data of a vocabulary; gives its values and its spelling.
+    """Check the data of a vocabulary; return its values and its spelling.
 
     Raises:
         ConfigError: a key is missing or unknown, a type is wrong, or the sentencepiece model is
@@ -47,11 +47,11 @@ def _spelling(units: str, data: Mapping[str, Any]) -> Spelling:
 
 
 def short(value: object) -> str:
-    """A value as shown in errors, at most 60 characters."""
+    """Format a value for errors, with at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def named(symbol: str) -> str:
-    """A symbol as shown in errors, a single character with its code point."""
+    """Format a symbol for errors; a single character is shown with its code point."""
     return f"{symbol!r} (U+{ord(symbol):04X})" if len(symbol) == 1 else repr(symbol)

@@ -1,1 +1,1 @@
-"""The training loop, its schedules, its log and its exact resume."""
+"""Training: the loop, its schedules, its log, and exact resuming."""

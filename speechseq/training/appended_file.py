@@ -1,4 +1,4 @@
-"""Append-only file that tolerates a temporarily full disk."""
+"""Append-only file that tolerates a disk that is full for some time."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ from speechseq.file_writing import cannot_write, open_to_append
 
 
 class AppendedFile:
-    """Appends whole records; a record that cannot be written is retried with the next.
+    """File to which whole records are appended; a record that cannot be written is retried later.
 
     Training continues meanwhile, because a line of a log is worth less than an update.
 
     Raises:
-        ConfigError: a link, a folder or a pipe has that name.
+        ConfigError: the path is a link, a folder or a pipe.
         MachineError: the file cannot be opened.
     """
 
@@ -27,7 +27,7 @@ class AppendedFile:
             raise cannot_write(path, error) from None
 
     def write(self, data: bytes) -> None:
-        """Append a record; warn about the first one that cannot be written."""
+        """Append a record; warn about the first record that cannot be written."""
         self._waiting += data
         if (error := self._failure()) and not self._warned:
             self._warned = True

@@ -17,26 +17,28 @@ from speechseq.training.schedule import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig(Config):
-    """Settings of a training run; defaults as in Tacotron 2, as far as the paper gives them.
+    """Settings of a training run; the defaults are Tacotron 2's where the paper gives them.
 
     Attributes:
-        updates: total number of updates of the run, over all its starts.
-        optimizer: adam adds weight_decay to the gradient (L2); adamw decays the weights.
-        schedule: factor of learning_rate, a function of the update's number alone.
+        updates: total number of updates of the run, including those before a resume.
+        optimizer: "adam" adds weight_decay to the gradient (L2); "adamw" decays the weights.
+        schedule: schedule of the learning rate, a factor that depends only on the update's number.
         clip_norm: maximum norm of all gradients together; None for no limit.
         accumulate: batches per update, each weighted by its valid frames or tokens.
-        amp: bf16 computes model and loss under bfloat16 autocast.
-        ema_decay: validate and save an exponential moving average of the weights; None for the
-            weights themselves.
+        amp: "bf16" computes model and loss under bfloat16 autocast.
+        ema_decay: decay of an exponential moving average of the weights, which is validated and
+            saved; None validates and saves the weights themselves.
         validate_every: updates between validations, in addition to those at checkpoints.
         checkpoint_every, keep: updates between checkpoints; number of newest checkpoints to keep.
-        best_by: a value of the validation; the checkpoint that minimises it is kept as `best`.
+        best_by: name of a value of the validation; the checkpoint that minimises it is kept as
+            `best`.
         most_skips: consecutive updates with non-finite numbers after which the run fails.
-        max_seconds: time limit of this start of the run, which ends with a checkpoint.
-        resume: resume from the newest checkpoint in the run's folder; False refuses a run folder
-            that has one.
-        init: a checkpoint or run folder with the initial weights of a new run (see `warm_start`);
-            "" for random weights. Recipes take it as --init.
+        max_seconds: time limit, after which a checkpoint is saved and the process ends; a resume
+            starts anew.
+        resume: resume from the newest checkpoint in the run's folder. False refuses a folder that
+            has a checkpoint.
+        init: checkpoint or run folder with the initial weights of a new run (see `warm_start`); ""
+            for random weights. The flag of recipes is --init.
 
     Examples:
         >>> from speechseq.training.schedule import ExponentialConfig

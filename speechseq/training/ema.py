@@ -25,13 +25,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
-        """Update the mean with the current weights; `updates` counts this update too."""
+        """Update the mean with the current weights; `updates` is the number of updates so far."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
         torch._foreach_lerp_(list(self.mean.values()), list(self._live.values()), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """A context in which the model has the mean as its weights; restores them afterwards."""
+        """Context manager: the model has the mean as its weights; they are restored afterwards."""
         own = self.own()
         self._fill(self.mean)
         try:
@@ -40,7 +40,7 @@ class EMA:
             self._fill(own)
 
     def own(self) -> dict[str, Tensor]:
-        """A copy of the model's own weights, by name."""
+        """Return a copy of the model's own weights, by name."""
         return {name: p.detach().clone() for name, p in self._live.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Validation and samples of a model while it trains, without an effect on its training."""
+"""Validation and samples of a model in training, without an effect on its training."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,16 +21,16 @@ MakeSamples = Callable[[nn.Module], Sequence[Sample]]
 class Evaluator:
     """Runs validation and samples in eval mode, on the EMA weights if there are any.
 
-    Every evaluation starts from `seed`, so that the results of two updates compare; afterwards
-    modes, weights and random states are restored.
+    Every evaluation starts from `seed`, so that the results of different updates are comparable.
+    Afterwards modes, weights and random states are restored.
 
     Args:
-        validate: called with the model; returns values by name, such as "loss" or "wer".
-        samples: called with the model; returns samples to write.
-        best_by: the name of the value of `validate` that is to be minimised.
+        validate: function of the model that returns values by name, such as "loss" or "wer".
+        samples: function of the model that returns samples to write.
+        best_by: name of the value of `validate` that is to be minimised.
 
     Raises:
-        ConfigError: `best_by` without `validate`.
+        ConfigError: `best_by` is given without `validate`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Evaluator:
             return {name: float(value) for name, value in self._validate(self._model).items()}
 
     def write_samples(self, run: Path, update: int) -> list[str]:
-        """Write pictures and wavs of the samples; return the problems of omitted ones.
+        """Write pictures and sounds of the samples; return the problems of those left out.
 
         Raises:
             MachineError: the disk is full.

@@ -14,11 +14,11 @@ from speechseq.training.appended_file import AppendedFile
 
 
 class EventFile:
-    """A new event file in a folder, written synchronously: no thread can fail unnoticed.
+    """New event file in a folder, written without a thread, so that no error goes unnoticed.
 
     Args:
-        folder: created if missing.
-        update: the last update of the run so far; tensorboard ignores later ones in older files.
+        folder: folder of the file; it is created if missing.
+        update: last update of the run so far; tensorboard then ignores later ones in older files.
 
     Raises:
         MachineError: the file cannot be created.
@@ -40,7 +40,7 @@ class EventFile:
         self._append(self._event(step=update + 1, session_log=started))
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
-        """Append the values of one update, by name."""
+        """Append the values of one update, given by name."""
         value = self._summary.Value
         rows = [value(tag=name, simple_value=number) for name, number in values.items()]
         self._append(self._event(step=update, summary=self._summary(value=rows)))

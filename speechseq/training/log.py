@@ -1,4 +1,4 @@
-"""Log of a run: one JSON object per line, also written for tensorboard; and reading it."""
+"""Log of a run: written as one JSON object per line and for tensorboard, and read again."""
 
 import json
 import math
@@ -18,18 +18,19 @@ _LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder 
 
 
 class Log:
-    """Appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
+    """Log of a run: appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
 
-    A line that does not fit on a full disk is kept, warned about once, and written later.
+    A line that does not fit on a full disk is kept in memory and written later; a warning is given
+    once.
 
     Args:
-        run: the run's folder.
-        update: the last update of the run so far; lines of later updates, which the run will make
-            again, are dropped.
+        run: folder of the run.
+        update: last update of the run so far; lines of later updates, which the run will make
+            again, are deleted.
         tensorboard: write event files too.
 
     Raises:
-        ConfigError: the log is a link, a folder or a pipe.
+        ConfigError: the path of the log is a link, a folder or a pipe.
         MachineError: the log cannot be written.
     """
 
@@ -56,9 +57,9 @@ class Log:
                 raise
 
     def write(self, update: int, values: Mapping[str, Any]) -> None:
-        """Append one line; numbers that are not finite become null, as JSON has only finite ones.
+        """Append one line; numbers that are not finite become null, because JSON has no others.
 
-        A line with an "event" is for people: `curves` and tensorboard leave its numbers out.
+        A line with an "event" is a message; `curves` and tensorboard leave out its numbers.
         """
         line = json_line({"update": update, **_finite(values)})
         self._lines.write(line.encode() + b"\n")
@@ -67,17 +68,17 @@ class Log:
 
 
 def read(run: Path | str) -> list[dict[str, Any]]:
-    """Read the lines of a run's log, in order; a last line that a kill truncated is left out.
+    """Read the lines of a run's log, in order; an incomplete last line is left out.
 
     Raises:
-        DataError: there is no log.
+        DataError: the run has no log.
     """
     lines = files.lines(Path(run) / FILE, _LOG)
     return [line for line in (_parsed(line) for _, line in lines) if line is not None]
 
 
 def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """Read all numbers of a run's log by name, such as "loss/total", as (update, value) pairs."""
+    """Read the numbers of a run's log: (update, value) pairs by name, such as "loss/total"."""
     found: dict[str, list[tuple[int, float]]] = {}
     for line in read(run):
         for name, value in ({} if "event" in line else flat(line)).items():

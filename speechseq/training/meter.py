@@ -11,7 +11,7 @@ from speechseq.training.train_step import Report
 
 
 class Meter:
-    """Accumulates reports on the device; only `read` synchronises with the device."""
+    """Accumulates the reports of updates on the device; only `read` waits for the device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -34,7 +34,7 @@ class Meter:
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:
-        """Return weighted mean losses, last gradient norm, speed and memory; reset the meter."""
+        """Return weighted mean losses, last gradient norm, speed and memory, and start again."""
         values = {
             "loss": {name: float(total) / self._weight for name, total in self._sums.items()},
             "gradient_norm": self._norm,
@@ -58,7 +58,7 @@ class Meter:
 
 
 class Stopwatch:
-    """Measures the seconds since the last lap, and since the start."""
+    """Measures the seconds since the last lap and since the start."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()

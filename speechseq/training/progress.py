@@ -1,4 +1,4 @@
-"""Progress of a training run on the screen: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training run on the screen: a bar on a terminal, lines of text elsewhere."""
 
 import contextlib
 import sys
@@ -10,11 +10,11 @@ from speechseq.printable import message, printable
 
 
 class Progress:
-    """Shows the progress of updates.
+    """Shows the progress of a run's updates.
 
     Args:
-        total: updates of the whole run.
-        done: updates made by earlier starts of the run.
+        total: number of updates of the whole run.
+        done: number of updates before a resume.
     """
 
     def __init__(self, total: int, done: int) -> None:
@@ -36,7 +36,7 @@ class Progress:
             self._bar.update()
 
     def losses(self, update: int, terms: Mapping[str, float], speed: float) -> None:
-        """Show mean losses by name and the speed in frames a second."""
+        """Show mean losses by name, and the speed in frames per second."""
         parts = [f"{name} {value:.4f}" for name, value in terms.items()]
         if self._terminal:
             with _unread:
@@ -45,7 +45,7 @@ class Progress:
             self.say(f"update {update}: {', '.join(parts)} ({speed:,.0f} frames/s)")
 
     def say(self, line: str) -> None:
-        """Print a line that stays on the screen."""
+        """Print a line that is not overwritten by the bar."""
         with _unread:
             if self._terminal:
                 self._bar.write(message(line))

@@ -1,4 +1,4 @@
-"""Recovery from damaged checkpoints: reading the newest intact one of a run."""
+"""Recovery from damaged checkpoints: reads the newest intact checkpoint of a run."""
 
 import warnings
 from collections.abc import Callable
@@ -17,21 +17,21 @@ class DamagedCheckpointWarning(UserWarning):
 
 
 class OtherRunError(CheckpointError):
-    """The checkpoint is intact, but of a run with another model, audio or vocabulary."""
+    """Error: the checkpoint is intact, but of a run with another model, audio or vocabulary."""
 
 
 def newest_whole(folder: RunFolder, read: Callable[[Path], T]) -> T | None:
     """Read the newest intact checkpoint of a run; return None if the run has no checkpoint.
 
     Newer checkpoints that are damaged are renamed, never deleted, so that the run can save under
-    their numbers; a DamagedCheckpointWarning names each.
+    their names again; a DamagedCheckpointWarning is given for each.
 
     Args:
-        read: reads a checkpoint folder; raises CheckpointError if it is damaged, OtherRunError if
-            it is intact, but of another run.
+        read: function that reads a checkpoint folder; it raises CheckpointError if the checkpoint
+            is damaged, and OtherRunError if it belongs to another run.
 
     Raises:
-        OtherRunError: as `read`.
+        OtherRunError: see `read`.
         CheckpointError: all checkpoints are damaged.
         MachineError: a damaged checkpoint cannot be renamed.
     """

@@ -1,4 +1,4 @@
-"""State that is needed, in addition to a checkpoint, to resume a run exactly."""
+"""State of a run that resuming needs in addition to a checkpoint."""
 
 import dataclasses
 import io
@@ -23,9 +23,12 @@ DELETE = "delete this checkpoint to go on from the one before"
 class ResumeState:
     """State of a run after an update, as plain data and tensors only.
 
-    own_weights: the model's weights if the checkpoint holds their moving average, else None;
-    batches: position in the data; tally: the counters of the run; parameters: names of the
-    parameters that the optimizer has a state for (None in files of older versions).
+    Attributes:
+        own_weights: the model's weights if the checkpoint holds their moving average, else None.
+        batches: position in the data.
+        tally: counters of the run.
+        parameters: names of the parameters that the optimizer has a state for; None in files of
+            older versions.
     """
 
     optimizer: dict[int, Any]
@@ -44,7 +47,7 @@ class ResumeState:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> "ResumeState":
-        """Read `resume.pt` with a parser for tensors and plain data that runs no code.
+        """Parse the content of `resume.pt`, as tensors and plain data; no code is run.
 
         Raises:
             CheckpointError: the data holds something else.
@@ -101,7 +104,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def aside(seed: int) -> Iterator[None]:
-    """A context with random numbers from `seed`; afterwards all random states are restored."""
+    """Context manager: random numbers come from `seed`; random states are restored after it."""
     before = random_state()
     seed_everything(seed)
     try:

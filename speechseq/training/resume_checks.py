@@ -1,7 +1,7 @@
-"""Checks of a saved state against the run, before any of it is loaded.
+"""Checks that a saved state fits a run, before any of it is loaded.
 
 Fused optimizers read and write their moments by address, and assume the parameters' shapes and
-strides; random number generators assume valid positions. So every value is checked here.
+strides; random number generators assume valid positions. Therefore every value is checked here.
 """
 
 import math
@@ -21,11 +21,14 @@ _WORD = Range(0, 2**32 - 1)
 
 
 def check_state(state: ResumeState, parameters: Mapping[str, Tensor], update: int) -> None:
-    """Raise ValueError if the state cannot be that of a run with these parameters.
+    """Check that a state can be that of a run with these parameters.
 
     Args:
         parameters: the model's parameters by name, in the optimizer's order.
-        update: the update of the checkpoint.
+        update: update of the checkpoint.
+
+    Raises:
+        ValueError: it cannot.
     """
     _check_tally(state.tally, update)
     _check_random_state(state.random_state)

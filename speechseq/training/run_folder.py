@@ -1,4 +1,4 @@
-"""Folder of a run: checkpoints by update, links to the last and the best, a lock of the trainer."""
+"""Folder of a run: checkpoints by update, links to the last and the best, and a lock."""
 
 import fcntl
 import itertools
@@ -14,10 +14,10 @@ LAST, BEST = "last", "best"
 
 
 class RunFolder:
-    """Checkpoints of a run in RUN/checkpoints.
+    """Checkpoints of a run in RUN/checkpoints, locked against a second trainer.
 
     Raises:
-        MachineError: the folder cannot be made.
+        MachineError: the folder cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -64,7 +64,7 @@ class RunFolder:
         return next(iter(self.candidates()), None)
 
     def candidates(self) -> list[Path]:
-        """Return folders of checkpoints to resume from, the newest first; some may be damaged."""
+        """Return the folders of checkpoints to resume from, newest first; some may be damaged."""
         named = [path for path in self.checkpoints.iterdir() if path.name.isdecimal()]
         found = sorted(named, key=lambda path: int(path.name), reverse=True)
         last = self.checkpoints / LAST
@@ -73,7 +73,7 @@ class RunFolder:
         return found
 
     def set_aside(self, path: Path) -> Path:
-        """Rename a damaged checkpoint, so that it is no candidate any more; return its new path.
+        """Rename a damaged checkpoint, so that `candidates` leaves it out; return its new path.
 
         Raises:
             MachineError: the folder cannot be renamed.
@@ -90,7 +90,7 @@ class RunFolder:
         return kept
 
     def folder(self, update: int) -> Path:
-        """Return the folder of an update's checkpoint."""
+        """Return the path of an update's checkpoint."""
         return self.checkpoints / str(update)
 
     def holds(self, update: int) -> bool:
@@ -107,7 +107,7 @@ class RunFolder:
         os.replace(fresh, link)
 
     def prune(self, keep: int) -> None:
-        """Delete all checkpoints but the newest `keep` and those that links point to."""
+        """Delete all checkpoints except the newest `keep` and those that links point to."""
         linked = {os.path.realpath(self.checkpoints / name) for name in (LAST, BEST)}
         for folder in numbered(self.checkpoints)[:-keep]:
             if os.path.realpath(folder) not in linked:

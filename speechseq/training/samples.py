@@ -1,4 +1,4 @@
-"""Samples of a model in training: alignments, mels and wavs, written at every checkpoint."""
+"""Samples of a model in training, written at every checkpoint: alignments, mels and sounds."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 @runtime_checkable
 class Written(Protocol):
-    """Result of a recogniser for one sound; its symbols name the alignment's steps."""
+    """Protocol of a recogniser's result for one sound; `symbols` names the alignment's steps."""
 
     @property
     def text(self) -> str: ...
@@ -31,7 +31,7 @@ class Written(Protocol):
 
 @runtime_checkable
 class Spoken(Written, Protocol):
-    """Result of a synthesizer for one text; its symbols name the alignment's positions."""
+    """Protocol of a synthesiser's result for a text; `symbols` names the alignment's positions."""
 
     @property
     def mel(self) -> Tensor: ...
@@ -43,11 +43,15 @@ class Spoken(Written, Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One utterance of a model in training; fields that are None are not written.
+    """Utterance of a model in training; fields that are None are not written.
 
-    alignment (steps, positions), mel and target (frames, mels), waveform (samples,). symbols: names
-    of the alignment's positions; across: name of its steps' axis; target: the recording's mel,
-    drawn next to the model's.
+    Attributes:
+        alignment: (steps, positions).
+        symbols: name of each position of the alignment.
+        across: label of the alignment's axis of steps.
+        mel: (frames, mels).
+        target: (frames, mels), mel of the recording, drawn below the model's.
+        waveform: (samples,).
     """
 
     name: str
@@ -62,7 +66,7 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, spoken: Spoken) -> "Sample":
-        """Sample of synthesised speech: alignment, mel and waveform."""
+        """Make a sample of synthesised speech: alignment, mel and waveform."""
         return cls(
             name=name,
             text=spoken.text,
@@ -75,7 +79,7 @@ class Sample:
 
     @classmethod
     def of_transcript(cls, name: str, written: Written) -> "Sample":
-        """Sample of a transcript; its alignment is drawn with time to the right."""
+        """Make a sample of a transcript; its alignment is drawn with time on the x axis."""
         return cls(
             name=name,
             text=written.text,
@@ -88,8 +92,8 @@ class Sample:
 def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
     """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
 
-    Returns the problems of waveforms that cannot be written: an untrained model may give a waveform
-    without samples, or with samples that are not finite, which must not end its training.
+    Returns the problems of waveforms that cannot be written. (An untrained model may make a
+    waveform without samples, or with samples that are not finite, which must not end the training.)
 
     Raises:
         MachineError: the disk is full.

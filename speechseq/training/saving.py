@@ -1,4 +1,4 @@
-"""Saving and loading of a run: its checkpoints for inference, and its state for resuming."""
+"""Saving and loading of a run: checkpoints for inference, and the state for resuming."""
 
 import dataclasses
 import json
@@ -32,9 +32,9 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Model, audio settings and vocabulary, which a checkpoint stores with the weights.
+    """Model config, audio settings and vocabulary, which a checkpoint stores with the weights.
 
-    audio is None for a model of text alone.
+    `audio` is None for models of text only.
     """
 
     model: Config
@@ -44,7 +44,7 @@ class ModelDescription:
 
 @dataclasses.dataclass
 class Counters:
-    """Progress of a run: updates made and skipped, seconds, the best validation and its update."""
+    """Progress of a run: updates made and skipped, seconds, best validation and its update."""
 
     update: int = 0
     skipped: int = 0

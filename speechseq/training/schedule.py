@@ -1,7 +1,7 @@
-"""Learning-rate schedules: pure functions of the update's number, so they have no state to resume.
+"""Learning-rate schedules as functions of the update's number, so they have no state to resume.
 
-`factor(update)` multiplies the configured learning rate; updates count from 1. The factor depends
-on nothing else: not on the machines, the epochs or the time.
+`factor(update)` is multiplied by the configured learning rate; updates count from 1. The factor
+does not depend on epochs, time or the number of machines.
 """
 
 import dataclasses
@@ -15,24 +15,24 @@ from speechseq.ranges import Every, Factor, Range, Share, Update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantConfig(Config):
-    """Constant 1, after a linear warm-up over `warmup` updates."""
+    """Schedule that is constant 1 after a linear warm-up over `warmup` updates."""
 
     kind: ClassVar[str] = "constant"
     warmup: Update = 0
 
     def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
+        """Factor of the learning rate at this update."""
         return _rise(update, self.warmup)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialConfig(Config):
-    """1 until `start`, then exponential decay to `floor` at `end`, and constant after it.
+    """Schedule with 1 until `start`, exponential decay to `floor` at `end`, then constant `floor`.
 
     Tacotron 2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not
     say when the decay ends, so the default `end` is a choice. `basic`, `double` and `long` are
-    SpecAugment's B, D and L (Park 2019, §3) without their fourth number, the update from which
-    noise is added to the weights.
+    SpecAugment's schedules B, D and L (Park 2019, §3), except that no noise is added to the
+    weights.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -43,17 +43,17 @@ class ExponentialConfig(Config):
 
     @classmethod
     def basic(cls) -> "ExponentialConfig":
-        """SpecAugment's B."""
+        """Return schedule B of SpecAugment."""
         return cls(warmup=500, start=20_000, end=80_000)
 
     @classmethod
     def double(cls) -> "ExponentialConfig":
-        """SpecAugment's D."""
+        """Return schedule D of SpecAugment."""
         return cls(warmup=1_000, start=40_000, end=160_000)
 
     @classmethod
     def long(cls) -> "ExponentialConfig":
-        """SpecAugment's L."""
+        """Return schedule L of SpecAugment."""
         return cls(warmup=1_000, start=140_000, end=320_000)
 
     def check(self) -> None:
@@ -62,25 +62,31 @@ class ExponentialConfig(Config):
             raise ConfigError(f"start: the decay from {self.start} to {self.end} takes no updates")
 
     def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
+        """Factor of the learning rate at this update."""
         return _rise(update, self.warmup) * _decay(update, self.start, self.end, self.floor)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseSquareRootConfig(Config):
-    """Linear warm-up to 1 at `warmup`, then ∝ 1/√update (Vaswani 2017, scaled to a peak of 1)."""
+    """Schedule with linear warm-up to 1 at update `warmup`, then a decay as 1/√update.
+
+    Source: Vaswani et al. 2017, scaled to a peak of 1.
+    """
 
     kind: ClassVar[str] = "inverse_square_root"
     warmup: Every = 4000
 
     def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
+        """Factor of the learning rate at this update."""
         return min(update / self.warmup, math.sqrt(self.warmup / max(update, 1)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepsConfig(Config):
-    """Steps: 1, then factors[i] from update at[i] on; by default Tacotron's (Wang 2017, §4.2)."""
+    """Schedule with 1, then factors[i] from update at[i] on; the default is Tacotron's.
+
+    Source: Wang et al. 2017, §4.2.
+    """
 
     kind: ClassVar[str] = "steps"
     warmup: Update = 0
@@ -88,21 +94,24 @@ class StepsConfig(Config):
     factors: tuple[Factor, ...] = (0.5, 0.3, 0.1)
 
     def check(self) -> None:
-        """Raise ConfigError unless updates increase and each has one factor."""
+        """Raise ConfigError unless the updates increase and each has one factor."""
         if len(self.at) != len(self.factors):
             raise ConfigError(f"factors: {len(self.factors)} for {len(self.at)} updates")
         if list(self.at) != sorted(set(self.at)):
             raise ConfigError("at: updates must rise")
 
     def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
+        """Factor of the learning rate at this update."""
         past = sum(update >= step for step in self.at)
         return _rise(update, self.warmup) * (1.0, *self.factors)[past]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineConfig(Config):
-    """Linear warm-up to 1, then half a cosine down to `floor` at `end` (Loshchilov 2017)."""
+    """Schedule with linear warm-up to 1, then half a cosine down to `floor` at update `end`.
+
+    Source: Loshchilov and Hutter 2017.
+    """
 
     kind: ClassVar[str] = "cosine"
     warmup: Update = 0
@@ -115,7 +124,7 @@ class CosineConfig(Config):
             raise ConfigError(f"end: {self.end} is not after the warm-up of {self.warmup} updates")
 
     def factor(self, update: int) -> float:
-        """Multiplier of the learning rate at this update."""
+        """Factor of the learning rate at this update."""
         if update < self.warmup:
             return _rise(update, self.warmup)
         gone = min((update - self.warmup) / (self.end - self.warmup), 1.0)

@@ -14,11 +14,11 @@ _DOUBLE = 0.5  # seconds: `timeout` and process managers send SIGTERM to the pro
 
 
 class StopRequest:
-    """A context that stores the first signal in `.signal`; a second Ctrl-C or SIGTERM ends at once.
+    """Context manager that stores the first signal in `signal`; a second ends the process at once.
 
-    Signals that are ignored at the start, as under `nohup`, stay ignored. Further SIGHUPs and
-    SIGUSR1s have no effect, since a closing terminal sends several. Outside the main thread, where
-    signals cannot be caught, the context does nothing.
+    The second signal must be Ctrl-C or SIGTERM; further SIGHUPs and SIGUSR1s have no effect, since
+    a closing terminal sends several. Signals that are ignored at the start, as under `nohup`, stay
+    ignored. Outside of the main thread, where signals cannot be caught, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,10 @@ def _say(text: str) -> None:
 
 
 class Interrupted(SystemExit):
-    """Exit after a requested stop and a saved checkpoint, with 128 + the signal's number.
+    """Exit after a requested stop, when the checkpoint is saved.
 
-    The exit code is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 138 after SIGUSR1.
+    The exit code is 128 plus the signal's number: 130 after Ctrl-C, 143 after SIGTERM, 129 after
+    SIGHUP, 138 after SIGUSR1.
     """
 
     def __init__(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Watch over a style while a Tacotron trains, as a Trainer's `validate`."""
+"""Statistics of a style while a Tacotron trains, for the argument `validate` of a Trainer."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -15,13 +15,14 @@ from speechseq.models.tacotron import Tacotron
 def style_watch(
     batches: Callable[[], Iterable[TTSBatch]],
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function that measures a style's codes, and warns when the style dies.
+    """Make a validation function that measures a style's codes, and warns if they carry nothing.
 
-    The values are those of `models.style.statistics`, named "style_…". A style is dead when no unit
-    is active: every reference then has the same code.
+    The values are those of `models.style.statistics`, with names "style_…". A warning is given when
+    no unit is active, so that every reference has the same code.
 
     Args:
-        batches: called for each validation; gives some held-out batches, such as two.
+        batches: function called at each validation, which returns a few held-out batches, such as
+            two.
     """
 
     @torch.no_grad()

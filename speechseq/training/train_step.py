@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 @runtime_checkable
 class Batch(Protocol):
-    """Batch as the trainer uses it: `weight` counts its valid frames (or tokens)."""
+    """Protocol of a batch; `weight` is its number of valid frames (or tokens)."""
 
     @property
     def weight(self) -> int: ...
@@ -22,7 +22,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Losses(Protocol):
-    """Loss as the trainer uses it: a scalar to minimise, and named terms to log."""
+    """Protocol of a loss' result: a scalar `total` to minimise, and named terms to log."""
 
     @property
     def total(self) -> Tensor: ...
@@ -32,24 +32,25 @@ class Losses(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """`loss(output, batch, update=...)`: means over the valid frames (or tokens) of the batch."""
+    """Protocol of a loss, `loss(output, batch, update=...)`: means over valid frames or tokens."""
 
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
 
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """Model with parts that depend on the update's number; `at_update` sets it."""
+    """Protocol of a model with parts that depend on the update's number, which `at_update` sets."""
 
     def at_update(self, update: int) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Result of one update; losses are scalar tensors, so that nothing waits for the device.
+    """Result of one update; losses are tensors, so that nothing waits for the device.
 
-    gradient_norm: of all gradients, before clipping; applied: False if a loss or gradient was not
-    finite and the model was left unchanged.
+    Attributes:
+        gradient_norm: norm of all gradients, before clipping.
+        applied: False if a loss or gradient was not finite and the model was left unchanged.
     """
 
     terms: dict[str, Tensor]
@@ -80,7 +81,7 @@ class TrainStep:
         self.clip_norm, self.bf16, self.device = clip_norm, bf16, device
 
     def __call__(self, batches: Sequence[Batch], update: int) -> Report:
-        """Make one update by the weighted mean loss of all batches."""
+        """Make one update, with the mean loss of all batches, weighted by their `weight`."""
         weight = sum(batch.weight for batch in batches)
         if isinstance(self.model, FollowsUpdates):
             self.model.at_update(update)

@@ -1,4 +1,4 @@
-"""Trainer: the training loop, with validation, logging, checkpoints and exact resume."""
+"""Trainer: the training loop, with validation, logging, checkpoints and exact resuming."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ from speechseq.training.warm_start import WarmStart, warm_start
 
 @runtime_checkable
 class Batches(Protocol):
-    """Endless batches; the state counts batches that were consumed, not those prefetched."""
+    """Protocol of endless batches; their state counts batches when they are consumed."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -36,7 +36,12 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Result of a run; `losses`: means over the last updates; `seconds`: over all its starts."""
+    """Result of a run.
+
+    Attributes:
+        losses: means over the last updates.
+        seconds: duration, including the time before a resume.
+    """
 
     updates: int
     skipped: int
@@ -51,13 +56,13 @@ class Trainer:
     """Trains a model in a run's folder; resumes from its newest checkpoint if there is one.
 
     Args:
-        model: called as `model(batch)`; it is moved to the device.
-        loss: called as `loss(output, batch, update=...)`; gives `.total` and `.terms`.
-        batches: endless; each batch has `.to(device)` and `.weight`, its valid frames or tokens.
-        run: the folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
+        model: model that is called as `model(batch)`; it is moved to the device.
+        loss: called as `loss(output, batch, update=...)`; its result has `total` and `terms`.
+        batches: endless batches, each with `to(device)` and `weight`, its valid frames or tokens.
+        run: folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
         about: model, audio settings and vocabulary, which checkpoints store with the weights.
-        validate, samples: called with the model in eval mode (see `Evaluator`); they return values
-            to log by name, and samples to write as pictures and sounds.
+        validate: function of the model in eval mode, which returns values to log by name.
+        samples: function of the model in eval mode, which returns samples (see `Evaluator`).
 
     Raises:
         ConfigError: settings contradict each other.
@@ -109,10 +114,10 @@ class Trainer:
         self._validation: dict[str, float] = {}
 
     def run(self) -> Summary:
-        """Train to the last update, or until time is up; the last checkpoint is always written.
+        """Train to the last update, or until the time limit; the last checkpoint is always written.
 
         Raises:
-            Interrupted: after Ctrl-C or SIGTERM, with the update finished and saved.
+            Interrupted: a signal such as Ctrl-C or SIGTERM came; the update is finished and saved.
             DataError: losses or gradients are not finite for too many updates in a row.
             CheckpointError: no checkpoint of the run is intact, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.

@@ -1,4 +1,4 @@
-"""Teacher-forced loss on held-out batches, as a Trainer's `validate`."""
+"""Teacher-forced loss on held-out batches, for the argument `validate` of a Trainer."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,14 +12,14 @@ from speechseq.training.train_step import Loss
 def held_out_loss(
     loss: Loss, batches: Callable[[], Iterable[Any]]
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function: every named term and their total over all held-out batches.
+    """Make a validation function that returns the loss, by term and in total, on held-out batches.
 
-    Each batch counts by its weight (valid frames), so the mean does not depend on the batching.
-    Terms that fade with updates have their value at update 0.
+    Batches are weighted by their valid frames or tokens, so the mean does not depend on the
+    batching. Terms that fade with updates have their value at update 0.
 
     Args:
-        loss: as for the Trainer.
-        batches: called for each validation; gives every held-out batch once.
+        loss: loss, see `Trainer`.
+        batches: function called at each validation, which returns every held-out batch once.
     """
 
     @torch.no_grad()

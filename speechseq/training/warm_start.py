@@ -1,6 +1,6 @@
 """Warm start: a new run begins from a checkpoint's weights, with vocabularies matched by symbol.
 
-A module, your own too, names its tensors with one row for each entry of the vocabulary in an
+A module that has one row for each entry of the vocabulary in some tensors lists their names in an
 attribute `symbol_rows`, such as ("embedding.weight",).
 """
 
@@ -25,14 +25,14 @@ _SHOWN = 40  # symbols listed in one line
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """The origin of a run's first weights.
+    """Origin of a run's initial weights.
 
     Attributes:
-        folder: the checkpoint.
+        folder: folder of the checkpoint.
         taken: number of entries of the vocabulary, controls included, whose rows were copied.
         new: symbols that keep their random initialisation.
         left: symbols of the checkpoint that the new vocabulary lacks.
-        audio: the first audio setting that differs, with both values, or "".
+        audio: first audio setting that differs, with both values, or "".
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class WarmStart:
     audio: str
 
     def line(self) -> str:
-        """Format as one sentence for people."""
+        """Format the origin as one sentence."""
         line = f"weights of {self.folder}: "
         line += f"{self.taken} of {self.taken + len(self.new)} symbols taken over"
         line += f", new: {_listed(self.new)}" if self.new else ""

@@ -1,1 +1,1 @@
-"""Reports as single HTML pages."""
+"""Reports of evaluations as single HTML pages."""

@@ -1,4 +1,4 @@
-"""A recogniser's section of a report: error rates, transcripts with errors marked, alignments."""
+"""Report section of a recogniser: error rates, transcripts with errors marked, alignments."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a l
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TranscribedUtterance:
-    """An utterance: its reference, its waveform (samples,), and the edits of its transcript.
+    """Utterance with its waveform (samples,), its reference, and the edits to its transcript.
 
     Attributes:
         confidence: mean confidence of the words, in [0, 1]; None if the transcript is empty.
-        picture: the alignment.
+        picture: picture of the alignment.
     """
 
     id: str
@@ -43,11 +43,11 @@ class TranscribedUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASRSection:
-    """Section of a page: a recogniser on one test set.
+    """Section of a page about a recogniser on one test set.
 
     Attributes:
-        title, summary: headline of the section and the sentence below it.
-        score: score of the whole test set; `utterances` may be only some of it.
+        title, summary: headline of the section, and sentence below it.
+        score: score of the whole test set, also if `utterances` has only a part of it.
         settings: plain data, nested as `Config.to_dict` gives it.
     """
 
@@ -60,7 +60,7 @@ class ASRSection:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def html(self) -> Iterator[str]:
-        """Lines of HTML; every text in them is escaped."""
+        """Iterate over the section's lines of HTML; all texts in them are escaped."""
         if self.title:
             yield f'<h1 class="part">{escape(self.title)}</h1>'
         if self.summary:

@@ -16,7 +16,7 @@ _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A headline figure with its label, value and note; `good` decides its colour."""
+    """Headline figure with its label, value and note; `good` decides its colour."""
 
     label: str
     value: str
@@ -26,7 +26,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A PNG with its title and a caption."""
+    """PNG picture with a title and a caption."""
 
     title: str
     png: bytes
@@ -35,10 +35,10 @@ class Picture:
 
 @runtime_checkable
 class Section(Protocol):
-    """Section of a page, such as a synthesiser's or a recogniser's."""
+    """Section of a page, such as that of a synthesiser or a recogniser."""
 
     def html(self) -> Iterator[str]:
-        """Yield the section's lines of HTML; text that users wrote is escaped."""
+        """Iterate over the section's lines of HTML; texts of users are escaped."""
         ...
 
 
@@ -53,7 +53,7 @@ class Report:
 
 
 def write(path: str | Path, report: Report) -> None:
-    """Write the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
         MachineError: the folder is missing, not writable or full.
@@ -63,7 +63,7 @@ def write(path: str | Path, report: Report) -> None:
 
 
 def page(report: Report) -> str:
-    """The page as HTML; every text in it is escaped."""
+    """Return the page as HTML; all texts in it are escaped."""
     style = Path(__file__).with_name("report.css").read_text("utf-8")
     title = escape(report.title)
     return "\n".join(
@@ -86,7 +86,7 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
-    """Headline figures, side by side."""
+    """Iterate over the HTML of headline figures, side by side."""
     if not figures:
         return
     yield '<dl class="figures">'
@@ -99,13 +99,13 @@ def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def curves_html(curves: Sequence[Picture]) -> Iterator[str]:
-    """Curves of a training, under their own heading."""
+    """Iterate over the HTML of training curves, under a heading."""
     if curves:
         yield "<h2>How it learned</h2>" + _grid(curves)
 
 
 def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
-    """Draw (update, value) pairs by name, "loss/…" in one picture, "validation/…" in another."""
+    """Draw curves of (update, value) pairs: "loss/…" in one picture, "validation/…" in another."""
     for group in ("loss", "validation"):
         head = f"{group}/"
         series = {k.removeprefix(head): v for k, v in curves.items() if k.startswith(head)}
@@ -114,14 +114,14 @@ def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterato
 
 
 def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
-    """The pictures of each utterance under its name; the first few are unfolded."""
+    """Iterate over the HTML of each utterance's pictures, under its name; the first are open."""
     yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
     if rest := galleries[_SHOWN:]:
         yield from _folded(len(rest), [_gallery(*gallery) for gallery in rest])
 
 
 def pictures_html(pictures: Sequence[Picture]) -> Iterator[str]:
-    """Pictures side by side; the first few are unfolded."""
+    """Iterate over the HTML of pictures, side by side; the first ones are open."""
     yield _grid(pictures[:_SHOWN])
     if rest := pictures[_SHOWN:]:
         yield from _folded(len(rest), [_grid(rest)])
@@ -151,7 +151,7 @@ def _picture(picture: Picture) -> str:
 
 
 def settings_html(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Settings, nested as `Config.to_dict` gives them, folded away."""
+    """Iterate over the HTML of settings, nested as `Config.to_dict` gives them; they are closed."""
     if not settings:
         return
     yield "<h2>Settings</h2><details><summary>Every number of this run</summary>"

@@ -1,4 +1,4 @@
-"""Speech on a page: a player, and the transcript under it with its errors marked."""
+"""Speech on a page: an audio player, with the transcript and its marked errors below."""
 
 import base64
 import dataclasses
@@ -21,9 +21,9 @@ MARKS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Take:
-    """One utterance of a text: waveform (samples,) in [-1, 1], and the edits of its transcript.
+    """Utterance of a text: waveform (samples,) in [-1, 1], and the edits of its transcript.
 
-    edits is None without a transcript.
+    `edits` is None if there is no transcript.
     """
 
     waveform: Float[Tensor, " samples"]
@@ -32,18 +32,18 @@ class Take:
 
 
 def form_of(takes: Iterable[Take]) -> str:
-    """The sound format for all takes of one table."""
+    """Return the sound format that is used for all takes of a table."""
     return "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
 
 
 def take_html(take: Take, name: str, form: str) -> str:
-    """A player, and the transcript of its sound."""
+    """Return the HTML of a player and the transcript of its sound."""
     words = "" if take.edits is None else f'<div class="hyp">{marked_html(take.edits)}</div>'
     return player_html(take, name, form) + words
 
 
 def player_html(take: Take, name: str, form: str) -> str:
-    """A player of the take, called `name` by those who cannot see it."""
+    """Return the HTML of a player for the take; `name` is its label for screen readers."""
     sound = base64.b64encode(_sound(take, form)).decode()
     return (
         f'<audio controls preload="metadata" aria-label="{escape(name)}" '
@@ -52,7 +52,7 @@ def player_html(take: Take, name: str, form: str) -> str:
 
 
 def marked_html(edits: Sequence[Edit]) -> str:
-    """The words of the hypothesis, errors marked."""
+    """Return the HTML of a hypothesis' words, with errors marked."""
     return " ".join(map(_edit, edits)) or "<mark>nothing</mark>"
 
 

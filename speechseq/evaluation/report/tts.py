@@ -1,4 +1,4 @@
-"""A synthesiser's section of a report: texts, speech, transcripts of the speech, alignments."""
+"""Report section of a synthesiser: texts, speech, transcripts of the speech, alignments."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """A text, its synthesised and original speech, why synthesis ended, and pictures."""
+    """Text with synthesised and original speech, the reason why synthesis ended, and pictures."""
 
     ref: str
     ours: Take
@@ -29,9 +29,9 @@ class Spoken:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSSection:
-    """Section of a page: a synthesiser on some texts.
+    """Section of a page about a synthesiser on some texts.
 
-    settings is plain data, nested as `Config.to_dict` gives it.
+    `settings` is plain data, nested as `Config.to_dict` gives it.
     """
 
     figures: tuple[Figure, ...] = ()
@@ -41,7 +41,7 @@ class TTSSection:
     original_name: str = "Original"
 
     def html(self) -> Iterator[str]:
-        """Lines of HTML; every text in them is escaped."""
+        """Iterate over the section's lines of HTML; all texts in them are escaped."""
         yield from figures_html(self.figures)
         yield from _table(self)
         yield from curves_html(self.curves)

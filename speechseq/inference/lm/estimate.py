@@ -1,4 +1,4 @@
-"""Estimates n-gram models from texts, writes them as ARPA files, and opens them as scorers."""
+"""Estimation of n-gram models from texts, written as ARPA files and loaded as scorers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ def estimate_symbols(
     """Estimate an n-gram model over the vocabulary's symbols, and write it to `path`.
 
     Raises:
-        ConfigError, DataError: as `ngrams.estimate` and `NGramScorer.load`.
+        ConfigError, DataError: see `ngrams.estimate` and `NGramScorer.load`.
         MachineError: the file cannot be written.
     """
     units = (vocabulary.units(text) for text in texts)
@@ -28,7 +28,7 @@ def estimate_words(
     """Estimate an n-gram model over the words of the texts, and write it to `path`.
 
     Raises:
-        ConfigError, DataError: as `ngrams.estimate` and `WordNGramScorer.load`.
+        ConfigError, DataError: see `ngrams.estimate` and `WordNGramScorer.load`.
         MachineError: the file cannot be written.
     """
     arpa.write(path, ngrams.estimate((text.split() for text in texts), order))

@@ -1,4 +1,4 @@
-"""Language models as scorers of a search: one symbol a step, for many rows at once."""
+"""Language models as scorers of a search, which score one symbol per step for many rows at once."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class RNNScorer:
-    """A recurrent language model as a scorer."""
+    """Scorer by a recurrent language model."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model.eval()
@@ -37,13 +37,14 @@ class RNNScorer:
         vocabulary: Vocabulary | None = None,
         device: torch.device | str = "cpu",
     ) -> "RNNScorer":
-        """Open a checkpoint folder that a training run of a language model wrote.
+        """Load the checkpoint of a trained language model.
 
         Args:
             vocabulary: the recogniser's vocabulary, which the language model must share.
 
         Raises:
-            CheckpointError: cut, empty, of another model, or with other symbols.
+            CheckpointError: the checkpoint is truncated, empty, of another kind of model, or has
+                other symbols.
         """
         stored = checkpoints.load(checkpoint, LanguageModelConfig)
         if vocabulary is not None:
@@ -62,7 +63,7 @@ class RNNScorer:
 
     @torch.no_grad()
     def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
-        """Log-probabilities (rows, symbols) of what follows the tokens (rows), and the state."""
+        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
         return self.model.step(tokens, state)
 
 
@@ -75,9 +76,11 @@ def load(
     symbols if all its words are symbols of the vocabulary, else over words.
 
     Raises:
-        CheckpointError: the folder is no such checkpoint, or has another vocabulary.
-        DataError: the file is missing or damaged; file and line are named.
-        ConfigError: its words are neither symbols nor can be spelled with them.
+        CheckpointError: the folder is not a checkpoint of a language model, or has another
+            vocabulary.
+        DataError: the file is missing or damaged; the message has file and line.
+        ConfigError: the model's words are not symbols of the vocabulary, which can spell none of
+            them.
     """
     if Path(path).is_dir():
         return RNNScorer.load(path, vocabulary, device)
@@ -88,19 +91,21 @@ def load(
 
 
 def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedScorer]:
-    """Load a language model as the only scorer of a search, with its weight; [] for the path "".
+    """Load a language model as the only scorer of a search, with its weight.
+
+    The list is empty for the path "".
 
     Raises:
-        CheckpointError, DataError, ConfigError: as `load`.
+        CheckpointError, DataError, ConfigError: see `load`.
     """
     return [WeightedScorer("lm", load(path, vocabulary), weight)] if path else []
 
 
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
-    """Refuse a language model that assigns its ids to other symbols than the recogniser.
+    """Check that a language model assigns its ids to the same symbols as the recogniser.
 
     Raises:
-        CheckpointError: the two differ; symbols that only one of them has are named.
+        CheckpointError: the two differ; the message has symbols that only one of them has.
     """
     if (ours.controls, ours.symbols) == (recognisers.controls, recognisers.symbols):
         return
@@ -121,7 +126,7 @@ def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> No
 
 @torch.no_grad()
 def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
-    """Log-probability of texts, tokens (batch, tokens) closed with eos, of these lengths."""
+    """Log-probability (batch) of texts: tokens (batch, tokens) that end with eos, and lengths."""
     tokens = checked_tokens(tokens)
     lengths = checked_lengths(lengths, tokens.shape)
     state = scorer.start(len(tokens), tokens.device)
@@ -137,10 +142,10 @@ def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, "
 
 
 def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> float:
-    """Perplexity of texts per token, end symbols included.
+    """Perplexity per token of texts, end symbols included.
 
     Raises:
-        ConfigError: there are no texts.
+        ConfigError: `texts` is empty.
         DataError: a text has symbols that the vocabulary lacks.
     """
     if not texts:

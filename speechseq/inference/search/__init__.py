@@ -1,1 +1,1 @@
-"""Search of transcripts for encoded utterances: greedy and beam search, and their score."""
+"""Search for transcripts of encoded utterances: greedy and beam search, and their score."""

@@ -20,11 +20,11 @@ from speechseq.shapes import Encoded
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beam(Config):
-    """Follows the `size` best hypotheses of each utterance, by the score.
+    """Beam search, which follows the `size` best hypotheses of each utterance by their score.
 
-    At each step all continuations of an utterance's open hypotheses compete for `size` places; a
-    chosen continuation by eos is finished. The search of an utterance ends when none of its open
-    hypotheses can enter the `n_best` any more, or at its limit.
+    At each step, all continuations of an utterance's open hypotheses compete for `size` places; a
+    chosen continuation by eos is a finished hypothesis. The search of an utterance ends when no
+    open hypothesis can enter its `n_best` any more, or at its length limit.
 
     Examples:
         >>> from speechseq.inference.search.scoring import ScoreConfig
@@ -51,13 +51,12 @@ class Beam(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the n-best list of each row of an encoded batch, best first.
-
-        `recognise` calls it.
+        """Return the n-best list of each row of an encoded batch, best first; see `recognise`.
 
         Raises:
-            ConfigError: ctc_weight without a CTC head, or scorers that share a name.
-            CheckpointError: the model gives NaN (NotFiniteError, which names the rows).
+            ConfigError: the score has a ctc_weight and the model no CTC head, or scorers share a
+                name.
+            CheckpointError: the model's output has NaN (a NotFiniteError, which has the rows).
         """
         score = Score(self.score, scorers)
         lengths = encoded.memory_lengths
@@ -80,7 +79,7 @@ class Beam(Config):
 def usual_beam(size: int, n_best: int = 1) -> Beam:
     """Return the default beam search of a given width.
 
-    The end threshold is Hannun's: without a threshold, the summed log-probability of a long
-    transcript falls below that of an early end.
+    It has Hannun's end threshold; without it, a hypothesis that ends too early often has a higher
+    summed log-probability than the whole transcript.
     """
     return Beam(size=size, n_best=n_best, score=ScoreConfig(end_threshold=1.5))

@@ -10,10 +10,12 @@ from speechseq.text.vocabulary import EOS
 
 
 class Candidates(NamedTuple):
-    """Every symbol after every open hypothesis, each (utterances, hypotheses, symbols).
+    """Every symbol after every open hypothesis, each tensor (utterances, hypotheses, symbols).
 
-    total: the score, -inf for symbols that may not follow; parts: the terms of the score, with a
-    symbol axis of size 1 where all symbols share one value; log_probs: under the model.
+    Attributes:
+        total: score of each continuation; -inf for symbols that may not follow.
+        parts: terms of the score; the symbol axis has size 1 if all symbols share one value.
+        log_probs: log-probability of each symbol under the model.
     """
 
     total: Tensor
@@ -22,12 +24,17 @@ class Candidates(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """The best candidates, each (utterances, size), best first.
+    """Best candidates of each utterance, best first, each tensor (utterances, size).
 
-    parent: index of the hypothesis that was continued; token: the symbol that continues it;
-    log_prob: of the token, under the model; ends: the token is eos; goes_on: the hypothesis stays
-    open. Where there are fewer candidates than places, ends and goes_on are False and total is
-    -inf.
+    If there are fewer candidates than `size`, the rest has total -inf, and ends and goes_on False.
+
+    Attributes:
+        total: score.
+        parent: index of the hypothesis that is continued.
+        token: symbol that continues it.
+        log_prob: log-probability of the token under the model.
+        ends: True if the token is eos.
+        goes_on: True if the hypothesis stays open.
     """
 
     total: Tensor
@@ -39,22 +46,22 @@ class Picked(NamedTuple):
     goes_on: Tensor
 
     def select(self, utterances: Tensor) -> "Picked":
-        """Select some utterances."""
+        """Return the rows of some utterances, given by their indices."""
         parts = map_parts(self.parts, lambda part: part[utterances])
         return Picked(self.total[utterances], parts, *(x[utterances] for x in self[2:]))
 
 
 def pick(candidates: Candidates, size: int) -> Picked:
-    """Pick the `size` best candidates of each utterance (fewer if there are fewer).
+    """Return the `size` best candidates of each utterance, fewer if there are fewer.
 
-    Of equal candidates the first comes first.
+    Of equal candidates the first is better.
     """
     totals = candidates.total.flatten(1)
     return picked_at(candidates, stable_topk(totals, min(size, totals.shape[1])))
 
 
 def picked_at(candidates: Candidates, index: Tensor) -> Picked:
-    """Gather the candidates at flat indices (utterances, size) into hypotheses × symbols."""
+    """Gather candidates by indices (utterances, size) into the flattened hypotheses × symbols."""
     symbols = candidates.total.shape[2]
     parent, token = index // symbols, index % symbols
 

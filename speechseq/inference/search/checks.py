@@ -1,4 +1,4 @@
-"""Errors for rows of a batch that cannot be transcribed; the other rows can go on without them."""
+"""Errors for rows of a batch that cannot be transcribed, while the other rows can."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ CURE = "take an earlier checkpoint, or leave these rows (error.rows) out"
 
 
 class FeaturesError(DataError):
-    """Features of some rows of a batch are empty or hold NaN or Inf.
+    """Error: features of some rows of a batch are empty or have NaN or Inf.
 
-    rows: indices of these rows; the other rows can be recognised without them.
+    `rows` has the indices of these rows; the other rows can be recognised without them.
     """
 
     def __init__(self, rows: Sequence[int]) -> None:
@@ -27,9 +27,9 @@ class FeaturesError(DataError):
 
 
 class NotFiniteError(CheckpointError):
-    """The model gives NaN or Inf for some rows of a batch whose features are finite.
+    """Error: the model's output has NaN or Inf for some rows of a batch with finite features.
 
-    rows: indices of these rows; the other rows can be recognised without them.
+    `rows` has the indices of these rows; the other rows can be recognised without them.
     """
 
     def __init__(self, rows: Sequence[int], what: str) -> None:
@@ -42,7 +42,7 @@ def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
 
     Raises:
         FeaturesError: a row is empty or not finite within its length.
-        ConfigError, DataError: lengths that are no integers (batch) within the frames.
+        ConfigError, DataError: lengths are not integers (batch) or exceed the frames.
     """
     name, shape = "feature_lengths", features.shape
     feature_lengths = checked_lengths(feature_lengths, shape, name, wait=True)
@@ -53,7 +53,11 @@ def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
 
 
 def check_memory(memory: Tensor, memory_lengths: Tensor) -> None:
-    """Raise NotFiniteError when a row of an encoder's output is not finite within its length."""
+    """Check that every row of an encoder's output is finite within its length.
+
+    Raises:
+        NotFiniteError: a row has NaN or Inf.
+    """
     wrong = _not_finite(memory, memory_lengths)
     if wrong.any():
         raise NotFiniteError(wrong.nonzero().flatten().tolist(), "encoder's output")

@@ -1,12 +1,14 @@
 """CTC prefix probabilities of all hypotheses and all symbols at once (Watanabe 2017, Hori 2017).
 
 For a prefix h, `symbol[t]` and `blank[t]` are the log-probabilities of all paths over the first t
-positions that spell h and end in its last symbol, or in blank. Then
+positions that spell h and end in its last symbol, or in blank. Then the probability of a longer
+prefix,
 
-    P(h·c …) = Σ_t φ[t-1] · p_t(c)       φ = blank + symbol, or blank alone where c repeats the last
+    P(h·c …) = Σ_t φ[t-1] · p_t(c)       φ = blank + symbol, or blank alone if c repeats the last
 
-is a matrix product for all c together. The paths of the chosen symbol follow a first-order
-recurrence over t, which has a closed form in cumulative sums: no loop over positions is needed.
+is a matrix product for all symbols c together. The paths of the chosen symbol follow a first-order
+recurrence over t, which has a closed form in cumulative sums, so that no loop over positions is
+needed.
 """
 
 from typing import NamedTuple
@@ -22,7 +24,7 @@ LEAST = -1e6  # log-probabilities are clamped to it, so that sums over positions
 
 
 class CTCState(NamedTuple):
-    """State of each row: symbol and blank (rows, positions + 1), and the last token (rows)."""
+    """State of each row: `symbol` and `blank` (rows, positions + 1), and the last token (rows)."""
 
     symbol: Tensor
     blank: Tensor
@@ -30,11 +32,11 @@ class CTCState(NamedTuple):
 
 
 class CTCPrefix:
-    """CTC prefix scorer of a batch; rows come in blocks of equal size, one block per utterance.
+    """CTC prefix scorer of a batch, whose rows come in equal blocks, one block per utterance.
 
     Args:
-        log_probs: (utterances, positions, symbols), normalised.
-        memory_lengths: (utterances); positions after them are never read.
+        log_probs: (utterances, positions, symbols), output of the CTC head.
+        memory_lengths: (utterances), number of valid positions; later ones are never read.
     """
 
     def __init__(self, log_probs: Tensor, memory_lengths: Tensor) -> None:
@@ -47,7 +49,7 @@ class CTCPrefix:
         self.log_probs = torch.where(mask, wide, behind)
 
     def select(self, utterances: Tensor) -> "CTCPrefix":
-        """Select some utterances."""
+        """Return the scorer of some utterances, given by their indices."""
         chosen = object.__new__(CTCPrefix)
         chosen.probs, chosen.log_probs = self.probs[utterances], self.log_probs[utterances]
         return chosen
@@ -60,10 +62,10 @@ class CTCPrefix:
         return CTCState(torch.full_like(blank, float("-inf")), blank, last)
 
     def candidates(self, state: CTCState) -> Tensor:
-        """Log-probabilities (rows, symbols) of every prefix that is one symbol longer.
+        """Return log-probabilities (rows, symbols) of every prefix that is one symbol longer.
 
-        The column of eos holds the log-probability of the finished hypothesis: the sum of all
-        paths that spell it. A prefix that no path can spell, for lack of positions, has -inf.
+        The column of eos holds the log-probability of the finished hypothesis: the sum of all paths
+        that spell it. A prefix that has too many symbols for the positions has -inf.
         """
         either = torch.logaddexp(state.symbol, state.blank)
         found = self._product(either[:, :-1])
@@ -73,7 +75,7 @@ class CTCPrefix:
         return found.masked_fill(found < LEAST / 2, float("-inf"))
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
-        """Append one token to the prefix of each row; tokens (rows)."""
+        """Append one token to the prefix of each row, tokens (rows); return the new state."""
         repeats = (tokens == state.last).unsqueeze(1)
         before = torch.where(repeats, state.blank, torch.logaddexp(state.symbol, state.blank))
         symbol = _paths(before[:, :-1], self._of(tokens))

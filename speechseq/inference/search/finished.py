@@ -1,4 +1,4 @@
-"""Ended hypotheses of a beam search, and the decision which utterances may stop."""
+"""Finished hypotheses of a beam search, and the decision which utterances may stop."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from speechseq.shapes import Lengths
 
 
 class Finished:
-    """Collects ended hypotheses; stops an utterance when no open one can enter its n-best.
+    """Collects finished hypotheses; stops an utterance when no open one can enter its n-best.
 
     Args:
-        limits, positions: the most tokens and the valid memory positions of each utterance.
+        limits: maximum number of tokens of each utterance.
+        positions: number of valid memory positions of each utterance.
     """
 
     def __init__(self, score: Score, limits: Lengths, positions: Lengths, n_best: int) -> None:
@@ -30,14 +31,16 @@ class Finished:
 
     @property
     def going(self) -> bool:
-        """True while some utterance goes on."""
+        """True while the search of some utterance goes on."""
         return len(self.utterance) > 0
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
-        """Record picked candidates that end; return the utterances that go on, None for all.
+        """Record picked candidates that end a hypothesis; return the utterances that go on.
+
+        The result has their indices; it is None if all go on.
 
         Raises:
-            CheckpointError: a score is not finite (NotFiniteError, with the rows of the batch).
+            CheckpointError: a score is not finite (a NotFiniteError, which has the rows).
         """
         self.step += 1
         bad = candidates.total.amax(dim=(1, 2)).isnan()
@@ -64,7 +67,7 @@ class Finished:
         return staying
 
     def all(self) -> Ended:
-        """Everything that ended."""
+        """Return all hypotheses that have ended."""
         return Ended.joined(self.ended)
 
     def _most(self, picked: Picked) -> Tensor:

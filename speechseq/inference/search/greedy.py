@@ -23,7 +23,7 @@ from speechseq.text.vocabulary import EOS, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Greedy(Config):
-    """Takes the likeliest symbol at every step; the score is the attention's log-probability.
+    """Greedy search: takes the likeliest symbol at every step; scores are log-probabilities.
 
     Examples:
         >>> from speechseq.inference.transcriber import Transcriber
@@ -37,11 +37,11 @@ class Greedy(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return one hypothesis for each row of an encoded batch; `recognise` calls it.
+        """Return one hypothesis for each row of an encoded batch; see `recognise`.
 
         Raises:
-            ConfigError: there are scorers, which only a beam can ask.
-            CheckpointError: the model gives NaN (NotFiniteError, which names the rows).
+            ConfigError: there are scorers, which only a beam search supports.
+            CheckpointError: the model's output has NaN (a NotFiniteError, which has the rows).
         """
         if scorers:
             raise ConfigError(

@@ -13,9 +13,11 @@ from speechseq.text.vocabulary import EOS
 class Written(NamedTuple):
     """One step of the search, for the rows that took part in it.
 
-    token (rows): the input of the step, which is the last token of each row; log_prob: of that
-    token under the model; parent: the row's index at the previous step; weights (rows, positions):
-    the attention weights of the step.
+    Attributes:
+        token: (rows), input of the step, the last token of each row.
+        log_prob: (rows), log-probability of this token under the model.
+        parent: (rows), index of each row at the previous step.
+        weights: (rows, positions), attention weights of the step.
     """
 
     token: Tensor
@@ -25,10 +27,13 @@ class Written(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Hypotheses that ended, with eos or at a limit, in the order of their ending.
+    """Hypotheses that ended with eos or at a limit, in the order in which they ended.
 
-    utterance: index in the batch; step, row: the distribution that the last token was taken from;
-    token: the last token; log_prob: of the last token; terms (ended, terms): of the score.
+    Attributes:
+        utterance: index in the batch.
+        step, row: step and row of the distribution from which the last token was taken.
+        token, log_prob: last token, and its log-probability.
+        terms: (ended, terms), terms of the score.
     """
 
     utterance: Tensor
@@ -39,7 +44,7 @@ class Ended(NamedTuple):
     terms: Tensor
 
     def take(self, places: list[int]) -> "Ended":
-        """Select hypotheses by their places."""
+        """Return the hypotheses at these indices."""
         index = torch.tensor(places, dtype=torch.long, device=self.row.device)
         return Ended(*(field[index] for field in self))
 
@@ -50,7 +55,7 @@ class Ended(NamedTuple):
 
 
 def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
-    """Rank the hypotheses of each utterance, and return the places in `ended` of its n best.
+    """Rank the hypotheses of each utterance; return the indices in `ended` of its n best.
 
     Every finished hypothesis comes before the unfinished ones; within each group the higher score
     comes first, and of equal scores the one that ended earlier.
@@ -74,12 +79,12 @@ def traced(
     memory_lengths: list[int],
     empty_log_probs: list[float],
 ) -> list[Hypothesis]:
-    """Backtrack every hypothesis of `ended` to its first token.
+    """Build the hypotheses of `ended`, by backtracking each to its first token.
 
     Args:
-        names: names of the terms.
-        memory_lengths: of each utterance; alignments are cut to them.
-        empty_log_probs: log-probability of eos at the first step, of each utterance.
+        names: names of the score's terms.
+        memory_lengths: number of valid positions of each utterance, to which alignments are cut.
+        empty_log_probs: log-probability of eos at the first step, for each utterance.
     """
     rows = _rows(steps, ended)
     steps = steps[: rows.shape[1]]

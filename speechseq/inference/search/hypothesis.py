@@ -1,4 +1,4 @@
-"""Hypothesis of a search: a transcript with its score, its terms and its alignment."""
+"""Hypothesis of a search: a transcript with its score, the score's terms, and its alignment."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,16 +12,17 @@ from speechseq.text.vocabulary import EOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """A candidate transcript.
+    """Candidate transcript.
 
     Attributes:
         tokens: ids without eos.
         score: the sum of `terms`, exactly.
-        terms: contribution of each part of the score, after weighting and normalisation.
-        finished: True if it ended with eos, False if it reached its limit.
-        alignment: (steps, positions), the attention at each token, and at eos when finished.
-        token_log_probs: of each token under the model alone; eos comes last when finished.
-        empty_log_prob: log-probability under the model alone of an empty transcript, eos at once.
+        terms: terms of the score by name, after weighting and normalisation.
+        finished: True if it ended with eos, False if it reached the length limit.
+        alignment: (steps, positions), attention weights at each token, and at eos if finished.
+        token_log_probs: log-probability of each token under the model alone, and of eos if
+            finished.
+        empty_log_prob: log-probability of an empty transcript (eos at once) under the model alone.
     """
 
     tokens: tuple[int, ...]
@@ -34,7 +35,7 @@ class Hypothesis:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The tokens, with eos at the end when finished, as `rescore` takes them."""
+        """Tokens, followed by eos if finished, as `rescore` takes them."""
         return (*self.tokens, EOS) if self.finished else self.tokens
 
     @property

@@ -1,4 +1,4 @@
-"""Protocols between a search and the models: a recogniser, and scorers such as language models."""
+"""Protocols between a search and its models: a recogniser, and scorers such as language models."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -9,30 +9,33 @@ from speechseq.shapes import Encoded
 
 @runtime_checkable
 class Step(Protocol):
-    """Output of one step: log_probs (rows, symbols), weights (rows, positions), state."""
+    """Output of one step of the attention decoder."""
 
     @property
     def log_probs(self) -> Tensor:
-        """Normalised, of any floating dtype, never NaN or -inf; PAD, SOS, BLANK about -1e30."""
+        """Normalised log-probabilities (rows, symbols) of any floating dtype.
+
+        They are never NaN or -inf; those of PAD, SOS and BLANK are about -1e30.
+        """
 
     @property
     def weights(self) -> Tensor:
-        """Attention weights; 0 on padding."""
+        """Attention weights (rows, positions); 0 on padding."""
 
     @property
     def state(self) -> Any:
-        """Nested tuples of tensors whose first axis is rows, which a search re-orders."""
+        """Next state: nested tuples of tensors with rows as first axis; a search re-orders it."""
 
 
 @runtime_checkable
 class PreparedSpeller(Protocol):
-    """Attention decoder prepared for one search; it writes one symbol a step."""
+    """Attention decoder that is prepared for one search, and writes one symbol per step."""
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
         """Return the state before the first step, whose input is SOS."""
 
     def step(self, tokens: Tensor, state: Any) -> Step:
-        """Run one step; its input is the tokens (rows) of the step before."""
+        """Run one step; its input is the tokens (rows) of the previous step."""
 
 
 @runtime_checkable
@@ -40,16 +43,16 @@ class SpellerProtocol(Protocol):
     """Attention decoder of a model, such as `speechseq.models.speller.Speller`."""
 
     def prepare(self) -> PreparedSpeller:
-        """Return the speller with the tensors that its steps share, computed once a search."""
+        """Return the decoder for one search; tensors that all its steps share are computed here."""
 
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """A model that listens and spells, such as `speechseq.models.las.LAS`."""
+    """Encoder-decoder model for recognition, such as `speechseq.models.las.LAS`."""
 
     @property
     def speller(self) -> SpellerProtocol:
-        """The attention decoder."""
+        """Attention decoder of the model."""
 
     def encode(self, features: Tensor, feature_lengths: Tensor) -> Encoded:
         """Encode frames (batch, frames, features) into memory (batch, positions, memory_dim)."""
@@ -57,15 +60,15 @@ class Recogniser(Protocol):
     def ctc_log_probs(self, memory: Tensor, memory_lengths: Tensor) -> Tensor | None:
         """Log-probabilities (batch, positions, symbols) of the CTC head; None without a head.
 
-        The blank is symbol BLANK.
+        The blank has the id BLANK.
         """
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Scorer of hypotheses beside the model, such as a language model over the same symbols.
+    """Scorer of hypotheses in addition to the model, such as a language model over its symbols.
 
-    Its states, like the speller's, are nested tuples of tensors whose first axis is rows; a search
+    Like the speller's, its states are nested tuples of tensors whose first axis is rows; a search
     re-orders both.
     """
 
@@ -73,14 +76,15 @@ class Scorer(Protocol):
         """Return the state before the first step, whose input is SOS."""
 
     def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Log-probabilities (rows, symbols) of the symbol after `tokens` (rows); the new state."""
+        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
 
 
 class WeightedScorer(NamedTuple):
-    """A scorer and its weight in the score (shallow fusion).
+    """Scorer and its weight in the score (shallow fusion).
 
-    name: of its term in the score. most: upper bound of the values that the scorer gives one
-    symbol; 0 for log-probabilities.
+    Attributes:
+        name: name of its term in the score.
+        most: upper bound of the scorer's values for one symbol; 0 for log-probabilities.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Limits of a search: length of an utterance, symbols that are never written, early ends."""
+"""Limits of a search: maximum length, symbols that are never written, and too early ends."""
 
 import dataclasses
 import math
@@ -17,33 +17,35 @@ from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
 class LimitConfig(Config):
     """Maximum number of tokens of an utterance, eos included, by the length of its memory.
 
-    tokens_per_position: 3 allows three times the fastest speech in characters when a position
-    lasts 40 ms, and one and a half times at 80 ms. at_least: the limit of short utterances.
+    Attributes:
+        tokens_per_position: tokens for each memory position. 3 allows three times the fastest
+            speech in characters if a position lasts 40 ms, and one and a half times at 80 ms.
+        at_least: limit of short utterances.
     """
 
     tokens_per_position: Annotated[float, Range(0, 1000)] = 3.0
     at_least: Annotated[int, Range(1, 100_000)] = 16
 
     def limits(self, memory_lengths: Lengths) -> Lengths:
-        """Maximum number of tokens (batch), eos included."""
+        """Return the maximum number of tokens (batch), eos included."""
         ratio = self.tokens_per_position
         tokens = [math.ceil(length * ratio) for length in memory_lengths.tolist()]
         return torch.tensor(tokens, device=memory_lengths.device).clamp(min=self.at_least)
 
 
 def never_written(symbols: int, device: torch.device) -> Tensor:
-    """Mask (symbols,) of the controls that no transcript holds: all controls but eos."""
+    """Mask (symbols,) of the control symbols that no transcript holds: all except eos."""
     never = torch.zeros(symbols, dtype=torch.bool, device=device)
     never[[PAD, SOS, BLANK]] = True
     return never
 
 
 def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor:
-    """Mask (rows, 1) of rows in which eos does not pass the threshold; log_probs (rows, symbols).
+    """Mask (rows, 1) of rows in which eos is too improbable, from log_probs (rows, symbols).
 
-    eos passes where log p(eos) > threshold × log p(best other symbol). Log-probabilities are
-    negative: a threshold of 1 accepts eos only where it is the likeliest symbol, a larger one also
-    where it is a little less likely (Hannun 2019).
+    eos is accepted where log p(eos) > threshold × log p(best other symbol). Since log-probabilities
+    are negative, a threshold of 1 accepts eos only where it is the likeliest symbol, and a larger
+    one also where it is a little less likely (Hannun 2019).
     """
     others = log_probs.masked_fill(never, float("-inf"))
     others[:, EOS] = float("-inf")

@@ -1,4 +1,4 @@
-"""The open hypotheses of a beam search: one step of the model and the scorers for all of them."""
+"""Open hypotheses of a beam search, and one step of model and scorers for all of them."""
 
 from typing import Any
 
@@ -21,18 +21,19 @@ NEVER = -1e30  # for symbols that a scorer excludes: finite, so that some symbol
 
 
 class OpenHypotheses:
-    """Open hypotheses of all utterances that go on, in rows (utterances × hypotheses).
+    """Open hypotheses of all utterances whose search goes on, in rows (utterances × hypotheses).
 
     Rows of an utterance are adjacent, and every utterance has the same number of rows; a row
     without a hypothesis has the log-probability -inf. The search starts with a single empty
     hypothesis per utterance.
 
     Attributes:
-        steps: the history so far, step by step.
-        empty_log_probs: of eos at the first step (rows), under the model alone.
+        steps: history of the search so far, one entry per step.
+        empty_log_probs: (utterances), log-probability of eos at the first step under the model
+            alone.
 
     Raises:
-        ConfigError: the score asks for CTC and the model has no CTC head.
+        ConfigError: the score has a ctc_weight and the model no CTC head.
     """
 
     def __init__(self, model: Recogniser, score: Score, encoded: Encoded) -> None:
@@ -57,7 +58,7 @@ class OpenHypotheses:
         self.steps: list[Written] = []
 
     def step(self) -> Candidates:
-        """Score every continuation of every open hypothesis by the model and the scorers."""
+        """Run one step of model and scorers; score every continuation of every open hypothesis."""
         speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
@@ -71,7 +72,7 @@ class OpenHypotheses:
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
 
     def advance(self, picked: Picked, staying: Tensor | None) -> None:
-        """Continue with the picked candidates in the utterances `staying` (None: all)."""
+        """Continue with the picked candidates, in the utterances `staying` (indices; None: all)."""
         rows = self.first + picked.parent
         if staying is not None:
             rows, picked = rows[staying], picked.select(staying)

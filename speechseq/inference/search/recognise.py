@@ -1,4 +1,4 @@
-"""Entry point of the search: features in, n-best transcripts out."""
+"""Entry point of the search: from features to n-best transcripts."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from speechseq.shapes import Sequence as Frames
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A search strategy, such as `Greedy()` or `Beam(size=8)`."""
+    """Search strategy, such as `Greedy()` or `Beam(size=8)`."""
 
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
@@ -33,16 +33,17 @@ def recognise(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Transcribe a batch (batch, frames, features): the n-best of each row, best first.
+    """Transcribe features (batch, frames, features): the n best hypotheses of each row, best first.
 
-    The features are encoded once, with the model in evaluation mode; all modes are restored
-    afterwards. A row's transcripts depend neither on the other rows nor on the padding.
+    The features are encoded once, with the model in evaluation mode; the modes of its modules are
+    restored afterwards. A row's transcripts depend neither on the other rows nor on the padding.
 
     Raises:
         DataError: features are empty or not finite (`error.rows` has the rows), or a length is
             beyond the frames.
         CheckpointError: the model's output is not finite; `error.rows` has the rows.
-        ConfigError: the strategy needs a head that the model lacks, or lengths are no integers.
+        ConfigError: the strategy needs a CTC head that the model lacks, or lengths are not
+            integers.
 
     Examples:
         >>> from speechseq.inference.search.beam import Beam

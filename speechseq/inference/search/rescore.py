@@ -1,4 +1,4 @@
-"""Scores of given transcripts, by teacher forcing."""
+"""Scores of given transcripts, computed by teacher forcing."""
 
 from collections.abc import Sequence
 
@@ -30,16 +30,17 @@ def rescore(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Score given transcripts of each row of a batch, in the order given.
+    """Score given transcripts of each row of a batch; results have the same order.
 
     Args:
-        transcripts: ids of each transcript, by row; without eos at the end, a transcript is not
-            finished. Both `Hypothesis.ids` and the references of an ASRBatch have this form.
-        score: the score of the search; its end threshold is ignored.
+        transcripts: for each row, the ids of its transcripts. A transcript that does not end with
+            eos counts as unfinished. `Hypothesis.ids` and the tokens of an ASRBatch have this form.
+        score: score of the search, whose end threshold is ignored.
 
     Raises:
-        DataError: a transcript is empty without eos, or holds controls; features as `recognise`.
-        CheckpointError, ConfigError: as `recognise`.
+        DataError: a transcript has no ids, or control ids other than a final eos; see also
+            `recognise`.
+        CheckpointError, ConfigError: see `recognise`.
     """
     feature_lengths = check_features(features, feature_lengths)
     rows = [row for row, own in enumerate(transcripts) for _ in own]

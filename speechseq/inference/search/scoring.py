@@ -1,9 +1,10 @@
-"""Score of a hypothesis: a sum of named terms, which prunes, ends and ranks hypotheses.
+"""Score of a hypothesis, a sum of named terms, by which a search prunes, ends and ranks.
 
     score = share(log P_attention + ctc_weight × log P_ctc) + Σ weight × log P_scorer
             + added(length) + coverage_weight × positions covered
 
-`share` and `added` come from the length rule, which may take the scorers into `share`.
+`share` and `added` are methods of the length rule; with some rules, `share` also covers the
+scorers.
 """
 
 import dataclasses
@@ -31,16 +32,16 @@ TERMS = ("attention", "ctc", "length", "coverage")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoreConfig(Config):
-    """Weights of the score.
+    """Weights and rules of the score.
 
     Attributes:
-        ctc_weight: of the CTC head's prefix probability (Watanabe 2017); for a finished
-            hypothesis, of its full CTC probability.
-        length: length normalisation.
-        coverage_weight: for every position whose attention weights sum to more than
-            `coverage_threshold` over all steps (Chorowski and Jaitly 2016); SpecAugment takes .05.
+        ctc_weight: weight of the CTC head's log-probability: of the prefix (Watanabe 2017), or, for
+            a finished hypothesis, of the whole transcript.
+        length: rule of normalisation by length.
+        coverage_weight: added for every position whose attention weights over all steps sum to more
+            than `coverage_threshold` (Chorowski and Jaitly 2016); SpecAugment takes .05.
         end_threshold: accept eos only where log p(eos) > end_threshold × log p(best other symbol),
-            by attention alone (Hannun 2019 takes 1.5); None accepts it anywhere.
+            under the attention decoder alone (Hannun 2019 takes 1.5); None always accepts it.
     """
 
     ctc_weight: Weight = 0.0
@@ -53,10 +54,13 @@ class ScoreConfig(Config):
 
 
 class Parts(NamedTuple):
-    """Inputs of the score, before weighting; tensors whose shapes broadcast.
+    """Inputs of the score before weighting, as tensors whose shapes broadcast.
 
-    attention, ctc and each of fused are summed log-probabilities; length is in tokens or
-    characters; covered is a number of positions.
+    Attributes:
+        attention, ctc, fused: summed log-probabilities of the decoder, the CTC head and each
+            scorer.
+        length: length in the unit of the length rule, tokens or characters.
+        covered: number of positions that attention has covered.
     """
 
     attention: Tensor
@@ -67,7 +71,7 @@ class Parts(NamedTuple):
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Dtype for sums of many log-probabilities: float64, or float32 on MPS, which lacks it."""
+    """Return the dtype for sums of many log-probabilities: float64, on MPS float32."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -83,9 +87,9 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """The score of a search: its configuration and its scorers (shallow fusion).
+    """Score of a search, by its configuration and its scorers (shallow fusion).
 
-    names: names of the terms.
+    `names` has the names of the terms.
     """
 
     def __init__(self, config: ScoreConfig, scorers: Sequence[WeightedScorer] = ()) -> None:
@@ -99,14 +103,14 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Length of each symbol (symbols,), or (1,) if all symbols have the same length."""
+        """Return the length of each symbol (symbols,), or (1,) if all have the same length."""
         widths = self.config.length.widths(device)
         if len(widths) > 1:
             widths[EOS] = 1.0
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """Weighted terms by name; the score is their sum."""
+        """Return the weighted terms by name; the score is their sum."""
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
         if parts.ctc is not None:
@@ -121,20 +125,21 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """Sum of the terms."""
+        """Return the score, the sum of the terms."""
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term
         return first
 
     def most(self, parts: Parts, positions: Tensor, remaining: Tensor, widest: float) -> Tensor:
-        """Upper bound of the score of any finished continuation of these parts.
+        """Return an upper bound of the scores of all finished continuations of a hypothesis.
 
-        Log-probabilities only fall, a longer hypothesis may divide them by more, and all positions
-        may become covered.
+        It takes into account that log-probabilities only fall, that a longer hypothesis may divide
+        them by a larger length, and that all positions may become covered.
 
         Args:
-            positions: valid positions of the memory.
+            parts: inputs of the hypothesis' score.
+            positions: number of valid positions of the memory.
             remaining: maximum number of tokens still to come, eos included; at least 1.
             widest: length of the longest symbol.
         """

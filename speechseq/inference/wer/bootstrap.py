@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 20  # random numbers held in memory at a time
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A rate lies between `low` and `high` with the probability `level`."""
+    """Confidence interval: the rate lies between `low` and `high` with probability `level`."""
 
     low: float
     high: float
@@ -28,15 +28,15 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Comparison of a second system with a first, on the same utterances.
+    """Comparison of the error rates of two systems on the same utterances.
 
     Attributes:
         difference: rate of the second minus that of the first; negative if the second is better.
-        interval: of the difference.
+        interval: confidence interval of the difference.
         improvement: probability that the second has the lower rate on a resampled test set; a tie
             counts half.
-        p_value: of a two-sided permutation test on matched pairs: the probability of a difference
-            this large if the errors of each utterance were swapped at random.
+        p_value: two-sided permutation test on matched pairs: the probability of a difference at
+            least this large if the errors of each utterance were swapped at random.
     """
 
     difference: float
@@ -53,9 +53,10 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Percentile interval of sum(errors) / sum(ref), given both for each utterance.
+    """Confidence interval of the error rate sum(errors) / sum(ref), with one number per utterance.
 
-    The interval has no width if no utterance has an error, as every resample then has the rate 0.
+    The interval is between percentiles of resampled rates. Its width is 0 if no utterance has an
+    error, because every resample then has the rate 0.
 
     Returns:
         The interval, or None if the references are empty.
@@ -76,10 +77,10 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two systems by their errors in each utterance.
+    """Compare two systems by the numbers of their errors in each utterance.
 
     Raises:
-        DataError: the references are empty, or the systems' utterances differ in number.
+        DataError: the references are empty, or the systems have different numbers of utterances.
     """
     if not len(first) == len(second) == len(ref):
         raise DataError(

@@ -17,7 +17,7 @@ class Edit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers of correct and wrong units, which are words or characters."""
+    """Numbers of correct, substituted, deleted and inserted units (words or characters)."""
 
     correct: int = 0
     substitutions: int = 0
@@ -26,17 +26,17 @@ class Counts:
 
     @property
     def ref(self) -> int:
-        """Units of the reference."""
+        """Number of units of the reference."""
         return self.correct + self.substitutions + self.deletions
 
     @property
     def errors(self) -> int:
-        """Substitutions, deletions and insertions together."""
+        """Number of errors: substitutions, deletions and insertions together."""
         return self.substitutions + self.deletions + self.insertions
 
     @property
     def rate(self) -> float:
-        """Errors per unit of the reference; for an empty reference, 0 or infinity."""
+        """Error rate: errors per unit of the reference; for an empty reference, 0 or infinity."""
         if self.ref:
             return self.errors / self.ref
         return math.inf if self.errors else 0.0
@@ -54,12 +54,12 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def plain(text: str) -> str:
-    """The words of a text with one space between them, accents composed (NFC)."""
+    """Return the words of a text, separated by one space, with accents composed (NFC)."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]:
-    """Minimal edits of each pair of plain texts; consecutive words of one kind are one edit."""
+    """Align each pair of plain texts by the fewest edits; adjacent edits of one kind are merged."""
     import jiwer
 
     if not ref:
@@ -90,7 +90,7 @@ def word_counts(edits: Iterable[Edit]) -> Counts:
 
 
 def character_counts(ref: Sequence[str], hyp: Sequence[str]) -> list[Counts]:
-    """The counts of each pair of plain texts by character; a space counts as one."""
+    """Count the edits of characters of each pair of plain texts; a space is a character."""
     import jiwer
 
     if not ref:

@@ -1,4 +1,4 @@
-"""Expansion of abbreviations, with the context to resolve ambiguous ones."""
+"""Abbreviations, expanded by their context where they are ambiguous."""
 
 import re
 

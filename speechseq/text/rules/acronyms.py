@@ -1,7 +1,8 @@
 """Acronyms: letters spoken one by one get full stops, as in "U.S."; NASA stays a word.
 
-The published LJSpeech text writes such letters as "U.S.A.", "M.P.", "p.m.". We also mark those that
-it leaves unmarked (FBI becomes F.B.I.), because vocabularies that fold case would lose them.
+The published LJSpeech text writes such letters as "U.S.A.", "M.P.", "p.m.". Letters that it leaves
+unmarked are marked here too (FBI becomes F.B.I.), because vocabularies that fold case would lose
+the capitals.
 """
 
 import re
@@ -29,7 +30,7 @@ _AMPERSAND = re.compile(r"(?<![A-Za-z])([A-Z]{1,3})&([A-Z]{1,2})(?![A-Za-z])")
 
 
 def read_acronyms(text: str) -> str:
-    """Rewrite FBI as F.B.I.; words in capitals and acronyms spoken as words are unchanged."""
+    """Add full stops to spelled acronyms (FBI becomes F.B.I.); other words in capitals stay."""
     if "&" in text:
         text = _AMPERSAND.sub(lambda m: f"{_dotted(m[1])} and {_dotted(m[2])}", text)
     return _RUN.sub(_run, _HEALTH.sub("W.H.O.", text))

@@ -1,4 +1,4 @@
-"""Numbers without a sign or unit: years, addresses, pages, boxes or plain counts."""
+"""Numbers without a sign or unit, read as years, addresses, pages, boxes or plain counts."""
 
 import re
 
@@ -30,7 +30,7 @@ _DATED = re.compile(
 
 
 def bare(text: str, before: str, after: str) -> str:
-    """Words for a number, chosen by its context.
+    """Return the words of a number, chosen by its context.
 
     Args:
         text: digits, perhaps with commas and decimals.

@@ -1,4 +1,4 @@
-"""Conversion of any Unicode string to printable ASCII, before all other rules."""
+"""Conversion of Unicode text to printable ASCII, before all other rules."""
 
 import re
 import unicodedata
@@ -39,7 +39,7 @@ def _power(match: re.Match[str]) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Convert to printable ASCII and the signs in `_KEPT`; NFC and NFD give the same result."""
+    """Convert a text to printable ASCII and the signs in `_KEPT`, alike for NFC and NFD."""
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
     text = _signs(read_dashes(composed(text)))
@@ -80,7 +80,7 @@ def _spaced(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Compose to NFC after shortening long runs of marks; the same for every normal form."""
+    """Compose a text to NFC, after shortening long runs of marks; alike for NFC and NFD."""
     if text.isascii():
         return text
     kept: list[str] = []

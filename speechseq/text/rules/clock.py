@@ -1,4 +1,4 @@
-"""Times of day, and ratios, which are written in the same way."""
+"""Times of day, and ratios, which have the same form."""
 
 import re
 
@@ -25,7 +25,7 @@ _RATIO = re.compile(r"(?<![\d:.,])(\d{1,6}):(\d{1,6})(?![\d:])")
 
 
 def read_times(text: str) -> str:
-    """9:05 p.m. is "nine oh five p.m.", 14:30 "fourteen thirty", 16:9 "sixteen to nine"."""
+    """Read times and ratios: 9:05 p.m. is "nine oh five p.m.", 16:9 is "sixteen to nine"."""
     text = _POINT.sub(r"\1:\2", text)
     if _FIGURE_H.search(text):
         text = _FRENCH.sub(r"\1:\2", text)

@@ -1,4 +1,4 @@
-"""Names of currencies and their hundredths, by sign and by code."""
+"""Names of currencies and of their hundredths, by sign and by code."""
 
 import re
 
@@ -53,7 +53,7 @@ SIGNS = f"[$£€¥₹₩₽{CODE_SIGNS[1:]}"
 
 
 def signs_for_codes(text: str) -> str:
-    """Replace each currency code by one private-use character."""
+    """Replace each currency code, such as USD, by one private-use character."""
     return _CODE.sub(lambda m: _STAND_INS[m[0]], text)
 
 

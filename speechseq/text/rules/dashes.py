@@ -11,10 +11,10 @@ _NEAR = 12  # characters of context before the dash
 
 
 def read_dashes(text: str) -> str:
-    """Replace each en dash: by a hyphen in a range ("10am–noon"), elsewhere by " -- ", a pause.
+    """Replace each en dash by a hyphen in a range ("10am–noon"), and by " -- " elsewhere.
 
-    A range is one of times, amounts, days or months. A dash between a digit and its neighbour, as
-    in "5–10", stays: the rules of numbers read it.
+    " -- " is read as a pause. A range is one of times, amounts, days or months. A dash between a
+    digit and its neighbour, as in "5–10", stays, because the rules of numbers read it.
     """
     return _BETWEEN_WORDS.sub(_dash, text) if "–" in text else text
 

@@ -45,12 +45,12 @@ _SHORT_YEAR = re.compile(r"(?<!\w)'(\d\d)(?![\w']|[.,]\d)")
 
 
 def read_spans(text: str) -> str:
-    """Expand ranges of days and months: "Mon-Fri" to "Monday to Friday"."""
+    """Expand ranges of days and months: "Mon-Fri" becomes "Monday to Friday"."""
     return _SPAN.sub(_span, text) if _JOINED.search(text) else text
 
 
 def read_dates(text: str) -> str:
-    """Convert dates in digits to words; of "May 4, 1999", `numerals` reads day and year."""
+    """Read dates in digits; of "May 4, 1999", `numerals.read_numerals` reads day and year."""
     text = _ISO.sub(lambda m: _date(m, m[1], m[3], m[4]) + ", " * m[0].endswith("T"), text)
     text = _NUMBERS.sub(lambda m: _date(m, m[3], m[1], m[2]), text)
     text = _ORDINALS.sub(" to ", _SEASON.sub(_season, text))

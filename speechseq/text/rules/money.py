@@ -44,7 +44,10 @@ _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
-    """Read sums with a sign before or after the number; `signs` reads a sign alone."""
+    """Read sums of money, with a sign before or after the number.
+
+    A sign without a number is read by `signs.read_signs`.
+    """
     if _FIGURE_P.search(text):
         text = _PENCE.sub(lambda m: _counted(m[1], "penny", "pence"), text)
     text = signs_for_codes(_RUPEES.sub("₹", text))

@@ -1,7 +1,7 @@
 """Numbers to words: cardinals, ordinals, years, decimals.
 
-Own code instead of inflect, which takes 1.4 s to import and refuses numbers of more than 36 digits;
-the tests compare the words with inflect's.
+The library inflect takes 1.4 s to import and refuses numbers of more than 36 digits, so this is
+code of our own; the tests compare its words with inflect's.
 """
 
 import functools
@@ -35,7 +35,7 @@ _ORDINALS = {
 
 
 def apart(match: re.Match[str], words: str) -> str:
-    """Replacement words for a match, with spaces to separate them from letters, digits, signs."""
+    """Return replacement words for a match, with spaces that separate them from its neighbours."""
     text, start, end = match.string, match.start(), match.end()
     before = start > 0 and (text[start - 1].isalnum() or text[start - 1] in _SIGNS)
     after = end < len(text) and (text[end].isalnum() or text[end] in _SIGNS)
@@ -43,12 +43,12 @@ def apart(match: re.Match[str], words: str) -> str:
 
 
 def digits(text: str) -> str:
-    """Words digit by digit: "101" is "one zero one"."""
+    """Read digits one by one: "101" is "one zero one"."""
     return " ".join(_ONES[int(d)] for d in text)
 
 
 def below_hundred(number: int) -> str:
-    """0 to 99 in words."""
+    """Read a number from 0 to 99."""
     if number < 20:
         return _ONES[number]
     tens, ones = divmod(number, 10)
@@ -62,7 +62,7 @@ def _below_thousand(number: int) -> str:
 
 
 def cardinal(text: str) -> str:
-    """A string of digits as a cardinal; digit by digit if longer than 36."""
+    """Read a string of digits as a cardinal, and digit by digit if it is longer than 36."""
     text = text.lstrip("0") or "0"
     if len(text) > 3 * len(_SCALES):
         return digits(text)
@@ -81,12 +81,12 @@ def cardinal(text: str) -> str:
 
 
 def ordinal(text: str) -> str:
-    """A string of digits as an ordinal: "21" is "twenty-first"."""
+    """Read a string of digits as an ordinal: "21" is "twenty-first"."""
     return as_ordinal(cardinal(text))
 
 
 def as_ordinal(words: str) -> str:
-    """Convert number words to an ordinal by their last word."""
+    """Convert number words to an ordinal, by changing their last word."""
     head, last = re.fullmatch(r"(.*?)([a-z]+)", words, re.DOTALL).groups()  # type: ignore[union-attr]
     if last in _ORDINALS:
         return head + _ORDINALS[last]
@@ -94,7 +94,7 @@ def as_ordinal(words: str) -> str:
 
 
 def pairs(text: str) -> str:
-    """Three or four digits as in years, pages and rooms: "1905" is "nineteen oh five"."""
+    """Read three or four digits as in years, pages and rooms: "1905" is "nineteen oh five"."""
     head, tail = text[:-2], int(text[-2:])
     first = below_hundred(int(head))
     if tail == 0:
@@ -103,14 +103,14 @@ def pairs(text: str) -> str:
 
 
 def year(text: str) -> str:
-    """Four digits as a year: "1999", "2000" (two thousand), "2005", "2024" (twenty twenty-four)."""
+    """Read four digits as a year: 2000 is "two thousand", 2024 is "twenty twenty-four"."""
     if text[1:] == "000" or text[:3] == "200":
         return cardinal(text).replace(",", "")
     return digits(text) if text[0] == "0" else pairs(text)
 
 
 def plural(words: str) -> str:
-    """Plural of a number word: "nineties", "hundreds", "sixes"."""
+    """Return the plural of a number word: "nineties", "hundreds", "sixes"."""
     if words.endswith("y"):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith(("six", "x", "s")) else "s")
@@ -118,7 +118,7 @@ def plural(words: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def number(text: str) -> str:
-    """Words for a match of `AMOUNT`.
+    """Read a match of the pattern `AMOUNT`.
 
     "1,234.5" is "one thousand, two hundred thirty-four point five".
     """

@@ -1,4 +1,4 @@
-"""Remaining digits: ordinals, fractions, ranges, serial numbers, years, plain numbers."""
+"""Remaining digits, read last: ordinals, fractions, ranges, serial numbers, years, counts."""
 
 import functools
 import re
@@ -49,7 +49,7 @@ _SAYINGS = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 
 def read_numerals(text: str) -> str:
-    """Convert all remaining digits of the text to words."""
+    """Read all digits that earlier rules have left in the text."""
     text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
     text = _NUMBER_SIGN.sub(lambda m: f"{m[1] or 'n'}umber{m[2] or ''} ", text)
     text = _ORDINAL.sub(lambda m: ordinal(m[1].replace(",", "")), text)

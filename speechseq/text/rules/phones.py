@@ -1,4 +1,4 @@
-"""Telephone numbers, digit by digit with a pause between the groups."""
+"""Telephone numbers, read digit by digit with a pause between the groups."""
 
 import re
 
@@ -20,7 +20,7 @@ _PHONE = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
 
 
 def read_phones(text: str) -> str:
-    """Spell out every telephone number."""
+    """Read every telephone number digit by digit."""
     return _PHONE.sub(_spoken, text)
 
 

@@ -1,4 +1,4 @@
-"""Roman numerals: "the eighth" after a ruler's name, a plain number elsewhere."""
+"""Roman numerals, read as "the eighth" after a ruler's name, and as a plain number elsewhere."""
 
 import re
 
@@ -58,7 +58,7 @@ def read_romans(text: str) -> str:
 
 
 def value(numeral: str) -> int:
-    """Value of a well-formed Roman numeral."""
+    """Return the value of a well-formed Roman numeral."""
     numbers = [_LETTERS[letter] for letter in numeral]
     following = [*numbers[1:], 0]
     return sum(n if n >= after else -n for n, after in zip(numbers, following, strict=True))

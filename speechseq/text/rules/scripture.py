@@ -1,4 +1,4 @@
-"""Bible verses, which are written like times of day: "Psalm 23:1-6", "1 Cor. 13:4"."""
+"""Bible verses, which have the form of times of day: "Psalm 23:1-6", "1 Cor. 13:4"."""
 
 import re
 

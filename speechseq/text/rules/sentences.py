@@ -1,4 +1,4 @@
-"""Decides if the full stop of an abbreviation also ends the sentence."""
+"""Decides whether the full stop of an abbreviation also ends the sentence."""
 
 import re
 
@@ -12,5 +12,5 @@ _ENDS = re.compile(rf"[\"')]*(?:$| +[\"'(]*(?:{STARTERS})(?![A-Za-z.]))")
 
 
 def ends_sentence(text: str, position: int) -> bool:
-    """True if the text ends at `position` or seems to begin a new sentence there."""
+    """True if the text ends at `position`, or a new sentence seems to begin there."""
     return _ENDS.match(text, position) is not None

@@ -129,7 +129,7 @@ def _span(measure: str) -> Callable[[Run], float | None]:
 
 
 def _rho(measure: str) -> Callable[[Run], float | None]:
-    return value("directions", measure, "rho")
+    return together(abs, value("directions", measure, "rho"))
 
 
 def _rise(run: Run) -> float | None:

@@ -9,6 +9,7 @@ from speechseq.cli import main
 from speechseq.cli.overlay import overlay, read_file
 from speechseq.cli.train import load_recipe
 from speechseq.corpus import espeak
+from speechseq.evaluation.judge import Judge
 from speechseq.inference.synthesizer import Synthesizer
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -73,6 +74,37 @@ def test_the_known_prosody_recipe_runs_from_corpus_to_style_card(tmp_path: Path)
         found
     )
     assert "<audio" in (tmp_path / "run/report.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_styled_voice_recipe_runs_from_a_speaker_column_to_voices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judge, "sentences", Judge.digits)  # noise is judged faster so
+    voices = ("en-us", "en-us+f4")
+    root, rows = tmp_path / "voices", []
+    plan = [
+        espeak.Utterance(id=f"{i}-{j}", text=text, voice=voice, rate=220)
+        for i, voice in enumerate(voices)
+        for j, text in enumerate(SENTENCES)
+    ]
+    for cut in espeak.speak(plan, root / "made"):
+        rows.append(f"{cut.id}|{cut.supervisions[0].text}|{cut.supervisions[0].speaker}\n")
+    (root / "wavs").symlink_to(root / "made" / "wavs")
+    (root / "metadata.csv").write_text("".join(rows), "utf-8")
+    run = tmp_path / "run"
+    flags = ["--root", str(root), "--cache", str(tmp_path / "cache"), "--dev", "2", "--test", "1"]
+    flags += ["--frames_per_batch", "900", "--judged", "2", "--style", "gst"]
+    flags += ["--model.decoder.spare_frames", "20", "--model.decoder.frames_per_token", "1"]
+    command = ["train", str(RECIPES / "tts/styled_voice.py"), "--run", str(run)]
+    cpu = ["--config", str(RECIPES / "overlays/tacotron2_cpu.yaml")]
+    assert main([*command, *cpu, *TINY, *flags]) == 0
+    found = json.loads((run / "style.json").read_text("utf-8"))
+    assert set(found["speakers"]["by_speaker"]) == set(voices)
+    assert found["style"] == "gst"
+    assert (run / "checkpoints/last/style_card.json").exists()
+    assert list((run / "audio").glob("2-*.wav"))
+    assert "<audio" in (run / "report.html").read_text("utf-8")
 
 
 @pytest.mark.slow

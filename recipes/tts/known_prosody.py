@@ -10,7 +10,6 @@ core without a network. Needs the extras `demo` and `style`.
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -22,11 +21,9 @@ from speechseq.cli import run_recipe
 from speechseq.corpus import features, known_prosody, spoken_digits
 from speechseq.corpus.collate import TTSCollate
 from speechseq.corpus.sampling import Batches
-from speechseq.evaluation import style_card
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.speaker_table import evaluate_speakers
-from speechseq.evaluation.style_transfer import evaluate_style, references, summary_line
-from speechseq.evaluation.tts import evaluate_tts, report_tts
+from speechseq.evaluation.style_report import Trained, report_style
+from speechseq.evaluation.style_transfer import references
 from speechseq.extras import need
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
@@ -97,19 +94,9 @@ def main(settings: Settings, run: Path) -> None:
     summary = Trainer(*parts, run=run, about=about, validate=watch).run()
 
     known, held = (references(cuts, audio) for cuts in (list(train)[:300], test))
-    texts, judge = [reference.text for reference in held], Judge.digits()
     synthesizer = Synthesizer.load(summary.checkpoint)
-    card = style_card.measure(synthesizer, texts[:10], judge=judge, speaker=voices[0])
-    style_card.write(summary.checkpoint, card)
-    found = evaluate_style(synthesizer, known, held, texts[:10], judge, speaker=voices[0])
-    if len(voices) > 1:
-        found["speakers"] = evaluate_speakers(synthesizer, known, held, texts[:10])
-    found |= {"style": settings.style, "seed": seed}
-    (run / "style.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    spoken = [reference.waveform for reference in held][:10]
-    title, text = f"speechseq: the style {settings.style}", summary_line(found)
-    heard = evaluate_tts(synthesizer, texts[:10], spoken, judge, speaker=voices[0])
-    report_tts(run, heard, settings, summary, title=title, text=text)
+    trained = Trained(settings.style, seed, settings, summary)
+    report_style(run, synthesizer, known, held, Judge.digits(), trained)
 
 
 if __name__ == "__main__":

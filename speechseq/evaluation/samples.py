@@ -14,12 +14,22 @@ from speechseq.training.samples import Sample
 
 
 def spoken(
-    vocabulary: Vocabulary, audio: AudioConfig, texts: Sequence[str], name: str = "dev"
+    vocabulary: Vocabulary,
+    audio: AudioConfig,
+    texts: Sequence[str],
+    name: str = "dev",
+    *,
+    speaker: str | None = None,
 ) -> MakeSamples:
-    """Make samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …"""
+    """Make samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …
+
+    Args:
+        speaker: voice of a model of several.
+    """
 
     def samples(model: Any) -> list[Sample]:
-        speech = Synthesizer(model, vocabulary, audio).synthesize(texts, seed=0)
+        synthesizer = Synthesizer(model, vocabulary, audio)
+        speech = synthesizer.synthesize(texts, seed=0, speaker=speaker)
         return [Sample.of(f"{name}{i}", item) for i, item in enumerate(speech)]
 
     return samples

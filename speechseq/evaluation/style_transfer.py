@@ -44,19 +44,25 @@ class Reference(NamedTuple):
         return self.waveform.flatten()
 
 
-def references(cuts: Iterable[MonoCut], audio: AudioConfig) -> list[Reference]:
+def references(
+    cuts: Iterable[MonoCut], audio: AudioConfig, *, most: int | None = None
+) -> list[Reference]:
     """Load each cut's recording, text and speaker.
+
+    Args:
+        most: take at most so many cuts, evenly spaced, as of a corpus sorted by speaker.
 
     Raises:
         DataError: a recording that cannot be read.
     """
+    cuts = list(cuts)
     return [
         Reference(
             features.load_waveform(cut, audio),
             cut.supervisions[0].text,
             cut.supervisions[0].speaker or "",
         )
-        for cut in cuts
+        for cut in cuts[:: -(-len(cuts) // most) if most and cuts else 1]
     ]
 
 

@@ -7,9 +7,13 @@ import torch
 from known_voice import KnownVoice, tone
 from styled_voice import save_styled
 
+from speechseq.audio.mel import AudioConfig
+from speechseq.audio.wav import save
+from speechseq.corpus.recording import spoken
 from speechseq.errors import ConfigError
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.style_transfer import Reference, evaluate_style
+from speechseq.evaluation.style_transfer import references as load_references
 from speechseq.inference.score import score
 from speechseq.inference.synthesizer import Synthesizer
 
@@ -80,6 +84,18 @@ def test_a_voice_that_ignores_pitch_is_found_out(voice):
     assert abs(result["other_text"]["f0"] or 0.0) < 0.6
     assert result["same_text"]["f0"] > 1.0
     assert result["same_text"]["ffe"] > 0.15
+
+
+def test_references_are_taken_from_all_over_a_sorted_corpus(tmp_path):
+    cuts = []
+    for i in range(7):
+        path = tmp_path / f"{i}.wav"
+        save(path, torch.full((400,), 0.1), 8000)
+        cuts.append(spoken(path, str(i), f"t{i}"))
+    audio = AudioConfig(sample_rate=8000, fmax=4000.0)
+    assert [r.text for r in load_references(cuts, audio, most=3)] == ["t0", "t3", "t6"]
+    assert len(load_references(cuts, audio, most=9)) == len(load_references(cuts, audio)) == 7
+    assert load_references([], audio, most=3) == []
 
 
 def test_a_voice_without_style_is_refused(tmp_path):

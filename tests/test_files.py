@@ -123,6 +123,7 @@ OWN_FILES = {  # what they open is the package's own, or comes from its own proc
     "ops/cpp/compiler.py": "the kernels' sources and the compiler's",
     "evaluation/report/page.py": "the page's style, inside the package",
     "corpus/espeak_worker.py": "a plan on a pipe from its parent",
+    "corpus/known_durations_worker.py": "a plan on a pipe from its parent",
     "corpus/download.py": "an archive whose checksum was compared",
 }
 READING = {"read_text", "read_bytes", "open", "load", "memmap", "fromfile", "loadtxt", "genfromtxt"}

@@ -131,7 +131,7 @@ def speak(
         else Utterance(id=f"{i:04d}", text=text, voice=voice, rate=rate, pitch=pitch)
         for i, text in enumerate(texts)
     ]
-    _check(utterances)
+    check(utterances)
     processes = checked("processes", processes, Processes)
     batch = checked("batch", batch, Count | None)
     folder = Path(folder).resolve()
@@ -167,7 +167,13 @@ def voices() -> list[str]:
     return sorted(set(names))
 
 
-def _check(utterances: list[Utterance]) -> None:
+def check(utterances: Sequence[Utterance]) -> None:
+    """Raise an error for no utterances, an id that stands twice or an unknown voice.
+
+    Raises:
+        ConfigError: as said.
+        MachineError: espeak is not installed.
+    """
     if not utterances:
         raise ConfigError("no texts to speak")
     if twice := [id for id, count in Counter(u.id for u in utterances).items() if count > 1]:
@@ -199,21 +205,27 @@ def _run_workers(folder: Path, plan: dict[str, Any], processes: int) -> None:
         for first in range(0, len(utterances), size)
     ]
     with ThreadPoolExecutor(processes) as pool:
-        list(pool.map(lambda batch: _run_worker(folder, batch), batches))
+        worker, to = "speechseq.corpus.espeak_worker", {"folder": str(folder)}
+        list(pool.map(lambda batch: run_worker(worker, batch | to), batches))
 
 
-def _run_worker(folder: Path, plan: dict[str, Any]) -> None:
+def run_worker(module: str, plan: dict[str, Any]) -> str:
+    """Run a module in a new Python process with the plan as JSON on its stdin; return its stdout.
+
+    Raises:
+        MachineError: the process failed.
+    """
     source = str(Path(speechseq.__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-m", "speechseq.corpus.espeak_worker"],
-        input=json.dumps(plan | {"folder": str(folder)}),
+        [sys.executable, "-m", module],
+        input=json.dumps(plan),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     if done.returncode == 0:
-        return
+        return done.stdout
     last = (done.stderr.strip().splitlines() or [""])[-1]
     raise MachineError(f"espeak's process ended with {done.returncode}: {last}", "run it again")

@@ -5,12 +5,13 @@ same texts in the same order repeats it bit for bit. `speechseq.corpus.espeak` r
 """
 
 import ctypes
+import itertools
 import json
 import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,37 +20,75 @@ from speechseq.text.espeak_library import SAMPLE_RATE, library, set_voice
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 _UTF8 = 1
 _QUIET = 32  # of 32768; espeak's pauses are exact zeros, except for a fading tail
+WORD, PHONEME = 1, 7  # types of events that are kept
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h; the list of a callback ends with an event of type 0."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
+
+
+class SpeechEvent(NamedTuple):
+    """Event of espeak: type, first character (from 0) and characters in the text (of a word), first
+    sample, name (of a phoneme)."""
+
+    type: int
+    position: int
+    length: int
+    sample: int
+    name: str
+
+
 _CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
 )
 
 
 def main() -> None:
     """Read `{"folder", "margin", "utterances"}` from stdin; write `folder`/<id>.wav for each."""
     plan = json.load(sys.stdin)
-    say = _speaker()
+    say = speaker()
     for utterance in plan["utterances"]:
-        samples = say(utterance)
+        samples, _ = say(utterance)
         if plan["margin"] is not None:
             samples = _with_margin(samples, round(plan["margin"] * SAMPLE_RATE))
         _write(Path(plan["folder"]) / f"{utterance['id']}.wav", samples)
 
 
-def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
-    """Return a function from an utterance to its int16 samples; it holds espeak's callback."""
+def speaker() -> Callable[[dict[str, Any]], tuple[np.ndarray, list[SpeechEvent]]]:
+    """Return a function from an utterance to int16 samples and events; it holds the callback."""
     espeak = library()
     pieces: list[bytes] = []
+    events: list[SpeechEvent] = []
 
     @_CALLBACK
-    def collect(samples: Any, count: int, _: Any) -> int:
+    def collect(samples: Any, count: int, listed: Any) -> int:
         if count > 0:
             pieces.append(ctypes.string_at(samples, 2 * count))
+        for i in itertools.count() if listed else ():
+            if not (event := listed[i]).type:
+                break
+            if event.type in (WORD, PHONEME):
+                events.append(_kept(event))
         return 0
 
     espeak.espeak_SetSynthCallback(collect)
 
-    def say(utterance: dict[str, Any], _keep: Any = collect) -> np.ndarray:
+    def say(
+        utterance: dict[str, Any], _keep: Any = collect
+    ) -> tuple[np.ndarray, list[SpeechEvent]]:
         pieces.clear()
+        events.clear()
         set_voice(utterance["voice"])
         espeak.espeak_SetParameter(_RATE, utterance["rate"], 0)
         espeak.espeak_SetParameter(_PITCH, utterance["pitch"], 0)
@@ -61,9 +100,14 @@ def _speaker() -> Callable[[dict[str, Any]], np.ndarray]:
         )
         if failed:
             raise RuntimeError(f"{utterance['id']}: espeak_Synth answered {failed}")
-        return np.frombuffer(b"".join(pieces), dtype=np.int16)
+        return np.frombuffer(b"".join(pieces), dtype=np.int16), list(events)
 
     return say
+
+
+def _kept(event: Any) -> SpeechEvent:
+    name = event.name.decode(errors="replace") if event.type == PHONEME else ""
+    return SpeechEvent(event.type, event.text_position - 1, event.length, event.sample, name)
 
 
 def _with_margin(samples: np.ndarray, margin: int) -> np.ndarray:

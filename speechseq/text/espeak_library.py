@@ -14,6 +14,7 @@ SAMPLE_RATE = 22050  # returned by espeak_Initialize for the voices of the wheel
 LOCK = threading.RLock()  # espeak has one voice and one sentence at a time per process
 
 _SYNCHRONOUS = 2  # samples go to the callback before espeak_Synth returns; phonemes work the same
+_PHONEME_EVENTS = 0x0003  # with names in IPA
 _DO_NOT_EXIT = 0x8000  # a missing data file is an error code, not the end of the process
 _LONGEST_PATH = 120  # espeak truncates its data path at 160 bytes, and crashes later
 
@@ -38,13 +39,21 @@ def library() -> ctypes.CDLL:
         ) from None
     try:
         opened = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = _short_path(espeakng_loader.get_data_path())
     except (OSError, RuntimeError) as error:
         raise MachineError(f"espeak-ng cannot be opened: {error}", _REINSTALL) from None
     _declare(opened)
-    if opened.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DO_NOT_EXIT) <= 0:
-        raise MachineError(f"espeak-ng cannot read its data in {data}", _REINSTALL)
+    _initialize(opened, 0)
     return opened
+
+
+def report_phonemes() -> None:
+    """Add events of phonemes, named in IPA, to all later synthesis of this process.
+
+    Raises:
+        MachineError: espeak is missing.
+    """
+    with LOCK:
+        _initialize(library(), _PHONEME_EVENTS)
 
 
 def set_voice(voice: str) -> None:
@@ -73,6 +82,17 @@ def _file_of(voice: str) -> str:
         if entry.contents.languages[1:].decode() == language.lower():
             return entry.contents.identifier.decode() + plus + variant
     return ""
+
+
+def _initialize(opened: Any, options: int) -> None:
+    import espeakng_loader
+
+    try:
+        data = _short_path(espeakng_loader.get_data_path())
+    except (OSError, RuntimeError) as error:
+        raise MachineError(f"espeak-ng cannot be opened: {error}", _REINSTALL) from None
+    if opened.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DO_NOT_EXIT | options) <= 0:
+        raise MachineError(f"espeak-ng cannot read its data in {data}", _REINSTALL)
 
 
 class _Voice(ctypes.Structure):

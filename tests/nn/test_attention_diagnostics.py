@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
+from speechseq.nn.attention.diagnostics import accuracy, coverage, focus, monotonicity
 
 
 def scores(matrix: torch.Tensor) -> tuple[float, float, float]:
@@ -68,3 +68,13 @@ def test_padding_changes_nothing(padding: float) -> None:
     )
     for row, item in enumerate(items):
         assert tuple(score[row].item() for score in together) == pytest.approx(scores(item))
+
+
+def test_accuracy_counts_frames_near_the_true_position():
+    """Steps of two frames attend positions 0, 2, 2; the third frame of five is two away."""
+    alignment = torch.eye(4)[[0, 2, 2]][None]
+    truth = torch.tensor([[0, 1, 0, 2, 3, 9]])
+    lengths = torch.tensor([5])
+    assert accuracy(alignment, truth, lengths, 2).tolist() == pytest.approx([4 / 5])
+    assert accuracy(alignment, truth, lengths, 2, tolerance=0).tolist() == pytest.approx([2 / 5])
+    assert accuracy(alignment, truth, torch.tensor([6]), 2).tolist() == pytest.approx([4 / 6])

@@ -6,7 +6,7 @@ without focus.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from speechseq.arguments import checked_lengths
@@ -58,3 +58,25 @@ def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
     valid = length_mask(moves, alignment.shape[1] - 1)
     onward = (alignment.argmax(2).diff(dim=1) >= 0) & valid
     return torch.where(moves > 0, onward.sum(1) / moves.clamp(min=1), 1.0)
+
+
+def accuracy(
+    alignment: Alignment,
+    positions: Integer[Tensor, "batch frames"],
+    frame_lengths: Lengths,
+    reduction_factor: int = 1,
+    tolerance: int = 1,
+) -> Score:
+    """Share of an item's frames whose most attended position is the true one, or nearly so.
+
+    Args:
+        alignment: weights of steps that cover `reduction_factor` frames each.
+        positions: the true position of each frame, such as `known_durations.frame_positions`.
+        frame_lengths: valid frames of each item, at least 1.
+        tolerance: how many positions the attended one may be away.
+    """
+    frame_lengths = checked_lengths(frame_lengths, positions.shape, "frame_lengths", least=1)
+    frame = torch.arange(positions.shape[1], device=alignment.device)
+    attended = alignment.argmax(2)[:, frame // reduction_factor]
+    near = (attended - positions).abs() <= tolerance
+    return (near & length_mask(frame_lengths, positions.shape[1])).sum(1) / frame_lengths

@@ -70,10 +70,12 @@ def test_the_known_prosody_recipe_runs_from_corpus_to_style_card(tmp_path: Path)
     card = json.loads((tmp_path / "run/checkpoints/last/style_card.json").read_text("utf-8"))
     assert [knob["name"] for knob in card["knobs"]] == list("01234567")
     found = json.loads((tmp_path / "run/style.json").read_text("utf-8"))
-    assert {"recovered", "directions", "same_text", "other_text", "text_probe", "prior"} <= set(
-        found
-    )
-    assert "<audio" in (tmp_path / "run/report.html").read_text("utf-8")
+    parts = {"recovered", "directions", "same_text", "other_text", "text_probe", "prior"}
+    assert parts <= set(found)
+    assert set(found["speakers"]["by_speaker"]) == {"en-us+f4", "en-us+m3"}
+    page = (tmp_path / "run/report.html").read_text("utf-8")
+    assert "<audio" in page
+    assert "Voices known" in page
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Report of a trained style: its card, what can be set and transferred, its voices, a page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,8 @@ from speechseq.config import Config
 from speechseq.evaluation import style_card
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.speaker_table import evaluate_speakers
-from speechseq.evaluation.style_transfer import Reference, evaluate_style, summary_line
+from speechseq.evaluation.style_directions import UNITS
+from speechseq.evaluation.style_transfer import Reference, evaluate_style
 from speechseq.evaluation.tts import evaluate_tts, report_tts
 from speechseq.file_writing import replace_file
 from speechseq.inference.synthesizer import Synthesizer
@@ -65,6 +66,26 @@ def report_style(
     replace_file(run / "style.json", (json.dumps(found, indent=1) + "\n").encode())
     recordings = [reference.waveform for reference in held_out][:texts]
     heard = evaluate_tts(synthesizer, said, recordings, judge, speaker=speaker)
-    title, text = f"speechseq: the style {trained.style}", summary_line(found)
+    title, text = f"speechseq: the style {trained.style}", _sentences(found)
     report_tts(run, heard, trained.settings, trained.summary, title=title, text=text)
     return found
+
+
+def _sentences(found: Mapping[str, Any]) -> str:
+    """Say the main results in two or three sentences."""
+    spans = ", ".join(
+        f"{name} {_shown(row['span'])} {UNITS[name]}" for name, row in found["directions"].items()
+    )
+    errors = ", ".join(
+        f"{name} {_shown(found['same_text'][name])}"
+        for name in ("f0", "energy", "rate", "ffe", "wer")
+    )
+    said = f"Along directions of the code: {spans}. Transfer to the same text, errors: {errors}."
+    if voices := found.get("speakers"):
+        original = _shown(voices["original"])
+        said += f" Voices known: {_shown(voices['ours'])} of utterances, originals {original}."
+    return said
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"

@@ -4,7 +4,7 @@ F0, its spread, energy and rate are measured in free-running speech, and compare
 references.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ from speechseq.corpus import features
 from speechseq.evaluation.judge import Judge
 from speechseq.evaluation.style_directions import (
     MEASURES,
-    UNITS,
     direction,
     middle,
     rank_correlation,
@@ -64,19 +63,6 @@ def references(
         )
         for cut in cuts[:: -(-len(cuts) // most) if most and cuts else 1]
     ]
-
-
-def summary_line(found: Mapping[str, Any]) -> str:
-    """The main results of `evaluate_style` in a sentence."""
-    spans = ", ".join(
-        f"{name} {'undefined' if row['span'] is None else format(row['span'], '.2f')} {UNITS[name]}"
-        for name, row in found["directions"].items()
-    )
-    same = ", ".join(
-        f"{name} {'undefined' if (error := found['same_text'][name]) is None else f'{error:.2f}'}"
-        for name in ("f0", "energy", "rate", "ffe", "wer")
-    )
-    return f"Along directions of the code: {spans}. Transfer to the same text, errors: {same}."
 
 
 def evaluate_style(

@@ -1,24 +1,35 @@
-"""Splits long texts into speakable pieces, at sentences, then clauses, then words."""
+"""Splits texts into sentences, and long texts into speakable pieces: sentences, clauses, words."""
 
 import dataclasses
+import heapq
 import itertools
 import re
 from collections.abc import Callable, Iterator
 
+from speechseq.text.quotations import Passages
 from speechseq.text.rules.abbreviations import ABBREVIATIONS
 from speechseq.text.rules.sentences import ends_sentence
 
 LONGEST = 400  # most characters of a piece, and of a text that is not split
+_PARAGRAPH_PAUSE, _SENTENCE_PAUSE = 0.7, 0.4  # seconds of silence
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*+\n")
 # possessive, and only from the first mark of a run: linear time even for a million marks
-_CLOSING = r"[\"'”’»)\]]*+"
-_END = re.compile(rf"(?:(?<![.!?…])[.!?…]++{_CLOSING}(?=\s)|[。！？]{_CLOSING})")
+_CLOSING = r"[\"'”’“»«›)\]}」』]*+"
+# an ellipsis may be written with spaces between its stops
+_STOPS = r"(?<![.!?…])(?<![.!?…] )[.!?…]++(?:[ \xa0]\.(?![.!?…]))*+"
+_END = re.compile(rf"(?:{_STOPS}{_CLOSING}(?=\s)|[。！？]{_CLOSING})")
 _CLAUSE = re.compile(rf"(?:(?<![.!?…,;:])[.!?…,;:]++{_CLOSING}|\s[-–—]++|—)(?=\s|\w)|[、，；：]")
 _SPACE = re.compile(r"\s+")
 _LAST_WORD = re.compile(r"[^\s\"'“”‘’«»()\[\]]*\Z")
+_ENUMERATOR = re.compile(r"\s*+[(\[]?(?:\d{1,3}|[IVX]{1,5}|[A-Za-z])\.[)\]]?")
 _WORD_BEFORE = 40  # characters searched for the word before a full stop
-_QUOTES = {"“": 1, "”": -1, "«": 1, "»": -1}
+_TITLE = re.compile("Mrs?|Ms|Messrs|Drs?|Profs?|Rev|Mme|Mlle")  # stand before a name
+_SHORT_FORM = re.compile(  # besides those that are spoken as whole words
+    "Mar|Jun|Jul|Sep|Dec|Figs?|Vols?|Ch|Eqs?|Sec|Pp|Msgr|[Nn]os|hrs?|min|oz|lbs?|ft|yds|mph|seq"
+    "|[Ii]bid|Rs|Sq|Frl|z"
+)
+_DOTTED = re.compile(r"[^\W\d]{1,3}(?:\.[^\W\d]{1,3})+")  # U.S, e.g, Ph.D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,35 +40,52 @@ class Piece:
     pause: float
 
 
+def split_sentences(text: str) -> list[str]:
+    """Split a text into its sentences; white space within a sentence becomes single spaces.
+
+    Full stops of abbreviations, initials, numbers and enumerations ("1. First") end no sentence.
+    Quotations and brackets (see `Passages`) are kept whole, however long. A blank line ends a
+    sentence. All characters but white space come back in order.
+
+    Examples:
+        >>> split_sentences("Dr. No paid $3.50. “Come in. Sit down,” he said.")
+        ['Dr. No paid $3.50.', '“Come in. Sit down,” he said.']
+    """
+    parts = (" ".join(part.split()) for part in _between(text, _ends(text)))
+    return [part for part in parts if part]
+
+
 def split(text: str, longest: int = LONGEST) -> list[Piece]:
     """Split a text of more than `longest` characters; return shorter texts as one piece.
 
-    Every sentence becomes a piece. Sentences that are too long are split at clause marks, then
-    between words, then anywhere. Abbreviations ("Dr. Watson"), numbers (3.5) and quotations are
-    kept whole if they fit.
+    Every sentence becomes a piece, as in `split_sentences`. Sentences that are too long are split
+    at sentence ends inside of quotations, then at clause marks, between words, and anywhere.
     """
     if len(text) <= longest:
         return [Piece(text, 0.0)]
     pieces: list[Piece] = []
-    for paragraph in _PARAGRAPH.split(text):
-        cut = list(_cut(paragraph, longest, 0))
-        pieces += cut[:-1]
-        pieces += [dataclasses.replace(piece, pause=0.7) for piece in cut[-1:]]
+    for part in _between(text, _ends(text)):
+        sentence = part.lstrip()
+        if pieces and _PARAGRAPH.search(part, 0, len(part) - len(sentence)):
+            pieces[-1] = dataclasses.replace(pieces[-1], pause=_PARAGRAPH_PAUSE)
+        pieces += _shortened(" ".join(sentence.split()), longest, 0, _SENTENCE_PAUSE)
     return [*pieces[:-1], *(dataclasses.replace(piece, pause=0.0) for piece in pieces[-1:])]
+
+
+def _shortened(part: str, longest: int, level: int, pause: float) -> Iterator[Piece]:
+    """A part with the pause after it, split at the marks of the levels if it is too long."""
+    if len(part) > longest and level < len(_LEVELS):
+        *inner, last = _cut(part, longest, level)
+        yield from (*inner, dataclasses.replace(last, pause=pause))
+    elif part:
+        yield from (Piece(part[i : i + longest], pause) for i in range(0, len(part), longest))
 
 
 def _cut(text: str, longest: int, level: int) -> Iterator[Piece]:
     """Split a text at the marks of a level, and parts that are too long at the next level."""
     marks, pause = _LEVELS[level]
-    parts = _between(text, marks(text))
-    if level:
-        parts = _packed(parts, longest)
-    for part in (" ".join(part.split()) for part in parts):
-        if len(part) > longest and level + 1 < len(_LEVELS):
-            *inner, last = _cut(part, longest, level + 1)
-            yield from (*inner, dataclasses.replace(last, pause=pause))
-        elif part:
-            yield from (Piece(part[i : i + longest], pause) for i in range(0, len(part), longest))
+    for part in _packed(_between(text, marks(text)), longest):
+        yield from _shortened(" ".join(part.split()), longest, level + 1, pause)
 
 
 def _between(text: str, ends: Iterator[int]) -> Iterator[str]:
@@ -80,20 +108,18 @@ def _packed(parts: Iterator[str], longest: int) -> Iterator[str]:
 
 def _sentences(text: str) -> Iterator[int]:
     """Positions of sentence ends."""
+    begin = 0
     for end in _END.finditer(text):
-        if _closes(text, end):
-            yield end.end()
+        if _closes(text, end) and not _ENUMERATOR.fullmatch(text, begin, end.end()):
+            begin = end.end()
+            yield begin
 
 
-def _sentences_outside_quotes(text: str) -> Iterator[int]:
-    """Positions of sentence ends outside quotations."""
-    depth, straight, position = 0, False, 0
-    for end in _sentences(text):
-        between = text[position:end]
-        depth = max(0, depth + sum(_QUOTES.get(character, 0) for character in between))
-        straight ^= between.count('"') % 2 == 1
-        position = end
-        if not depth and not straight:
+def _ends(text: str) -> Iterator[int]:
+    """Positions of the ends of sentences and of paragraphs, outside of quotations and brackets."""
+    passages, paragraphs = Passages(text), (end.start() for end in _PARAGRAPH.finditer(text))
+    for end in heapq.merge(_sentences(text), paragraphs):
+        if not passages.contains(end):
             yield end
 
 
@@ -116,14 +142,20 @@ def _closes(text: str, end: re.Match[str]) -> bool:
 
 def _is_abbreviated(text: str, mark: re.Match[str]) -> bool:
     """True if a single full stop belongs to an abbreviation and does not end the sentence."""
-    if mark[0].strip("\"'”’»)]") != ".":
+    if mark[0].rstrip("\"'”’“»«›)]}」』") != ".":
         return False
     stop = mark.start()
     before = _LAST_WORD.search(text[max(0, stop - _WORD_BEFORE) : stop])
     word = before[0] if before else ""
     if word in ("no", "No") and not text[mark.end() : mark.end() + 2].strip().isdigit():
         return False
-    abbreviated = word in ABBREVIATIONS or "." in word or (len(word) == 1 and word.isalpha())
+    if _TITLE.fullmatch(word):
+        return True
+    abbreviated = (
+        word in ABBREVIATIONS
+        or (len(word) == 1 and word.isalpha())
+        or any(form.fullmatch(word) for form in (_SHORT_FORM, _DOTTED))
+    )
     return abbreviated and word != "I" and not ends_sentence(text, stop + 1)
 
 
@@ -133,8 +165,7 @@ def _is_inside_number(text: str, mark: re.Match[str]) -> bool:
 
 
 _LEVELS: tuple[tuple[Callable[[str], Iterator[int]], float], ...] = (
-    (_sentences_outside_quotes, 0.4),
-    (_sentences, 0.4),
+    (_sentences, _SENTENCE_PAUSE),
     (_clauses, 0.15),
     (_words, 0.05),
 )

@@ -68,7 +68,7 @@ class TTSBatch:
 
     @property
     def weight(self) -> int:
-        """Number of valid frames; the batch counts by it in averages of losses."""
+        """Number of valid frames: the weight of this batch in the mean of losses over batches."""
         return int(self.frame_lengths.sum())
 
     def __len__(self) -> int:

@@ -89,12 +89,17 @@ class Config:
 
 
 def choice(*options: type[Config], default: Config) -> Any:
-    """Declare a dataclass field that holds one of several Configs, named in data by `kind`."""
+    """Declare a dataclass field that holds one of several Configs.
+
+    Args:
+        options: the classes that the field may hold; in plain data, `kind` names the class.
+        default: the field's value if none is given.
+    """
     return dataclasses.field(default=default, metadata={"options": options})
 
 
 def nearest(key: object, valid: Iterable[str]) -> str:
-    """Text for an error about an unknown key: the most similar valid name, and all valid names."""
+    """Return the cure for an unknown key: the most similar valid name, and all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

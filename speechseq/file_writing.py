@@ -20,7 +20,10 @@ _FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within 
 
 
 def temporary_name(target: Path) -> Path:
-    """Return a random name in the same folder; short, as `target`'s may have the maximum length."""
+    """Return a path with a random name in `target`'s folder.
+
+    The name is short, because one that extends `target`'s name could be too long for the disk.
+    """
     return target.with_name(f".{secrets.token_hex(6)}{TEMPORARY}")
 
 
@@ -110,7 +113,9 @@ def check_target(path: Path) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Check in advance that `replace_file` can write to a path: nothing, a regular file or a link.
+    """Check in advance that `replace_file` can write to a path.
+
+    The path may be free, or that of a regular file or a link.
 
     Raises:
         ConfigError: the path is a folder, a pipe or a device, or its name is too long.
@@ -151,6 +156,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
     """Build the error that explains why a file or folder cannot be written.
 
     Args:
+        error: the operating system's error.
         needed: size of the file in bytes; the message compares it with the free bytes if the disk
             is full.
     """

@@ -144,7 +144,11 @@ def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(path: PathLike, kind: Kind, number: int, line: bytes) -> str:
-    """Decode a line as UTF-8.
+    """Decode a line of a file as UTF-8.
+
+    Args:
+        path, kind, number: the file, its kind and the line's number, for the error.
+        line: the line's bytes.
 
     Raises:
         kind.error: the line is not UTF-8; the message names file and line.

@@ -89,9 +89,12 @@ def mel_picture(
 def curves_picture(
     series: Mapping[str, Sequence[tuple[int, float]]], title: str = "", *, log: bool = False
 ) -> bytes:
-    """Draw curves of (update, value) pairs as PNG bytes, each named at its end.
+    """Draw curves over the updates of a training as PNG bytes, each labelled at its right end.
 
-    `log` makes the y axis logarithmic.
+    Args:
+        series: (update, value) pairs of each curve, by the curve's name.
+        title: title of the picture, truncated if too long.
+        log: make the y axis logarithmic.
     """
     from matplotlib.ticker import MaxNLocator
 

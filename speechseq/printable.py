@@ -49,7 +49,12 @@ def json_line(data: Any) -> str:
 
 
 def safe_encoding(stream: Any, errors: str | None = _ON_ASCII_TERMINALS) -> None:
-    """Make a stream escape characters that it cannot encode, instead of raising."""
+    """Make a text stream escape characters that it cannot encode, instead of raising.
+
+    Args:
+        stream: the stream; one without a method `reconfigure` is left unchanged.
+        errors: error handler of the stream's encoder, see `codecs`.
+    """
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors=errors)
 

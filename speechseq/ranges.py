@@ -108,9 +108,9 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def unwrapped(hint: Any) -> tuple[Any, Any]:
-    """Return the type of a hint, and its Range, Text or Items.
+    """Split a type hint into the type and its limits, a Range, Text or Items.
 
-    The latter comes from `Annotated`, or is the default of the type.
+    The limits are those of `Annotated`; a hint without `Annotated` gets its type's default limits.
     """
     if typing.get_origin(hint) is Annotated:
         base, *limits = typing.get_args(hint)

@@ -8,7 +8,9 @@ from speechseq.shapes import Mel
 
 
 def cepstrum(mel: Mel, coefficients: int) -> Float[Tensor, "batch frames coefficients"]:
-    """Take the first cosine coefficients of each frame of a log-mel, without the one of level.
+    """Compute the mel cepstra of a log-mel: cosine coefficients 1 to `coefficients` of each frame.
+
+    Coefficient 0, the level of the frame, is left out.
 
     Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic
     word recognition in continuously spoken sentences".

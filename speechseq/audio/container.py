@@ -35,6 +35,10 @@ class Checked(NamedTuple):
 def checked(name: str, file: BinaryIO) -> Checked:
     """Check that a WAV, FLAC, OGG or SPHERE file is complete, skipping metadata tags.
 
+    Args:
+        name: name of the file in error messages.
+        file: file open for reading, whose position changes.
+
     Raises:
         DataError: the file has another format, or is truncated or damaged.
     """

@@ -32,7 +32,7 @@ class Part(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte, from the beginning, the current position or the end; return it."""
+        """Set the position, `offset` bytes from the place that `whence` names, and return it."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         self._place = max(0, origin + offset)
         return self._place

@@ -47,10 +47,13 @@ class Prosody(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Sizes of the YIN algorithm in samples: window of the sums, range of the periods.
+    """Sizes of the YIN algorithm.
 
-    `finer` is the number of lags per sample. At low sample rates a whole lag may lie so far from
-    the period that twice the period fits better, so fractions of a sample are tried as lags.
+    Attributes:
+        window: number of samples that each difference is summed over.
+        shortest, longest: range of the periods that are searched, in samples.
+        finer: number of lags tried per sample. At low sample rates a whole number of samples may
+            be so far from the period that twice the period fits better.
     """
 
     window: int

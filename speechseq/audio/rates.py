@@ -10,7 +10,7 @@ def check_rate(name: str, rate: int) -> None:
     """Check that a sample rate is plausible for a recording.
 
     Raises:
-        DataError: it is not; the message names the file.
+        DataError: the rate is not plausible; the message has `name`, the file.
     """
     if not _SLOWEST <= rate <= _FASTEST:
         raise DataError(f"{name}: the header claims {rate} samples a second", AGAIN)

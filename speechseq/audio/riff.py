@@ -21,7 +21,13 @@ _WIDE = 0xFFFFFFFF  # the chunk ds64 holds the size
 
 
 class Data(NamedTuple):
-    """Sound data in a file: byte range, format, and whether libsndfile can find the data itself."""
+    """Position and format of the sound data in a file.
+
+    Attributes:
+        begin, end: byte range of the data.
+        format: content of the chunk "fmt ".
+        plain: True if libsndfile finds the data without help.
+    """
 
     begin: int
     end: int

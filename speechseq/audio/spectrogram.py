@@ -90,7 +90,10 @@ class Band(NamedTuple):
 
 
 def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """Split filters into groups of few, so that products skip most of the filters' zeros."""
+    """Split mel filters into small groups of neighbours, each cut to the bins where it is not 0.
+
+    Products with the groups skip most of the zeros.
+    """
     return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
 
 
@@ -229,7 +232,7 @@ def working_dtype(samples: Tensor) -> torch.dtype:
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """Slices of frames, on a CPU so small that frames and spectra stay in the cache."""
+    """Split `count` frames into slices; on a CPU, each is small enough for the cache."""
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]

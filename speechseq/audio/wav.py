@@ -84,7 +84,7 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 
 def header(path: str | os.PathLike) -> Header:
-    """Number of samples that `load` gives at the file's own rate, and that rate.
+    """Return the sample rate of a file, and the number of samples that `load` returns at that rate.
 
     Raises:
         DataError: the file is missing, not regular, not sound, truncated or empty.

@@ -32,7 +32,10 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Return the checkpoints named by an update in a run's `checkpoints` folder, oldest first."""
+    """Return the checkpoints in a run's `checkpoints` folder that have an update's number as name.
+
+    The earliest update comes first.
+    """
     if not os.path.isdir(folder):
         return []
     whole = [p for p in folder.iterdir() if p.name.isdecimal() and os.path.exists(p / CONFIG)]
@@ -71,7 +74,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes; it never waits, as reading a FIFO would."""
+    """Read a regular file of at most `limit` bytes; a FIFO is refused, as reading it may block."""
     kind = files.Kind(name="this file", limit=limit, error=CheckpointError, cure=COPY_AGAIN)
     return files.read_bytes(path, kind)
 

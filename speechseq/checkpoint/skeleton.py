@@ -6,9 +6,14 @@ from torch import Tensor
 
 
 def differences(weights: Mapping[str, Tensor], skeleton: Mapping[str, Tensor]) -> str:
-    """Describe how names, shapes and dtypes of the weights differ from the skeleton's; "" if equal.
+    """Describe how tensors of a checkpoint differ from a model's in name, shape or dtype.
 
-    The skeleton is the state dict of a model that was built without memory.
+    Args:
+        weights: the checkpoint's tensors by name.
+        skeleton: state dict of a model built without memory (on the device "meta").
+
+    Returns:
+        A text for an error message; "" if there is no difference.
     """
     wrong = [f"missing {name}" for name in sorted(skeleton.keys() - weights.keys())]
     wrong += [f"unexpected {name}" for name in sorted(weights.keys() - skeleton.keys())]

@@ -22,7 +22,9 @@ _PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
 
 
 def check_header(path: Path) -> None:
-    """Check that the header of a file describes all of its bytes, which refuses large sparse files.
+    """Check that the header of a safetensors file describes all bytes of the file.
+
+    A large sparse file is thus refused before it is read.
 
     Raises:
         CheckpointError: the header is not of safetensors, or the sizes of tensors and file differ.

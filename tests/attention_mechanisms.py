@@ -218,7 +218,7 @@ def reading(config: AttentionConfig, reading: ReadingConfig) -> AttentionConfig:
 
 
 def shown(reading: ReadingConfig) -> str:
-    """What a reading changes, as the id of a test."""
+    """Name the settings of a reading that differ from the defaults, as the id of a test."""
     changed = {
         field.name: value
         for field in dataclasses.fields(reading)

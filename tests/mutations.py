@@ -93,7 +93,7 @@ def mutated(data: Any, path: tuple, change: Callable[[Any], Any]) -> Any:
 
 
 def change_of(chance: random.Random) -> Callable[[Any], Any]:
-    """How one value of plain data becomes another."""
+    """Draw a function that changes one value of plain data."""
 
     def change(value: Any) -> Any:
         kind = chance.randrange(6)
@@ -206,7 +206,7 @@ class World:
         self.recipes = {name: load_recipe(ROOT / "recipes" / name) for name in RECIPES}
 
     def case(self, chance: random.Random) -> tuple[str, Callable[[], int]]:
-        """What is changed, and the command that meets it."""
+        """Draw a change, and return its description and the command that reads the changed file."""
         shutil.rmtree(self.work, ignore_errors=True)
         kind = chance.choice(["voice", "ears", "run", "overlay", "overlay", "flags", "command"])
         if kind in ("overlay", "flags"):

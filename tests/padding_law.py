@@ -41,7 +41,7 @@ class Part:
 
 @dataclasses.dataclass
 class Result:
-    """Of one run: each item's valid outputs, input gradients per item, and what training moves."""
+    """Result of one run: valid outputs and input gradients per item, and gradients and buffers."""
 
     outputs: list[list[Tensor]]
     input_gradients: list[dict[str, Tensor]]
@@ -134,7 +134,7 @@ def assert_same_results(made: Result, true: Result) -> None:
 
 
 def joined(results: list[Result]) -> Result:
-    """What the batch should give, from its items alone: outputs side by side, gradients added."""
+    """Expected result of a batch, from the results of its items: gradients are added."""
     return Result(
         outputs=[r.outputs[0] for r in results],
         input_gradients=[r.input_gradients[0] for r in results],

@@ -69,7 +69,7 @@ def test_annotations_are_not_strings(path):
 
 @pytest.mark.parametrize("path", [p for p in ROOMS if p.name == "__init__.py"], ids=relative)
 def test_one_name_has_one_address(path):
-    """What an __init__ imports it needs itself; it hands nothing on under a second name."""
+    """An __init__ imports only names that it uses itself; it re-exports none."""
     tree = TREES[path]
     imports = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
     imported = {(a.asname or a.name).split(".")[0] for node in imports for a in node.names}
@@ -140,7 +140,7 @@ def test_nothing_unpickles_code(path):
 
 
 def test_tests_have_names_of_their_own():
-    """Without packages in tests/, two files of one name would be one module."""
+    """Two files of one name in tests/, which has no packages, would be one module."""
     names = [p.name for p in (ROOT / "tests").rglob("*.py") if p.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
 

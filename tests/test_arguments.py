@@ -15,7 +15,7 @@ LENGTHS = torch.tensor([9, 7])
 
 
 def test_every_public_function_takes_any_integers_and_refuses_the_rest() -> None:
-    """In a process of its own: a wrong address would end it, and no hook refuses a type first."""
+    """The check runs in its own process, without executed annotations: a crash would end it."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("length_doors.py"))]
     done = subprocess.run(

@@ -66,7 +66,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What links may name in a page, both on a forge and in the site."""
+    """Return the anchors of a page that links may name, both on a forge and in the site."""
     text = BLOCK.sub("", page.read_text("utf-8"))
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     plain = [re.sub(r"[^\w\s-]", "", title.replace("`", "")).strip().lower() for title in titles]
@@ -111,7 +111,7 @@ def test_modules_that_are_named_exist(page: Path) -> None:
 
 
 def is_there(name: str) -> bool:
-    """Whether a dotted name leads to a module, or to what a module defines at its top level."""
+    """True if a dotted name is a module, or a name at the top level of a module."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         path = ROOT.joinpath(*parts[:count])
@@ -186,7 +186,7 @@ def lines(page: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=named)
 def test_shell_lines_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes minutes, a network or a package index is only parsed."""
+    """Commands that take minutes, a network or a package index are only parsed."""
     monkeypatch.chdir(folder)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"

@@ -101,7 +101,7 @@ def docstrings() -> dict[str, tuple[str, str]]:
 
 
 def defined(module: str) -> dict[str, Any]:
-    """What a module defines itself: a name that it imports, the example imports too."""
+    """Return the names that a module defines itself; an example imports all others."""
     everything = vars(importlib.import_module(module))
     own = {k: v for k, v in everything.items() if getattr(v, "__module__", None) == module}
     return {"torch": torch, "__name__": "example", **own}

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 
 @pytest.mark.parametrize("way", ["trace", "functional"])
 def test_every_part_is_the_same_when_traced_compiled_exported_or_transformed(way: str) -> None:
-    """In a process of its own: kernels that met a tracer ended the interpreter."""
+    """The check runs in its own process, because a kernel that meets a tracer may crash it."""
     paths = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
     child = subprocess.run(
         [sys.executable, TESTS / "traced_parts.py", way],

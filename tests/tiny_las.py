@@ -30,7 +30,7 @@ def tiny_config(**changes: object) -> LASConfig:
 
 
 def tiny_las(config: LASConfig | None = None, seed: int = 0) -> LAS:
-    """In double precision, its weights large enough that outputs differ."""
+    """Build a LAS in double precision, with weights so large that outputs differ."""
     torch.manual_seed(seed)
     model = (config or tiny_config()).build(symbols=SYMBOLS, features=FEATURES).double()
     with torch.no_grad():

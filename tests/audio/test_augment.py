@@ -170,7 +170,7 @@ def test_a_generator_makes_it_repeatable_and_leaves_torchs_own_alone() -> None:
 
 
 def test_masks_carry_each_channels_mean_over_valid_frames() -> None:
-    """So hiding and taking the mean away commute with zeros in their place."""
+    """Masking with the mean equals removing the mean, masking with 0 and adding the mean again."""
     lengths = torch.tensor([150, 90])
     mel = 3 + torch.randn(2, 150, 20)
     policy = SpecAugmentPolicy(warp=20, band_width=5, frame_width=20)
@@ -198,7 +198,7 @@ def test_groups_hide_the_same_bands_of_mels_and_deltas() -> None:
 
 
 def test_a_warp_moves_one_point_and_stretches_evenly() -> None:
-    """Of a ramp of time: two straight pieces, ends where they were, one bend near the policy's."""
+    """A ramp of time becomes two straight pieces with the same ends and one bend."""
     batch, length, most = 300, 120, 15
     ramp = torch.arange(float(length)).expand(batch, -1)[:, :, None]
     made = spec_augment(ramp, torch.full((batch,), length), only(warp=most), seeded())[:, :, 0]

@@ -138,7 +138,7 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
 def test_the_kernel_projects_as_torch_does(
     monkeypatch: pytest.MonkeyPatch, name: str, frames: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    """On one and two threads; few iterations, since momentum makes much of rounding."""
+    """The kernel is compared on one and two threads, after few iterations: errors add up."""
     config = AudioConfig.preset(name)
     wanted = torch.rand(1, frames, config.bins, dtype=dtype)
     wanted[:, frames // 2] = 0

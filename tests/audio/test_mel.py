@@ -116,7 +116,7 @@ def test_agrees_with_librosa_on_real_speech(ljspeech: list[Tensor], name: str, d
 def test_kaldi_agrees_with_torchaudio(
     request: pytest.FixtureRequest, sound: str, dtype: Any
 ) -> None:
-    """In double precision, where torchaudio's own rounding (0.006 at worst) does not hide it."""
+    """The comparison is in double precision, as torchaudio's rounding is 0.006 at worst."""
     config = AudioConfig.preset("kaldi")
     if sound == "speechlike":
         waveform = torch.from_numpy(request.getfixturevalue("speechlike")(30_011, 16_000))[None]

@@ -127,7 +127,7 @@ def test_silence_beside_speech_is_silent(speechlike: Callable[..., np.ndarray]) 
 
 
 def test_no_voiced_frame_is_alone() -> None:
-    """With a threshold that noise passes, each voiced frame has a neighbour of nearly its F0."""
+    """Each voiced frame has a voiced neighbour of nearly its F0, even at a threshold for noise."""
     measured = prosody(torch.randn(3, 4 * RATE), RATE, threshold=0.95)
     semitones = 12 * measured.f0.log2()
     near = F.pad(semitones.diff(dim=1).abs() < 12 * 0.2 / math.log(2), (1, 1))

@@ -1,4 +1,4 @@
-"""What rounding weights does: mels beside those of training's own pass, errors beside chance."""
+"""Benchmark of rounded weights: errors of mels, and word errors compared with chance."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ LEARNED = {"utterances": 12, "seed": 0, "longest": 2, "voices": ("en-gb",), "rat
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run of the demo's voice leaves: the strings that were learned."""
+    """Folder of a run of the demo's voice, with the strings that were learned."""
     folder = tmp_path_factory.mktemp("corpus")
     spoken_digits.make(folder / "train", **LEARNED)
     return folder

@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, one message, no traceback unless the fault is ours."""
+"""Endings of a command: exit codes, one message, no traceback unless the fault is ours."""
 
 import errno
 import os
@@ -89,7 +89,7 @@ def test_warnings_are_single_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sigterm_unwinds_the_stack(tmp_path: Path) -> None:
-    """What is half-written is removed, because finally clauses run."""
+    """Half-written files are removed, because finally clauses run."""
     program = f"""
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What would fail after the last update fails before the first minute of work."""
+"""Errors that would end a run after its last update are raised before the first one."""
 
 import builtins
 import os

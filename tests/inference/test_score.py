@@ -149,7 +149,7 @@ def test_the_interval_covers_the_true_rate_as_often_as_it_says() -> None:
 
 
 def test_the_interval_is_as_wide_as_theory_has_it() -> None:
-    """For utterances of equal length the rate is a mean, whose standard error is known."""
+    """The rate of utterances of equal length is a mean, whose standard error is known."""
     random = np.random.default_rng(1)
     errors = random.binomial(10, 0.1, size=500)
     found = bootstrap.interval(errors.tolist(), [10] * 500)

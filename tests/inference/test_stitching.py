@@ -29,7 +29,7 @@ def spoken(count: int, seed: int, vocabulary: int = 3) -> list[Word]:
 
 
 def heard(words: list[Word], begin: float, end: float, jitter: float, seed: int) -> list[Word]:
-    """What a window hears: whole words at jittered times, and cut ones as another word."""
+    """Return the words in a window: whole ones at jittered times, cut ones as "fragment"."""
     draw, out = np.random.default_rng(seed), []
     for w in words:
         start, stop = max(w.start, begin), min(w.end, end)

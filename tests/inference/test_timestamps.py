@@ -141,7 +141,7 @@ def test_spans_are_in_order_and_within_the_sound(count: int, positions: int, see
 
 
 def likeliest(log_probs: torch.Tensor, tokens: list[int]) -> float:
-    """Of all paths, the best that spells the tokens: brute force."""
+    """Find the likeliest path that spells the tokens by trying all paths."""
     positions, symbols = log_probs.shape
     best = -float("inf")
     for path in itertools.product(range(symbols), repeat=positions):

@@ -132,7 +132,7 @@ def test_files_and_waveforms_of_any_rate_are_heard(
 
 
 def bad_sounds(folder: Path) -> dict[str, tuple[object, str]]:
-    """What cannot be heard, by name, and what is said of it."""
+    """Make unusable sounds by name, each with a part of the error message."""
     (folder / "text.wav").write_text("no sound")
     (folder / "empty.wav").write_bytes(b"")
     soundfile.write(folder / "none.wav", torch.zeros(0).numpy(), RATE)

@@ -18,7 +18,7 @@ TEXTS = ([0, 1, 2, 3], [3, 1, 4], [2, 4, 0, 1, 3])
 
 
 def patterns(bands: int) -> Tensor:
-    """What each symbol sounds like: HOLD frames that rise and fall in bands of its own."""
+    """Make a mel pattern for each symbol: HOLD frames that rise and fall in its own bands."""
     symbol = torch.arange(SYMBOLS)[:, None, None]
     frame = torch.arange(HOLD)[None, :, None]
     band = torch.arange(bands)[None, None]

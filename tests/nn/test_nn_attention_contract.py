@@ -142,9 +142,10 @@ BEAM = torch.tensor([0, 0, 0, 1, 1, 1])  # three hypotheses of each of two utter
 
 
 def asked_by_a_beam(module: Attention) -> tuple[Tensor, Tensor, tuple]:
-    """What six queries read, and what each reads when the memory is its own, with the last state.
+    """Run six queries on two shared memories, and on a memory for each; return both results.
 
-    Two steps alone, one hypothesis an utterance; then the beam opens, and is re-ordered once.
+    Two steps run with one hypothesis per utterance; then the beam has three, and is re-ordered
+    once. The last state of the shared run is returned, too.
     """
     _, memory, mask = inputs()
     memory, mask = memory[[0, 2]], mask[[0, 2]]
@@ -176,7 +177,7 @@ def test_trap_20_all_queries_of_a_beam_read_the_memory_of_their_utterance(mechan
 
 
 def with_keys(state: tuple) -> int:
-    """How many states of a mechanism and its heads hold projected memory."""
+    """Count the states of a mechanism and its heads that hold projected memory."""
     nested = (part for part in state if isinstance(part, tuple))
     return hasattr(state, "keys") + sum(map(with_keys, nested))
 

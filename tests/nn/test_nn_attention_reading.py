@@ -1,4 +1,4 @@
-"""How energies become weights: every option of every mechanism, and its gradient."""
+"""Normalisation of energies to weights: every option of every mechanism, and its gradient."""
 
 import dataclasses
 import json

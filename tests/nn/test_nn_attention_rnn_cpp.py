@@ -47,7 +47,7 @@ DROPOUTS: dict[str, dict[str, float]] = {
 
 
 def chosen(core: AttentionRNN, inputs: Tensor, memory: Tensor, mask: Tensor) -> Callable:
-    """What `forward` would call."""
+    """Return the function that `forward` calls for these inputs."""
     return choose(core, core.cells, core.attention, core.step_by_step, inputs, memory, mask)
 
 
@@ -103,7 +103,7 @@ class Case:
 def gradients(
     out: AttentionRNNOutput, leaves: list[Tensor], parts: Sequence[int] = (0, 1, 2)
 ) -> list:
-    """Of a sum that weighs every number of the outputs differently."""
+    """Gradients of a sum that weighs every number of the outputs differently."""
     loss = 0.0
     for i in parts:
         weights = torch.randn(out[i].shape, generator=torch.Generator().manual_seed(i))

@@ -86,7 +86,7 @@ def check(ours: list[Tensor], expected: list[Tensor], tolerance: float = 1e-5) -
 
 
 def check_near(ours: list[Tensor], expected: list[Tensor], bound: float) -> None:
-    """By norms: of numbers that add up to little, each may be far off for its own size."""
+    """Compare by norms: entries of a gradient that nearly cancel have large relative errors."""
     for a, b in zip(ours, expected, strict=True):
         assert (a.float() - b).norm() <= bound * b.norm()
 

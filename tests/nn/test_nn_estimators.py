@@ -74,7 +74,7 @@ def expectation(g) -> float:
 
 
 def gamma_variances() -> dict[str, float]:
-    """Of each estimator in the gamma setting, by numerical integration of its formula."""
+    """Variance of each estimator in the gamma setting, by numerical integration."""
     shape, step = 2.0, 1e-5
     variance, third = special.polygamma(1, shape), special.polygamma(2, shape)
 
@@ -112,7 +112,7 @@ def check_variances(law, wanted: dict[str, float], tolerance: float) -> None:
 
 
 def test_variances_for_a_normal_law():
-    """By its moments: 4; 6 + 8·3² = 78; 15 + 14·3² + 3⁴ = 222."""
+    """The moments give 4; 6 + 8·3² = 78; 15 + 14·3² + 3⁴ = 222."""
     wanted = {"reparameterised": 4, "score_with_control": 78, "score": 222}
     check_variances(NORMAL, wanted, 0.1)
 
@@ -152,7 +152,7 @@ def test_the_implicit_derivative_is_that_of_the_distribution_function():
 
 
 def test_a_control_variate_from_the_same_draws_would_be_biased():
-    """With few draws: ours is exact in the mean, the coefficient of the same draws is not."""
+    """Our mean is exact even with few draws; that with a coefficient of the same draws is not."""
     ours, same = [], []
     for seed in range(400):
         ours.append(score_with_control(f, *NORMAL, samples=3, seed=seed).mean())

@@ -126,7 +126,7 @@ def test_a_context_conditions_each_row(build):
 
 
 def passes(flow: nn.Module, call) -> int:
-    """How often the networks of a flow run, per layer."""
+    """Count the runs of a flow's networks, per layer."""
     networks = [m for m in flow.modules() if type(m).__name__ == "MaskedMLP"]
     runs = []
     handles = [m.register_forward_hook(lambda *_: runs.append(1)) for m in networks]
@@ -147,7 +147,7 @@ def test_iaf_draws_in_one_pass_and_maf_scores_in_one_pass():
 
 
 def test_a_new_glow_s_linear_maps_are_rotations():
-    """Of full rank, well conditioned, and no multiple of the identity."""
+    """They have full rank, are well conditioned, and are not multiples of the identity."""
     flow = glow(5, layers=2, hidden=8).double()
     for first in (1, 5):
         lower_upper, permutation = (t(None) for t in flow.transform.transforms[first : first + 2])

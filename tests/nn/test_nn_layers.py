@@ -118,7 +118,7 @@ def test_cbhg_has_the_sizes_of_the_paper_s_post_net():
 
 
 def test_cbhg_carries_its_input_past_the_convolutions():
-    """With every projection at zero the highways see the input itself."""
+    """The highways read the input itself if all projections are zero."""
     cbhg = CBHG(4, bank=2, channels=4, projections=(4,), highways=0, gru=3).eval()
     nn.init.zeros_(cbhg.projections[0].conv.weight)
     nn.init.zeros_(cbhg.projections[0].conv.bias)

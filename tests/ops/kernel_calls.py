@@ -164,7 +164,7 @@ class Changes:
 
 
 def attempt(name: str, arguments: list) -> bool:
-    """Whether a call was taken; kernels of changed structs run, too."""
+    """Call a kernel or pack a struct; False if the arguments were refused."""
     try:
         if ":" in name:
             source, struct = name.split(":")

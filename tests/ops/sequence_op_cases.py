@@ -100,7 +100,7 @@ def recurrent() -> list[Case]:
 
 
 def layouts() -> list[Case]:
-    """To rows and back: the padding becomes zeros."""
+    """Cases of unpadding and padding again: the padding becomes zeros."""
 
     def there_and_back(x, *, mask):
         rows = Varlen.of(mask)

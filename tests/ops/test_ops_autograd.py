@@ -1,4 +1,4 @@
-"""What was saved is used up in the last pass over a graph, and in no other."""
+"""Saved tensors are overwritten in the last backward pass over a graph, and in no other."""
 
 import pytest
 import torch

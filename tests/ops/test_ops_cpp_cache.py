@@ -1,4 +1,4 @@
-"""Of the cache of compiled libraries only this user's own, whole files are loaded."""
+"""Cache of compiled libraries: only complete files of this user are loaded."""
 
 import os
 import stat

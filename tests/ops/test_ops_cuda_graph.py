@@ -269,7 +269,7 @@ def test_the_least_recently_used_goes():
 
 
 class Recorded(Recorder):
-    """As on a GPU: a recording knows nothing of the function that was recorded."""
+    """Recorder whose replays call nothing, as on a GPU, where a graph runs without Python."""
 
     def __init__(self) -> None:
         super().__init__(CPU, emulated=True)

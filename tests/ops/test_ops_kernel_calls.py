@@ -1,4 +1,4 @@
-"""No argument of a kernel, however wrong, ends the process."""
+"""Wrong arguments of kernels are refused; none of them ends the process."""
 
 import os
 import subprocess

@@ -124,7 +124,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., N
 
 
 def serial(counts: list[int], most: int) -> torch.Tensor:
-    """What `chain` makes, phase by phase."""
+    """Compute the result of `chain` phase by phase."""
     made, before = torch.zeros(len(counts), most, dtype=torch.int64), 0
     for phase, count in enumerate(counts):
         made[phase, :count] = torch.arange(1, count + 1) + before

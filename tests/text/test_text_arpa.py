@@ -138,7 +138,9 @@ def test_law_3_an_estimated_model_is_normalised_after_every_history(
 
 
 def test_an_estimate_is_the_papers_formula(tmp_path: Path) -> None:
-    """By hand: of 19 tokens one is 6, two is 6; after one come two (4) and the end (2)."""
+    """The counts by hand: 6 of 19 tokens are "one", 6 "two"; after "one" come "two" (4), the end
+    (2).
+    """
     model = made(tmp_path, 2, unknown=False)
     tokens, kinds, words = 19, 4, 4
     unigram = (6 + kinds / words) / (tokens + kinds)  # "two" comes 6 times

@@ -1,4 +1,4 @@
-"""What a careful reader would say: written by hand, category by category."""
+"""Readings that a careful reader would give, written by hand, category by category."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a person looks at first shows what it says."""
+"""Samples: pictures and sounds show what their names say."""
 
 from pathlib import Path
 

@@ -130,7 +130,7 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
 
 
 def test_output_that_nobody_reads_ends_no_training(tmp_path: Path) -> None:
-    """As when a terminal is gone after SIGHUP, or after `| head -1`."""
+    """Nobody reads the output after SIGHUP of a terminal, or after `| head -1`."""
     child = start(tmp_path, 0.1)
     child.wait_for_update(4)
     child.out.close()

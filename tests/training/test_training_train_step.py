@@ -10,7 +10,7 @@ from speechseq.training.train_step import Report, TrainStep
 
 
 def plain_toy() -> Toy:
-    """Without dropout and batch statistics, so that batches may be cut anywhere."""
+    """Build a model without dropout and batch statistics, so that batches may be split anywhere."""
     torch.manual_seed(0)
     return Toy(ToyConfig(dropout=0.0, norm=False)).double()
 
@@ -29,7 +29,7 @@ def step_of(model: nn.Module, *, clip: float | None = None, bf16: bool = False) 
 
 
 def steps(model: nn.Module, batches: list[ToyBatch], **numbers: float | None) -> dict[str, Tensor]:
-    """How far an update of SGD moves each parameter: its gradient."""
+    """Return how far an update of SGD moves each parameter, which is its gradient."""
     moved = copy.deepcopy(model)
     step_of(moved, **numbers)(batches, 1)  # type: ignore[arg-type]
     pairs = zip(model.named_parameters(), moved.parameters(), strict=True)

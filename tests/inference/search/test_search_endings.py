@@ -1,4 +1,4 @@
-"""How a search ends: faults that name their rows, modes that come back, ties, thresholds."""
+"""Endings of a search: errors that name their rows, restored modes, ties, thresholds."""
 
 import dataclasses
 import math
@@ -78,7 +78,7 @@ def test_an_encoding_with_nan_is_named_by_its_row(strategy):
 
 @each_strategy
 def test_a_speller_that_turns_to_nan_ends_the_search(strategy):
-    """At the third step, in one row of a batch of which another has gone."""
+    """NaN occurs at the third step, in one row of a batch of which another row has ended."""
     model = ToyRecogniser(ending=2.0)
     step = model.speller.step
 

@@ -125,7 +125,7 @@ def test_the_terms_of_ctc_and_coverage_are_what_their_names_say():
 
 
 def test_a_reference_is_scored_beside_what_was_found():
-    """Where the reference scores more than what was found, the search erred, not the model."""
+    """A reference that scores more than the result shows an error of the search, not the model."""
     model = las()
     best = recognise(model, features(), LENGTHS, Beam(size=50))[0][0]
     reference = (4, 5, 4, EOS)

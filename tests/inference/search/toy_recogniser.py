@@ -85,7 +85,7 @@ class ToyRecogniser(nn.Module):
 
 
 class ToyLanguageModel(nn.Module):
-    """What follows depends on the last token and on a running state."""
+    """Language model whose distribution depends on the last token and on a running state."""
 
     def __init__(self, symbols: int = 9) -> None:
         super().__init__()

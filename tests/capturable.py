@@ -40,9 +40,9 @@ class Captured(TorchDispatchMode):
         if func is torch.ops.aten.index.Tensor:
             chosen = [x for x in args[1] if x is not None]
             assert all(x.dtype != torch.bool for x in chosen), "an index by a mask waits"
-        made = func(*args, **kwargs)
-        for x in tree_leaves((args, kwargs, made)):
+        output = func(*args, **kwargs)
+        for x in tree_leaves((args, kwargs, output)):
             if isinstance(x, Tensor):
                 assert x.device.type == self.device, f"{func} meets a tensor on the host"
         self.launches += not func.is_view
-        return made
+        return output

@@ -48,8 +48,8 @@ def drawn():
     return torch.Generator().manual_seed(0)
 
 
-def first(made):
-    return made if isinstance(made, torch.Tensor) else made[0]
+def first(output):
+    return output if isinstance(output, torch.Tensor) else output[0]
 
 
 DOORS = {

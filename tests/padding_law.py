@@ -111,26 +111,26 @@ def _weighted(x: Tensor) -> Tensor:
     return (x * torch.cos(index)).sum() / math.sqrt(x.numel())
 
 
-def assert_same(made: Tensor, true: Tensor, what: str) -> None:
+def assert_same(actual: Tensor, true: Tensor, what: str) -> None:
     """Within the law's tolerance, relative to the largest value where that exceeds 1."""
-    assert made.shape == true.shape, what
+    assert actual.shape == true.shape, what
     scale = max(1.0, float(true.abs().max())) if true.numel() else 1.0
-    error = float((made - true).abs().max()) / scale if true.numel() else 0.0
+    error = float((actual - true).abs().max()) / scale if true.numel() else 0.0
     limit = TOLERANCE.get(true.dtype, 0.0)
     assert error <= limit, f"{what}: off by {error:.2g}, allowed {limit:g}"  # NaN fails too
 
 
-def assert_same_results(made: Result, true: Result) -> None:
-    for i, (ours, theirs) in enumerate(zip(made.outputs, true.outputs, strict=True)):
+def assert_same_results(actual: Result, true: Result) -> None:
+    for i, (ours, theirs) in enumerate(zip(actual.outputs, true.outputs, strict=True)):
         for j, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             assert_same(a, b, f"output {j} of item {i}")
-    for i, (a, b) in enumerate(zip(made.input_gradients, true.input_gradients, strict=True)):
+    for i, (a, b) in enumerate(zip(actual.input_gradients, true.input_gradients, strict=True)):
         for name in b:
             assert_same(a[name], b[name], f"gradient of {name} of item {i}")
     for name in true.gradients:
-        assert_same(made.gradients[name], true.gradients[name], f"gradient of {name}")
+        assert_same(actual.gradients[name], true.gradients[name], f"gradient of {name}")
     for name in true.buffers:
-        assert_same(made.buffers[name], true.buffers[name], name)
+        assert_same(actual.buffers[name], true.buffers[name], name)
 
 
 def joined(results: list[Result]) -> Result:

@@ -101,11 +101,11 @@ def test_every_number_has_a_range_and_refuses_nonsense_by_name(cls: type[Config]
 def refused(cls: type[Config], name: str, value: Any) -> None:
     """A value of a field is refused with the field's name, or accepted as one of its range."""
     try:
-        made = getattr(cls.from_dict(usual(cls) | {name: value}), name)
+        stored = getattr(cls.from_dict(usual(cls) | {name: value}), name)
     except SpeechseqError as error:
         problem = str(error)
     else:
-        for item in made if isinstance(made, tuple) else (made,):
+        for item in stored if isinstance(stored, tuple) else (stored,):
             assert isinstance(item, (int, float, str, Config, type(None)))
             assert not isinstance(item, float) or abs(item) <= 1e12, f"{name}: {value!r}"
             assert not isinstance(item, int) or abs(item) < 2**63, f"{name}: {value!r}"
@@ -179,8 +179,8 @@ def test_numbers_without_a_range_are_finite_and_fit_64_bits() -> None:
 def test_values_of_like_types_are_converted() -> None:
     import numpy as np
 
-    made = Plain(size=np.int64(3), rate=2, sizes=[1, 2])  # type: ignore[arg-type]
-    assert (type(made.size), type(made.rate), made.sizes) == (int, float, (1, 2))
+    config = Plain(size=np.int64(3), rate=2, sizes=[1, 2])  # type: ignore[arg-type]
+    assert (type(config.size), type(config.rate), config.sizes) == (int, float, (1, 2))
 
 
 @pytest.mark.parametrize(

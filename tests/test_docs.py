@@ -128,11 +128,11 @@ def is_there(name: str) -> bool:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder in which the demo has run, its models replaced by tiny ones."""
-    made = tmp_path_factory.mktemp("docs")
-    save_voice(made / "runs" / "demo" / "voice")
-    save_recogniser(made / "runs" / "demo" / "ears")
-    (made / "recipes").symlink_to(ROOT / "recipes")
-    return made
+    directory = tmp_path_factory.mktemp("docs")
+    save_voice(directory / "runs" / "demo" / "voice")
+    save_recogniser(directory / "runs" / "demo" / "ears")
+    (directory / "recipes").symlink_to(ROOT / "recipes")
+    return directory
 
 
 @pytest.mark.parametrize("page", [README, LIBRARY, EXTENDING], ids=named)
@@ -170,10 +170,10 @@ def test_the_example_of_a_kernel_compiles(tmp_path: Path, monkeypatch: pytest.Mo
     library.library.cache_clear()
     x, factors = torch.randn(3, 4), torch.randn(3)
     with torch.no_grad():
-        made = found["scaled"](x, factors)
+        scaled = found["scaled"](x, factors)
     assert library.library("scaled") is not None
     library.library.cache_clear()
-    assert torch.equal(made, found["_scaled"](x, factors))
+    assert torch.equal(scaled, found["_scaled"](x, factors))
 
 
 def lines(page: Path) -> Iterator[list[str]]:

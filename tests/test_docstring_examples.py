@@ -110,19 +110,19 @@ def defined(module: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder: the demo's models, untrained, a corpus of two recordings, two sounds."""
-    made = tmp_path_factory.mktemp("examples")
-    save_voice(made / "runs" / "demo" / "voice")
+    root = tmp_path_factory.mktemp("examples")
+    save_voice(root / "runs" / "demo" / "voice")
     ears = MODEL.build(symbols=len(VOCABULARY), features=AUDIO.features)
     parts = {"model": MODEL, "audio": AUDIO, "vocabulary": VOCABULARY, "update": 1}
-    checkpoint.save(made / "runs" / "demo" / "ears", weights=ears.state_dict(), **parts)
-    (made / "data" / "mine" / "wavs").mkdir(parents=True)
-    (made / "data" / "mine" / "metadata.csv").write_text("a1|one|one\na2|two|two\n")
+    checkpoint.save(root / "runs" / "demo" / "ears", weights=ears.state_dict(), **parts)
+    (root / "data" / "mine" / "wavs").mkdir(parents=True)
+    (root / "data" / "mine" / "metadata.csv").write_text("a1|one|one\na2|two|two\n")
     for name, samples in (("a1", 11_000), ("a2", 16_700)):
         noise = 0.1 * torch.randn(samples).numpy()
-        soundfile.write(made / "data" / "mine" / "wavs" / f"{name}.wav", noise, 22050)
+        soundfile.write(root / "data" / "mine" / "wavs" / f"{name}.wav", noise, 22050)
     for name in ("one.wav", "two.wav"):
-        soundfile.write(made / name, 0.1 * torch.randn(4000).numpy(), AUDIO.sample_rate)
-    return made
+        soundfile.write(root / name, 0.1 * torch.randn(4000).numpy(), AUDIO.sample_rate)
+    return root
 
 
 def tacotron() -> dict[str, Any]:

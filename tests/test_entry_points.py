@@ -96,11 +96,11 @@ def test_tacotron(builder):
     assert output.mel_before.shape == output.mel_after.shape == (2, 4, AUDIO.mels)
     assert output.stop_logits.shape == (2, 2)
     assert output.alignment.shape == (2, 2, 3)
-    made = model.generate(batch.tokens, batch.token_lengths, seed=None, max_steps=2)
-    assert made.mel_after.shape[::2] == (2, AUDIO.mels)
-    assert len(made.finished_reason) == len(made.frame_lengths) == len(made.alignment) == 2
-    if made.log_magnitude is not None:
-        assert made.log_magnitude.shape[2] == AUDIO.bins
+    speech = model.generate(batch.tokens, batch.token_lengths, seed=None, max_steps=2)
+    assert speech.mel_after.shape[::2] == (2, AUDIO.mels)
+    assert len(speech.finished_reason) == len(speech.frame_lengths) == len(speech.alignment) == 2
+    if speech.log_magnitude is not None:
+        assert speech.log_magnitude.shape[2] == AUDIO.bins
 
 
 @pytest.mark.parametrize("builder", [las_small, las_paper])

@@ -55,11 +55,11 @@ def tones(text: str, seed: int = 0) -> Tensor:
 def words(count: int, seed: int) -> str:
     """Words of one to three symbols, none of them twice in a word."""
     draw = torch.Generator().manual_seed(seed)
-    made = []
+    results = []
     for _ in range(count):
         length = int(torch.randint(1, 4, (), generator=draw))
-        made.append("".join("abc"[i] for i in torch.randperm(3, generator=draw)[:length]))
-    return " ".join(made)
+        results.append("".join("abc"[i] for i in torch.randperm(3, generator=draw)[:length]))
+    return " ".join(results)
 
 
 @functools.cache

@@ -77,10 +77,10 @@ def layers() -> Iterator[tuple[str, Case]]:
 
 
 def _over_lengths(module: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-    made = (
+    output = (
         module.run(x, lengths) if isinstance(module, SplitLSTM | SplitGRU) else module(x, lengths)
     )
-    return (made,) if isinstance(made, Tensor) else tuple(made)
+    return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
 def mechanisms() -> Iterator[tuple[str, Case]]:
@@ -112,14 +112,14 @@ def models() -> Iterator[tuple[str, Case]]:
 
 def _speak(module: nn.Module, *parts: Tensor) -> tuple[Tensor, ...]:
     names = "tokens", "token_lengths", "mel", "frame_lengths"
-    made = module(TTSBatch(**dict(zip(names, parts, strict=True)), log_magnitude=None))
-    return made.mel_before, made.mel_after, made.stop_logits, made.alignment
+    output = module(TTSBatch(**dict(zip(names, parts, strict=True)), log_magnitude=None))
+    return output.mel_before, output.mel_after, output.stop_logits, output.alignment
 
 
 def _write(module: nn.Module, *parts: Tensor) -> tuple[Tensor, ...]:
     names = "features", "feature_lengths", "tokens", "token_lengths"
-    made = module(ASRBatch(**dict(zip(names, parts, strict=True))))
-    return made.log_probs, made.alignment, made.ctc_log_probs
+    output = module(ASRBatch(**dict(zip(names, parts, strict=True))))
+    return output.log_probs, output.alignment, output.ctc_log_probs
 
 
 def _read(module: nn.Module, *parts: Tensor) -> tuple[Tensor, ...]:
@@ -140,8 +140,8 @@ def everything() -> Iterator[tuple[str, Case]]:
         yield from part()
 
 
-def same(name: str, made: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
-    for one, other in zip(made, wanted, strict=True):
+def same(name: str, actual: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
+    for one, other in zip(actual, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5, msg=lambda m: f"{name}: {m}")
 
 
@@ -158,8 +158,8 @@ def trace() -> None:
 def export() -> None:
     for name, (flat, given) in everything():
         if name != "log_mel of lengths":  # the number of frames follows from values
-            made = torch.export.export(flat.eval(), given, strict=False).module()
-            same(name, made(*given), flat(*given))
+            exported = torch.export.export(flat.eval(), given, strict=False).module()
+            same(name, exported(*given), flat(*given))
 
 
 def compile_by(backend: str) -> None:
@@ -172,21 +172,21 @@ def compile_by(backend: str) -> None:
         wanted, gradients = _with_gradients(flat, given, leaves)
         whole = name in ("Prenet", "Highway", *MECHANISMS)
         torch._dynamo.reset()
-        made, compiled = _with_gradients(
+        eager, compiled = _with_gradients(
             torch.compile(flat, backend=backend, fullgraph=whole), given, leaves
         )
-        same(name, made, wanted)
+        same(name, eager, wanted)
         same(name, compiled, gradients)
 
 
 def _with_gradients(call: Callable, given: tuple, leaves: list) -> tuple[tuple, tuple]:
     torch.manual_seed(0)
-    made = call(*given)
+    output = call(*given)
     if not leaves:
-        return tuple(made), ()
-    total = sum(x.sin().sum() for x in made if x.is_floating_point())
+        return tuple(output), ()
+    total = sum(x.sin().sum() for x in output if x.is_floating_point())
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
-    return tuple(x.detach() for x in made), tuple(x for x in gradients if x is not None)
+    return tuple(x.detach() for x in output), tuple(x for x in gradients if x is not None)
 
 
 def functional() -> None:
@@ -197,8 +197,8 @@ def functional() -> None:
         if not any(isinstance(part, nn.RNNBase) for part in flat.modules()):  # torch's have no jvp
             _forward_mode(name, lambda x, f=flat, more=given[1:]: f(x, *more)[0], given[0])
         with torch.no_grad():
-            made = flat(given[0].as_subclass(Own), *given[1:])[0]
-            same(name, (made.as_subclass(Tensor),), flat(*given)[:1])
+            output = flat(given[0].as_subclass(Own), *given[1:])[0]
+            same(name, (output.as_subclass(Tensor),), flat(*given)[:1])
     many = torch.randn(3, 70, 8)
     for part in (Prenet(8, (12, 6)), Highway(8)):
         part.eval()
@@ -211,8 +211,8 @@ def functional() -> None:
 
 def _gradients_by_function(name: str, flat: nn.Module, given: tuple[Tensor, ...]) -> None:
     def total(weights: dict) -> Tensor:
-        made = torch.func.functional_call(flat, weights, given)
-        return sum(x.sin().sum() for x in made if x.is_floating_point())
+        output = torch.func.functional_call(flat, weights, given)
+        return sum(x.sin().sum() for x in output if x.is_floating_point())
 
     gradients = torch.func.grad(total)({key: p.detach() for key, p in flat.named_parameters()})
     wanted = _with_gradients(flat, given, list(flat.parameters()))[1]
@@ -224,8 +224,8 @@ def _forward_mode(name: str, call: Callable[[Tensor], Tensor], x: Tensor) -> Non
     _, back = torch.func.vjp(call, x)
     same(name, (back(along)[0].sum(),), (along.square().sum(),))
     with torch.autograd.forward_ad.dual_level():
-        made = call(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
-        same(name, (torch.autograd.forward_ad.unpack_dual(made).tangent,), (along,))
+        output = call(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
+        same(name, (torch.autograd.forward_ad.unpack_dual(output).tangent,), (along,))
 
 
 def _vmap_of_attention() -> None:

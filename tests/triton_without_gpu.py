@@ -85,8 +85,8 @@ class Compiled:
             if _even(value):
                 even[i,] = [["tt.divisibility", 16]]
         source = ASTSource(fn=self.kernel, signature=types, constexprs=constants, attrs=even)
-        made = triton.compile(source, target=self.target, options={"num_warps": num_warps})
-        assert made.asm["cubin"]
+        compiled = triton.compile(source, target=self.target, options={"num_warps": num_warps})
+        assert compiled.asm["cubin"]
         print(self.kernel.fn.__name__)
 
 
@@ -120,16 +120,16 @@ def train(decoder: FrameDecoder) -> None:
         drawn = [cell.recurrent_dropout_bits(1, 2, inputs.device) for cell in core.cells]
         given = inputs, memory, mask, torch.tensor([1, 1]), drawn
         op = attention_rnn_triton.run
-        made = attention_rnn_fast._run(op, core.cells, core.attention, dtype, *given)
-        sum(x.float().sum() for x in made).backward()
+        outputs = attention_rnn_fast._run(op, core.cells, core.attention, dtype, *given)
+        sum(x.float().sum() for x in outputs).backward()
 
 
 def main(what: str, name: str, capability: str) -> None:
     """Compile what a full-size model launches."""
     for module in (decoder_step_kernels, attention_rnn_kernels):
-        for kernel, made in list(vars(module).items()):
-            if isinstance(made, JITFunction) and not kernel.startswith("_"):
-                setattr(module, kernel, Compiled(made, int(capability)))
+        for kernel, launched in list(vars(module).items()):
+            if isinstance(launched, JITFunction) and not kernel.startswith("_"):
+                setattr(module, kernel, Compiled(launched, int(capability)))
     decoder = FrameDecoder(512, 80, getattr(tacotron, name)().decoder)
     {"speak": speak, "train": train}[what](decoder)
 

@@ -56,8 +56,8 @@ def runs(row: Tensor) -> list[tuple[int, int]]:
 )
 def test_policies_are_the_papers_table(name: str, numbers: tuple) -> None:
     p = POLICIES[name]
-    made = (p.warp, p.band_width, p.band_masks, p.frame_width, p.frame_share, p.frame_masks)
-    assert made == numbers
+    output = (p.warp, p.band_width, p.band_masks, p.frame_width, p.frame_share, p.frame_masks)
+    assert output == numbers
     assert SpecAugmentPolicy.from_dict(p.to_dict()) == p
 
 
@@ -126,10 +126,10 @@ def test_nothing_is_hidden_outside_the_true_length() -> None:
     for row, length in enumerate(lengths):
         mel[row, length:] = float("nan")
     given = mel.clone()
-    made = spec_augment(mel, lengths, POLICIES["LD"], seeded())
+    masked = spec_augment(mel, lengths, POLICIES["LD"], seeded())
     for row, length in enumerate(lengths.tolist()):
-        assert made[row, :length].isfinite().all()
-        assert made[row, length:].isnan().all()
+        assert masked[row, :length].isfinite().all()
+        assert masked[row, length:].isnan().all()
     torch.testing.assert_close(mel, given, atol=0, rtol=0, equal_nan=True)  # nor is it written to
 
 
@@ -144,8 +144,8 @@ def test_padding_changes_nothing(value: float | None) -> None:
         mel = torch.cat([short, torch.zeros(3, padding, 12)], 1)
         for row, length in enumerate(lengths):
             mel[row, length:] = junk
-        made = spec_augment(mel, lengths, policy, seeded(), value=value)
-        results.append([made[row, :length] for row, length in enumerate(lengths)])
+        masked = spec_augment(mel, lengths, policy, seeded(), value=value)
+        results.append([masked[row, :length] for row, length in enumerate(lengths)])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             torch.testing.assert_close(a, b)
@@ -175,16 +175,16 @@ def test_masks_carry_each_channels_mean_over_valid_frames() -> None:
     mel = 3 + torch.randn(2, 150, 20)
     policy = SpecAugmentPolicy(warp=20, band_width=5, frame_width=20)
     mean = torch.stack([mel[row, :length].mean(0) for row, length in enumerate(lengths)])[:, None]
-    made = spec_augment(mel, lengths, policy, seeded())
+    masked = spec_augment(mel, lengths, policy, seeded())
     centred = spec_augment(mel - mean, lengths, policy, seeded(), value=0.0)
-    torch.testing.assert_close(made - mean, centred, atol=1e-5, rtol=0)
+    torch.testing.assert_close(masked - mean, centred, atol=1e-5, rtol=0)
 
 
 def test_groups_hide_the_same_bands_of_mels_and_deltas() -> None:
     mel, lengths = torch.zeros(50, 100, 60), torch.full((50,), 100)
     policy = only(band_masks=2, band_width=9)
-    made = spec_augment(mel, lengths, policy, seeded(), groups=3, value=HIDDEN)
-    statics, deltas, doubles = made.chunk(3, 2)
+    masked = spec_augment(mel, lengths, policy, seeded(), groups=3, value=HIDDEN)
+    statics, deltas, doubles = masked.chunk(3, 2)
     assert torch.equal(statics, deltas)
     assert torch.equal(statics, doubles)
     assert torch.equal(
@@ -201,14 +201,14 @@ def test_a_warp_moves_one_point_and_stretches_evenly() -> None:
     """A ramp of time becomes two straight pieces with the same ends and one bend."""
     batch, length, most = 300, 120, 15
     ramp = torch.arange(float(length)).expand(batch, -1)[:, :, None]
-    made = spec_augment(ramp, torch.full((batch,), length), only(warp=most), seeded())[:, :, 0]
-    torch.testing.assert_close(made[:, 0], torch.zeros(batch))
-    torch.testing.assert_close(made[:, -1], torch.full((batch,), length - 1.0))
-    assert (made.diff(dim=1) >= 0).all()
-    moved = (made - ramp[:, :, 0]).abs().amax(1)
+    warped = spec_augment(ramp, torch.full((batch,), length), only(warp=most), seeded())[:, :, 0]
+    torch.testing.assert_close(warped[:, 0], torch.zeros(batch))
+    torch.testing.assert_close(warped[:, -1], torch.full((batch,), length - 1.0))
+    assert (warped.diff(dim=1) >= 0).all()
+    moved = (warped - ramp[:, :, 0]).abs().amax(1)
     assert float(moved.max()) <= most + 1e-3
     assert float(moved.max()) > most - 1
-    bends = made.diff(dim=1).diff(dim=1).abs() > 1e-3
+    bends = warped.diff(dim=1).diff(dim=1).abs() > 1e-3
     for row in bends[moved > 1]:
         where = row.nonzero()[:, 0]
         assert len(where) in (1, 2)  # a bend within a frame touches both differences
@@ -218,8 +218,8 @@ def test_a_warp_moves_one_point_and_stretches_evenly() -> None:
 def test_a_warp_goes_both_ways_by_every_distance_alike() -> None:
     batch, length, most = 20_000, 40, 3
     ramp = torch.arange(float(length)).expand(batch, -1)[:, :, None]
-    made = spec_augment(ramp, torch.full((batch,), length), only(warp=most), seeded())[:, :, 0]
-    offset = ramp[:, :, 0] - made
+    warped = spec_augment(ramp, torch.full((batch,), length), only(warp=most), seeded())[:, :, 0]
+    offset = ramp[:, :, 0] - warped
     furthest = offset.gather(1, offset.abs().argmax(1, keepdim=True))[:, 0]
     counts = torch.bincount((furthest.round() + most).long(), minlength=2 * most + 1)
     assert len(counts) == 2 * most + 1
@@ -229,11 +229,11 @@ def test_a_warp_goes_both_ways_by_every_distance_alike() -> None:
 def test_an_utterance_too_short_for_the_warp_keeps_its_time() -> None:
     lengths = torch.tensor([62, 60, 1] + [63] * 9)
     mel = torch.randn(12, 100, 3)
-    made = spec_augment(mel, lengths, only(warp=30), seeded())
-    assert torch.equal(made[:3], mel[:3])
-    assert not torch.equal(made[3:], mel[3:])
-    assert torch.equal(made[:, [0]], mel[:, [0]])
-    torch.testing.assert_close(made[3:, 62:], mel[3:, 62:])
+    warped = spec_augment(mel, lengths, only(warp=30), seeded())
+    assert torch.equal(warped[:3], mel[:3])
+    assert not torch.equal(warped[3:], mel[3:])
+    assert torch.equal(warped[:, [0]], mel[:, [0]])
+    torch.testing.assert_close(warped[3:, 62:], mel[3:, 62:])
 
 
 def test_a_policy_of_nothing_changes_nothing() -> None:
@@ -249,21 +249,23 @@ def test_a_tone_is_raised_by_the_factor_and_lasts_as_much_less(factor: float) ->
     rate, tone = 16_000, 440.0
     for samples in (16_000, 15_991, 12_345):
         sine = torch.sin(2 * torch.pi * tone * torch.arange(samples) / rate)[None]
-        made = perturb_speed(sine, factor)
-        assert made.shape == (1, round(samples / factor))
-        time = torch.arange(made.shape[1]) / rate
+        perturbed = perturb_speed(sine, factor)
+        assert perturbed.shape == (1, round(samples / factor))
+        time = torch.arange(perturbed.shape[1]) / rate
         expected = torch.sin(2 * torch.pi * tone * factor * time)
         inner = slice(100, -100)  # the filter sees silence beyond the ends
-        assert float((made[0] - expected)[inner].abs().max()) < 0.01
+        assert float((perturbed[0] - expected)[inner].abs().max()) < 0.01
 
 
 def test_speed_works_row_by_row_and_leaves_the_waveform() -> None:
     waveform = torch.randn(3, 4000, dtype=torch.float64)
     before = waveform.clone()
-    made = perturb_speed(waveform, 1.1)
-    assert made.dtype == torch.float64
+    perturbed = perturb_speed(waveform, 1.1)
+    assert perturbed.dtype == torch.float64
     for row in range(3):
-        torch.testing.assert_close(made[row : row + 1], perturb_speed(waveform[row : row + 1], 1.1))
+        torch.testing.assert_close(
+            perturbed[row : row + 1], perturb_speed(waveform[row : row + 1], 1.1)
+        )
     assert torch.equal(waveform, before)
 
 
@@ -299,11 +301,11 @@ def test_speeds_without_sense_are_refused(factor: float) -> None:
 def test_a_vocal_tract_moves_a_peak_by_its_own_factor_and_keeps_the_ends():
     bands = torch.arange(40.0)
     mel = torch.exp(-0.5 * (bands - 20) ** 2 / 4).repeat(200, 3, 1)
-    made = perturb_vocal_tract(mel, 0.2, torch.Generator().manual_seed(0))
-    peaks = (made[:, 0] * bands).sum(1) / made[:, 0].sum(1)
+    output = perturb_vocal_tract(mel, 0.2, torch.Generator().manual_seed(0))
+    peaks = (output[:, 0] * bands).sum(1) / output[:, 0].sum(1)
     assert 20 / 1.2 - 0.3 < float(peaks.min()) < 17.5
     assert 23 < float(peaks.max()) < 20 / 0.8 + 0.3
-    assert torch.equal(made[:, 0], made[:, 2])  # one factor an utterance
+    assert torch.equal(output[:, 0], output[:, 2])  # one factor an utterance
     ramp = bands.repeat(50, 1, 1)
     stretched = perturb_vocal_tract(ramp, 0.3, torch.Generator().manual_seed(1))
     torch.testing.assert_close(stretched[..., 0], ramp[..., 0])
@@ -316,7 +318,7 @@ def test_a_vocal_tract_stretches_deltas_alike_and_leaves_the_padding_apart():
     mel = torch.randn(4, 5, 6)
     three = torch.cat([mel, 2 * mel, -mel], 2)
     three[1, 3:] = float("nan")
-    made = perturb_vocal_tract(three, 0.3, torch.Generator().manual_seed(2), groups=3)
+    stretched = perturb_vocal_tract(three, 0.3, torch.Generator().manual_seed(2), groups=3)
     alone = perturb_vocal_tract(mel, 0.3, torch.Generator().manual_seed(2))
-    torch.testing.assert_close(made[0], torch.cat([alone, 2 * alone, -alone], 2)[0])
-    assert made[1, :3].isfinite().all()
+    torch.testing.assert_close(stretched[0], torch.cat([alone, 2 * alone, -alone], 2)[0])
+    assert stretched[1, :3].isfinite().all()

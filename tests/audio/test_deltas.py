@@ -28,12 +28,12 @@ def test_each_row_is_what_torchaudio_makes_of_its_item(
     for row, length in enumerate(lengths):
         mel[row, length:] = junk
     given = mel.clone()
-    made = add_deltas(mel, lengths, order)
-    assert made.shape == (6, 44, 5 * (1 + order))
+    features = add_deltas(mel, lengths, order)
+    assert features.shape == (6, 44, 5 * (1 + order))
     for row, length in enumerate(lengths.tolist()):
         expected = by_torchaudio(mel[row, :length], order)
-        torch.testing.assert_close(made[row, :length], expected, atol=tolerance, rtol=tolerance)
-        assert (made[row, length:, 5:] == 0).all()
+        torch.testing.assert_close(features[row, :length], expected, atol=tolerance, rtol=tolerance)
+        assert (features[row, length:, 5:] == 0).all()
     torch.testing.assert_close(mel, given, equal_nan=True)
 
 
@@ -41,19 +41,19 @@ def test_a_straight_line_has_its_slope_and_a_parabola_its_bend() -> None:
     """Away from the ends; the parts stand side by side, mels first."""
     time = torch.arange(20.0, dtype=torch.float64)
     mel = torch.stack([3 * time + 1, time**2], 1)[None]
-    made = add_deltas(mel, torch.tensor([20]), 2)[0]
-    torch.testing.assert_close(made[:, :2], mel[0])
-    torch.testing.assert_close(made[2:-2, 2], torch.full((16,), 3.0, dtype=torch.float64))
-    torch.testing.assert_close(made[2:-2, 3], 2 * time[2:-2])
-    torch.testing.assert_close(made[4:-4, 5], torch.full((12,), 2.0, dtype=torch.float64))
+    features = add_deltas(mel, torch.tensor([20]), 2)[0]
+    torch.testing.assert_close(features[:, :2], mel[0])
+    torch.testing.assert_close(features[2:-2, 2], torch.full((16,), 3.0, dtype=torch.float64))
+    torch.testing.assert_close(features[2:-2, 3], 2 * time[2:-2])
+    torch.testing.assert_close(features[4:-4, 5], torch.full((12,), 2.0, dtype=torch.float64))
 
 
 def test_gradients_flow_and_never_from_the_padding() -> None:
     mel = torch.randn(2, 9, 3, dtype=torch.float64)
     mel[1, 5:] = float("nan")
     mel.requires_grad_(True)
-    made = add_deltas(mel, torch.tensor([9, 5]), 2)
-    (made[0].sum() + (made[1, :5] ** 2).sum()).backward()
+    features = add_deltas(mel, torch.tensor([9, 5]), 2)
+    (features[0].sum() + (features[1, :5] ** 2).sum()).backward()
     assert mel.grad is not None
     assert mel.grad[0].isfinite().all()
     assert mel.grad[1, :5].isfinite().all()

@@ -160,12 +160,12 @@ def test_the_summary_says_what_was_made() -> None:
     quiet = torch.zeros(1, RATE // 2)
     low, high = (_tone(hertz, RATE, "harmonic") for hertz in (100, 200))
     sound = torch.cat([quiet, low, low, high, quiet], 1)
-    made = summary(prosody(sound, RATE), torch.tensor([3]))
-    assert abs(made.f0.item()) < 0.1
-    assert abs(made.spread.item() - 12 * math.sqrt(2) / 3) < 0.2
-    assert abs(made.rate.item() - 1) < 0.1  # 3 units in 1.5 s
+    summarised = summary(prosody(sound, RATE), torch.tensor([3]))
+    assert abs(summarised.f0.item()) < 0.1
+    assert abs(summarised.spread.item() - 12 * math.sqrt(2) / 3) < 0.2
+    assert abs(summarised.rate.item() - 1) < 0.1  # 3 units in 1.5 s
     double = summary(prosody(2 * sound, RATE), torch.tensor([3]))
-    assert abs(double.energy.item() - made.energy.item() - 6.02) < 0.1
+    assert abs(double.energy.item() - summarised.energy.item() - 6.02) < 0.1
 
 
 def test_f0_of_espeak_is_pyins(tmp_path: Path) -> None:

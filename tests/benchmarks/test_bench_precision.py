@@ -34,8 +34,8 @@ def test_fed_frames_make_the_mel_of_training() -> None:
         frame_lengths=torch.tensor([frames]),
     )
     with torch.inference_mode(), evaluating(model):
-        made, true = precision.forced_mel(model, batch, "float32"), model(batch).mel_after[0]
-    torch.testing.assert_close(made, true, rtol=0, atol=1e-5)
+        mel, true = precision.forced_mel(model, batch, "float32"), model(batch).mel_after[0]
+    torch.testing.assert_close(mel, true, rtol=0, atol=1e-5)
 
 
 def test_a_rate_is_all_errors_over_all_words() -> None:
@@ -65,13 +65,13 @@ def test_errors_that_move_between_texts_are_chance_and_more_of_them_are_not() ->
 
 def test_strings_to_judge_were_not_learned_and_are_said_alike(corpus: Path) -> None:
     texts = {cut.supervisions[0].text for cut in unlearned_digits(corpus, 30)}
-    learned, made = (
+    learned, unlearned = (
         json.loads((corpus / part / "manifest.json").read_text("utf-8"))["utterances"]
         for part in ("train", "unlearned")
     )
-    assert len(texts) == len(made) == 30
+    assert len(texts) == len(unlearned) == 30
     assert texts.isdisjoint(utterance["text"] for utterance in learned)
-    kinds = [{(u["voice"], u["rate"], u["pitch"]) for u in part} for part in (learned, made)]
+    kinds = [{(u["voice"], u["rate"], u["pitch"]) for u in part} for part in (learned, unlearned)]
     assert kinds[0] == kinds[1] == {("en-gb", 300, 50)}
 
 

@@ -145,8 +145,11 @@ def ended(shared: Path) -> tuple[dict[str, int], Ended, str]:
 
     One process runs them all; a first command of each that is right has it import what it needs.
     """
-    made = [(f"{kind} {name}", *rest) for kind in KINDS for name, *rest in _made(shared, kind)]
-    calls, codes = [(name, argv) for name, argv, _ in made], {name: code for name, _, code in made}
+    inputs = [(f"{kind} {name}", *rest) for kind in KINDS for name, *rest in _made(shared, kind)]
+    calls, codes = (
+        [(name, argv) for name, argv, _ in inputs],
+        {name: code for name, _, code in inputs},
+    )
     voice, las, sound = shared / "voice", shared / "las", str(shared / "a.wav")
     warm = [
         ["synthesize", f"--checkpoint={voice}", "--text=a", f"--out={shared / 'out.wav'}"],

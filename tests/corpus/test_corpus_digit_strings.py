@@ -53,10 +53,10 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 def test_each_word_lies_sample_for_sample_where_the_alignment_says(
     train: CutSet, tmp_path: Path
 ) -> None:
-    made = digit_strings.make(train, tmp_path / "a", utterances=20, gain=(0.0, 0.0))
+    strings = digit_strings.make(train, tmp_path / "a", utterances=20, gain=(0.0, 0.0))
     plan = json.loads((tmp_path / "a" / generated_folder.MANIFEST).read_text("utf-8"))
     recordings = {cut.id: soundfile.read(_path(cut), dtype="int16")[0] for cut in train}
-    for cut, utterance in zip(made, plan["utterances"], strict=True):
+    for cut, utterance in zip(strings, plan["utterances"], strict=True):
         samples = soundfile.read(_path(cut), dtype="int16")[0]
         assert len(samples) == cut.num_samples == utterance["samples"]
         assert " ".join(item.symbol for item in _words(cut)) == cut.supervisions[0].text
@@ -72,10 +72,10 @@ def _path(cut: Any) -> str:
 
 
 def test_pauses_are_noise_as_loud_as_what_words_stand_on(train: CutSet, tmp_path: Path) -> None:
-    made = digit_strings.make(
+    strings = digit_strings.make(
         train, tmp_path / "a", utterances=10, shortest=3, pause=(0.05, 0.1), gain=(-6.0, 0.0)
     )
-    for cut in made:
+    for cut in strings:
         samples = soundfile.read(_path(cut))[0]
         ends = [0, *(round(item.end * RATE) for item in _words(cut))]
         starts = [*(round(item.start * RATE) for item in _words(cut)), len(samples)]
@@ -120,15 +120,15 @@ def test_a_folder_that_fits_is_used_and_one_of_other_recordings_is_made_anew(
 
 
 def test_lengths_words_and_speakers_are_drawn_evenly(train: CutSet, tmp_path: Path) -> None:
-    made = digit_strings.make(train, tmp_path / "a", utterances=150, shortest=2, longest=4)
-    texts = [cut.supervisions[0].text.split() for cut in made]
+    strings = digit_strings.make(train, tmp_path / "a", utterances=150, shortest=2, longest=4)
+    texts = [cut.supervisions[0].text.split() for cut in strings]
     lengths = Counter(map(len, texts))
     assert sorted(lengths) == [2, 3, 4]
     assert min(lengths.values()) > 35
     words = Counter(word for text in texts for word in text)
     assert sorted(words) == sorted(WORDS)
     assert min(words.values()) > 0.07 * words.total()
-    speakers = Counter(cut.supervisions[0].speaker for cut in made)
+    speakers = Counter(cut.supervisions[0].speaker for cut in strings)
     assert sorted(speakers) == list(VOICES)
     assert min(speakers.values()) > 60
 

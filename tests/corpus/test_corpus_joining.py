@@ -40,7 +40,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> CutSet:
     return fsdd.read(folder.parent).train
 
 
-def made(recordings: CutSet, folder: Path, *ways: JoiningConfig, **numbers) -> list[dict]:
+def joined_strings(recordings: CutSet, folder: Path, *ways: JoiningConfig, **numbers) -> list[dict]:
     """Each string: its plan, its samples, its cut."""
     numbers = {"utterances": 6, "shortest": 2, "longest": 4, "seed": 3} | numbers
     cuts = digit_strings.make(recordings, folder, ways=ways, **numbers)
@@ -63,7 +63,7 @@ def gaps(utterance: dict) -> list[np.ndarray]:
 @pytest.mark.parametrize("way", QUIET.values(), ids=map(str, QUIET))
 def test_words_stand_unchanged_at_the_places_of_the_alignment(recordings, tmp_path, way):
     sounds = {cut.id: soundfile.read(cut.recording.sources[0].source)[0] for cut in recordings}
-    for utterance in made(recordings, tmp_path / "a", way):
+    for utterance in joined_strings(recordings, tmp_path / "a", way):
         spans = utterance["cut"].supervisions[0].alignment["word"]
         for word, span in zip(utterance["words"], spans, strict=True):
             begin, own = round(span.start * RATE), sounds[word["id"]]
@@ -76,7 +76,7 @@ def test_words_stand_unchanged_at_the_places_of_the_alignment(recordings, tmp_pa
 def test_pauses_and_edges_are_as_long_as_asked(recordings, tmp_path, name):
     way = TESTED[name]
     first_last = way.edges or way.pause
-    for utterance in made(recordings, tmp_path / "a", way):
+    for utterance in joined_strings(recordings, tmp_path / "a", way):
         first, *between, last = [len(gap) / RATE for gap in gaps(utterance)]
         for length, span in (
             (first, first_last),
@@ -88,17 +88,19 @@ def test_pauses_and_edges_are_as_long_as_asked(recordings, tmp_path, name):
 
 def test_silence_is_zeros_and_noise_is_as_loud_as_asked(recordings, tmp_path):
     long = {"pause": (0.2, 0.4), "gain": CLEAN}
-    for utterance in made(recordings, tmp_path / "a", JoiningConfig(background="silence", **long)):
+    for utterance in joined_strings(
+        recordings, tmp_path / "a", JoiningConfig(background="silence", **long)
+    ):
         assert not any(gap.any() for gap in gaps(utterance))
     noise = JoiningConfig(background="noise", level=(-40.0, -40.0), **long)
-    for utterance in made(recordings, tmp_path / "b", noise):
+    for utterance in joined_strings(recordings, tmp_path / "b", noise):
         loudness = np.sqrt(np.square(np.concatenate(gaps(utterance))).mean())
         assert abs(20 * np.log10(loudness) + 40) < 2
 
 
 def test_room_tone_is_another_speaker_s(recordings, tmp_path):
     way = JoiningConfig(background="room", pause=(0.2, 0.4), gain=CLEAN)
-    for utterance in made(recordings, tmp_path / "a", way):
+    for utterance in joined_strings(recordings, tmp_path / "a", way):
         assert utterance["speaker"] not in utterance["room"]
         loudness = np.sqrt(np.square(np.concatenate(gaps(utterance))).mean())
         edge = 0.02 if "bob" in utterance["room"] else 0.002
@@ -118,7 +120,7 @@ def test_every_way_joins_the_same_recordings_but_where_speakers_mix(recordings, 
     plans = {
         name: [(u["speaker"], [word["id"] for word in u["words"]]) for u in strings]
         for name, way in TESTED.items()
-        for strings in [made(recordings, tmp_path / str(len(name)) / name[:4], way)]
+        for strings in [joined_strings(recordings, tmp_path / str(len(name)) / name[:4], way)]
     }
     for name, way in TESTED.items():
         if not way.mixed:
@@ -128,9 +130,9 @@ def test_every_way_joins_the_same_recordings_but_where_speakers_mix(recordings, 
 
 
 def test_offset_and_clicks_are_added(recordings, tmp_path):
-    plain = made(recordings, tmp_path / "a", JoiningConfig())
-    moved = made(recordings, tmp_path / "b", JoiningConfig(offset=(0.05, 0.05)))
-    clicked = made(recordings, tmp_path / "c", JoiningConfig(clicks=5.0))
+    plain = joined_strings(recordings, tmp_path / "a", JoiningConfig())
+    moved = joined_strings(recordings, tmp_path / "b", JoiningConfig(offset=(0.05, 0.05)))
+    clicked = joined_strings(recordings, tmp_path / "c", JoiningConfig(clicks=5.0))
     for one, other, third in zip(plain, moved, clicked, strict=True):
         np.testing.assert_allclose(other["sound"] - one["sound"], 0.05, atol=1e-4)
         apart = np.flatnonzero(np.abs(third["sound"] - one["sound"]) > 2 / 32768)
@@ -140,8 +142,8 @@ def test_offset_and_clicks_are_added(recordings, tmp_path):
 
 def test_the_way_is_drawn_for_each_string_and_seeds_repeat(recordings, tmp_path):
     numbers = {"utterances": 40, "seed": 5}
-    first = made(recordings, tmp_path / "a", *LEARNED, **numbers)
-    again = made(recordings, tmp_path / "b", *LEARNED, **numbers)
+    first = joined_strings(recordings, tmp_path / "a", *LEARNED, **numbers)
+    again = joined_strings(recordings, tmp_path / "b", *LEARNED, **numbers)
     assert all(np.array_equal(a["sound"], b["sound"]) for a, b in zip(first, again, strict=True))
     backgrounds = {u.get("background", "words") for u in first}
     assert backgrounds == {"words", "silence", "noise", "room"}

@@ -42,7 +42,7 @@ def test_all_kinds_are_drawn_and_the_same_seed_repeats_them(tmp_path):
 
 @pytest.mark.parametrize("kind", wordless.KINDS)
 def test_a_kind_is_as_long_and_as_loud_as_drawn(tmp_path, kind):
-    made = sounds(
+    output = sounds(
         wordless.make(
             tmp_path / "a",
             utterances=8,
@@ -52,7 +52,7 @@ def test_a_kind_is_as_long_and_as_loud_as_drawn(tmp_path, kind):
             recordings=recordings(tmp_path),
         )
     )
-    for samples in made.values():
+    for samples in output.values():
         assert RATE <= len(samples) <= 2 * RATE
         loudness = 20 * np.log10(max(np.sqrt(np.square(samples).mean()), 1e-9))
         if kind == "zeros":

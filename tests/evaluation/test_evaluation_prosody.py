@@ -98,8 +98,8 @@ def test_what_is_undefined_is_refused() -> None:
 
 def test_rows_are_the_measures_in_order() -> None:
     columns = [torch.tensor([float(i), float(10 + i)]) for i in range(4)]
-    made = rows(Summary(*columns))
-    assert made.tolist() == [[0, 1, 2, 3], [10, 11, 12, 13]]
+    stacked = rows(Summary(*columns))
+    assert stacked.tolist() == [[0, 1, 2, 3], [10, 11, 12, 13]]
 
 
 def test_frame_errors_are_counted_as_defined() -> None:

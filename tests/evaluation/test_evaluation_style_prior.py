@@ -31,9 +31,9 @@ def drawn(seed: int, count: int) -> torch.Tensor:
 
 @pytest.fixture
 def voice(tmp_path):
-    made = Synthesizer.load(save_styled(tmp_path / "vae", "vae"))
-    made.model.style.mean_code.zero_()
-    known = KnownVoice(made.model, made.vocabulary, made.audio)
+    synthesizer = Synthesizer.load(save_styled(tmp_path / "vae", "vae"))
+    synthesizer.model.style.mean_code.zero_()
+    known = KnownVoice(synthesizer.model, synthesizer.vocabulary, synthesizer.audio)
     return StyledVoice(known, Ears())
 
 
@@ -67,8 +67,8 @@ def test_speech_without_f0_has_no_distance(voice, corpus, monkeypatch):
 
 
 def _silent(self, text, code):
-    made = tone(code)
-    return type("Speech", (), {"waveform": torch.zeros_like(made)})()
+    waveform = tone(code)
+    return type("Speech", (), {"waveform": torch.zeros_like(waveform)})()
 
 
 def test_a_default_is_measured_in_standard_deviations_of_the_corpus(voice, corpus):

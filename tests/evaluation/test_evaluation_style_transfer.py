@@ -47,10 +47,10 @@ def references(seed: int, count: int) -> list[Reference]:
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory):
-    made = Synthesizer.load(save_styled(tmp_path_factory.mktemp("voice") / "vae", "vae"))
-    made.model.style.mean_code.zero_()
-    made.model.style.code_sd.copy_(torch.tensor([3.0, 4.0, 0.3]))
-    return made
+    synthesizer = Synthesizer.load(save_styled(tmp_path_factory.mktemp("voice") / "vae", "vae"))
+    synthesizer.model.style.mean_code.zero_()
+    synthesizer.model.style.code_sd.copy_(torch.tensor([3.0, 4.0, 0.3]))
+    return synthesizer
 
 
 def found(kind: type[KnownVoice], voice: Synthesizer) -> dict:

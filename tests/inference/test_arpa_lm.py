@@ -64,9 +64,11 @@ def test_scores_of_symbols_are_those_of_plain_back_off(
     path = unit_model(tmp_path, vocabulary, order)
     model = parse(path.read_text())
     texts = [*LINES, "", *(random_texts("abcehst ") if units == "characters" else [])]
-    made = score_of(NGramScorer.load(path, vocabulary), vocabulary, texts)
+    scores = score_of(NGramScorer.load(path, vocabulary), vocabulary, texts)
     true = [sentence_log_prob(model, written(vocabulary, text)) for text in texts]
-    torch.testing.assert_close(made, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(
+        scores, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5
+    )
 
 
 def test_a_pruned_model_backs_off_past_histories_that_are_no_ends(tmp_path: Path) -> None:
@@ -80,9 +82,11 @@ def test_a_pruned_model_backs_off_past_histories_that_are_no_ends(tmp_path: Path
     for order, count in counts.items():
         pruned = pruned.replace(f"ngram {order}={count}", f"ngram {order}={int(count) - 1}")
     (tmp_path / "pruned.arpa").write_text(pruned)
-    made = score_of(NGramScorer.load(tmp_path / "pruned.arpa", WORDS), WORDS, list(LINES))
+    scores = score_of(NGramScorer.load(tmp_path / "pruned.arpa", WORDS), WORDS, list(LINES))
     true = [sentence_log_prob(parse(pruned), line.split()) for line in LINES]
-    torch.testing.assert_close(made, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(
+        scores, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("units", UNITS)
@@ -107,9 +111,11 @@ def test_scores_of_spelled_words_add_up_to_the_sentences(
     texts = [*LINES, "", "cat cat cat", "bat sat the a"]
     if vocabulary is not WORDS:  # words unknown, known only in part, and begun like known ones
         texts += ["the tse sat", "ca sat", "cats at", "t", "hhh a"]
-    made = score_of(WordNGramScorer.load(path, vocabulary), vocabulary, texts)
+    scores = score_of(WordNGramScorer.load(path, vocabulary), vocabulary, texts)
     true = [sentence_log_prob(parse(path.read_text()), text.split()) for text in texts]
-    torch.testing.assert_close(made, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(
+        scores, torch.tensor(true, dtype=torch.float64), rtol=1e-6, atol=1e-5
+    )
 
 
 def test_spaces_too_many_are_no_words(tmp_path: Path) -> None:
@@ -164,9 +170,9 @@ def test_words_in_capitals_are_those_of_a_vocabulary_that_folds_case(tmp_path: P
     path = word_model(tmp_path)
     arpa.write(tmp_path / "loud.arpa", estimate([line.upper().split() for line in LINES], 3))
     loud = WordNGramScorer.load(tmp_path / "loud.arpa", CHARACTERS)
-    made = score_of(loud, CHARACTERS, list(LINES))
+    scores = score_of(loud, CHARACTERS, list(LINES))
     true = score_of(WordNGramScorer.load(path, CHARACTERS), CHARACTERS, list(LINES))
-    torch.testing.assert_close(made, true)
+    torch.testing.assert_close(scores, true)
 
 
 def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -184,9 +190,9 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_an_unlisted_symbol_has_the_probability_of_unk(tmp_path: Path) -> None:
     wide = Vocabulary.transcripts(" abcehstz")
     path = unit_model(tmp_path, CHARACTERS, 2, unknown=True)
-    made = score_of(NGramScorer.load(path, wide), wide, ["cat zat"])
+    scores = score_of(NGramScorer.load(path, wide), wide, ["cat zat"])
     true = sentence_log_prob(parse(path.read_text()), written(wide, "cat zat"))
-    assert float(made[0]) == pytest.approx(true, rel=1e-5)
+    assert float(scores[0]) == pytest.approx(true, rel=1e-5)
 
 
 def test_an_estimated_model_beats_chance_on_other_sentences(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_errors_are_the_fewest_edits_of_words_and_of_characters(pairs: list) -> 
         assert row.characters.errors == fewest_edits(list(ref), list(hyp))
         assert row.words.ref == len(ref.split())
         assert row.characters.ref == len(ref)
-        made = row.words.correct + row.words.substitutions + row.words.insertions
-        assert made == len(hyp.split())
+        length = row.words.correct + row.words.substitutions + row.words.insertions
+        assert length == len(hyp.split())
 
 
 @given(pairs)

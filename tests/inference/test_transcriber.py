@@ -304,10 +304,10 @@ def test_no_speech_joins_an_early_end_and_the_confidence_of_tokens(empty, confid
         token_log_probs=torch.tensor([*confidences, 0.7]).log(),
         empty_log_prob=math.log(empty) if empty else -math.inf,
     )
-    made = build_transcript(
+    transcript = build_transcript(
         Decoded([hypothesis], None), VOCABULARY, tones("abc").unsqueeze(0), RATE, 0.04
     )
-    assert made.no_speech == pytest.approx(expected, abs=1e-6)
+    assert transcript.no_speech == pytest.approx(expected, abs=1e-6)
 
 
 def test_words_that_were_said_are_no_silence(transcriber: Transcriber, sounds: list) -> None:

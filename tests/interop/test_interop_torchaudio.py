@@ -84,8 +84,8 @@ def forced(theirs: nn.Module, b: TTSBatch) -> tuple[Tensor, Tensor, Tensor, Tens
 
 
 def ours_forced(ours: Tacotron, b: TTSBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    made = ours(b)
-    return made.mel_before, made.mel_after, made.stop_logits, made.alignment
+    output = ours(b)
+    return output.mel_before, output.mel_after, output.stop_logits, output.alignment
 
 
 def test_as_many_parameters_as_theirs(pair):
@@ -98,16 +98,16 @@ def test_teacher_forced_each_utterance_alone_agrees(pair, row):
     theirs, ours = pair
     one = only(batch(), row)
     with torch.no_grad():
-        for made, expected in zip(ours_forced(ours, one), forced(theirs, one), strict=True):
-            torch.testing.assert_close(made, expected, **AGREEMENT)
+        for output, expected in zip(ours_forced(ours, one), forced(theirs, one), strict=True):
+            torch.testing.assert_close(output, expected, **AGREEMENT)
 
 
 def test_teacher_forced_the_longest_row_of_a_padded_batch_agrees(pair):
     theirs, ours = pair
     whole = batch()
     with torch.no_grad():
-        made, expected = ours_forced(ours, whole), forced(theirs, whole)
-    for a, b in zip(made, expected, strict=True):
+        output, expected = ours_forced(ours, whole), forced(theirs, whole)
+    for a, b in zip(output, expected, strict=True):
         torch.testing.assert_close(a[0], b[0], **AGREEMENT)
 
 
@@ -146,11 +146,11 @@ def test_free_running_agrees(pair):
     one = only(batch(), 0)
     with torch.no_grad(), pytest.warns(UserWarning, match="max decoder steps"):
         mel, lengths, alignment = theirs.infer(one.tokens, one.token_lengths)
-    made = ours.generate(one.tokens, one.token_lengths, max_steps=STEPS)
-    assert made.finished_reason == ("limit",)
-    assert made.frame_lengths.tolist() == lengths.tolist() == [STEPS]
-    torch.testing.assert_close(made.mel_after, mel.transpose(1, 2), **AGREEMENT)
-    torch.testing.assert_close(made.alignment, alignment, **AGREEMENT)
+    speech = ours.generate(one.tokens, one.token_lengths, max_steps=STEPS)
+    assert speech.finished_reason == ("limit",)
+    assert speech.frame_lengths.tolist() == lengths.tolist() == [STEPS]
+    torch.testing.assert_close(speech.mel_after, mel.transpose(1, 2), **AGREEMENT)
+    torch.testing.assert_close(speech.alignment, alignment, **AGREEMENT)
 
 
 @pytest.mark.filterwarnings("ignore:Reached max decoder steps")
@@ -165,11 +165,11 @@ def test_free_running_stops_at_the_same_step(pair, monkeypatch):
         mel, lengths, _ = theirs.infer(one.tokens, one.token_lengths)
     stricter = dataclasses.replace(ours.decoder.config, stop_threshold=threshold)
     monkeypatch.setattr(ours.decoder, "config", stricter)
-    made = ours.generate(one.tokens, one.token_lengths, max_steps=STEPS)
-    assert made.finished_reason == ("stop",)
-    assert made.frame_lengths.tolist() == lengths.tolist()
+    speech = ours.generate(one.tokens, one.token_lengths, max_steps=STEPS)
+    assert speech.finished_reason == ("stop",)
+    assert speech.frame_lengths.tolist() == lengths.tolist()
     assert int(lengths) < STEPS
-    torch.testing.assert_close(made.mel_after, mel.transpose(1, 2), **AGREEMENT)
+    torch.testing.assert_close(speech.mel_after, mel.transpose(1, 2), **AGREEMENT)
 
 
 def encoded(theirs: nn.Module, b: TTSBatch) -> tuple[Tensor, Tensor]:

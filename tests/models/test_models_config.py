@@ -120,9 +120,9 @@ def test_an_unknown_attention_is_told_the_nearest_known():
 def test_a_stranger_s_attention_needs_no_edit_elsewhere():
     config = tiny_tacotron2(attention=ProductConfig())
     model = tiny_model(config)
-    made = model.generate(tiny_batch().tokens, tiny_batch().token_lengths, seed=1, max_steps=3)
+    speech = model.generate(tiny_batch().tokens, tiny_batch().token_lengths, seed=1, max_steps=3)
     assert isinstance(model.decoder.core.attention, ProductAttention)
-    torch.testing.assert_close(made.alignment[:, 0].sum(-1), torch.ones(3))
+    torch.testing.assert_close(speech.alignment[:, 0].sum(-1), torch.ones(3))
     data = json.loads(json.dumps(config.to_dict()))
     assert TacotronConfig.from_dict(data, also=[ProductConfig]) == config
     with pytest.raises(ConfigError, match="unknown 'product'"):
@@ -144,7 +144,7 @@ def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 def test_tacotron1_has_the_sizes_of_table_1():
     with torch.device("meta"):
         model = tacotron1().build(symbols=70, mels=80, bins=1025)
-    made = shapes(model)
+    sizes = shapes(model)
     expected = {
         "encoder.embedding.weight": (70, 256),
         "encoder.prenet.layers.0.weight": (256, 256),
@@ -169,9 +169,9 @@ def test_tacotron1_has_the_sizes_of_table_1():
         "postnet.cbhg.gru.ahead.weight_hh_l0": (384, 128),
         "postnet.project.weight": (1025, 256),
     }
-    assert {name: made.get(name) for name in expected} == expected
+    assert {name: sizes.get(name) for name in expected} == expected
     beyond = ("encoder.cbhg.bank.16", "encoder.cbhg.highways.4", "decoder.stack.layers.2")
-    assert not [name for name in made if name.startswith((*beyond, "postnet.cbhg.bank.8"))]
+    assert not [name for name in sizes if name.startswith((*beyond, "postnet.cbhg.bank.8"))]
 
 
 def test_tacotron2_of_several_frames_a_step_differs_in_the_frame_projection_alone():

@@ -130,9 +130,11 @@ def test_the_full_sizes_compile_for_a_gpu(what, name):
     # apart: an interpreter leaves its traces in Triton
     here = Path(__file__).parent.parent
     run = [sys.executable, str(here / "triton_without_gpu.py"), what, name, "90"]
-    made = subprocess.run(run, check=True, capture_output=True, text=True, timeout=280, cwd=here)
+    completed = subprocess.run(
+        run, check=True, capture_output=True, text=True, timeout=280, cwd=here
+    )
     launches = {"tacotron1": {"speak": 10, "train": 6}, "tacotron2": {"speak": 8, "train": 8}}
-    assert len(made.stdout.split()) == 2 * launches[name][what], made.stdout
+    assert len(completed.stdout.split()) == 2 * launches[name][what], completed.stdout
 
 
 def test_where_triton_launches_nothing_torch_does_and_says_so_once():

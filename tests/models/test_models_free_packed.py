@@ -107,8 +107,8 @@ def by_torch(*arguments, **how) -> FreeRun:
 def check_same(ours: FreeRun, torchs: FreeRun, tolerance: float = 1e-5) -> None:
     assert ours.finished_reason == torchs.finished_reason
     assert torch.equal(ours.step_lengths, torchs.step_lengths)
-    for made, expected in zip(ours[:3], torchs[:3], strict=True):
-        torch.testing.assert_close(made, expected, rtol=0, atol=tolerance)
+    for actual, expected in zip(ours[:3], torchs[:3], strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
 
 
 @each_decoder
@@ -130,10 +130,10 @@ def test_the_kernel_makes_what_torch_makes_over_several_blocks_of_steps(config, 
 def test_the_kernel_reads_frames_that_it_is_fed(name):
     decoder, limits = decoder_of(TINY[name]().decoder), torch.tensor([150, 9, 70])
     heard, fed = encoded([9, 1, 12]), torch.randn(3, 150, MELS)
-    made = run(decoder, heard, limits, fed=fed)
-    check_same(made, by_torch(decoder, heard, limits, fed=fed))
+    ran = run(decoder, heard, limits, fed=fed)
+    check_same(ran, by_torch(decoder, heard, limits, fed=fed))
     fed[0, 20] += 1.0
-    changed = (run(decoder, heard, limits, fed=fed).mel[0] != made.mel[0]).any(-1)
+    changed = (run(decoder, heard, limits, fed=fed).mel[0] != ran.mel[0]).any(-1)
     assert int(changed.nonzero()[0]) == 20 * decoder.config.reduction_factor
 
 
@@ -194,10 +194,10 @@ def test_law_6_not_a_number_does_not_end_a_row():
     decoder = decoder_of(DECODERS["tiny Tacotron 2"])
     nn.init.constant_(decoder.frames.bias, float("nan"))
     heard, limits = encoded([3, 5]), torch.tensor([4, 7])
-    made = run(decoder, heard, limits)
-    assert made.finished_reason == ("limit", "limit")
-    assert made.mel[1].isnan().all()  # and no pre-net makes it a number again
-    assert made.stop_logits[0, 1:4].isnan().all()
+    ran = run(decoder, heard, limits)
+    assert ran.finished_reason == ("limit", "limit")
+    assert ran.mel[1].isnan().all()  # and no pre-net makes it a number again
+    assert ran.stop_logits[0, 1:4].isnan().all()
 
 
 @each_precision
@@ -206,10 +206,10 @@ def test_new_weights_are_packed_anew(precision):
     heard, limits = encoded([4, 2]), torch.tensor([5, 5])
 
     def check_changed(before: Tensor) -> Tensor:
-        made = run(decoder, heard, limits, precision=precision)
-        check_same(made, by_torch(decoder, heard, limits, precision=precision))
-        assert not torch.equal(made.mel, before)
-        return made.mel
+        ran = run(decoder, heard, limits, precision=precision)
+        check_same(ran, by_torch(decoder, heard, limits, precision=precision))
+        assert not torch.equal(ran.mel, before)
+        return ran.mel
 
     mel = check_changed(torch.empty(0))
     decoder.frames.weight.data[0, 0] += 1.0  # behind autograd's back
@@ -288,15 +288,15 @@ def test_what_the_kernel_does_not_know_torch_does():
     others[-1].prenet = type("Louder", (Prenet,), {})(MELS, tiny.prenet)
     seen: list[Tensor] = []
     others.append(decoder_of(tiny))
-    others[-1].prenet.register_forward_hook(lambda _, __, made: seen.append(made))
+    others[-1].prenet.register_forward_hook(lambda _, __, output: seen.append(output))
     for other in others:
         with torch.no_grad():
             assert not frame_decoder_cpp.supported(other)
     assert run(others[-1], encoded([3]), torch.tensor([4])).step_lengths.tolist() == [4]
     assert len(seen) == 4
     noise = noise_of(tiny, [1])
-    made = free_run(plain, encoded([3]), torch.tensor([4]), noise)  # for who wants its gradient
-    assert made.mel.requires_grad
+    ran = free_run(plain, encoded([3]), torch.tensor([4]), noise)  # for who wants its gradient
+    assert ran.mel.requires_grad
 
 
 @each_precision
@@ -321,20 +321,20 @@ def test_a_precision_stays_near_float32_fed_with_the_same_frames(precision, boun
 @each_precision
 @each_tacotron
 def test_a_model_speaks_in_every_precision(name, precision):
-    made = speak(never_stopping(name), [4, 1, 6], seed=1, max_steps=9, precision=precision)
+    speech = speak(never_stopping(name), [4, 1, 6], seed=1, max_steps=9, precision=precision)
     whole = speak(never_stopping(name), [4, 1, 6], seed=1, max_steps=9)
-    assert torch.equal(made.mel_after, whole.mel_after) == (precision == "float32")
-    assert (made.mel_after - whole.mel_after).norm() < 0.02 * whole.mel_after.norm()
+    assert torch.equal(speech.mel_after, whole.mel_after) == (precision == "float32")
+    assert (speech.mel_after - whole.mel_after).norm() < 0.02 * whole.mel_after.norm()
 
 
 def test_a_model_of_another_type_is_rounded_too():
     model = never_stopping("tacotron2").double()
-    made, whole = (
+    speech, whole = (
         speak(model, [4, 2], seed=1, max_steps=9, precision=p).mel_after
         for p in ("int8", "float32")
     )
-    assert made.dtype == torch.float64
-    assert 0 < (made - whole).norm() < 0.02 * whole.norm()
+    assert speech.dtype == torch.float64
+    assert 0 < (speech - whole).norm() < 0.02 * whole.norm()
 
 
 def test_another_precision_is_refused():

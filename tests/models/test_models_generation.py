@@ -105,10 +105,10 @@ def run(decoder, encoded, limits, noise=None) -> FreeRun:
 def test_law_6_each_row_ends_by_its_own_reason():
     encoded = marked([9, 3, 30, 6], {0: 4, 3: 0})
     limits = torch.tensor([50, 50, 11, 50])
-    made = run(marching(), encoded, limits)
-    assert made.finished_reason == ("stop", "attention_end", "limit", "stop")
+    ran = run(marching(), encoded, limits)
+    assert ran.finished_reason == ("stop", "attention_end", "limit", "stop")
     # it arrives on its last position with step 3 and has rested there 4 times with step 6
-    assert made.step_lengths.tolist() == [5, 6, 11, 1]
+    assert ran.step_lengths.tolist() == [5, 6, 11, 1]
 
 
 def test_law_6_a_stop_outweighs_an_end_of_attention_which_outweighs_a_limit():
@@ -144,34 +144,34 @@ def test_law_6_finished_rows_are_the_same_alone():
 
 
 def test_law_6_a_row_is_zero_behind_its_end():
-    made = run(marching(reduction_factor=2), marked([9, 3, 30], {0: 4}), lengthy(3, 12))
-    for row, steps in enumerate(made.step_lengths.tolist()):
-        assert made.mel[row, : steps * 2].abs().sum(-1).all()
-        assert not made.mel[row, steps * 2 :].any()
-        assert not made.stop_logits[row, steps:].any()
-        assert not made.alignment[row, steps:].any()
+    ran = run(marching(reduction_factor=2), marked([9, 3, 30], {0: 4}), lengthy(3, 12))
+    for row, steps in enumerate(ran.step_lengths.tolist()):
+        assert ran.mel[row, : steps * 2].abs().sum(-1).all()
+        assert not ran.mel[row, steps * 2 :].any()
+        assert not ran.stop_logits[row, steps:].any()
+        assert not ran.alignment[row, steps:].any()
 
 
 def test_law_6_finished_rows_leave_the_work(way):
     decoder, rows = marching(), []
     decoder.prenet.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
-    made = run(decoder, marked([9, 3, 30, 6], {0: 4, 3: 0}), lengthy(4, 11))
+    ran = run(decoder, marked([9, 3, 30, 6], {0: 4, 3: 0}), lengthy(4, 11))
     if way == "from emulated graphs":  # behind each block, to a power of two; some again and again
         assert [width for width, _ in itertools.groupby(rows)] == [4, 1]
         return
     assert rows == [4, 3, 3, 3, 3, 2, 1, 1, 1, 1, 1]
-    assert len(rows) == int(made.step_lengths.max())
-    assert sum(rows) == int(made.step_lengths.sum())
+    assert len(rows) == int(ran.step_lengths.max())
+    assert sum(rows) == int(ran.step_lengths.sum())
 
 
 @each_tacotron
 def test_law_6_limits_follow_from_a_row_s_own_length(name):
     numbers = {"reduction_factor": 2, "frames_per_token": 3.0, "spare_frames": 4}
     model = never_stopping(name, **numbers)
-    made = speak(model, [1, 5, 2])
-    assert made.finished_reason == ("limit",) * 3
-    assert made.step_lengths.tolist() == [4, 10, 5]  # (4 + 3 n) / 2, rounded up
-    assert made.frame_lengths.tolist() == [8, 20, 10]
+    speech = speak(model, [1, 5, 2])
+    assert speech.finished_reason == ("limit",) * 3
+    assert speech.step_lengths.tolist() == [4, 10, 5]  # (4 + 3 n) / 2, rounded up
+    assert speech.frame_lengths.tolist() == [8, 20, 10]
     assert speak(model, [1, 5, 2], max_steps=5).step_lengths.tolist() == [4, 5, 5]
 
 
@@ -179,9 +179,9 @@ def test_law_6_limits_follow_from_a_row_s_own_length(name):
 def test_law_6_a_model_that_always_stops_says_one_step(name):
     model = never_stopping(name)
     model.decoder.stop.bias.data.fill_(9.0)
-    made = speak(model, [1, 5])
-    assert made.finished_reason == ("stop", "stop")
-    assert made.step_lengths.tolist() == [1, 1]
+    speech = speak(model, [1, 5])
+    assert speech.finished_reason == ("stop", "stop")
+    assert speech.step_lengths.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("bias", "threshold", "reason"), [(0.1, 0.5, "stop"), (0.1, 0.6, "limit")])

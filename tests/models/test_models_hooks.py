@@ -89,15 +89,15 @@ def forward(model: nn.Module, train: bool) -> list[Tensor]:
     else:
         batch = TextBatch(tokens=HEARD.tokens, token_lengths=HEARD.token_lengths)
     output = model(batch)
-    made = output if isinstance(output, tuple) else vars(output).values()
-    return [x for x in made if isinstance(x, Tensor) and x.is_floating_point()]
+    values = output if isinstance(output, tuple) else vars(output).values()
+    return [x for x in values if isinstance(x, Tensor) and x.is_floating_point()]
 
 
 def use(model: nn.Module) -> list[Tensor]:
     """Free-running, greedy and beam."""
     if hasattr(model, "generate"):
-        made = model.generate(torch.tensor([[1, 2, 3]]), torch.tensor([3]), seed=1, max_steps=5)
-        return [made.mel_after, made.alignment]
+        speech = model.generate(torch.tensor([[1, 2, 3]]), torch.tensor([3]), seed=1, max_steps=5)
+        return [speech.mel_after, speech.alignment]
     found = []
     for way in (Greedy(limit=SHORT), Beam(size=2, limit=SHORT)):
         for rows in recognise(model, HEARD.features, HEARD.feature_lengths, way):
@@ -105,9 +105,9 @@ def use(model: nn.Module) -> list[Tensor]:
     return found
 
 
-def same(made: list[Tensor], wanted: list[Tensor]) -> None:
-    assert len(made) == len(wanted)
-    for one, other in zip(made, wanted, strict=True):
+def same(actual: list[Tensor], wanted: list[Tensor]) -> None:
+    assert len(actual) == len(wanted)
+    for one, other in zip(actual, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
@@ -139,9 +139,9 @@ def test_hooks_of_every_module_run_and_change_nothing(name: str, train: bool) ->
     parts = called_parts(model)
     ways = "forward_pre_hook", "forward_hook", "full_backward_hook"
     with hooked(parts, *ways) as calls:
-        made = forward(model, train)
-        sum(x.sin().sum() for x in made).backward()
-    same(made, wanted)
+        outputs = forward(model, train)
+        sum(x.sin().sum() for x in outputs).backward()
+    same(outputs, wanted)
     learn = {n for n, part in parts.items() if any(p.requires_grad for p in part.parameters())}
     assert not {(way, n) for way in ways[:2] for n in parts} - set(calls)
     assert not {(ways[2], n) for n in learn} - set(calls)
@@ -198,12 +198,12 @@ class LoRA(nn.Module):
 
 def adapted(model: nn.Module) -> dict[str, LoRA]:
     """Wrap every layer of torch's own that takes and gives one tensor."""
-    kinds, made = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding), {}
+    kinds, adapters = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding), {}
     for path in [n for n, m in model.named_modules() if isinstance(m, kinds)]:
         place, _, own = path.rpartition(".")
-        made[path] = LoRA(model.get_submodule(path))
-        setattr(model.get_submodule(place), own, made[path])
-    return made
+        adapters[path] = LoRA(model.get_submodule(path))
+        setattr(model.get_submodule(place), own, adapters[path])
+    return adapters
 
 
 @pytest.mark.parametrize("name", [*SPEAKERS, *READERS, "language", "language tied"])
@@ -211,9 +211,9 @@ def test_adapters_around_layers_change_what_comes_out_and_learn(name: str) -> No
     model = built(name)
     wanted = forward(model, False)
     adapters = adapted(model)
-    made = forward(model, False)
-    assert not torch.allclose(made[0], wanted[0], atol=1e-3)
-    sum(x.sin().sum() for x in made).backward()
+    outputs = forward(model, False)
+    assert not torch.allclose(outputs[0], wanted[0], atol=1e-3)
+    sum(x.sin().sum() for x in outputs).backward()
     for path, adapter in adapters.items():  # a gradient means that what comes out depends on it
         assert adapter.scale.grad is not None, path
         assert adapter.scale.grad.abs() > 0, path
@@ -283,8 +283,8 @@ def test_weights_that_are_made_of_others_are_made_anew_at_each_update(name: str,
         losses.append(loss.item())
         optimizer.step()
     assert len(set(losses)) == 3
-    made = forward(model, False)
-    same(forward(baked(model, name), False), made)
+    outputs = forward(model, False)
+    same(forward(baked(model, name), False), outputs)
     if "language" not in name:
         same(use(baked(model, name)), use(model))
     missing = [k for k, p in model.named_parameters() if p.grad is None]
@@ -333,8 +333,8 @@ def test_hooks_run_at_other_precisions_too(precision: str) -> None:
     wanted = model.generate(*given, **options).mel_after
     seen: list[nn.Module] = []  # a bound method: copies of the model must not copy what it fills
     model.decoder.core.attention.query.register_forward_hook(lambda m, *_: seen.append(m))
-    made = model.generate(*given, **options).mel_after
-    torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-3)
+    speech = model.generate(*given, **options).mel_after
+    torch.testing.assert_close(speech, wanted, rtol=1e-3, atol=1e-3)
     assert len(seen) == 5
 
 

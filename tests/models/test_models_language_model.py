@@ -71,12 +71,12 @@ def test_law_1_the_loss_counts_every_token_once(config: LanguageModelConfig) -> 
     singles = [loss(model(one := batch_of([row])), one).total * len(row) for row in rows]
     mean = sum(singles) / sum(map(len, rows))
     torch.testing.assert_close(whole, mean, rtol=0, atol=1e-10)
-    for made, true in zip(
+    for actual, true in zip(
         torch.autograd.grad(whole, list(model.parameters())),
         torch.autograd.grad(mean, list(model.parameters())),
         strict=True,
     ):
-        torch.testing.assert_close(made, true, rtol=0, atol=1e-10)
+        torch.testing.assert_close(actual, true, rtol=0, atol=1e-10)
 
 
 def test_trap_28_perplexity_does_not_depend_on_the_batches() -> None:
@@ -125,12 +125,12 @@ def test_the_layers_are_torchs() -> None:
     cell = torch.nn.LSTMCell(6, 7).double()
     cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.layers.state_dict().items()})
     row, hidden, memory = [4, 6, 5, EOS], torch.zeros(1, 7).double(), torch.zeros(1, 7).double()
-    made = model(batch_of([row])).log_probs[0]
+    log_probs = model(batch_of([row])).log_probs[0]
     for place, token in enumerate([SOS, *row[:-1]]):
         hidden, memory = cell(model.embedding.weight[[token]], (hidden, memory))
         assert isinstance(model.output, torch.nn.Linear)
         logits = model.output(hidden)[0, VALID]
-        torch.testing.assert_close(made[place, VALID], F.log_softmax(logits, -1))
+        torch.testing.assert_close(log_probs[place, VALID], F.log_softmax(logits, -1))
 
 
 def test_tied_weights_are_one_tensor() -> None:
@@ -178,5 +178,5 @@ def test_dropout_acts_in_training_alone() -> None:
     model, batch = LanguageModelConfig(hidden=8, dropout=0.5).build(SYMBOLS), batch_of([[4, EOS]])
     assert not torch.equal(model(batch).log_probs, model(batch).log_probs)
     model.eval()
-    made: list[Tensor] = [model(batch).log_probs for _ in range(2)]
-    assert torch.equal(*made)
+    log_probs: list[Tensor] = [model(batch).log_probs for _ in range(2)]
+    assert torch.equal(*log_probs)

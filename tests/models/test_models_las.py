@@ -68,8 +68,8 @@ def test_law_1_an_utterance_alone_equals_its_row_in_a_batch(name, garbage):
     together, gradients = outcome(model, tiny_batch(extra=6, garbage=garbage))
     for row in range(len(batch)):
         alone, (gradient,) = outcome(model, row_of(batch, row))
-        for made, true in zip(together[3 * row : 3 * row + 3], alone, strict=True):
-            torch.testing.assert_close(made, true, rtol=0, atol=1e-10)
+        for actual, true in zip(together[3 * row : 3 * row + 3], alone, strict=True):
+            torch.testing.assert_close(actual, true, rtol=0, atol=1e-10)
         torch.testing.assert_close(gradients[row], gradient, rtol=0, atol=1e-10)
 
 
@@ -115,9 +115,9 @@ def test_law_5_a_changed_symbol_changes_nothing_at_or_before_its_step(name):
     true = model(batch).log_probs
     tokens = batch.tokens.clone()
     tokens[0, 2] = 4 + (tokens[0, 2] - 3) % (SYMBOLS - 4)
-    made = model(dataclasses.replace(batch, tokens=tokens)).log_probs
-    assert torch.equal(made[0, :3], true[0, :3])
-    assert not torch.allclose(made[0, 3], true[0, 3])
+    log_probs = model(dataclasses.replace(batch, tokens=tokens)).log_probs
+    assert torch.equal(log_probs[0, :3], true[0, :3])
+    assert not torch.allclose(log_probs[0, 3], true[0, 3])
 
 
 def test_trap_25_controls_are_apart_and_only_eos_is_ever_written():

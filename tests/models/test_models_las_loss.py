@@ -16,8 +16,8 @@ def test_symbol_loss_is_a_mean_over_valid_tokens():
         F.nll_loss(output.log_probs[i, :n], batch.tokens[i, :n], reduction="sum")
         for i, n in enumerate(batch.token_lengths.tolist())
     ]
-    made = symbol_loss(output.log_probs, batch.tokens, batch.token_lengths)
-    torch.testing.assert_close(made, sum(rows) / batch.token_lengths.sum())
+    loss = symbol_loss(output.log_probs, batch.tokens, batch.token_lengths)
+    torch.testing.assert_close(loss, sum(rows) / batch.token_lengths.sum())
 
 
 def test_label_smoothing_is_torch_s_over_the_symbols_that_can_come():
@@ -27,8 +27,8 @@ def test_label_smoothing_is_torch_s_over_the_symbols_that_can_come():
     targets = [batch.tokens[i, :n] for i, n in enumerate(batch.token_lengths.tolist())]
     place = torch.tensor([possible.index(int(t)) for t in torch.cat(targets)])
     true = F.cross_entropy(torch.cat(logits)[:, possible], place, label_smoothing=0.1)
-    made = symbol_loss(output.log_probs, batch.tokens, batch.token_lengths, 0.1)
-    torch.testing.assert_close(made, true)
+    actual = symbol_loss(output.log_probs, batch.tokens, batch.token_lengths, 0.1)
+    torch.testing.assert_close(actual, true)
 
 
 def test_ctc_is_torch_s_of_each_utterance_alone_without_eos():
@@ -45,8 +45,8 @@ def test_ctc_is_torch_s_of_each_utterance_alone_without_eos():
             F.ctc_loss(log_probs.transpose(0, 1), target, *sizes, blank=BLANK, reduction="sum")
         )
     reachable = sum(row for row in rows if row.isfinite())
-    made = ctc_loss(output.ctc_log_probs, output.memory_lengths, batch)
-    torch.testing.assert_close(made, reachable / batch.token_lengths.sum())
+    loss = ctc_loss(output.ctc_log_probs, output.memory_lengths, batch)
+    torch.testing.assert_close(loss, reachable / batch.token_lengths.sum())
 
 
 def test_trap_6_nan_in_the_padding_reaches_neither_loss_nor_gradient():

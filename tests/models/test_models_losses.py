@@ -123,8 +123,8 @@ def test_every_term_is_its_definition_item_by_item(r, linear):
 def test_the_low_frequencies_get_their_share(numbers):
     config = dataclasses.replace(EVERYTHING, **numbers)
     output, batch = made_up(2, True)
-    made = TacotronLoss(config)(output, batch).terms["linear"]
-    assert float(made) == pytest.approx(by_hand(output, batch, config)["linear"], rel=1e-6)
+    loss = TacotronLoss(config)(output, batch).terms["linear"]
+    assert float(loss) == pytest.approx(by_hand(output, batch, config)["linear"], rel=1e-6)
 
 
 def padded_with(output: TacotronOutput, batch: TTSBatch, garbage: float, extra: int, r: int):
@@ -174,8 +174,8 @@ def loss_and_gradients(output: TacotronOutput, batch: TTSBatch) -> tuple[Tensor,
 def test_law_1_trap_3_4_5_padding_never_counts(dtype, garbage, linear, r):
     output, batch = made_up(r, linear, dtype)
     true, gradients = loss_and_gradients(output, batch)
-    made, others = loss_and_gradients(*padded_with(output, batch, garbage, 2, r))
-    torch.testing.assert_close(made, true, rtol=TOLERANCE[dtype], atol=0)
+    actual, others = loss_and_gradients(*padded_with(output, batch, garbage, 2, r))
+    torch.testing.assert_close(actual, true, rtol=TOLERANCE[dtype], atol=0)
     for name, gradient in gradients.items():
         if gradient is None:  # the mel after the post-net, where that makes a linear spectrum
             assert others[name] is None

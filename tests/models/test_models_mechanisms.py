@@ -84,12 +84,12 @@ def test_law_5_teacher_forced_equals_stepwise(name, attention):
     frames, mask = length_mask(torch.tensor([8, 8])), length_mask(torch.tensor([3, 5]))
     with torch.no_grad():
         forced = decoder(mel, frames, memory, mask)
-        state, ready, made = decoder.start(memory, mask), decoder.core.prepare(), []
+        state, ready, outputs = decoder.start(memory, mask), decoder.core.prepare(), []
         for frame in teacher_inputs(mel, 2).unbind(1):
             output, state = decoder.step(state._replace(frame=frame), ready)
-            made.append(output)
+            outputs.append(output)
     for name_of_part, whole in (("weights", forced.alignment), ("stop_logit", forced.stop_logits)):
-        steps = torch.stack([getattr(x, name_of_part) for x in made], 1)
+        steps = torch.stack([getattr(x, name_of_part) for x in outputs], 1)
         torch.testing.assert_close(steps, whole, rtol=1e-10, atol=1e-10)
 
 
@@ -133,8 +133,8 @@ def test_a_stranger_s_plain_module_runs_free(way, monkeypatch):
     forced = model(tiny_batch()).alignment
     assert forced.isfinite().all()
     for _ in range(3):  # uncaptured, captured, replayed
-        made = speak(model, [4, 2], seed=1, max_steps=6)
-    assert made.finished_reason == ("limit", "limit")
+        speech = speak(model, [4, 2], seed=1, max_steps=6)
+    assert speech.finished_reason == ("limit", "limit")
 
 
 @pytest.mark.parametrize("kind", [c.kind for c in NEW.values() if c.kind != "plain"])

@@ -48,12 +48,12 @@ def test_law_10_one_seed_one_result(name):
 @each_tacotron
 def test_law_10_without_a_seed_torch_s_own_decides(name):
     model = never_stopping(name)
-    made = []
+    results = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
-        made.append(speak(model, LENGTHS, max_steps=9).mel_after)
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
+        results.append(speak(model, LENGTHS, max_steps=9).mel_after)
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
 
 
 @each_tacotron
@@ -114,9 +114,9 @@ def test_less_than_one_step_is_refused():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @each_tacotron
 def test_a_model_in_half_precision_speaks(name, dtype):
-    made = speak(never_stopping(name).to(dtype), LENGTHS, seed=1, max_steps=4)
-    assert made.mel_after.dtype == dtype
-    assert torch.isfinite(made.mel_after).all()
+    speech = speak(never_stopping(name).to(dtype), LENGTHS, seed=1, max_steps=4)
+    assert speech.mel_after.dtype == dtype
+    assert torch.isfinite(speech.mel_after).all()
 
 
 @each_tacotron

@@ -78,8 +78,8 @@ def encoded(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
 
 
 def refined(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
-    made = module(x["x"], length_mask(lengths["x"], x["x"].shape[1]))
-    return [(part, lengths["x"]) for part in made if part is not None]
+    output = module(x["x"], length_mask(lengths["x"], x["x"].shape[1]))
+    return [(part, lengths["x"]) for part in output if part is not None]
 
 
 def attention_steps(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
@@ -109,23 +109,23 @@ def core_steps(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
     known = torch.where(
         length_mask(lengths["steps"], x["steps"].shape[1])[..., None], x["steps"], 0
     )
-    made = module(known, memory, mask)
-    outputs = [(made.hidden, lengths["steps"]), (made.context, lengths["steps"])]
-    return [*outputs, read(made.alignment, lengths)]
+    output = module(known, memory, mask)
+    outputs = [(output.hidden, lengths["steps"]), (output.context, lengths["steps"])]
+    return [*outputs, read(output.alignment, lengths)]
 
 
 def decoded(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
     r = module.config.reduction_factor
     mask = length_mask(lengths["memory"], x["memory"].shape[1])
     frame_mask = length_mask(lengths["steps"], x["steps"].shape[1])
-    made = module(x["steps"], frame_mask, x["memory"], mask)
+    output = module(x["steps"], frame_mask, x["memory"], mask)
     steps = -(-lengths["steps"] // r)
-    outputs = [(made.mel, lengths["steps"]), (made.stop_logits, steps)]
-    return [*outputs, read(made.alignment, lengths | {"steps": steps})]
+    outputs = [(output.mel, lengths["steps"]), (output.stop_logits, steps)]
+    return [*outputs, read(output.alignment, lengths | {"steps": steps})]
 
 
 def spoken_whole(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
-    made = module(
+    output = module(
         TTSBatch(
             tokens=x["memory"],
             token_lengths=lengths["memory"],
@@ -133,11 +133,15 @@ def spoken_whole(module: nn.Module, x: Inputs, lengths: Lengths) -> Outputs:
             frame_lengths=lengths["steps"],
         )
     )
-    frames, steps = lengths["steps"], made.step_lengths
-    outputs = [(made.mel_before, frames), (made.mel_after, frames), (made.stop_logits, steps)]
-    if made.log_magnitude is not None:
-        outputs.append((made.log_magnitude, frames))
-    return [*outputs, read(made.alignment, lengths | {"steps": steps})]
+    frames, steps = lengths["steps"], output.step_lengths
+    outputs = [
+        (output.mel_before, frames),
+        (output.mel_after, frames),
+        (output.stop_logits, steps),
+    ]
+    if output.log_magnitude is not None:
+        outputs.append((output.log_magnitude, frames))
+    return [*outputs, read(output.alignment, lengths | {"steps": steps})]
 
 
 def attention_rnn(cell: type, attention: object) -> AttentionRNN:

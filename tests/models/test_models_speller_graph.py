@@ -35,17 +35,17 @@ def _by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 @torch.inference_mode()
 def searched(model: Speller) -> list[Tensor]:
     """All that the steps of a search make, whose hypotheses grow and whose utterances end."""
-    speller, made = model.prepare(), []
+    speller, outputs = model.prepare(), []
     state = speller.start(*memory())
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randint(4, SYMBOLS, (len(LENGTHS),), generator=generator)
     for parents, staying in MOVES:
         spelled = speller.step(tokens, state)
-        made += tree_leaves(spelled)
+        outputs += tree_leaves(spelled)
         rows, going = torch.tensor(parents), None if staying is None else torch.tensor(staying)
         state = regroup_rows(spelled.state, rows, going)
         tokens = torch.randint(4, SYMBOLS, (len(parents),), generator=generator)
-    return made
+    return outputs
 
 
 def check_same(model: Speller) -> None:

@@ -55,10 +55,10 @@ MOVES = [
 
 def memory(lengths: tuple[int, ...] = LENGTHS, garbage: float = 0.0) -> tuple[Tensor, Tensor]:
     generator, longest = torch.Generator().manual_seed(1), max(lengths) + (garbage != 0)
-    made = torch.full((len(lengths), longest, MEMORY), garbage)
+    memories = torch.full((len(lengths), longest, MEMORY), garbage)
     for row, length in enumerate(lengths):
-        made[row, :length] = torch.randn(length, MEMORY, generator=generator)
-    return made, length_mask(torch.tensor(lengths), longest)
+        memories[row, :length] = torch.randn(length, MEMORY, generator=generator)
+    return memories, length_mask(torch.tensor(lengths), longest)
 
 
 def walk(
@@ -69,19 +69,19 @@ def walk(
     with torch.no_grad():
         speller = module.prepare()
         state = speller.start(given[0].to(dtype), given[1])
-        token, made = torch.full((len(given[0]),), SOS), []
+        token, spelled = torch.full((len(given[0]),), SOS), []
         for parents, stay in [*MOVES, (None, None)]:
-            made.append(speller.step(token, state))
-            state = made[-1].state
+            spelled.append(speller.step(token, state))
+            state = spelled[-1].state
             if parents:
                 utterances = None if stay is None else torch.tensor(stay)
                 state = regroup_rows(state, torch.tensor(parents), utterances)
                 token = torch.randint(4, SYMBOLS, (len(parents),), generator=generator)
-    return made
+    return spelled
 
 
-def assert_same(made: list, true: list, tolerance: float = 1e-5) -> None:
-    for own, other in zip(made, true, strict=True):
+def assert_same(actual: list, true: list, tolerance: float = 1e-5) -> None:
+    for own, other in zip(actual, true, strict=True):
         for part in ("log_probs", "weights"):
             a, b = getattr(own, part), getattr(other, part)
             assert a.dtype == torch.float32
@@ -92,12 +92,12 @@ def assert_same(made: list, true: list, tolerance: float = 1e-5) -> None:
 @variants
 def test_every_step_is_that_of_torch_s_operations(name):
     module = speller(**VARIANTS[name])
-    made = walk(module, memory())
-    assert isinstance(made[0].state, CppState)
+    steps = walk(module, memory())
+    assert isinstance(steps[0].state, CppState)
     true = walk(copy.deepcopy(module).double(), memory(), torch.float64)
     assert not isinstance(true[0].state, CppState)
-    assert_same(made, true)
-    assert float(made[-1].weights.std()) > 1e-3  # not all the same, whatever goes in
+    assert_same(steps, true)
+    assert float(steps[-1].weights.std()) > 1e-3  # not all the same, whatever goes in
 
 
 @there
@@ -105,19 +105,19 @@ def test_every_step_is_that_of_torch_s_operations(name):
 @pytest.mark.parametrize("garbage", [1e4, math.nan])
 def test_law_1_what_stands_in_the_padding_changes_nothing(name, garbage):
     module = speller(**VARIANTS[name])
-    made, true = walk(module, memory(garbage=garbage)), walk(module, memory())
-    assert not any(spelled.weights[:, -1].any() for spelled in made)
-    assert_same([own._replace(weights=own.weights[:, :-1]) for own in made], true, 1e-6)
+    actual, true = walk(module, memory(garbage=garbage)), walk(module, memory())
+    assert not any(spelled.weights[:, -1].any() for spelled in actual)
+    assert_same([own._replace(weights=own.weights[:, :-1]) for own in actual], true, 1e-6)
 
 
 @there
 @variants
 def test_threads_change_no_bit(name):
-    module, made = speller(**VARIANTS[name]), []
+    module, results = speller(**VARIANTS[name]), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        made.append(walk(module, memory()))
-    for own, other in zip(*made, strict=True):
+        results.append(walk(module, memory()))
+    for own, other in zip(*results, strict=True):
         assert torch.equal(own.log_probs, other.log_probs)
         assert torch.equal(own.weights, other.weights)
 
@@ -168,14 +168,14 @@ def test_tokens_that_do_not_fit_the_hypotheses_are_refused(count):
 @pytest.mark.parametrize("parts", [["query"], ["key"], ["query", "key"]], ids=" and ".join)
 def test_huge_and_broken_numbers_end_as_in_torch(size, parts, monkeypatch):
     """e^2x of what is large is infinite, or zero, and their product is no number."""
-    module, made = speller(attention=ContentConfig(dim=8)), []
+    module, results = speller(attention=ContentConfig(dim=8)), []
     for part in parts:
         weight = getattr(module.core.attention, part).weight
         weight.copy_(size * torch.randn_like(weight).sign())
     for _ in range(2):
-        made.append(walk(module, memory())[1])
+        results.append(walk(module, memory())[1])
         monkeypatch.setattr(speller_cpp, "supported", lambda *parts: False)
-    own, other = made
+    own, other = results
     valid = memory()[1].repeat_interleave(4, 0)  # padding has no weight in a broken row either
     assert not own.weights[~valid].any()
     pairs = [(own.log_probs, other.log_probs), (own.weights[valid], other.weights[valid])]
@@ -216,10 +216,10 @@ def test_everything_else_goes_torch_s_way():
 @there
 def test_without_a_compiler_a_search_is_the_same(monkeypatch):
     module = speller(attention=located("previous"))
-    made = walk(module, memory())
+    steps = walk(module, memory())
     for room in ("models.backends.speller_cpp", "ops.deferred_linear", "ops.additive"):
         monkeypatch.setattr(f"speechseq.{room}.library", lambda name: None)
         monkeypatch.setattr(f"speechseq.{room}.call", None)
     plain = walk(module, memory())
     assert not isinstance(plain[0].state, CppState)
-    assert_same(made, plain, 2e-5)
+    assert_same(steps, plain, 2e-5)

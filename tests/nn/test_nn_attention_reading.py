@@ -202,11 +202,11 @@ def test_trap_16_the_previous_alignment_is_detached_only_when_asked(config):
     held_states = [detached(state) for state in states[:-1]]
     without = reading(config, ReadingConfig(through_previous=False)).build(QUERY, MEMORY).double()
     without.load_state_dict(through.state_dict())
-    made = run(without, queries, without.start(memory, mask))[0]
-    torch.testing.assert_close(made, flowing(queries), rtol=0, atol=0)
+    actual = run(without, queries, without.start(memory, mask))[0]
+    torch.testing.assert_close(actual, flowing(queries), rtol=0, atol=0)
     for function in (flowing, held):
         assert torch.autograd.gradcheck(function, queries, fast_mode=True)
-    found = [gradient(x, queries) for x in (made, held(queries), flowing(queries))]
+    found = [gradient(x, queries) for x in (actual, held(queries), flowing(queries))]
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
     assert (found[0] - found[2]).abs().max() > 1e-6
 
@@ -233,8 +233,8 @@ def test_a_reading_put_on_a_trained_module_is_the_one_it_could_have_been_built_w
     trained.reading = option
     assert trained.reading == option
     queries, memory, mask = inputs()
-    made, true = (run(m, queries, m.start(memory, mask))[1] for m in (trained, built))
-    assert torch.equal(made, true)
+    actual, true = (run(m, queries, m.start(memory, mask))[1] for m in (trained, built))
+    assert torch.equal(actual, true)
 
 
 def test_a_window_stays_with_what_was_read_before():

@@ -112,10 +112,10 @@ def gradients(
 
 
 def assert_same(case: Case, parts: Sequence[int] = (0, 1, 2)) -> None:
-    made, leaves = case.run(kernel=True)
-    grads = gradients(made, leaves, parts)
+    output, leaves = case.run(kernel=True)
+    grads = gradients(output, leaves, parts)
     plain, leaves = case.run(kernel=False, double=True)
-    for a, b in zip(made, plain, strict=True):
+    for a, b in zip(output, plain, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=0, atol=1e-5)
     for a, b in zip(grads, gradients(plain, leaves, parts), strict=True):
         scale = max(1.0, float(b.abs().max()))
@@ -164,14 +164,14 @@ def test_each_output_alone_may_be_asked_for_its_gradient(parts):
 
 @pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
 def test_law_1_nothing_that_stands_in_the_padding_is_read(cells):
-    made = []
+    results = []
     for garbage in (0.0, 1e4, math.nan):
         case = Case(cells)
         case.memory[~case.mask] = garbage
         case.inputs[~length_mask(case.steps, case.inputs.shape[1])] = garbage
         out, leaves = case.run(kernel=True)
-        made.append([*out, *gradients(out, leaves)])
-    for clean, huge, nan in zip(*made, strict=True):
+        results.append([*out, *gradients(out, leaves)])
+    for clean, huge, nan in zip(*results, strict=True):
         assert torch.equal(clean, huge)
         assert torch.equal(clean, nan)
 
@@ -186,15 +186,15 @@ def test_the_kernel_s_threads_change_no_bit(cells, mechanism, lengths, steps, ha
         call(*arguments)
         torch.set_num_threads(1)
 
-    call, made = cpp.call, []
+    call, results = cpp.call, []
     case = Case(cells, MECHANISMS[mechanism], "both", lengths=lengths, steps=steps)
     for threads in (1, 2, 3, 5, 2):
         monkeypatch.setattr(cpp, "call", partial(call_on, threads))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             out, leaves = case.run(kernel=True)
-            made.append([*out, *gradients(out, leaves)])
-    for others in made[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(made[0], others, strict=True))
+            results.append([*out, *gradients(out, leaves)])
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
 @pytest.mark.parametrize("cells", ["lstm", "gru lstm"])
@@ -208,17 +208,17 @@ def test_neighbours_change_nothing(cells):
 
 
 def test_a_graph_may_be_walked_twice():
-    made, leaves = Case("lstm gru", dropout="both").run(kernel=True)
-    for a, b in zip(gradients(made, leaves), gradients(made, leaves), strict=True):
+    output, leaves = Case("lstm gru", dropout="both").run(kernel=True)
+    for a, b in zip(gradients(output, leaves), gradients(output, leaves), strict=True):
         assert torch.equal(a, b)
 
 
 def test_nothing_of_a_graph_stays_where_none_is_wanted():
     case = Case()
     with torch.no_grad():
-        made = case.run(kernel=True)[0]
-    assert not any(x.requires_grad for x in made)
-    for a, b in zip(made, case.run(kernel=True)[0], strict=True):
+        output = case.run(kernel=True)[0]
+    assert not any(x.requires_grad for x in output)
+    for a, b in zip(output, case.run(kernel=True)[0], strict=True):
         assert torch.equal(a, b)
 
 
@@ -227,9 +227,9 @@ def test_nothing_of_a_graph_stays_where_none_is_wanted():
 def test_extreme_inputs_stay_finite(cells, mechanism):
     case = Case(cells, MECHANISMS[mechanism])
     case.inputs, case.memory = case.inputs * 1e4, case.memory * 1e4
-    made, leaves = case.run(kernel=True)
-    assert all(bool(x.isfinite().all()) for x in (*made, *gradients(made, leaves)))
-    assert_distributions(case, made.alignment)
+    output, leaves = case.run(kernel=True)
+    assert all(bool(x.isfinite().all()) for x in (*output, *gradients(output, leaves)))
+    assert_distributions(case, output.alignment)
 
 
 @pytest.mark.parametrize("cells", ["lstm", "gru", "lstm lstm"])
@@ -239,13 +239,13 @@ def test_bfloat16_stays_near_and_weights_keep_their_precision(cells, mechanism):
     exact, leaves = case.run(kernel=False)
     wanted = gradients(exact, leaves)
     with torch.autocast("cpu", torch.bfloat16):
-        made, leaves = case.run(kernel=True)
-        found = gradients(made, leaves)
-    assert made.hidden.dtype == torch.bfloat16
-    assert made.alignment.dtype == torch.float32
-    for a, b in zip(made, exact, strict=True):
+        output, leaves = case.run(kernel=True)
+        found = gradients(output, leaves)
+    assert output.hidden.dtype == torch.bfloat16
+    assert output.alignment.dtype == torch.float32
+    for a, b in zip(output, exact, strict=True):
         torch.testing.assert_close(a.float(), b, rtol=0, atol=0.02)
-    assert_distributions(case, made.alignment)
+    assert_distributions(case, output.alignment)
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype == b.dtype
         assert float((a - b).norm()) <= 0.05 * float(b.norm()) + 1e-3
@@ -277,15 +277,15 @@ def test_one_seed_draws_the_same_both_ways(dropout, monkeypatch):
         monkeypatch.setattr(cpp, "supported", lambda *_, answer=kernel: answer)
         torch.manual_seed(3)
         both.append((case.core(case.inputs, case.memory, case.mask, case.steps), torch.rand(1)))
-    (made, after), (plain, then) = both
-    for a, b in zip(made, plain, strict=True):
+    (output, after), (plain, then) = both
+    for a, b in zip(output, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert torch.equal(after, then)
 
 
 def test_backward_may_run_again_and_its_last_pass_stands_in_the_gates_room(monkeypatch):
-    made, leaves = Case("lstm gru").run(kernel=True)
-    loss = sum((x * torch.randn_like(x)).sum() for x in made)
+    output, leaves = Case("lstm gru").run(kernel=True)
+    loss = sum((x * torch.randn_like(x)).sum() for x in output)
     same: list[bool] = []
 
     def spy(*given):

@@ -62,20 +62,26 @@ def made_of(
         with pytest.MonkeyPatch.context() as patch:
             interpret(patch, backwards)
             given = inputs, memory, mask, lengths, drawn
-            made = attention_rnn_fast._run(triton.run, loop.cells, loop.attention, dtype, *given)
-            return _with_gradients(list(made), loop, inputs, memory, used)
-    made = loop.step_by_step(inputs, memory, mask, lengths, drawn)
-    return _with_gradients(list(made), loop, inputs, memory, used)
+            outputs = attention_rnn_fast._run(triton.run, loop.cells, loop.attention, dtype, *given)
+            return _with_gradients(list(outputs), loop, inputs, memory, used)
+    outputs = loop.step_by_step(inputs, memory, mask, lengths, drawn)
+    return _with_gradients(list(outputs), loop, inputs, memory, used)
 
 
 def _with_gradients(
-    made: list[Tensor], loop: AttentionRNN, inputs: Tensor, memory: Tensor, used: tuple[bool, ...]
+    outputs: list[Tensor],
+    loop: AttentionRNN,
+    inputs: Tensor,
+    memory: Tensor,
+    used: tuple[bool, ...],
 ) -> list[Tensor]:
     torch.manual_seed(1)
-    total = sum((x * torch.randn(x.shape)).sum() for x, use in zip(made, used, strict=True) if use)
+    total = sum(
+        (x * torch.randn(x.shape)).sum() for x, use in zip(outputs, used, strict=True) if use
+    )
     sought = [inputs, memory, *loop.parameters()]
     found = torch.autograd.grad(total, sought, allow_unused=True)
-    return [*made, *(torch.zeros(1) if x is None else x for x in found)]
+    return [*outputs, *(torch.zeros(1) if x is None else x for x in found)]
 
 
 def check(ours: list[Tensor], expected: list[Tensor], tolerance: float = 1e-5) -> None:
@@ -120,8 +126,8 @@ def test_bfloat16_stays_near_float32(kind):
 
 def test_the_order_of_a_launch_s_programs_changes_no_bit():
     loop = loop_of("lstm", "location", layers=2, dropout=0.3)
-    made = [made_of(loop, True, backwards=way, steps=2) for way in (False, True)]
-    for a, b in zip(*made, strict=True):
+    results = [made_of(loop, True, backwards=way, steps=2) for way in (False, True)]
+    for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
 
 
@@ -134,9 +140,12 @@ def test_a_loop_runs_by_it_from_graphs(kind, half, monkeypatch):
     def run() -> list[Tensor]:
         leaf = inputs.clone().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            made = loop(leaf, memory, mask, torch.tensor([STEPS, 2]))
-        total = sum(x.float().square().sum() for x in made)
-        return [*(x.float() for x in made), *torch.autograd.grad(total, [leaf, *loop.parameters()])]
+            output = loop(leaf, memory, mask, torch.tensor([STEPS, 2]))
+        total = sum(x.float().square().sum() for x in output)
+        return [
+            *(x.float() for x in output),
+            *torch.autograd.grad(total, [leaf, *loop.parameters()]),
+        ]
 
     monkeypatch.setattr(cpp, "supported", lambda *_: False)
     monkeypatch.setattr(attention_rnn_fast, "BUCKET_STEPS", 4)

@@ -13,9 +13,9 @@ each_cell = pytest.mark.parametrize("kind", CELLS)
 def torch_cell(cell: SplitCell) -> nn.LSTMCell | nn.GRUCell:
     """torch's cell over [inputs; context] with the same parameters, copied by name."""
     theirs = nn.LSTMCell if isinstance(cell, SplitLSTM) else nn.GRUCell
-    made = theirs(cell.input_dim + cell.context_dim, cell.hidden, dtype=cell.weight_ih.dtype)
-    made.load_state_dict(cell.state_dict())
-    return made
+    reference = theirs(cell.input_dim + cell.context_dim, cell.hidden, dtype=cell.weight_ih.dtype)
+    reference.load_state_dict(cell.state_dict())
+    return reference
 
 
 def steps(cell: SplitCell, inputs: Tensor, contexts: Tensor, drawn: Tensor | None = None) -> list:
@@ -100,8 +100,8 @@ def test_zoneout_in_evaluation_is_the_expectation(kind):
     state = remembered(kind, 2)
     zoned = one_step(cell, state)
     cell.zoneout = 0.0
-    for made, old, new in zip(zoned, state, one_step(cell, state), strict=True):
-        torch.testing.assert_close(made, 0.25 * old + 0.75 * new)
+    for output, old, new in zip(zoned, state, one_step(cell, state), strict=True):
+        torch.testing.assert_close(output, 0.25 * old + 0.75 * new)
 
 
 @each_cell
@@ -111,9 +111,11 @@ def test_zoneout_in_training_keeps_units_as_often_as_told(kind):
     zoned = one_step(cell, state)
     cell.zoneout = 0.0
     kept = []
-    for made, old, new in zip(zoned, state, one_step(cell, state), strict=True):
-        assert torch.equal(torch.where(made == old, old, new), made)  # kept or new, never between
-        kept.append(made == old)
+    for output, old, new in zip(zoned, state, one_step(cell, state), strict=True):
+        assert torch.equal(
+            torch.where(output == old, old, new), output
+        )  # kept or new, never between
+        kept.append(output == old)
         assert abs(float(kept[-1].float().mean()) - 0.25) < 0.015  # 28,000 draws: 5.8 sigma
     if kind == "lstm":  # hidden and cell are kept independently of each other
         assert abs(float((kept[0] & kept[1]).float().mean()) - 0.0625) < 0.01
@@ -137,10 +139,10 @@ def test_dropout_of_the_hidden_state_is_fed_back_and_only_in_training(kind):
 def test_a_run_ends_each_row_with_its_own_last_step(kind, numbers):
     cell, lengths = CELLS[kind](INPUT, 0, HIDDEN, **numbers).eval(), torch.tensor([STEPS, 1])
     inputs = torch.randn(2, STEPS, INPUT)
-    whole, made = cell.run(inputs), cell.run(inputs, lengths)
-    torch.testing.assert_close(made[0], whole[0])
-    torch.testing.assert_close(made[1, :1], whole[1, :1])
-    assert not made[1, 1:].any()
+    whole, ended = cell.run(inputs), cell.run(inputs, lengths)
+    torch.testing.assert_close(ended[0], whole[0])
+    torch.testing.assert_close(ended[1, :1], whole[1, :1])
+    assert not ended[1, 1:].any()
 
 
 def test_a_cell_without_context_copies_no_weights_at_a_step():

@@ -38,8 +38,8 @@ def test_batch_norm_without_padding_is_torch_s():
         nn.init.uniform_(norm.bias, -1, 1, generator=torch.Generator().manual_seed(2))
     for _ in range(3):
         x = 3 * torch.randn(2, 7, 4) + 1
-        made = ours(x, full(x))
-        torch.testing.assert_close(made, theirs(x.transpose(1, 2)).transpose(1, 2))
+        output = ours(x, full(x))
+        torch.testing.assert_close(output, theirs(x.transpose(1, 2)).transpose(1, 2))
     for (name, a), (other, b) in zip(ours.named_buffers(), theirs.named_buffers(), strict=True):
         assert name == other
         torch.testing.assert_close(a, b)
@@ -50,8 +50,8 @@ def test_batch_norm_without_padding_is_torch_s():
 def test_batch_norm_of_a_single_position_leaves_the_running_statistics_finite():
     norm = MaskedBatchNorm(4)
     x = torch.randn(1, 5, 4)
-    made = norm(x, length_mask(torch.tensor([1]), 5))
-    assert torch.isfinite(made).all()
+    normalised = norm(x, length_mask(torch.tensor([1]), 5))
+    assert torch.isfinite(normalised).all()
     assert all(torch.isfinite(buffer).all() for buffer in norm.buffers())
 
 

@@ -36,8 +36,8 @@ def test_padding_is_zeroed_in_value_and_in_gradient(garbage):
     x[0, :2], x[1, :1] = 1.0, 2.0
     x.requires_grad_()
     mask = length_mask(torch.tensor([2, 1]), 3)
-    made = zero_padding(x, mask)
-    made.square().sum().backward()
-    for values in (made, x.grad):
+    zeroed = zero_padding(x, mask)
+    zeroed.square().sum().backward()
+    for values in (zeroed, x.grad):
         assert torch.isfinite(values).all()
         assert torch.equal(values != 0, mask.unsqueeze(-1).expand_as(values))

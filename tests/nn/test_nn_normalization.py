@@ -73,20 +73,20 @@ def test_law_1_padding_changes_nothing(
 def test_the_padding_comes_out_as_zeros_and_the_shape_and_dtype_stay(config: NormConfig) -> None:
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         x = batch().to(dtype)
-        made = built(config)(x, LENGTHS)
-        assert made.shape == x.shape
-        assert made.dtype == dtype
-        assert made.isfinite().all()
-        assert (made[~length_mask(LENGTHS, 33)] == 0).all()
+        normalised = built(config)(x, LENGTHS)
+        assert normalised.shape == x.shape
+        assert normalised.dtype == dtype
+        assert normalised.isfinite().all()
+        assert (normalised[~length_mask(LENGTHS, 33)] == 0).all()
 
 
 @each_config
 def test_gradients_are_finite_for_constant_features(config: NormConfig) -> None:
     module = built(config)
     x = torch.full((2, 9, FEATURES), -18.4, dtype=torch.float64, requires_grad=True)
-    made = module(x, torch.tensor([9, 1]))
-    assert made.isfinite().all()
-    (made * torch.randn_like(made)).sum().backward()
+    normalised = module(x, torch.tensor([9, 1]))
+    assert normalised.isfinite().all()
+    (normalised * torch.randn_like(normalised)).sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
 
@@ -104,7 +104,7 @@ def test_gradients_are_those_of_finite_differences(config: NormConfig) -> None:
 
 def test_an_utterance_has_mean_0_and_variance_1() -> None:
     x = batch()
-    made, centred = (
+    normalised, centred = (
         UtteranceNormConfig(variance=variance).build(FEATURES)(x, LENGTHS)
         for variance in (True, False)
     )
@@ -113,15 +113,15 @@ def test_an_utterance_has_mean_0_and_variance_1() -> None:
         around = own - own.mean(0)
         np.testing.assert_allclose(centred[row, :length], around, atol=1e-12)
         np.testing.assert_allclose(
-            made[row, :length], around / own.std(0).clip(1e-3), atol=1e-9
+            normalised[row, :length], around / own.std(0).clip(1e-3), atol=1e-9
         )  # of length 1: zeros
 
 
 def test_a_loud_offset_does_not_cost_the_precision_of_float32() -> None:
     """The variance is taken around the mean, not as a difference of squares."""
     x = torch.randn(1, 200, FEATURES)
-    made = UtteranceNormConfig().build(FEATURES)
-    plain, shifted = (made(y, torch.tensor([200])) for y in (x, x + 1024))
+    norm = UtteranceNormConfig().build(FEATURES)
+    plain, shifted = (norm(y, torch.tensor([200])) for y in (x, x + 1024))
     torch.testing.assert_close(plain, shifted, atol=1e-3, rtol=0)
 
 
@@ -142,10 +142,10 @@ def test_a_corpus_in_batches_is_measured_as_numpy_measures_it_whole(offset: floa
         norm.fit(padded(frames[i : i + size]) for i in range(0, 6, size))
         np.testing.assert_allclose(norm.mean, whole.mean(0), rtol=1e-12)
         np.testing.assert_allclose(norm.scale, 1 / whole.std(0), rtol=1e-9)
-        made = norm(*padded(frames))
+        normalised = norm(*padded(frames))
         for row, own in enumerate(frames):
             expected = (own.numpy() - whole.mean(0)) / whole.std(0)
-            np.testing.assert_allclose(made[row, : len(own)], expected, atol=1e-6)
+            np.testing.assert_allclose(normalised[row, : len(own)], expected, atol=1e-6)
 
 
 def padded(frames: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -214,11 +214,11 @@ STREAMING = [name for name in CONFIGS if name.startswith("streaming")]
 @pytest.mark.parametrize("name", STREAMING)
 def test_a_stream_is_what_a_loop_over_its_frames_gives(name: str) -> None:
     config, x = CONFIGS[name], batch()
-    made = built(config)(x, LENGTHS)
+    normalised = built(config)(x, LENGTHS)
     assert isinstance(config, StreamingNormConfig)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = one_by_one(x[row, :length].numpy(), config)
-        np.testing.assert_allclose(made[row, :length], expected, atol=1e-9)
+        np.testing.assert_allclose(normalised[row, :length], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", STREAMING)
@@ -229,8 +229,8 @@ def test_chunks_with_the_state_carried_are_the_whole(name: str, sizes: list[int]
     state, left, parts = module.start(4), LENGTHS.clone(), []
     for chunk in x.split(sizes, 1):
         own = left.clamp(max=chunk.shape[1])
-        made, state = module.advance(chunk, own, state)
-        parts.append(made)
+        normalised, state = module.advance(chunk, own, state)
+        parts.append(normalised)
         left = left - own
     torch.testing.assert_close(torch.cat(parts, 1), module(x, LENGTHS), atol=1e-10, rtol=0)
     assert state.frames.tolist() == LENGTHS.tolist()
@@ -247,10 +247,10 @@ def test_what_is_yet_to_come_changes_nothing() -> None:
 def test_the_prior_speaks_first_and_the_sound_in_the_end() -> None:
     config = StreamingNormConfig(prior_frames=20.0, prior_mean=-6.0, prior_deviation=2.0)
     x = -9 + 0.5 * torch.randn(1, 20_000, FEATURES, dtype=torch.float64)
-    made = config.build(FEATURES)(x, torch.tensor([20_000]))
+    normalised = config.build(FEATURES)(x, torch.tensor([20_000]))
     by_prior = (x[:, 0] + 6) / 2
-    torch.testing.assert_close(made[:, 0], by_prior, atol=0.35, rtol=0)
-    tail = made[0, -5000:]
+    torch.testing.assert_close(normalised[:, 0], by_prior, atol=0.35, rtol=0)
+    tail = normalised[0, -5000:]
     torch.testing.assert_close(tail.mean(0), torch.zeros(FEATURES).double(), atol=0.05, rtol=0)
     torch.testing.assert_close(tail.std(0), torch.ones(FEATURES).double(), atol=0.05, rtol=0)
 
@@ -283,12 +283,12 @@ def test_numbers_without_sense_are_refused(kind: type, numbers: dict, words: str
 def test_depth_hides_how_deep_a_silence_is():
     speech = torch.linspace(-6.0, 3.0, 40).view(1, 10, 4)
     lengths = torch.tensor([14])
-    made = []
+    output = []
     for silence in (-8.0, -11.0, -18.0):
         x = torch.cat([speech, torch.full((1, 4, 4), silence)], 1)
-        made.append(UtteranceNormConfig(depth=9.0).build(4)(x, lengths))
-    assert torch.equal(made[0], made[1])
-    assert torch.equal(made[0], made[2])
+        output.append(UtteranceNormConfig(depth=9.0).build(4)(x, lengths))
+    assert torch.equal(output[0], output[1])
+    assert torch.equal(output[0], output[2])
     x = torch.cat([speech, torch.full((1, 4, 4), -6.0)], 1)
     plain, deep = (UtteranceNormConfig(depth=d).build(4)(x, lengths) for d in (None, 9.0))
     torch.testing.assert_close(plain, deep)  # nothing lies so deep
@@ -314,19 +314,19 @@ def test_law_1_the_highest_value_is_looked_for_among_valid_frames_alone(garbage,
     padded = x.clone()
     for row, n in enumerate(lengths.tolist()):
         padded[row, n:] = garbage
-    made = module(padded.requires_grad_(), lengths)
+    normalised = module(padded.requires_grad_(), lengths)
     for row, n in enumerate(lengths.tolist()):
         torch.testing.assert_close(
-            made[row, :n], module(x[row : row + 1, :n], lengths[row : row + 1])[0]
+            normalised[row, :n], module(x[row : row + 1, :n], lengths[row : row + 1])[0]
         )
-    made.sum().backward()
+    normalised.sum().backward()
     assert padded.grad.isfinite().all()
 
 
 def test_one_deviation_for_all_channels_keeps_their_proportions():
     lengths = torch.tensor([7, 4])
     x = torch.randn(2, 7, 3, dtype=torch.float64) * torch.tensor([5.0, 1.0, 0.1]) + 3
-    made = UtteranceNormConfig(together=True).build(3)(x, lengths)
+    normalised = UtteranceNormConfig(together=True).build(3)(x, lengths)
     for row, n in enumerate(lengths.tolist()):
         centred = x[row, :n] - x[row, :n].mean(0)
-        torch.testing.assert_close(made[row, :n], centred / centred.square().mean().sqrt())
+        torch.testing.assert_close(normalised[row, :n], centred / centred.square().mean().sqrt())

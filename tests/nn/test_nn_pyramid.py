@@ -20,24 +20,24 @@ def numbered(batch: int, time: int) -> torch.Tensor:
 def test_law_4_and_trap_10_frames_ki_to_ki_plus_k_become_frame_i_zeros_complete_the_tail(join):
     lengths = torch.tensor([7, 1, 4, 9])
     x = numbered(4, 11).masked_fill(~length_mask(lengths, 11)[..., None], float("nan"))
-    made, fewer = join_frames(x, lengths, join)
+    joined, fewer = join_frames(x, lengths, join)
     for row, n in enumerate(lengths.tolist()):
         assert fewer[row] == -(-n // join)  # (n + 1) // k is ceil for k = 2 only
         for i in range(int(fewer[row])):
             frames = [
                 x[row, t] if t < n else torch.zeros(2) for t in range(join * i, join * (i + 1))
             ]
-            assert torch.equal(made[row, i], torch.cat(frames))
-    assert not made.isnan().any()
+            assert torch.equal(joined[row, i], torch.cat(frames))
+    assert not joined.isnan().any()
 
 
 def test_trap_8_an_odd_tail_never_meets_the_padding_behind_it():
     lengths = torch.tensor([3, 6])
     x = torch.ones(2, 6, 2)
     x[0, 3:] = 1e4
-    made, _ = join_frames(x, lengths, 2)
-    assert torch.equal(made[0, 1], torch.tensor([1.0, 1, 0, 0]))
-    assert not made[0, 2:].any()
+    joined, _ = join_frames(x, lengths, 2)
+    assert torch.equal(joined[0, 1], torch.tensor([1.0, 1, 0, 0]))
+    assert not joined[0, 2:].any()
 
 
 def test_trap_9_the_last_real_frame_is_not_masked_away():
@@ -84,7 +84,7 @@ def test_a_pyramid_is_a_bilstm_over_joined_frames_as_torch_packs_them():
     """Chan 2015, eq. 5, by nn.LSTM over a packed sequence, which never sees padding."""
     pyramid = PyramidBiLSTM(4, 3, layers=2, join=2).double()
     x, lengths = torch.randn(3, 11, 4, dtype=torch.float64), torch.tensor([11, 6, 3])
-    made = pyramid(x, lengths)
+    memory = pyramid(x, lengths)
     for row, n in enumerate(lengths.tolist()):
         y = x[row, :n]
         for i, layer in enumerate(pyramid.layers):
@@ -93,7 +93,7 @@ def test_a_pyramid_is_a_bilstm_over_joined_frames_as_torch_packs_them():
                     y = torch.cat([y, torch.zeros_like(y[:1])])
                 y = torch.cat([y[0::2], y[1::2]], dim=1)
             y = packed_bilstm(layer, y)
-        torch.testing.assert_close(made.memory[row, : len(y)], y, rtol=0, atol=1e-10)
+        torch.testing.assert_close(memory.memory[row, : len(y)], y, rtol=0, atol=1e-10)
 
 
 def packed_bilstm(layer: nn.Module, y: torch.Tensor) -> torch.Tensor:
@@ -131,9 +131,9 @@ def test_layers_above_the_active_ones_only_pool():
     low.load_state_dict(pyramid.state_dict(), strict=False)
     memory, fewer = low(x, lengths)
     pooled = join_frames(memory, fewer, 2, "max_pool")
-    made = pyramid(x, lengths, 3)
-    assert torch.equal(made.memory, pooled.x)
-    assert torch.equal(made.memory_lengths, pooled.lengths)
+    encoded = pyramid(x, lengths, 3)
+    assert torch.equal(encoded.memory, pooled.x)
+    assert torch.equal(encoded.memory_lengths, pooled.lengths)
 
 
 @pytest.mark.parametrize("numbers", [{"base_layers": 0}, {"layers": -1}, {"join": 0}])

@@ -72,8 +72,8 @@ def workload() -> None:
         loop = AttentionRNN(SplitLSTM(8, 9, 6, dropout=0.5), attention)
         memory, mask = torch.randn(2, 7, 9), torch.ones(2, 7, dtype=torch.bool)
         with torch.autocast("cpu", torch.bfloat16, enabled=number == torch.bfloat16):
-            made = loop(x, memory, mask, lengths)
-        sum(part.float().sum() for part in made).backward()
+            output = loop(x, memory, mask, lengths)
+        sum(part.float().sum() for part in output).backward()
     voice = tacotron2_small().build(symbols=20, mels=8).eval()
     old = tacotron1().build(symbols=20, mels=8, bins=33).eval()
     tokens, own = torch.randint(4, 20, (2, 9)), torch.tensor([9, 7])

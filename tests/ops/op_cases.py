@@ -83,8 +83,8 @@ def norms() -> list[Case]:
         norm = MaskedBatchNorm(x.shape[1]).to(x.dtype)
         put(norm, [weight, bias])
         torch.manual_seed(3)
-        made = norm.of_rows(x, *how)
-        return made, norm.running_mean, norm.running_var, norm.num_batches_tracked
+        output = norm.of_rows(x, *how)
+        return output, norm.running_mean, norm.running_var, norm.num_batches_tracked
 
     def formula(x, weight, bias, *, how):
         activation, norm_last, rate = how
@@ -158,9 +158,9 @@ def energies() -> list[Case]:
         parts += [(filters, histories, kernel), (dim, filters)]
         for name, shapes in (("content", parts[:3]), ("location", parts)):
             name = f"additive_energies by {name}, {positions} positions of {dim}"
-            made = normal(*shapes)
+            tensors = normal(*shapes)
             cases.append(
-                Case(name, additive_energies, formula, made, (3e-5, 3e-5), kernel="inference")
+                Case(name, additive_energies, formula, tensors, (3e-5, 3e-5), kernel="inference")
             )
     return cases
 
@@ -179,9 +179,9 @@ def loops() -> list[Case]:
         return fast(x, to(base, x)), fast(gaps, to(base, x))
 
     def plain(x, weight, *, base, bias):
-        made = F.linear(x, weight, to(bias, x))
-        made = made if base is None else made + to(base, x)
-        return made, made
+        y = F.linear(x, weight, to(bias, x))
+        y = y if base is None else y + to(base, x)
+        return y, y
 
     cases = [
         Case(

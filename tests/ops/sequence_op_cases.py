@@ -34,12 +34,12 @@ def convolutions() -> list[Case]:
 
     def formula(x, weight, bias=None, *, mask):
         """Each utterance alone, up to its last valid position, its holes zero."""
-        kernel, made = weight.shape[2], []
+        kernel, columns = weight.shape[2], []
         for item, valid in zip(x, mask, strict=True):
             own = torch.where(valid.unsqueeze(1), item, 0.0)[: int(valid.nonzero().max()) + 1]
             around = F.pad(own.t().unsqueeze(0), ((kernel - 1) // 2, kernel // 2))
-            made.append(F.conv1d(around, weight, bias)[0].t()[valid[: len(own)]])
-        return torch.cat(made)
+            columns.append(F.conv1d(around, weight, bias)[0].t()[valid[: len(own)]])
+        return torch.cat(columns)
 
     def inputs(mask, kernel, biased):
         weight = torch.randn(37, 6, kernel) / (6 * kernel) ** 0.5
@@ -69,12 +69,12 @@ def recurrent() -> list[Case]:
 
     def formula(x, *weights, kind, lengths):
         """Each utterance alone, in torch's bidirectional layer."""
-        made = x.new_zeros(*x.shape[:2], 2 * weights[1].shape[1])
+        output = x.new_zeros(*x.shape[:2], 2 * weights[1].shape[1])
         torch_s = nn.LSTM if kind is BiLSTM else nn.GRU
         layer = torch_s(x.shape[2], weights[1].shape[1], batch_first=True, bidirectional=True)
         put(layer, weights)
         rows = [
-            F.pad(layer(x[i : i + 1, :n])[0][0], (0, 0, 0, x.shape[1] - n)) if n else made[i]
+            F.pad(layer(x[i : i + 1, :n])[0][0], (0, 0, 0, x.shape[1] - n)) if n else output[i]
             for i, n in enumerate(lengths.tolist())
         ]
         return torch.stack(rows)

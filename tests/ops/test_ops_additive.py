@@ -61,9 +61,9 @@ def test_mixed_precision_stays_close(located):
     inputs = parts(located, torch.float32)
     half = [inputs[0].bfloat16(), inputs[1].bfloat16(), *inputs[2:]]
     with torch.autocast("cpu", torch.bfloat16):
-        made = additive_energies(*half)
-    assert (made.float() - plainly(*inputs)).abs().max() < 0.1
-    made.float().sum().backward()
+        energies = additive_energies(*half)
+    assert (energies.float() - plainly(*inputs)).abs().max() < 0.1
+    energies.float().sum().backward()
     assert all(torch.isfinite(x.grad).all() for x in inputs)
 
 
@@ -72,9 +72,9 @@ def test_mixed_precision_stays_close(located):
 def test_the_tanh_is_one_at_every_size(dtype, size):
     """It is made of a sigmoid, whose exponential may overflow."""
     query, keys = size * torch.randn(2, 6, dtype=dtype), size * torch.randn(2, 9, 6, dtype=dtype)
-    made = additive_energies(query, keys, torch.eye(6, dtype=dtype)[0])
+    actual = additive_energies(query, keys, torch.eye(6, dtype=dtype)[0])
     true = torch.tanh(keys + query.unsqueeze(1))[..., 0]
-    torch.testing.assert_close(made, true, rtol=0, atol=2 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(actual, true, rtol=0, atol=2 * torch.finfo(dtype).eps)
 
 
 # dim, filters, kernel, histories, positions: even and odd, narrow, and wider than the memory
@@ -104,24 +104,24 @@ def test_huge_and_broken_numbers_end_as_in_torch(size):
     query = size * torch.ones(1, 20)
     keys, direction = torch.randn(1, 4, 20), torch.randn(20)
     true = torch.tanh(keys + query.unsqueeze(1)) @ direction
-    made = additive_energies(query, keys, direction)
-    torch.testing.assert_close(made, true, rtol=1e-5, atol=1e-5, equal_nan=True)
+    actual = additive_energies(query, keys, direction)
+    torch.testing.assert_close(actual, true, rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
 def test_a_step_without_the_kernel_is_the_same(monkeypatch):
     module = LocationSensitiveConfig(dim=20, filters=5, kernel=7).build(8, 6)
     memory, mask = torch.randn(3, 12, 6), torch.ones(3, 12, dtype=torch.bool)
     queries = torch.randn(4, 3, 8)
-    made = []
+    results = []
     for place in ("speechseq.ops.additive.supported", None):
         with torch.no_grad():
             state = module.start(memory, mask)
             for query in queries:
                 context, weights, state = module(query, state)
-        made.append((context, weights))
+        results.append((context, weights))
         if place:
             monkeypatch.setattr(place, lambda *parts: False)
-    torch.testing.assert_close(made[0], made[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_kernel_takes_no_part_in_training():

@@ -21,9 +21,9 @@ def a_norm(channels: int) -> MaskedBatchNorm:
 
 def test_a_channel_of_one_value_and_a_tie_in_relu_stay_finite():
     norm, x = a_norm(3), torch.full((200, 3), 7.0, requires_grad=True)
-    made = norm.of_rows(x, "relu", True)
-    made.sum().backward()
-    assert torch.isfinite(made).all()
+    output = norm.of_rows(x, "relu", True)
+    output.sum().backward()
+    assert torch.isfinite(output).all()
     assert torch.isfinite(x.grad).all()
 
 

@@ -92,8 +92,8 @@ def expected(case: Case) -> Results:
     return results(case.formula, doubles, case.training)
 
 
-def listed(made: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    return list(made) if isinstance(made, tuple) else [made]
+def listed(output: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return list(output) if isinstance(output, tuple) else [output]
 
 
 def weighed(y: Tensor) -> Tensor:
@@ -101,11 +101,11 @@ def weighed(y: Tensor) -> Tensor:
     return (y * torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view_as(y)).sum()
 
 
-def assert_within(made: Results, true: Results, bound: tuple[float, float]) -> None:
+def assert_within(actual: Results, true: Results, bound: tuple[float, float]) -> None:
     for limit, ours, theirs in (
-        (bound[0], made.outputs, true.outputs),
-        (bound[0], made.untracked, true.outputs),
-        (bound[1], made.gradients, true.gradients),
+        (bound[0], actual.outputs, true.outputs),
+        (bound[0], actual.untracked, true.outputs),
+        (bound[1], actual.gradients, true.gradients),
     ):
         for a, b in zip(ours, theirs, strict=True):
             assert a.shape == b.shape
@@ -130,12 +130,12 @@ def test_nothing_in_the_padding_is_read(case: Case, kernels: list[str]) -> None:
     quiet, *others = [
         results(case.op, made_inputs(case, fill), case.training) for fill in (0.0, 1e4, torch.nan)
     ]
-    for made in others:
-        for ours, theirs in zip(made, quiet, strict=True):
+    for actual in others:
+        for ours, theirs in zip(actual, quiet, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-        assert not made.gradients[0][~case.mask].any()
-        if made.outputs[0].shape[:2] == case.mask.shape:
-            assert not made.outputs[0][~case.mask].any()
+        assert not actual.gradients[0][~case.mask].any()
+        if actual.outputs[0].shape[:2] == case.mask.shape:
+            assert not actual.outputs[0][~case.mask].any()
 
 
 @each_kernel
@@ -144,10 +144,10 @@ def test_threads_change_no_bit(case: Case, kernels: list[str]) -> None:
     found = []
     for threads in (1, 2, 3, 5):
         torch.set_num_threads(threads)
-        made = results(case.op, made_inputs(case), case.training)
-        found.append(made if case.kernel == "training" else made[1:2])
-    for made in found[1:]:
-        for ours, theirs in zip(made, found[0], strict=True):
+        actual = results(case.op, made_inputs(case), case.training)
+        found.append(actual if case.kernel == "training" else actual[1:2])
+    for actual in found[1:]:
+        for ours, theirs in zip(actual, found[0], strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 

@@ -103,8 +103,8 @@ def expected(loop: AttentionRNN, fed: Fed) -> tuple[AttentionRNNOutput, list[Ten
         return fed.through(loop)
 
 
-def assert_close(made: object, true: object, tolerance: float = 1e-6) -> None:
-    torch.testing.assert_close(made, true, rtol=0, atol=tolerance)
+def assert_close(actual: object, true: object, tolerance: float = 1e-6) -> None:
+    torch.testing.assert_close(actual, true, rtol=0, atol=tolerance)
 
 
 @each_mechanism
@@ -113,8 +113,8 @@ def test_law_1_a_bucket_changes_nothing(mechanism):
     loop = loop_of(mechanism, zoneout=0.3, dropout=0.2)
     true = [expected(loop, fed) for fed in THREE]
     for fed, (outputs, true_gradients) in zip(THREE, true, strict=True):
-        made, gradients = fed.through(loop)
-        assert_close(tuple(made), tuple(outputs))
+        output, gradients = fed.through(loop)
+        assert_close(tuple(output), tuple(outputs))
         assert_close(gradients, true_gradients, 1e-5)  # sums of up to a hundred
     assert len(graph_cache(loop, CPU).replays) == 1
 
@@ -162,10 +162,10 @@ def test_what_came_out_stays_as_it_was():
     loop = loop_of()
     for fed in THREE[:2]:
         fed.through(loop)
-    made, gradients = THREE[0].through(loop)
-    before = copy.deepcopy([x.detach() for x in (*made, *gradients)])
+    output, gradients = THREE[0].through(loop)
+    before = copy.deepcopy([x.detach() for x in (*output, *gradients)])
     THREE[1].through(loop)
-    assert all(torch.equal(a, b) for a, b in zip((*made, *gradients), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip((*output, *gradients), before, strict=True))
 
 
 @pytest.mark.usefixtures("emulated")
@@ -214,9 +214,9 @@ def test_mixed_precision_is_the_same_mixture():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs, _ = expected(loop, fed)
         for _ in range(3):
-            made, _ = fed.through(loop)
-            assert_close(tuple(made), tuple(outputs), 1e-2)
-            assert [x.dtype for x in made] == [x.dtype for x in outputs]
+            output, _ = fed.through(loop)
+            assert_close(tuple(output), tuple(outputs), 1e-2)
+            assert [x.dtype for x in output] == [x.dtype for x in outputs]
     whole, _ = fed.through(loop)
     assert_close(tuple(whole), tuple(expected(loop, fed)[0]))
 

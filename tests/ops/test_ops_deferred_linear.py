@@ -65,8 +65,8 @@ def test_a_product_may_be_added_onto_a_sum(bias):
     ours = loop(lambda y: product(y, onto), x)[-1].square().sum()
     plain = loop(lambda y: onto + F.linear(y, weight, b), x)[-1].square().sum()
     pairs = zip(torch.autograd.grad(ours, wanted), torch.autograd.grad(plain, wanted), strict=True)
-    for made, expected in pairs:
-        torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
+    for actual, expected in pairs:
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_equal_finite_differences():
@@ -91,9 +91,9 @@ def test_a_frozen_weight_lets_gradients_through_and_gets_none():
 def test_without_gradients_it_is_the_same_product(context):
     weight, bias, x = parameters()
     with context():
-        made = DeferredGradLinear(weight, bias)(x)
-        torch.testing.assert_close(made, F.linear(x, weight, bias))
-    assert not made.requires_grad
+        y = DeferredGradLinear(weight, bias)(x)
+        torch.testing.assert_close(y, F.linear(x, weight, bias))
+    assert not y.requires_grad
 
 
 def test_mixed_precision_runs_in_bfloat16_and_gives_gradients_in_float32():

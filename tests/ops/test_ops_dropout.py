@@ -13,14 +13,14 @@ COUNT = 40_000
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_units_are_dropped_as_often_as_told_and_the_others_multiplied(rate, dtype):
     x = torch.full((COUNT // 8, 8), 3.0, dtype=dtype, requires_grad=True)
-    made = dropout(x, rate, training=True)
-    (slope,) = torch.autograd.grad(made.sum(), x)
-    dropped = made == 0
-    assert made.dtype == dtype
+    output = dropout(x, rate, training=True)
+    (slope,) = torch.autograd.grad(output.sum(), x)
+    dropped = output == 0
+    assert output.dtype == dtype
     assert abs(float(dropped.float().mean()) - rate) < 5.5 * (rate * (1 - rate) / COUNT) ** 0.5
-    kept = torch.full_like(made, 3.0 / (1 - rate))
-    torch.testing.assert_close(made, kept.masked_fill(dropped, 0))
-    torch.testing.assert_close(slope * 3.0, made, rtol=1e-2, atol=0)
+    kept = torch.full_like(output, 3.0 / (1 - rate))
+    torch.testing.assert_close(output, kept.masked_fill(dropped, 0))
+    torch.testing.assert_close(slope * 3.0, output, rtol=1e-2, atol=0)
 
 
 def test_neighbours_are_dropped_independently_of_each_other():

@@ -31,9 +31,9 @@ def _weigh(y: Tensor) -> Tensor:
     return (y.double() * torch.cos(torch.arange(y.numel()).double()).reshape(y.shape)).sum()
 
 
-def errors(made: list[Tensor], true: list[Tensor]) -> list[float]:
+def errors(actual: list[Tensor], true: list[Tensor]) -> list[float]:
     """The largest, relative to the largest value where that exceeds 1."""
-    pairs = zip(made, true, strict=True)
+    pairs = zip(actual, true, strict=True)
     return [float((a.double() - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in pairs]
 
 
@@ -43,12 +43,12 @@ def test_bfloat16_stays_within_its_bounds(kind):
     layer, n = kind(40, 48), torch.tensor([30, 12, 25])
     x = torch.randn(3, 30, 40)
     with torch.autocast("cpu", torch.bfloat16):
-        made = gradients(lambda x: layer(x, n), layer, x)
-    assert made[0].dtype == torch.bfloat16
+        actual = gradients(lambda x: layer(x, n), layer, x)
+    assert actual[0].dtype == torch.bfloat16
     layer.double()
     true = gradients(lambda x: layer.plain(x, n), layer, x.double())
-    assert errors(made[:1], true[:1])[0] < 0.02
-    for a, b in zip(made, true, strict=True):
+    assert errors(actual[:1], true[:1])[0] < 0.02
+    for a, b in zip(actual, true, strict=True):
         assert float((a.double() - b).norm() / b.norm()) < 0.015
 
 
@@ -75,7 +75,7 @@ def test_backward_may_run_again_over_one_graph_and_its_last_pass_takes_no_room(k
         torch.autograd.grad(loss, list(layer.parameters()), retain_graph=again)
         for again in (True, True, False)
     ]
-    assert all(torch.equal(a, b) for made in each for a, b in zip(made, each[0], strict=True))
+    assert all(torch.equal(a, b) for result in each for a, b in zip(result, each[0], strict=True))
     gates_reused = [
         arguments[2].data_ptr() in [x.data_ptr() for x in arguments[3:] if isinstance(x, Tensor)]
         for arguments in passes
@@ -116,9 +116,9 @@ def test_dropout_inside_the_recurrence_is_the_cells(
 ):
     cell = cell_with(kind, (input_dim, hidden), dropout)
     x, n = torch.randn(len(lengths), max(lengths) + 2, input_dim), torch.tensor(lengths)
-    made, true = both_ways(cell, x, n, monkeypatch)
-    assert made[0].dtype == torch.float32
-    output, *rest = errors(made, true)
+    actual, true = both_ways(cell, x, n, monkeypatch)
+    assert actual[0].dtype == torch.float32
+    output, *rest = errors(actual, true)
     assert output < 1e-6
     assert max(rest) < 1e-5
 
@@ -128,10 +128,10 @@ def test_dropout_inside_the_recurrence_is_the_cells(
 def test_dropout_in_bfloat16_stays_within_the_same_bounds(kind, dropout, monkeypatch):
     cell, n = cell_with(kind, (40, 48), dropout), torch.tensor([30, 12, 25])
     with torch.autocast("cpu", torch.bfloat16):
-        made, true = both_ways(cell, torch.randn(3, 30, 40), n, monkeypatch)
-    assert made[0].dtype == torch.bfloat16
-    assert errors(made[:1], true[:1])[0] < 0.02
-    for a, b in zip(made, true, strict=True):
+        actual, true = both_ways(cell, torch.randn(3, 30, 40), n, monkeypatch)
+    assert actual[0].dtype == torch.bfloat16
+    assert errors(actual[:1], true[:1])[0] < 0.02
+    for a, b in zip(actual, true, strict=True):
         assert float((a.double() - b).norm() / b.norm()) < 0.015
 
 

@@ -87,41 +87,41 @@ def functions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 )
 def test_each_function_follows_float64_over_the_whole_range(functions, name, truth):
     x = torch.cat([torch.linspace(-110, 95, 200_001), torch.linspace(-2, 2, 50_001), EDGES])
-    made = torch.empty_like(x)
-    functions("functions", name, x, made, len(x))
+    output = torch.empty_like(x)
+    functions("functions", name, x, output, len(x))
     true = truth(x.double())
     overflow = true > torch.finfo(torch.float32).max
-    assert torch.equal(made[overflow], torch.full_like(made[overflow], math.inf))
-    error = (made.double() - true)[~overflow].abs() / true[~overflow].clamp(min=1)
+    assert torch.equal(output[overflow], torch.full_like(output[overflow], math.inf))
+    error = (output.double() - true)[~overflow].abs() / true[~overflow].clamp(min=1)
     assert error.max() < 3e-7
     if name == "exponentials":
         normal = (x.abs() < 87) & (true > 0)
-        assert ((made.double() - true).abs() / true)[normal].max() < 3e-7
+        assert ((output.double() - true).abs() / true)[normal].max() < 3e-7
 
 
 @pytest.mark.parametrize("name", ["exponentials", "sigmoids", "tangents"])
 def test_not_a_number_stays_one_and_harms_no_neighbour(functions, name):
-    x, made = torch.zeros(37), torch.empty(37)
+    x, output = torch.zeros(37), torch.empty(37)
     x[5] = math.nan
-    functions("functions", name, x, made, 37)
-    assert made.isnan().nonzero().tolist() == [[5]]
+    functions("functions", name, x, output, 37)
+    assert output.isnan().nonzero().tolist() == [[5]]
 
 
 def test_bfloat16_is_rounded_as_torch_does(functions):
     x = torch.cat([torch.randn(10_001), torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, 3.39e38]), EDGES])
-    made = torch.empty(len(x), dtype=torch.bfloat16)
-    functions("functions", "rounded", x, made, len(x))
-    assert torch.equal(made, x.bfloat16())
-    functions("functions", "rounded", torch.tensor([math.nan]), made, 1)
-    assert made[0].isnan()
+    output = torch.empty(len(x), dtype=torch.bfloat16)
+    functions("functions", "rounded", x, output, len(x))
+    assert torch.equal(output, x.bfloat16())
+    functions("functions", "rounded", torch.tensor([math.nan]), output, 1)
+    assert output[0].isnan()
 
 
 def test_a_vector_s_sum_and_largest(functions):
     """A vector has as many lanes as a register: 4, 8 or 16."""
-    x, made = torch.randn(16), torch.empty(2)
-    functions("functions", "sums", x, made)
+    x, output = torch.randn(16), torch.empty(2)
+    functions("functions", "sums", x, output)
     candidates = [torch.stack([x[:n].sum(), x[:n].max()]) for n in (4, 8, 16)]
-    assert any(torch.allclose(made, true) for true in candidates)
+    assert any(torch.allclose(output, true) for true in candidates)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -133,12 +133,12 @@ def test_a_packed_product_equals_torch_s_whatever_the_sizes(
     x, weight = torch.randn(rows, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
     true = x.double() @ weight.double().t()
     name = f"product_{str(dtype).removeprefix('torch.')}"
-    made = torch.full((rows + 1, outputs), math.nan)
-    functions("functions", name, x, weight, made, rows, inputs, outputs, 0, 0)
-    assert made[rows].isnan().all(), "it writes no row that is not there"
-    torch.testing.assert_close(made[:rows].double(), true, rtol=1e-5, atol=1e-5)
-    functions("functions", name, x, weight.t().contiguous(), made, rows, inputs, outputs, 1, 1)
-    torch.testing.assert_close(made[:rows].double(), 2 * true, rtol=1e-5, atol=2e-5)
+    output = torch.full((rows + 1, outputs), math.nan)
+    functions("functions", name, x, weight, output, rows, inputs, outputs, 0, 0)
+    assert output[rows].isnan().all(), "it writes no row that is not there"
+    torch.testing.assert_close(output[:rows].double(), true, rtol=1e-5, atol=1e-5)
+    functions("functions", name, x, weight.t().contiguous(), output, rows, inputs, outputs, 1, 1)
+    torch.testing.assert_close(output[:rows].double(), 2 * true, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

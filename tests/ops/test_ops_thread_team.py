@@ -125,11 +125,11 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., N
 
 def serial(counts: list[int], most: int) -> torch.Tensor:
     """Compute the result of `chain` phase by phase."""
-    made, before = torch.zeros(len(counts), most, dtype=torch.int64), 0
+    output, before = torch.zeros(len(counts), most, dtype=torch.int64), 0
     for phase, count in enumerate(counts):
-        made[phase, :count] = torch.arange(1, count + 1) + before
-        before = int((made[phase, :count] % 1009).sum())
-    return made
+        output[phase, :count] = torch.arange(1, count + 1) + before
+        before = int((output[phase, :count] % 1009).sum())
+    return output
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
@@ -137,17 +137,17 @@ def serial(counts: list[int], most: int) -> torch.Tensor:
 def test_each_task_is_done_once_and_sees_all_of_the_phase_before(phases, threads, most):
     torch.manual_seed(most)
     counts = torch.randint(0, most + 1, (40 if most > 64 else 2000,))
-    made = torch.zeros(len(counts), most, dtype=torch.int64)
+    output = torch.zeros(len(counts), most, dtype=torch.int64)
     torch.set_num_threads(threads)
-    phases("chain", counts, made, len(counts), most, threads)
-    assert torch.equal(made, serial(counts.tolist(), most))
+    phases("chain", counts, output, len(counts), most, threads)
+    assert torch.equal(output, serial(counts.tolist(), most))
 
 
 def test_a_machine_that_grants_fewer_threads_leaves_no_task_undone(phases):
-    counts, made = torch.tensor([5, 0, 700, 3]), torch.zeros(4, 700, dtype=torch.int64)
+    counts, output = torch.tensor([5, 0, 700, 3]), torch.zeros(4, 700, dtype=torch.int64)
     torch.set_num_threads(5)
-    phases("chain", counts, made, 4, 700, 2)
-    assert torch.equal(made, serial(counts.tolist(), 700))
+    phases("chain", counts, output, 4, 700, 2)
+    assert torch.equal(output, serial(counts.tolist(), 700))
 
 
 @pytest.mark.parametrize("count", [1, 2, 33, 1000])

@@ -118,7 +118,7 @@ def test_a_folder_that_is_missing_cannot_be_written_to(tmp_path: Path) -> None:
         arpa.write(tmp_path / "nowhere" / "a.arpa", estimate(SENTENCES, 1))
 
 
-def made(tmp_path: Path, order: int, **options: object) -> dict:
+def estimated(tmp_path: Path, order: int, **options: object) -> dict:
     arpa.write(tmp_path / "a.arpa", estimate(SENTENCES, order, **options))  # type: ignore[arg-type]
     arpa.read(tmp_path / "a.arpa")  # and ours is one that we accept
     return parse((tmp_path / "a.arpa").read_text())
@@ -129,7 +129,7 @@ def made(tmp_path: Path, order: int, **options: object) -> dict:
 def test_law_3_an_estimated_model_is_normalised_after_every_history(
     tmp_path: Path, order: int, unknown: bool
 ) -> None:
-    model = made(tmp_path, order, unknown=unknown, words=["four"])
+    model = estimated(tmp_path, order, unknown=unknown, words=["four"])
     words = ["</s>", "one", "two", "three", "four"] + ["<unk>"] * unknown
     for length in range(order):
         for history in itertools.product(["<s>", *words[1:]], repeat=length):
@@ -141,7 +141,7 @@ def test_an_estimate_is_the_papers_formula(tmp_path: Path) -> None:
     """The counts by hand: 6 of 19 tokens are "one", 6 "two"; after "one" come "two" (4), the end
     (2).
     """
-    model = made(tmp_path, 2, unknown=False)
+    model = estimated(tmp_path, 2, unknown=False)
     tokens, kinds, words = 19, 4, 4
     unigram = (6 + kinds / words) / (tokens + kinds)  # "two" comes 6 times
     expected = (4 + 2 * unigram) / (6 + 2)
@@ -154,7 +154,7 @@ def test_an_estimate_is_the_papers_formula(tmp_path: Path) -> None:
 def test_a_longer_history_fits_better_than_none_and_than_chance(tmp_path: Path) -> None:
     likelihoods = []
     for order in (1, 2, 3):
-        model = made(tmp_path, order, unknown=False)
+        model = estimated(tmp_path, order, unknown=False)
         likelihoods.append(sum(sentence_log_prob(model, words) for words in SENTENCES))
     chance = -math.log(4) * sum(len(words) + 1 for words in SENTENCES)
     assert chance < likelihoods[0] < likelihoods[1] < likelihoods[2]

@@ -49,9 +49,9 @@ def test_pieces_are_longer_than_characters_and_as_many_as_asked_for(pieces: Voca
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_the_same_texts_give_the_same_pieces(kind: str) -> None:
-    made = [Vocabulary.train_pieces(iter(TEXTS), 20, kind=kind) for _ in range(2)]
-    assert made[0] == made[1]
-    assert made[0].to_dict() == made[1].to_dict()
+    vocabularies = [Vocabulary.train_pieces(iter(TEXTS), 20, kind=kind) for _ in range(2)]
+    assert vocabularies[0] == vocabularies[1]
+    assert vocabularies[0].to_dict() == vocabularies[1].to_dict()
 
 
 def test_controls_own_the_first_ids_of_every_unit(pieces: Vocabulary) -> None:
@@ -97,8 +97,8 @@ def test_a_size_that_the_texts_cannot_fill_or_fit_is_refused(size: int) -> None:
     with pytest.raises(ConfigError, match=f"^{size} pieces cannot be learned") as caught:
         Vocabulary.train_pieces(TEXTS, size)
     limit = int("".join(filter(str.isdigit, caught.value.cure)))
-    made = Vocabulary.train_pieces(TEXTS, limit)  # what the cure says is so
-    assert len(made.symbols) == limit
+    vocabulary = Vocabulary.train_pieces(TEXTS, limit)  # what the cure says is so
+    assert len(vocabulary.symbols) == limit
 
 
 def test_pieces_of_no_texts_are_refused() -> None:

@@ -120,32 +120,32 @@ def poisoned(what: str) -> TrainStep:
     torch.manual_seed(0)
     model = Toy(ToyConfig())
     adam = torch.optim.Adam(model.parameters(), fused=True)
-    made = TrainStep(model, toy_loss, adam, clip_norm=1.0, bf16=False, device=torch.device("cpu"))
-    made([ToyBatches().items[0]], 1)
+    step = TrainStep(model, toy_loss, adam, clip_norm=1.0, bf16=False, device=torch.device("cpu"))
+    step([ToyBatches().items[0]], 1)
     if what == "gradient":  # a finite loss, but the root has no slope at 0
-        made.loss = lambda output, batch, *, update: dataclasses.replace(  # type: ignore[assignment]
+        step.loss = lambda output, batch, *, update: dataclasses.replace(  # type: ignore[assignment]
             toy_loss(output, batch, update=update), total=(output * 0).sqrt().sum()
         )
-    return made
+    return step
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient", "input"])
 def test_an_update_that_is_not_finite_leaves_everything_as_it_was(what: str) -> None:
-    made = poisoned(what)
+    step = poisoned(what)
     healthy, other = ToyBatches().items[:2]
     ill = {
         "loss": dataclasses.replace(other, y=other.y * float("inf")),
         "input": dataclasses.replace(other, x=other.x * float("nan")),
         "gradient": other,
     }[what]
-    before = copy.deepcopy((made.model.state_dict(), made.optimizer.state_dict()))
-    report: Report = made([healthy, ill], 2)
+    before = copy.deepcopy((step.model.state_dict(), step.optimizer.state_dict()))
+    report: Report = step([healthy, ill], 2)
     assert not report.applied
     assert "layers.1.running_mean" in before[0]  # a forward pass alone would have changed it
-    for name, tensor in made.model.state_dict().items():
+    for name, tensor in step.model.state_dict().items():
         assert torch.equal(tensor, before[0][name]), name
-    for index, state in made.optimizer.state_dict()["state"].items():
+    for index, state in step.optimizer.state_dict()["state"].items():
         for name, tensor in state.items():
             assert torch.equal(tensor, before[1]["state"][index][name]), name
-    made.loss = toy_loss  # type: ignore[assignment]
-    assert made([healthy], 3).applied
+    step.loss = toy_loss  # type: ignore[assignment]
+    assert step([healthy], 3).applied

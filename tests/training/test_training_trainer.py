@@ -70,8 +70,8 @@ def test_a_run_leaves_the_folder_that_the_design_promises(tmp_path: Path) -> Non
         "resume.pt",
         "vocabulary.json",
     ]
-    made = sorted(os.listdir(tmp_path / "pictures")) + sorted(os.listdir(tmp_path / "audio"))
-    assert made == [
+    names = sorted(os.listdir(tmp_path / "pictures")) + sorted(os.listdir(tmp_path / "audio"))
+    assert names == [
         *(f"{u}-a_b_c-{what}.png" for u in (5, 7) for what in ("alignment", "mel")),
         "5-a_b_c.wav",
         "7-a_b_c.wav",

@@ -45,13 +45,13 @@ def toy(seed: int = 0, **numbers) -> ToyRecogniser:
     return ToyRecogniser(**numbers).eval()
 
 
-def same(made: Hypothesis, true, atol: float = 1e-4) -> None:
+def same(actual: Hypothesis, true, atol: float = 1e-4) -> None:
     """A hypothesis equals one of the reference (a Path), or another hypothesis."""
     ids = list(true.ids if isinstance(true, Hypothesis) else true.tokens)
-    assert list(made.ids) == ids
-    assert made.finished == true.finished
-    assert made.score == pytest.approx(true.score, abs=atol)
-    assert made.terms == pytest.approx(true.terms, abs=atol)
+    assert list(actual.ids) == ids
+    assert actual.finished == true.finished
+    assert actual.score == pytest.approx(true.score, abs=atol)
+    assert actual.terms == pytest.approx(true.terms, abs=atol)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,9 +74,9 @@ def test_law_7_equals_a_naive_search_that_never_stops_early(score, lm):
         model = toy(seed)
         scorers = fused(lm) if lm else ()
         features, lengths = utterances(12, 19, 2)
-        made = recognise(model, features, lengths, beam, scorers=scorers)
+        found = recognise(model, features, lengths, beam, scorers=scorers)
         with torch.inference_mode():
-            for row, own in enumerate(made):
+            for row, own in enumerate(found):
                 reference = naive_beam(model, features[row, : lengths[row]], beam, scorers)
                 assert len(own) == len(reference)
                 for one, other in zip(own, reference, strict=True):
@@ -95,9 +95,9 @@ def test_law_7_a_wide_beam_finds_the_optimum_among_all_transcripts(score):
     for seed in range(3):
         model = toy(seed, symbols=7, ending=0.3)  # the controls and three symbols
         features, lengths = utterances(7, 2)
-        made = recognise(model, features, lengths, beam, scorers=scorers)
+        found = recognise(model, features, lengths, beam, scorers=scorers)
         with torch.inference_mode():
-            for row, own in enumerate(made):
+            for row, own in enumerate(found):
                 true = everything(model, features[row, : lengths[row]], beam, scorers)
                 spelled = score.end_threshold is None and not score.ctc_weight
                 assert len(true) == 1 + 3 + 9 + 27 or not spelled
@@ -199,10 +199,10 @@ def test_trap_25_pad_sos_and_blank_are_never_written(strategy):
     step = model.speller.step
 
     def eager(tokens, state):
-        made = step(tokens, state)
-        log_probs = made.log_probs.clone()
+        spelled = step(tokens, state)
+        log_probs = spelled.log_probs.clone()
         log_probs[:, [PAD, SOS, BLANK]] = 0.0  # they seem likelier than all else
-        return made._replace(log_probs=log_probs)
+        return spelled._replace(log_probs=log_probs)
 
     model.speller.step = eager
     for own in recognise(model, *utterances(14, 9), strategy):
@@ -225,13 +225,13 @@ def test_the_search_ends_by_the_bound_alone_where_nothing_more_ends():
     step, steps = model.speller.step, []
 
     def once(tokens, state):
-        made = step(tokens, state)
+        spelled = step(tokens, state)
         steps.append(len(tokens))
-        log_probs = made.log_probs.clone()
+        log_probs = spelled.log_probs.clone()
         log_probs[:, EOS] = -1e4
         if len(steps) == 3:  # a little less likely than the best that goes on
             log_probs[0, EOS] = log_probs[0].max() - 0.2
-        return made._replace(log_probs=log_probs)
+        return spelled._replace(log_probs=log_probs)
 
     model.speller.step = once
     roomy = LimitConfig(tokens_per_position=0.0, at_least=200)

@@ -83,10 +83,10 @@ def test_a_speller_that_turns_to_nan_ends_the_search(strategy):
     step = model.speller.step
 
     def broken(tokens: Tensor, state):
-        made = step(tokens, state)
-        long = made.weights.count_nonzero(1) > 10
+        spelled = step(tokens, state)
+        long = spelled.weights.count_nonzero(1) > 10
         wrong = (long & (state.steps == 2)).unsqueeze(1)
-        return made._replace(log_probs=torch.where(wrong, math.nan, made.log_probs))
+        return spelled._replace(log_probs=torch.where(wrong, math.nan, spelled.log_probs))
 
     model.speller.step = broken
     with pytest.raises(CheckpointError, match="row 1") as caught:
@@ -187,11 +187,11 @@ def _margin(model, features, lengths, row: int, one) -> float:
     state = speller.start(encoded.memory, mask)
     with torch.no_grad():
         for token in (2, *one.tokens):
-            made = speller.step(torch.tensor([token]), state)
-            state = made.state
-    others = made.log_probs[0].clone()
+            spelled = speller.step(torch.tensor([token]), state)
+            state = spelled.state
+    others = spelled.log_probs[0].clone()
     others[EOS] = -math.inf
-    return float(made.log_probs[0, EOS] / others.max())
+    return float(spelled.log_probs[0, EOS] / others.max())
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,10 @@ def batch_latent(
 ) -> Latent | None:
     """Infer the style of each row from its reference, by default the row's own target mel.
 
+    The result is None for a model without a style.
+
     Args:
-        inward: affine map from log-mels to the scale of the network (`Tacotron.inward`).
+        inward: function that maps log-mels to the scale of the network (`Tacotron.inward`).
     """
     if style is None:
         return None

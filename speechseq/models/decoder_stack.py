@@ -16,8 +16,8 @@ from speechseq.ranges import Depth, Dropout, Width
 class DecoderStack(nn.Module):
     """Base class of the recurrent layers above the attention RNN.
 
-    Their output does not feed back into attention, so in training they run after the attention
-    loop, over all steps at once.
+    The output of these layers does not feed back into attention, so in training they run after the
+    attention loop, over all steps at once.
     """
 
     layers: nn.ModuleList
@@ -33,7 +33,7 @@ class DecoderStack(nn.Module):
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state before the first step."""
+        """Return the state before the first step, with the dtype and device of `like`."""
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
@@ -71,9 +71,9 @@ class LSTMStackConfig(DecoderStackConfig):
 class LSTMStack(DecoderStack):
     """LSTM layers, each reading the output of the layer below.
 
-    A layer runs over all steps in one call of a C++ kernel; without the kernel in torch's LSTM, or,
-    with zoneout, step by step. Dropout acts on a layer's output and not on its state, so that all
-    three compute the same.
+    In training, a layer runs over all steps in one call of a C++ kernel. Without the kernel,
+    torch's LSTM computes the same, or, with zoneout, one step after another. Dropout acts on a
+    layer's output and not on its state.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:

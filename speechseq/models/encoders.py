@@ -23,8 +23,8 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 class Encoder(nn.Module):
     """Base class of text encoders: token ids and their lengths to a memory of width `memory_dim`.
 
-    Models whose speakers act at all sites (see `SpeakersConfig`) also need `embedding_dim`, the
-    width of a symbol's embedding, and the argument `shift`, which is added to it.
+    A model with `SpeakersConfig(sites="all")` also needs `embedding_dim`, the width of a symbol's
+    embedding, and the argument `shift` of `forward`.
     """
 
     memory_dim: int
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
         """Check tokens and lengths; return ids with 0 in the padding, the layout, and the lengths.
 
-        Ids and lengths are int64; the layout (`Varlen`) has the indices of the valid positions.
+        Ids and lengths are int64; the layout is the `Varlen` of the valid positions.
         """
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
@@ -126,7 +126,7 @@ class CBHGEncoderConfig(EncoderConfig):
     gru: Width = 128
 
     def check(self) -> None:
-        """Raise ConfigError unless the last projection can be added to the pre-net's output."""
+        """Raise ConfigError unless the last projection is as wide as the pre-net's output."""
         if self.projections[-1] != self.prenet[-1]:
             problem = f"projections: the last, {self.projections[-1]}, is added to the pre-net's"
             raise ConfigError(f"{problem} last, {self.prenet[-1]}", "give both the same width")

@@ -54,9 +54,10 @@ class FrameDecoderConfig(Config):
         project_context: frames and stop are projected from [stack output; context].
         free_running_dropout: keep the pre-net's dropout in synthesis.
         stop_threshold: stop probability above which an utterance ends.
-        attention_end_steps: an utterance also ends after so many consecutive steps at which the
-            last position has the most weight.
-        frames_per_token, spare_frames: maximum length, frames_per_token · tokens + spare_frames.
+        attention_end_steps: number of consecutive steps with the largest weight on the last
+            position, after which an utterance also ends.
+        frames_per_token, spare_frames: an utterance has at most frames_per_token · tokens +
+            spare_frames frames.
     """
 
     reduction_factor: Annotated[int, Range(1, 100)] = 1
@@ -186,7 +187,7 @@ class FrameDecoder(nn.Module):
     def forward(
         self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
     ) -> DecoderOutput:
-        """Run all steps teacher-forced: each reads the true last frame of the previous step."""
+        """Run all steps teacher-forced: each reads the last target frame of the previous step."""
         known = zero_padding(mel, frame_mask)
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
@@ -217,8 +218,8 @@ class FrameDecoder(nn.Module):
         """Run one free-running step on the last frame of the previous step, `state.frame`.
 
         Args:
-            ready: `self.core.prepare()`, computed once per utterance.
-            keep: dropout multipliers of the pre-net's layers; None for no dropout.
+            ready: result of `self.core.prepare()`, which all steps of an utterance share.
+            keep: dropout multipliers (batch, size) of each pre-net layer; None for no dropout.
         """
         gates = self.core.cell.hoist(self.prenet(state.frame, keep))
         weights, core = self.core.step(gates, state.core, ready)
@@ -234,8 +235,10 @@ class FrameDecoder(nn.Module):
     ) -> tuple[StepOutput, DecoderState]:
         """Run `steps` free-running steps; return outputs (rows, steps, …) and the next state.
 
-        `ready` is `self.core.prepare()`; it is computed here if None, so that a CUDA graph reads
-        current weights.
+        Args:
+            keep: dropout multipliers (rows, steps, size) of each pre-net layer, or None.
+            ready: result of `self.core.prepare()`. If None, it is computed here, so that a CUDA
+                graph reads current weights.
         """
         ready = ready or self.core.prepare()
         outputs = []

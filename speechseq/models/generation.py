@@ -60,10 +60,10 @@ def free_run(
 ) -> FreeRun:
     """Run the decoder on its own frames until every row has ended.
 
-    A row ends when its stop probability passes the threshold, when attention has stayed on the last
-    position for `attention_end_steps` steps, or at its limit; it is not computed any further. On a
-    CPU a C++ kernel runs the steps if it supports the decoder; otherwise `torch_run` computes the
-    same with weights rounded in the same way.
+    A row ends when its stop probability exceeds the threshold, when attention has stayed on the
+    last position for `attention_end_steps` steps, or at its limit; no further steps of the row are
+    computed. On a CPU a C++ kernel runs the steps if it supports the decoder; otherwise `torch_run`
+    computes the same with weights rounded in the same way.
 
     Args:
         decoder: in evaluation mode.
@@ -178,9 +178,9 @@ def torch_run(
 ) -> Steps:
     """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
 
-    A graph runs a block of steps for a power of two of rows, and rows are checked after each block:
-    steps of a row after its end take time and are discarded. With `fed`, no graph is used. The
-    arguments are those of `free_run`.
+    A graph runs a block of steps, and only after a block is it checked which rows have ended: steps
+    of a row after its end take time and are discarded. With `fed`, no graph is used. `free_run`
+    describes the arguments.
     """
     advance = _steps(decoder, precision, fed)
     batch, positions = encoded.memory.shape[:2]

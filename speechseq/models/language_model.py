@@ -54,7 +54,7 @@ class LanguageModelConfig(Config):
     tied: bool = False
 
     def build(self, symbols: int) -> "LanguageModel":
-        """Build the model for a vocabulary of `symbols` entries, its four controls included."""
+        """Build the model for a vocabulary of `symbols` entries, including pad, eos, sos, blank."""
         return built(lambda: LanguageModel(symbols, self))
 
 
@@ -93,7 +93,13 @@ class LanguageModel(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(symbols)) if config.tied else None
 
     def forward(self, batch: TextBatch) -> LanguageModelOutput:
-        """Log-probabilities of every token given those before it; the first token is given sos."""
+        """Compute the log-probabilities of all symbols at each position of the texts.
+
+        A position is predicted from sos and the tokens of its row before the position.
+
+        Raises:
+            DataError: a token is not in the model's vocabulary.
+        """
         mask = length_mask(batch.token_lengths, batch.tokens.shape[1])
         tokens = checked_ids(torch.where(mask, batch.tokens, PAD), self.symbols)
         before = F.pad(tokens, (1, -1), value=SOS)
@@ -102,7 +108,7 @@ class LanguageModel(nn.Module):
         return LanguageModelOutput(self._log_probs(hidden))
 
     def start(self, rows: int) -> LanguageState:
-        """Return the state before a text: zeros."""
+        """Return the state (zeros) of `rows` texts before their first token."""
         like = next(self.parameters())
         zeros = like.new_zeros(rows, self.config.layers, self.config.hidden)
         return LanguageState(zeros, zeros)
@@ -110,9 +116,11 @@ class LanguageModel(nn.Module):
     def step(
         self, tokens: Int[Tensor, " rows"], state: LanguageState
     ) -> tuple[Float[Tensor, "rows symbols"], LanguageState]:
-        """Run one step; its input is the tokens (rows) before, sos at the beginning of a text.
+        """Return log-probabilities (rows, symbols) of each row's next symbol, and the new state.
 
-        Returns log-probabilities (rows, symbols) of the next symbol, and the new state.
+        Args:
+            tokens: (rows), the previous token of each row; sos at the beginning of a text.
+            state: state after the tokens before the previous one.
         """
         layers_first = tuple(part.transpose(0, 1).contiguous() for part in state)
         hidden, after = self.layers(self._embed(tokens.unsqueeze(1)), layers_first)
@@ -144,7 +152,10 @@ class LanguageModelLoss(nn.Module):
     """Cross-entropy in nats per token; end symbols count, padding does not."""
 
     def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
-        """Return the mean over the valid tokens of a batch."""
+        """Return the mean over the valid tokens of a batch, as the term "cross_entropy".
+
+        `update` has no effect.
+        """
         mean = _surprise(output, batch).sum() / batch.token_lengths.sum()
         return Losses(mean, {"cross_entropy": mean})
 

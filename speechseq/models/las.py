@@ -110,7 +110,7 @@ def las_6_1280() -> LASConfig:
 
 
 def las_small() -> LASConfig:
-    """Return a LAS of about 1.8 million parameters, for few words on a CPU; 4 frames per position.
+    """Return a LAS of about 1.8 million parameters, for small vocabularies and training on a CPU.
 
     Examples:
         >>> model = las_small().build(symbols=30, features=80)
@@ -170,7 +170,7 @@ def las_characters(
 
 
 def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
-    """Return the same model with content-based attention of width `dim` instead of its own."""
+    """Return a copy of `config` whose attention is content-based, with width `dim`."""
     attention = ContentConfig(dim=dim, reading=config.speller.attention.reading)
     speller = dataclasses.replace(config.speller, attention=attention)
     return dataclasses.replace(config, speller=speller)

@@ -116,7 +116,7 @@ def symbol_loss(
 
 
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
-    """CTC loss (Graves 2006) of the transcripts without eos: the sum divided by all valid tokens.
+    """CTC loss (Graves 2006) of the transcripts without eos, divided by the number of valid tokens.
 
     A transcript with more tokens than positions has no CTC path; it counts as 0, not infinity.
     """

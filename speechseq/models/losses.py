@@ -28,8 +28,9 @@ class TacotronLossConfig(Config):
     Attributes:
         mse, l1: weights of squared and absolute error of the mel, before and after the post-net.
         linear: weight of the absolute error of the linear spectrum.
-        low_frequency_share: share of `linear` that the lowest `low_frequency_bins` get alone
-            (public codes of Tacotron: half for 0–3 kHz).
+        low_frequency_share: share of `linear` for the error of the lowest `low_frequency_bins`
+            alone; the rest is for all bins. Public implementations of Tacotron take half for 0 to
+            3 kHz.
         stop: weight of the stop loss; `stop_positive_weight` applies to the last step of each row.
         guide: weight of guided attention (Tachibana 2018) with standard deviation `guide_sigma`; it
             halves every `guide_half_life` updates (0: never).

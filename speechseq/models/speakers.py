@@ -54,7 +54,7 @@ class SpeakersConfig(Config):
 
 
 def speakers(names: Iterable[str], *, dim: int = 64, sites: Sites = "memory") -> SpeakersConfig:
-    """Settings of a table of these speakers; see `SpeakersConfig`."""
+    """Return a `SpeakersConfig` with these names; see there for `dim` and `sites`."""
     return SpeakersConfig(names=tuple(names), dim=dim, sites=sites)
 
 
@@ -83,9 +83,10 @@ class Speakers(nn.Module):
         return self.table(speaker.long())
 
     def shift(self, vector: Float[Tensor, "batch dim"]) -> Tensor | None:
-        """Project speakers' vectors to what is added to every symbol's embedding.
+        """Project speakers' vectors to the width of a symbol's embedding.
 
-        The result is (batch, embedding_dim); None if speakers join the memory only.
+        The result (batch, embedding_dim) is added to the embeddings of a row's symbols. It is None
+        if speakers join the memory only.
         """
         return None if self.input is None else F.softsign(self.input(vector))
 

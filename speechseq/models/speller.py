@@ -178,10 +178,13 @@ class Speller(nn.Module):
     def step(
         self, tokens: Tensor, state: SpellerState, weights: SpellerWeights | None = None
     ) -> Spelled:
-        """Run one step in torch on the tokens (rows) of the previous step; this is the reference.
+        """Run one step in plain torch operations; kernels are compared with it.
 
-        `weights` is `self.weights()`, computed once for many steps. A search runs the steps of
-        `self.prepare()` instead.
+        A search calls the `step` of the result of `prepare` instead, which is faster.
+
+        Args:
+            tokens: (rows), the previous symbol of each hypothesis.
+            weights: result of `self.weights()`, to compute it once for many steps.
         """
         weights = weights or SpellerWeights(self.core.prepare(), None)
         table = weights.gates
@@ -190,7 +193,7 @@ class Speller(nn.Module):
         return Spelled(self._log_probs(core.hidden, core.context), attended, SpellerState(core))
 
     def weights(self) -> SpellerWeights:
-        """Weights for many calls of `step`; they are packed if gradients are disabled."""
+        """Return the weights for many calls of `step`, packed if gradients are disabled."""
         core = self.core.prepare()
         if torch.is_grad_enabled():
             return SpellerWeights(core, None)

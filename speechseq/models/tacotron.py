@@ -197,7 +197,7 @@ class Tacotron(nn.Module):
         self._update = update
 
     def forward(self, batch: TTSBatch) -> TacotronOutput:
-        """Run teacher-forced: each step reads the batch's own previous frame.
+        """Run teacher-forced: each step reads the previous target frame of the batch.
 
         Raises:
             ConfigError: the mels have another number of bands.
@@ -291,7 +291,7 @@ class Tacotron(nn.Module):
         )
 
     def inward(self, mel: Mel) -> Mel:
-        """Map log-mels to the network's scale, on which `style.encode` takes them."""
+        """Map log-mels to the network's scale, which the argument of `style.encode` must have."""
         return (mel - self.config.mel_mean) / self.config.mel_scale
 
     def _outward(self, mel: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronOutput:
-    """Teacher-forced output; frames are steps * r, alignment is zero after each row's steps.
+    """Teacher-forced output; there are steps * r frames, r the reduction factor.
+
+    The alignment is zero after each row's last step.
 
     Attributes:
         mel_before, mel_after: (batch, frames, mels), before and after the post-net.

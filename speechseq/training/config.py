@@ -33,8 +33,8 @@ class TrainerConfig(Config):
         best_by: name of a value of the validation; the checkpoint that minimises it is kept as
             `best`.
         most_skips: consecutive updates with non-finite numbers after which the run fails.
-        max_seconds: time limit, after which a checkpoint is saved and the process ends; a resume
-            starts anew.
+        max_seconds: time limit, after which a checkpoint is saved and the run ends; a resumed run
+            has the whole time again.
         resume: resume from the newest checkpoint in the run's folder. False refuses a folder that
             has a checkpoint.
         init: checkpoint or run folder with the initial weights of a new run (see `warm_start`); ""

@@ -15,7 +15,8 @@ class EMA:
 
     Args:
         model: the model whose parameters are averaged; the mean starts equal to them.
-        decay: share of the old mean that an update keeps, below 1; .9999 averages 10,000 updates.
+        decay: share of the old mean that an update keeps, below 1; 0.9999 averages over about
+            10,000 updates.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -31,7 +32,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Context manager: the model has the mean as its weights; they are restored afterwards."""
+        """Context manager: the model's weights are the mean; at the end they are restored."""
         own = self.own()
         self._fill(self.mean)
         try:

@@ -18,7 +18,8 @@ class EventFile:
 
     Args:
         folder: folder of the file; it is created if missing.
-        update: last update of the run so far; tensorboard then ignores later ones in older files.
+        update: last update of the run so far; tensorboard then ignores the values of later updates
+            in older files of the folder.
 
     Raises:
         MachineError: the file cannot be created.

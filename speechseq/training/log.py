@@ -20,8 +20,8 @@ _LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder 
 class Log:
     """Log of a run: appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
 
-    A line that does not fit on a full disk is kept in memory and written later; a warning is given
-    once.
+    A line that cannot be written because the disk is full is kept in memory and written later; the
+    first of them gives a warning.
 
     Args:
         run: folder of the run.
@@ -57,7 +57,7 @@ class Log:
                 raise
 
     def write(self, update: int, values: Mapping[str, Any]) -> None:
-        """Append one line; numbers that are not finite become null, because JSON has no others.
+        """Append one line; NaN and infinity become null, because JSON cannot express them.
 
         A line with an "event" is a message; `curves` and tensorboard leave out its numbers.
         """

@@ -34,7 +34,11 @@ class Meter:
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:
-        """Return weighted mean losses, last gradient norm, speed and memory, and start again."""
+        """Return the values since the last `read`, and start again.
+
+        The keys are "loss" (dict of weighted means by term), "gradient_norm" (of the last update),
+        "frames_per_second" and "memory_mb" (peak of the device, or of this process on a CPU).
+        """
         values = {
             "loss": {name: float(total) / self._weight for name, total in self._sums.items()},
             "gradient_norm": self._norm,

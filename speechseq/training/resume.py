@@ -104,7 +104,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def aside(seed: int) -> Iterator[None]:
-    """Context manager: random numbers come from `seed`; random states are restored after it."""
+    """Context manager: seeds all generators with `seed`; restores their states afterwards."""
     before = random_state()
     seed_everything(seed)
     try:

@@ -21,14 +21,14 @@ _WORD = Range(0, 2**32 - 1)
 
 
 def check_state(state: ResumeState, parameters: Mapping[str, Tensor], update: int) -> None:
-    """Check that a state can be that of a run with these parameters.
+    """Check that a saved state fits a run with these parameters, at this update.
 
     Args:
         parameters: the model's parameters by name, in the optimizer's order.
-        update: update of the checkpoint.
+        update: number of the checkpoint's update.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the state does not fit; the message says why.
     """
     _check_tally(state.tally, update)
     _check_random_state(state.random_state)

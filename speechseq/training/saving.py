@@ -44,7 +44,14 @@ class ModelDescription:
 
 @dataclasses.dataclass
 class Counters:
-    """Progress of a run: updates made and skipped, seconds, best validation and its update."""
+    """Progress of a run.
+
+    Attributes:
+        update: number of updates made, skipped ones included.
+        skipped: number of updates that were not applied, because numbers were not finite.
+        seconds: duration so far.
+        best, best_update: best value of the validation, and its update; None before the first.
+    """
 
     update: int = 0
     skipped: int = 0
@@ -199,7 +206,10 @@ def _as_read(data: Any) -> Any:
 
 
 def first_difference(found: Any, expected: Any, where: str = "") -> str:
-    """The first key at which two pieces of plain data differ, with both values, or ""."""
+    """Return the first key at which two pieces of plain data differ, with both values.
+
+    The result is one line of text, "" for equal data. `where` is the key of the data itself.
+    """
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         return "" if found == expected else f"{where} is {found!r} there, {expected!r} here"
     for key in [*found, *(key for key in expected if key not in found)]:

@@ -17,8 +17,8 @@ def style_watch(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Make a validation function that measures a style's codes, and warns if they carry nothing.
 
-    The values are those of `models.style.statistics`, with names "style_…". A warning is given when
-    no unit is active, so that every reference has the same code.
+    The function takes a model and returns the values of `models.style.statistics`, with "style_" in
+    front of each name. It warns if no unit is active: then all references have the same code.
 
     Args:
         batches: function called at each validation, which returns a few held-out batches, such as

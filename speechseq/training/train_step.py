@@ -60,7 +60,7 @@ class Report:
 
 
 class TrainStep:
-    """One optimizer update of a model, called with its batches and its number.
+    """Makes one optimizer update of a model, when called with batches and the update's number.
 
     Args:
         clip_norm: maximum norm of the gradients of all parameters together; None for no limit.

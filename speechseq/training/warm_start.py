@@ -50,7 +50,7 @@ class WarmStart:
         return line + (f"; other audio settings: {self.audio}" if self.audio else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for the log."""
+        """Return the fields by name as a dict of plain data, for the log."""
         return dataclasses.asdict(self) | {"folder": str(self.folder)}
 
 

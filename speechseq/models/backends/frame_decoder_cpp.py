@@ -24,7 +24,7 @@ KERNEL = "frame_decoder"
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if the kernel can run the decoder: no gradients, parts it knows, and a compiler."""
+    """True if the kernel supports the decoder's parts, gradients are off, and a compiler exists."""
     return (
         not torch.is_grad_enabled()
         and decoders.supported(decoder, "cpu")
@@ -42,8 +42,8 @@ def run(
 ) -> Steps:
     """Run the free-running decoder in the C++ kernel, one block of steps per call.
 
-    Arguments and result are those of `generation.torch_run`; check `supported` first. The weights
-    are packed at the first call, and again after they have changed.
+    Check `supported` first. `generation.free_run` describes the arguments; `noise` and `fed` may be
+    None. The weights are packed at the first call, and again after they have changed.
     """
     packed = decoders.cached(decoder, precision, _pack)
     batch, positions = encoded.memory.shape[:2]

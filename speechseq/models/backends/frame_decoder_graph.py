@@ -56,6 +56,9 @@ class GraphSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Repeat the last row index until their number is a power of two, to need fewer graphs."""
+        """Pad row indices with copies of the last one, up to the next power of two.
+
+        Each number of rows needs a graph of its own, so this saves graphs.
+        """
         width = 1 << (len(rows) - 1).bit_length() if len(rows) else 0
         return rows[torch.arange(width, device=rows.device).clamp(max=len(rows) - 1)]

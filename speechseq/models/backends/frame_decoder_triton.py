@@ -36,6 +36,7 @@ def advance(
     weights.
 
     Args:
+        steps, state, keep: arguments of `FrameDecoder.advance`.
         decoder: its weights are already rounded to the precision.
         precision: with "bfloat16" the kernels read bfloat16 weights, otherwise float32.
     """

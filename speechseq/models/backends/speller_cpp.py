@@ -26,16 +26,17 @@ LINE = 16  # floats; the values of a row fill whole cache lines
 class CppState(NamedTuple):
     """State of an attention RNN between two steps, in the layout of the kernel.
 
-    A search re-orders only `place`: hypotheses that continue the same hypothesis have the same
-    index there, and `values` and `weights` stay in the order of the last step.
+    A search re-orders only `place`, which maps each hypothesis to a row of `values` and `weights`:
+    hypotheses that continue the same hypothesis share a row.
 
     Attributes:
         memory: packed memory of each utterance.
-        mask, keys: as in the state of the attention.
-        place: (rows), index of each hypothesis in `values` and `weights`.
-        values: (any, width), states of the cells, context and, if it is used, the sum of all
-            weights.
-        weights: (any, positions), attention weights of the last step.
+        mask: (utterances, positions), True = valid.
+        keys: (utterances, positions, dim), the projected memory.
+        place: (rows), row of each hypothesis in `values` and `weights`.
+        values: (hypotheses of the last step, width): states of the cells, context and, if the
+            attention reads it, the sum of all weights.
+        weights: (hypotheses of the last step, positions), attention weights.
     """
 
     memory: PerUtterance
@@ -55,7 +56,13 @@ class CppSpelled(NamedTuple):
 
 
 def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Tensor]) -> bool:
-    """True if the kernel supports these cells, attention and output layers, and their dtype."""
+    """True if the kernel can run the steps of a speller.
+
+    Args:
+        core: the attention RNN; the kernel supports some cells and attention mechanisms.
+        heads: the output layers.
+        parameters: all parameters of the speller, which must be float32 on a CPU.
+    """
     return (
         not torch.is_grad_enabled()
         and not core.training
@@ -77,12 +84,13 @@ class CppSpeller:
 
     Args:
         core: the attention RNN.
-        hoist: maps tokens (rows) to their share of the first cell's gates (rows, 4 * hidden).
+        hoist: maps tokens (rows) to the part (rows, 4 * hidden) of the first cell's gates that
+            depends on the token alone.
         gates: results of `hoist` for all symbols (symbols, 4 * hidden); None if there are too many
             symbols, so that `hoist` is called at each step.
         heads: one or two output layers; two have a tanh between them.
         never: (symbols), True for symbols that may not be written.
-        lowest: log-probability that these symbols get.
+        lowest: log-probability of the symbols that may not be written.
     """
 
     def __init__(
@@ -134,11 +142,11 @@ class CppSpeller:
         )
 
     def step(self, tokens: Tensor, state: CppState) -> CppSpelled:
-        """Run one step; its input is the tokens (rows) of the previous step.
+        """Run one step on `tokens` (rows), the previous symbol of each hypothesis.
 
         Raises:
-            ValueError: the number of tokens is not that of the hypotheses, or not divisible by the
-                number of utterances.
+            ValueError: the number of tokens differs from the number of hypotheses in the state, or
+                is not divisible by the number of utterances.
         """
         rows, (places, width) = len(tokens), state.values.shape
         utterances, positions = state.mask.shape

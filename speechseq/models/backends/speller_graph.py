@@ -21,15 +21,17 @@ Spelled = TypeVar("Spelled", bound=tuple)
 class GraphSpeller(Generic[State, Spelled]):
     """Speller for one search whose step is replayed from a CUDA graph.
 
-    A graph is captured for a number of utterances that is a power of two, and the last utterance is
-    repeated up to it: few graphs then serve a batch whose utterances end one after another.
+    Graphs are captured for 1, 2, 4, 8, … utterances only, and a batch is padded to the next of
+    these sizes by repeating its last utterance: few graphs then serve a batch whose utterances end
+    one after another.
 
     Args:
-        start: computes the state before the first step from memory and mask.
-        step: computes the output of a step, a NamedTuple of tensors and states with one row per
-            token, from tokens and state.
-        weights: all other tensors that the step reads.
-        attention: the mechanism, whose `reading` the step depends on.
+        graphs: cache of the captured graphs.
+        start: function that computes the state before the first step from memory and mask.
+        step: function of tokens (rows) and state that computes a step; its result is a NamedTuple
+            of tensors and states with one row per token.
+        weights: all other tensors that `step` reads.
+        attention: attention mechanism; if its `reading` is replaced, new graphs are captured.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class GraphSpeller(Generic[State, Spelled]):
         self.weights, self.attention = weights, attention
 
     def step(self, tokens: Tensor, state: State) -> Spelled:
-        """Run one step; its input is the tokens (rows) of the previous step."""
+        """Run one step on `tokens` (rows), the previous symbol of each hypothesis."""
         utterances, reading = num_utterances(state), reading_of(self.attention)
         width, each = next_power_of_2(utterances), len(tokens) // utterances
         if width == utterances:
@@ -59,7 +61,7 @@ class GraphSpeller(Generic[State, Spelled]):
 
 
 def tensors_of(weights: StepWeights) -> list[Tensor]:
-    """Return all tensors that the matrix products of a step read."""
+    """List the weights and biases of all layers in the result of `AttentionRNN.prepare`."""
     products = [product for own in weights.products for product in own]
     biases = [product.bias for product in products if product.bias is not None]
     return [*(product.buffer.weight for product in products), *biases, *weights.biases]

@@ -59,7 +59,7 @@ def supported(decoder: FrameDecoder, device: str) -> bool:
 def cached(
     decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Output]
 ) -> Output:
-    """Return `make(decoder, precision)` from a cache; computed again if weights have changed."""
+    """Return `make(decoder, precision)` from a cache; it is computed anew if weights changed."""
     entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
     if entries.get((make, precision), (None,))[0] != state:
         entries[make, precision] = state, make(decoder, precision)
@@ -69,9 +69,9 @@ def cached(
 def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
     """Return a copy of the decoder with weights rounded to a precision, for the torch backend.
 
-    The rounded weights are cached; biases and hooks are shared with the decoder. Layers inside of
-    modules that this package does not know are not rounded, nor are weights that pruning or a
-    parametrization computes.
+    The rounded weights are cached; biases and hooks are shared with the decoder. Two kinds of
+    weights are not rounded: those inside of modules that other packages define, and those that
+    pruning or a parametrization computes.
     """
     if precision == "float32":
         return decoder
@@ -94,7 +94,7 @@ def _with_parameters(module: Part, instead: dict[int, nn.Parameter]) -> Part:
 
 
 def joint_head(decoder: FrameDecoder) -> nn.Linear:
-    """Join the projections to frames and to the stop logit in one linear layer."""
+    """Concatenate the projections to frames and to the stop logit to one linear layer."""
     frames, stop = decoder.frames, decoder.stop
     head = nn.Linear(frames.in_features, frames.out_features + 1, device="meta")
     head.weight = nn.Parameter(torch.cat([frames.weight, stop.weight]), requires_grad=False)

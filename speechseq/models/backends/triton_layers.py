@@ -93,7 +93,10 @@ class TritonLinear:
 
 
 class TritonCell:
-    """LSTM or GRU with one launch per step; weights are in blocks of units, gate by gate."""
+    """LSTM or GRU with one launch per step.
+
+    The weights are ordered by block of units, and inside of a block by gate.
+    """
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
         self.hidden, self.is_lstm, self.zoneout = cell.hidden, cell.kind == "lstm", cell.zoneout
@@ -181,7 +184,11 @@ class TritonAttention:
     def read(
         self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """Normalise energies (batch, positions); return context and next state (see `__call__`)."""
+        """Normalise energies (batch, positions); return context (batch, memory_dim) and next state.
+
+        `weights` (batch, positions) is overwritten with the attention weights. `valid` (batch,
+        positions) is the state's mask in bytes.
+        """
         batch, positions, dim = state.memory.shape
         history, channels = _history(state)
         context = state.memory.new_empty(batch, dim)

@@ -36,11 +36,11 @@ class LinearBank(nn.Module):
         self.linear = nn.Linear(code_dim, config.style_dim)
 
     def initial(self) -> Tensor:
-        """Return zeros (code_dim), the default code before any was encoded."""
+        """Return zeros (code_dim), the default code while no reference has been encoded."""
         return torch.zeros(self.code_shape)
 
     def read(self, z: Tensor) -> Tensor:
-        """Return `z` (batch, code_dim), the value of the posterior, unchanged: it is the code."""
+        """Return `z` (batch, code_dim) unchanged: a sample or mean of the posterior is the code."""
         return z
 
     def by_hand(self, code: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class TokenBank(nn.Module):
         self.value = nn.Linear(width // heads, width, bias=False)
 
     def initial(self) -> Tensor:
-        """Return equal weights (heads, tokens), the default code before any was encoded."""
+        """Return equal weights (heads, tokens), the default code until a reference is encoded."""
         return torch.full(self.code_shape, 1.0 / self.code_shape[1])
 
     def read(self, z: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ def prosody_transfer(*, dim: int = 128) -> StyleConfig:
 def autoencoder(*, dim: int = 16, style_dim: int = 256) -> StyleConfig:
     """Plain autoencoder, the control condition: a deterministic code without any penalty.
 
-    Samples of its prior are not like the codes of references, because nothing matches the two.
+    Samples of the prior are unlike the codes of references, because no penalty matches the two
+    distributions.
     """
     return StyleConfig(
         posterior=PointConfig(dim=dim),
@@ -68,7 +69,7 @@ def vae(
         weight: weight of the KL divergence after `length` updates; since the other losses are means
             over frames and bands, 1e-4 to 1e-2 suits a Tacotron.
         anneal: schedule of the weight (see `penalties.anneal`).
-        free_bits: nats of each dimension that cost nothing.
+        free_bits: nats of KL divergence in each dimension that are not penalised.
     """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),

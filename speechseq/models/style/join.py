@@ -15,7 +15,7 @@ Join = Literal["add", "concat"]
 
 
 class MemoryJoin(nn.Module):
-    """Joins vectors (batch, vector_dim) to every valid position of (batch, positions, memory_dim).
+    """Joins one vector per row (batch, vector_dim) to every valid position of the row's memory.
 
     Args:
         how: "add" projects the vector to memory_dim and adds it; "concat" appends it.

@@ -48,7 +48,7 @@ class KLConfig(Config):
         weight: weight of the term at the end of its schedule.
         anneal, start, length: schedule of the weight, see the function `anneal`; length 0 for a
             constant weight.
-        free_bits: nats of each dimension that cost nothing (Kingma 2016).
+        free_bits: nats of KL divergence in each dimension that are not penalised (Kingma 2016).
     """
 
     kind: ClassVar[str] = "kl"
@@ -80,7 +80,7 @@ class KL(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CapacityConfig(Config):
-    """Settings of a KL divergence held at a capacity (Battenberg 2019, Capacitron).
+    """Settings of a KL divergence that is driven to a target (Battenberg 2019, Capacitron).
 
     Attributes:
         capacity: target of the KL divergence, in nats per utterance.
@@ -143,7 +143,7 @@ class MMDConfig(Config):
 
 
 class MMD(nn.Module):
-    """Maximum mean discrepancy of a batch's codes and as many samples of the prior; term `mmd`."""
+    """Maximum mean discrepancy of a batch's codes and equally many prior samples; term `mmd`."""
 
     def __init__(self, config: MMDConfig) -> None:
         super().__init__()
@@ -181,10 +181,10 @@ class SinkhornConfig(Config):
 
 
 class Sinkhorn(nn.Module):
-    """Sinkhorn divergence of a batch's codes and as many samples of the prior; term `sinkhorn`.
+    """Sinkhorn divergence of a batch's codes and equally many prior samples; term `sinkhorn`.
 
-    Half of the transport cost of each set to itself is subtracted, so that the divergence of equal
-    distributions is near 0.
+    Half of the transport cost from each set to itself is subtracted, so that the divergence of
+    equal distributions is near 0.
     """
 
     def __init__(self, config: SinkhornConfig) -> None:
@@ -216,13 +216,14 @@ def kl(
 ) -> Scalar:
     """KL divergence of posterior from prior: mean over items of the sum over dimensions.
 
-    It has a closed form for some pairs of distributions; otherwise one draw estimates it.
+    The closed form is used where torch has one; otherwise one draw estimates the divergence.
 
     Args:
         posterior: distribution of batch shape (batch) and event shape `code_shape`.
         prior: distribution of the same event shape.
-        free_bits: lower bound for each dimension's mean over items, Σ_d max(mean_i KL_id,
-            free_bits) (Kingma 2016). Without a closed form it bounds the mean over dimensions.
+        free_bits: lower bound of each dimension's mean over items: the result is
+            Σ_d max(mean_i KL_id, free_bits) (Kingma 2016). Without a closed form, the bound holds
+            for the mean over dimensions.
         code: draw of the posterior (batch, *code_shape) for the estimate; None makes a new draw.
     """
     terms = _closed_form(posterior, prior)
@@ -248,9 +249,10 @@ def anneal(update: int, *, kind: Anneal, end: float, start: int, length: int) ->
     """Weight of a penalty at an update: 0 up to `start`, `end` from `start + length` on.
 
     Args:
-        kind: "linear"; "logistic" (Bowman 2016); "cyclic": four times from 0 to `end` in the first
-            half of a cycle and constant in the second (Fu 2019).
-        length: number of updates; 0 gives `end` at once.
+        kind: shape of the rise. "linear"; "logistic", a sigmoid (Bowman 2016); "cyclic", four
+            cycles, each of which rises from 0 to `end` in its first half and stays at `end` in its
+            second half (Fu 2019).
+        length: duration of the rise, in updates; with 0 the weight is always `end`.
     """
     share = 1.0 if length <= 0 else min(max((update - start) / length, 0.0), 1.0)
     if kind == "cyclic" and share < 1.0:
@@ -265,12 +267,12 @@ def anneal(update: int, *, kind: Anneal, end: float, start: int, length: int) ->
 def mutual_information(
     posterior: Distribution, prior: Distribution
 ) -> tuple[Scalar, Scalar, Scalar]:
-    """Split the mean KL divergence of a batch: (mean_kl, information, aggregate_kl), in nats.
+    """Split the mean KL divergence of a batch of posteriors from the prior in two parts.
 
-    mean_kl = information + aggregate_kl (Hoffman & Johnson 2016). `information` is the mutual
-    information of items and codes; `aggregate_kl` is the KL divergence of the mean of all
-    posteriors from the prior. All are estimated by the same draw from each posterior, with torch's
-    global generator.
+    Returns (mean_kl, information, aggregate_kl), in nats, with mean_kl = information + aggregate_kl
+    (Hoffman & Johnson 2016). `information` is the mutual information of items and codes;
+    `aggregate_kl` is the KL divergence of the mixture of all posteriors from the prior. All three
+    are estimated from one draw of each posterior, with torch's global generator.
     """
     code = posterior.rsample() if posterior.has_rsample else posterior.sample()
     own = posterior.log_prob(code)

@@ -100,7 +100,12 @@ class LocationScale(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DirichletConfig(Config):
-    """Settings of a Dirichlet posterior over the weights of style tokens, in each head."""
+    """Settings of a Dirichlet posterior over the weights of style tokens, in each head.
+
+    Attributes:
+        tokens, heads: those of the `TokenBankConfig`.
+        least: minimum of each concentration, so that gradients are finite.
+    """
 
     kind: ClassVar[str] = "dirichlet"
     tokens: Annotated[int, Range(2, 4096)] = 10
@@ -152,7 +157,7 @@ class IAFConfig(Config):
 
 
 class FlowPosterior(nn.Module):
-    """Posterior by an inverse autoregressive flow: one pass for a draw and its density."""
+    """Posterior by an inverse autoregressive flow; one pass gives a draw and the draw's density."""
 
     def __init__(self, summary_dim: int, config: IAFConfig) -> None:
         super().__init__()

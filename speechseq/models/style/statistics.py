@@ -22,10 +22,10 @@ def statistics(style: Style, latents: Sequence[Latent]) -> dict[str, float]:
             means.
 
     Returns:
-        "active_units": share of active dimensions, whose variance over items exceeds 0.01, or of
-        active tokens of a head, whose weight has a variance over 0.001. "kl" and
-        "mutual_information" (nats, means over batches) for styles with a posterior distribution.
-        "token_entropy" (nats) of the mean weights for style tokens.
+        A dict of numbers by name. "active_units": share of the code's dimensions with a variance
+        over items above 0.01; for style tokens, share of the weights with a variance above 0.001.
+        "token_entropy", for style tokens: entropy of the mean weights, in nats. "kl" and
+        "mutual_information", if there is a posterior distribution: means over batches, in nats.
 
     Raises:
         DataError: fewer than 2 items.

@@ -83,7 +83,7 @@ class StyleConfig(Config):
     )
 
     def check(self) -> None:
-        """Raise ConfigError for token weights that come from neither attention nor a Dirichlet."""
+        """Raise ConfigError unless token weights come from attention or a Dirichlet posterior."""
         if not isinstance(self.bank, TokenBankConfig):
             return
         weights = isinstance(self.posterior, DirichletConfig)
@@ -197,7 +197,7 @@ class Style(nn.Module):
         return self.penalties(latent, self.prior(), update)
 
     def default(self, items: int) -> Latent:
-        """Return the default style, the mean of all codes in training, for `items` utterances."""
+        """Return the default style `items` times: the mean of all codes encoded in training."""
         return self._of(self.mean_code.expand(items, *self.code_shape))
 
     def _of(self, code: Tensor) -> Latent:

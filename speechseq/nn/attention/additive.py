@@ -22,7 +22,7 @@ class AdditiveAttention(Attention):
     def is_readable(self) -> bool:
         """True if all `read_layers` are plain (see `ops.plain`) and have no bias.
 
-        Otherwise, as for a layer with a hook, the layers have to be called.
+        If False, for instance because a layer has a hook, kernels may not replace calls of layers.
         """
         layers = self.read_layers()
         return all(is_plain(x, nn.Linear) or is_plain_conv(x) for x in layers) and all(
@@ -33,7 +33,7 @@ class AdditiveAttention(Attention):
 def called_energies(
     query: Tensor, keys: Tensor, energy: nn.Module, around: Tensor | None = None
 ) -> Weights:
-    """Compute additive energies (batch, positions) by calling the last layer, as its hooks require.
+    """Compute additive energies (batch, positions) by calling the last layer, so that hooks run.
 
     Args:
         query: (batch, dim), projected to the width of the keys.

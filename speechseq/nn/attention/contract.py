@@ -48,7 +48,7 @@ class Attention(nn.Module):
 
     @property
     def draws(self) -> bool:
-        """True if a step draws random numbers, which no CUDA graph may repeat."""
+        """True if a step draws random numbers; such a step is never captured in a CUDA graph."""
         return False
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:

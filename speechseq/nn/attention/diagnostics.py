@@ -17,9 +17,9 @@ Score = Float[Tensor, " batch"]
 
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Mean over the steps of each item of the step's largest weight (batch).
+    """Return the largest weight of a step, averaged over the valid steps of each item (batch).
 
-    It is 1 if every step attends to a single position.
+    The score is 1 if every step attends to a single position.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -32,10 +32,10 @@ def coverage(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Score:
-    """Share of each item's positions that attention has read (batch); skipped words lower it.
+    """Return the share of each item's positions that attention reads (batch), below 1 if it skips.
 
-    A position counts as read if its weights over all steps sum to at least `threshold` times an
-    even share, which is min(1, steps / positions).
+    A position counts as read if its weights, summed over all steps, reach `threshold` times
+    min(1, steps / positions), which is about the sum that each position has on average.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -49,7 +49,9 @@ def coverage(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Share of each item's steps at which the most attended position does not move back (batch).
+    """Return the share of each item's steps at which attention does not move back (batch).
+
+    Attention moves back if the position of the largest weight is before that of the previous step.
 
     The first step, which has no previous step, is not counted; an item of one step scores 1.
     """
@@ -67,13 +69,15 @@ def accuracy(
     reduction_factor: int = 1,
     tolerance: int = 1,
 ) -> Score:
-    """Share of an item's frames whose most attended position is the true one, or nearly so.
+    """Return the share of each item's frames at which attention is at the true position (batch).
 
     Args:
-        alignment: weights of steps that cover `reduction_factor` frames each.
-        positions: the true position of each frame, such as `known_durations.frame_positions`.
-        frame_lengths: valid frames of each item, at least 1.
-        tolerance: how many positions the attended one may be away.
+        alignment: (batch, steps, positions), weights of steps that cover `reduction_factor` frames
+            each.
+        positions: (batch, frames), the true position of each frame, such as
+            `known_durations.frame_positions`.
+        frame_lengths: (batch), number of valid frames of each item, at least 1.
+        tolerance: maximum distance between the position of the largest weight and the true one.
     """
     frame_lengths = checked_lengths(frame_lengths, positions.shape, "frame_lengths", least=1)
     frame = torch.arange(positions.shape[1], device=alignment.device)

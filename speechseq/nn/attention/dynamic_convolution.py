@@ -27,11 +27,14 @@ Shape = Annotated[float, Range(0, 1e6, above=True)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DynamicConvolutionConfig(AttentionConfig):
-    """Settings, by default the paper's: dim of the tanh layer, filters with odd kernels, prior.
+    """Settings of dynamic convolution attention; the defaults are the paper's.
 
-    prior_length: the prior lets attention stay or move by up to prior_length - 1 positions a step,
-    with the probabilities of a beta-binomial of prior_alpha and prior_beta: 1 on average. Take a
-    longer one where a step covers many positions.
+    `dim` is the width of the tanh layer; the kernels of the filters are odd.
+
+    The prior lets attention stay or move forward by up to prior_length - 1 positions per step, with
+    the probabilities of a beta-binomial distribution with parameters prior_alpha and prior_beta; by
+    default attention moves by 1 position on average. A step that covers many positions, as at a
+    large reduction factor, needs a larger prior_length.
 
     Examples:
         >>> attention = DynamicConvolutionConfig().build(query_dim=16, memory_dim=8)
@@ -63,8 +66,14 @@ class DynamicConvolutionConfig(AttentionConfig):
 
 
 class DynamicConvolutionState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, the prior's probabilities (batch,
-    prior_length), the longest move first, and the previous weights (batch, positions)."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        prior: (batch, prior_length), probabilities of the prior's moves, the longest move first.
+        previous: (batch, positions), weights of the previous step.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -73,10 +82,11 @@ class DynamicConvolutionState(NamedTuple):
 
 
 class DynamicConvolutionAttention(Attention):
-    """energies = v · tanh(U static(α) + T dynamic(α) + b) + log prior(α), α the previous weights.
+    """Dynamic convolution attention, which filters the previous weights α.
 
-    The dynamic filters are V tanh(W query + b). The first α is all on position 0, unless
-    `reading.first` is "uniform".
+    energies = v · tanh(U static(α) + T dynamic(α) + b) + log prior(α), with the dynamic filters
+    V tanh(W query + c). Before the first step, all weight is on position 0, unless `reading.first`
+    is "uniform".
     """
 
     def __init__(self, query_dim: int, config: DynamicConvolutionConfig) -> None:
@@ -95,7 +105,7 @@ class DynamicConvolutionAttention(Attention):
             nn.init.zeros_(bias)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DynamicConvolutionState:
-        """All weight on the first position; the memory has no keys."""
+        """Return the state before the first step; the mechanism needs no keys."""
         memory = zero_padding(memory, memory_mask)
         previous = first_distribution(memory, memory_mask, self.reading)
         config = self.config
@@ -106,7 +116,7 @@ class DynamicConvolutionAttention(Attention):
     def forward(
         self, query: Query, state: DynamicConvolutionState
     ) -> tuple[Context, Weights, DynamicConvolutionState]:
-        """Run one step; the next state holds its weights."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         previous = state.previous
         reach = self.config.prior_length - 1
         prior = F.pad(previous, (reach, 0)).unfold(1, reach + 1, 1) @ state.prior[0]
@@ -129,7 +139,10 @@ class DynamicConvolutionAttention(Attention):
 
 
 def beta_binomial(length: int, alpha: float, beta: float, like: Tensor) -> Float[Tensor, " moves"]:
-    """Probabilities of 0 … length - 1 successes in length - 1 trials, in the dtype of `like`."""
+    """Return the probabilities (length) of a beta-binomial distribution over 0 … length - 1.
+
+    The result has the dtype and device of `like`.
+    """
     moves = torch.arange(length, dtype=like.dtype, device=like.device)
     trials = length - 1
     choices = math.lgamma(length) - torch.lgamma(moves + 1) - torch.lgamma(trials - moves + 1)

@@ -29,10 +29,11 @@ SUREST = 30.0  # of the logit of moving on, so that staying remains possible on 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForwardConfig(AttentionConfig):
-    """Settings: energies of location-sensitive attention with this dim, filters and odd kernel.
+    """Settings of forward attention.
 
-    transition_agent: a probability of moving on, predicted at each step from its context and query
-    for the next one. Without it, staying and moving on are equally likely beforehand.
+    `dim`, `filters` and the odd `kernel` are those of the energies, see `LocationSensitiveConfig`.
+    With `transition_agent`, the probability of moving on at a step is predicted from context and
+    query of the previous step; otherwise it is 1/2.
 
     Examples:
         >>> attention = ForwardConfig(transition_agent=True).build(query_dim=16, memory_dim=8)
@@ -57,16 +58,22 @@ class ForwardConfig(AttentionConfig):
         return ForwardAttention(query_dim, memory_dim, self)
 
     def energies(self) -> LocationSensitiveConfig:
-        """Settings of the energies."""
+        """Return the settings of the location-sensitive attention that computes the energies."""
         return LocationSensitiveConfig(
             reading=self.reading, dim=self.dim, filters=self.filters, kernel=self.kernel
         )
 
 
 class ForwardState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, keys (batch, positions, dim), history
-    (batch, 2, positions): the previous weights and the sum of all; and the logit of moving on at
-    the next step (batch, 1)."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        keys: (batch, positions, dim), the projected memory.
+        history: (batch, 2, positions), the previous weights and the sum of all weights so far.
+        move: (batch, 1), logit of the probability of moving on at the next step.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -76,10 +83,11 @@ class ForwardState(NamedTuple):
 
 
 class ForwardAttention(LocationSensitiveAttention):
-    """weights(n) ∝ ((1 - u) α(n) + u α(n - 1)) exp(energy(n)), α the previous weights.
+    """Forward attention: weights(n) ∝ ((1 - u) α(n) + u α(n - 1)) exp(energy(n)).
 
-    The reading applies to the logarithm of that product. The first α is all on position 0, unless
-    `reading.first` is "uniform"; the first u is 1/2.
+    α are the previous weights and u is the probability of moving on, 1/2 at the first step. Before
+    the first step, all weight is on position 0, unless `reading.first` is "uniform". The options
+    of `reading` apply to the logarithm of the right-hand side, in place of plain energies.
     """
 
     monotonic = True
@@ -90,14 +98,14 @@ class ForwardAttention(LocationSensitiveAttention):
         self.transition = agent
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Project the keys, once per utterance; the ForwardState has all weight on position 0."""
+        """Project the keys, once per utterance; return the ForwardState before the first step."""
         begun = super().start(memory, memory_mask)
         first = first_distribution(memory, memory_mask, self.reading)
         history = torch.stack([first, torch.zeros_like(first)], 1)
         return ForwardState(*begun[:3], history, first.new_zeros(len(memory), 1))
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step; the next state holds its weights and the logit of moving on."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         previous = state.history[:, 0]
         energies = at_least_float32(self._energies(self.query(query), state.keys, state.history))
         stay, move = torch.sigmoid(-state.move), torch.sigmoid(state.move)

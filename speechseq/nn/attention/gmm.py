@@ -29,11 +29,11 @@ FIRST_STEP, FIRST_WIDTH = 1.0, 10.0  # of v2b, in positions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GMMConfig(AttentionConfig):
-    """Settings of GMM attention: its version, `mixtures` Gaussians, dim of the tanh layer.
+    """Settings of GMM attention: `mixtures` Gaussians, and a tanh layer of width `dim`.
 
-    v2b has normalised Gaussians, softplus for steps and widths, and biases with which the means
-    first move by about 1 position a step, at widths of about 10; it aligns in most runs. graves
-    has exponentials and no biases to begin with.
+    Version "v2b" has normalised Gaussians, whose steps and widths are softplus functions; biases
+    let an untrained model move the means by about 1 position per step, with widths of about 10.
+    It aligns in most runs. Version "graves" has exponentials, and biases that start at 0.
 
     Examples:
         >>> attention = GMMConfig().build(query_dim=16, memory_dim=8)
@@ -54,8 +54,14 @@ class GMMConfig(AttentionConfig):
 
 
 class GMMState(NamedTuple):
-    """State: memory (batch, positions, memory_dim), its mask, means (batch, mixtures) in positions
-    from 0, and the previous weights (batch, positions)."""
+    """State of the mechanism between two steps.
+
+    Attributes:
+        memory: (batch, positions, memory_dim), zero in the padding.
+        mask: (batch, positions), True = valid.
+        means: (batch, mixtures), means of the Gaussians, in positions from 0.
+        previous: (batch, positions), weights of the previous step.
+    """
 
     memory: PerUtterance
     mask: PerUtterance
@@ -64,10 +70,12 @@ class GMMState(NamedTuple):
 
 
 class GMMAttention(Attention):
-    """weights = Σ_k ω_k exp(-(n - μ_k)² p_k) / Z over positions n, with means μ_k += Δ_k each step.
+    """GMM attention: weights(n) = Σ_k ω_k exp(-(n - μ_k)² p_k) / Z over positions n.
 
-    They are divided by their sum over the valid positions: behind the end all weight is on the last
-    position. v2b: ω = softmax / √(2π)σ, Δ and σ softplus, p = 1 / 2σ²; graves: all are exp.
+    At each step, μ_k grows by Δ_k. Z is the sum over the valid positions, so that all weight is on
+    the last position when the means are beyond it. The tanh layer and a projection predict ω, Δ and
+    p from the query: in "v2b", ω = softmax / (√(2π) σ), p = 1 / (2 σ²), and Δ and σ are softplus
+    functions; in "graves", ω, Δ and p are exponentials.
     """
 
     monotonic = True
@@ -87,14 +95,14 @@ class GMMAttention(Attention):
             width.fill_(_inverse_softplus(FIRST_WIDTH))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> GMMState:
-        """All means at position 0."""
+        """Return the state before the first step, with all means at position 0."""
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         means = previous.new_zeros(len(memory), self.config.mixtures)
         return GMMState(memory, memory_mask, means, previous)
 
     def forward(self, query: Query, state: GMMState) -> tuple[Context, Weights, GMMState]:
-        """Run one step: the means move, then the weights are read around them."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         raw = at_least_float32(self.mixture(torch.tanh(self.hidden(query))))
         log_weight, step, precision = (_graves if self.config.version == "graves" else _v2b)(raw)
         means = state.means + step

@@ -103,7 +103,7 @@ class LocationSensitiveAttention(AdditiveAttention):
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
     def folded(self) -> Tensor:
-        """Filters and their projection as one matrix (channels · kernel, dim), for kernels."""
+        """Combine the filters and their projection: (channels · kernel, dim), for kernels."""
         return fold_filters(self.filters.weight, self.location.weight)
 
     def read_layers(self) -> tuple[nn.Module, ...]:

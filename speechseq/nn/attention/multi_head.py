@@ -20,7 +20,10 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """Settings of multi-head attention: `heads` copies of the mechanism `head`, one `reading`."""
+    """Settings of multi-head attention: `heads` copies of the mechanism `head`.
+
+    All heads have the `reading` of these settings.
+    """
 
     kind: ClassVar[str] = "multi_head"
     heads: Depth = 4
@@ -50,9 +53,9 @@ class MultiHeadState(NamedTuple):
 class MultiHeadAttention(Attention):
     """Multi-head attention: contexts of the heads are concatenated and projected to memory_dim.
 
-    Every head computes keys from the whole memory, and averages values of its own, a projection of
-    the memory. A head's state must be a NamedTuple with a field `memory`, whose weighted mean is
-    the head's context. The weights that are returned are the mean over heads.
+    Every head computes keys from the whole memory, and its context is the weighted mean of values,
+    a projection of the memory for this head. The state of a head must be a NamedTuple with a field
+    `memory`, which holds the values. The returned weights are the mean over heads.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:

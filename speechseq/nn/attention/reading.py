@@ -32,8 +32,8 @@ class ReadingConfig(Config):
             several are equal); None for all.
         window: maximum distance of positions that get weight from the median of the previous
             weights; None for no window.
-        first: weights that stand for the previous ones at the first step: zeros, all weight on
-            position 0 ("one_hot"), or uniform over the valid positions.
+        first: weights that the first step takes as those of the previous step: zeros, all weight
+            on position 0 ("one_hot"), or uniform over the valid positions.
         through_previous: let gradients flow through the previous weights to earlier steps.
 
     Examples:
@@ -53,14 +53,17 @@ class ReadingConfig(Config):
 
     @property
     def is_plain(self) -> bool:
-        """True if weights are a softmax over all positions, perhaps sharpened (kernels need it)."""
+        """True if weights are a softmax over all positions, with or without sharpening.
+
+        Kernels support no other options.
+        """
         return self.window is None and self.keep_top is None and not self.smoothing
 
 
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """Return the weights (batch, positions) that the first step takes as previous ones.
+    """Return the weights (batch, positions) that the first step takes as those of a previous step.
 
-    They are at least float32, and given by `reading.first`.
+    `reading.first` chooses them; the dtype is at least float32.
     """
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
@@ -71,17 +74,19 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
 
 
 def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """`first_alignment` for mechanisms that continue the previous one, with which a row of zeros
-    would never end: all weight on position 0 in the place of zeros."""
+    """Return `first_alignment`, but with all weight on position 0 instead of zeros.
+
+    Mechanisms that only move the previous weights need it: zeros would stay zeros.
+    """
     if reading.first == "zeros":
         reading = dataclasses.replace(reading, first="one_hot")
     return first_alignment(memory, memory_mask, reading)
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """Median position of weights (…, positions): the first at which their sum reaches one half.
+    """Return the median position of weights (…, positions); 0 for a row of zeros.
 
-    It is 0 for a row of zeros.
+    It is the first position at which the cumulative sum of the weights reaches one half.
     """
     before = (alignment.cumsum(-1) < HALF).sum(-1)
     return before % alignment.shape[-1]  # a row of zeros never reaches the half
@@ -97,11 +102,11 @@ def weigh(
 
     The weights are finite, sum to 1, are exactly 0 on padding, and at least float32, for energies
     of any size, infinite ones included. NaN in the energies gives NaN, so that a diverged model is
-    noticed. The window is applied first, then `keep_top` within it; smoothing takes
+    noticed. The window is applied first, then `keep_top` inside of the window; smoothing uses
     sigmoid(sharpening · energies).
 
     Args:
-        previous: the weights of the previous step; only a window needs them.
+        previous: (…, positions), weights of the previous step; only a window needs them.
 
     Raises:
         ConfigError: `reading` has a window and `previous` is None.

@@ -23,11 +23,14 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepwiseMonotonicConfig(AttentionConfig):
-    """Settings: additive energies with a tanh layer of `dim`, whose sigmoid is the chance to stay.
+    """Settings of stepwise monotonic attention: sigmoid(energy) is the probability to stay.
 
-    noise: standard deviation of what is added to the energies in training, so that the model learns
-    to be sure; stay: the energies' bias at the start. The results depend on it: sigmoid(stay)
-    should suit the steps that a position takes, 1 / (1 - sigmoid(stay)) on average.
+    Attributes:
+        dim: width of the tanh layer of the additive energies.
+        noise: standard deviation of normal noise that is added to the energies in training, so that
+            the model learns probabilities near 0 and 1.
+        stay: initial bias of the energies. An untrained model stays at a position for
+            1 / (1 - sigmoid(stay)) steps on average; choose `stay` so that this fits the data.
 
     Examples:
         >>> attention = StepwiseMonotonicConfig().build(query_dim=16, memory_dim=8).eval()
@@ -52,11 +55,12 @@ class StepwiseMonotonicConfig(AttentionConfig):
 
 
 class StepwiseMonotonicAttention(ContentAttention):
-    """weights(n) = p(n) α(n) + (1 - p(n - 1)) α(n - 1), p = sigmoid(energies).
+    """Stepwise monotonic attention: weights(n) = p(n) α(n) + (1 - p(n - 1)) α(n - 1).
 
-    α are the previous weights. In training the new ones are the expectation over all paths; in
-    evaluation mode attention stays where p > 1/2 and moves on otherwise. The last valid position is
-    never left. The first α is all on position 0, unless `reading.first` is "uniform".
+    p = sigmoid(energies) is the probability to stay, and α are the previous weights. In training
+    the weights are the expectation over all paths; in evaluation mode attention stays if p > 1/2
+    and moves on otherwise. Attention never leaves the last valid position. Before the first step,
+    all weight is on position 0, unless `reading.first` is "uniform".
     """
 
     monotonic = True
@@ -68,12 +72,12 @@ class StepwiseMonotonicAttention(ContentAttention):
 
     @property
     def draws(self) -> bool:
-        """True in training with noise."""
+        """True in training mode if the noise is not 0."""
         return self.training and self.noise > 0
 
     @property
     def reading(self) -> ReadingConfig:
-        """How energies become weights: only sharpening, first and through_previous can be set."""
+        """Options of the normalisation; only sharpening, first and through_previous can be set."""
         return self._reading
 
     @reading.setter
@@ -82,12 +86,12 @@ class StepwiseMonotonicAttention(ContentAttention):
         self._reading = reading
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the keys, once per utterance; all weight is on the first position."""
+        """Project the keys, once per utterance, and return the state before the first step."""
         first = first_distribution(memory, memory_mask, self.reading)
         return super().start(memory, memory_mask)._replace(previous=first)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step; the next state holds its weights."""
+        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         energies = at_least_float32(self._energies(self.query(query), state.keys) + self.stay)
         energies = self.reading.sharpening * energies
         if self.draws:

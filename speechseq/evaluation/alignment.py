@@ -20,7 +20,7 @@ def alignment_scores(alignment: Tensor) -> dict[str, float]:
 
 
 def mean_scores(alignments: Sequence[Tensor]) -> dict[str, float]:
-    """Means of the scores of several alignments, each (steps, positions); {} if there are none."""
+    """Mean of each score over several alignments (steps, positions), by name; {} for none."""
     scores = [alignment_scores(alignment) for alignment in alignments]
     names = scores[0] if scores else ()
     return {name: sum(score[name] for score in scores) / len(scores) for name in names}

@@ -48,7 +48,7 @@ class Recogniser(Protocol):
 
 
 class Item(NamedTuple):
-    """Sound (1, samples) and its reference text."""
+    """Sound (1, samples), its reference text, and its name and speaker if known."""
 
     text: str
     waveform: Waveform
@@ -101,7 +101,8 @@ class ASREvaluation:
             title, summary: headline of the section and the sentence below it.
             figures: headline figures before the error rates, such as time and updates.
             curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
-            settings: plain data, nested as `Config.to_dict` gives it.
+            settings: nested plain data, the result of `Config.to_dict`.
+            shown: number of utterances on the page.
         """
         return ASRSection(
             title=title,
@@ -146,7 +147,7 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
 def items_of_speech(speech: Sequence[Speech], sample_rate: int) -> list[Item]:
     """Convert synthesised speech to items, resampled to a recogniser's rate.
 
-    Their names are "string 1", "string 2", ….
+    The items are named "string 1", "string 2", ….
     """
     return [
         Item(

@@ -21,7 +21,12 @@ _SECONDS = (1.0, 10.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningEvaluation:
-    """Transcripts of strings for each way of joining, and of wordless sounds for each kind."""
+    """Transcripts of strings of words, and of sounds without speech.
+
+    Attributes:
+        joined: evaluation of the strings, for each way of joining the recordings of their words.
+        wordless: transcripts of sounds without speech, for each kind of sound.
+    """
 
     joined: Mapping[str, ASREvaluation]
     wordless: Mapping[str, Sequence[Transcript]]
@@ -33,9 +38,9 @@ class JoiningEvaluation:
 
     @property
     def invented(self) -> dict[str, int]:
-        """Number of words in the transcripts of each kind of sound without speech.
+        """Number of words that were recognised in sounds without speech, for each kind of sound.
 
-        Transcripts that are marked as no speech (`marked`) count too.
+        Transcripts for which `marked` is True count too.
         """
         return {
             name: sum(len(found.words) for found in transcripts)
@@ -44,7 +49,7 @@ class JoiningEvaluation:
 
     @property
     def unmarked(self) -> dict[str, int]:
-        """Number of invented words, for each kind, in transcripts not marked as no speech."""
+        """Number of words as in `invented`, without transcripts for which `marked` is True."""
         return {
             name: sum(len(found.words) for found in transcripts if not marked(found))
             for name, transcripts in self.wordless.items()
@@ -52,7 +57,7 @@ class JoiningEvaluation:
 
     @property
     def doubted(self) -> int:
-        """Number of strings of words that are wrongly marked as no speech."""
+        """Number of strings of words for whose transcripts `marked` is wrongly True."""
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
@@ -82,7 +87,7 @@ class JoiningEvaluation:
 
 
 def marked(transcript: Transcript) -> bool:
-    """True if the sound is more likely to hold no speech, by `transcript.no_speech`."""
+    """True if the sound probably holds no speech: `transcript.no_speech` is above NO_SPEECH."""
     return transcript.no_speech > NO_SPEECH
 
 

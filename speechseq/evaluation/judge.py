@@ -74,13 +74,13 @@ class Judge:
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
     def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
-        """Score the transcripts of waveforms, each (samples,), against their texts."""
+        """Transcribe waveforms, each (samples,), and score the transcripts against the texts."""
         pairs = zip(texts, waveforms, strict=True)
         return compare([(text, self.transcribe(waveform, sample_rate)) for text, waveform in pairs])
 
 
 def compare(pairs: Sequence[tuple[str, str]]) -> Score:
-    """Score pairs of reference and hypothesis by their words, without case and punctuation."""
+    """Score pairs (reference, hypothesis) of texts; case and punctuation are ignored."""
     return score([(spoken_words(ref), spoken_words(hyp)) for ref, hyp in pairs])
 
 

@@ -41,16 +41,18 @@ def rows(measured: Summary) -> Rows:
 
 
 def prosody_distance(ours: Rows, real: Rows) -> Distance:
-    """Compare the prosody of two sets of utterances by optimal transport.
+    """Compute the Wasserstein distance W2 between the prosodies of two sets of utterances.
 
-    Each row is an utterance: F0 and F0 spread in semitones, energy in dB, rate in octaves, as
-    `rows` makes them from a `Summary`. Both sets are standardised by mean and standard deviation of
-    the real one. W2 is the root of the least mean squared distance over all couplings of the two
-    sets.
+    Both sets are standardised by mean and standard deviation of the real one. W2 is the root of the
+    least mean squared distance over all couplings of the two sets.
+
+    Args:
+        ours, real: (utterances, 4), results of `rows`: F0 and F0 spread in semitones, energy in
+            dB, rate in octaves.
 
     Raises:
         DataError: a number is undefined or infinite, such as F0 without a voiced frame; the rows
-            have not 4 columns; there are fewer than 4 real rows; or a real column does not vary.
+            do not have 4 columns; there are fewer than 4 real rows; or a real column does not vary.
         MachineError: the extra `style` is not installed.
 
     Source: Peyré and Cuturi 2019, "Computational optimal transport".

@@ -21,10 +21,14 @@ def spoken(
     *,
     speaker: str | None = None,
 ) -> MakeSamples:
-    """Make samples of a Tacotron: the texts, synthesised with one seed, as <name>0, <name>1, …
+    """Return a function that makes samples of a Tacotron in training: its speech of the texts.
+
+    The seed is fixed, so that samples of different updates are comparable.
 
     Args:
-        speaker: voice of a model of several.
+        texts: texts to speak.
+        name: samples are named <name>0, <name>1, ….
+        speaker: name of the voice, for a model with several speakers.
     """
 
     def samples(model: Any) -> list[Sample]:
@@ -38,7 +42,10 @@ def spoken(
 def transcribed(
     vocabulary: Vocabulary, audio: AudioConfig, items: Sequence[Item], name: str = "dev"
 ) -> MakeSamples:
-    """Make samples of a LAS: greedy transcripts of the items, as <name>0, <name>1, …"""
+    """Return a function that makes samples of a LAS in training: greedy transcripts of the items.
+
+    The samples are named <name>0, <name>1, ….
+    """
 
     def samples(model: Any) -> list[Sample]:
         sounds = [(item.waveform, audio.sample_rate) for item in items]

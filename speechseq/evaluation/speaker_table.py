@@ -1,4 +1,4 @@
-"""Speakers of a trained model: how often a judge of recordings knows each voice of its table."""
+"""Speaker accuracy of a trained model: how often a classifier recognises each of its speakers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,20 +21,23 @@ def evaluate_speakers(
     held_out: Sequence[Reference],
     texts: Sequence[str],
 ) -> dict[str, Any]:
-    """Fit a judge of speakers on recordings; let it name other recordings, and our speech.
+    """Fit a speaker classifier on recordings, and classify other recordings and our speech.
 
     Args:
-        fitted: recordings that the judge learns from; of each speaker at least 2.
-        held_out: recordings of the same speakers, on which it is tested.
-        texts: spoken by every speaker of the model.
+        fitted: recordings that the classifier is fitted to; those of a speaker with only one are
+            left out.
+        held_out: other recordings of the same speakers, to test the classifier.
+        texts: texts that every speaker of the model speaks.
 
     Returns:
-        "original", the judge's accuracy on `held_out`; "ours", "by_speaker" and "ratio" as
-        `speaker_accuracy` finds them, the last beside "original".
+        "original": accuracy on `held_out`, from 0 to 1. "by_speaker": accuracy on the speech of
+        each speaker of the model, by name. "ours": mean of "by_speaker". "ratio": "ours" divided
+        by "original", None if "original" is 0.
 
     Raises:
-        ConfigError: a model without speakers.
-        DataError: no texts, or fewer than two speakers with enough recordings.
+        ConfigError: the model has no speakers.
+        DataError: there are no texts or no `held_out`, or fewer than two speakers have 2
+            recordings in `fitted`.
     """
     rate = synthesizer.audio.sample_rate
     names = [reference.speaker for reference in fitted]
@@ -51,14 +54,14 @@ def evaluate_speakers(
 def speaker_accuracy(
     synthesizer: Synthesizer, judge: SpeakerJudge, texts: Sequence[str]
 ) -> dict[str, float]:
-    """Speak texts by every speaker of a model, in its default style.
+    """Speak texts as every speaker of a model, in the default style, and classify the speech.
 
     Returns:
-        For each speaker the share of texts that the judge takes for theirs.
+        For each speaker by name, the share of texts in which the judge recognises this speaker.
 
     Raises:
-        ConfigError: a model without speakers.
-        DataError: no texts.
+        ConfigError: the model has no speakers.
+        DataError: there are no texts.
     """
     table = synthesizer.model.speakers
     if table is None:

@@ -24,8 +24,8 @@ class SpeakerJudge(NamedTuple):
     """Linear classifier of utterances by speaker.
 
     Attributes:
-        names: speakers, sorted.
-        weights, bias: the score of each speaker is features · weights + bias.
+        names: names of the speakers, sorted.
+        weights, bias: features · weights + bias has the score of each speaker.
     """
 
     names: tuple[str, ...]
@@ -40,8 +40,12 @@ class SpeakerJudge(NamedTuple):
     def accuracy(self, features: Features, speakers: Sequence[str]) -> float:
         """Share of utterances whose speaker is recognised, 0 to 1.
 
+        Args:
+            features: (utterances, features), results of `speaker_features`.
+            speakers: true speaker of each utterance.
+
         Raises:
-            DataError: no utterances.
+            DataError: there are no utterances.
         """
         if not speakers:
             raise DataError("there are no utterances to judge")
@@ -50,14 +54,18 @@ class SpeakerJudge(NamedTuple):
 
 
 def fit(features: Features, speakers: Sequence[str]) -> SpeakerJudge:
-    """Fit the classifier to features of original recordings, and the speaker of each.
+    """Fit the classifier by linear discriminant analysis.
 
-    All speakers are equally likely, and share one covariance, to which 0.1 % of its mean variance
-    is added.
+    The prior of all speakers is equal. They share one covariance matrix, to whose diagonal 0.1 % of
+    its mean is added.
+
+    Args:
+        features: (utterances, features), results of `speaker_features` for recordings.
+        speakers: speaker of each utterance.
 
     Raises:
-        DataError: fewer than two speakers, a speaker with one utterance alone, or features that are
-            not finite.
+        DataError: there are fewer than two speakers, a speaker has only one utterance, or features
+            are not finite.
 
     Source: Fisher 1936, "The use of multiple measurements in taxonomic problems".
     """
@@ -85,9 +93,10 @@ def fit(features: Features, speakers: Sequence[str]) -> SpeakerJudge:
 def speaker_features(
     waveform: Waveform, sample_rate: int, lengths: Lengths | None = None
 ) -> Features:
-    """Means, then standard deviations, of 24 MFCCs over the active frames of each utterance.
+    """Means and standard deviations of 24 MFCCs over the active frames: (batch, 48).
 
-    The first coefficient, loudness, is left out. Frames are active within 35 dB of the loudest.
+    The first coefficient, the loudness, is left out. Active frames are those at most 35 dB below
+    the loudest frame of the utterance.
 
     Raises:
         DataError: an utterance is shorter than one window.

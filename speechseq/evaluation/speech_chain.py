@@ -48,7 +48,7 @@ def report_chain(
     training: Summary,
     seconds: float,
 ) -> None:
-    """Write RUN/report.html with both halves, and print a line for each evaluation.
+    """Write RUN/report.html about synthesiser and recogniser; print a line for each evaluation.
 
     Args:
         voice, unseen, chain: evaluations of the synthesiser, of the recogniser on unseen strings of

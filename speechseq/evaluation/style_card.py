@@ -38,7 +38,13 @@ UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "%"}
 
 
 class Sweep(NamedTuple):
-    """Sweep of a knob: its name, and the measures (settings, 4): F0, spread, energy and rate."""
+    """Results of speech at several settings of one knob.
+
+    Attributes:
+        name: name of the knob.
+        values: (settings, 4), mean F0, spread, energy and rate of the speech at each setting.
+        wer: word error rate over all settings; None without a judge.
+    """
 
     name: str
     values: np.ndarray
@@ -52,7 +58,7 @@ def measure(
     judge: Judge | None = None,
     speaker: str | None = None,
 ) -> dict[str, Any]:
-    """Sweep every knob of a style and measure what it changes.
+    """Speak texts at several settings of every knob of a style, and measure the changes.
 
     Args:
         texts: texts to speak at each setting; results are means over them.
@@ -67,7 +73,7 @@ def measure(
         dead. "dead": names of the dead knobs.
 
     Raises:
-        ConfigError: the model has no style, or an unknown speaker.
+        ConfigError: the model has no style, or the speaker is unknown.
         DataError: there are no texts, or one cannot be spoken.
     """
     if not texts:

@@ -1,4 +1,7 @@
-"""Directions of a style's code: for each measure of prosody the one that changes it most."""
+"""Directions of a style's code, along which a measure of prosody changes most.
+
+The measures are F0 and its spread (semitones), energy (dB) and rate (octaves) of an utterance.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,13 +22,30 @@ Coefficients = Float[np.ndarray, "4 _"]  # of the flat code and of 1, for each m
 
 
 def regression(codes: Tensor, targets: Rows) -> Coefficients:
-    """Fit each measure to codes (items, …) by least squares; the last coefficient is constant."""
+    """Fit a linear model of each measure on the style's codes by least squares.
+
+    Args:
+        codes: (items, …), one code per utterance, flattened here.
+        targets: (items, 4), measures of these utterances; rows with NaN are left out.
+
+    Returns:
+        (4, code_size + 1), coefficients of each measure; the last one is the constant.
+    """
     rows = np.isfinite(targets).all(1)
     return np.linalg.lstsq(_with_one(codes)[rows], targets[rows], rcond=None)[0].T
 
 
 def recovered(coefficients: Coefficients, codes: Tensor, truth: Rows) -> dict[str, float | None]:
-    """R² of each measure of references from their codes; None if it does not vary."""
+    """Test the linear models of `regression` on other utterances.
+
+    Args:
+        coefficients: result of `regression`.
+        codes: (items, …), codes of the utterances.
+        truth: (items, 4), their measures; rows with NaN are left out.
+
+    Returns:
+        The R² of each measure, by name; None for a measure that does not vary.
+    """
     rows = np.isfinite(truth).all(1)
     wrong = truth[rows] - _with_one(codes)[rows] @ coefficients.T
     spreads = zip(MEASURES, wrong.T, truth[rows].T, strict=True)
@@ -33,10 +53,14 @@ def recovered(coefficients: Coefficients, codes: Tensor, truth: Rows) -> dict[st
 
 
 def along(style: Style, step: Tensor, setting: float) -> Tensor:
-    """Return the code so many standard deviations from the default along a unit direction.
+    """Move the style's default code along a direction; return the new code.
+
+    The result is mean + setting · step · sd; for a style of tokens it is made a distribution again.
 
     Args:
-        step: unit direction of the shape of a code, in standard deviations of each number.
+        step: direction, a tensor of norm 1 with the shape of a code. Each element counts in
+            standard deviations that this element of the codes has in the training set.
+        setting: length of the move; 0 gives the default code.
     """
     code = style.mean_code + setting * step * style.code_sd
     if code.dim() == 2:  # weights of tokens stay a distribution
@@ -47,13 +71,20 @@ def along(style: Style, step: Tensor, setting: float) -> Tensor:
 def direction(
     voice: StyledVoice, coefficients: Coefficients, measure: str, texts: Sequence[str]
 ) -> dict[str, Any]:
-    """Speak texts along the direction of the code that changes a measure most.
+    """Speak texts at 7 codes along the direction that changes a measure most, and measure it.
+
+    Args:
+        coefficients: result of `regression`, which gives the direction.
+        measure: "f0", "spread", "energy" or "rate".
+        texts: texts to speak at each code; results are means over them.
 
     Returns:
-        The "span" from the first to the last of 7 settings, None if F0 is undefined at one;
-        Spearman's "rho" with the setting; "wer" at the centre and the "worst_wer"; "step", the unit
-        direction as a flat list; and by setting "asked" and "found", the changes from the centre
-        that the regression expects and that were measured.
+        "span": change of the measure from the first code to the last. "rho": Spearman's
+        correlation of the measure with the position along the direction. "wer" and "worst_wer":
+        word error rate at the default code, and the highest of the 7. "step": direction, a flat
+        list, see `along`. "asked" and "found": for each code, the change from the default that the
+        regression predicts, and the measured one. "span" and "found" are None where F0 is
+        undefined.
     """
     style, place = voice.style, MEASURES.index(measure)
     slope = torch.as_tensor(coefficients[place, :-1]).to(style.code_sd).view(style.code_shape)
@@ -80,7 +111,10 @@ def direction(
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's correlation over defined pairs; None for fewer than 3 or a constant."""
+    """Spearman's correlation of two arrays, without pairs that have NaN.
+
+    None if fewer than 3 pairs remain, or one of the arrays is constant.
+    """
     rows = np.isfinite(first) & np.isfinite(second)
     if rows.sum() < 3 or np.ptp(first[rows]) == 0 or np.ptp(second[rows]) == 0:
         return None
@@ -88,7 +122,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
 
 
 def middle(values: np.ndarray) -> float | None:
-    """Median of the defined values; None without one."""
+    """Median of the finite values; None if there are none."""
     defined = values[np.isfinite(values)]
     return float(np.median(defined)) if len(defined) else None
 

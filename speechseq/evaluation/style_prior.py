@@ -1,4 +1,4 @@
-"""Speech in styles that no reference gave: samples of the prior, and the default."""
+"""Evaluation of speech without a reference: in styles drawn from the prior, and in the default."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +17,16 @@ def evaluate_prior(voice: StyledVoice, texts: Sequence[str], real: Rows) -> dict
     """Speak each text in a style drawn from the prior, and compare the prosody with real speech.
 
     Args:
-        real: measures of recordings, the rate in letters a second (`per_letter`). The first are
-            taken, twice as many as texts, so that the distance of ours and the null are those of
-            about as many utterances.
+        texts: texts to speak, each once.
+        real: (recordings, 4), F0, spread, energy and rate of recordings, with the rate in letters
+            per second (`per_letter`). The first 2 · len(texts) with an F0 are used, so that their
+            two halves are as large as the set of spoken texts.
 
     Returns:
-        "distance", its "null" between two halves of the real speech, and "gap", the certificate of
-        both being optimal transport (`prosody_distance`), each None if too few utterances have an
-        F0; "undefined", the share of ours without; and "wer".
+        "distance", "null" and "gap": distance to real speech, distance between the two halves of
+        the real speech, and error bound (see `evaluation.prosody.Distance`), each None if too few
+        utterances have an F0. "undefined": share of our utterances without F0. "wer": word error
+        rate of our speech.
 
     Raises:
         MachineError: the extra `style` is not installed.
@@ -42,13 +44,15 @@ def evaluate_prior(voice: StyledVoice, texts: Sequence[str], real: Rows) -> dict
 def evaluate_default(
     voice: StyledVoice, texts: Sequence[str], corpus: Rows
 ) -> dict[str, float | None]:
-    """Speak texts in the default style; report how far each measure's mean is from the corpus's.
+    """Speak texts in the default style, and compare the mean prosody with a corpus.
 
     Args:
-        corpus: measures of recordings, the rate in letters a second (`per_letter`).
+        corpus: (recordings, 4), F0, spread, energy and rate of recordings, with the rate in
+            letters per second (`per_letter`).
 
     Returns:
-        For each measure the difference in standard deviations of the corpus; None without an F0.
+        For each measure by name, mean of our speech minus mean of the corpus, in standard
+        deviations of the corpus; None if no spoken text or fewer than 2 recordings have an F0.
     """
     waveforms = voice.speak(texts, voice.style.default(len(texts)))
     ours, corpus = _defined(per_letter(voice.measured(waveforms), texts)), _defined(corpus)

@@ -1,4 +1,4 @@
-"""Report of a trained style: its card, what can be set and transferred, its voices, a page."""
+"""Report of a trained style: style card, control by hand, transfer of references, speakers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,14 @@ from speechseq.training.trainer import Summary
 
 
 class Trained(NamedTuple):
-    """A trained model with a style: its style's name, seed, settings, and the training's end."""
+    """Description of a trained model with a style, for its report.
+
+    Attributes:
+        style: name of the style's kind.
+        seed: seed of the training.
+        settings: all settings of the run, which the page shows.
+        summary: summary of the training.
+    """
 
     style: str
     seed: int
@@ -36,21 +43,28 @@ def report_style(
     *,
     texts: int = 10,
 ) -> dict[str, Any]:
-    """Evaluate a style; write its card, RUN/style.json and RUN/report.html; print one line.
+    """Evaluate a style; write RUN/style.json, RUN/report.html and the style card; print one line.
 
-    The voice is the first of the model's speakers.
+    The style card (see `style_card`) is written into the folder of the training's checkpoint. A
+    model with several speakers speaks with the first one, except in `evaluate_speakers`.
 
     Args:
-        fitted, held_out: as `evaluate_style` takes them; of several voices, as `evaluate_speakers`.
+        run: folder of the run.
+        fitted: recordings with texts that regressions and judges are fitted to; see
+            `evaluate_style` and, for a model with several speakers, `evaluate_speakers`.
+        held_out: other recordings with texts, on which the style is tested.
+        judge: recogniser for word error rates.
+        trained: description of the training.
         texts: number of held-out texts that are spoken for each setting of the style.
 
     Returns:
-        What style.json holds: "style", "seed", what `evaluate_style` returns and, for several
-        speakers, "speakers", what `evaluate_speakers` does.
+        The content of style.json: the dict of `evaluate_style`, with the keys "style" and "seed"
+        added and, for several speakers, "speakers", the dict of `evaluate_speakers`.
 
     Raises:
         ConfigError: the model has no style.
-        DataError: no references, or of a voice fewer than its judge needs.
+        DataError: there are no recordings, or fewer than two speakers have the recordings that
+            `evaluate_speakers` needs.
         MachineError: an extra is not installed, or a file cannot be written.
     """
     table = synthesizer.model.speakers

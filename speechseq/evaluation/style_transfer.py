@@ -1,4 +1,4 @@
-"""Evaluation of a trained style: what its code tells and changes, and transfer of references.
+"""Evaluation of a trained style: control of prosody by its code, and transfer of references.
 
 F0, its spread, energy and rate are measured in free-running speech, and compared with those of the
 references.
@@ -31,7 +31,7 @@ from speechseq.models.style.latent import Latent
 
 
 class Reference(NamedTuple):
-    """Recording and its text."""
+    """Recording (1, samples), its text, and its speaker if known."""
 
     waveform: Tensor
     text: str
@@ -49,10 +49,11 @@ def references(
     """Load each cut's recording, text and speaker.
 
     Args:
-        most: take at most so many cuts, evenly spaced, as of a corpus sorted by speaker.
+        most: maximum number of references. If there are more cuts, every n-th is taken, so that all
+            speakers of a sorted corpus occur. None takes all.
 
     Raises:
-        DataError: a recording that cannot be read.
+        DataError: a recording cannot be read.
     """
     cuts = list(cuts)
     return [
@@ -77,19 +78,24 @@ def evaluate_style(
     """Measure how well a style can be set by hand and transferred from references.
 
     Args:
-        fitted: recordings by which the codes' directions are found, such as those of the training.
-        held_out: recordings that are transferred to their own text and to another one.
+        fitted: recordings that the regression of prosody on the style's codes is fitted to, such as
+            those of the training set.
+        held_out: other recordings, whose styles are transferred to their own and to another text.
         texts: unseen texts that are spoken along each direction and in the default style.
+        judge: recogniser for word error rates.
+        speaker: name of the voice, for a model with several speakers.
 
     Returns:
-        "recovered": R² of a linear regression of each measure of held-out references on their
-        codes; "directions": for F0, energy and rate what `style_directions.direction` returns;
-        "same_text": median absolute errors of F0 and spread (semitones), energy (dB) and rate
-        (octaves), the mean "ffe", F0 frame error along a time warp, and the "wer";
-        "copy_synthesis": the same of the references' own mels through Griffin-Lim; "other_text":
-        Spearman's rho of each measure between reference and result; "text_probe": whether the code
-        tells the text (`text_probe`); "prior" and "default": as in `style_prior`. None where F0 is
-        undefined.
+        "recovered": R² on `held_out` of the regression of each measure on the codes.
+        "directions": for "f0", "energy" and "rate" the dict of `style_directions.direction`.
+        "same_text": errors of speech with style and text of each held-out recording: medians of
+        "f0" and "spread" (semitones), "energy" (dB), "rate" (octaves), the mean F0 frame error
+        "ffe" after time alignment, and "wer".
+        "copy_synthesis": the same errors for the recordings' own mels inverted by Griffin-Lim.
+        "other_text": Spearman's correlation, for each measure, of the held-out recordings with
+        speech that has their styles and one common text.
+        "text_probe", "prior", "default": the dicts of `text_probe`, `evaluate_prior` and
+        `evaluate_default`. A value is None where F0 is undefined.
 
     Raises:
         ConfigError: the model has no style.

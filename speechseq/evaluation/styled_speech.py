@@ -1,4 +1,4 @@
-"""Speech in given styles, with what evaluations of a style measure in it."""
+"""Speech in given styles, and the measures by which a style is evaluated."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,10 @@ Rows = Float[np.ndarray, "_ 4"]  # F0, spread, energy, rate
 
 
 class StyledVoice(NamedTuple):
-    """A synthesizer whose style is evaluated, its speaker, and the judge of its words."""
+    """Synthesizer whose style is evaluated, and the judge that transcribes its speech.
+
+    `speaker` is the name of the voice, for a model with several speakers.
+    """
 
     synthesizer: Synthesizer
     judge: Judge
@@ -29,10 +32,10 @@ class StyledVoice(NamedTuple):
 
     @property
     def style(self) -> Style:
-        """The model's style.
+        """Style of the model.
 
         Raises:
-            ConfigError: the model has none.
+            ConfigError: the model has no style.
         """
         return conditioning.own_style(self.synthesizer.model.style)
 
@@ -42,21 +45,21 @@ class StyledVoice(NamedTuple):
         return self.synthesizer.audio.sample_rate
 
     def speak(self, texts: Sequence[str], latent: Latent) -> list[Tensor]:
-        """Speak texts, each in its style, with one seed; waveforms (samples,)."""
+        """Speak each text in the style of its row of `latent`; return waveforms (samples,)."""
         spoken = self.synthesizer.synthesize(texts, seed=0, latent=latent, speaker=self.speaker)
         return [speech.waveform for speech in spoken]
 
     def measured(self, waveforms: Sequence[Tensor]) -> Rows:
-        """Measure F0, spread, energy and rate; see `style_card.measured`."""
+        """Measure F0, spread, energy and rate (items, 4); see `style_card.measured`."""
         return measured(waveforms, self.sample_rate)
 
     def wer(self, texts: Sequence[str], waveforms: Sequence[Tensor]) -> float:
-        """Judge the words of waveforms (samples,)."""
+        """Word error rate of the judge's transcripts of waveforms (samples,) of these texts."""
         return self.judge.judge(texts, waveforms, self.sample_rate).wer
 
     @torch.no_grad()
     def copies(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Pass recordings (samples,) through the mel and Griffin-Lim: what no model can exceed."""
+        """Invert the mels of recordings (samples,) by Griffin-Lim: the best that a model can do."""
         audio, vocoder = self.synthesizer.audio, self.synthesizer.vocoder
         return [
             griffin_lim(
@@ -72,7 +75,12 @@ class StyledVoice(NamedTuple):
 
 
 def per_letter(rows: Rows, texts: Sequence[str]) -> Rows:
-    """Turn the rate of whole items (octaves) into that of letters, so that texts compare."""
+    """Convert the rate from items to letters per second, so that different texts are comparable.
+
+    Args:
+        rows: (items, 4), F0, spread, energy, and rate as log2 of items per second.
+        texts: text of each item.
+    """
     rows = rows.copy()
     rows[:, 3] += np.log2([len(text) for text in texts])
     return rows

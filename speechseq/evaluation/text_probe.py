@@ -1,4 +1,4 @@
-"""Linear probe of a style's codes: whether they tell what was said, beside how."""
+"""Linear probe of a style's codes: a test whether they contain the words of the utterance."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,20 +16,21 @@ _FEWEST = 2  # fitted texts with a word at a place, from which it counts
 def text_probe(
     fitted: Tensor, fitted_texts: Sequence[str], held_out: Tensor, texts: Sequence[str]
 ) -> dict[str, float] | None:
-    """Read the first and the last word of references from their codes, linearly.
+    """Predict the first and the last word of utterances from their codes by a linear classifier.
 
-    A linear discriminant analysis of codes (items, …) by word is fitted on some references and
-    tested on others; chance is the same with permuted words. The number of words is not asked for:
-    with the rate, an utterance's duration tells it.
+    Linear discriminant analyses of the codes by word are fitted on some utterances and tested on
+    others. The number of words is not predicted, since it follows from rate and duration, which a
+    style may contain.
 
     Args:
-        fitted, fitted_texts: codes that the probe is fitted to, and the texts of their references.
-        held_out, texts: codes and texts that it is tested on.
+        fitted, fitted_texts: codes (items, …) and texts that the classifiers are fitted to.
+        held_out, texts: codes (items, …) and texts of the test.
 
     Returns:
-        "accuracy" over both words of the held-out texts, "chance", the mean of 50 permutations,
-        their standard deviation "spread", and the number of "words" tested; None if no word occurs
-        twice at its place.
+        "accuracy": share of the tested words that are predicted. "chance" and "spread": mean and
+        standard deviation of the accuracy with permuted words in the fit, over 50 permutations.
+        "words": number of tested words; only words that occur twice at their place in
+        `fitted_texts` are tested. None if there are none.
 
     Source: Alain and Bengio 2017, "Understanding intermediate layers using linear classifiers".
     """

@@ -20,11 +20,15 @@ def warped_f0_error(
 ) -> float:
     """F0 frame error of our speech against a recording of the same text, 0 to 1.
 
-    The two are aligned by `warping_path` of 13 mel cepstra without the level, so that neither
-    loudness nor speed counts. The error is the share of the recording's frames.
+    The two utterances are aligned by dynamic time warping of 13 mel cepstra without the level, so
+    that neither loudness nor speed counts. The error is the share of the recording's frames whose
+    F0 is wrong, see `f0_frame_error`.
+
+    Args:
+        ours, real: synthesised speech and recording, both (samples,).
 
     Raises:
-        DataError: a waveform with NaN or infinity in it.
+        DataError: a waveform has NaN or infinity.
     """
     waveforms = [lengthened(waveform, sample_rate)[None] for waveform in (ours, real)]
     f0 = [prosody(waveform, sample_rate).f0[0] for waveform in waveforms]
@@ -38,7 +42,15 @@ def warped_f0_error(
 
 
 def warping_path(cost: Float[np.ndarray, "first second"]) -> Int[np.ndarray, "steps 2"]:
-    """Find the cheapest path from (0, 0) to the last pair, by steps of one in either or both.
+    """Find the path of the lowest summed cost from the first pair of frames to the last.
+
+    Each step advances by one frame in the first utterance, in the second, or in both.
+
+    Args:
+        cost: (first, second), cost of pairing frame i of one utterance with frame j of the other.
+
+    Returns:
+        (steps, 2), the pairs (i, j) on the path.
 
     Source: Sakoe and Chiba 1978, "Dynamic programming algorithm optimization for spoken word
     recognition", without slope constraints.

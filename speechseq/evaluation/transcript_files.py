@@ -42,7 +42,13 @@ File = dict[str, Utterance]
 
 
 class Alike(NamedTuple):
-    """Files of the same utterances, their formats, and whether the ids had to decide a format."""
+    """Several files of the same utterances.
+
+    Attributes:
+        files: utterances of each file, by id.
+        forms: format of each file.
+        by_ids: True if a format was chosen by comparing the ids of the files.
+    """
 
     files: list[File]
     forms: list[str]
@@ -50,7 +56,7 @@ class Alike(NamedTuple):
 
 
 def read(path: Path, form: str = "") -> File:
-    """Read a file: its utterances by id, in the order of the file.
+    """Read the utterances of a file, by id, in the order of the file; `form` is its format.
 
     Raises:
         DataError: see `read_alike`.
@@ -61,9 +67,10 @@ def read(path: Path, form: str = "") -> File:
 def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
     """Read several files of the same utterances, such as references and hypotheses.
 
-    Without `form`, the suffix (.trn, .tsv, .json, .jsonl) decides the format, otherwise the lines
-    do: JSON begins with a brace, tsv has a tab in its first line. If every line ends with a word in
-    parentheses, the file is either trn or text: the ids that it shares with the other files decide.
+    `form` is the format of all files, "text", "tsv", "trn" or "json". If it is "", the format of
+    each file follows from the suffix (.trn, .tsv, .json, .jsonl) or from the lines: JSON begins
+    with a brace, and the first line of a tsv file has a tab. A file whose lines all end with a word
+    in parentheses may be trn or text: of its possible ids, those that the other files have decide.
 
     Raises:
         DataError: a file is missing, empty or not UTF-8; the ids do not decide the format; or lines
@@ -106,7 +113,7 @@ def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -
     """Check that references and hypotheses have the same ids.
 
     Raises:
-        DataError: they differ; the message has the ids that only one of the two has.
+        DataError: the ids differ; the message has those that only one of the two has.
     """
     missing, surplus = [i for i in ref if i not in hyp], [i for i in hyp if i not in ref]
     problems = [f"{len(missing)} missing: {_some(missing)}"] * bool(missing)

@@ -60,7 +60,7 @@ class TTSEvaluation:
         Args:
             figures: headline figures before those of the judge, such as time and updates.
             curves: (update, value) pairs by name, such as "loss/total" and "validation/loss".
-            settings: plain data, nested as `Config.to_dict` gives it.
+            settings: nested plain data, the result of `Config.to_dict`.
         """
         return TTSSection(
             figures=(*figures, *_figures(self)),
@@ -79,9 +79,11 @@ def evaluate_tts(
     seed: int = 0,
     speaker: str | None = None,
 ) -> TTSEvaluation:
-    """Synthesise texts, and judge the speech and the recordings (1, samples) of the same texts.
+    """Synthesise texts, and transcribe the speech and recordings of the same texts by the judge.
 
     Args:
+        recordings: recordings (1, samples) of the same texts.
+        seed: seed of the synthesis.
         speaker: name of the voice, for a model with several speakers.
 
     Raises:

@@ -48,7 +48,7 @@ class ASRSection:
     Attributes:
         title, summary: headline of the section, and sentence below it.
         score: score of the whole test set, also if `utterances` has only a part of it.
-        settings: plain data, nested as `Config.to_dict` gives it.
+        settings: nested plain data, the result of `Config.to_dict`.
     """
 
     score: Score

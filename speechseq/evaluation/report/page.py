@@ -16,7 +16,10 @@ _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Headline figure with its label, value and note; `good` decides its colour."""
+    """Headline figure with its label, value and note.
+
+    `good` decides its colour: green if True, red if False, neutral if None.
+    """
 
     label: str
     value: str
@@ -86,7 +89,7 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
-    """Iterate over the HTML of headline figures, side by side."""
+    """Iterate over lines of HTML that show headline figures side by side."""
     if not figures:
         return
     yield '<dl class="figures">'
@@ -99,13 +102,17 @@ def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def curves_html(curves: Sequence[Picture]) -> Iterator[str]:
-    """Iterate over the HTML of training curves, under a heading."""
+    """Iterate over lines of HTML that show training curves under a heading."""
     if curves:
         yield "<h2>How it learned</h2>" + _grid(curves)
 
 
 def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
-    """Draw curves of (update, value) pairs: "loss/…" in one picture, "validation/…" in another."""
+    """Draw the curves whose names begin with "loss/", then those of "validation/": two pictures.
+
+    Args:
+        curves: (update, value) pairs of each curve, by the curve's name.
+    """
     for group in ("loss", "validation"):
         head = f"{group}/"
         series = {k.removeprefix(head): v for k, v in curves.items() if k.startswith(head)}
@@ -114,14 +121,23 @@ def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterato
 
 
 def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
-    """Iterate over the HTML of each utterance's pictures, under its name; the first are open."""
+    """Iterate over lines of HTML that show the pictures of each utterance under its name.
+
+    The reader of the page must unfold all galleries but the first ones.
+
+    Args:
+        galleries: pairs of an utterance's name and pictures.
+    """
     yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
     if rest := galleries[_SHOWN:]:
         yield from _folded(len(rest), [_gallery(*gallery) for gallery in rest])
 
 
 def pictures_html(pictures: Sequence[Picture]) -> Iterator[str]:
-    """Iterate over the HTML of pictures, side by side; the first ones are open."""
+    """Iterate over lines of HTML that show pictures side by side.
+
+    The reader of the page must unfold all pictures but the first ones.
+    """
     yield _grid(pictures[:_SHOWN])
     if rest := pictures[_SHOWN:]:
         yield from _folded(len(rest), [_grid(rest)])
@@ -151,7 +167,11 @@ def _picture(picture: Picture) -> str:
 
 
 def settings_html(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Iterate over the HTML of settings, nested as `Config.to_dict` gives them; they are closed."""
+    """Iterate over lines of HTML with a table of settings, which the reader of the page unfolds.
+
+    Args:
+        settings: nested plain data, the result of `Config.to_dict`.
+    """
     if not settings:
         return
     yield "<h2>Settings</h2><details><summary>Every number of this run</summary>"

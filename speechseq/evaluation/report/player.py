@@ -32,7 +32,7 @@ class Take:
 
 
 def form_of(takes: Iterable[Take]) -> str:
-    """Return the sound format that is used for all takes of a table."""
+    """Choose the sound format of a table: "FLAC" if all takes together are long, else "WAV"."""
     return "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
 
 
@@ -43,7 +43,13 @@ def take_html(take: Take, name: str, form: str) -> str:
 
 
 def player_html(take: Take, name: str, form: str) -> str:
-    """Return the HTML of a player for the take; `name` is its label for screen readers."""
+    """Return the HTML of a player for a take.
+
+    Args:
+        take: the sound.
+        name: label of the player for screen readers.
+        form: format of the embedded sound, "WAV" or "FLAC".
+    """
     sound = base64.b64encode(_sound(take, form)).decode()
     return (
         f'<audio controls preload="metadata" aria-label="{escape(name)}" '
@@ -52,7 +58,7 @@ def player_html(take: Take, name: str, form: str) -> str:
 
 
 def marked_html(edits: Sequence[Edit]) -> str:
-    """Return the HTML of a hypothesis' words, with errors marked."""
+    """Return the HTML of a transcript whose errors are marked, built from its edits."""
     return " ".join(map(_edit, edits)) or "<mark>nothing</mark>"
 
 

@@ -18,7 +18,10 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """Text with synthesised and original speech, the reason why synthesis ended, and pictures."""
+    """Text, its synthesised and original speech, and pictures, such as the alignment.
+
+    `finished_reason` says why the synthesis ended: "stop", "attention_end" or "limit".
+    """
 
     ref: str
     ours: Take
@@ -31,7 +34,12 @@ class Spoken:
 class TTSSection:
     """Section of a page about a synthesiser on some texts.
 
-    `settings` is plain data, nested as `Config.to_dict` gives it.
+    Attributes:
+        figures: headline figures.
+        spoken: texts with their speech.
+        curves: pictures of training curves.
+        settings: nested plain data, the result of `Config.to_dict`.
+        original_name: heading of the column of original speech.
     """
 
     figures: tuple[Figure, ...] = ()

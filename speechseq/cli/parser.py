@@ -19,9 +19,12 @@ _FEW = 20  # most flags that one message lists
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors are ConfigErrors.
 
-    `checked` is False if the flags of another parser may follow. The flags in `free` accept any
-    word as their value, even one that begins with a dash, unless the word is itself a flag. After
-    "--" no word is taken as a flag.
+    After "--" no word is taken as a flag.
+
+    Attributes:
+        checked: report unknown flags. A parser whose command has flags of its own sets False.
+        free: flags that accept any word as their value, even one that begins with a dash, unless
+            the word is itself a flag.
     """
 
     checked = True

@@ -32,7 +32,11 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def card_lines(card: dict[str, Any]) -> Iterator[str]:
-    """Lines of a style card: one per knob, then the knobs without an effect."""
+    """Iterate over the lines of a style card as text.
+
+    Each knob (dimension of the style's code, or style token) has a line with what it changes in the
+    speech. The last line names the knobs without an effect.
+    """
     for knob in card["knobs"]:
         parts = [f"{knob['name']:>3}:"]
         parts += [_change(knob[key]["change"], unit) for key, unit in _UNITS.items()]

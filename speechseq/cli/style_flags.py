@@ -50,7 +50,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 class Wanted:
     """Style, strength and speaker that the flags ask for, checked without a model.
 
-    The keys of `knobs` and `moves` are dimensions of the style's code, or its tokens.
+    A knob is a dimension of the style's code, or a style token, given by its index.
+
+    Attributes:
+        reference: sound file whose style is taken.
+        knobs: value of each knob (`--style`).
+        moves: change of each knob in standard deviations (`--style-move`).
+        sample: draw a style for each text.
+        scale: factor of the style's vector.
+        speaker: name of the voice.
     """
 
     reference: Path | None
@@ -61,10 +69,10 @@ class Wanted:
     speaker: str | None
 
     def of(self, synthesizer: "Synthesizer", items: int, seed: int) -> "Styles":
-        """Make the styles of `items` texts with a model.
+        """Make the styles of `items` texts with the model of a synthesizer.
 
         Raises:
-            ConfigError: the model has no style, no speakers, or not the knobs of the flags.
+            ConfigError: the model has no style, no speakers, or not the knobs that the flags name.
             DataError: a reference is not usable as speech.
         """
         from speechseq.inference import styling
@@ -109,7 +117,13 @@ class Wanted:
 
 @dataclasses.dataclass(kw_only=True)
 class Styles:
-    """Styles of all texts, which are taken in the order of the texts."""
+    """Styles of all texts of a command, consumed in the order of the texts.
+
+    Attributes:
+        latent: styles, one row per text; None for the default style.
+        speaker: name of the voice; None for a model of one voice.
+        taken: number of texts whose styles have been consumed.
+    """
 
     latent: "Latent | None"
     speaker: str | None

@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
 
 
 class Options(NamedTuple):
-    """Options of the command, as the flags give them."""
+    """Options of the command: search, language models, windows of long files, and output."""
 
     search: "Beam"
     scorers: "tuple[WeightedScorer, ...]"

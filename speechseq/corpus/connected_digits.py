@@ -35,7 +35,8 @@ class ConnectedDigitsConfig(Config):
         wordless: number of training sounds without speech, whose transcripts are empty.
         synthetic: number of training strings spoken by espeak, which needs the extra `demo`.
         speed: maximum speed perturbation of training strings, as a share.
-        snr: dB of speech over noise in some of the training strings; None for no noise.
+        snr: range of signal-to-noise ratios in dB, for about half of the joined training strings;
+            None adds no noise.
     """
 
     root: str = "data/raw/free-spoken-digit-dataset"
@@ -59,7 +60,10 @@ class ConnectedDigitsConfig(Config):
 def make(
     config: ConnectedDigitsConfig, folder: Path, *, sample_rate: int, seed: int
 ) -> tuple[CutSet, dict[str, CutSet]]:
-    """Make the training strings, and the tests "short" and "long" from other recordings.
+    """Make the training strings, and two test sets from other recordings.
+
+    Returns:
+        The cuts of the training, and those of the tests by name, "short" and "long".
 
     Raises:
         ConfigError, DataError, MachineError: see `fsdd.read` and `digit_strings.make`.

@@ -1,4 +1,4 @@
-"""Sound of a cut, a part of a file at some rate and speed; its length is known without reading."""
+"""Loads the sound of a cut, a part of a file at some speed; computes its length without reading."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -77,7 +77,9 @@ def drawn(
     rates: Sequence[int],
     pitches: Sequence[int],
 ) -> list[Utterance]:
-    """Make an utterance of each text, with drawn voice, rate and pitch; ids are prefix-00000, ….
+    """Make an utterance of each text; voice, rate and pitch are drawn from the given values.
+
+    The ids are <prefix>-00000, <prefix>-00001, ….
 
     Raises:
         ConfigError, DataError: see `Utterance`.
@@ -168,10 +170,10 @@ def voices() -> list[str]:
 
 
 def check(utterances: Sequence[Utterance]) -> None:
-    """Raise an error for no utterances, an id that stands twice or an unknown voice.
+    """Check that espeak can speak a list of utterances.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: the list is empty, an id occurs twice, or a voice is unknown.
         MachineError: espeak is not installed.
     """
     if not utterances:

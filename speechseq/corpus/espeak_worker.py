@@ -39,8 +39,14 @@ class _Event(ctypes.Structure):
 
 
 class SpeechEvent(NamedTuple):
-    """Event of espeak: type, first character (from 0) and characters in the text (of a word), first
-    sample, name (of a phoneme)."""
+    """Event of espeak: the start of a word or phoneme.
+
+    Attributes:
+        type: WORD or PHONEME.
+        position, length: first character of a word in the text, from 0, and number of characters.
+        sample: first sample.
+        name: name of a phoneme; "" for a word.
+    """
 
     type: int
     position: int
@@ -66,7 +72,7 @@ def main() -> None:
 
 
 def speaker() -> Callable[[dict[str, Any]], tuple[np.ndarray, list[SpeechEvent]]]:
-    """Return a function from an utterance to int16 samples and events; it holds the callback."""
+    """Return a function that speaks an utterance, and returns int16 samples and their events."""
     espeak = library()
     pieces: list[bytes] = []
     events: list[SpeechEvent] = []

@@ -67,7 +67,7 @@ class Sound(NamedTuple):
 
 
 def sound(samples: np.ndarray, rate: int) -> Sound:
-    """Measure the background of a recording (samples,), and return both."""
+    """Measure the background of a recording (samples,), and return it with the samples."""
     frame = min(len(samples), max(1, round(_FRAME * rate)))
     power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
     return Sound(samples, float(np.sqrt(power.min())))

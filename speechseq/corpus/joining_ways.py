@@ -22,7 +22,11 @@ LEARNED = (
 
 
 def learned(snr: Span | None = None) -> tuple[JoiningConfig, ...]:
-    """Return the ways of joining for training; `snr` (dB) adds each of them with noise."""
+    """Return the ways of joining for training.
+
+    With `snr`, a range of signal-to-noise ratios in dB, each way is there twice: without and with
+    added noise.
+    """
     noisy = [dataclasses.replace(way, snr=snr) for way in LEARNED] if snr else []
     return (*LEARNED, *noisy)
 

@@ -23,7 +23,7 @@ PAUSE = ""  # the name of a pause among phonemes
 
 
 class Event(NamedTuple):
-    """A word or phoneme: its samples first … last - 1, and its text."""
+    """Word or phoneme: its text, and its first sample and the sample after its last."""
 
     first: int
     last: int
@@ -31,11 +31,16 @@ class Event(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """Speech of one text: samples (int16), their rate, and what they say.
+    """Speech of one text, with the times of its words and phonemes.
 
-    `events` are the words and `phonemes` the IPA of each sound, a pause being "". Both cover all
-    samples: the first begins at 0, each `last` is the next `first`, and the last one is the number
-    of samples. So a word ends where the next begins, and a pause belongs to the word before it.
+    Words cover all samples without gaps, and so do phonemes: the `last` of each is the `first` of
+    the next. A pause therefore belongs to the word before it.
+
+    Attributes:
+        samples: (samples,) int16.
+        sample_rate: samples per second.
+        events: words, in order.
+        phonemes: phonemes in IPA, in order; a pause has the text "".
     """
 
     samples: np.ndarray
@@ -45,21 +50,21 @@ class Spoken(NamedTuple):
 
 
 def speak(text: str, *, voice: str = "en-us", rate: int = 175, pitch: int = 50) -> Spoken:
-    """Speak a text, and find out when each word and each phoneme of it begins.
+    """Speak a text by espeak, and return the speech with the start of each word and phoneme.
 
-    The same text and numbers give the same bytes, whatever was said before; breathy variants such
-    as "+f3" are the exception, because espeak seeds their noise by the clock. Words are those of
-    espeak: a number is one word, and words that it contracts ("of the") may be one event.
+    Equal arguments give equal bytes, regardless of earlier calls; breathy variants such as "+f3"
+    are the exception, because espeak seeds their noise by the clock. Words are those of espeak: a
+    number is one word, and words that espeak contracts ("of the") may be one word.
 
     Args:
-        text: what to say, in the language of the voice.
+        text: text in the language of the voice.
         voice: a name of `corpus.espeak.voices()`.
-        rate: words a minute, 80 to 449.
+        rate: words per minute, 80 to 449.
         pitch: 0 to 99.
 
     Raises:
-        ConfigError: an unknown voice, or a number out of range.
-        DataError: there is nothing to say.
+        ConfigError: the voice is unknown, or a number is out of range.
+        DataError: espeak finds nothing to say.
         MachineError: espeak is not installed, or crashed.
     """
     return speak_all([text], voice=voice, rate=rate, pitch=pitch)[0]
@@ -68,10 +73,12 @@ def speak(text: str, *, voice: str = "en-us", rate: int = 175, pitch: int = 50) 
 def speak_all(
     texts: Sequence[str], *, voice: str = "en-us", rate: int = 175, pitch: int = 50
 ) -> list[Spoken]:
-    """Speak several texts, each as `speak` would alone; one process for all is faster.
+    """Speak several texts in one process, which is faster than a call of `speak` for each.
+
+    The results are the same as those of `speak`.
 
     Raises:
-        ConfigError, DataError, MachineError: as `speak`.
+        ConfigError, DataError, MachineError: see `speak`.
     """
     numbers = {"voice": voice, "rate": rate, "pitch": pitch}
     utterances = [
@@ -85,9 +92,14 @@ def speak_all(
 
 
 def frame_positions(events: Sequence[Event], frames: int, hop: int | float) -> Tensor:
-    """Index of the event that each frame (frames) lies in; frame f is centred at sample f * hop.
+    """Return the index of the event at each frame (frames), int64.
 
-    Frames behind the end belong to the last event.
+    Frame f is centred on sample f · hop. Frames after the end belong to the last event.
+
+    Args:
+        events: words or phonemes of a Spoken.
+        frames: number of frames.
+        hop: samples from one frame to the next.
     """
     ends = torch.tensor([event.last for event in events[:-1]], dtype=torch.float64)
     return torch.searchsorted(ends, hop * torch.arange(frames, dtype=torch.float64), right=True)

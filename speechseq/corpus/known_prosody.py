@@ -88,14 +88,15 @@ def make(
 ) -> CutSet:
     """Speak `utterances` different digit strings into `folder`; see `espeak.speak` for its content.
 
-    Voice and `FACTORS` are drawn uniformly, independently of the text and of one another; the rows
-    of the manifest and `supervision.custom` have them as "voice", "pitch", "range", "rate" and
-    "volume". The voice is the speaker. The same call gives the same bytes on every machine.
+    Voice, pitch, pitch range, rate and volume are drawn uniformly (from the ranges in `FACTORS`),
+    independently of the text and of one another. `supervision.custom` and the rows of the manifest
+    have their values as "voice", "pitch", "range", "rate" and "volume". The speaker of a cut is its
+    voice. The same call gives the same bytes on every machine.
 
     Args:
         utterances: the default is an hour of speech.
         held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and factors.
-        voices: espeak's voices to draw from instead of these.
+        voices: espeak's voices to draw from; empty for `VOICES` or `HELD_OUT`.
         shortest, longest: range of the number of digits; their number is drawn uniformly.
         exclude: texts that are never spoken, such as those of a test.
         processes: number of processes; None for one per CPU, at most 8. The bytes do not depend on
@@ -121,7 +122,9 @@ def make(
 
 
 def draw(texts: Sequence[str], seed: int, voices: Sequence[str]) -> list[ProsodyUtterance]:
-    """Draw a voice and `FACTORS` for each text, with a stream of random numbers per text.
+    """Draw voice, pitch, pitch range, rate and volume for each text.
+
+    Each text has a random stream of its own, so the texts do not affect one another.
 
     Raises:
         ConfigError, DataError: see `espeak.Utterance`.

@@ -21,7 +21,7 @@ _UNPACKED = 1.15  # maximum ratio to the archive's size, as FLAC cannot be compr
 
 
 class Archive(NamedTuple):
-    """Published archive of a part of the corpus."""
+    """Published archive of a part of the corpus: its size in bytes, and its SHA-256."""
 
     size: int
     sha256: str

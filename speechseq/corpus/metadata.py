@@ -37,10 +37,13 @@ class Row(NamedTuple):
 def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
     """Return the good rows of a metadata file, and a `file:line: problem` for every bad one.
 
-    Columns are named by `columns` ("id,text,speaker", see `columns.parse`) or by a header line.
-    Without names their number decides: `id|text`, whose text is both raw and normalised, or
-    `id|text|normalized text`. A byte order mark and Windows line ends are accepted and logged;
-    empty lines are skipped. With `columns=2` the normalised text may be missing.
+    A byte order mark and Windows line ends are accepted and logged; empty lines are skipped.
+
+    Args:
+        columns: names of the columns, such as "id,text,speaker" (see `columns.parse`). A number
+            takes the names of a header line or, without one, recognises `id|text`, whose text is
+            both raw and normalised, and `id|text|normalized text`; 2 accepts rows without the
+            normalised text in a file of three columns.
 
     Raises:
         ConfigError: `columns` is invalid.

@@ -29,10 +29,12 @@ def find(
 ) -> tuple[int, int]:
     """Return the epoch and position at which a resumed run continues.
 
-    With equal batches this is the saved position. With other batches (a larger corpus, another
-    batch size) the saved epoch starts again, and a warning names the changes.
+    If the batches have not changed, this is the saved position. If they have (a larger corpus,
+    another batch size), the saved epoch starts again, and a warning names the changes.
 
     Args:
+        state: result of `save`.
+        fingerprint, numbers: arguments of `save`, for the batches of the resumed run.
         batches_of: returns the number of batches of an epoch.
 
     Raises:

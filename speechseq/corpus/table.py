@@ -40,7 +40,7 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
 
 
 def read(path: Path, *, lower: bool = False) -> CutSet:
-    """Read one cut per row of a table; its id is that of the file.
+    """Read one cut per row of a table; the id of a cut is the name of its file without suffix.
 
     Text and speaker are in the supervision. `lower` converts texts to lower case.
 

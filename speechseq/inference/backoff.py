@@ -86,7 +86,7 @@ class Backoff(NamedTuple):
 
 
 def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
-    """Convert an ARPA model to tables; return them and the index of each word.
+    """Convert an ARPA model to tables; return the tables, and the index of each word.
 
     <s> and <unk> are added if the model lacks them.
     """

@@ -39,10 +39,18 @@ def decode(
     strategy: Strategy,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[Decoded | SpeechseqError]:
-    """Search the transcripts of all utterances (frames, features) as one batch.
+    """Search for the transcripts of all utterances as one batch.
 
-    The result of a failed utterance is its error. A batch that does not fit in memory is halved;
-    utterances with NaN or Inf are left out of it.
+    If the batch does not fit in memory, each half of it is decoded alone. Utterances whose features
+    or outputs have NaN or Inf are left out, and the others are decoded again.
+
+    Args:
+        features: features (frames, features) of each utterance.
+        strategy: search strategy, such as `Greedy()` or `Beam(size=8)`.
+        scorers: language models with their weights.
+
+    Returns:
+        For each utterance its hypotheses, or the error because of which it has none.
     """
     if not features:
         return []

@@ -6,7 +6,7 @@ from speechseq.errors import ConfigError, MachineError
 
 
 def checked_device(name: str | torch.device) -> torch.device:
-    """Return the device of that name.
+    """Return the device with this name, such as "cpu" or "cuda:0", if the machine has it.
 
     Raises:
         ConfigError: no device has this name.

@@ -52,7 +52,13 @@ class ScoredUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """Utterances that are counted together; `wrong` of them have an error."""
+    """Counts over a group of utterances, such as those of a speaker.
+
+    Attributes:
+        name: name of the group.
+        utterances, wrong: number of utterances, and of those with an error.
+        words, characters: counts of correct and wrong words and characters.
+    """
 
     name: str
     utterances: int
@@ -137,7 +143,7 @@ class Score:
         )
 
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
-        """Return the most frequent errors, at most `most`, in the order of frequency."""
+        """Return at most `most` errors, the most frequent first."""
         found = Counter(pair for row in self.rows for pair in _confused(row.edits))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return tuple(Confusion(*pair, times) for pair, times in ranked[:most])
@@ -194,6 +200,12 @@ def compare_systems(
     first: Score, second: Score, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
 ) -> bootstrap.Comparison:
     """Compare the hypotheses of two systems for the same utterances.
+
+    Args:
+        first, second: scores of the two systems.
+        unit: unit of the error rates, "words" or "characters".
+        level: probability of the confidence interval.
+        seed: seed of the resampling.
 
     Raises:
         DataError: the two scores do not have the same references in the same order.

@@ -92,16 +92,19 @@ def joined(text: str, pieces: Sequence[Speech]) -> Speech:
 
 
 def combined(reasons: Iterable[str]) -> str:
-    """Return the reason why a whole text ended: "stop" only if every piece ended so."""
+    """Combine the reasons why the pieces of a text ended: the worst one, "stop" being the best."""
     found = set(reasons)
     return next(reason for reason in _REASONS if reason in found)
 
 
 def batches(lengths: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
-    """Group texts, given by their lengths, into batches of consecutive indices.
+    """Iterate over batches of texts, each a list of consecutive indices.
 
-    A batch has at most `most` texts, and at most `budget` symbols with padding; a text longer than
-    the budget is a batch of its own.
+    Args:
+        lengths: number of symbols of each text.
+        most: maximum number of texts of a batch.
+        budget: maximum number of symbols of a batch, padding included; a longer text is a batch of
+            its own.
     """
     held: list[int] = []
     longest = 0

@@ -12,12 +12,12 @@ _OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal t
 
 
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
-    """Join the words of two consecutive windows that overlap from begin to end (seconds).
+    """Join the words of two consecutive windows that overlap from `begin` to `end` (seconds).
 
-    Each half of the overlap takes its words from the window whose edge is farther away, because a
-    window may cut a word at its edge. Words found in both windows are paired first, by time and
-    text; otherwise a word whose two times lie on different sides of the middle would be duplicated
-    or lost. All times count from the start of the whole sound.
+    Words in the first half of the overlap come from the left window, those in the second half from
+    the right one, because a window may cut a word at its edge. Words found in both windows are
+    paired first, by time and text; otherwise a word that the windows place on different sides of
+    the middle would be duplicated or lost. All times count from the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)
@@ -31,10 +31,10 @@ def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float
 
 
 def same_words(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
-    """Pair the words that both windows have recognised: the best monotonic pairing of indices.
+    """Pair the words that both windows have recognised; return their indices (left, right).
 
-    The words of a pair have equal texts and about the same time, or different texts for the same
-    sound.
+    Among all pairings that keep the order of the words, the best one is taken. The words of a pair
+    have equal texts and about the same time, or different texts for the same sound.
     """
     best = np.zeros((len(left) + 1, len(right) + 1))
     gains = np.array([[_gain(one, other) for other in right] for one in left])

@@ -62,7 +62,7 @@ def row_of(latent: Latent | None, row: int) -> Latent | None:
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
-    """Stack the styles and the speakers of readings to a batch; None for what the model lacks."""
+    """Stack the styles and the speaker ids (batch) of readings; None for those without."""
     latents = [reading.latent for reading in readings if reading.latent is not None]
     ids = [reading.speaker for reading in readings if reading.speaker is not None]
     return _stacked(latents) if latents else None, torch.tensor(ids) if ids else None
@@ -74,9 +74,11 @@ def encode_references(
 ) -> Latent:
     """Infer one style from each reference, a sound file or a pair (waveform, sample rate).
 
+    `seed` draws from the style's posterior; None takes the posterior's mean.
+
     Raises:
         ConfigError: the model has no style.
-        DataError: a reference is not sound, silent, or shorter than a frame.
+        DataError: a reference is not sound, is silent, or is shorter than a frame.
     """
     style, device = conditioning.own_style(model.style), next(model.parameters()).device
     latents = []

@@ -134,7 +134,7 @@ class Synthesizer:
             max_steps: maximum number of decoder steps, in addition to the model's own limit.
             latent: one style per text, from `references`, `model.style.sample` or
                 `model.style.by_hand`; None takes the mean of all codes in training.
-            speaker: name of the voice, for a model of several.
+            speaker: name of the voice, for a model with several speakers.
 
         Raises:
             ConfigError: the seed exceeds 64 bits, max_steps is below 1, or the model lacks a style

@@ -103,13 +103,19 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 def word_spans(
     words: Sequence[WordTokens], places: Sequence[float], positions: int, lead: float
 ) -> list[tuple[float, float]]:
-    """Start and end of each word in positions, in order and without overlap.
+    """Start and end of each word in memory positions, in order and without overlap.
 
     The boundary of two words is half way between the last token of the first and the first token of
-    the second, or `lead` before the latter if that is later. The reason: attention often reads a
-    word from its first sounds alone, so that its last token says little about its end, and often
-    attends to the start of the next word at a space. The last word ends at the position of eos, if
-    `places` has one after the tokens, and no later than the sound.
+    the second, or `lead` before the latter token if that is later. The reason: attention often
+    reads a word from its first sounds alone, so that its last token says little about its end, and
+    often attends to the start of the next word at a space. The last word ends at the position of
+    eos, if `places` has one after the tokens, and no later than the sound.
+
+    Args:
+        words: words with the ranges of their tokens.
+        places: position of each token, and of eos if the transcript is finished.
+        positions: number of positions of the sound.
+        lead: number of positions that a word may begin before its first token.
     """
     if not words:
         return []

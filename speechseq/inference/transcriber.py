@@ -128,7 +128,10 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript | SpeechseqError]:
-        """Transcribe every sound like `transcribe`, but return the error of a sound that fails."""
+        """Transcribe every sound; the result of a sound that fails is its error.
+
+        The arguments are those of `transcribe`.
+        """
         search = strategy or usual_beam(beam, n_best)
         return self._transcribe_all(self._read_all(sounds), search, scorers)
 

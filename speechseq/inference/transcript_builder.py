@@ -32,6 +32,7 @@ def build_transcript(
 
     Args:
         decoded: hypotheses of the utterance, best first.
+        vocabulary: vocabulary that decodes the tokens.
         waveform: sound (1, samples) at `rate`, in which pauses between words are searched.
         seconds_per_position: duration of one position of the memory.
     """

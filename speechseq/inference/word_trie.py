@@ -14,7 +14,7 @@ _ASTRAY = 1  # the node of every character sequence that begins no word
 
 
 class WordTrie(NamedTuple):
-    """Trie of words; node 0 is the root, where no word has begun.
+    """Trie of words, traversed by the symbols of a vocabulary; node 0 is the root.
 
     Attributes:
         after: (nodes, characters + 1), the node that each character leads to; the last column is
@@ -31,7 +31,10 @@ class WordTrie(NamedTuple):
 
     @staticmethod
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
-        """Build a trie from pairs of a word and its number; the first of two equal words counts.
+        """Build a trie from pairs (word, index); of equal words the first counts.
+
+        Args:
+            unknown: index of <unk>, given to nodes at which no word ends.
 
         Raises:
             ConfigError: the vocabulary can spell no word, or a symbol has text after a space.

@@ -79,8 +79,8 @@ def load(
         CheckpointError: the folder is not a checkpoint of a language model, or has another
             vocabulary.
         DataError: the file is missing or damaged; the message has file and line.
-        ConfigError: the model's words are not symbols of the vocabulary, which can spell none of
-            them.
+        ConfigError: the model's words are neither symbols of the vocabulary nor words that the
+            vocabulary can spell.
     """
     if Path(path).is_dir():
         return RNNScorer.load(path, vocabulary, device)
@@ -91,9 +91,12 @@ def load(
 
 
 def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedScorer]:
-    """Load a language model as the only scorer of a search, with its weight.
+    """Return the scorers of a search with one language model, or [] if `path` is "".
 
-    The list is empty for the path "".
+    Args:
+        path: checkpoint or ARPA file, see `load`.
+        vocabulary: the recogniser's vocabulary.
+        weight: weight of the language model in the score.
 
     Raises:
         CheckpointError, DataError, ConfigError: see `load`.
@@ -126,7 +129,12 @@ def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> No
 
 @torch.no_grad()
 def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
-    """Log-probability (batch) of texts: tokens (batch, tokens) that end with eos, and lengths."""
+    """Summed log-probability of each text (batch) under a language model, eos included.
+
+    Args:
+        tokens: (batch, tokens), ids that end with eos, padded.
+        lengths: (batch), number of ids of each text, eos included.
+    """
     tokens = checked_tokens(tokens)
     lengths = checked_lengths(lengths, tokens.shape)
     state = scorer.start(len(tokens), tokens.device)

@@ -79,7 +79,7 @@ class Beam(Config):
 def usual_beam(size: int, n_best: int = 1) -> Beam:
     """Return the default beam search of a given width.
 
-    It has Hannun's end threshold; without it, a hypothesis that ends too early often has a higher
-    summed log-probability than the whole transcript.
+    Its score has an end threshold (see `ScoreConfig`), because a hypothesis that ends too early
+    often has a higher summed log-probability than the whole transcript.
     """
     return Beam(size=size, n_best=n_best, score=ScoreConfig(end_threshold=1.5))

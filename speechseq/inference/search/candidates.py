@@ -10,7 +10,9 @@ from speechseq.text.vocabulary import EOS
 
 
 class Candidates(NamedTuple):
-    """Every symbol after every open hypothesis, each tensor (utterances, hypotheses, symbols).
+    """All continuations of all open hypotheses by one symbol.
+
+    Each tensor has the shape (utterances, hypotheses, symbols).
 
     Attributes:
         total: score of each continuation; -inf for symbols that may not follow.
@@ -52,16 +54,21 @@ class Picked(NamedTuple):
 
 
 def pick(candidates: Candidates, size: int) -> Picked:
-    """Return the `size` best candidates of each utterance, fewer if there are fewer.
+    """Return the `size` best candidates of each utterance, best first.
 
-    Of equal candidates the first is better.
+    Of candidates with equal scores, the first is better. If an utterance has fewer candidates than
+    `size`, the rest has total -inf.
     """
     totals = candidates.total.flatten(1)
     return picked_at(candidates, stable_topk(totals, min(size, totals.shape[1])))
 
 
 def picked_at(candidates: Candidates, index: Tensor) -> Picked:
-    """Gather candidates by indices (utterances, size) into the flattened hypotheses × symbols."""
+    """Gather candidates of each utterance by index.
+
+    Args:
+        index: (utterances, size), hypothesis · symbols + symbol of each candidate.
+    """
     symbols = candidates.total.shape[2]
     parent, token = index // symbols, index % symbols
 

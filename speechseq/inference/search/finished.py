@@ -35,9 +35,10 @@ class Finished:
         return len(self.utterance) > 0
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
-        """Record picked candidates that end a hypothesis; return the utterances that go on.
+        """Record picked candidates that end a hypothesis, and those at the length limit.
 
-        The result has their indices; it is None if all go on.
+        Returns:
+            Indices of the utterances whose search goes on; None if none of them stops.
 
         Raises:
             CheckpointError: a score is not finite (a NotFiniteError, which has the rows).

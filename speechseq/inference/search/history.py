@@ -30,9 +30,9 @@ class Ended(NamedTuple):
     """Hypotheses that ended with eos or at a limit, in the order in which they ended.
 
     Attributes:
-        utterance: index in the batch.
-        step, row: step and row of the distribution from which the last token was taken.
-        token, log_prob: last token, and its log-probability.
+        utterance: (ended), index of the utterance in the batch.
+        step, row: (ended), step of the search that gave the last token, and row in that step.
+        token, log_prob: (ended), last token, and its log-probability.
         terms: (ended, terms), terms of the score.
     """
 
@@ -55,10 +55,13 @@ class Ended(NamedTuple):
 
 
 def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
-    """Rank the hypotheses of each utterance; return the indices in `ended` of its n best.
+    """Rank the ended hypotheses of each utterance.
 
     Every finished hypothesis comes before the unfinished ones; within each group the higher score
     comes first, and of equal scores the one that ended earlier.
+
+    Returns:
+        For each utterance, the indices in `ended` of its `n_best` best hypotheses.
     """
     places: list[list[int]] = [[] for _ in range(utterances)]
     for place, utterance in enumerate(ended.utterance.tolist()):
@@ -82,6 +85,8 @@ def traced(
     """Build the hypotheses of `ended`, by backtracking each to its first token.
 
     Args:
+        steps: all steps of the search.
+        ended: hypotheses that ended.
         names: names of the score's terms.
         memory_lengths: number of valid positions of each utterance, to which alignments are cut.
         empty_log_probs: log-probability of eos at the first step, for each utterance.

@@ -35,7 +35,7 @@ class Hypothesis:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Tokens, followed by eos if finished, as `rescore` takes them."""
+        """Tokens, followed by eos if finished: the form of the transcripts in `rescore`."""
         return (*self.tokens, EOS) if self.finished else self.tokens
 
     @property

@@ -30,7 +30,7 @@ class LengthRule(Config):
         return torch.ones(1, device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Normalise a summed log-probability of a hypothesis of this length."""
+        """Return the summed log-probability of a hypothesis, normalised by its length."""
         return log_prob
 
     def added(self, length: Tensor) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Limits of a search: maximum length, symbols that are never written, and too early ends."""
+"""Limits of a search: maximum length, symbols that are never written, and premature ends."""
 
 import dataclasses
 import math
@@ -15,12 +15,12 @@ from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitConfig(Config):
-    """Maximum number of tokens of an utterance, eos included, by the length of its memory.
+    """Maximum number of tokens of a transcript, eos included, in proportion to the memory's length.
 
     Attributes:
-        tokens_per_position: tokens for each memory position. 3 allows three times the fastest
-            speech in characters if a position lasts 40 ms, and one and a half times at 80 ms.
-        at_least: limit of short utterances.
+        tokens_per_position: maximum tokens per memory position. With characters as tokens, 3 is
+            three times the fastest speech if a position lasts 40 ms, and 1.5 times at 80 ms.
+        at_least: lowest maximum, which applies to short utterances.
     """
 
     tokens_per_position: Annotated[float, Range(0, 1000)] = 3.0
@@ -34,18 +34,22 @@ class LimitConfig(Config):
 
 
 def never_written(symbols: int, device: torch.device) -> Tensor:
-    """Mask (symbols,) of the control symbols that no transcript holds: all except eos."""
+    """Mask (symbols,), True for control symbols that no transcript holds: PAD, SOS and BLANK."""
     never = torch.zeros(symbols, dtype=torch.bool, device=device)
     never[[PAD, SOS, BLANK]] = True
     return never
 
 
 def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor:
-    """Mask (rows, 1) of rows in which eos is too improbable, from log_probs (rows, symbols).
+    """Mask (rows, 1), True for rows in which eos is too improbable to be accepted.
 
     eos is accepted where log p(eos) > threshold × log p(best other symbol). Since log-probabilities
     are negative, a threshold of 1 accepts eos only where it is the likeliest symbol, and a larger
     one also where it is a little less likely (Hannun 2019).
+
+    Args:
+        log_probs: (rows, symbols), log-probabilities of the next symbol.
+        never: (symbols,), result of `never_written`; these symbols do not count.
     """
     others = log_probs.masked_fill(never, float("-inf"))
     others[:, EOS] = float("-inf")

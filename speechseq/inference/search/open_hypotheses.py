@@ -72,7 +72,12 @@ class OpenHypotheses:
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
 
     def advance(self, picked: Picked, staying: Tensor | None) -> None:
-        """Continue with the picked candidates, in the utterances `staying` (indices; None: all)."""
+        """Make the picked candidates the open hypotheses.
+
+        Args:
+            picked: candidates of all utterances.
+            staying: indices of the utterances whose search goes on; None for all.
+        """
         rows = self.first + picked.parent
         if staying is not None:
             rows, picked = rows[staying], picked.select(staying)

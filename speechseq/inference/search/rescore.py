@@ -30,7 +30,9 @@ def rescore(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Score given transcripts of each row of a batch; results have the same order.
+    """Score given transcripts of each row of a batch.
+
+    The result has a list for each row, with the hypotheses in the order of its transcripts.
 
     Args:
         transcripts: for each row, the ids of its transcripts. A transcript that does not end with

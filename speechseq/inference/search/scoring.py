@@ -87,9 +87,9 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """Score of a search, by its configuration and its scorers (shallow fusion).
+    """Computes the score of hypotheses from a configuration and scorers (shallow fusion).
 
-    `names` has the names of the terms.
+    `names` has the names of the score's terms.
     """
 
     def __init__(self, config: ScoreConfig, scorers: Sequence[WeightedScorer] = ()) -> None:

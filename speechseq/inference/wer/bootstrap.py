@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 20  # random numbers held in memory at a time
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Confidence interval: the rate lies between `low` and `high` with probability `level`."""
+    """Confidence interval from `low` to `high`; `level` is its probability, such as 0.95."""
 
     low: float
     high: float
@@ -53,10 +53,13 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Confidence interval of the error rate sum(errors) / sum(ref), with one number per utterance.
+    """Confidence interval of the error rate sum(errors) / sum(ref).
 
     The interval is between percentiles of resampled rates. Its width is 0 if no utterance has an
     error, because every resample then has the rate 0.
+
+    Args:
+        errors, ref: numbers of errors and of reference units in each utterance.
 
     Returns:
         The interval, or None if the references are empty.
@@ -77,7 +80,11 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two systems by the numbers of their errors in each utterance.
+    """Compare the error rates of two systems on the same utterances.
+
+    Args:
+        first, second: numbers of errors of each system in each utterance.
+        ref: number of reference units in each utterance.
 
     Raises:
         DataError: the references are empty, or the systems have different numbers of utterances.

@@ -43,7 +43,7 @@ class Counts:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """Sum of counts; its rate is the rate of the corpus, unlike the mean of the rates."""
+    """Sum of the counts of several utterances; its rate is the error rate of the corpus."""
     kept = list(counts)
     return Counts(
         correct=sum(c.correct for c in kept),
@@ -81,7 +81,7 @@ def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]
 
 
 def word_counts(edits: Iterable[Edit]) -> Counts:
-    """Count the words of one utterance's edits."""
+    """Count correct and wrong words in the edits of one utterance."""
     sizes: dict[str, int] = {}
     for edit in edits:
         words = len((edit.ref or edit.hyp).split(" "))

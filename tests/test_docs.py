@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import importlib
 import importlib.util
 import re
 import shlex
@@ -174,6 +175,11 @@ def test_the_example_of_a_kernel_compiles(tmp_path: Path, monkeypatch: pytest.Mo
     assert library.library("scaled") is not None
     library.library.cache_clear()
     assert torch.equal(scaled, found["_scaled"](x, factors))
+    monkeypatch.syspath_prepend(ROOT / "tests" / "ops")
+    found |= vars(importlib.import_module("op_cases"))
+    case = found["scales"]()
+    assert case.kernel == "inference"
+    assert torch.equal(case.op(x, factors), case.formula(x, factors))
 
 
 def lines(page: Path) -> Iterator[list[str]]:

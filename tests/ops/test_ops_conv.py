@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import Tensor
+from sequence_op_cases import MASKS
 
-from speechseq.nn.masks import length_mask
 from speechseq.ops import linear
 from speechseq.ops.conv import convolve
 from speechseq.ops.cpp.library import library
@@ -17,19 +16,6 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     if request.param == "kernel" and library("gemm") is None:
         pytest.skip("this machine has no kernels")
     monkeypatch.setattr(linear, "_faster_than_torch", lambda: request.param == "kernel")
-
-
-def with_hole(mask: Tensor) -> Tensor:
-    mask[0, 3] = False
-    return mask
-
-
-MASKS = {
-    "lengths": length_mask(torch.tensor([9, 1, 4]), 9),
-    "nothing padded": length_mask(torch.tensor([5, 5]), 5),
-    "padded to more than the longest": length_mask(torch.tensor([2, 3]), 8),
-    "a hole": with_hole(length_mask(torch.tensor([7, 6]), 9)),
-}
 
 
 @pytest.mark.usefixtures("_way")
@@ -45,7 +31,7 @@ def test_other_utterances_change_no_bit(monkeypatch):
         pytest.skip("this machine has no kernels")
     monkeypatch.setattr(linear, "_faster_than_torch", lambda: True)
     x, weight = torch.randn(3, 90, 20), torch.randn(40, 20, 5)
-    rows = Varlen.of(length_mask(torch.tensor([90, 11, 70]), 90))
+    rows = Varlen.of(MASKS["many"])
     together = rows.pad(convolve(rows.unpad(x), rows, weight, None))
     own = Varlen.of(torch.ones(1, 70, dtype=torch.bool))
     assert torch.equal(convolve(x[2, :70], own, weight, None), together[2, :70])

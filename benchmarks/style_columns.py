@@ -151,7 +151,8 @@ def _alive(run: Run) -> float | None:
     return len(knobs) - len(run.card["dead"]) if run.style == "gst" else None
 
 
-DIRECTIONS, TRANSFER, CODE, PRIOR = "Directions", "Transfer", "Code", "Prior, default and voices"
+DIRECTIONS, SAME, OTHER = "Directions", "Same text", "Other text"
+CODE, PRIOR, REST = "Code", "Prior", "Default and voices"
 COLUMNS = (
     Column(DIRECTIONS, "F0 span, semitones", 6.5, True, _span("f0")),
     Column(DIRECTIONS, "F0 ρ", 0.9, True, _rho("f0")),
@@ -160,19 +161,19 @@ COLUMNS = (
     Column(DIRECTIONS, "rate span, octaves", 0.85, True, _span("rate")),
     Column(DIRECTIONS, "rate ρ", 0.9, True, _rho("rate")),
     Column(DIRECTIONS, "WER rise", 0.05, False, _rise),
-    Column(TRANSFER, "same text: F0, semitones", 1.0, False, value("same_text", "f0")),
-    Column(TRANSFER, "energy, dB", 1.5, False, value("same_text", "energy")),
+    Column(SAME, "F0, semitones", 1.0, False, value("same_text", "f0")),
+    Column(SAME, "energy, dB", 1.5, False, value("same_text", "energy")),
     Column(
-        TRANSFER,
+        SAME,
         "duration, %",
         10.0,
         False,
         together(lambda octaves: 100 * (2**octaves - 1), value("same_text", "rate")),
     ),
-    Column(TRANSFER, "FFE", 0.2, False, value("same_text", "ffe")),
-    Column(TRANSFER, "other text: F0 ρ", 0.9, True, value("other_text", "f0")),
-    Column(TRANSFER, "energy ρ", 0.9, True, value("other_text", "energy")),
-    Column(TRANSFER, "rate ρ", 0.9, True, value("other_text", "rate")),
+    Column(SAME, "FFE", 0.2, False, value("same_text", "ffe")),
+    Column(OTHER, "F0 ρ", 0.9, True, value("other_text", "f0")),
+    Column(OTHER, "energy ρ", 0.9, True, value("other_text", "energy")),
+    Column(OTHER, "rate ρ", 0.9, True, value("other_text", "rate")),
     Column(
         CODE,
         "text probe over chance",
@@ -191,14 +192,14 @@ COLUMNS = (
     Column(CODE, "tokens alive", 5, True, _alive),
     Column(
         PRIOR,
-        "prior: WER over reconstruction's",
+        "WER over reconstruction's",
         0.05,
         False,
         together(lambda ours, same: ours - same, value("prior", "wer"), value("same_text", "wer")),
     ),
     Column(
         PRIOR,
-        "prior: prosody distance over null",
+        "prosody distance over null",
         1.3,
         False,
         together(
@@ -206,7 +207,7 @@ COLUMNS = (
         ),
     ),
     Column(
-        PRIOR,
+        REST,
         "default off the corpus, sd",
         0.5,
         False,
@@ -215,7 +216,7 @@ COLUMNS = (
             *(value("default", name) for name in ("f0", "energy", "rate")),
         ),
     ),
-    Column(PRIOR, "voices known, of the originals", 0.9, True, value("speakers", "ratio")),
+    Column(REST, "voices known, of the originals", 0.9, True, value("speakers", "ratio")),
 )
 
 

@@ -22,6 +22,7 @@ from speechseq.models.style.latent import Latent
 
 SHOWN = (0, 1, 3, 5, 6)  # of the settings along a direction
 REFERENCES = 2
+LETTERS = 15  # about the length of the text that is spoken along each direction
 FORMAT = "FLAC"
 
 
@@ -109,7 +110,7 @@ def _transfer(voice: Synthesizer, run: Run) -> list[Line]:
 def _sweeps(voice: Synthesizer, run: Run) -> list[Line]:
     """One text at settings along each direction; changes are from the centre."""
     style, rate = conditioning.own_style(voice.model.style), voice.audio.sample_rate
-    text = min(_references(run)[0], key=len)
+    text = min(_references(run)[0], key=lambda text: abs(len(text) - LETTERS))
     lines = []
     for name, found in run.found["directions"].items():
         if "step" not in found:

@@ -84,14 +84,14 @@ def test_cells_are_means_and_spreads_over_seeds_beside_their_aims(folders):
     assert found["vae"]["Directions: energy span, dB"]["mean"] == 9.0  # whichever sign
     assert found["vae"]["Directions: F0 ρ"]["met"] is False
     assert found["vae"]["Directions: WER rise"]["mean"] == pytest.approx(0.08)
-    assert found["vae"]["Transfer: duration, %"]["mean"] == pytest.approx(20)
-    assert found["vae"]["Transfer: duration, %"]["met"] is False
+    assert found["vae"]["Same text: duration, %"]["mean"] == pytest.approx(20)
+    assert found["vae"]["Same text: duration, %"]["met"] is False
     assert found["vae"]["Code: text probe over chance"]["met"] is True
-    prior = "Prior, default and voices: "
-    assert found["vae"][f"{prior}prior: prosody distance over null"]["mean"] == 2.0
-    assert found["vae"][f"{prior}voices known, of the originals"]["values"] == [0.95]
+    assert found["vae"]["Prior: prosody distance over null"]["mean"] == 2.0
+    rest = "Default and voices: "
+    assert found["vae"][f"{rest}voices known, of the originals"]["values"] == [0.95]
     # what is undefined is no number, and no success either
-    assert found["vae"][f"{prior}default off the corpus, sd"]["values"] == []
+    assert found["vae"][f"{rest}default off the corpus, sd"]["values"] == []
     assert found["gst"]["Directions: F0 span, semitones"]["met"] is None
     assert found["gst"]["Code: tokens alive"]["mean"] == 3
     assert found["vae"]["Code: tokens alive"]["values"] == []

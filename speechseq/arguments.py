@@ -62,7 +62,7 @@ def checked_lengths(
 
 
 def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
-    """Check token ids (batch, tokens), and convert them to int64.
+    """Check token ids (batch, tokens), and convert them to int64; `name` is for messages.
 
     Raises:
         ConfigError: the tokens are not a two-dimensional tensor of integers.
@@ -73,6 +73,8 @@ def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
 
 def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool = False) -> Tensor:
     """Check that all token ids belong to a vocabulary of `symbols` symbols.
+
+    The arguments `name` and `wait` are explained in `checked_lengths`.
 
     Raises:
         DataError: an id is outside 0 … symbols - 1.

@@ -115,6 +115,7 @@ def perturb_vocal_tract(
     Args:
         mel: (batch, frames, mels); frames are processed independently, padding included.
         most: maximum of |a - 1|.
+        generator: source of random numbers; None uses torch's default generator.
         groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
             groups are stretched by the same factor.
 

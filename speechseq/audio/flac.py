@@ -47,7 +47,7 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
 
 def header(file: BinaryIO, begin: int, samples: int) -> bytes:
-    """Return the first HEADER bytes of a FLAC file, with another number of samples."""
+    """Return the header of the FLAC file at byte `begin`, with `samples` as number of samples."""
     file.seek(begin)
     head = file.read(HEADER)
     packed = int.from_bytes(head[18:26], "big") >> 36 << 36 | samples

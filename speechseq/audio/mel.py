@@ -38,7 +38,7 @@ _UNMIX_STEPS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioConfig(Framing):
-    """Settings of log-mel features, after the fields of Framing; the defaults are `nvidia`.
+    """Settings of log-mel features, added to those of Framing; the defaults are `nvidia`'s.
 
     Args:
         mels, fmin, fmax: number of mel bands, and the range of the bands in Hz.
@@ -49,8 +49,8 @@ class AudioConfig(Framing):
         log: "ln", "log10" or "db" (20·log10).
         floor: lower bound of the mels before the logarithm.
         reference_level: subtracted after the logarithm.
-        lowest_level: a negative level that is mapped to 0, as level 0 is mapped to 1, with clipping
-            to [0, 1]; None does not map the logarithm.
+        lowest_level: map levels from this negative one to 0 linearly to [0, 1], with clipping;
+            None leaves the levels as they are.
         deltas: 1 appends deltas to a recogniser's features, 2 also double deltas
             (`deltas.add_deltas`); `log_mel` itself appends none.
     """

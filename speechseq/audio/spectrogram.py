@@ -63,9 +63,14 @@ def mel_filters(
 ) -> Float[Tensor, "bins mels"]:
     """Triangular filters (bins, mels) from magnitude bins to mel bands.
 
-    With `area_norm` each filter has the area 2 Hz (Slaney's Auditory Toolbox), otherwise the peak
-    1. Filters are triangular over Hz, or over mels (Kaldi). They are computed in float64, and the
-    tensor is cached; do not modify it.
+    The filters are computed in float64, and the tensor is cached; do not modify it.
+
+    Args:
+        mels, fmin, fmax: number of bands, and the range of the bands in Hz.
+        scale: mel scale on which the bands are equally spaced, "slaney" or "htk".
+        area_norm: scale each filter to the area 1 over Hz (Slaney's Auditory Toolbox) instead of
+            the peak 1.
+        triangles: scale on which the filters are triangular, "hz" or "mel" (Kaldi).
     """
     with torch.inference_mode(False):
         bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -176,7 +181,11 @@ def _mirror_index(
 
 
 def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
-    """Return a view of the samples under each frame's window, in the middle of the frame's span."""
+    """Cut a signal into frames: (batch, padded) to a view (batch, frames, window).
+
+    A frame has `span` samples, the next one begins `hop` samples later, and the result has the
+    `window` samples in the middle of each.
+    """
     start = (span - window) // 2
     return padded.unfold(1, span, hop)[..., start : start + window]
 

@@ -54,7 +54,8 @@ _LARGEST_VOCABULARY = 64 << 20  # bytes; it may contain a sentencepiece model
 class Checkpoint(Generic[C]):
     """Contents of a checkpoint folder: model config, audio settings, vocabulary and weights.
 
-    `hearing`, the audio settings, is None for text-only models.
+    `hearing`, the audio settings, is None for text-only models; `update` is the number of optimizer
+    updates before the checkpoint was saved.
     """
 
     folder: Path
@@ -233,6 +234,9 @@ def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Mod
 
     Names and shapes are first compared with those of a model built without memory, so that a config
     with wrong sizes cannot exhaust the memory.
+
+    Args:
+        build: function that builds the model; it is called twice.
 
     Raises:
         CheckpointError: the model cannot be built, or its tensors differ from the checkpoint's.

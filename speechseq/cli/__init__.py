@@ -31,7 +31,15 @@ def run_recipe(
 ) -> int:
     """Run a recipe's `main(settings, run)` with settings from YAML files and flags.
 
-    Returns the exit code. The last line of a recipe is `sys.exit(run_recipe(main, Settings))`.
+    The last line of a recipe is `sys.exit(run_recipe(main, Settings))`.
+
+    Args:
+        recipe: the recipe's function `main`.
+        settings_class: Config class of the recipe's settings.
+        argv: flags; None takes those of the command line.
+
+    Returns:
+        The exit code, see `main`.
     """
     flags = sys.argv[1:] if argv is None else list(argv)
     return guarded(lambda: run(recipe, settings_class, flags))

@@ -59,7 +59,7 @@ def read_file(path: str | Path) -> Any:
 
 
 def parse(text: str, source: str) -> Any:
-    """Parse a YAML text to plain data.
+    """Parse a YAML text to plain data; `source` is its file or flag, for the error.
 
     Raises:
         ConfigError: the text is not YAML; the message names the line.
@@ -99,7 +99,10 @@ def overlay(settings: C, data: Any, source: str) -> C:
 
 
 def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
-    """Iterate over dotted keys and values of nested plain data, leaving out the key `kind`."""
+    """Iterate over dotted keys and values of nested plain data, leaving out the key `kind`.
+
+    `head` is put before every key.
+    """
     for key, value in data.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{head}{key}.")
@@ -115,6 +118,8 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 def merge(base: Any, data: Any, where: str = "") -> Any:
     """Return nested plain data `base` in which values of `data` replace those at the same keys.
+
+    `where` is the dotted key of `base` with a final dot, for the error.
 
     Raises:
         ConfigError: `data` gives a part another `kind` than `base`.

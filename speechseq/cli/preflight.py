@@ -16,7 +16,7 @@ def check_start(settings: Config, run: Path) -> None:
     The check leaves no files behind.
 
     Raises:
-        ConfigError: a path that a run writes to is a file instead of a folder, or the reverse.
+        ConfigError: the run needs a folder at the path of a file, or a file at that of a folder.
         MachineError: the device does not exist, or the folder cannot be written.
     """
     device = getattr(settings, "device", None)

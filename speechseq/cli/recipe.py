@@ -21,7 +21,14 @@ C = TypeVar("C", bound=Config)
 def read_flags(
     recipe: Callable[[Any, Path], None], settings_class: type[C], flags: list[str]
 ) -> tuple[C, Path]:
-    """Return settings and run folder: defaults, overridden by each --config, then by other flags.
+    """Return the settings and the run folder that the flags of a recipe ask for.
+
+    The files of --config override the default settings in their order, then the other flags do.
+
+    Args:
+        recipe: the recipe's function `main`.
+        settings_class: Config class of the recipe's settings.
+        flags: words of the command line.
 
     Raises:
         ConfigError: a flag or key is unknown (the message names the nearest), a type is wrong, or a

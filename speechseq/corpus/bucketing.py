@@ -54,7 +54,7 @@ class Plan:
         return batches
 
     def count(self, number: int) -> int:
-        """Number of batches of an epoch."""
+        """Number of batches of epoch `number`."""
         return len(self.epoch(number))
 
     def sorted_epoch(self) -> list[list[int]]:

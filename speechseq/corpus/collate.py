@@ -28,7 +28,7 @@ class TTSCollate:
             valid, so that all r frames of the decoder's last step are learned.
         log_magnitude: also compute the linear-frequency target, with the same number of frames.
         normalizer: normaliser of texts before they are encoded. "vocabulary" takes that of the
-            vocabulary, which the Synthesizer also uses; None is for texts that are normalised. A
+            vocabulary, which the Synthesizer also uses; None leaves texts unchanged. A
             function must give the same result as the vocabulary's normaliser.
         speakers: names of the model's speakers, to which the supervisions' speakers are mapped.
             Empty for a model of one voice.

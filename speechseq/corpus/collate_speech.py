@@ -19,7 +19,7 @@ class ASRCollate:
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions, and appends eos.
         audio: settings of the features (and of `features.compute`, when they come from a cache).
-        normalizer: normaliser of texts before they are encoded; None for texts that are normalised.
+        normalizer: function that normalises a text before encoding; None leaves texts unchanged.
 
     Raises:
         ConfigError: the vocabulary does not append eos.

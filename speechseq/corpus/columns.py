@@ -58,6 +58,10 @@ def of_header(fields: Sequence[str]) -> Columns | None:
 def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
     """Recognise the columns of rows without a header, by the number of fields that most rows have.
 
+    Args:
+        where: name of the file, for errors.
+        rows: fields of each row.
+
     Raises:
         DataError: the delimiter is not "|", there are more than three columns, or one looks like
             speakers.

@@ -24,6 +24,10 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
 
     A partial download is kept in `path`.part, which the next call continues.
 
+    Args:
+        sha256: published SHA-256 in hexadecimal digits.
+        size: published size in bytes.
+
     Raises:
         MachineError: there is no network, or the disk is full.
         DataError: the downloaded file is not the published one; the next call downloads it again.
@@ -49,9 +53,11 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
 
 
 def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
-    """Unpack the folder `inside` of a tar archive to `folder`, atomically.
+    """Unpack a folder of a tar archive to `folder`, atomically, unless `folder` exists.
 
-    By default `inside` is the archive's single top folder, with the name of `folder`.
+    Args:
+        size: unpacked size in bytes, which must be free on the disk.
+        inside: path in the archive of the folder to unpack; "" for the name of `folder`.
 
     Raises:
         DataError: the archive is damaged, has paths outside its folder, or holds something else.

@@ -110,16 +110,18 @@ def speak(
 ) -> CutSet:
     """Speak texts into `folder`/wavs (22,050 Hz, 16 bits), and return one cut per text, in order.
 
-    The same call gives the same bytes on every machine, because a new process speaks all texts in
-    this order, or, with `batch`, a new process speaks each `batch` texts; `processes` run at the
-    same time. Breathy variants (+f2, +f3, +f5) are the exception: the library seeds their noise by
-    the clock. `folder`/manifest.json keeps the plan and a SHA-256 of every wav, and an existing
-    folder that matches both is reused. The speaker of a cut is its voice.
+    The same call gives the same bytes on every machine, because espeak's output depends only on
+    what its process has spoken before, and each process is new. Breathy variants (+f2, +f3, +f5)
+    are the exception: the library seeds their noise by the clock. `folder`/manifest.json keeps the
+    plan and a SHA-256 of every wav, and an existing folder that matches both is reused. The speaker
+    of a cut is its voice.
 
     Args:
         texts: plain strings get ids 0000, 0001, … and the arguments `voice`, `rate` and `pitch`.
         margin: seconds of silence at both ends; None keeps espeak's own (0 to 50 ms before, 7 ms
             after).
+        batch: number of texts that one process speaks; None for all.
+        processes: number of processes that run at the same time.
 
     Raises:
         ConfigError: a voice is unknown (the message gives the nearest), an id is repeated, or a

@@ -126,6 +126,11 @@ def make(
 
     Voice (the supervision's speaker), rate and pitch are drawn for each utterance.
 
+    Args:
+        exclude, known: arguments of `texts`.
+        voices, rates, pitches: values to draw from.
+        margin: seconds of silence at both ends.
+
     Raises:
         ConfigError, DataError, MachineError: see `texts` and `speak`.
     """

@@ -66,7 +66,7 @@ class LogMelExtractor(FeatureExtractor):
 
 
 def key(config: Config) -> str:
-    """Return the name of the settings' folder in a cache, which is different for all settings."""
+    """Return the name of the folder for these settings in a cache, a hash of the settings."""
     plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 

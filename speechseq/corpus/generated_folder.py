@@ -27,7 +27,7 @@ def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> 
     wavs into a temporary folder, which then replaces `folder`.
 
     Raises:
-        DataError: `folder` holds something else; `fill` may raise others.
+        DataError: `folder` holds something else. Errors of `fill` are passed on.
         MachineError: the disk is full.
     """
     if not _fits(folder, plan):

@@ -40,7 +40,7 @@ _BATCH = 128  # utterances that one process says, whatever the number of process
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KnownProsodyConfig(Config):
-    """Settings of a corpus for training and test.
+    """Settings of the corpus: numbers of strings for training and test, and espeak's voices.
 
     The default voice is high, because 80 mel bands at 22 kHz resolve the harmonics of a low voice
     badly.

@@ -71,7 +71,7 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
 
 
 def refuse(problems: list[str], cure: str) -> None:
-    """Raise one DataError that lists all problems; do nothing if there are none.
+    """Raise one DataError that lists all problems, with a cure; do nothing without problems.
 
     Raises:
         DataError: there are problems.

@@ -40,10 +40,16 @@ def spoken(
     words: Sequence[AlignmentItem] = (),
     wordless: bool = False,
 ) -> MonoCut:
-    """Make a cut of a whole sound file with its text; its length is that of `wav.load`.
+    """Make a cut of a whole sound file with its text, by reading the file's header only.
 
-    `words` has the times of the words in seconds, and becomes the supervision's alignment "word".
-    `wordless` marks a sound without speech, whose text is empty on purpose.
+    Args:
+        path: sound file.
+        name: id of the cut, the recording and the supervision.
+        text: text of the supervision.
+        raw_text: text before normalisation, kept in `supervision.custom`; "" for none.
+        speaker: name of the speaker, if known.
+        words: words with times in seconds, which become the supervision's alignment "word".
+        wordless: mark the cut as a sound without speech, whose text is empty on purpose.
 
     Raises:
         DataError: the header is damaged, or states more samples than the file holds, or none; or

@@ -19,7 +19,8 @@ class SpeechChainConfig(Config):
     Attributes:
         voice, voice_strings, voice_seed: folder of a run of recipes/tts/spoken_digits.py, and its
             number of test strings and seed.
-        voices, rates, pitches: espeak's settings, of which one each is drawn for every string.
+        utterances, test_utterances: number of strings for training and for the test.
+        voices, rates, pitches: values from which espeak's settings are drawn for every string.
     """
 
     voice: str = "runs/demo/voice"

@@ -81,6 +81,12 @@ def make(
     Voice, rate and pitch are drawn for each utterance. 300 utterances with the defaults are 6.6
     minutes of speech.
 
+    Args:
+        shortest, longest: range of the number of digits of a string.
+        exclude: strings that are never drawn.
+        voices, rates, pitches: values to draw from.
+        margin: seconds of silence at both ends.
+
     Raises:
         ConfigError, DataError, MachineError: see `texts` and `espeak.speak`.
     """
@@ -121,6 +127,11 @@ def make_split(
     """Speak strings for training into folder/train, and for the test into folder/test.
 
     No string is in both, and none of `exclude` is in either.
+
+    Args:
+        utterances, seed: number of strings for training, and their seed.
+        test_utterances, test_seed: number of strings for the test, and their seed.
+        voices, rates, pitches: values from which espeak's settings are drawn for each string.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.

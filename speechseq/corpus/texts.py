@@ -17,7 +17,7 @@ class Texts:
 
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions.
-        normalizer: normaliser of texts before they are encoded; None for texts that are normalised.
+        normalizer: function that normalises a text before encoding; None leaves texts unchanged.
     """
 
     def __init__(self, vocabulary: Vocabulary, normalizer: Callable[[str], str] | None) -> None:

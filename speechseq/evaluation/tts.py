@@ -25,7 +25,11 @@ from speechseq.training.trainer import Summary
 class TTSEvaluation:
     """Synthesised speech, recordings of the same texts, and the judge's scores of both.
 
-    `scores` has the means of the alignments' focus, coverage and monotonicity over all texts.
+    Attributes:
+        speech: synthesised speech of each text.
+        recordings: recording (1, samples) of each text.
+        ours, original: scores of the judge's transcripts of the speech, and of the recordings.
+        scores: means of the alignments' focus, coverage and monotonicity over all texts.
     """
 
     speech: tuple[Speech, ...]
@@ -87,7 +91,8 @@ def evaluate_tts(
         speaker: name of the voice, for a model with several speakers.
 
     Raises:
-        ConfigError: the model has several speakers and `speaker` is None, or the reverse.
+        ConfigError: `speaker` is unknown, or None for a model with several speakers, or given for
+            a model of one voice.
         DataError: a text cannot be spoken.
         MachineError: the extra `judge` is not installed.
     """

@@ -35,6 +35,10 @@ def transcribe_long(
 
     Memory holds one batch of windows at a time, and all words.
 
+    Args:
+        windows: length and overlap of the windows.
+        beam, strategy, scorers: arguments of `Transcriber.transcribe`.
+
     Raises:
         DataError: see `wav.load`; also, the sound is shorter than one frame.
         ConfigError: windows are longer than `transcriber.longest_seconds`.

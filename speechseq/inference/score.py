@@ -30,7 +30,10 @@ _SHORT = 10  # words; where no text has more, each length is a bin of its own
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoredUtterance:
-    """Utterance with reference and hypothesis, and the edits between them."""
+    """Utterance with reference and hypothesis, and the edits between them.
+
+    `edits` are those of the words, `characters` has the counts of the characters.
+    """
 
     id: str
     ref: str
@@ -137,7 +140,13 @@ class Score:
     def interval(
         self, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
     ) -> bootstrap.Interval | None:
-        """Bootstrap interval of the error rate; None if the references are empty."""
+        """Bootstrap interval of the error rate; None if the references are empty.
+
+        Args:
+            unit: unit of the error rate, "words" or "characters".
+            level: probability of the interval.
+            seed: seed of the resampling.
+        """
         return bootstrap.interval(
             _errors(self, unit), _ref_sizes(self, unit), level=level, seed=seed
         )

@@ -21,7 +21,12 @@ LONGEST_REFERENCE = 60.0  # seconds of speech that a style is inferred from
 def styled(
     model: Tacotron, readings: list[list[Reading]], latent: Latent | None, speaker: str | None
 ) -> list[list[Reading]]:
-    """Give all pieces of each text its style and speaker.
+    """Return the readings with style and speaker; all pieces of a text get those of the text.
+
+    Args:
+        readings: pieces of each text.
+        latent: one style per text; None for the default style.
+        speaker: name of the speaker of all texts; None for a model of one voice.
 
     Raises:
         ConfigError: the model has no style or not this speaker, or the number of styles is not that
@@ -40,8 +45,8 @@ def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
     """Return the id of a speaker by name; None for a model of one voice.
 
     Raises:
-        ConfigError: the speaker is unknown; or the model has several speakers and none is given, or
-            the reverse.
+        ConfigError: the speaker is unknown, or None for a model with several speakers, or given
+            for a model of one voice.
     """
     if model.speakers is None:
         if speaker is not None:

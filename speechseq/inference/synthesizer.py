@@ -48,6 +48,7 @@ class Synthesizer:
     """Speaks texts with a model, its vocabulary and its audio settings.
 
     Args:
+        vocoder: settings of Griffin-Lim.
         batch_size: maximum number of texts in a batch.
         precision: precision of the weights in the decoder's loop, "float32", "bfloat16" or "int8";
             fewer bits are faster on a CPU (see `Tacotron.generate`).
@@ -183,7 +184,8 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
-        A piece does not depend on the others; `Speech.with_pause` adds the silence after it.
+        A piece does not depend on the others; `Speech.with_pause` adds the silence after it. The
+        other arguments are those of `synthesize`.
 
         Raises:
             DataError: see `readings`; raised before the first piece.

@@ -11,7 +11,9 @@ from speechseq.text.vocabulary import Vocabulary
 def estimate_symbols(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> NGramScorer:
-    """Estimate an n-gram model over the vocabulary's symbols, and write it to `path`.
+    """Estimate an n-gram model over the vocabulary's symbols, and write it to the ARPA file `path`.
+
+    `order` is the maximum number of symbols of an n-gram.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `NGramScorer.load`.
@@ -25,7 +27,9 @@ def estimate_symbols(
 def estimate_words(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> WordNGramScorer:
-    """Estimate an n-gram model over the words of the texts, and write it to `path`.
+    """Estimate an n-gram model over the words of the texts, and write it to the ARPA file `path`.
+
+    `order` is the maximum number of words of an n-gram.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `WordNGramScorer.load`.

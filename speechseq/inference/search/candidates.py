@@ -32,6 +32,7 @@ class Picked(NamedTuple):
 
     Attributes:
         total: score.
+        parts: terms of the score.
         parent: index of the hypothesis that is continued.
         token: symbol that continues it.
         log_prob: log-probability of the token under the model.

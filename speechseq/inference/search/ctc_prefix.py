@@ -24,7 +24,13 @@ LEAST = -1e6  # log-probabilities are clamped to it, so that sums over positions
 
 
 class CTCState(NamedTuple):
-    """State of each row: `symbol` and `blank` (rows, positions + 1), and the last token (rows)."""
+    """State of the prefix of each row.
+
+    Attributes:
+        symbol, blank: (rows, positions + 1), log-probabilities of all paths over the first t
+            positions that spell the prefix and end in its last symbol, or in blank.
+        last: (rows), last token.
+    """
 
     symbol: Tensor
     blank: Tensor

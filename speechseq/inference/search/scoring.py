@@ -134,8 +134,8 @@ class Score:
     def most(self, parts: Parts, positions: Tensor, remaining: Tensor, widest: float) -> Tensor:
         """Return an upper bound of the scores of all finished continuations of a hypothesis.
 
-        It takes into account that log-probabilities only fall, that a longer hypothesis may divide
-        them by a larger length, and that all positions may become covered.
+        The bound allows for these changes: log-probabilities only fall, a longer hypothesis may
+        divide them by a larger length, and all positions may become covered.
 
         Args:
             parts: inputs of the hypothesis' score.

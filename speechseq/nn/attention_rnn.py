@@ -43,8 +43,9 @@ class StepWeights(NamedTuple):
     """Weights that all steps share.
 
     Attributes:
-        products: matrix products of each cell, from the bottom.
-        biases: hoisted biases of the upper cells.
+        products: linear layers of each cell that run at every step, from the bottom cell upwards.
+        biases: (1, gates), the gates' biases of each cell above the bottom one; that of the bottom
+            cell is in the result of its `hoist`.
     """
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]
@@ -118,11 +119,12 @@ class AttentionRNN(nn.Module):
         """Run one step; return the attention weights (batch, positions) and the next state.
 
         Args:
-            gates: (batch, gates), the bottom layer's gates as far as its inputs determine them
-                (`hoist`).
+            gates: (batch, gates), result of the bottom cell's `hoist`: the part of its gates that
+                the inputs of the step determine.
             state: state after the previous step.
             weights: result of `prepare`.
-            dropout_bits: `recurrent_dropout_bits` of the step for each layer; None draws them here.
+            dropout_bits: for each layer, the `recurrent_dropout_bits` of the step (batch, hidden);
+                None draws them here.
         """
         layer_input, rnn = state.context, []
         dropout_bits = dropout_bits or [None] * len(state.rnn)
@@ -144,7 +146,8 @@ class AttentionRNN(nn.Module):
     ) -> AttentionRNNOutput:
         """Run all steps, teacher-forced: the inputs (batch, steps, input_dim) are known beforehand.
 
-        `lengths` is the number of steps of each row, by default all; later outputs are zeros.
+        `lengths` (batch) is the number of steps of each row, by default all. The outputs after a
+        row's last step are zeros.
         """
         batch, steps = inputs.shape[:2]
         if lengths is None:
@@ -168,7 +171,7 @@ class AttentionRNN(nn.Module):
     ) -> AttentionRNNOutput:
         """Compute `forward` in plain torch operations, for any mechanism and device.
 
-        `dropout_bits` are the `recurrent_dropout_bits` of all steps, for each layer.
+        `dropout_bits` has, for each layer, the `recurrent_dropout_bits` of all steps.
         """
         gates, weights = self.cell.hoist(inputs), self.prepare()
         state = self.start(memory, memory_mask)

@@ -41,12 +41,13 @@ def choose(
     memory: Tensor,
     memory_mask: Tensor,
 ) -> Run:
-    """Return the fastest function that computes `step_by_step` for these inputs.
+    """Return the fastest function that computes the same as `step_by_step` for these inputs.
 
     Args:
-        core: the attention RNN that `cells` and `attention` belong to; CUDA graphs are cached for
-            it.
-        step_by_step: reference, `AttentionRNN.step_by_step`, returned if no backend is faster.
+        core: the attention RNN that `cells` and `attention` belong to; its CUDA graphs are cached.
+        step_by_step: the method `AttentionRNN.step_by_step`, returned if no backend is faster.
+        inputs: (batch, steps, input_dim).
+        memory, memory_mask: (batch, positions, memory_dim) and (batch, positions).
     """
     dtype = _dtype(cells, attention, inputs)
     if dtype is not None and cpp.supported(inputs, memory, memory_mask):
@@ -64,16 +65,16 @@ def choose(
 
 
 def reading_of(attention: nn.Module) -> ReadingConfig | None:
-    """The mechanism's reading; None for a module that has the two methods of a mechanism only."""
+    """Return the `reading` of an attention mechanism; None if the module has no such attribute."""
     return getattr(attention, "reading", None)
 
 
 def attention_supported(
     attention: nn.Module,
 ) -> TypeGuard[LocationSensitiveAttention | ContentAttention]:
-    """True if backends know the mechanism and may read its layers' weights without calling them.
+    """True if backends support the mechanism and may use its weights without calling its layers.
 
-    The keys, which `start` computes, and the reading are not checked here.
+    The mechanism's `reading`, and the layer that projects the keys, are not checked here.
     """
     kinds = LocationSensitiveAttention, ContentAttention
     return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()

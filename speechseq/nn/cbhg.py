@@ -87,6 +87,6 @@ class CBHG(nn.Module):
 def pool_pairs(x: Rows, rows: Varlen) -> Rows:
     """Max-pooling with width 2 and stride 1 along each utterance: (rows, channels), same shape.
 
-    The last valid position has no next one and is unchanged.
+    The last valid position of an utterance is unchanged.
     """
     return max_pool_pairs(x, rows.has_next())

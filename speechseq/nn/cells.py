@@ -64,7 +64,7 @@ class SplitCell(nn.Module):
         context_dim: channels of the context, which comes from the previous step; 0 for none.
         hidden: units.
         zoneout: probability of keeping a unit's previous value; in evaluation its expectation.
-        dropout: probability of dropping a unit of the hidden state, fed back as dropped.
+        dropout: probability of dropping a unit of the hidden state, for the next step too.
     """
 
     gates = 0
@@ -91,7 +91,7 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """Compute the inputs' share of the gates, of all steps in one matrix product."""
+        """Compute the inputs' share of the gates, for all steps in one matrix product."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
@@ -99,7 +99,7 @@ class SplitCell(nn.Module):
         return self.bias_ih
 
     def step_weights(self) -> Products:
-        """Return the matrix products of a step; called once per utterance, passed to every step."""
+        """Return the linear layers of a step, which all steps of an utterance share."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
@@ -113,7 +113,7 @@ class SplitCell(nn.Module):
     def recurrent_dropout_bits(
         self, steps: int, batch: int, device: torch.device | str
     ) -> Tensor | None:
-        """Dropout and zoneout bits of all steps (steps, batch, hidden); None without either."""
+        """Draw dropout and zoneout bits (steps, batch, hidden); None in eval mode or at rates 0."""
         if not self.training:
             return None
         zoned = dict.fromkeys(self.zoned, self.zoneout)
@@ -128,15 +128,16 @@ class SplitCell(nn.Module):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> State:
-        """Run one step: gates (batch, gates) of `hoist`, context (batch, context_dim) → next state.
+        """Run one step; return the next state.
 
-        `products` are `step_weights`; `bits` (batch, hidden) are the step's
-        `recurrent_dropout_bits`, drawn here if None.
+        `gates` (batch, gates) is the result of `hoist`, `context` is (batch, context_dim), and
+        `products` the result of `step_weights`. `bits` (batch, hidden) is the step's part of
+        `recurrent_dropout_bits`; None draws it here.
         """
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: State) -> State:
-        """Run one step of a cell without context: inputs (batch, input_dim) to the next state."""
+        """Run one step of a cell without context on inputs (batch, input_dim); return the state."""
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
@@ -219,7 +220,7 @@ class SplitLSTM(SplitCell):
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Return the one product of a step, over [context; hidden]; its bias is hoisted."""
+        """Return the one linear layer of a step, over [context; hidden]; `hoist` adds the bias."""
         renew(self)
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
@@ -259,13 +260,13 @@ class SplitGRU(SplitCell):
         return GRUState(like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Return two products, of context and hidden state: the reset gate scales the second."""
+        """Return two layers, of context and of hidden state: the reset gate scales the second."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Return reset, update, and the new gate in two: of the inputs, of the hidden state."""
+        """Return the gates reset, update, and the new gate's shares of inputs and hidden state."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)

@@ -18,7 +18,7 @@ class ConvFront(nn.Module):
     Each layer halves frames and features: n become ceil(n / 2).
 
     Args:
-        features: features of a frame, such as mel bands.
+        features: number of features of a frame, such as mel bands.
         channels: output channels of each layer.
         norm_bands: True to normalise each band of a channel separately; False to normalise a
             channel over all its bands, as nn.BatchNorm2d does.

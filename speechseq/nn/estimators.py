@@ -50,8 +50,9 @@ def implicit(
     """Estimate by implicit reparameterisation: draws with the derivative −(∂F/∂parameter) / q(z).
 
     F(z; parameter) is the distribution function and q the density (Figurnov 2018), so no inverse of
-    F is needed. torch does this in `rsample` of a gamma law; for laws of location and scale the
-    result is that of `reparameterised`. Arguments and errors are those of `reparameterised`.
+    F is needed. torch's `rsample` of gamma distributions works in this way. For distributions with
+    a location and a scale the result equals that of `reparameterised`, which documents arguments
+    and errors.
     """
     theta, z = _reparameterised_draws(build, parameter, samples, seed)
     return _derivative(_values(f, z, samples), theta)
@@ -68,19 +69,18 @@ def generalised(
 ) -> Estimates:
     """Estimate by generalised reparameterisation (Ruiz 2016), with a correction term.
 
-    Draws are standardised: a gamma draw by mean and standard deviation of its logarithm, a beta
-    draw by those of its logit, a draw on the whole line by its own. The law of the standardised
-    noise may still depend on the parameter; the correction term, f times the derivative of the log
-    density of the noise, accounts for it.
+    The logarithm of a gamma draw, the logit of a beta draw, or a draw on the real line is
+    standardised to mean 0 and standard deviation 1. The distribution of this noise may still depend
+    on the parameter; the correction term, f times the derivative of the log density of the noise,
+    accounts for it. `reparameterised` documents the other arguments.
 
     Args:
-        correction: False leaves the term out; the estimate is then biased, unless the law of the
-            noise is fixed, as for a normal law.
-
-    The other arguments are those of `reparameterised`.
+        correction: False leaves the correction term out. The estimate is then biased, unless the
+            distribution of the noise does not depend on the parameter, as for a normal draw.
 
     Raises:
-        ConfigError: the law is not gamma, beta or on the whole line; see also `reparameterised`.
+        ConfigError: the distribution is not gamma, beta or on the real line; see also
+            `reparameterised`.
     """
     theta, distribution, z = _draws(build, parameter, samples, seed)
     transform, mean, spread = _standardisation(distribution)
@@ -99,8 +99,8 @@ def generalised(
 def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int) -> Estimates:
     """Estimate by the score function: f times the derivative of the log density (Williams 1992).
 
-    f may have jumps, and any distribution with `log_prob` will do. Otherwise arguments and errors
-    are those of `reparameterised`.
+    f may have jumps, and the distribution needs only `log_prob` and `sample`. `reparameterised`
+    documents arguments and errors.
     """
     values, scores = _score_parts(f, build, parameter, samples, seed)
     return values * scores
@@ -112,9 +112,9 @@ def score_with_control(
     """Estimate by the score function with a control variate (Ranganath 2014).
 
     The control variate is a* times the score (the derivative of the log density), whose mean is 0;
-    a* = −Cov(f·score, score) / Var(score) minimises the variance. a* is estimated from a second set
-    of as many draws, at least 100, because the same draws would bias the estimate. Arguments and
-    errors are those of `score`.
+    a* = −Cov(f·score, score) / Var(score) minimises the variance. a* is estimated from other draws,
+    as many as `samples` and at least 100, because the same draws would bias the estimate. `score`
+    documents arguments and errors.
     """
     _check_samples(samples)
     pilot = max(samples, _PILOT)

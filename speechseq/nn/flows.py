@@ -42,8 +42,8 @@ def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -
 def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build a masked autoregressive flow (Papamakarios 2017).
 
-    A density takes one pass through the network, a draw `dim` passes. Arguments, return and errors
-    are those of `real_nvp`.
+    A density takes one pass through the network, a draw `dim` passes. `real_nvp` documents
+    arguments, result and errors.
     """
     return _flow(dim, _autoregressive(dim, layers, hidden, context))
 
@@ -52,7 +52,7 @@ def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
     """Build an inverse autoregressive flow (Kingma 2016).
 
     A draw and its density take one pass together; the density of any other vector takes `dim`
-    passes. Arguments, return and errors are those of `real_nvp`.
+    passes. `real_nvp` documents arguments, result and errors.
     """
     return _flow(dim, [layer.inv for layer in _autoregressive(dim, layers, hidden, context)])
 
@@ -60,9 +60,9 @@ def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
 def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build a Glow (Kingma 2018) for vectors: activation normalisation, linear maps, couplings.
 
-    The linear map P·L·U starts as a random rotation and keeps its permutation P. The activation
-    normalisation starts as the identity, so that calls never change the flow; `fit_activations`
-    sets it from data. Arguments, return and errors are those of `real_nvp`.
+    A linear map P·L·U starts as a random rotation; its permutation P is not learned. The activation
+    normalisation starts as the identity and is not set by the first call, as Glow's is; call
+    `fit_activations` to set it from data. `real_nvp` documents arguments, result and errors.
     """
     zuko = _zuko(dim, layers, hidden)
     coupling = zuko.flows.coupling.GeneralCouplingTransform
@@ -77,7 +77,7 @@ def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn
 
 @torch.no_grad()
 def fit_activations(flow: nn.Module, x: Tensor, context: Tensor | None = None) -> None:
-    """Set the activation normalisations of a Glow: each output on `x` has mean 0 and deviation 1.
+    """Set a Glow's activation normalisations so that outputs for `x` have mean 0 and deviation 1.
 
     Args:
         flow: flow made by `glow`.

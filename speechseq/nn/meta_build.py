@@ -29,10 +29,10 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
 
 
 def with_values(build: Callable[[], M]) -> M:
-    """Build a part on the CPU, because its constructor reads values of tensors.
+    """Build a part whose constructor reads values of tensors: on the CPU, even inside of `built`.
 
-    The meta device has no values, so the part takes memory even while sizes are only checked; its
-    config must bound its size.
+    The meta device has no values. The part takes memory while sizes are only checked, so its config
+    must bound its size.
     """
     if torch.get_default_device().type != "meta":
         return build()

@@ -30,11 +30,12 @@ class UtteranceNormConfig(Config):
         together: divide by one standard deviation of all channels, so that a channel of small
             variance stays small relative to the others.
         floor: minimum of the standard deviation, so that a constant channel becomes 0.
-        depth: values further below the utterance's highest value than this are raised to that level
-            first, so that the loudness of a recording's silence carries no information; a depth of
+        depth: all values below the utterance's highest value minus `depth` are first raised to this
+            level, so that the loudness of a recording's silence carries no information; a depth of
             9 is 39 dB for log-mels of power. None changes no value.
-        channel_depth: the same relative to the highest value of each channel, so that channels that
-            a microphone does not record carry no information either.
+        channel_depth: values of a channel below the highest value of this channel minus
+            `channel_depth` are raised to this level too, so that channels that a microphone does
+            not record carry no information. None changes no value.
     """
 
     kind: ClassVar[str] = "utterance"
@@ -51,10 +52,11 @@ class UtteranceNormConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlobalNormConfig(Config):
-    """Settings of normalisation by the mean and standard deviation of a corpus; see `fit`.
+    """Settings of normalisation by mean and standard deviation of a corpus (`GlobalNorm.fit`).
 
     Args:
-        variance, floor: as in UtteranceNormConfig.
+        variance: divide by the standard deviation too.
+        floor: minimum of the standard deviation, so that a constant channel becomes 0.
     """
 
     kind: ClassVar[str] = "global"
@@ -70,10 +72,14 @@ class GlobalNormConfig(Config):
 class StreamingNormConfig(Config):
     """Settings of streaming normalisation: frame t by mean and variance of the frames up to t.
 
+    Few frames give a poor estimate, so it also counts `prior_frames` imaginary earlier frames, the
+    prior, with mean `prior_mean` and standard deviation `prior_deviation` in every channel.
+
     Args:
-        prior_frames: weight of the prior, in frames; with 0 the first frame becomes 0.
-        prior_mean, prior_deviation: the statistics before the first frame.
-        variance, floor: as in UtteranceNormConfig.
+        prior_frames: number of imaginary frames; with 0 the first frame of a sequence becomes 0.
+        prior_mean, prior_deviation: statistics of the imaginary frames.
+        variance: divide by the standard deviation too.
+        floor: minimum of the standard deviation, so that a constant channel becomes 0.
     """
 
     kind: ClassVar[str] = "streaming"
@@ -189,11 +195,12 @@ class GlobalNorm(nn.Module):
 
 
 class StreamingState(NamedTuple):
-    """Statistics of the frames so far.
+    """Statistics of the frames so far, without the prior.
 
     Attributes:
-        frames: number of frames (batch).
-        sums, squares: sums of (x - prior mean) and of its square, (batch, channels) in float64.
+        frames: (batch), number of frames.
+        sums: (batch, channels) float64, sums of x - prior_mean.
+        squares: (batch, channels) float64, sums of (x - prior_mean)².
     """
 
     frames: Int[Tensor, " batch"]
@@ -204,8 +211,9 @@ class StreamingState(NamedTuple):
 class StreamingNorm(nn.Module):
     """Mean and variance normalisation by the present and past frames only.
 
-    A sequence in chunks gives the same result as the whole. If the features were normalised by a
-    GlobalNorm before, the default prior (mean 0, deviation 1) is that of the corpus.
+    A sequence given in chunks has the same result as the whole. The mean and variance start from a
+    prior, see `StreamingNormConfig`. Its defaults, mean 0 and deviation 1, suit features that a
+    `GlobalNorm` has normalised before.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:
@@ -224,7 +232,10 @@ class StreamingNorm(nn.Module):
     def advance(
         self, x: Sequence, lengths: Lengths, state: StreamingState
     ) -> tuple[Sequence, StreamingState]:
-        """Normalise the next lengths[i] frames of each row i; return them and the new state."""
+        """Normalise the next frames (batch, time, channels), lengths[i] in row i.
+
+        Returns the normalised frames, with zeros in the padding, and the new state.
+        """
         c = self.config
         lengths = checked_lengths(lengths, x.shape).to(x.device)
         mask = length_mask(lengths, x.shape[1])

@@ -83,11 +83,14 @@ class UtteranceNoise:
         self.blocks = torch.empty(0)
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return the multipliers (rows, size) of each layer at a step, for the given rows."""
+        """Return each layer's multipliers (len(rows), size) at a step, for rows given by index."""
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:
-        """Return the multipliers (all rows, block, sum of sizes) of the block that holds a step."""
+        """Return the multipliers of all rows for the block of steps that contains `step`.
+
+        They are (batch, block, sum of sizes): the layers' units, one layer after another.
+        """
         if step // self.block != self.drawn:
             self.drawn = step // self.block
             self.blocks = self._draw()[self.rows].to(self.device)

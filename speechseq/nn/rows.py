@@ -18,7 +18,7 @@ Indexed = Annotated[Tensor, "rows that another field indexes"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """Index every tensor of a nested state by `rows`, for a batch with one row per utterance."""
+    """Select rows, by their indices, of every tensor of a state with one row per utterance."""
     return regroup_rows(state, rows, rows)
 
 

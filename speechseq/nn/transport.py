@@ -53,7 +53,7 @@ def transport(cost: Cost, a: Float[Tensor, " first"], b: Float[Tensor, " second"
     Args:
         cost: cost (rows, columns) of moving a unit of mass from row i to column j.
         a: masses (rows), at least 0, with sum 1 within 1e-6; they are normalised.
-        b: masses (columns), likewise.
+        b: masses (columns), under the same conditions.
 
     Raises:
         DataError: masses are negative, NaN or not normalised, or their number is not that of the
@@ -95,8 +95,9 @@ def sinkhorn(
     Args:
         cost: cost (rows, columns); see `transport`.
         a, b: masses (rows) and (columns); see `transport`.
-        epsilon: weight of the entropy, in units of the cost: smaller gives closer bounds, slowly.
-        iterations: updates of both potentials.
+        epsilon: weight of the entropy, in units of the cost; a smaller weight gives closer bounds,
+            but needs more iterations.
+        iterations: number of updates of both potentials.
 
     Raises:
         DataError: see `transport`.
@@ -141,9 +142,9 @@ def sliced(
 ) -> Float[Tensor, ""]:
     """Sliced Wasserstein distance (Rabin 2011): (mean over directions of W_p^p)^(1/p).
 
-    W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`). The
-    directions are uniform on the sphere and drawn on the CPU from `seed`; torch's global generator
-    is not used. The samples may differ in size; the distance is differentiable.
+    W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`).
+    `projections` directions, uniform on the sphere, are drawn on the CPU from `seed`; torch's
+    global generator is not used. The samples may differ in size; the distance is differentiable.
 
     Raises:
         DataError: an empty sample, or values that are not finite.

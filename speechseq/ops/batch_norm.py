@@ -42,7 +42,8 @@ def batch_norm_act_dropout(
     activation.
 
     Returns:
-        Rows (rows, channels), and each channel's mean and biased variance, without gradients.
+        The output (rows, channels), and the mean and biased variance of x in each channel
+        (channels), without gradients.
     """
     keep = bernoulli(tuple(x.shape), 1 - rate, x.device) if rate else None
     options = (_NUMBERS[activation], int(norm_last), 1 / (1 - rate) if rate < 1 else 0.0)

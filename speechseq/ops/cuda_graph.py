@@ -29,8 +29,8 @@ _REMEMBERED = 256  # signatures seen once
 def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
     """Return a module's cache of graphs, which lives as long as the module.
 
-    None if graphs are disabled, or if a replay would bypass hooks or replaced modules (see
-    `ops.plain`).
+    The result is None if graphs are disabled, or if a replay would bypass hooks or replaced modules
+    (see `ops.plain`).
     """
     setting = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     emulated = setting == "rehearse"

@@ -171,7 +171,10 @@ def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
 
 
 def pack_weight(weight: Tensor) -> Tensor:
-    """Pack a weight (outputs, inputs) in the kernel's order; the library must be available."""
+    """Pack a weight (outputs, inputs) in the order in which the C++ kernel reads it.
+
+    The library of the kernel must be available.
+    """
     outputs, inputs = weight.shape
     size = torch.empty(1, dtype=torch.int64)
     call(KERNELS, "size_packed", size, outputs, inputs)

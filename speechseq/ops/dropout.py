@@ -31,9 +31,9 @@ NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Compute F.dropout; on a CPU in half of the time, with a mask of one byte per unit.
+    """Apply dropout like torch's; on a CPU in half of the time, with a mask of one byte per unit.
 
-    torch draws and saves a float per unit on a CPU. The rate is rounded to a multiple of 2^-16.
+    On a CPU, torch draws and saves a float per unit. The rate is rounded to a multiple of 2^-16.
     """
     if not training or not rate:
         return x
@@ -60,8 +60,9 @@ def recurrent_dropout_bits(
     """Draw bits (steps, batch, hidden) uint8 for all steps of a cell; None if all rates are 0.
 
     Args:
-        dropout: probability of the bit DROPPED.
-        zoned: probabilities of the bits HIDDEN_KEPT and CELL_KEPT, for the states of the cell.
+        dropout: probability of the bit DROPPED: the unit of the hidden state is dropped.
+        zoned: zoneout probability for each bit in it: HIDDEN_KEPT, CELL_KEPT or both. The bit means
+            that the unit of the hidden state (or the cell state) keeps its previous value.
     """
     rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
     if not rates:

@@ -47,9 +47,10 @@ def supported(a: Tensor, b: Tensor) -> bool:
 
 
 def weight_grad(gradient: Tensor, x: Tensor) -> Tensor:
-    """Weight gradient of a linear layer, gradient^T x: (outputs, inputs).
+    """Return the weight gradient (outputs, inputs) of a linear layer, gradient^T x.
 
-    `gradient` (rows, outputs) and x (rows, inputs) may be column slices of wider matrices.
+    `gradient` (rows, outputs) is the gradient of the layer's output and x (rows, inputs) its input;
+    both may be column slices of wider matrices.
     """
     if not supported(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x

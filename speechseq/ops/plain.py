@@ -17,10 +17,10 @@ _REMAKING = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if the module is exactly of one of these classes, and a call runs nothing else.
+    """True if the module is exactly of one of these classes, and a call runs only their `forward`.
 
-    It then has no hooks (nor are there global ones), no parametrization, no replaced `forward`, and
-    its parameters are plain tensors. Submodules are not checked.
+    The module then has no hooks (and torch no global ones), no parametrization, no replaced
+    `forward`, and its parameters are plain tensors. Submodules are not checked.
 
     Args:
         kinds: the classes; by default every class of torch.nn and of speechseq.
@@ -63,8 +63,8 @@ def is_plain_rnn(layer: nn.Module) -> bool:
 def renew(module: nn.Module) -> None:
     """Recompute weights that pruning, weight norm or spectral norm usually compute before a call.
 
-    This is needed if parameters are used before the module is called: they would otherwise be those
-    of the last update, with a graph that has been freed.
+    This is needed if parameters are used before the module is called: without it, they are computed
+    from the parameters before the last update, and their autograd graph has been freed.
     """
     for hook in list(module._forward_pre_hooks.values()):
         if isinstance(hook, _REMAKING):

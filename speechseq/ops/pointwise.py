@@ -13,9 +13,9 @@ from speechseq.ops.varlen import Rows
 
 
 def max_pool_pairs(x: Rows, has_next: Bool[Tensor, " rows"]) -> Rows:
-    """Maximum of each row and the next row, if `has_next`; (rows, channels), same shape.
+    """Return the maximum of each row and the next row if `has_next`, otherwise the row itself.
 
-    If both are equal, each gets half of the gradient.
+    x is (rows, channels), like the result. Two equal values get half of the gradient each.
     """
     if supported(x):
         return _Pool.apply(x.contiguous(), has_next)
@@ -28,9 +28,10 @@ def highway(
     fresh: Float[Tensor, "*rest dim"],
     gate: Float[Tensor, "*rest dim"],
 ) -> Float[Tensor, "*rest dim"]:
-    """Mix of a highway layer: g * relu(fresh) + (1 - g) * x with g = sigmoid(gate).
+    """Compute the output of a highway layer, g * relu(fresh) + (1 - g) * x with g = sigmoid(gate).
 
-    Source: Srivastava et al. 2015.
+    `fresh` and `gate` are linear maps of x, before their activations. Source: Srivastava et al.
+    2015.
     """
     if supported(x, fresh, gate):
         return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())

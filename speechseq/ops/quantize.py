@@ -79,7 +79,7 @@ class Shape(NamedTuple):
 
 
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
-    """Pack a layer's weight (outputs, inputs) in panels, in a precision; the bias is float32."""
+    """Round a layer's weight (outputs, inputs) to a precision and pack it; the bias is float32."""
     values, scales = quantize(weight, precision)
     columns = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
     return Packed(_panels(values, shape), *columns)

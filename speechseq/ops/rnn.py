@@ -40,8 +40,14 @@ def run_lstm(
 ) -> RowsOut:
     """Run an LSTM over each utterance: (rows, input_dim) to (rows, directions * hidden).
 
-    A second direction runs backwards, from the last frame of each utterance. Under autocast, matrix
-    products run in autocast's dtype; sums, cells and gate functions run in float32.
+    Under autocast, matrix products run in autocast's dtype; sums, cells and gate functions run in
+    float32.
+
+    Args:
+        rows: layout of the batch.
+        directions: weights of one or two directions; the second runs backwards, from the last frame
+            of each utterance.
+        dropout: dropout and zoneout of the states, only for one direction.
     """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
@@ -53,7 +59,7 @@ def run_lstm(
 def run_gru(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run a GRU over each utterance; arguments and result are those of `run_lstm`."""
+    """Run a GRU over each utterance; `run_lstm` documents arguments and result."""
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)

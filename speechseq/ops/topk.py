@@ -14,7 +14,9 @@ Indices = Int[Tensor, "utterances best"]
 
 
 def stable_topk(scores: Scores, count: int) -> Indices:
-    """Indices of the `count` highest scores of each row, best first; ties by lowest index.
+    """Return the indices of the `count` highest scores of each row, best first.
+
+    Of equal scores, that with the lowest index comes first.
 
     Scores are compared in single precision, as differences from the row's highest score.
     """

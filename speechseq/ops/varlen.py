@@ -69,12 +69,12 @@ class Varlen(NamedTuple):
 
 
 def gather_rows(x: Rows, index: Index) -> Gathered:
-    """Gather rows of x by an index without duplicates, whose backward pass needs no sums."""
+    """Gather rows of x by distinct indices, so that the backward pass needs no sums."""
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """Scatter x to a matrix of `rows` rows by an index without duplicates, zeros elsewhere."""
+    """Write the rows of x to a matrix of `rows` rows at distinct indices; other rows are zeros."""
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)

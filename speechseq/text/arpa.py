@@ -41,9 +41,11 @@ class NGrams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arpa:
-    """N-gram model: `words` by index, and its n-grams by order, beginning with the unigrams.
+    """N-gram model.
 
-    Word i is the i-th unigram.
+    Attributes:
+        words: the vocabulary; word i is that of the i-th unigram.
+        orders: n-grams of each order, beginning with the unigrams.
     """
 
     words: tuple[str, ...]

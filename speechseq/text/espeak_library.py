@@ -47,7 +47,7 @@ def library() -> ctypes.CDLL:
 
 
 def report_phonemes() -> None:
-    """Add events of phonemes, named in IPA, to all later synthesis of this process.
+    """Make all later synthesis of this process report each phoneme as an event, named in IPA.
 
     Raises:
         MachineError: espeak is missing.

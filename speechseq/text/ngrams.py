@@ -27,6 +27,8 @@ def estimate(
     off to a uniform distribution.
 
     Args:
+        sentences: words (or characters) of each sentence.
+        order: largest number of words in an n-gram.
         words: further words of the vocabulary, which need not occur in the sentences.
         unknown: add <unk>, so that the model gives probability to unknown words.
 

@@ -75,7 +75,7 @@ class Pieces:
         return symbol.replace(SPACE, " ")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the name of the spelling, and the model as base64, for a vocabulary's file."""
+        """Return the entries of a vocabulary's file: {"units": "pieces", "model": base64 text}."""
         return {"units": "pieces", "model": base64.b64encode(self.model).decode("ascii")}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Spelling(Protocol):
         """Return the text of a symbol."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entries for a vocabulary's file; {} for characters."""
+        """Return the entries that store the spelling in a vocabulary's file; {} for characters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Characters:
         return symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """Return {}: a file without entries means characters."""
+        """Return {}: a vocabulary's file without the entry "units" has characters."""
         return {}
 
 
@@ -82,5 +82,5 @@ class Words:
         return " " + symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the name of the spelling."""
+        """Return the entry of a vocabulary's file, {"units": "words"}."""
         return {"units": "words"}

@@ -153,11 +153,11 @@ class Vocabulary:
         return len(self.controls) + len(self.symbols)
 
     def normalize(self, text: str) -> str:
-        """Normalise a text for `encode`, in the same way in training and inference."""
+        """Normalise a text with the vocabulary's normaliser, before `encode`."""
         return self._normalizer(text)
 
     def units(self, text: str) -> list[str]:
-        """Split a text, or its phonemes if there is a voice, into symbols, folding case if set.
+        """Split a text into symbols, with case folded if `fold_case`; phonemes if `voice` is set.
 
         Raises:
             MachineError: the vocabulary has a voice and espeak is missing.
@@ -193,7 +193,7 @@ class Vocabulary:
         return text.removeprefix(" ") if self.spelling.leads_with_space else text
 
     def texts(self, ids: Iterable[int]) -> list[str]:
-        """Return the text of each id, "" for controls; a word's first piece begins with a space.
+        """Return the text of each id, "" for controls; a piece that begins a word has a space.
 
         Raises:
             DataError: an id is outside the vocabulary.
@@ -227,7 +227,7 @@ class Vocabulary:
         return spans
 
     def unknown(self, text: str) -> dict[str, int]:
-        """Return the symbols of a text that have no id, with their counts."""
+        """Return the symbols of a text that have no id, each with its count in the text."""
         return self._unknown(self.units(text))
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _UNITS = ("characters", "words", "pieces")  # without the key: characters, as in
 
 
 def read(data: Any) -> tuple[dict[str, Any], Spelling]:
-    """Check the data of a vocabulary; return its values and its spelling.
+    """Check the output of `Vocabulary.to_dict`; return its values by key, and the spelling.
 
     Raises:
         ConfigError: a key is missing or unknown, a type is wrong, or the sentencepiece model is

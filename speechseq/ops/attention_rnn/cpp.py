@@ -36,13 +36,8 @@ def run(
     """Run all steps; return hidden states, contexts and alignment, each (batch, steps, …).
 
     The dtype is `spec.dtype`, for the alignment float32. Steps beyond a row's length are not
-    computed; their outputs are zeros.
-
-    Args:
-        spec: sizes, masks and other data without gradients.
-        inputs: (batch, steps, input_dim).
-        input_weight: (4 * hidden, input_dim), of the bottom layer's gates.
-        tensors: parameters and memory.
+    computed; their outputs are zeros. `inputs` (batch, steps, input_dim) are multiplied by
+    `input_weight` (4 * hidden, input_dim), their part of the bottom layer's gates.
     """
     batch, steps = inputs.shape[:2]
     packed = PackedSteps.of(spec.lengths, steps)
@@ -118,7 +113,7 @@ class LoopSaved(NamedTuple):
         alignment: (batch, steps, positions).
         gates: (rows, 4 * hidden) of each layer, after their activations.
         hidden: (batch + rows, hidden) of each layer; the first `batch` rows are zeros.
-        cells: as `hidden`, cell states of LSTM layers; None for GRU layers.
+        cells: cell states of LSTM layers, shaped as `hidden`; None for GRU layers.
     """
 
     queries: Tensor
@@ -142,10 +137,10 @@ class LoopSaved(NamedTuple):
 class Grads(NamedTuple):
     """Gradients that the backward kernel reads and fills, each with the shape of its tensor.
 
-    The kernel reads the gradients of the outputs (`hidden`, `context`, `alignment`) and
-    `cumulative`, the sum of the alignment over the steps; it fills all others. `energy`, `filters`
-    and `location` have one gradient per row of the batch; `read` (batch, steps, memory_dim) is that
-    of the contexts. `gates` may use the memory of the saved gates.
+    The kernel reads the gradients of the outputs (`hidden`, `context`, `alignment`), and
+    `cumulative`, the sum of the alignment over the steps; it fills all other fields. `read` (batch,
+    steps, memory_dim) is the total gradient of the contexts. `energy`, `filters` and `location`
+    have one gradient per row of the batch. `gates` may use the memory of the saved gates.
     """
 
     cumulative: Tensor
@@ -162,7 +157,11 @@ class Grads(NamedTuple):
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """Autograd Function of all steps on packed rows; it overwrites the hoisted gates given."""
+    """Autograd Function of all steps of the attention RNN, on the rows of a `PackedSteps`.
+
+    It overwrites its argument `gates`, the hoisted gates (rows, 4 * hidden); `flat` is
+    `LoopInputs.flat()`. It returns hidden states and contexts, (rows, …), and the alignment.
+    """
 
     @staticmethod
     def forward(

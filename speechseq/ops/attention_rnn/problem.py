@@ -3,6 +3,9 @@
 At each step, the RNN's layers read [input; previous context], the top layer's hidden state queries
 the memory by additive attention, and the context goes to the next step. The plain torch formula,
 which the backends are tested against, is `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
+
+The inputs are known before the loop, so the part of the bottom layer's gates that depends on them
+is computed, "hoisted", for all steps at once. Backends run the loop from these hoisted gates.
 """
 
 from collections.abc import Sequence as Series
@@ -21,12 +24,13 @@ class LoopSpec(NamedTuple):
         memory_mask: (batch, positions).
         first_weights: (batch, positions) float32, the attention weights before the first step.
         sharpening: factor of the energies.
-        through_previous: whether gradients flow through the previous weights.
+        through_previous: True if gradients flow through the previous weights.
         channels, kernel: sizes of the location filters; 0 channels for content-based attention, 1
             if they read the previous weights, 2 if they also read the sum of all previous weights.
         lstm: for each layer from the bottom, True for an LSTM and False for a GRU.
         dropout_bits: `recurrent_dropout_bits` (steps, batch, hidden) of each layer, or None.
-        rates: dropout scale and zoneout rate of each layer; the rate applies if there are no bits.
+        rates: dropout scale and zoneout rate of each layer. Without bits, the state is a mean of
+            old and new state, with the zoneout rate as the share of the old one.
     """
 
     dtype: torch.dtype
@@ -57,7 +61,7 @@ class LoopInputs(NamedTuple):
         location: (dim, filters), projection of the filters' outputs; None for content-based
             attention.
         weights: (4 * hidden, inputs + hidden) of each layer, over [context or layer below; hidden].
-        biases: (4 * hidden) of each layer; the bottom layer's belongs to its hoisted gates.
+        biases: (4 * hidden) of each layer; that of the bottom layer is part of the hoisted gates.
     """
 
     keys: Tensor

@@ -63,7 +63,12 @@ def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """Autograd Function of all steps; it overwrites the hoisted gates (steps, batch, 4·hidden)."""
+    """Autograd Function of all steps of the attention RNN.
+
+    It overwrites its argument `gates`, the hoisted gates (steps, batch, 4 * hidden); `flat` is
+    `LoopInputs.flat()`. It returns hidden states (steps, batch, hidden), contexts (steps, batch,
+    memory_dim) and the alignment (batch, steps, positions).
+    """
 
     @staticmethod
     def forward(

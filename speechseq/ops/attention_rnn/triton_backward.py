@@ -20,7 +20,10 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
-    """Backward pass; the gradients of weights and memory are one product each over all steps."""
+    """Backward pass of the attention RNN over all steps.
+
+    The gradients of each weight and of the memory are computed by one product over all steps.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class Backward(LoopPass):
         self.carry_cells = [torch.zeros_like(cells[0]) for cells in out.cells]
 
     def run(self) -> list[Tensor | None]:
-        """Return the gradients of the hoisted gates and of `LoopInputs.flat()`."""
+        """Return the gradient of the hoisted gates, then those of `LoopInputs.flat()`."""
         for step in reversed(range(self.steps)):
             grad_argument = self._attend_backward(step)
             grad_hidden = self.grad_queries[step] @ self.tensors.query

@@ -23,7 +23,7 @@ class LoopSaved(NamedTuple):
         inputs: (steps + 1, batch, inputs + hidden), inputs of each step's product: [context or
             layer below; previous hidden state].
         hidden: (steps + 1, batch, hidden) float32, beginning with the state before the first step.
-        cells: as `hidden`, cell states of LSTM layers; of size 0 for GRU layers.
+        cells: cell states of LSTM layers, shaped as `hidden`; of width 0 for GRU layers.
     """
 
     queries: Tensor
@@ -45,7 +45,11 @@ class LoopSaved(NamedTuple):
 
 
 def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
-    """Allocate the tensors that the forward pass fills; its gates overwrite the hoisted gates."""
+    """Allocate the tensors that the forward pass fills.
+
+    The bottom layer's gates use the memory of `hoisted` (steps, batch, 4 * hidden), the gates
+    without context and recurrence, and overwrite it.
+    """
     steps, batch, _ = hoisted.shape
     widths = [len(weight) // 4 for weight in tensors.weights]
     return LoopSaved(
@@ -69,12 +73,12 @@ def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> 
 
 
 def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
-    """Slice the columns with the layer's own hidden state from the inputs of a product."""
+    """Slice the last columns of `LoopSaved.inputs`, as wide as `hidden`: a layer's hidden state."""
     return inputs[..., -hidden.shape[-1] :]
 
 
 class LoopPass:
-    """Base class of both passes, with the tensors and sizes that they share."""
+    """Base class of the forward and the backward pass, with tensors and sizes that both need."""
 
     def __init__(self, spec: LoopSpec, tensors: LoopInputs, out: LoopSaved) -> None:
         self.spec, self.tensors, self.out = spec, tensors, out
@@ -87,7 +91,7 @@ class LoopPass:
         self.folded = tensors.energy if tensors.filters is None else tensors.filters
 
     def dropout(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
-        """Return dropout bits of a step (a dummy tensor if none), dropout scale, zoneout rate."""
+        """Return a step's dropout bits (a dummy tensor if none), dropout scale and zoneout rate."""
         bits = self.spec.dropout_bits[layer]
         return self.mask if bits is None else bits[step], *self.spec.rates[layer]
 

@@ -18,12 +18,14 @@ from speechseq.file_writing import sync
 
 
 def kept(name: str, make: Callable[[Path], None], anew: bool = False) -> Path:
-    """Return the path of a cached file that is safe to load; `make` writes a missing file.
+    """Return the path of a cached library that is safe to load; compile it if it is missing.
 
     The file is in the user's cache, or, if that cannot be written to, in a private folder among the
     temporary files.
 
     Args:
+        name: name of the file.
+        make: function that writes the file to the path that it is given.
         anew: replace an existing file.
 
     Raises:

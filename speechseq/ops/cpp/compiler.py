@@ -62,7 +62,7 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
 
 
 def digest(source: Path, command: tuple[str, ...]) -> str:
-    """Digest of a source, the headers in its folder, the compiler and the processor.
+    """Return a digest of a source, the headers in its folder, the compiler and the processor.
 
     Raises:
         subprocess.SubprocessError, OSError: the compiler does not print its version.

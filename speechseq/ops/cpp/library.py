@@ -79,10 +79,11 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
-    """Call a function of a loaded library with torch's number of threads.
+    """Call `function` of the loaded library `name` with torch's number of threads.
 
-    Arguments are checked by the function's signature. Tensors and structs are passed as addresses,
-    None as the null pointer, int as int64_t, float as float; the number of threads comes last.
+    The arguments are checked by the function's signature. Tensors and structs are passed as
+    addresses, None as the null pointer, int as int64_t, and float as float. The number of threads
+    is appended as the last argument.
 
     Raises:
         KernelArgumentError: the kernel would read or write an argument wrongly.
@@ -98,9 +99,10 @@ def call(name: str, function: str, *arguments: Tensor | Structs | int | float | 
 
 
 def pack(name: str, struct: str, *rows: Sequence[Tensor | Structs | int | None]) -> Structs:
-    """Pack structs for an available library, one struct per row of values.
+    """Pack instances of the C++ struct `struct` of an available library `name`.
 
-    The result also holds references to the tensors, so that they stay in memory.
+    Each of `rows` has the values of all fields of one instance. The result also holds references to
+    the tensors, so that they stay in memory.
 
     Raises:
         KernelArgumentError: the kernel would read or write a value wrongly.

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
     """Run a command in its own process group; an exception here kills the whole group.
 
-    Compilers start other processes, which would survive as orphans if only the first were killed.
-    Ctrl-C on the terminal does not reach the group, so only this process ends the group.
+    A compiler starts other processes, which would survive if only the compiler were killed. Ctrl-C
+    on the terminal does not reach the group, so only this process ends the group.
 
     Args:
         timeout: maximum duration in seconds.

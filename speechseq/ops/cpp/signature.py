@@ -58,9 +58,9 @@ def falling(x: Tensor) -> bool:
 
 
 def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
-    """True if utterances with these starts and lengths lie within `frames` frames.
+    """True if all utterances lie within `frames` frames and are sorted, the longest first.
 
-    Lengths must be sorted, the longest first.
+    `starts` and `lengths` are the first frame of each utterance and its number of frames.
     """
     begin, long = starts.tolist(), lengths.tolist()
     sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames
@@ -69,7 +69,10 @@ def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
 
 
 class Structs:
-    """Structs as C++ reads them: int64 words (count, words per struct), and the packed values."""
+    """Array of C++ structs; indexing gives the values of one struct by the names of its fields.
+
+    C++ reads the memory of the attribute `words` (structs, words per struct) int64.
+    """
 
     def __init__(self, name: str, words: Tensor, rows: Sequence[dict[str, Any]]) -> None:
         self.name, self.words = name, words
@@ -188,9 +191,10 @@ class Signature:
         self._compiled = scope["kernel"]
 
     def source(self) -> str:
-        """Return the check as Python source, and the names of all parameters and sizes.
+        """Return Python source of a function that checks the arguments of a call.
 
-        The source defines a function that returns the addresses and numbers of its arguments.
+        The function returns the addresses and numbers to pass to the kernel, and a dict of all
+        arguments and sizes by name.
         """
         numbers = {p.name for p in self.parameters if p.kind == "int"}
         first = sorted(self.parameters, key=lambda p: p.kind not in ("int", "float"))
@@ -213,8 +217,13 @@ class Signature:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Check the arguments of a call.
 
+        Args:
+            function: name of the kernel, for messages.
+            kernels: the library, which rules may need.
+
         Returns:
-            Addresses and numbers to pass to the kernel, and all sizes and arguments by name.
+            The addresses and numbers to pass to the kernel, and a dict of all arguments and sizes
+            by name.
 
         Raises:
             KernelArgumentError: an argument does not match; the message names it.
@@ -243,7 +252,7 @@ class Struct(Signature):
     """Fields of a C++ struct in their order, each of 64 bits."""
 
     def pack(self, name: str, rows: Sequence[Sequence[Any]], kernels: ctypes.CDLL) -> Structs:
-        """Check and pack rows of values, one struct per row.
+        """Check and pack rows of values, one struct per row; `name` is the struct's, for messages.
 
         Raises:
             KernelArgumentError: a value does not match; the message names it.

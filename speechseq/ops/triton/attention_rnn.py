@@ -31,10 +31,11 @@ def gate(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Forward of one cell: pre-activations (rows, 4 · HIDDEN) to gates in place, and new state.
+    """Forward of one cell: computes gates and new state from pre-activations.
 
-    The hidden state is written to `hidden_after`, to the inputs of the cell's next product, and to
-    those of the layer above. The order of gates is that of `decoder_step.cell`.
+    `gates` (rows, 4 · HIDDEN) holds the pre-activations and is overwritten with the gates, in the
+    order of `decoder_step.cell`. The new hidden state is written to `hidden_after`, to `own`, the
+    inputs of the cell's next product, and to `above`, those of the layer above.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -125,9 +126,11 @@ def read_backward(
     DIM: tl.constexpr, HAS_GRAD: tl.constexpr, ALIGNED: tl.constexpr,
     CHUNK: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of some positions' weights, from context, history of the next step and alignment.
+    """Backward of the context: gradient of the attention weights, for PLACES positions per program.
 
-    The first program of a row stores the total gradient of the context.
+    It sums the gradients from the context, from the location filters of later steps (`previous`,
+    `cumulative`) and from the alignment (`aligned`). The first program of a row also stores the
+    total gradient of the context in `grad_read`.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -161,10 +164,11 @@ def energies_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of softmax and energies.
+    """Backward of softmax and energies, for PLACES positions per program.
 
-    Writes the gradient of the tanh's argument (rows, positions, DIM), adds it to that of the keys,
-    and writes its sum over a program's positions and the gradient of the energy weight.
+    Writes the gradient of the tanh's argument (rows, positions, DIM) to `grad_argument`, adds it to
+    `grad_keys`, and writes its sum over the program's positions to `parts`. The gradient of the
+    energy weight is added to `grad_direction`, in a separate place for each program.
     """
     row, tile = tl.program_id(0), tl.program_id(1)
     everywhere = tl.arange(0, ALL)
@@ -199,9 +203,10 @@ def history_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the location filters to the history.
+    """Backward of the location filters: gradients of their input, the previous weights.
 
-    Overwrites the gradient of the previous weights, and adds to that of the sum of all weights.
+    Overwrites `previous`, the gradient of the previous weights, and adds to `cumulative`, the
+    gradient of the sum of all weights.
     """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -231,7 +236,10 @@ def filters_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Add the gradient of some of the folded filters, for each row separately."""
+    """Backward of the location filters: gradient of the folded filters, SOME taps per program.
+
+    The gradients are added to `grad_folded`, which has a separate place for each row.
+    """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     which = tl.program_id(1) * SOME + tl.arange(0, SOME)
     channel, tap = which // TAPS, which % TAPS

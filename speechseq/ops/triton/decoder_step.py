@@ -55,9 +55,10 @@ def linear(
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Linear layer: output = act([x; y] · weight + bias) · keep.
+    """Linear layer: output = relu(weight · [x; y] + bias) · keep, for each row.
 
-    `weight` is (OUTPUTS padded, X + Y); strides are between rows.
+    Bias, ReLU and the dropout multipliers `keep` are optional (BIASED, RELU, KEPT). `weight` is
+    (OUTPUTS padded, X + Y); a stride is the distance of two rows of a tensor.
     """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -94,11 +95,12 @@ def cell(
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Step of an LSTM or GRU over [x; y; before], the new hidden state in `after`.
+    """Step of an LSTM or GRU with the inputs [x; y].
 
-    `inner` and `inner_after` are the LSTM's cell state; `passed` is x + after. Weights (blocks · 4
-    · UNITS, X + Y + HIDDEN) are ordered by block, then by gate: input, forget, cell, output; or
-    reset, update, and the new gate in two parts, of the inputs and of the hidden state.
+    `before` and `after` are the hidden state before and after the step, `inner` and `inner_after`
+    an LSTM's cell state; if PASSED, x + after is written to `passed`. `weight` (blocks · 4 · UNITS,
+    X + Y + HIDDEN) is ordered by block, then by gate: input, forget, cell, output in an LSTM; in a
+    GRU reset, update, and the new gate in two parts, of the inputs and of the hidden state.
     """
     block = tl.program_id(0)
     outs = block * 4 * UNITS + tl.arange(0, 4 * UNITS)
@@ -165,11 +167,11 @@ def energies(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Energies of some positions: direction · tanh(query + keys + filters over the history).
+    """Energies direction · tanh(query + keys + location), PLACES positions per program.
 
-    keys (rows, positions, DIM); `previous` and `cumulative` are the history: the previous weights
-    and the sum of all weights; folded (CHANNELS · TAPS, DIM) combines the filters and their
-    projection.
+    `location` is the projected output of the filters, which read the previous weights `previous`
+    and the sum of all weights `cumulative`. `folded` (CHANNELS · TAPS, DIM) combines the filters
+    and their projection; `keys` is (rows, positions, DIM).
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -204,10 +206,10 @@ def read(
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Softmax of a row's energies times `factor`, and its context, some columns per program.
+    """Weights softmax(factor · energies), and COLUMNS columns of the context per program.
 
-    The first program of a row also writes the weights, and the new history (rows, CHANNELS,
-    positions): the weights and the sum of all weights. mask (rows, positions) holds bytes; ALL is
+    The first program of a row also writes the weights, and `history_after` (rows, CHANNELS,
+    positions): the weights and the sum of all weights. `mask` (rows, positions) holds bytes; ALL is
     the number of positions rounded up to a power of two.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS

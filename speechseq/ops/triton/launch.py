@@ -12,7 +12,7 @@ KIND = "cuda"  # device type that the kernels are for
 
 
 def supported(device: torch.device) -> bool:
-    """True if kernels are enabled and a small one runs on the device; a failure warns."""
+    """True if kernels are enabled and a small one runs on the device; a failure gives a warning."""
     installed = importlib.util.find_spec("triton") is not None
     return wanted() and device.type == KIND and installed and _launches(device)
 

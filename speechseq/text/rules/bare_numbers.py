@@ -34,7 +34,7 @@ def bare(text: str, before: str, after: str) -> str:
 
     Args:
         text: digits, perhaps with commas and decimals.
-        before, after: some 40 characters before and after the number.
+        before, after: up to about 40 characters before and after the number.
     """
     if not text.isdecimal():
         return number(text)

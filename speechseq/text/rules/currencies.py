@@ -58,5 +58,5 @@ def signs_for_codes(text: str) -> str:
 
 
 def codes_for_signs(text: str) -> str:
-    """Undo `signs_for_codes`."""
+    """Replace the characters that `signs_for_codes` has inserted by their currency codes."""
     return text.translate(_RESTORED)

@@ -118,7 +118,7 @@ def plural(words: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def number(text: str) -> str:
-    """Read a match of the pattern `AMOUNT`.
+    """Read a number that matches the pattern `AMOUNT`, as words.
 
     "1,234.5" is "one thousand, two hundred thirty-four point five".
     """

@@ -2,12 +2,12 @@
 
     python benchmarks/alignment.py [--quick] [--size small|medium] [--seeds 5] [--only PATTERN]
 
-espeak says sentences of a grammar; tokens are its phonemes, and corpus.known_durations gives the
-true token of every frame. A Tacotron 2 is trained until, on held-out sentences, teacher-forced,
-90 % of the frames attend the true token or a neighbour of it. One row per system: how many seeds
-aligned, mean and standard deviation of updates and seconds (training alone), and the last accuracy.
---json FILE keeps every measurement. It needs the extra `espeak`; --quick takes about a minute on an
-idle core and proves nothing.
+espeak speaks sentences of a grammar; tokens are its phonemes, and corpus.known_durations gives the
+true token of every frame. A Tacotron 2 is trained until 90 % of the frames of held-out sentences
+attend to the true token or a neighbour of it, teacher-forced. The table has one row per system: the
+number of seeds that aligned, mean and standard deviation of updates and of seconds (training only),
+and the last accuracy. --json FILE keeps every measurement. It needs the extra `espeak`; --quick
+takes about a minute on an idle core, and its results mean nothing.
 """
 
 import argparse
@@ -47,7 +47,7 @@ FIRST_ID = 1  # 0 is padding
 
 
 class System(NamedTuple):
-    """Mechanism and training aid: its attention and the weight of guided attention."""
+    """System to compare: an attention mechanism, and the weight of guided attention."""
 
     attention: AttentionConfig
     guide: float = 0.0
@@ -70,7 +70,7 @@ SYSTEMS = {
 
 
 class Item(NamedTuple):
-    """An utterance: tokens (tokens), mel (frames, mels), and the true token of each frame."""
+    """Utterance: tokens (tokens), mel (frames, mels), and the true token of each frame."""
 
     tokens: Tensor
     mel: Tensor
@@ -89,7 +89,7 @@ class Run(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Numbers of a comparison."""
+    """Sizes of the comparison."""
 
     texts: int = 800
     held_out: int = 40
@@ -119,7 +119,7 @@ def _item(spoken: Spoken, ids: dict[str, int]) -> Item:
 
 
 def batch_of(chosen: Sequence[Item]) -> TTSBatch:
-    """Collate utterances."""
+    """Collate utterances to a TTSBatch."""
     return TTSBatch(
         tokens=pad_sequence([item.tokens for item in chosen], batch_first=True),
         token_lengths=torch.tensor([len(item.tokens) for item in chosen]),
@@ -129,7 +129,7 @@ def batch_of(chosen: Sequence[Item]) -> TTSBatch:
 
 
 def config_of(system: System, plan: Plan) -> TacotronConfig:
-    """The model of a system, at the plan's size."""
+    """Return the model of a system, at the plan's size."""
     small = tacotron2_small(reduction_factor=plan.reduction_factor)
     decoder = dataclasses.replace(small.decoder, attention=system.attention)
     if plan.size == "small":
@@ -180,7 +180,7 @@ def train(name: str, seed: int, data: Sequence[Item], plan: Plan) -> Run:
 
 
 def row(runs: Sequence[Run]) -> str:
-    """The table's row of one system's runs."""
+    """Format the table's row for the runs of one system."""
     ended = [run for run in runs if run.updates is not None]
     updates = [float(run.updates or 0) for run in ended]
     seconds = [run.seconds or 0.0 for run in ended]

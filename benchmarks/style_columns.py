@@ -1,4 +1,4 @@
-"""Columns of the comparison of styles: what was asked, and what a run measured."""
+"""Columns of the comparison of styles: aims, and measures read from the results of runs."""
 
 import json
 import math
@@ -11,7 +11,7 @@ STYLES = ("gst", "prosody_transfer", "vae", "wae_mmd", "flow_vae", "autoencoder"
 
 
 class Run(NamedTuple):
-    """A folder that recipes/tts/known_prosody.py wrote: its style.json and its style card."""
+    """Results in a run's folder of recipes/tts/known_prosody.py: style.json and the style card."""
 
     folder: Path
     style: str
@@ -21,12 +21,12 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Style and seed."""
+        """Name of the run: style and seed."""
         return f"{self.style}, seed {self.seed}"
 
 
 class Column(NamedTuple):
-    """A measure with its aim, at least or at most a number; `read` gives None if undefined."""
+    """Measure with its aim, a lower or upper bound; `read` returns None if it is undefined."""
 
     group: str
     name: str
@@ -36,23 +36,23 @@ class Column(NamedTuple):
 
     @property
     def asked(self) -> str:
-        """The aim in words, "" for none."""
+        """Return the aim in words, "" for none."""
         return "" if self.aim is None else f"{'≥' if self.least else '≤'} {self.aim:g}"
 
     @property
     def head(self) -> str:
-        """Name and aim."""
+        """Return the heading of the column: name and aim."""
         return f"{self.name} ({self.asked})" if self.asked else self.name
 
     def met(self, value: float) -> bool | None:
-        """Whether a value reaches the aim; None without one."""
+        """True if a value reaches the aim; None without an aim."""
         if self.aim is None:
             return None
         return value >= self.aim if self.least else value <= self.aim
 
 
 class Cell(NamedTuple):
-    """A column's values over the seeds of a style; undefined ones are left out."""
+    """Values of a column over the seeds of a style; undefined values are left out."""
 
     values: Sequence[float]
     seeds: int
@@ -69,7 +69,7 @@ class Cell(NamedTuple):
         return f"**{text}**" if self.met is False else text
 
     def plain(self) -> dict[str, Any]:
-        """Data for JSON: mean and standard deviation over seeds, each value, and whether it met."""
+        """Return data for JSON: mean and deviation, each value, and whether the aim is met."""
         several = len(self.values) > 1
         return {
             "mean": statistics.fmean(self.values) if self.values else None,
@@ -83,7 +83,7 @@ class Cell(NamedTuple):
 def read_run(folder: Path) -> Run:
     """Read a run's results.
 
-    Style and seed of results that lack them are those of the folder's name, such as vae-1.
+    If the results lack style and seed, the folder's name has them, such as vae-1.
 
     Raises:
         FileNotFoundError: the recipe has not finished there.
@@ -101,7 +101,7 @@ def read_run(folder: Path) -> Run:
 
 
 def value(*keys: str) -> Callable[[Run], float | None]:
-    """Read a number of style.json, None if it is missing or undefined."""
+    """Return a function that reads a number of style.json, None if it is missing or undefined."""
 
     def read(run: Run) -> float | None:
         found: Any = run.found
@@ -115,7 +115,7 @@ def value(*keys: str) -> Callable[[Run], float | None]:
 def together(
     join: Callable[..., float], *parts: Callable[[Run], float | None]
 ) -> Callable[[Run], float | None]:
-    """Join several numbers of a run; None if one of them is undefined."""
+    """Return a function that joins several numbers of a run, None if one of them is undefined."""
 
     def read(run: Run) -> float | None:
         values = [part(run) for part in parts]
@@ -234,7 +234,10 @@ def grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """One table a group of columns, a row a style: mean ± sd over seeds, in bold below the aim."""
+    """Format one table per group of columns, one row per style.
+
+    A cell has mean ± standard deviation over seeds, in bold if it misses the aim.
+    """
     lines = []
     for group in dict.fromkeys(column.group for column in COLUMNS):
         columns = [column for column in COLUMNS if column.group == group]
@@ -249,7 +252,7 @@ def markdown(runs: Sequence[Run]) -> str:
 
 
 def plain(runs: Sequence[Run]) -> dict[str, Any]:
-    """All cells as data for JSON, by style and column."""
+    """Return all cells as data for JSON, by style and column."""
     return {
         name: {
             f"{column.group}: {column.name}": {"asked": column.asked, **cell(column, some).plain()}

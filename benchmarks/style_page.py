@@ -1,4 +1,4 @@
-"""Page with players that compares styles: what was asked and what was measured, under each."""
+"""Page with players that compares styles, with what was asked and measured under each player."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ FORMAT = "FLAC"
 
 
 class Clip(NamedTuple):
-    """Speech on the page: what it is, its waveform (samples,), and what was asked and measured."""
+    """Speech on the page: its title, its waveform (samples,), and what was asked and measured."""
 
     name: str
     waveform: Tensor
@@ -35,14 +35,14 @@ class Clip(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of players under each other's columns."""
+    """Row of players, aligned with the columns of the other rows."""
 
     head: str
     clips: Sequence[Clip]
 
 
 class StyleSection(NamedTuple):
-    """Section of the page: one style, its figures over all seeds, players of one run."""
+    """Section of the page about one style: its figures over all seeds, and players of one run."""
 
     title: str
     figures: Sequence[Figure]
@@ -51,7 +51,7 @@ class StyleSection(NamedTuple):
     sample_rate: int
 
     def html(self) -> Iterator[str]:
-        """Lines of HTML; every text in them is escaped."""
+        """Iterate over the section's lines of HTML; all texts in them are escaped."""
         yield f'<h1 class="part">{escape(self.title)}</h1>'
         yield from figures_html(self.figures)
         yield "<h2>Transfer from unseen references</h2>"
@@ -66,7 +66,7 @@ class StyleSection(NamedTuple):
 
 
 def sections(runs: Sequence[Run]) -> list[StyleSection]:
-    """One section a style, with players of its first run."""
+    """Build one section per style, with players of its first run."""
     return [_section(name, some) for name, some in grouped(runs).items()]
 
 

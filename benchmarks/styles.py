@@ -1,14 +1,14 @@
-"""Styles compared on known prosody: what was asked, what was measured, and players to hear it.
+"""Comparison of styles on known prosody: what was asked and measured, and players.
 
     python benchmarks/styles.py runs/styles/*
     python benchmarks/styles.py --train --run runs/styles --seeds 0 1 2 -- --trainer.updates 2200
 
-Reads folders that recipes/tts/known_prosody.py wrote, several seeds of a style included, and writes
-styles.md (rows: styles; columns: measures with their aims; mean ± standard deviation over seeds,
-in bold where the mean misses the aim), styles.json and styles.html, one page with players. With
---train it first runs the recipe for every style and seed into DIR/STYLE-SEED; flags after -- are
-the recipe's. A run that has ended is measured again and not trained again. Needs the extras `demo`
-and `style`.
+The script reads run folders of recipes/tts/known_prosody.py, also of several seeds of a style, and
+writes styles.md (rows: styles; columns: measures with their aims; mean ± standard deviation over
+seeds, in bold where the mean misses the aim), styles.json and styles.html, one page with players.
+With --train it first runs the recipe for every style and seed into DIR/STYLE-SEED; flags after --
+are passed to the recipe. A run that has ended is measured again, not trained again. It needs the
+extras `demo` and `style`.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def train(
 
 
 def run_recipe(flags: Sequence[str]) -> None:
-    """Run the recipe in a process of its own."""
+    """Run the recipe in a new process."""
     subprocess.run([sys.executable, str(RECIPE), *flags], check=True)
 
 

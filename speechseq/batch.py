@@ -114,7 +114,7 @@ class ASRBatch:
 
     @property
     def weight(self) -> int:
-        """Number of valid tokens; the batch counts by it in averages of losses."""
+        """Number of valid tokens: the weight of this batch in the mean of losses over batches."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class TextBatch:
 
     @property
     def weight(self) -> int:
-        """Number of valid tokens; the batch counts by it in averages of losses."""
+        """Number of valid tokens: the weight of this batch in the mean of losses over batches."""
         return int(self.token_lengths.sum())
 
     def __len__(self) -> int:

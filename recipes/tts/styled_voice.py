@@ -1,11 +1,11 @@
-"""An expressive voice, or several: Tacotron 2 with a style and a table of speakers.
+"""Expressive voices: Tacotron 2 with a style, and with a table of speakers if there are several.
 
     speechseq train recipes/tts/styled_voice.py --root data/raw/voices --run runs/styled_voice
 
-Reads a folder of LJSpeech's layout whose metadata.csv has a speaker column (id|text|speaker, or
-as --columns says; without one the voice is one), trains one of four styles with the model, and
-writes RUN/report.html, RUN/style.json and the style card: what each knob changes, what references
-transfer, how far the voices are told apart. On a CPU: --config recipes/overlays/tacotron2_cpu.yaml
+The recipe reads a folder of LJSpeech's layout whose metadata.csv may have a speaker column
+(id|text|speaker, or as --columns says), trains one of four styles with the model, and writes
+RUN/report.html, RUN/style.json and the style card: what each knob changes, what references
+transfer, how often a judge knows the voices. On a CPU: --config recipes/overlays/tacotron2_cpu.yaml
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ STYLES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(LJSpeechConfig):
-    """Numbers of corpus, model and training; `judged` sentences are evaluated at the end."""
+    """Settings of corpus, model and training; `judged` sentences are evaluated at the end."""
 
     root: str = "data/raw/voices"
     columns: str = "id,text,speaker"
@@ -73,7 +73,7 @@ class Settings(LJSpeechConfig):
 
 
 def main(settings: Settings, run: Path) -> None:
-    """Corpus, training, style card, transfer, speakers, report."""
+    """Read the corpus, train, measure style card, transfer and speakers, and write the report."""
     need("judge", "style")
     audio, splits, seed = settings.audio, settings.read(), settings.seed
     said = [cut.supervisions[0] for cut in splits.train + splits.dev]

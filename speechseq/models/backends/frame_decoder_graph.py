@@ -27,7 +27,7 @@ def _graphs(decoder: FrameDecoder) -> GraphCache | None:
 class GraphSteps:
     """Runs blocks of decoder steps as CUDA graphs, with Triton kernels where supported.
 
-    Whether rows have ended is checked between two blocks only; steps of a row after its end are
+    Rows that have ended are found between two blocks only; steps of a row after its end are
     discarded.
 
     Attributes:

@@ -173,8 +173,8 @@ class Style(nn.Module):
         """Set styles by hand, by their codes (items, *code_shape).
 
         Args:
-            code: (items, *code_shape); style tokens also accept (items, tokens), for every head
-                alike.
+            code: (items, *code_shape); style tokens also accept (items, tokens), the same for every
+                head.
             scale: factor of the style vector.
 
         Raises:

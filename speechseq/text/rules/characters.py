@@ -39,7 +39,10 @@ def _power(match: re.Match[str]) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Convert a text to printable ASCII and the signs in `_KEPT`, alike for NFC and NFD."""
+    """Convert a text to printable ASCII and the signs in `_KEPT`.
+
+    The result is the same for all Unicode normal forms of the text.
+    """
     if text.isascii():
         return _spaced(text.replace("`", "'").translate(_BRACKETS))
     text = _signs(read_dashes(composed(text)))
@@ -80,7 +83,10 @@ def _spaced(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Compose a text to NFC, after shortening long runs of marks; alike for NFC and NFD."""
+    """Compose a text to NFC, after shortening long runs of combining marks.
+
+    The result is the same for all Unicode normal forms of the text.
+    """
     if text.isascii():
         return text
     kept: list[str] = []

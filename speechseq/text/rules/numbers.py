@@ -1,7 +1,7 @@
 """Numbers to words: cardinals, ordinals, years, decimals.
 
-The library inflect takes 1.4 s to import and refuses numbers of more than 36 digits, so this is
-code of our own; the tests compare its words with inflect's.
+The library inflect takes 1.4 s to import and refuses numbers of more than 36 digits, so it is not
+used; the tests compare the words of this module with inflect's.
 """
 
 import functools

@@ -23,7 +23,10 @@ LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """Remove the mean and apply pre-emphasis within frames, if set, then apply the window."""
+    """Cut a padded signal into frames and apply the window to each.
+
+    Before the window, the frame's mean is removed and pre-emphasis applied, if `config` says so.
+    """
     dtype = working_dtype(padded)
     frames = frame(padded, config.span, config.hop, config.window)
     if config.remove_mean:

@@ -210,6 +210,8 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | No
     """Read one file of a checkpoint, verified by the size and SHA-256 in the description.
 
     Args:
+        name: name of the file in the folder.
+        config: description of the checkpoint, the content of its config.json.
         most: maximum number of bytes, even if the description states more; None sets no other
             limit.
 

@@ -22,7 +22,8 @@ class Parser(argparse.ArgumentParser):
     After "--" no word is taken as a flag.
 
     Attributes:
-        checked: report unknown flags. A parser whose command has flags of its own sets False.
+        checked: True to report unknown flags; False for a parser that passes the rest of its
+            arguments to another parser.
         free: flags that accept any word as their value, even one that begins with a dash, unless
             the word is itself a flag.
     """

@@ -140,7 +140,7 @@ class Styles:
 
 
 def read(arguments: argparse.Namespace) -> Wanted:
-    """Read the flags.
+    """Read the flags for style and speaker from the arguments of the command.
 
     Raises:
         ConfigError: several flags choose a style, a knob is named twice, or a value is not a

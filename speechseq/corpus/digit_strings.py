@@ -74,8 +74,8 @@ def make(
 
     Raises:
         ConfigError: a number is out of range, or a speaker is unknown.
-        DataError: a recording lacks text or speaker, has another rate, or is not a whole file; a
-            speaker lacks a word; `folder` holds something else.
+        DataError: a recording lacks text or speaker, or is not a whole file; sample rates of the
+            recordings differ; a speaker lacks a word; `folder` holds something else.
         MachineError: the disk is full.
     """
     ways = tuple(ways) or (JoiningConfig(pause=pause, gain=gain, snr=snr),)

@@ -61,7 +61,10 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def main() -> None:
-    """Read `{"folder", "margin", "utterances"}` from stdin; write `folder`/<id>.wav for each."""
+    """Read a plan, JSON with the keys "folder", "margin" and "utterances", from stdin; speak it.
+
+    Each utterance is written to <folder>/<id>.wav.
+    """
     plan = json.load(sys.stdin)
     say = speaker()
     for utterance in plan["utterances"]:

@@ -15,7 +15,10 @@ from speechseq.text.espeak_library import report_phonemes
 
 
 def main() -> None:
-    """Read `{"utterances"}` from stdin and write `{"samples", "events"}` of each to stdout."""
+    """Read a plan, JSON with the key "utterances", from stdin; speak the utterances.
+
+    For each utterance, a line of JSON with the keys "samples" and "events" goes to stdout.
+    """
     plan = json.load(sys.stdin)
     report_phonemes()
     say = speaker()

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """Good row of a metadata file: its line number and its fields."""
+    """Good row of a metadata file: line number, id, raw and normalised text, and speaker."""
 
     line: int
     id: str

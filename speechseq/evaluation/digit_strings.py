@@ -28,6 +28,8 @@ class DigitStringsEvaluation:
     """Evaluations of each test set, and of strings for each way of joining.
 
     Attributes:
+        tests: evaluation of each test set, by name.
+        joining: evaluation of strings for each way of joining, and of sounds without speech.
         boundary_error: median error of word times in seconds; None if every transcript has errors.
         seconds: duration of the evaluation.
     """

@@ -49,7 +49,7 @@ class JoiningEvaluation:
 
     @property
     def unmarked(self) -> dict[str, int]:
-        """Number of words as in `invented`, without transcripts for which `marked` is True."""
+        """Number of words recognised in sounds without speech, if `marked` is False for them."""
         return {
             name: sum(len(found.words) for found in transcripts if not marked(found))
             for name, transcripts in self.wordless.items()

@@ -19,7 +19,10 @@ def report(score: Score, title: str) -> str:
 
 
 def aligned(row: ScoredUtterance) -> str:
-    """Return reference above hypothesis, word under word; *** marks a missing word."""
+    """Format an utterance: id, counts, and reference above hypothesis with words in columns.
+
+    *** marks a missing word, and a last line marks the errors.
+    """
     columns = [column for edit in row.edits for column in _columns(edit)]
     widths = [max(map(len, column)) for column in columns]
     counts = row.words
@@ -35,7 +38,7 @@ def aligned(row: ScoredUtterance) -> str:
 
 
 def table(score: Score, title: str) -> str:
-    """Return a table of percentages of words, for each speaker and for all.
+    """Return a table of correct words and errors in percent, for each speaker and for all.
 
     A speaker whose name is "" is shown as "-".
     """

@@ -33,7 +33,7 @@ class SpeakerJudge(NamedTuple):
     bias: Float[Tensor, " speakers"]
 
     def classify(self, features: Features) -> list[str]:
-        """Name the most likely speaker of each utterance."""
+        """Return the most likely speaker of each row of features (utterances, features)."""
         best = (features.double() @ self.weights + self.bias).argmax(1)
         return [self.names[index] for index in best.tolist()]
 

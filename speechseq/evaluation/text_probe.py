@@ -30,7 +30,7 @@ def text_probe(
         "accuracy": share of the tested words that are predicted. "chance" and "spread": mean and
         standard deviation of the accuracy with permuted words in the fit, over 50 permutations.
         "words": number of tested words; only words that occur twice at their place in
-        `fitted_texts` are tested. None if there are none.
+        `fitted_texts` are tested. The result is None if no word can be tested.
 
     Source: Alain and Bengio 2017, "Understanding intermediate layers using linear classifiers".
     """

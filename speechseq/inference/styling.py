@@ -67,7 +67,7 @@ def row_of(latent: Latent | None, row: int) -> Latent | None:
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
-    """Stack the styles and the speaker ids (batch) of readings; None for those without."""
+    """Stack the styles and the speaker ids (batch) of readings; None if readings have none."""
     latents = [reading.latent for reading in readings if reading.latent is not None]
     ids = [reading.speaker for reading in readings if reading.speaker is not None]
     return _stacked(latents) if latents else None, torch.tensor(ids) if ids else None

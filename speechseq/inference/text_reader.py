@@ -63,7 +63,7 @@ class TextReader:
         return found
 
     def read_all(self, texts: Sequence[str]) -> list[list[Reading]]:
-        """Normalise and encode texts, which may be long, to the pieces of each.
+        """Normalise and encode texts; return the pieces of each, only one if the text is short.
 
         Raises:
             DataError: texts cannot be spoken; all are listed by index.

@@ -14,7 +14,11 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 class Candidate:
     """One of the n best hypotheses of an utterance.
 
-    `score` is the sum of `terms`; `log_prob` is the log-probability under the model alone.
+    Attributes:
+        score: the sum of `terms`, by which hypotheses are ranked.
+        log_prob: log-probability under the model alone.
+        terms: terms of the score by name, after weighting and normalisation.
+        finished: False if the hypothesis reached the length limit before eos.
     """
 
     text: str
@@ -77,5 +81,5 @@ class LongTranscript:
 
     @property
     def text(self) -> str:
-        """Text: the words, separated by spaces."""
+        """Words of the transcript, separated by spaces."""
         return " ".join(word.text for word in self.words)

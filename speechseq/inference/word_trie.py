@@ -73,7 +73,7 @@ class WordTrie(NamedTuple):
         return WordTrie(*(part.to(device) for part in self))
 
     def walk(self, nodes: Tensor, tokens: Tensor) -> Tensor:
-        """Return the nodes that the characters of the tokens (rows) lead to, from nodes (rows)."""
+        """Return the node (rows) that each row reaches from `nodes` by its token's characters."""
         for letters in self.letters[tokens].unbind(1):
             nodes = self.after[nodes, letters].long()
         return nodes

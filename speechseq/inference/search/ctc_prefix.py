@@ -27,8 +27,8 @@ class CTCState(NamedTuple):
     """State of the prefix of each row.
 
     Attributes:
-        symbol, blank: (rows, positions + 1), log-probabilities of all paths over the first t
-            positions that spell the prefix and end in its last symbol, or in blank.
+        symbol, blank: (rows, positions + 1), at index t the log-probability of all paths over the
+            first t positions that spell the prefix and end in its last symbol, or in blank.
         last: (rows), last token.
     """
 

@@ -68,8 +68,8 @@ class Recogniser(Protocol):
 class Scorer(Protocol):
     """Scorer of hypotheses in addition to the model, such as a language model over its symbols.
 
-    Like the speller's, its states are nested tuples of tensors whose first axis is rows; a search
-    re-orders both.
+    States of a scorer, as those of the speller, are nested tuples of tensors whose first axis is
+    rows; a search re-orders the rows.
     """
 
     def start(self, rows: int, device: Any) -> Any:

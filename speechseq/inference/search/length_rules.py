@@ -34,7 +34,7 @@ class LengthRule(Config):
         return log_prob
 
     def added(self, length: Tensor) -> Tensor | None:
-        """Return an additional term of the score for this length, or None."""
+        """Return the term that the rule adds to the score for this length; None for no term."""
         return None
 
 

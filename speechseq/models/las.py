@@ -33,15 +33,15 @@ from speechseq.text.vocabulary import EOS, PAD, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LASConfig(Config):
-    """Settings of a recogniser: listener, speller, and what surrounds them.
+    """Settings of a recogniser: normalisation, augmentation, listener, speller and CTC head.
 
     Attributes:
         normalization: normalisation of the features.
         augment: SpecAugment in training, on normalised features, whose mean is 0.
         vocal_tract: maximum stretch of the bands in training, as a share; see
             `perturb_vocal_tract`.
-        feature_groups: number of equal groups of channels that SpecAugment masks alike: 3 for mels,
-            deltas and double deltas.
+        feature_groups: number of equal groups of channels that get the same masks by SpecAugment: 3
+            for mels, deltas and double deltas.
         ctc: add a CTC head on the memory; its weight in training is a setting of the loss.
         reading: options of the attention in transcription, such as a window, which helps on long
             speech (Chorowski 2015, §2.3); None keeps those of training.
@@ -224,7 +224,7 @@ class LAS(nn.Module):
         self.speller.at_update(update)
 
     def forward(self, batch: ASRBatch) -> LASOutput:
-        """Run teacher-forced: each step reads the batch's own previous tokens.
+        """Run teacher-forced: each step reads the previous target tokens of the batch.
 
         Raises:
             DataError: a token is not in the model's vocabulary.

@@ -46,8 +46,8 @@ def additive_energies(
             adjacent.
         keys: (utterances, positions, dim), the projected memory.
         direction: (dim), weights of the last layer.
-        history: (batch, channels, positions), previous weights and perhaps their sum, which the
-            filters read (Chorowski 2015); None without filters.
+        history: (batch, channels, positions), which the filters read: the previous weights and, as
+            a second channel, the sum of all weights (Chorowski 2015); None without filters.
         filters: (filters, channels, kernel), with an odd kernel; None without filters.
         location: (dim, filters), projection of the filters' output; None without filters.
     """

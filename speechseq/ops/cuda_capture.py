@@ -29,9 +29,9 @@ class Recording:
 
 
 class Recorder:
-    """Captures functions on a CUDA device; with `emulated`, a replay calls the function instead.
+    """Captures functions as graphs on a CUDA device.
 
-    The emulation runs on any device.
+    With `emulated`, nothing is captured, and a replay calls the function again, on any device.
     """
 
     def __init__(self, device: torch.device, emulated: bool) -> None:

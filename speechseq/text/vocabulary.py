@@ -157,7 +157,7 @@ class Vocabulary:
         return self._normalizer(text)
 
     def units(self, text: str) -> list[str]:
-        """Split a text into symbols, with case folded if `fold_case`; phonemes if `voice` is set.
+        """Split a text, or with a `voice` its phonemes, into symbols; fold case if `fold_case`.
 
         Raises:
             MachineError: the vocabulary has a voice and espeak is missing.

@@ -50,7 +50,10 @@ def read_spans(text: str) -> str:
 
 
 def read_dates(text: str) -> str:
-    """Read dates in digits; of "May 4, 1999", `numerals.read_numerals` reads day and year."""
+    """Read dates in digits, such as 1999-05-04, decades and short years, and expand short months.
+
+    `numerals.read_numerals` reads the day and year in "May 4, 1999".
+    """
     text = _ISO.sub(lambda m: _date(m, m[1], m[3], m[4]) + ", " * m[0].endswith("T"), text)
     text = _NUMBERS.sub(lambda m: _date(m, m[3], m[1], m[2]), text)
     text = _ORDINALS.sub(" to ", _SEASON.sub(_season, text))

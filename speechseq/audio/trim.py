@@ -1,0 +1,55 @@
+"""Trimming of silence at the ends of a recording; pauses inside it stay."""
+
+from typing import Annotated
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from speechseq.ranges import Range, checked
+from speechseq.shapes import Waveform
+
+WINDOW, HOP = 0.02, 0.005  # seconds, in which power is averaged
+Decibels = Annotated[float, Range(0, 200, above=True)]
+Seconds = Annotated[float, Range(0, 60)]
+Rate = Annotated[int, Range(1, 10**6)]
+
+
+def trim_silence(
+    waveform: Waveform, sample_rate: int, *, threshold: float = 40.0, margin: float = 0.05
+) -> Float[Tensor, "batch trimmed"]:
+    """Cut the silence before the first and after the last sound of a recording (rows, samples).
+
+    A sound is power, over 20 ms, of at most `threshold` dB below that of the loudest 20 ms, in any
+    row; the rows are cut alike. Silence alone, and less than 20 ms, come back as they are.
+
+    Args:
+        waveform: samples in [-1, 1].
+        sample_rate: in Hz.
+        threshold: in dB; larger keeps more.
+        margin: seconds of silence that are kept at both ends.
+
+    Raises:
+        ConfigError: a number out of range.
+
+    Examples:
+        >>> tone = torch.sin(torch.arange(8000.0))
+        >>> sound = torch.cat([torch.zeros(8000), tone, torch.zeros(4000), tone, torch.zeros(8000)])
+        >>> trim_silence(sound[None], 16000, margin=0.0).shape[1] // 1000
+        20
+    """
+    rate = checked("sample_rate", sample_rate, Rate)
+    threshold, margin = (
+        checked("threshold", threshold, Decibels),
+        checked("margin", margin, Seconds),
+    )
+    window, hop = max(1, round(WINDOW * rate)), max(1, round(HOP * rate))
+    if waveform.shape[1] < window:
+        return waveform
+    power = F.avg_pool1d(waveform.square().unsqueeze(1), window, hop).squeeze(1).amax(0)
+    if not (loudest := float(power.max())):
+        return waveform
+    loud = (power >= loudest * 10 ** (-threshold / 10)).nonzero().squeeze(1)
+    kept = round(margin * rate)
+    first = max(0, int(loud[0]) * hop - kept)
+    return waveform[:, first : int(loud[-1]) * hop + window + kept]

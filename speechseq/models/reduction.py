@@ -1,0 +1,42 @@
+"""Weights of one reduction factor in a model of another: the projection to frames is fitted."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+
+HEAD = ("decoder.frames.weight", "decoder.frames.bias")  # of a Tacotron, r * mels rows each
+
+
+def fit_reduction(
+    weights: Mapping[str, Tensor], before: int, after: int, mels: int
+) -> dict[str, Tensor]:
+    """Fit a Tacotron's weights to another reduction factor.
+
+    The first min(before, after) frames of a step keep their rows, in order; further frames repeat
+    the last one. All other weights stay as they are, and nothing is changed in place.
+
+    Args:
+        weights: a state dict of a Tacotron.
+        before, after: reduction factors, that of the weights and the wanted one.
+        mels: number of mel bands.
+
+    Raises:
+        ConfigError: a factor below 1, or a projection that has not before * mels rows.
+    """
+    if min(before, after, mels) < 1:
+        problem = f"reduction factors {before} and {after} of {mels} mels"
+        raise ConfigError(problem, "use whole numbers from 1")
+    frames = torch.arange(after).clamp(max=before - 1)
+    rows = (mels * frames.unsqueeze(1) + torch.arange(mels)).flatten()
+    fitted = dict(weights)
+    for name in HEAD:
+        if name not in weights:
+            continue
+        if len(weights[name]) != before * mels:
+            problem = f"{name}: {len(weights[name])} rows, not {before} frames of {mels} mels"
+            raise ConfigError(problem, "give the reduction factor that the weights were made with")
+        fitted[name] = weights[name].index_select(0, rows.to(weights[name].device))
+    return fitted

@@ -158,9 +158,9 @@ def asked_by_a_beam(module: Attention) -> tuple[Tensor, Tensor, tuple]:
     _, _, own = run(module, queries[:1, [0, 0, 0, 3, 3, 3]], own)
     one = run(module, queries[1:3], own)
     other = run(module, queries[3:], select_rows(one[2], order))
-    made = torch.cat([first, then], 1), torch.cat([seen, looked], 1)
+    shared = torch.cat([first, then], 1), torch.cat([seen, looked], 1)
     true = torch.cat([one[0], other[0]], 1), torch.cat([one[1], other[1]], 1)
-    return torch.cat(made, 2), torch.cat(true, 2), state
+    return torch.cat(shared, 2), torch.cat(true, 2), state
 
 
 @pytest.mark.parametrize("option", [ReadingConfig(), *BEAM_READINGS], ids=shown)
@@ -172,8 +172,8 @@ def test_trap_20_all_queries_of_a_beam_read_the_memory_of_their_utterance(mechan
             module.reading = option
         return
     module.reading = option
-    made, true, _ = asked_by_a_beam(module)
-    torch.testing.assert_close(made, true, rtol=1e-12, atol=1e-12)
+    actual, true, _ = asked_by_a_beam(module)
+    torch.testing.assert_close(actual, true, rtol=1e-12, atol=1e-12)
 
 
 def with_keys(state: tuple) -> int:
@@ -260,10 +260,10 @@ def test_a_stranger_s_mechanism_is_under_20_lines_and_reads_in_every_way():
         torch.manual_seed(0)
         module = kind(QUERY, MEMORY).double()
         module.reading = ReadingConfig(window=0)
-        made, true, state = asked_by_a_beam(module)
-        torch.testing.assert_close(made, true, rtol=1e-12, atol=1e-12)
+        actual, true, state = asked_by_a_beam(module)
+        torch.testing.assert_close(actual, true, rtol=1e-12, atol=1e-12)
         assert len(state.memory) == rows
-        assert (made[..., MEMORY:].sort(2).values[..., -1] == 1).all()
+        assert (actual[..., MEMORY:].sort(2).values[..., -1] == 1).all()
 
 
 def test_a_window_needs_a_mechanism_that_keeps_its_weights():
@@ -277,7 +277,7 @@ def test_trap_17_keys_are_projected_once_an_utterance(mechanism):
     module, (queries, memory, mask) = built(mechanism), inputs()
     seen = []
 
-    def saw(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+    def saw(part: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
         seen.extend([part] * (given[0].dim() == 3))  # all positions went in
 
     for part in module.modules():

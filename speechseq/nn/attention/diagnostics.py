@@ -6,7 +6,7 @@ without focus.
 """
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from speechseq.arguments import checked_lengths
@@ -34,6 +34,20 @@ def coverage(
 ) -> Score:
     """Return the share of each item's positions that attention reads (batch), below 1 if it skips.
 
+    A position counts as read by `read_positions`.
+    """
+    read = read_positions(alignment, step_lengths, position_lengths, threshold)
+    return read.sum(1) / position_lengths
+
+
+def read_positions(
+    alignment: Alignment,
+    step_lengths: Lengths,
+    position_lengths: Lengths,
+    threshold: float = 0.25,
+) -> Bool[Tensor, "batch positions"]:
+    """Return the positions that attention reads (batch, positions), False in the padding.
+
     A position counts as read if its weights, summed over all steps, reach `threshold` times
     min(1, steps / positions), which is about the sum that each position has on average.
     """
@@ -44,8 +58,7 @@ def coverage(
     gathered = zero_padding(alignment, valid).sum(1)
     even = (step_lengths / position_lengths).clamp(max=1.0)
     read = gathered >= threshold * even[:, None]
-    within = length_mask(position_lengths, alignment.shape[2])
-    return (read & within).sum(1) / position_lengths
+    return read & length_mask(position_lengths, alignment.shape[2])
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:

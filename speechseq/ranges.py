@@ -75,6 +75,7 @@ Threads = Annotated[int, Range(1, 1024)]
 ThreadsOrNone = Annotated[int, Range(0, 1024)]
 Workers = Annotated[int, Range(0, 1024)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
+LengthScale = Annotated[float, Range(0.1, 10)]  # of speech
 DrawSeed = Annotated[int, Range(-(2**63), 2**64 - 1)]  # seeds that torch.Generator accepts
 
 

@@ -12,7 +12,7 @@ from speechseq.cli import style_flags
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.file_writing import check_folder, check_output
 from speechseq.printable import printable
-from speechseq.ranges import DrawSeed, checked
+from speechseq.ranges import Count, DrawSeed, LengthScale, checked
 from speechseq.text.splitting import LONGEST
 
 if TYPE_CHECKING:
@@ -63,6 +63,28 @@ def add(commands: Any) -> None:
         default="float32",
         help="float32, bfloat16 or int8 weights: fewer bits, a faster CPU (default: float32)",
     )
+    parser.add_argument(
+        "--safe",
+        action="store_true",
+        help="let attention only move forward, and read again with other seeds what still slips",
+    )
+    parser.add_argument(
+        "--n", type=int, metavar="N", help="make N readings and keep the best-aligned one"
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        default=4,
+        metavar="W",
+        help="with --safe: symbols that attention may move ahead (default: 4)",
+    )
+    parser.add_argument(
+        "--length-scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="factor of the duration, for voices with GMM attention (default: 1)",
+    )
     style_flags.add(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     parser.set_defaults(run=run)
@@ -71,9 +93,13 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Speak the text of the flags, or each line of a file."""
     checked("--seed", arguments.seed, DrawSeed)
+    checked("--n", arguments.n, Count | None)
+    checked("--window", arguments.window, Count)
+    checked("--length-scale", arguments.length_scale, LengthScale)
     lines, wanted = _lines(arguments), style_flags.read(arguments)
 
     from speechseq.inference.synthesizer import Synthesizer
+    from speechseq.inference.tries import Manner
 
     synthesizer = Synthesizer.load(
         arguments.checkpoint, arguments.device, precision=arguments.precision
@@ -82,12 +108,13 @@ def run(arguments: argparse.Namespace) -> None:
     styles = wanted.of(synthesizer, len(lines), arguments.seed)
     if arguments.out_dir:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    manner = {name: getattr(arguments, name) for name in ("safe", "n", "window", "length_scale")}
     for part in _portions(lines):
-        manner = {"seed": arguments.seed, **styles.take(len(part))}
+        options = {"seed": arguments.seed, **styles.take(len(part))}
         if len(part[0].text) > LONGEST:
-            _write_long(part[0], synthesizer, manner)
+            _write_long(part[0], synthesizer, options | {"manner": Manner(**manner)})
             continue
-        spoken = synthesizer.synthesize([line.text for line in part], **manner)
+        spoken = synthesizer.synthesize([line.text for line in part], **options, **manner)
         for line, speech in zip(part, spoken, strict=True):
             _write(line, speech)
 
@@ -180,14 +207,14 @@ def _write(line: Line, speech: "Speech") -> None:
     _tell(line, speech.seconds, speech.finished_reason)
 
 
-def _write_long(line: Line, synthesizer: "Synthesizer", manner: dict[str, Any]) -> None:
+def _write_long(line: Line, synthesizer: "Synthesizer", options: dict[str, Any]) -> None:
     """Speak a text piece by piece to its WAV, so that memory holds only a few pieces."""
     from speechseq.audio import wav
     from speechseq.inference.speech import combined
 
     samples, rate, reasons = 0, synthesizer.audio.sample_rate, set()
     with _naming(line), wav.writer(line.out, rate) as append:
-        for piece in synthesizer.stream(line.text, **manner):
+        for piece in synthesizer.stream(line.text, **options):
             waveform = piece.with_pause()
             append(waveform)
             samples += len(waveform)

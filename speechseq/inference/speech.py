@@ -8,7 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from speechseq.audio.mel import AudioConfig, samples_of
 from speechseq.models.style.latent import Latent
+from speechseq.models.tacotron_output import Generated
+from speechseq.shapes import Waveform
 
 _MOST_ALIGNED = 10_000_000  # elements of a joined alignment, 40 MB
 _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has counts for the text
@@ -64,6 +67,31 @@ class Reading:
     pause: float = 0.0
     latent: Latent | None = None
     speaker: int | None = None
+
+
+def speech(
+    reading: Reading,
+    symbols: tuple[str, ...],
+    output: Generated,
+    waveforms: Waveform,
+    row: int,
+    audio: AudioConfig,
+) -> Speech:
+    """Return the speech of one row of the model's and the vocoder's output, without padding."""
+    frames, steps = int(output.frame_lengths[row]), int(output.step_lengths[row])
+    waveform = waveforms[row, : samples_of(frames, audio)].float().cpu()
+    peak = float(waveform.abs().max()) if len(waveform) else 0.0
+    return Speech(
+        text=reading.text,
+        normalized=reading.normalized,
+        symbols=symbols,
+        waveform=waveform / max(peak, 1.0),  # scaled down rather than clipped
+        sample_rate=audio.sample_rate,
+        mel=output.mel_after[row, :frames].float().cpu(),
+        alignment=output.alignment[row, :steps, : len(reading.ids)].float().cpu(),
+        finished_reason=output.finished_reason[row],
+        pause=reading.pause,
+    )
 
 
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:

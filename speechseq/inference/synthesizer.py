@@ -9,14 +9,15 @@ import torch
 
 from speechseq import checkpoint as checkpoints
 from speechseq.audio.griffin_lim import check_invertible, griffin_lim
-from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude, samples_of
+from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude
 from speechseq.config import Config
 from speechseq.errors import CheckpointError, ConfigError
 from speechseq.inference import styling
 from speechseq.inference.audio_input import Sound
 from speechseq.inference.device import checked_device
-from speechseq.inference.speech import Reading, Speech, batches, joined
+from speechseq.inference.speech import Reading, Speech, batches, joined, speech
 from speechseq.inference.text_reader import TextReader
+from speechseq.inference.tries import WINDOW, Manner, best_tries
 from speechseq.models.style.latent import Latent
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.models.tacotron_output import Generated
@@ -25,6 +26,7 @@ from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
 from speechseq.shapes import Waveform
 from speechseq.text.vocabulary import Vocabulary
 
+_PLAIN = Manner()
 _MOST_SYMBOLS = 3200  # of a batch, padding included; it bounds the memory of a batch
 
 
@@ -127,6 +129,10 @@ class Synthesizer:
         max_steps: int | None = None,
         latent: Latent | None = None,
         speaker: str | None = None,
+        safe: bool = False,
+        n: int | None = None,
+        window: int = WINDOW,
+        length_scale: float = 1.0,
     ) -> list[Speech]:
         """Synthesise every text; with a seed, no result depends on the other texts or their order.
 
@@ -147,17 +153,18 @@ class Synthesizer:
             raise ConfigError("texts is one string", "pass a list of texts: [text]")
         readings = styling.styled(self.model, self._texts.read_all(texts), latent, speaker)
         seed, max_steps = _checked(seed, max_steps)
+        manner = Manner(safe=safe, n=n, window=window, length_scale=length_scale)
         parts = [part for parts in readings for part in parts]
         # batches of similar lengths: less padding, and fewer rows that wait for the longest
         order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
         spoken: dict[int, Speech] = {}
         for places in batches([len(parts[i].ids) for i in order], self.batch_size, _MOST_SYMBOLS):
             rows = [order[place] for place in places]
-            batch = self._speak([parts[i] for i in rows], seed, max_steps)
+            batch = self._speak([parts[i] for i in rows], seed, max_steps, manner)
             spoken.update(zip(rows, batch, strict=True))
-        speech = iter([spoken[i] for i in range(len(parts))])
+        found = iter([spoken[i] for i in range(len(parts))])
         return [
-            joined(text, [next(speech) for _ in parts])
+            joined(text, [next(found) for _ in parts])
             for text, parts in zip(texts, readings, strict=True)
         ]
 
@@ -181,6 +188,7 @@ class Synthesizer:
         max_steps: int | None = None,
         latent: Latent | None = None,
         speaker: str | None = None,
+        manner: Manner = _PLAIN,
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
@@ -192,12 +200,15 @@ class Synthesizer:
             CheckpointError: see `synthesize`.
         """
         (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
-        return self._stream(parts, *_checked(seed, max_steps))
+        return self._stream(parts, *_checked(seed, max_steps), manner)
 
-    def _stream(self, parts: list[Reading], seed: int, max_steps: int | None) -> Iterator[Speech]:
+    def _stream(
+        self, parts: list[Reading], seed: int, max_steps: int | None, manner: Manner
+    ) -> Iterator[Speech]:
         lengths = [len(part.ids) for part in parts]
         for places in batches(lengths, self.batch_size, _MOST_SYMBOLS):
-            yield from self._speak([parts[place] for place in places], seed, max_steps)
+            batch = [parts[place] for place in places]
+            yield from self._speak(batch, seed, max_steps, manner)
 
     def readings(self, text: str) -> list[Reading]:
         """Normalise and encode a text, in pieces if it is long; see `TextReader.readings`.
@@ -207,7 +218,23 @@ class Synthesizer:
         """
         return self._texts.readings(text)
 
-    def _speak(self, readings: list[Reading], seed: int, max_steps: int | None) -> list[Speech]:
+    def _speak(
+        self, readings: list[Reading], seed: int, max_steps: int | None, manner: Manner
+    ) -> list[Speech]:
+        def read(rows: list[int], seed: int) -> Generated:
+            return self._generate([readings[row] for row in rows], seed, max_steps, manner)
+
+        spoken: dict[int, Speech] = {}
+        for output, rows in best_tries(read, [len(x.ids) for x in readings], seed, manner):
+            waveforms = self._vocode(output, seed)
+            for place, row in enumerate(rows):
+                symbols = tuple(map(self._symbol, readings[row].ids))
+                spoken[row] = speech(readings[row], symbols, output, waveforms, place, self.audio)
+        return [spoken[row] for row in range(len(readings))]
+
+    def _generate(
+        self, readings: list[Reading], seed: int, max_steps: int | None, manner: Manner
+    ) -> Generated:
         device = next(self.model.parameters()).device
         lengths = torch.tensor([len(reading.ids) for reading in readings], device=device)
         tokens = torch.full((len(readings), int(lengths.max())), self.vocabulary.pad_id)
@@ -222,12 +249,11 @@ class Synthesizer:
             precision=self.precision,
             latent=latent,
             speaker=speaker if speaker is None else speaker.to(device),
+            window=manner.window if manner.safe else None,
+            length_scale=manner.length_scale,
         )
         self._check_finite(output, readings)
-        waveforms = self._vocode(output, seed)
-        return [
-            self._speech(reading, output, waveforms, row) for row, reading in enumerate(readings)
-        ]
+        return output
 
     def _vocode(self, output: Generated, seed: int) -> Waveform:
         linear = output.log_magnitude
@@ -244,22 +270,6 @@ class Synthesizer:
             power=self.vocoder.mel_power if linear is None else self.vocoder.linear_power,
             seed=seed,
             frame_lengths=output.frame_lengths,
-        )
-
-    def _speech(self, reading: Reading, output: Generated, waveforms: Waveform, row: int) -> Speech:
-        frames, steps = int(output.frame_lengths[row]), int(output.step_lengths[row])
-        waveform = waveforms[row, : samples_of(frames, self.audio)].float().cpu()
-        peak = float(waveform.abs().max()) if len(waveform) else 0.0
-        return Speech(
-            text=reading.text,
-            normalized=reading.normalized,
-            symbols=tuple(map(self._symbol, reading.ids)),
-            waveform=waveform / max(peak, 1.0),  # scaled down rather than clipped
-            sample_rate=self.audio.sample_rate,
-            mel=output.mel_after[row, :frames].float().cpu(),
-            alignment=output.alignment[row, :steps, : len(reading.ids)].float().cpu(),
-            finished_reason=output.finished_reason[row],
-            pause=reading.pause,
         )
 
     def _symbol(self, token: int) -> str:

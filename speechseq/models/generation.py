@@ -1,7 +1,8 @@
 """Free-running synthesis of a batch: choice of backend, decoder loop in torch, rules of ending."""
 
+import functools
 from collections.abc import Sequence as Series
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +12,8 @@ from speechseq.arguments import checked_lengths, checked_memory
 from speechseq.errors import ConfigError
 from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
 from speechseq.models.backends.supported import rounded_decoder
+from speechseq.models.decoder_steps import UNSTEERED, EagerSteps, Steering, WindowedSteps, start
 from speechseq.models.frame_decoder import (
-    DecoderState,
     FrameDecoder,
     FrameDecoderConfig,
     Keep,
@@ -57,13 +58,14 @@ def free_run(
     *,
     precision: str = "float32",
     fed: StepInputs | None = None,
+    steering: Steering = UNSTEERED,
 ) -> FreeRun:
     """Run the decoder on its own frames until every row has ended.
 
     A row ends when its stop probability exceeds the threshold, when attention has stayed on the
     last position for `attention_end_steps` steps, or at its limit; no further steps of the row are
-    computed. On a CPU a C++ kernel runs the steps if it supports the decoder; otherwise `torch_run`
-    computes the same with weights rounded in the same way.
+    computed. On a CPU a C++ kernel runs the steps if it supports the decoder and has no window to
+    keep; otherwise `torch_run` computes the same with weights rounded in the same way.
 
     Args:
         decoder: in evaluation mode.
@@ -73,15 +75,20 @@ def free_run(
         precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded;
             activations and sums are not rounded.
         fed: frames (batch, steps, mels) that each step reads instead of the decoder's own, to
-            compare precisions; every row then runs to its limit.
+            compare precisions; every row then runs to its limit, without a window.
+        steering: window and speed of the attention.
 
     Raises:
-        ConfigError: an unknown precision, or memory, limits or `fed` of another shape or dtype.
+        ConfigError: an unknown precision, an attention that cannot have this window or speed, or
+            memory, limits or `fed` of another shape or dtype.
         DataError: a length is below 1 or beyond the memory, or a limit is below 1.
     """
     check_precision(precision)
     encoded, limits = _checked(decoder, encoded, limits, fed)
-    run = frame_decoder_cpp.run if frame_decoder_cpp.supported(decoder) else torch_run
+    if fed is not None or (steering.length_scale == 1 and not steering.windowed(decoder)):
+        run = frame_decoder_cpp.run if frame_decoder_cpp.supported(decoder) else torch_run
+    else:
+        run = functools.partial(torch_run, steering=steering)
     steps = run(decoder, precision, encoded, limits, noise, fed)
     return FreeRun(
         ungroup_frames(steps.frames, decoder.config.reduction_factor),
@@ -105,14 +112,19 @@ def _checked(
 
 
 def step_limits(
-    config: FrameDecoderConfig, token_lengths: Lengths, max_steps: int | None
+    config: FrameDecoderConfig,
+    token_lengths: Lengths,
+    max_steps: int | None,
+    length_scale: float = 1.0,
 ) -> Lengths:
-    """Maximum number of steps (batch): by the length of each row, and at most `max_steps`.
+    """Maximum number of steps (batch): by each row's length, scaled, and at most `max_steps`.
 
     Raises:
         ConfigError: max_steps is below 1.
     """
     limits = config.step_limits(token_lengths)
+    if length_scale != 1.0:
+        limits = (limits * length_scale).ceil().long()
     return limits if max_steps is None else limits.clamp(max=checked("max_steps", max_steps, Every))
 
 
@@ -142,30 +154,14 @@ def utterance_noise(
     return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
 
 
-class _EagerSteps:
-    """Makes one step in torch's operations."""
-
-    block = multiple = 1
-
-    def __init__(self, decoder: FrameDecoder, precision: str) -> None:
-        self.decoder = rounded_decoder(decoder, precision)
-        self.ready = self.decoder.core.prepare()
-
-    def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
-        return self.decoder.advance(1, state, keep, self.ready)
-
-    @staticmethod
-    def fill(rows: Tensor) -> Tensor:
-        """Return the rows unchanged: no padding is needed here."""
-        return rows
-
-
 def _steps(
-    decoder: FrameDecoder, precision: str, fed: StepInputs | None
-) -> _EagerSteps | frame_decoder_graph.GraphSteps:
+    decoder: FrameDecoder, precision: str, steering: Steering, fed: StepInputs | None
+) -> EagerSteps | frame_decoder_graph.GraphSteps:
+    if steering.window is not None and steering.windowed(decoder):
+        return WindowedSteps(rounded_decoder(decoder, precision), steering.window)
     if fed is None and frame_decoder_graph.supported(decoder):
         return frame_decoder_graph.GraphSteps(decoder, precision)
-    return _EagerSteps(decoder, precision)
+    return EagerSteps(rounded_decoder(decoder, precision))
 
 
 def torch_run(
@@ -175,19 +171,20 @@ def torch_run(
     limits: Lengths,
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
+    steering: Steering = UNSTEERED,
 ) -> Steps:
     """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
 
     A graph runs a block of steps, and only after a block is it checked which rows have ended: steps
-    of a row after its end take time and are discarded. With `fed`, no graph is used. `free_run`
-    describes the arguments.
+    of a row after its end take time and are discarded. With `fed` or a window, no graph is
+    used. `free_run` describes the arguments.
     """
-    advance = _steps(decoder, precision, fed)
+    advance = _steps(decoder, precision, steering, fed)
     batch, positions = encoded.memory.shape[:2]
     rows = torch.arange(batch, device=encoded.memory.device)
     reason = torch.full_like(rows, -1)
     step_lengths, resting = torch.zeros_like(rows), torch.zeros_like(rows)
-    places, state = advance.fill(rows), _start(advance.decoder, encoded, advance.multiple)
+    places, state = advance.fill(rows), _start(advance, encoded, steering.length_scale)
     if len(places) > batch:
         state = select_rows(state, places)
     collected, step = _Collected(batch), 0
@@ -214,10 +211,14 @@ def torch_run(
     return Steps(frames, stop_logits, alignment, step_lengths, reason)
 
 
-def _start(decoder: FrameDecoder, encoded: Encoded, multiple: int) -> DecoderState:
+def _start(
+    advance: EagerSteps | frame_decoder_graph.GraphSteps, encoded: Encoded, length_scale: float
+) -> Any:
     """The state before the first step, the number of positions padded to a multiple."""
-    memory = F.pad(encoded.memory, (0, 0, 0, -encoded.memory.shape[1] % multiple))
-    return decoder.start(memory, length_mask(encoded.memory_lengths, memory.shape[1]))
+    memory = F.pad(encoded.memory, (0, 0, 0, -encoded.memory.shape[1] % advance.multiple))
+    return start(
+        advance, memory, length_mask(encoded.memory_lengths, memory.shape[1]), length_scale
+    )
 
 
 def _keep(noise: UtteranceNoise | None, step: int, rows: Tensor, steps: int) -> Keep | None:

@@ -14,6 +14,7 @@ from speechseq.config import Config, choice
 from speechseq.models import conditioning
 from speechseq.models.conditioning import Text
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
+from speechseq.models.decoder_steps import Steering
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import free_run, step_limits, utterance_noise
@@ -239,6 +240,8 @@ class Tacotron(nn.Module):
         precision: str = "float32",
         latent: Latent | None = None,
         speaker: Speaker | None = None,
+        window: int | None = None,
+        length_scale: float = 1.0,
     ) -> Generated:
         """Speak a batch of texts, free-running: each step reads the decoder's own previous frame.
 
@@ -251,6 +254,7 @@ class Tacotron(nn.Module):
                 a step reads, the faster it is on a CPU. The first call with new weights packs them.
             latent: one style per row; None takes the mean of all codes in training.
             speaker: ids (batch), for a model with speakers.
+            window, length_scale: of the attention, see `decoder_steps.Steering`.
 
         Raises:
             ConfigError: the number of seeds, styles or speakers is not that of the rows; the model
@@ -267,28 +271,22 @@ class Tacotron(nn.Module):
         tokens = checked_tokens(tokens)
         shape, name = tokens.shape, "token_lengths"
         token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
-        limits = step_limits(self.config.decoder, token_lengths, max_steps)
+        steering = Steering(window, length_scale)
+        limits = step_limits(self.config.decoder, token_lengths, max_steps, length_scale)
         noise = utterance_noise(self.config.decoder, seed, tokens)
         with evaluating(self):
             latent = conditioning.checked_latent(self.style, latent, len(tokens))
             text = Text(tokens, token_lengths, latent, speaker)
             encoded = conditioning.encoded(self.encoder, self.speakers, self.join, text)
-            run = free_run(self.decoder, encoded, limits, noise, precision=precision)
+            decode = self.decoder, encoded, limits, noise
+            run = free_run(*decode, precision=precision, steering=steering)
             frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])
             mel_after, log_magnitude = self.postnet(run.mel, mask)
             if log_magnitude is not None:
                 log_magnitude = zero_padding(self._outward(log_magnitude), mask)
-        return Generated(
-            mel_after=zero_padding(self._outward(mel_after), mask),
-            log_magnitude=log_magnitude,
-            frame_lengths=frame_lengths,
-            step_lengths=run.step_lengths,
-            alignment=run.alignment,
-            stop_logits=run.stop_logits,
-            finished_reason=run.finished_reason,
-            latent=latent,
-        )
+        mel_after = zero_padding(self._outward(mel_after), mask)
+        return Generated.of(run, mel_after, log_magnitude, frame_lengths, latent)
 
     def inward(self, mel: Mel) -> Mel:
         """Map log-mels to the network's scale, which the argument of `style.encode` must have."""

@@ -4,6 +4,7 @@ import dataclasses
 
 from torch import Tensor
 
+from speechseq.models.generation import FreeRun
 from speechseq.models.style.latent import Latent
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits
 
@@ -56,3 +57,24 @@ class Generated:
     stop_logits: StopLogits
     finished_reason: tuple[str, ...]
     latent: Latent | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: FreeRun,
+        mel_after: Mel,
+        log_magnitude: Magnitude | None,
+        frame_lengths: Lengths,
+        latent: Latent | None,
+    ) -> "Generated":
+        """Return the output of a free run with what the post-net made of its frames."""
+        return cls(
+            mel_after=mel_after,
+            log_magnitude=log_magnitude,
+            frame_lengths=frame_lengths,
+            step_lengths=run.step_lengths,
+            alignment=run.alignment,
+            stop_logits=run.stop_logits,
+            finished_reason=run.finished_reason,
+            latent=latent,
+        )

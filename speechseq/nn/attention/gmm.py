@@ -61,12 +61,14 @@ class GMMState(NamedTuple):
         mask: (batch, positions), True = valid.
         means: (batch, mixtures), means of the Gaussians, in positions from 0.
         previous: (batch, positions), weights of the previous step.
+        pace: (batch, 1), factor of every step of the means, 1 by default.
     """
 
     memory: PerUtterance
     mask: PerUtterance
     means: Tensor
     previous: Tensor
+    pace: Tensor
 
 
 class GMMAttention(Attention):
@@ -99,13 +101,13 @@ class GMMAttention(Attention):
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         means = previous.new_zeros(len(memory), self.config.mixtures)
-        return GMMState(memory, memory_mask, means, previous)
+        return GMMState(memory, memory_mask, means, previous, previous.new_ones(len(memory), 1))
 
     def forward(self, query: Query, state: GMMState) -> tuple[Context, Weights, GMMState]:
         """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
         raw = at_least_float32(self.mixture(torch.tanh(self.hidden(query))))
         log_weight, step, precision = (_graves if self.config.version == "graves" else _v2b)(raw)
-        means = state.means + step
+        means = state.means + state.pace * step
         position = torch.arange(state.mask.shape[1], device=raw.device)
         distance = (position - means.unsqueeze(2)).square()
         log_density = log_weight.unsqueeze(2) - precision.unsqueeze(2) * distance

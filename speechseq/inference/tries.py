@@ -1,0 +1,101 @@
+"""Several readings of one text: the best by its alignment, or another where one has slipped."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from speechseq.inference.slips import alignment_score, slips
+from speechseq.models.decoder_steps import Steering
+from speechseq.models.tacotron_output import Generated
+from speechseq.ranges import Count, checked
+
+WINDOW = 4  # positions ahead
+RETRIES = 4
+_SEED_STEP = 0x9E3779B97F4A7C15  # far from the seeds that people count up
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manner:
+    """Way to read a text.
+
+    Args:
+        safe: attention reads through a window that only moves forward, and a reading that slips or
+            ends by its limit is read again with other seeds, `RETRIES` times at most.
+        n: make exactly n readings of every text and keep the one with the best alignment score;
+            there are no further ones then.
+        window: positions ahead of the furthest one reached, with `safe`.
+        length_scale: factor of the duration.
+
+    Raises:
+        ConfigError: n or window is below 1, or length_scale beyond 0.1 to 10.
+    """
+
+    safe: bool = False
+    n: int | None = None
+    window: int = WINDOW
+    length_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        checked("n", self.n, Count | None)
+        Steering(self.window, self.length_scale)
+
+    @property
+    def tries(self) -> int:
+        """Largest number of readings of a text."""
+        return self.n or (1 + RETRIES if self.safe else 1)
+
+
+class Kept(NamedTuple):
+    """Output of the model, and the texts that its rows are."""
+
+    output: Generated
+    rows: list[int]
+
+
+def best_tries(
+    read: Callable[[list[int], int], Generated], lengths: Sequence[int], seed: int, manner: Manner
+) -> list[Kept]:
+    """Read texts as often as their manner asks for, and keep the best reading of each.
+
+    Args:
+        read: makes a batch of some of the texts, by their indices, with a seed.
+        lengths: number of tokens of each text.
+        seed: of the first reading; the others have seeds made from it.
+    """
+    rows = list(range(len(lengths)))
+    if manner.tries == 1:
+        return [Kept(read(rows, seed), rows)]
+    best: dict[int, tuple[float, Generated]] = {}
+    for attempt in range(manner.tries):
+        output = read(rows, (seed + attempt * _SEED_STEP) % 2**64 if attempt else seed)
+        poor = []
+        for place, row in enumerate(rows):
+            one = _row(output, place, lengths[row])
+            alignment = one.alignment[0].float().cpu()
+            score = alignment_score(alignment)
+            if row not in best or score > best[row][0]:
+                best[row] = score, one
+            if one.finished_reason == ("limit",) or slips(alignment):
+                poor.append(row)
+        rows = poor if manner.n is None else rows
+        if not rows:
+            break
+    return [Kept(output, [row]) for row, (_, output) in best.items()]
+
+
+def _row(output: Generated, place: int, tokens: int) -> Generated:
+    """One row of an output, without its padding."""
+    one, linear = slice(place, place + 1), output.log_magnitude
+    frames, steps = int(output.frame_lengths[place]), int(output.step_lengths[place])
+    return dataclasses.replace(
+        output,
+        mel_after=output.mel_after[one, :frames],
+        log_magnitude=None if linear is None else linear[one, :frames],
+        frame_lengths=output.frame_lengths[one],
+        step_lengths=output.step_lengths[one],
+        alignment=output.alignment[one, :steps, :tokens],
+        stop_logits=output.stop_logits[one, :steps],
+        finished_reason=output.finished_reason[one],
+        latent=None,
+    )

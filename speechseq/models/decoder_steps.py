@@ -1,0 +1,108 @@
+"""Free-running steps of a frame decoder in torch's operations, also through a window."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
+from speechseq.nn.attention import steering
+from speechseq.ranges import Count, LengthScale, checked
+from speechseq.shapes import Memory, MemoryMask
+
+
+@dataclasses.dataclass(frozen=True)
+class Steering:
+    """Control of the attention in free-running synthesis.
+
+    Args:
+        window: positions ahead of the furthest one reached (the median of the weights) that may
+            get weight, with half as many behind it; neither edge ever moves back. None for all
+            positions. Mechanisms that are monotonic by themselves need no window and get none.
+        length_scale: factor of the duration, for mechanisms whose speed can be set (GMM).
+    """
+
+    window: int | None = None
+    length_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a window below 1, or a length_scale beyond 0.1 to 10."""
+        checked("window", self.window, Count | None)
+        checked("length_scale", self.length_scale, LengthScale)
+
+    def windowed(self, decoder: FrameDecoder) -> bool:
+        """True if a window narrows the decoder's attention."""
+        return self.window is not None and steering.needs_window(decoder.core.attention)
+
+
+UNSTEERED = Steering()
+
+
+class EagerSteps:
+    """Makes one step in torch's operations."""
+
+    block = multiple = 1
+
+    def __init__(self, decoder: FrameDecoder) -> None:
+        self.decoder = decoder
+        self.ready = self.decoder.core.prepare()
+
+    def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
+        """Run the next step: outputs (rows, 1, …) and the state after it."""
+        return self.decoder.advance(1, state, keep, self.ready)
+
+    @staticmethod
+    def fill(rows: Tensor) -> Tensor:
+        """Return the rows unchanged: no padding is needed here."""
+        return rows
+
+
+class WindowedState(NamedTuple):
+    """State between two steps through a window.
+
+    Attributes:
+        decoder: state of the decoder.
+        reached: (batch), the furthest position reached.
+        mask: (batch, positions), all valid positions.
+    """
+
+    decoder: DecoderState
+    reached: Tensor
+    mask: Tensor
+
+
+class WindowedSteps(EagerSteps):
+    """Makes one step, whose attention reads a window that only moves forward."""
+
+    def __init__(self, decoder: FrameDecoder, window: int) -> None:
+        super().__init__(decoder)
+        self.window = window
+
+    def begin(self, state: DecoderState, mask: MemoryMask) -> WindowedState:
+        """Return the state before the first step: no row has moved yet."""
+        steering.check_window(self.decoder.core.attention, state.core.attention)
+        return WindowedState(state, mask.new_zeros(len(mask)).long(), mask)
+
+    def __call__(self, state: Any, keep: Keep | None) -> tuple[StepOutput, Any]:
+        """Run the next step: outputs (rows, 1, …) and the WindowedState after it."""
+        core = state.decoder.core
+        mask = steering.window_mask(state.reached, state.mask, self.window)
+        core = core._replace(attention=steering.with_mask(core.attention, mask))
+        output, decoder = super().__call__(state.decoder._replace(core=core), keep)
+        reached = steering.next_reached(state.reached, output.weights[:, 0])
+        return output, WindowedState(decoder, reached, state.mask)
+
+
+def start(
+    steps: Any, memory: Memory, memory_mask: MemoryMask, length_scale: float
+) -> DecoderState | WindowedState:
+    """Return the state before the first step.
+
+    Raises:
+        ConfigError: the attention can have no window, or its speed cannot be set.
+    """
+    state = steps.decoder.start(memory, memory_mask)
+    attention, pace = steps.decoder.core.attention, 1 / length_scale
+    paced = steering.with_pace(attention, state.core.attention, pace)
+    state = state._replace(core=state.core._replace(attention=paced))
+    return steps.begin(state, memory_mask) if isinstance(steps, WindowedSteps) else state

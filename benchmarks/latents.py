@@ -94,12 +94,14 @@ def systems() -> dict[str, System]:
 def corpus(folder: Path, utterances: int, seed: int) -> tuple[Tensor, Tensor]:
     """Make pooled features (utterances, 1, 81) and measures (utterances, 4), both standardised."""
     pooled, rows = [], []
-    for cut in known_prosody.make(folder, utterances=utterances, seed=seed):
-        waveform = features.load_waveform(cut, AUDIO)
-        mel = features.load_mel(cut, AUDIO)
-        duration = torch.tensor([float(np.log(len(mel)))])
-        pooled.append(torch.cat([mel.mean(0), mel.std(0), duration]))
-        rows.append(measured([waveform[0]], AUDIO.sample_rate)[0])
+    cuts = known_prosody.make(folder, utterances=utterances, seed=seed)
+    with features.one_warning():
+        for cut in cuts:
+            waveform = features.load_waveform(cut, AUDIO)
+            mel = features.load_mel(cut, AUDIO)
+            duration = torch.tensor([float(np.log(len(mel)))])
+            pooled.append(torch.cat([mel.mean(0), mel.std(0), duration]))
+            rows.append(measured([waveform[0]], AUDIO.sample_rate)[0])
     known = np.isfinite(rows).all(1)
     x = torch.stack(pooled)[torch.from_numpy(known)].unsqueeze(1)
     y = torch.tensor(np.array(rows)[known], dtype=torch.float32)

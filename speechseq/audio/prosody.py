@@ -100,8 +100,9 @@ def prosody(
         DataError: an item is shorter than one frame (66 ms by default), or holds NaN or infinity.
 
     Source: de Cheveigné and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and
-    music". Step 4 differs: the deepest dip is taken, with a cost of 0.05 an octave, where YIN takes
-    the first below a threshold. Step 6 looks for the best estimate among 4 frames on each side.
+    music". Step 4 differs: the deepest dip is taken, where YIN takes the first below a threshold;
+    each octave to a longer period costs 0.05. Step 6 looks for the best estimate among 4 frames on
+    each side.
     """
     shape = _geometry(sample_rate, float(lowest), float(highest))
     lengths = _checked(waveform, lengths, shape.span)

@@ -24,10 +24,10 @@ class Distance(NamedTuple):
     """Wasserstein distance of prosodies, in standard deviations of the real data.
 
     Attributes:
-        value: W2 between ours and the real utterances.
+        value: W2 between the utterances that are compared and the real ones.
         null: W2 between two random halves of the real utterances, for comparison: the distance of
             two samples, of half the size, from the same distribution.
-        gap: bound of the error of `value`: no transport plan has a cost below value² - gap.
+        gap: bound of the error of value²: no transport plan has a cost below value² - gap.
     """
 
     value: float

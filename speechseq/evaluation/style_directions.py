@@ -36,15 +36,16 @@ def regression(codes: Tensor, targets: Rows) -> Coefficients:
 
 
 def recovered(coefficients: Coefficients, codes: Tensor, truth: Rows) -> dict[str, float | None]:
-    """Test the linear models of `regression` on other utterances.
+    """Measure how well linear models predict the prosody of other utterances from their codes.
 
     Args:
         coefficients: result of `regression`.
         codes: (items, …), codes of the utterances.
-        truth: (items, 4), their measures; rows with NaN are left out.
+        truth: (items, 4), measures of the utterances in the order of `MEASURES`; rows with NaN are
+            left out.
 
     Returns:
-        The R² of each measure, by name; None for a measure that does not vary.
+        The R² of the prediction of each measure, by name; None for a measure that does not vary.
     """
     rows = np.isfinite(truth).all(1)
     wrong = truth[rows] - _with_one(codes)[rows] @ coefficients.T

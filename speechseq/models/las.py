@@ -77,7 +77,7 @@ class LASConfig(Config):
 
 
 def las_paper() -> LASConfig:
-    """Return the LAS of Chan 2015, §3 and §4.1: for 40 log-mels, 8 frames per memory position."""
+    """Return the configuration of Chan 2015, §3, §4.1, with 40 log-mels and 8 frames a position."""
     return LASConfig(
         listener=ListenerConfig(hidden=256, base_layers=1, pyramid_layers=3, join=2),
         speller=SpellerConfig(
@@ -110,7 +110,7 @@ def las_6_1280() -> LASConfig:
 
 
 def las_small() -> LASConfig:
-    """Return a LAS of about 1.8 million parameters, for small vocabularies and training on a CPU.
+    """Return a configuration of 1.8 million parameters, for few symbols and training on a CPU.
 
     Examples:
         >>> model = las_small().build(symbols=30, features=80)

@@ -167,7 +167,7 @@ def _picture(picture: Picture) -> str:
 
 
 def settings_html(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Iterate over lines of HTML with a table of settings, which the reader of the page unfolds.
+    """Yield lines of HTML with a table of settings, collapsed until the reader opens it.
 
     Args:
         settings: nested plain data, the result of `Config.to_dict`.

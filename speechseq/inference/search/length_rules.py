@@ -26,7 +26,10 @@ class LengthRule(Config):
     divides_scorers: ClassVar[bool] = False
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol (symbols,), or (1,) if all have the same length."""
+        """Return the length of each symbol, in the unit by which this rule measures transcripts.
+
+        Shape (symbols,), or (1,) if all symbols have the same length.
+        """
         return torch.ones(1, device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:

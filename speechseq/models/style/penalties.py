@@ -192,7 +192,7 @@ class Sinkhorn(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"sinkhorn": weighted divergence}."""
+        """Return {"sinkhorn": weighted divergence of the codes from prior samples}."""
         code = latent.code.flatten(1)
         drawn = prior.sample(code.shape[:1]).flatten(1)
         apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))

@@ -75,7 +75,7 @@ class GMMAttention(Attention):
     """GMM attention: weights(n) = Σ_k ω_k exp(-(n - μ_k)² p_k) / Z over positions n.
 
     At each step, μ_k grows by Δ_k. Z is the sum over the valid positions, so that all weight is on
-    the last position when the means are beyond it. The tanh layer and a projection predict ω, Δ and
+    the last position when the means are beyond it. A tanh layer and a projection predict ω, Δ and
     p from the query: in "v2b", ω = softmax / (√(2π) σ), p = 1 / (2 σ²), and Δ and σ are softplus
     functions; in "graves", ω, Δ and p are exponentials.
     """

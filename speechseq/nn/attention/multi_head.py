@@ -51,11 +51,12 @@ class MultiHeadState(NamedTuple):
 
 
 class MultiHeadAttention(Attention):
-    """Multi-head attention: contexts of the heads are concatenated and projected to memory_dim.
+    """Multi-head attention, whose heads are attention mechanisms of any one kind.
 
-    Every head computes keys from the whole memory, and its context is the weighted mean of values,
-    a projection of the memory for this head. The state of a head must be a NamedTuple with a field
-    `memory`, which holds the values. The returned weights are the mean over heads.
+    Each head computes its keys from the whole memory, and averages a projection of the memory of
+    its own, the values. The heads' contexts are concatenated and projected to memory_dim; the
+    returned weights are the mean over heads. A mechanism can be a head if its state is a NamedTuple
+    with a field `memory`, into which the values are put.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:

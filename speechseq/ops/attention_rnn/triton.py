@@ -23,9 +23,10 @@ from speechseq.ops.linear import linear
 def run(
     spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run all steps; return hidden states, contexts and alignment, each (batch, steps, …).
+    """Run all steps of the attention RNN.
 
-    The dtype is `spec.dtype`, for the alignment float32.
+    Returns hidden states, contexts and alignment, each (batch, steps, …). The dtype is
+    `spec.dtype`, that of the alignment float32.
 
     Args:
         spec: sizes, masks and other data without gradients.

@@ -11,7 +11,7 @@ def test_a_system_trains_and_is_judged(name, monkeypatch):
     monkeypatch.setattr(latents, "BATCH", 8)
     torch.manual_seed(0)
     x, y = torch.randn(40, 1, 9), torch.randn(40, 4)
-    row = latents.judge(*latents.train(latents.systems()[name], x, y, updates=3), x, y)
+    row = latents.judge(*latents.train(latents.systems()[name], x, updates=3), x, y)
     assert {"R² F0", "W2(codes, prior)", "null", "active"} <= row.keys()
     assert all("nan" not in value for value in row.values())
 

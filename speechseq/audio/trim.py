@@ -20,8 +20,9 @@ def trim_silence(
 ) -> Float[Tensor, "batch trimmed"]:
     """Cut the silence before the first and after the last sound of a recording (rows, samples).
 
-    A sound is power, over 20 ms, of at most `threshold` dB below that of the loudest 20 ms, in any
-    row; the rows are cut alike. Silence alone, and less than 20 ms, come back as they are.
+    A window of 20 ms is sound if its power, in the loudest row, is no more than `threshold` dB
+    below that of the loudest window. All rows are cut at the same samples. A recording that is
+    digital silence, or shorter than 20 ms, is returned unchanged.
 
     Args:
         waveform: samples in [-1, 1].

@@ -58,13 +58,16 @@ def of_header(fields: Sequence[str]) -> Columns | None:
 def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
     """Recognise the columns of rows without a header, by the number of fields that most rows have.
 
+    Two fields are id and text; three are id, text and normalised text.
+
     Args:
         where: name of the file, for errors.
         rows: fields of each row.
 
     Raises:
-        DataError: the delimiter is not "|", there are more than three columns, or one looks like
-            speakers.
+        DataError: most rows have one field, which another delimiter than "|" seems to divide, or
+            more than three; or a column seems to hold speakers' names, which only a header or a
+            flag can tell.
     """
     count = Counter(map(len, rows)).most_common(1)[0][0] if rows else 3
     if count == 1:

@@ -135,10 +135,12 @@ def _speak(
 
 
 def measured(waveforms: Sequence[Tensor], sample_rate: int) -> np.ndarray:
-    """Measure F0, spread, energy and rate (items, 4) of waveforms (samples,).
+    """Measure the prosody of waveforms (samples,): F0, spread, energy, rate (items, 4).
 
-    F0 and spread are in semitones, energy in dB, rate in octaves, for whole items; NaN is
-    undefined.
+    F0 is the median in semitones above 100 Hz, spread the standard deviation of F0 in semitones,
+    and energy the mean in dB. Rate is log2 of 1 / duration, in seconds from the first to the last
+    active frame: one octave more is half the duration. A value that is undefined, such as the F0 of
+    whispering, is NaN.
     """
     rows = []
     for waveform in waveforms:

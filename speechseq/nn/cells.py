@@ -238,7 +238,7 @@ class SplitLSTM(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> LSTMState:
-        """Run one step: gates (batch, 4 * hidden) of `hoist`, context, state → the next state."""
+        """Run one step (see `SplitCell.forward`); `gates` are (batch, 4 * hidden)."""
         assert isinstance(state, LSTMState)
         total = products[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
@@ -276,7 +276,7 @@ class SplitGRU(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> GRUState:
-        """Run one step: gates (batch, 3 * hidden) of `hoist`, context, state → the next state."""
+        """Run one step (see `SplitCell.forward`); `gates` are (batch, 3 * hidden)."""
         if self.context_dim:
             gates = products[0](context, gates)
         from_hidden = products[1](state.hidden)

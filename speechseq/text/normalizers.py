@@ -36,12 +36,14 @@ def checked(name: str) -> str:
 
 
 def normalizer(name: str, known: frozenset[str], *, fold: bool, voice: str) -> Callable[[str], str]:
-    """Return the normaliser of the given name.
+    """Return a normaliser, a function that maps a text to what the vocabulary encodes.
 
     Args:
-        known: the characters of the vocabulary's symbols.
+        name: one of `NAMES`.
+        known: the characters of the vocabulary's symbols, which "unicode" keeps.
         fold: True if the vocabulary folds case.
-        voice: espeak voice that converts the text to phonemes; "" for none.
+        voice: espeak voice by which the vocabulary converts the normalised text to phonemes; ""
+            for a vocabulary of characters. Only "unicode" depends on `fold` and `voice`.
     """
     if name == "english":
         return normalize

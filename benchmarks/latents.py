@@ -5,8 +5,9 @@
 The encoder reads means and deviations of 40 mel bands and the duration of an utterance of
 corpus.known_prosody. From a code of 6 numbers (or tokens), the decoder predicts the same 81
 standardised features. The loss is squared error / (2 σ²) + the style's penalty. R² are those of F0,
-spread, energy and rate of held-out utterances, predicted linearly from their codes; the prosody of
-prior samples is predicted linearly from decoded features, that of the real utterances from theirs.
+spread, energy and rate of held-out utterances, predicted by a quadratic function of their codes;
+the prosody of prior samples is predicted linearly from decoded features, that of the real
+utterances from theirs.
 The table has one row per system; "null" is the same distance between two samples of the same
 distribution. It needs the extras `espeak` and `style`, and takes a minute per system on one core.
 """
@@ -135,6 +136,7 @@ def judge(style: Style, decoder: nn.Module, x: Tensor, y: Tensor) -> dict[str, s
     """Measure a trained system on the held-out items."""
     known = len(x) - HELD_OUT
     codes = style.encode(x, torch.ones(len(x), dtype=torch.int64)).code.flatten(1)
+    codes = quadratic(codes)
     prosody_of_code = linear(codes[:known], y[:known])
     prosody_of_features = linear(x[:known, 0], y[:known])
     x, y = x[known:], y[known:]
@@ -156,6 +158,12 @@ def judge(style: Style, decoder: nn.Module, x: Tensor, y: Tensor) -> dict[str, s
             f"{found[k]:.2f}" for k in ("kl", "mutual_information") if k in found
         ),
     }
+
+
+def quadratic(codes: Tensor) -> Tensor:
+    """Append all products of two numbers of a code to the codes (items, dim)."""
+    first, second = torch.triu_indices(codes.shape[1], codes.shape[1])
+    return torch.cat([codes, codes[:, first] * codes[:, second]], 1)
 
 
 def linear(inputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -129,14 +129,30 @@ def _times(seeds: Sequence[str], size: int) -> dict[str, float]:
     return dict(zip(seeds, json.loads(done.stdout), strict=True))
 
 
-def test_100_kb_take_less_than_a_second() -> None:
-    """Of a quiet processor. The slowest, '½', takes 30 of the 40 units that fit into a second."""
-    times = _times(HEAVIEST, 100_000)
-    assert {seed: t for seed, t in times.items() if t > 40} == {}
+def _above(
+    limit: float, measure: Callable[[Sequence[str]], dict[str, float]], seeds: Sequence[str]
+) -> dict[str, float]:
+    """Measures of the seeds that exceed the limit in each of three measurements.
+
+    Another process can slow a reading down but not speed it up, so only the slow are repeated.
+    """
+    found = dict.fromkeys(seeds, float("inf"))
+    for _ in range(3):
+        if found:
+            found = {seed: t for seed, t in measure(list(found)).items() if t > limit}
+    return found
+
+
+def test_100_kb_take_less_than_two_seconds() -> None:
+    """Of a quiet processor. The slowest, '½', takes 30 of the 80 units that fit into 2 seconds."""
+    assert _above(80, lambda seeds: _times(seeds, 100_000), HEAVIEST) == {}
 
 
 def test_no_repetition_makes_reading_quadratic() -> None:
     """4 times the bytes take 4 to 6 times the time; a quadratic reading takes 16 times."""
-    short, long = _times(SEEDS, 4_000), _times(SEEDS, 16_000)
-    growth = {seed: long[seed] / short[seed] for seed in SEEDS}
-    assert {seed: g for seed, g in growth.items() if g > 9} == {}
+
+    def growth(seeds: Sequence[str]) -> dict[str, float]:
+        short, long = _times(seeds, 3_000), _times(seeds, 12_000)
+        return {seed: long[seed] / short[seed] for seed in seeds}
+
+    assert _above(9, growth, SEEDS) == {}

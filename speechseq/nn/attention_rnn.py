@@ -21,10 +21,10 @@ from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Seq
 
 
 class AttentionRNNState(NamedTuple):
-    """State between two steps.
+    """State of an `AttentionRNN` between two steps.
 
     Attributes:
-        rnn: states of the RNN's layers, from the bottom.
+        rnn: states of the RNN's layers, `LSTMState` or `GRUState`, from the bottom.
         attention: state of the attention mechanism.
         context: (batch, memory_dim), which the next step reads.
     """
@@ -40,12 +40,12 @@ class AttentionRNNState(NamedTuple):
 
 
 class StepWeights(NamedTuple):
-    """Weights that all steps share.
+    """Weights of an `AttentionRNN` that all steps share.
 
     Attributes:
         products: linear layers of each cell that run at every step, from the bottom cell upwards.
         biases: (1, gates), the gates' biases of each cell above the bottom one; that of the bottom
-            cell is in the result of its `hoist`.
+            cell is already in the inputs' share of its gates (see `SplitCell.hoist`).
     """
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]
@@ -53,12 +53,12 @@ class StepWeights(NamedTuple):
 
 
 class AttentionRNNOutput(NamedTuple):
-    """Outputs of all steps.
+    """Outputs of all steps of an `AttentionRNN`.
 
     Attributes:
         hidden: (batch, steps, hidden), hidden states of the top layer.
-        context: (batch, steps, memory_dim).
-        alignment: (batch, steps, positions).
+        context: (batch, steps, memory_dim), means of the memory, weighted by the alignment.
+        alignment: (batch, steps, positions), attention weights.
     """
 
     hidden: Hidden
@@ -90,7 +90,7 @@ class AttentionRNN(nn.Module):
 
     @property
     def cells(self) -> list[SplitCell]:
-        """Return all layers of the RNN, from the bottom."""
+        """All layers of the RNN, from the bottom."""
         return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
 
     def prepare(self) -> StepWeights:
@@ -102,7 +102,12 @@ class AttentionRNN(nn.Module):
         )
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> AttentionRNNState:
-        """Return the state before the first step: zeros, and the start state of the attention."""
+        """Return the state before the first step: zeros, and the start state of the attention.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = checked_memory(memory, memory_mask, self.cell.context_dim)
         attention = self.attention.start(memory, memory_mask)
         context = memory.new_zeros(memory.shape[0], memory.shape[2])
@@ -144,10 +149,16 @@ class AttentionRNN(nn.Module):
         memory_mask: MemoryMask,
         lengths: Lengths | None = None,
     ) -> AttentionRNNOutput:
-        """Run all steps, teacher-forced: the inputs (batch, steps, input_dim) are known beforehand.
+        """Run all steps, teacher-forced: the inputs of all steps are known beforehand.
 
-        `lengths` (batch) is the number of steps of each row, by default all. The outputs after a
-        row's last step are zeros.
+        Args:
+            inputs: (batch, steps, input_dim).
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+            lengths: (batch), number of steps of each row, by default all. The outputs after a row's
+                last step are zeros.
+        Raises:
+            ConfigError: inputs and memory differ in batch size, or the memory has another width.
         """
         batch, steps = inputs.shape[:2]
         if lengths is None:
@@ -171,7 +182,13 @@ class AttentionRNN(nn.Module):
     ) -> AttentionRNNOutput:
         """Compute `forward` in plain torch operations, for any mechanism and device.
 
-        `dropout_bits` has, for each layer, the `recurrent_dropout_bits` of all steps.
+        Args:
+            inputs: (batch, steps, input_dim).
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+            lengths: (batch), number of steps of each row.
+            dropout_bits: for each layer, the `recurrent_dropout_bits` of all steps (steps, batch,
+                hidden), or None.
         """
         gates, weights = self.cell.hoist(inputs), self.prepare()
         state = self.start(memory, memory_mask)

@@ -45,6 +45,8 @@ def choose(
 
     Args:
         core: the attention RNN that `cells` and `attention` belong to; its CUDA graphs are cached.
+        cells: layers of the RNN, from the bottom.
+        attention: mechanism that the top layer queries.
         step_by_step: the method `AttentionRNN.step_by_step`, returned if no backend is faster.
         inputs: (batch, steps, input_dim).
         memory, memory_mask: (batch, positions, memory_dim) and (batch, positions).
@@ -72,9 +74,10 @@ def reading_of(attention: nn.Module) -> ReadingConfig | None:
 def attention_supported(
     attention: nn.Module,
 ) -> TypeGuard[LocationSensitiveAttention | ContentAttention]:
-    """True if backends support the mechanism and may use its weights without calling its layers.
+    """True if the C++ and Triton backends can compute a mechanism from its weights alone.
 
-    The mechanism's `reading`, and the layer that projects the keys, are not checked here.
+    These are content-based and location-sensitive attention whose layers have no hooks. The
+    mechanism's `reading`, and the layer that projects the keys, are not checked here.
     """
     kinds = LocationSensitiveAttention, ContentAttention
     return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()

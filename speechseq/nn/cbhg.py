@@ -17,7 +17,9 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class CBHG(nn.Module):
-    """Sequence encoder of Tacotron (Wang 2017, figure 2 and table 1); padding changes no output.
+    """CBHG, the sequence encoder of Tacotron: convolution bank, highway layers, bidirectional GRU.
+
+    Padding changes no output (Wang 2017, figure 2 and table 1).
 
     Args:
         input_dim: channels of the input; the last projection has as many, for the residual
@@ -69,13 +71,20 @@ class CBHG(nn.Module):
         self.output_dim = 2 * gru
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """Encode (batch, time, input_dim) to (batch, time, 2 * gru); padding is 0 in the output."""
+        """Encode x (batch, time, input_dim) to (batch, time, 2 * gru); padding is 0 in the output.
+
+        `lengths` (batch) is the number of valid positions of each row.
+        """
         lengths = checked_lengths(lengths, x.shape)
         rows = Varlen.of(length_mask(lengths, x.shape[1]))
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """Encode the valid positions as unpadded rows: (rows, input_dim) to (rows, 2 * gru)."""
+        """Encode valid positions without padding: x (rows, input_dim) to (rows, 2 * gru).
+
+        x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows
+        which row belongs to which utterance.
+        """
         y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
         y = in_turn(self.projections, pool_pairs(y, rows), rows)
         y = self.widen(x + y)
@@ -85,8 +94,9 @@ class CBHG(nn.Module):
 
 
 def pool_pairs(x: Rows, rows: Varlen) -> Rows:
-    """Max-pooling with width 2 and stride 1 along each utterance: (rows, channels), same shape.
+    """Max-pooling with width 2 and stride 1 along each utterance: x (rows, channels), same shape.
 
-    The last valid position of an utterance is unchanged.
+    x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows which
+    row belongs to which utterance. The last position of an utterance is unchanged.
     """
     return max_pool_pairs(x, rows.has_next())

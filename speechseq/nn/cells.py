@@ -43,7 +43,7 @@ Bits = Tensor | None  # of `recurrent_dropout_bits`
 
 
 class FourGates(NamedTuple):
-    """A cell's parameters as four gates of `hidden` units over [inputs; context; hidden].
+    """Weights of a cell as four gates of `hidden` units over [inputs; context; hidden].
 
     inputs (4 * hidden, input_dim), recurrent (4 * hidden, context_dim + hidden), bias (4 * hidden).
     """
@@ -103,7 +103,7 @@ class SplitCell(nn.Module):
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
-        """Return the state before the first step: zeros, with device and dtype of `like`."""
+        """Return the zero state (batch, hidden) before the first step, with the dtype of `like`."""
         raise NotImplementedError
 
     def four_gates(self) -> FourGates:
@@ -130,9 +130,9 @@ class SplitCell(nn.Module):
     ) -> State:
         """Run one step; return the next state.
 
-        `gates` (batch, gates) is the result of `hoist`, `context` is (batch, context_dim), and
-        `products` the result of `step_weights`. `bits` (batch, hidden) is the step's part of
-        `recurrent_dropout_bits`; None draws it here.
+        `gates` (batch, gates · hidden) are the step's result of `hoist`, `context` (batch,
+        context_dim) comes from the previous step, and `products` is the result of `step_weights`.
+        `bits` (batch, hidden) is the step's part of `recurrent_dropout_bits`; None draws it here.
         """
         raise NotImplementedError
 
@@ -141,7 +141,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """Run all steps of a cell without context: (batch, steps, input_dim) to (…, hidden)."""
+        """Run all steps without context: (batch, steps, input_dim) to (batch, steps, hidden)."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -149,9 +149,10 @@ class SplitCell(nn.Module):
         return rows.pad(self.run_rows(rows.unpad(inputs), rows))
 
     def run_rows(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps of a cell without context over unpadded rows: hidden states (rows, hidden).
+        """Run a cell without context over rows (rows, input_dim) to states (rows, hidden).
 
-        A kernel runs all steps in one call if possible, or torch's RNN if there is no zoneout or
+        `inputs` are the valid steps of all utterances one after another, laid out by `rows`. A
+        kernel runs all steps in one call if possible, or torch's RNN if there is no zoneout or
         dropout; otherwise, and for cells that are not plain (see `ops.plain`), the steps run one by
         one.
         """
@@ -216,7 +217,7 @@ class SplitLSTM(SplitCell):
     zoned = (HIDDEN_KEPT, CELL_KEPT)
 
     def start(self, batch: int, like: Tensor) -> LSTMState:
-        """Return the state before the first step: zeros, with device and dtype of `like`."""
+        """Return the zero state (batch, hidden) before the first step, with the dtype of `like`."""
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
@@ -228,7 +229,7 @@ class SplitLSTM(SplitCell):
         return (DeferredGradLinear(weights, None),)
 
     def four_gates(self) -> FourGates:
-        """Return the gates in the order input, forget, cell, output."""
+        """Return weights and biases of the four gates: input, forget, cell, output."""
         inputs, context = self.weight_ih.split([self.input_dim, self.context_dim], 1)
         return FourGates(inputs, torch.cat([context, self.weight_hh], 1), self._hoisted_bias())
 
@@ -238,7 +239,7 @@ class SplitLSTM(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> LSTMState:
-        """Run one step (see `SplitCell.forward`); `gates` are (batch, 4 * hidden)."""
+        """Run one step as `SplitCell.forward` describes, with `gates` (batch, 4 * hidden)."""
         assert isinstance(state, LSTMState)
         total = products[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
@@ -256,7 +257,7 @@ class SplitGRU(SplitCell):
     zoned = (HIDDEN_KEPT,)
 
     def start(self, batch: int, like: Tensor) -> GRUState:
-        """Return the state before the first step: zeros, with device and dtype of `like`."""
+        """Return the zero state (batch, hidden) before the first step, with the dtype of `like`."""
         return GRUState(like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
@@ -266,7 +267,7 @@ class SplitGRU(SplitCell):
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Return the gates reset, update, and the new gate's shares of inputs and hidden state."""
+        """Return weights of reset, update, and the new gate's shares of inputs and hidden state."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)
@@ -276,7 +277,7 @@ class SplitGRU(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> GRUState:
-        """Run one step (see `SplitCell.forward`); `gates` are (batch, 3 * hidden)."""
+        """Run one step as `SplitCell.forward` describes, with `gates` (batch, 3 * hidden)."""
         if self.context_dim:
             gates = products[0](context, gates)
         from_hidden = products[1](state.hidden)

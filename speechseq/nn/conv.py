@@ -27,6 +27,11 @@ class MaskedBatchNorm(nn.Module):
 
     Parameters and buffers are named as in nn.BatchNorm1d and mean the same. In training, the result
     does not depend on the padding; in evaluation the running statistics are used.
+
+    Args:
+        channels: size of the last axis.
+        eps: added to the variance.
+        momentum: weight of a batch in the running statistics.
     """
 
     running_mean: Tensor
@@ -43,7 +48,7 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
-        """Normalise (batch, time, channels); outputs in the padding are 0."""
+        """Normalise x (batch, time, channels), valid where `mask` is True; padding becomes 0."""
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x)))
 
@@ -54,9 +59,13 @@ class MaskedBatchNorm(nn.Module):
         norm_last: bool = False,
         dropout_rate: float = 0.0,
     ) -> Rows:
-        """Normalise unpadded rows (rows, channels), and apply an activation and dropout.
+        """Normalise x (rows, channels), the valid positions alone; apply an activation and dropout.
 
-        With `norm_last`, the activation comes before the normalisation.
+        Args:
+            x: valid positions of all utterances, one after another, without padding.
+            activation: "linear", "relu" or "tanh".
+            norm_last: apply the activation before the normalisation instead of after it.
+            dropout_rate: probability of dropping an output, in training.
         """
         if self.training and len(x) > 1 and supported(x, self.weight):
             return self._in_one(x, activation, norm_last, dropout_rate)
@@ -129,12 +138,19 @@ class MaskedConv(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
-        """Convolve (batch, time, input_dim) to (batch, time, output_dim); padding becomes 0."""
+        """Convolve x (batch, time, input_dim) to (batch, time, output_dim).
+
+        `mask` (batch, time) is True at valid positions; the padding becomes 0.
+        """
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """Convolve unpadded rows, (rows, input_dim) to (rows, output_dim), along each utterance."""
+        """Convolve along each utterance without padding: x (rows, input_dim) to (rows, output_dim).
+
+        x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows
+        which row belongs to which utterance.
+        """
         x = self._convolved(x, rows)
         if is_plain(self.norm, MaskedBatchNorm):
             return self.norm.of_rows(x, self.activation, self.norm_last, self.dropout)
@@ -151,7 +167,11 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Apply several `MaskedConv`s, or modules with the same interface, to rows in sequence."""
+    """Apply `convs`, `MaskedConv`s or modules with the same interface, one after another.
+
+    x (rows, channels) has the valid positions of all utterances without padding; `rows`, a
+    `Varlen`, knows which row belongs to which utterance.
+    """
     for conv in convs:
         x = on_rows(conv, x, rows, "mask")
     return x

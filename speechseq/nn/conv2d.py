@@ -42,7 +42,11 @@ class ConvFront(nn.Module):
         self.norms = nn.ModuleList(norms)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """Map (batch, time, features) to (batch, ceil(time / reduction), output_dim)."""
+        """Map x (batch, time, features) to a memory (batch, ceil(time / reduction), output_dim).
+
+        `lengths` (batch) is the number of valid frames of each row. The result has the memory and
+        its lengths, ceil(lengths / reduction).
+        """
         lengths = checked_lengths(lengths, x.shape)
         image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -51,8 +51,14 @@ def implicit(
 
     F(z; parameter) is the distribution function and q the density (Figurnov 2018), so no inverse of
     F is needed. torch's `rsample` of gamma distributions works in this way. For distributions with
-    a location and a scale the result equals that of `reparameterised`, which documents arguments
-    and errors.
+    a location and a scale the result equals that of `reparameterised`.
+
+    Args:
+        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
+            (samples); a function from the parameter to the distribution; a number; number and seed
+            of the draws.
+    Raises:
+        ConfigError: the conditions of `reparameterised`.
     """
     theta, z = _reparameterised_draws(build, parameter, samples, seed)
     return _derivative(_values(f, z, samples), theta)
@@ -72,12 +78,14 @@ def generalised(
     The logarithm of a gamma draw, the logit of a beta draw, or a draw on the real line is
     standardised to mean 0 and standard deviation 1. The distribution of this noise may still depend
     on the parameter; the correction term, f times the derivative of the log density of the noise,
-    accounts for it. `reparameterised` documents the other arguments.
+    accounts for it.
 
     Args:
+        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
+            (samples); a function from the parameter to the distribution; a number; number and seed
+            of the draws.
         correction: False leaves the correction term out. The estimate is then biased, unless the
             distribution of the noise does not depend on the parameter, as for a normal draw.
-
     Raises:
         ConfigError: the distribution is not gamma, beta or on the real line; see also
             `reparameterised`.
@@ -99,8 +107,14 @@ def generalised(
 def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int) -> Estimates:
     """Estimate by the score function: f times the derivative of the log density (Williams 1992).
 
-    f may have jumps, and the distribution needs only `log_prob` and `sample`. `reparameterised`
-    documents arguments and errors.
+    f may have jumps, and the distribution needs only `log_prob` and `sample`.
+
+    Args:
+        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
+            (samples); a function from the parameter to the distribution; a number; number and seed
+            of the draws.
+    Raises:
+        ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.
     """
     values, scores = _score_parts(f, build, parameter, samples, seed)
     return values * scores
@@ -113,8 +127,14 @@ def score_with_control(
 
     The control variate is a* times the score (the derivative of the log density), whose mean is 0;
     a* = −Cov(f·score, score) / Var(score) minimises the variance. a* is estimated from other draws,
-    as many as `samples` and at least 100, because the same draws would bias the estimate. `score`
-    documents arguments and errors.
+    as many as `samples` and at least 100, because the same draws would bias the estimate.
+
+    Args:
+        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
+            (samples); a function from the parameter to the distribution; a number; number and seed
+            of the draws.
+    Raises:
+        ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.
     """
     _check_samples(samples)
     pilot = max(samples, _PILOT)

@@ -8,7 +8,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Context manager that sets evaluation mode, and afterwards restores every module's mode."""
+    """Context manager: sets `model` to evaluation mode, and restores every module's mode after."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

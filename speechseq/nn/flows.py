@@ -42,8 +42,17 @@ def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -
 def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build a masked autoregressive flow (Papamakarios 2017).
 
-    A density takes one pass through the network, a draw `dim` passes. `real_nvp` documents
-    arguments, result and errors.
+    A density takes one pass through the network, a draw `dim` passes.
+
+    Args:
+        dim: size of the vectors.
+        layers, hidden: number of transforms, and width of the two hidden layers of each.
+        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+    Returns:
+        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+    Raises:
+        ConfigError: `dim`, `layers` or `hidden` below 1.
+        MachineError: the extra `style` is not installed.
     """
     return _flow(dim, _autoregressive(dim, layers, hidden, context))
 
@@ -52,7 +61,17 @@ def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
     """Build an inverse autoregressive flow (Kingma 2016).
 
     A draw and its density take one pass together; the density of any other vector takes `dim`
-    passes. `real_nvp` documents arguments, result and errors.
+    passes.
+
+    Args:
+        dim: size of the vectors.
+        layers, hidden: number of transforms, and width of the two hidden layers of each.
+        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+    Returns:
+        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+    Raises:
+        ConfigError: `dim`, `layers` or `hidden` below 1.
+        MachineError: the extra `style` is not installed.
     """
     return _flow(dim, [layer.inv for layer in _autoregressive(dim, layers, hidden, context)])
 
@@ -62,7 +81,17 @@ def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn
 
     A linear map P·L·U starts as a random rotation; its permutation P is not learned. The activation
     normalisation starts as the identity and is not set by the first call, as Glow's is; call
-    `fit_activations` to set it from data. `real_nvp` documents arguments, result and errors.
+    `fit_activations` to set it from data.
+
+    Args:
+        dim: size of the vectors.
+        layers, hidden: number of couplings, and width of the two hidden layers of each.
+        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+    Returns:
+        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+    Raises:
+        ConfigError: `dim`, `layers` or `hidden` below 1.
+        MachineError: the extra `style` is not installed.
     """
     zuko = _zuko(dim, layers, hidden)
     coupling = zuko.flows.coupling.GeneralCouplingTransform

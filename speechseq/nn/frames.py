@@ -8,10 +8,10 @@ from speechseq.shapes import Grouped, Mel, StepInputs
 
 
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
-    """Group frames (batch, frames, mels) to steps (batch, ceil(frames / r), r * mels).
+    """Group frames to decoder steps of r = `reduction_factor` frames.
 
-    Step t holds frames `t*r … t*r + r - 1` one after another. The last step is filled up with
-    `padding_value`.
+    mel (batch, frames, mels) becomes (batch, ceil(frames / r), r * mels): step t holds frames `t*r
+    … t*r + r - 1` one after another. The last step is filled up with `padding_value`.
 
     Raises:
         ConfigError: a reduction factor below 1.
@@ -30,7 +30,9 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
 
 def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
-    """Ungroup steps (batch, steps, r * mels) to frames (batch, steps * r, mels) in time order.
+    """Ungroup decoder steps of r = `reduction_factor` frames, the inverse of `group_frames`.
+
+    Steps (batch, steps, r * mels) become frames (batch, steps * r, mels) in the order of time.
 
     Raises:
         ConfigError: a reduction factor below 1, or one that does not divide the width.
@@ -51,8 +53,11 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
     """Inputs of a teacher-forced decoder (batch, steps, mels): zeros, then each group's last frame.
 
-    The input of step t > 0 is frame `t*r - 1`, the last frame of the previous step (Tacotron,
-    §3.2).
+    With mel (batch, frames, mels) and r = `reduction_factor` frames per step, the input of step t >
+    0 is frame `t*r - 1`, the last frame of the previous step (Tacotron, §3.2).
+
+    Raises:
+        ConfigError: a reduction factor below 1.
 
     Examples:
         >>> mel = torch.tensor([[[1.0], [2.0], [3.0], [4.0], [5.0]]])

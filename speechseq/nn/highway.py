@@ -10,8 +10,8 @@ from speechseq.ops.pointwise import highway
 class Highway(nn.Module):
     """Highway layer: y = g * relu(W x + b) + (1 - g) * x with g = sigmoid(V x + c).
 
-    The bias of the gate starts at -1, so that the layer begins close to the identity. Source:
-    Srivastava et al. 2015.
+    x and y have `dim` channels. The bias of the gate starts at -1, so that the layer begins close
+    to the identity. Source: Srivastava et al. 2015.
     """
 
     def __init__(self, dim: int) -> None:
@@ -22,5 +22,5 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -1.0)
 
     def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
-        """Apply the layer to (…, dim); the shape stays the same."""
+        """Apply the layer to x (…, dim); the shape stays the same."""
         return highway(x, project(self.transform, x), project(self.gate, x))

@@ -28,7 +28,7 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
 
 
 def zero_padding(x: Sequence, mask: Mask) -> Sequence:
-    """Set all positions outside the mask to zero: (batch, time, channels), same shape.
+    """Set x (batch, time, channels) to zero where `mask` (batch, time) is False; same shape.
 
     `torch.where` selects the valid values. A multiplication by the mask would keep NaN in the
     padding, both in the result and in the gradient.
@@ -37,7 +37,10 @@ def zero_padding(x: Sequence, mask: Mask) -> Sequence:
 
 
 def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
-    """Reverse each row of x (batch, time, …) within its own length; padding stays at the end."""
+    """Reverse each row of x (batch, time, …) within its own length; padding stays at the end.
+
+    `lengths` (batch) is the number of valid positions of each row.
+    """
     lengths = checked_lengths(lengths, x.shape)
     time = torch.arange(x.shape[1], device=x.device)
     index = torch.where(length_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - time, time)

@@ -32,7 +32,7 @@ def with_values(build: Callable[[], M]) -> M:
     """Build a part whose constructor reads values of tensors: on the CPU, even inside of `built`.
 
     The meta device has no values. The part takes memory while sizes are only checked, so its config
-    must bound its size.
+    must bound its size. `build` is its constructor, without arguments.
     """
     if torch.get_default_device().type != "meta":
         return build()
@@ -43,8 +43,11 @@ def with_values(build: Callable[[], M]) -> M:
 def built(build: Callable[[], M]) -> M:
     """Build a module, after checking its size on the meta device.
 
+    Args:
+        build: constructor of the module, without arguments; it is called twice.
     Raises:
-        ConfigError: the module has more than MOST_PARTS parts or MOST_PARAMETERS parameters.
+        ConfigError: the module has more than MOST_PARTS (20,000) modules and parameters, or more
+            than MOST_PARAMETERS (2³⁰) parameter values.
     """
     if torch.get_default_device().type == "meta":  # the caller is checking the size itself
         return build()

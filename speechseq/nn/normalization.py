@@ -46,7 +46,7 @@ class UtteranceNormConfig(Config):
     channel_depth: Factor | None = None
 
     def build(self, features: int) -> "UtteranceNorm":
-        """Build the module; it has no parameters and takes any number of features."""
+        """Build the module; it has no parameters and takes any number of `features`."""
         return UtteranceNorm(self)
 
 
@@ -64,7 +64,7 @@ class GlobalNormConfig(Config):
     floor: Factor = 1e-3
 
     def build(self, features: int) -> "GlobalNorm":
-        """Build the module for this number of features, not fitted yet."""
+        """Build the module for `features` channels; `GlobalNorm.fit` must be called before use."""
         return GlobalNorm(self, features)
 
 
@@ -90,7 +90,7 @@ class StreamingNormConfig(Config):
     floor: Factor = 1e-3
 
     def build(self, features: int) -> "StreamingNorm":
-        """Build the module for this number of features; it has no parameters."""
+        """Build the module for `features` channels; it has no parameters."""
         return StreamingNorm(self, features)
 
 
@@ -98,14 +98,14 @@ NormConfig = UtteranceNormConfig | GlobalNormConfig | StreamingNormConfig
 
 
 class UtteranceNorm(nn.Module):
-    """Mean and variance normalisation over an utterance's own valid frames."""
+    """Mean and variance normalisation of each channel over an utterance's own valid frames."""
 
     def __init__(self, config: UtteranceNormConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise (batch, time, channels); the shape stays the same, padding becomes 0."""
+        """Normalise x (batch, time, channels), of lengths (batch); padding becomes 0."""
         lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
@@ -129,7 +129,10 @@ class UtteranceNorm(nn.Module):
 
 
 class GlobalNorm(nn.Module):
-    """Normalisation by statistics of a corpus, (x - mean) · scale, saved with the weights."""
+    """Normalisation of each channel by statistics of a corpus, (x - mean) · scale.
+
+    mean and scale, both (features), are measured by `fit` and saved with the weights.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -162,7 +165,7 @@ class GlobalNorm(nn.Module):
         self.frames.fill_(total.frames)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise (batch, time, channels); the shape stays the same, padding becomes 0.
+        """Normalise x (batch, time, channels), of lengths (batch); padding becomes 0.
 
         Raises:
             ConfigError: the statistics were neither fitted nor loaded.
@@ -195,7 +198,7 @@ class GlobalNorm(nn.Module):
 
 
 class StreamingState(NamedTuple):
-    """Statistics of the frames so far, without the prior.
+    """Statistics that `StreamingNorm` keeps of the frames so far, without the prior.
 
     Attributes:
         frames: (batch), number of frames.
@@ -209,11 +212,11 @@ class StreamingState(NamedTuple):
 
 
 class StreamingNorm(nn.Module):
-    """Mean and variance normalisation by the present and past frames only.
+    """Mean and variance normalisation of each channel by the present and past frames only.
 
     A sequence given in chunks has the same result as the whole. The mean and variance start from a
-    prior, see `StreamingNormConfig`. Its defaults, mean 0 and deviation 1, suit features that a
-    `GlobalNorm` has normalised before.
+    prior, imaginary earlier frames, see `StreamingNormConfig`. Its defaults, mean 0 and deviation
+    1, suit features that a `GlobalNorm` has normalised before.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:
@@ -221,20 +224,22 @@ class StreamingNorm(nn.Module):
         self.config, self.features = config, features
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise whole sequences (batch, time, channels); padding becomes 0."""
+        """Normalise whole sequences x (batch, time, channels), of `lengths` (batch)."""
         return self.advance(x, lengths, self.start(len(x), x.device))[0]
 
     def start(self, batch: int, device: torch.device | None = None) -> StreamingState:
-        """Return the state before the first frame."""
+        """Return the state before the first frame, for `batch` sequences."""
         none = torch.zeros(batch, self.features, dtype=torch.float64, device=device)
         return StreamingState(torch.zeros(batch, dtype=torch.int64, device=device), none, none)
 
     def advance(
         self, x: Sequence, lengths: Lengths, state: StreamingState
     ) -> tuple[Sequence, StreamingState]:
-        """Normalise the next frames (batch, time, channels), lengths[i] in row i.
+        """Normalise x (batch, time, channels), the next chunk of sequences that arrive in chunks.
 
-        Returns the normalised frames, with zeros in the padding, and the new state.
+        `lengths` (batch) counts the chunk's valid frames in each row; `state` is the result of
+        `start` or of the previous chunk. Returns the normalised frames, zeros in the padding, and
+        the new state.
         """
         c = self.config
         lengths = checked_lengths(lengths, x.shape).to(x.device)

@@ -9,12 +9,15 @@ from speechseq.ops.varlen import Rows, RowsOut, Varlen
 
 
 def on_rows(module: nn.Module, x: Rows, rows: Varlen, by: Literal["mask", "lengths"]) -> RowsOut:
-    """Apply a module to unpadded rows: (rows, channels) to (rows, outputs).
+    """Apply a module to a batch without padding: x (rows, channels) to (rows, outputs).
 
-    The module's own `of_rows` is called; if the module is not plain (see `ops.plain`), the module
-    is called on the padded batch instead.
+    The module's own `of_rows` is called; if the module is not plain (see `ops.plain`), for instance
+    because it has a hook, the module is called on the padded batch instead.
 
     Args:
+        module: module with `of_rows(x, rows)` and a call on padded batches.
+        x: valid positions of all utterances, one after another.
+        rows: the `Varlen` that knows which row belongs to which utterance.
         by: second argument of the module's call on a padded batch, its mask or its lengths.
     """
     own: Any = module

@@ -8,7 +8,9 @@ from speechseq.shapes import Mask, Mel
 
 
 class Postnet(nn.Module):
-    """Convolutions with batch norm, tanh and dropout; the last has no tanh (Shen 2018, §2.2).
+    """Tacotron 2's post-net: convolutions that predict a residual of the mel (Shen 2018, §2.2).
+
+    Each convolution has batch norm, tanh and dropout; the last has no tanh.
 
     Args:
         mels: channels of input and output.
@@ -40,6 +42,9 @@ class Postnet(nn.Module):
         )
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
-        """Return the residual (batch, frames, mels) to add to the mel; it is 0 in the padding."""
+        """Return the residual (batch, frames, mels) to add to `mel`; it is 0 in the padding.
+
+        `mel` (batch, frames, mels) is the decoder's output; `mask` (batch, frames) is True = valid.
+        """
         rows = Varlen.of(mask)
         return rows.pad(in_turn(self.convs, rows.unpad(mel), rows))

@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Cast half precision to float32, which keeps small terms of sums; float64 is unchanged."""
+    """Cast x to float32, which keeps small terms of sums, unless it is float64 already."""
     return x if x.dtype == torch.float64 else x.float()

@@ -83,7 +83,14 @@ class UtteranceNoise:
         self.blocks = torch.empty(0)
 
     def keep(self, step: int, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return each layer's multipliers (len(rows), size) at a step, for rows given by index."""
+        """Return each layer's dropout multipliers at a step: 0, or 1 / (1 - dropout) if kept.
+
+        Args:
+            step: index of the decoder step; steps must be requested in order.
+            rows: (rows), indices of the utterances.
+        Returns:
+            One tensor (rows, size) for each layer.
+        """
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:

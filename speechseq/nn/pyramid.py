@@ -24,13 +24,15 @@ class Joined(NamedTuple):
 
 
 def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concatenate") -> Joined:
-    """Join each k neighbouring frames to one; a row of n frames becomes one of ceil(n / k).
+    """Join each `join` neighbouring frames to one; a row of n frames becomes ceil(n / join).
 
-    Frame i of the result joins frames k·i … k·i + k - 1. The last group of a row is completed with
-    zeros according to the row's own length, so the padding never affects the last valid frame.
+    Frame i of the result joins frames k·i … k·i + k - 1, with k = `join`. The last group of a row
+    is completed with zeros according to the row's own length, so the padding never affects the last
+    valid frame (Chan 2015, §3.1).
 
     Args:
         x: (batch, time, channels).
+        lengths: (batch), number of valid frames of each row.
         join: k, at least 1.
         how: "concatenate" gives k * channels; "subsample" keeps the first of the k frames;
             "max_pool" takes the maximum of each channel over the valid frames.
@@ -107,10 +109,14 @@ class PyramidBiLSTM(nn.Module):
         )
 
     def forward(self, x: Sequence, lengths: Lengths, active: int | None = None) -> Encoded:
-        """Encode (batch, time, input_dim) to a memory (batch, ceil(time / reduction), 2 * hidden).
+        """Encode frames to a memory (batch, ceil(time / reduction), 2 * hidden) and its lengths.
 
-        If `active` is given, only the lowest `active` layers run; above them frames are pooled, so
-        that the memory keeps its shape while a network grows layer by layer.
+        Args:
+            x: (batch, time, input_dim), features.
+            lengths: (batch), number of valid frames of each row.
+            active: number of layers that run, from the lowest; above them frames are pooled by
+                their maximum, so that the memory keeps its shape while a network grows layer by
+                layer. None runs all.
         """
         lengths = checked_lengths(lengths, x.shape)
         active = len(self.layers) if active is None else active

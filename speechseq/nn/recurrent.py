@@ -50,7 +50,8 @@ class _Bidirectional(nn.Module):
 class BiLSTM(_Bidirectional):
     """Bidirectional LSTM, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
 
-    Padding has no effect on the result; outputs in the padding are 0.
+    Called with x and lengths (batch). Padding has no effect on the result; outputs in the padding
+    are 0. `hidden` is the number of units in each direction.
     """
 
     kind = "lstm"
@@ -64,7 +65,8 @@ class BiLSTM(_Bidirectional):
 class BiGRU(_Bidirectional):
     """Bidirectional GRU, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
 
-    Padding has no effect on the result; outputs in the padding are 0.
+    Called with x and lengths (batch). Padding has no effect on the result; outputs in the padding
+    are 0. `hidden` is the number of units in each direction.
     """
 
     kind = "gru"

@@ -18,7 +18,12 @@ Indexed = Annotated[Tensor, "rows that another field indexes"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """Select rows, by their indices, of every tensor of a state with one row per utterance."""
+    """Select rows, by index, of every tensor of a nested state; for one hypothesis per utterance.
+
+    Args:
+        state: nested tuples of batch-first tensors.
+        rows: (selected), indices into the first axis of every tensor.
+    """
     return regroup_rows(state, rows, rows)
 
 
@@ -45,6 +50,8 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 
 def num_utterances(state: Any) -> int:
     """Number of utterances of a nested state, read from its first `PerUtterance` tensor.
+
+    `PerUtterance` tensors have one row per utterance however many hypotheses a beam search has.
 
     Raises:
         ValueError: the state has no such tensor.

@@ -36,7 +36,14 @@ class Plan(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """Bounds of the exact transport cost, in float64: `lower` by potentials, `upper` by a plan."""
+    """Bounds of the exact transport cost, in float64.
+
+    Attributes:
+        lower: dual value of the potentials; no plan costs less.
+        upper: cost of `plan`.
+        plan: (rows, columns), the mass that moves from row i to column j.
+        potentials: (u, v) with u_i + v_j ≤ cost_ij.
+    """
 
     lower: Float[Tensor, ""]
     upper: Float[Tensor, ""]
@@ -123,7 +130,8 @@ def wasserstein_1d(
 ) -> Float[Tensor, ""]:
     """Wasserstein distance of order p between two samples of numbers, by their quantile functions.
 
-    The samples may differ in size. The distance is differentiable; its gradient at 0 is 0.
+    The samples x (items) and y (others) may differ in size. The distance is differentiable; its
+    gradient at 0 is 0.
 
     Raises:
         DataError: an empty sample, or values that are not finite.
@@ -142,10 +150,14 @@ def sliced(
 ) -> Float[Tensor, ""]:
     """Sliced Wasserstein distance (Rabin 2011): (mean over directions of W_p^p)^(1/p).
 
-    W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`).
-    `projections` directions, uniform on the sphere, are drawn on the CPU from `seed`; torch's
-    global generator is not used. The samples may differ in size; the distance is differentiable.
+    W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`). The
+    result is differentiable.
 
+    Args:
+        x, y: samples (items, dim) and (others, dim), of the same or different sizes.
+        projections: number of directions, uniform on the sphere.
+        p: order of the distance.
+        seed: seed of the directions, drawn on the CPU; torch's global generator is not used.
     Raises:
         DataError: an empty sample, or values that are not finite.
         ConfigError: p or projections below 1.

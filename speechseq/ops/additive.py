@@ -16,14 +16,23 @@ KERNELS = "speller"
 
 
 def by_utterance(x: Tensor, utterances: int) -> Tensor:
-    """Reshape (rows, …) to (utterances, k, …), where the k rows of an utterance are adjacent."""
+    """Reshape x (utterances · k, …) to (utterances, k, …).
+
+    The k rows of an utterance, its hypotheses in a beam search, are adjacent. `utterances` is their
+    number.
+    """
     return x.view(utterances, -1, *x.shape[1:])
 
 
 def fold_filters(
     filters: Float[Tensor, "filters channels kernel"], location: Float[Tensor, "dim filters"]
 ) -> Float[Tensor, "taps dim"]:
-    """Combine location filters and their projection in one matrix (channels * kernel, dim)."""
+    """Multiply location filters by their projection: one matrix (channels * kernel, dim).
+
+    Args:
+        filters: (filters, channels, kernel), convolution weights.
+        location: (dim, filters), weight of the projection of their output.
+    """
     return torch.einsum("fck,df->ckd", filters, location).flatten(0, 1)
 
 

@@ -9,9 +9,10 @@ _KEEPS_GRAPH = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph",
 
 
 class SavedTensors(NamedTuple):
-    """Saved tensors of a Function; with `may_overwrite`, no later backward pass reads them.
+    """Saved tensors of a custom autograd Function, as `saved_tensors` returns them.
 
-    The memory of each is then freed as soon as the Function deletes its reference.
+    With `may_overwrite`, no later backward pass reads them, and the memory of each is freed as soon
+    as the Function deletes its reference.
     """
 
     tensors: tuple[Tensor, ...]
@@ -19,7 +20,10 @@ class SavedTensors(NamedTuple):
 
 
 def saved_tensors(ctx: Any) -> SavedTensors:
-    """Return the saved tensors of `ctx`; with `retain_graph` they must not be overwritten."""
+    """Return the saved tensors of `ctx`, the context of a custom autograd Function's backward pass.
+
+    The second value is False with `retain_graph`: the tensors must then not be overwritten.
+    """
     tensors, may_overwrite = ctx.saved_tensors, not _KEEPS_GRAPH()
     if may_overwrite:
         ctx.maybe_clear_saved_tensors()

@@ -37,9 +37,16 @@ def batch_norm_act_dropout(
 ) -> tuple[Rows, Tensor, Tensor]:
     """Apply batch norm in training mode, an activation and dropout, in two passes over memory.
 
-    Check `supported` first. With `norm_last` the activation comes before the norm. The backward
-    pass needs x and one byte per unit; torch's operations also save the outputs of norm and
-    activation.
+    Check `supported` first. The backward pass needs x and one byte per unit; torch's operations
+    also save the outputs of norm and activation.
+
+    Args:
+        x: (rows, channels), the valid positions of a batch without padding.
+        weight, bias: (channels), of the norm.
+        eps: added to the variance.
+        activation: "linear", "relu" or "tanh".
+        norm_last: apply the activation before the norm instead of after it.
+        rate: probability of dropping an output.
 
     Returns:
         The output (rows, channels), and the mean and biased variance of x in each channel

@@ -19,12 +19,17 @@ def convolve(
     weight: Float[Tensor, "outputs inputs kernel"],
     bias: Float[Tensor, " outputs"] | None,
 ) -> Float[Tensor, "rows outputs"]:
-    """Convolve each utterance with "same" padding: (rows, inputs) to (rows, outputs).
+    """Convolve each utterance with "same" padding: x (rows, inputs) to (rows, outputs).
 
     An even kernel extends one position further to the right. Rows are contiguous, so each window is
     contiguous in memory, and the convolution is one matrix product of all windows (not copied) with
     the weights; so are both gradients. It runs in C++ if `linear.supported`, otherwise by torch's
     conv1d on the padded batch.
+
+    Args:
+        x: valid positions of all utterances, one after another.
+        rows: the `Varlen` that knows which row belongs to which utterance.
+        weight, bias: (outputs, inputs, kernel) and (outputs) or None.
     """
     if rows.whole and supported(x, weight):
         return _Convolve.apply(x.contiguous(), weight, bias, rows)

@@ -29,9 +29,11 @@ class Recording:
 
 
 class Recorder:
-    """Captures functions as graphs on a CUDA device.
+    """Captures functions as CUDA graphs on a device (experimental).
 
-    With `emulated`, nothing is captured, and a replay calls the function again, on any device.
+    Args:
+        device: device of the tensors.
+        emulated: capture nothing; a replay calls the function again, on any device.
     """
 
     def __init__(self, device: torch.device, emulated: bool) -> None:
@@ -39,7 +41,10 @@ class Recorder:
         self.pool = None if emulated else torch.cuda.graph_pool_handle()
 
     def warm(self, function: Callable[[], None]) -> None:
-        """Call a function a few times, until libraries have chosen kernels and allocated memory."""
+        """Call a function a few times, until libraries have chosen kernels and allocated memory.
+
+        A capture needs this. With `emulated`, the function is called once.
+        """
         if self.emulated:
             return function()
         current, side = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
@@ -50,7 +55,7 @@ class Recorder:
         return current.wait_stream(side)
 
     def record(self, function: Callable[[], Outputs]) -> Recording:
-        """Capture a function, which returns its output tensors.
+        """Capture a `function` without arguments, which returns its output tensors.
 
         Raises:
             RuntimeError: the function cannot be captured, for instance because it synchronises.

@@ -27,10 +27,10 @@ _REMEMBERED = 256  # signatures seen once
 
 
 def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
-    """Return a module's cache of graphs, which lives as long as the module.
+    """Return the cache of CUDA graphs of a module for a device; it lives as long as the module.
 
-    The result is None if graphs are disabled, or if a replay would bypass hooks or replaced modules
-    (see `ops.plain`).
+    The result is None if graphs are disabled (without `SPEECHSEQ_CUDA_GRAPHS=1` in the
+    environment), or if a replay would bypass hooks or replaced modules (see `ops.plain`).
     """
     setting = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     emulated = setting == "rehearse"

@@ -117,11 +117,15 @@ class _Step(torch.autograd.Function):
 
 
 class PrepackedLinear(DeferredGradLinear):
-    """Linear layer y = W x + b with prepacked weights, for inference.
+    """Linear layer y = W x + b with prepacked weights, for inference in float32 on a CPU.
 
-    In float32, for one row up to a few hundred, it takes a fifth to a half of the time of torch's
-    product, which packs its weights at every call. The kernel is that of this package, or oneDNN's
-    if there is no compiler. Other inputs run as in `DeferredGradLinear`.
+    For one row up to a few hundred, it takes a fifth to a half of the time of torch's product,
+    which packs its weights at every call. The kernel is that of this package, or oneDNN's if there
+    is no compiler.
+
+    Args:
+        weight: (output_dim, input_dim).
+        bias: (output_dim) or None.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -159,7 +163,10 @@ class PrepackedLinear(DeferredGradLinear):
 
 
 def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
-    """Return the layer with prepacked weights if possible: float32, on a CPU, without gradients."""
+    """Return the layer `linear` with prepacked weights if possible, otherwise unchanged.
+
+    Possible means float32, on a CPU, without gradients, and with the package's kernel or oneDNN.
+    """
     weight = linear.buffer.weight
     if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
         return linear
@@ -171,7 +178,7 @@ def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
 
 
 def pack_weight(weight: Tensor) -> Tensor:
-    """Pack a weight (outputs, inputs) in the order in which the C++ kernel reads it.
+    """Pack a weight (outputs, inputs) in the order in which the C++ kernel reads it: (size).
 
     The library of the kernel must be available.
     """

@@ -31,9 +31,10 @@ NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Apply dropout like torch's; on a CPU in half of the time, with a mask of one byte per unit.
+    """Apply dropout to x like torch's; on a CPU in half of the time, with one byte per unit.
 
-    On a CPU, torch draws and saves a float per unit. The rate is rounded to a multiple of 2^-16.
+    On a CPU, torch draws and saves a float per unit. The rate, the probability of dropping a unit,
+    is rounded to a multiple of 2^-16; without `training`, x is returned unchanged.
     """
     if not training or not rate:
         return x
@@ -43,7 +44,7 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
-    """Draw a mask that is True with probability `rate`, rounded to a multiple of 2^-16."""
+    """Draw a mask of `shape`, True with probability `rate`, rounded to a multiple of 2^-16."""
     if not is_eager():
         return torch.rand(shape, device=device) < rate
     mask = torch.empty(shape, dtype=torch.bool, device=device)
@@ -60,9 +61,11 @@ def recurrent_dropout_bits(
     """Draw bits (steps, batch, hidden) uint8 for all steps of a cell; None if all rates are 0.
 
     Args:
+        shape: (steps, batch, hidden).
         dropout: probability of the bit DROPPED: the unit of the hidden state is dropped.
         zoned: zoneout probability for each bit in it: HIDDEN_KEPT, CELL_KEPT or both. The bit means
             that the unit of the hidden state (or the cell state) keeps its previous value.
+        device: device of the result.
     """
     rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
     if not rates:

@@ -31,7 +31,10 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
 
 
 def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
-    """Return `layer(x)`; a plain nn.Linear with many rows is computed by `linear`."""
+    """Return `layer(x)` for x (…, inputs), by `linear` if that gives the same and rows are many.
+
+    A layer with hooks, or of another class than nn.Linear, is called, so that nothing is bypassed.
+    """
     many = x.shape[:-1].numel() >= _FEW
     if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
         return linear(x, layer.weight, layer.bias)
@@ -39,7 +42,11 @@ def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor,
 
 
 def supported(a: Tensor, b: Tensor) -> bool:
-    """True if the C++ kernel takes these tensors and is faster than torch on this processor."""
+    """True if the C++ kernel takes the factors a and b and is faster than torch on this processor.
+
+    They are float32 tensors on a CPU, not empty; the kernel is faster where MKL does not use
+    AVX-512.
+    """
     plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
     if not has_memory(a, b) or not plain or torch.is_autocast_enabled("cpu"):
         return False

@@ -23,6 +23,7 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     `forward`, and its parameters are plain tensors. Submodules are not checked.
 
     Args:
+        module: the module to check.
         kinds: the classes; by default every class of torch.nn and of speechseq.
     """
     own, kind = vars(module), type(module)
@@ -37,7 +38,10 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 
 def all_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if the module and all its submodules are plain; see `is_plain`."""
+    """True if a module and all its submodules are plain: no hooks, no replaced layers.
+
+    `kinds` are the classes allowed, by default those of torch.nn and of speechseq; see `is_plain`.
+    """
     return all(is_plain(part, *kinds) for part in module.modules())
 
 
@@ -61,7 +65,7 @@ def is_plain_rnn(layer: nn.Module) -> bool:
 
 
 def renew(module: nn.Module) -> None:
-    """Recompute weights that pruning, weight norm or spectral norm usually compute before a call.
+    """Recompute a module's weights that pruning, weight norm or spectral norm compute at each call.
 
     This is needed if parameters are used before the module is called: without it, they are computed
     from the parameters before the last update, and their autograd graph has been freed.

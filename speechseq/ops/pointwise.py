@@ -15,7 +15,8 @@ from speechseq.ops.varlen import Rows
 def max_pool_pairs(x: Rows, has_next: Bool[Tensor, " rows"]) -> Rows:
     """Return the maximum of each row and the next row if `has_next`, otherwise the row itself.
 
-    x is (rows, channels), like the result. Two equal values get half of the gradient each.
+    x is (rows, channels), like the result; `has_next` (rows) is True if the next row belongs to the
+    same utterance. Two equal values get half of the gradient each.
     """
     if supported(x):
         return _Pool.apply(x.contiguous(), has_next)
@@ -30,8 +31,8 @@ def highway(
 ) -> Float[Tensor, "*rest dim"]:
     """Compute the output of a highway layer, g * relu(fresh) + (1 - g) * x with g = sigmoid(gate).
 
-    `fresh` and `gate` are linear maps of x, before their activations. Source: Srivastava et al.
-    2015.
+    `fresh` and `gate` are linear maps of x (…, dim), before their activations; all have the same
+    shape. Source: Srivastava et al. 2015.
     """
     if supported(x, fresh, gate):
         return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())

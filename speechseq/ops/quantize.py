@@ -12,7 +12,7 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def check_precision(precision: str) -> None:
-    """Raise ConfigError for an unknown precision."""
+    """Raise ConfigError if a precision is not one of "float32", "bfloat16" and "int8"."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: {precision!r} is not known", "use one of " + _known())
 
@@ -39,7 +39,10 @@ class Quantized(NamedTuple):
 
 
 def quantize(weight: Tensor, precision: str) -> Quantized:
-    """Round a weight (outputs, inputs) to a precision; int8 has a scale for each output."""
+    """Round a weight (outputs, inputs) to a precision: "float32", "bfloat16" or "int8".
+
+    int8 has a scale for each output, the largest absolute weight divided by 127.
+    """
     weight = weight.detach()
     if precision == "int8":
         scales = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
@@ -48,7 +51,7 @@ def quantize(weight: Tensor, precision: str) -> Quantized:
 
 
 class Packed(NamedTuple):
-    """Linear layer in the layout that skinny_gemm.h reads.
+    """Linear layer in the layout that the C++ kernels of csrc/skinny_gemm.h read.
 
     Attributes:
         weights: (panels, inputs, vectors, lanes); a panel has vectors · lanes outputs, whose
@@ -61,16 +64,19 @@ class Packed(NamedTuple):
     bias: Tensor | None
 
     def descriptor(self) -> tuple[Tensor | int | None, ...]:
-        """Return the fields of the C++ struct `Matrix`."""
+        """Return the fields of the C++ struct `Matrix`: tensors, sizes and the kind of dtype."""
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         return *self, inputs, panels, vectors, kind
 
 
 class Shape(NamedTuple):
-    """Shape of a panel: `vectors` vectors of `lanes` outputs.
+    """Shape of a panel, the block of outputs that a kernel computes together.
 
-    A cell has one vector per gate, for the same units.
+    Attributes:
+        vectors: vectors per panel; a cell has one per gate, for the same units.
+        lanes: outputs per vector, as many as floats fit in a vector register.
+        is_cell: True for the weights of an LSTM or GRU.
     """
 
     vectors: int
@@ -79,7 +85,13 @@ class Shape(NamedTuple):
 
 
 def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> Packed:
-    """Round a layer's weight (outputs, inputs) to a precision and pack it; the bias is float32."""
+    """Round a layer's weight (outputs, inputs) to a precision and pack it in the order of kernels.
+
+    Args:
+        weight, bias: (outputs, inputs) and (outputs) or None; the bias becomes float32.
+        precision: "float32", "bfloat16" or "int8".
+        shape: how many outputs a kernel computes together.
+    """
     values, scales = quantize(weight, precision)
     columns = [None if x is None else _panels(x.unsqueeze(1), shape) for x in (scales, bias)]
     return Packed(_panels(values, shape), *columns)

@@ -18,7 +18,7 @@ Kind = Literal["lstm", "gru"]
 
 
 class Weights(NamedTuple):
-    """Weights of one direction, with the names and order of torch's layers and cells."""
+    """Weights of one direction, with the names, shapes and order of torch's layers and cells."""
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -27,7 +27,13 @@ class Weights(NamedTuple):
 
 
 def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
-    """True if the C++ kernel takes these tensors: float32 or bfloat16 on a CPU."""
+    """True if a C++ kernel takes these tensors: float32 or bfloat16 on a CPU.
+
+    Args:
+        kind: "lstm" or "gru".
+        x: (rows, input_dim), inputs.
+        weights: of one direction.
+    """
     if not has_memory(x, *weights) or x.device.type != "cpu":
         return False
     known = (torch.float32, torch.bfloat16)
@@ -38,13 +44,14 @@ def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
 def run_lstm(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run an LSTM over each utterance: (rows, input_dim) to (rows, directions * hidden).
+    """Run an LSTM over each utterance: x (rows, input_dim) to (rows, directions * hidden).
 
     Under autocast, matrix products run in autocast's dtype; sums, cells and gate functions run in
     float32.
 
     Args:
-        rows: layout of the batch.
+        x: valid frames of all utterances, one after another, without padding.
+        rows: the `Varlen` that knows which row belongs to which utterance.
         directions: weights of one or two directions; the second runs backwards, from the last frame
             of each utterance.
         dropout: dropout and zoneout of the states, only for one direction.
@@ -59,7 +66,14 @@ def run_lstm(
 def run_gru(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run a GRU over each utterance; `run_lstm` documents arguments and result."""
+    """Run a GRU over each utterance: x (rows, input_dim) to (rows, directions * hidden).
+
+    Args:
+        x: valid frames of all utterances, one after another, without padding.
+        rows: the `Varlen` that knows which row belongs to which utterance.
+        directions: weights of one or two directions; the second runs backwards.
+        dropout: dropout and zoneout of the states, only for one direction.
+    """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])
     gates = linear(x, torch.cat([own.weight_ih for own in directions]), bias)

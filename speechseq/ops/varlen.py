@@ -16,7 +16,7 @@ Gathered = Float[Tensor, "places channels"]
 
 
 class Varlen(NamedTuple):
-    """Layout of an unpadded batch.
+    """Layout of an unpadded batch: its rows are the valid positions, utterance after utterance.
 
     Attributes:
         shape: (batch, time) of the padded batch.
@@ -43,7 +43,7 @@ class Varlen(NamedTuple):
         return Varlen((batch, time), positions, positions // time, lengths, whole)
 
     def unpad(self, x: Sequence) -> Rows:
-        """Gather the valid positions: (batch, time, channels) to (rows, channels)."""
+        """Gather the valid positions of x: (batch, time, channels) to (rows, channels)."""
         x = x.flatten(0, 1)
         full = is_eager() and len(x) == len(self.positions)  # a trace must work for other lengths
         return x if full else gather_rows(x, self.positions)
@@ -62,19 +62,22 @@ class Varlen(NamedTuple):
         return flat.index_fill(0, self.positions, True).view(self.shape)
 
     def has_next(self) -> Bool[Tensor, " rows"]:
-        """True for each row whose next position is valid and in the same utterance."""
+        """True for each row whose next row is the next position of the same utterance: (rows)."""
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)
 
 
 def gather_rows(x: Rows, index: Index) -> Gathered:
-    """Gather rows of x by distinct indices, so that the backward pass needs no sums."""
+    """Gather the rows `index` (places), all distinct, of x (rows, channels): (places, channels).
+
+    As they are distinct, the backward pass needs no sums.
+    """
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """Write the rows of x to a matrix of `rows` rows at distinct indices; other rows are zeros."""
+    """Write x (places, channels) to distinct rows `index` (places) of zeros (rows, channels)."""
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)

@@ -10,9 +10,11 @@ from speechseq.shapes import Weights
 
 
 class AdditiveAttention(Attention):
-    """Attention mechanism with additive energies, direction · tanh(query + keys + location).
+    """Base class of attention mechanisms with energies v · tanh(query + keys + location).
 
-    Kernels compute these energies from the weights of the mechanism's layers, without calling them.
+    v is the weight vector of the last layer and `location` the projected output of location
+    filters, if the mechanism has them. Kernels compute these energies from the weights of the
+    mechanism's layers, without calling them.
     """
 
     def read_layers(self) -> tuple[nn.Module, ...]:
@@ -20,9 +22,10 @@ class AdditiveAttention(Attention):
         raise NotImplementedError
 
     def is_readable(self) -> bool:
-        """True if all `read_layers` are plain (see `ops.plain`) and have no bias.
+        """True if all `read_layers` are plain torch layers without hooks and without bias.
 
-        If False, for instance because a layer has a hook, kernels may not replace calls of layers.
+        If False, kernels, which read the weights only, may not replace calls of the layers.
+        `ops.plain` defines plain.
         """
         layers = self.read_layers()
         return all(is_plain(x, nn.Linear) or is_plain_conv(x) for x in layers) and all(
@@ -33,11 +36,12 @@ class AdditiveAttention(Attention):
 def called_energies(
     query: Tensor, keys: Tensor, energy: nn.Module, around: Tensor | None = None
 ) -> Weights:
-    """Compute additive energies (batch, positions) by calling the last layer, so that hooks run.
+    """Compute additive energies (batch, positions) by calling the last layer, so its hooks run.
 
     Args:
         query: (batch, dim), projected to the width of the keys.
-        keys: (utterances, positions, dim); see `additive_energies`.
+        keys: (utterances, positions, dim), the projected memory. In a beam search, batch is
+            utterances × k, and the k queries of an utterance are adjacent rows.
         energy: last layer, (batch × positions, dim) to (batch × positions, 1).
         around: (batch × positions, dim), projected output of the location filters; None without
             filters.

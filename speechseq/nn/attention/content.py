@@ -31,12 +31,12 @@ class ContentConfig(AttentionConfig):
     dim: Width = 256
 
     def build(self, query_dim: int, memory_dim: int) -> "ContentAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         return ContentAttention(query_dim, memory_dim, self)
 
 
 class ContentState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `ContentAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -52,7 +52,13 @@ class ContentState(NamedTuple):
 
 
 class ContentAttention(AdditiveAttention):
-    """Content-based attention: energies = v · tanh(W query + V memory)."""
+    """Content-based attention: energies = v · tanh(W query + V memory) (Bahdanau 2015).
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings; see `ContentConfig`.
+    """
 
     def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:
         super().__init__()
@@ -64,13 +70,21 @@ class ContentAttention(AdditiveAttention):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the keys, once per utterance, and return the state before the first step."""
+        """Project the memory to keys, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return ContentState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         energies = self._energies(self.query(query), state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
         return *read, state._replace(previous=read.weights)

@@ -52,25 +52,34 @@ class Attention(nn.Module):
         return False
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Return the state before the first step; the memory is projected to keys here."""
+        """Project the memory to keys, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         raise NotImplementedError
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step with queries (batch, query_dim).
+        """Run one step with queries (batch, query_dim), the hidden states of the decoder.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        `state` is the result of `start` or of the previous step. Returns context (batch,
+        memory_dim), weights (batch, positions) and the next state.
         """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionConfig(Config):
-    """Base class of the settings of mechanisms; `reading` sets how energies become weights."""
+    """Base class of the settings of mechanisms; `reading` sets how energies become weights.
+
+    `reading` is a `ReadingConfig`: sharpening, smoothing, windows; by default a plain softmax.
+    """
 
     reading: ReadingConfig = PLAIN
 
     def build(self, query_dim: int, memory_dim: int) -> Attention:
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         raise NotImplementedError
 
 

@@ -17,9 +17,13 @@ Score = Float[Tensor, " batch"]
 
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the largest weight of a step, averaged over the valid steps of each item (batch).
+    """Return the largest weight of a step, averaged over the valid steps of each item: (batch).
 
     The score is 1 if every step attends to a single position.
+
+    Args:
+        alignment: (batch, steps, positions), attention weights of all steps.
+        step_lengths: (batch), number of valid steps of each item.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -32,9 +36,13 @@ def coverage(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Score:
-    """Return the share of each item's positions that attention reads (batch), below 1 if it skips.
+    """Return the share of each item's positions that attention reads: (batch), 1 if it skips none.
 
-    A position counts as read by `read_positions`.
+    Args:
+        alignment: (batch, steps, positions), attention weights of all steps.
+        step_lengths, position_lengths: (batch), number of valid steps and positions of each item.
+        threshold: share of the average weight at which a position counts as read; see
+            `read_positions`.
     """
     read = read_positions(alignment, step_lengths, position_lengths, threshold)
     return read.sum(1) / position_lengths
@@ -46,10 +54,15 @@ def read_positions(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Bool[Tensor, "batch positions"]:
-    """Return the positions that attention reads (batch, positions), False in the padding.
+    """Return the positions that attention reads: a mask (batch, positions), False in the padding.
 
-    A position counts as read if its weights, summed over all steps, reach `threshold` times
-    min(1, steps / positions), which is about the sum that each position has on average.
+    A position counts as read if its weights, summed over all steps, reach `threshold` times min(1,
+    steps / positions), which is about the sum that each position has on average.
+
+    Args:
+        alignment: (batch, steps, positions), attention weights of all steps.
+        step_lengths, position_lengths: (batch), number of valid steps and positions of each item.
+        threshold: see above; dimensionless.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -62,11 +75,14 @@ def read_positions(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the share of each item's steps at which attention does not move back (batch).
+    """Return the share of each item's steps at which attention does not move back: (batch).
 
     Attention moves back if the position of the largest weight is before that of the previous step.
-
     The first step, which has no previous step, is not counted; an item of one step scores 1.
+
+    Args:
+        alignment: (batch, steps, positions), attention weights of all steps.
+        step_lengths: (batch), number of valid steps of each item.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     moves = (step_lengths - 1).clamp(min=0)
@@ -82,15 +98,15 @@ def accuracy(
     reduction_factor: int = 1,
     tolerance: int = 1,
 ) -> Score:
-    """Return the share of each item's frames at which attention is at the true position (batch).
+    """Return the share of each item's frames at which attention is at the true position: (batch).
 
     Args:
-        alignment: (batch, steps, positions), weights of steps that cover `reduction_factor` frames
-            each.
+        alignment: (batch, steps, positions), attention weights of the decoder steps.
         positions: (batch, frames), the true position of each frame, such as
             `known_durations.frame_positions`.
         frame_lengths: (batch), number of valid frames of each item, at least 1.
-        tolerance: maximum distance between the position of the largest weight and the true one.
+        reduction_factor: number of frames per decoder step.
+        tolerance: maximum distance, in positions, between the largest weight and the true position.
     """
     frame_lengths = checked_lengths(frame_lengths, positions.shape, "frame_lengths", least=1)
     frame = torch.arange(positions.shape[1], device=alignment.device)

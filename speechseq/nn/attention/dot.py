@@ -41,12 +41,12 @@ class DotConfig(AttentionConfig):
     scaled: bool = False
 
     def build(self, query_dim: int, memory_dim: int) -> "DotAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         return DotAttention(query_dim, memory_dim, self)
 
 
 class DotState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `DotAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -62,7 +62,15 @@ class DotState(NamedTuple):
 
 
 class DotAttention(Attention):
-    """Dot-product attention: energies = φ(query) · ψ(memory), with small networks φ and ψ."""
+    """Dot-product attention: energies = φ(query) · ψ(memory), with small networks φ and ψ.
+
+    Source: Chan et al. 2015, "Listen, Attend and Spell".
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings of both networks; see `DotConfig`.
+    """
 
     def __init__(self, query_dim: int, memory_dim: int, config: DotConfig) -> None:
         super().__init__()
@@ -72,13 +80,21 @@ class DotAttention(Attention):
         self.scale = config.dim**-0.5 if config.scaled else 1.0
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DotState:
-        """Compute the keys, once per utterance, and return the state before the first step."""
+        """Compute the keys, once per utterance, and return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return DotState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         scaled = self.scale * self.query(query)
         energies = dot_energies(scaled, state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)
@@ -90,7 +106,10 @@ def dot_energies(
 ) -> Weights:
     """Dot product of each query with the keys of its utterance: energies (batch, positions).
 
-    The k queries of an utterance (its hypotheses in a beam search) are adjacent rows of `query`.
+    Args:
+        query: (batch, dim). In a beam search, batch is utterances × k, and the k queries of an
+            utterance (its hypotheses) are adjacent rows.
+        keys: (utterances, positions, dim), the projected memory.
     """
     return torch.bmm(by_utterance(query, len(keys)), keys.transpose(1, 2)).flatten(0, 1)
 

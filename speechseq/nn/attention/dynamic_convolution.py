@@ -61,12 +61,12 @@ class DynamicConvolutionConfig(AttentionConfig):
                 raise ConfigError(f"{name}: {kernel} is even", "use an odd width, such as 21")
 
     def build(self, query_dim: int, memory_dim: int) -> "DynamicConvolutionAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim`; `memory_dim` is not used."""
         return DynamicConvolutionAttention(query_dim, self)
 
 
 class DynamicConvolutionState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `DynamicConvolutionAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -82,11 +82,16 @@ class DynamicConvolutionState(NamedTuple):
 
 
 class DynamicConvolutionAttention(Attention):
-    """Dynamic convolution attention, which filters the previous weights α.
+    """Dynamic convolution attention, which filters the previous weights α (Battenberg 2020).
 
-    energies = v · tanh(U static(α) + T dynamic(α) + b) + log prior(α), with the dynamic filters
-    V tanh(W query + c). Before the first step, all weight is on position 0, unless `reading.first`
-    is "uniform".
+    energies = v · tanh(U static(α) + T dynamic(α) + b) + log prior(α). The static filters are
+    learned; the dynamic ones are V tanh(W query + c), new at each step; the prior is a fixed filter
+    that only stays or moves forward. Before the first step, all weight is on position 0, unless
+    `reading.first` is "uniform".
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        config: settings; see `DynamicConvolutionConfig`.
     """
 
     def __init__(self, query_dim: int, config: DynamicConvolutionConfig) -> None:
@@ -105,7 +110,12 @@ class DynamicConvolutionAttention(Attention):
             nn.init.zeros_(bias)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DynamicConvolutionState:
-        """Return the state before the first step; the mechanism needs no keys."""
+        """Return the state before the first step; the mechanism needs no keys.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         previous = first_distribution(memory, memory_mask, self.reading)
         config = self.config
@@ -116,7 +126,10 @@ class DynamicConvolutionAttention(Attention):
     def forward(
         self, query: Query, state: DynamicConvolutionState
     ) -> tuple[Context, Weights, DynamicConvolutionState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         previous = state.previous
         reach = self.config.prior_length - 1
         prior = F.pad(previous, (reach, 0)).unfold(1, reach + 1, 1) @ state.prior[0]
@@ -141,7 +154,8 @@ class DynamicConvolutionAttention(Attention):
 def beta_binomial(length: int, alpha: float, beta: float, like: Tensor) -> Float[Tensor, " moves"]:
     """Return the probabilities (length) of a beta-binomial distribution over 0 … length - 1.
 
-    The result has the dtype and device of `like`.
+    `alpha` and `beta` are its two shape parameters, above 0. The result has the dtype and device of
+    the tensor `like`.
     """
     moves = torch.arange(length, dtype=like.dtype, device=like.device)
     trials = length - 1

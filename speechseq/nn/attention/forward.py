@@ -54,7 +54,7 @@ class ForwardConfig(AttentionConfig):
         self.energies()
 
     def build(self, query_dim: int, memory_dim: int) -> "ForwardAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         return ForwardAttention(query_dim, memory_dim, self)
 
     def energies(self) -> LocationSensitiveConfig:
@@ -65,7 +65,7 @@ class ForwardConfig(AttentionConfig):
 
 
 class ForwardState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `ForwardAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -83,11 +83,17 @@ class ForwardState(NamedTuple):
 
 
 class ForwardAttention(LocationSensitiveAttention):
-    """Forward attention: weights(n) ∝ ((1 - u) α(n) + u α(n - 1)) exp(energy(n)).
+    """Forward attention: weights(n) ∝ ((1 - u) α(n) + u α(n - 1)) exp(energy(n)) (Zhang 2018).
 
-    α are the previous weights and u is the probability of moving on, 1/2 at the first step. Before
-    the first step, all weight is on position 0, unless `reading.first` is "uniform". The options
-    of `reading` apply to the logarithm of the right-hand side, in place of plain energies.
+    α are the previous weights and u is the probability of moving on, 1/2 at the first step; the
+    energies are those of location-sensitive attention. Before the first step, all weight is on
+    position 0, unless `reading.first` is "uniform". The options of `reading` apply to the logarithm
+    of the right-hand side, in place of plain energies.
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings; see `ForwardConfig`.
     """
 
     monotonic = True
@@ -98,14 +104,22 @@ class ForwardAttention(LocationSensitiveAttention):
         self.transition = agent
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Project the keys, once per utterance; return the ForwardState before the first step."""
+        """Project the memory to keys, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         begun = super().start(memory, memory_mask)
         first = first_distribution(memory, memory_mask, self.reading)
         history = torch.stack([first, torch.zeros_like(first)], 1)
         return ForwardState(*begun[:3], history, first.new_zeros(len(memory), 1))
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         previous = state.history[:, 0]
         energies = at_least_float32(self._energies(self.query(query), state.keys, state.history))
         stay, move = torch.sigmoid(-state.move), torch.sigmoid(state.move)

@@ -49,12 +49,12 @@ class GMMConfig(AttentionConfig):
     dim: Width = 128
 
     def build(self, query_dim: int, memory_dim: int) -> "GMMAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim`; `memory_dim` is not used."""
         return GMMAttention(query_dim, self)
 
 
 class GMMState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `GMMAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -74,10 +74,15 @@ class GMMState(NamedTuple):
 class GMMAttention(Attention):
     """GMM attention: weights(n) = Σ_k ω_k exp(-(n - μ_k)² p_k) / Z over positions n.
 
-    At each step, μ_k grows by Δ_k. Z is the sum over the valid positions, so that all weight is on
-    the last position when the means are beyond it. A tanh layer and a projection predict ω, Δ and
-    p from the query: in "v2b", ω = softmax / (√(2π) σ), p = 1 / (2 σ²), and Δ and σ are softplus
-    functions; in "graves", ω, Δ and p are exponentials.
+    ω_k, μ_k and p_k are weight, mean and precision of Gaussian k. At each step, μ_k grows by Δ_k. Z
+    is the sum over the valid positions, so that all weight is on the last position when the means
+    are beyond it. A tanh layer and a projection predict ω, Δ and p from the query: in "v2b"
+    (Battenberg 2020), ω = softmax / (√(2π) σ), p = 1 / (2 σ²), and Δ and σ are softplus functions;
+    in "graves" (Graves 2013), ω, Δ and p are exponentials.
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        config: settings; see `GMMConfig`.
     """
 
     monotonic = True
@@ -97,14 +102,22 @@ class GMMAttention(Attention):
             width.fill_(_inverse_softplus(FIRST_WIDTH))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> GMMState:
-        """Return the state before the first step, with all means at position 0."""
+        """Return the state before the first step, with all means at position 0.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         means = previous.new_zeros(len(memory), self.config.mixtures)
         return GMMState(memory, memory_mask, means, previous, previous.new_ones(len(memory), 1))
 
     def forward(self, query: Query, state: GMMState) -> tuple[Context, Weights, GMMState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         raw = at_least_float32(self.mixture(torch.tanh(self.hidden(query))))
         log_weight, step, precision = (_graves if self.config.version == "graves" else _v2b)(raw)
         means = state.means + state.pace * step

@@ -47,12 +47,12 @@ class LocationSensitiveConfig(AttentionConfig):
             raise ConfigError(f"kernel: {self.kernel} is even", "use an odd width, such as 31")
 
     def build(self, query_dim: int, memory_dim: int) -> "LocationSensitiveAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         return LocationSensitiveAttention(query_dim, memory_dim, self)
 
 
 class LocationState(NamedTuple):
-    """State of the mechanism between two steps.
+    """State of `LocationSensitiveAttention` between two steps.
 
     Attributes:
         memory: (batch, positions, memory_dim), zero in the padding.
@@ -71,8 +71,14 @@ class LocationState(NamedTuple):
 class LocationSensitiveAttention(AdditiveAttention):
     """Location-sensitive attention: energies = v · tanh(W query + V memory + U conv(history)).
 
-    Gradients flow through the history, as in Chorowski's work, unless `reading.through_previous` is
+    The history is the previous weights and, by default, the sum of all weights so far. Gradients
+    flow through the history, as in Chorowski's work (2015), unless `reading.through_previous` is
     False.
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings; see `LocationSensitiveConfig`.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:
@@ -90,24 +96,39 @@ class LocationSensitiveAttention(AdditiveAttention):
         nn.init.xavier_uniform_(self.filters.weight)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
-        """Project the keys, once per utterance, and return the state before the first step."""
+        """Project the memory to keys, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         first = first_alignment(memory, memory_mask, self.reading)
         history = torch.stack([first, torch.zeros_like(first)], 1)[:, : self.channels]
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         energies = self._energies(self.query(query), state.keys, state.history)
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
     def folded(self) -> Tensor:
-        """Combine the filters and their projection: (channels · kernel, dim), for kernels."""
+        """Multiply the location filters by their projection: (channels · kernel, dim), for kernels.
+
+        channels is 1 or 2, the rows of the history; dim is the width of the tanh layer.
+        """
         return fold_filters(self.filters.weight, self.location.weight)
 
     def read_layers(self) -> tuple[nn.Module, ...]:
-        """Return the layers of query, energies, filters and projection, which kernels read."""
+        """Return the layers whose weights kernels read.
+
+        They are the projection of the query, the last layer (energies), the location filters and
+        the projection of the filters' output.
+        """
         return self.query, self.energy, self.filters, self.location
 
     def _energies(self, query: Tensor, keys: Tensor, history: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """Settings of multi-head attention: `heads` copies of the mechanism `head`.
+    """Settings of multi-head attention: `heads` copies of the mechanism whose settings are `head`.
 
-    All heads have the `reading` of these settings.
+    All heads share the `reading` of these settings; `head` must leave its own at the default.
     """
 
     kind: ClassVar[str] = "multi_head"
@@ -40,23 +40,28 @@ class MultiHeadConfig(AttentionConfig):
             )
 
     def build(self, query_dim: int, memory_dim: int) -> "MultiHeadAttention":
-        """Build the heads for queries and memories of these widths."""
+        """Build all heads for queries of width `query_dim` and memories of width `memory_dim`."""
         return MultiHeadAttention(query_dim, memory_dim, self)
 
 
 class MultiHeadState(NamedTuple):
-    """States of the heads between two steps, in the order of the heads."""
+    """State of `MultiHeadAttention` between two steps: the states of its heads, in their order."""
 
     heads: tuple[Any, ...]
 
 
 class MultiHeadAttention(Attention):
-    """Multi-head attention, whose heads are attention mechanisms of any one kind.
+    """Multi-head attention (Chiu 2018), whose heads are attention mechanisms of any one kind.
 
     Each head computes its keys from the whole memory, and averages a projection of the memory of
     its own, the values. The heads' contexts are concatenated and projected to memory_dim; the
     returned weights are the mean over heads. A mechanism can be a head if its state is a NamedTuple
     with a field `memory`, into which the values are put.
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings; see `MultiHeadConfig`.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:
@@ -74,7 +79,7 @@ class MultiHeadAttention(Attention):
 
     @property
     def reading(self) -> ReadingConfig:
-        """The `reading` of every head; setting it sets that of all heads."""
+        """How energies become weights, a `ReadingConfig`; setting it sets that of all heads."""
         return self._heads()[0].reading
 
     @reading.setter
@@ -83,7 +88,12 @@ class MultiHeadAttention(Attention):
             head.reading = reading
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> MultiHeadState:
-        """Project keys and values, once per utterance; return the state before the first step."""
+        """Project keys and values, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         memory = zero_padding(memory, memory_mask)
         values = self.values(memory).chunk(len(self.heads), dim=2)
         heads = zip(self._heads(), values, strict=True)
@@ -92,7 +102,11 @@ class MultiHeadAttention(Attention):
         )
 
     def forward(self, query: Query, state: MultiHeadState) -> tuple[Context, Weights, Any]:
-        """Run one step of every head: context (batch, memory_dim), mean weights, the next state."""
+        """Run one step of every head with queries (batch, query_dim).
+
+        `state` is the result of `start` or of the previous step. Returns context (batch,
+        memory_dim), weights (batch, positions), the mean over heads, and the next state.
+        """
         heads = zip(self._heads(), state.heads, strict=True)
         contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)
         context = self.context(torch.cat(contexts, dim=1))

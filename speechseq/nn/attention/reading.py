@@ -22,7 +22,9 @@ HALF = 0.5 - 1e-5  # so that rounding decides no tie, such as the middle of a un
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingConfig(Config):
-    """Options of the normalisation, which combine freely; the defaults are a plain softmax.
+    """Options of the step from energies to attention weights; the defaults are a plain softmax.
+
+    The options combine freely (Chorowski 2015).
 
     Attributes:
         sharpening: factor of the energies; above 1, fewer positions share the weight.
@@ -63,7 +65,12 @@ class ReadingConfig(Config):
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
     """Return the weights (batch, positions) that the first step takes as those of a previous step.
 
-    `reading.first` chooses them; the dtype is at least float32.
+    The dtype is at least float32.
+
+    Args:
+        memory: (batch, positions, memory_dim), for dtype and device.
+        memory_mask: (batch, positions), True = valid.
+        reading: its `first` chooses the weights: zeros, all on position 0, or uniform.
     """
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
@@ -74,9 +81,15 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
 
 
 def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """Return `first_alignment`, but with all weight on position 0 instead of zeros.
+    """Return `first_alignment`, but with all weight on position 0 where that would be all zeros.
 
     Mechanisms that only move the previous weights need it: zeros would stay zeros.
+
+    Args:
+        memory, memory_mask: (batch, positions, memory_dim) and (batch, positions).
+        reading: its `first` chooses the weights.
+    Returns:
+        Weights (batch, positions), a distribution in each row.
     """
     if reading.first == "zeros":
         reading = dataclasses.replace(reading, first="one_hot")
@@ -84,9 +97,10 @@ def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: Reading
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """Return the median position of weights (…, positions); 0 for a row of zeros.
+    """Return the median position of `alignment` (…, positions), weights of each position: (…).
 
-    It is the first position at which the cumulative sum of the weights reaches one half.
+    It is the first position at which the cumulative sum of the weights reaches one half; 0 for a
+    row of zeros.
     """
     before = (alignment.cumsum(-1) < HALF).sum(-1)
     return before % alignment.shape[-1]  # a row of zeros never reaches the half
@@ -106,8 +120,10 @@ def weigh(
     sigmoid(sharpening · energies).
 
     Args:
+        energies: (…, positions), raw scores of the positions.
+        memory_mask: (…, positions) or of a shape that broadcasts to it, True = valid.
+        reading: options of the normalisation.
         previous: (…, positions), weights of the previous step; only a window needs them.
-
     Raises:
         ConfigError: `reading` has a window and `previous` is None.
     """

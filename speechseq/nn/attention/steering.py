@@ -19,9 +19,14 @@ Reached = Int[Tensor, " batch"]
 
 
 def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> MemoryMask:
-    """Mask of the positions that attention may read after it has reached some positions.
+    """Mask (batch, positions) of the positions that attention may read at the next step.
 
     They are the valid ones from window // 2 behind the furthest position reached to `window` ahead.
+
+    Args:
+        reached: (batch), furthest position that attention has reached in each row.
+        memory_mask: (batch, positions), True = valid.
+        window: number of positions ahead that may be read.
     """
     position = torch.arange(memory_mask.shape[1], device=reached.device)
     ahead = position - reached.unsqueeze(1)
@@ -29,17 +34,28 @@ def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> Memor
 
 
 def next_reached(reached: Reached, weights: Weights) -> Reached:
-    """Furthest median of the weights so far, with those of one more step."""
+    """Update the furthest position that attention has reached, (batch), after one more step.
+
+    Args:
+        reached: (batch), furthest median position of the steps so far.
+        weights: (batch, positions), attention weights of the new step; their median position
+            counts.
+    """
     return torch.maximum(reached, median(weights))
 
 
 def needs_window(attention: nn.Module) -> bool:
-    """False for mechanisms that can only move forward anyway."""
+    """False for mechanisms that by construction only move forward; True for all others."""
     return not getattr(attention, "monotonic", False)
 
 
 def check_window(attention: nn.Module, state: Any) -> None:
-    """Raise ConfigError if a mechanism's state has no mask that a window could narrow."""
+    """Raise ConfigError if a mechanism's state has no mask that a window could narrow.
+
+    Args:
+        attention: the mechanism, named in the message.
+        state: result of its `start`; the field `mask` may also be in the states of its heads.
+    """
     if not _has(state, "mask"):
         raise ConfigError(
             f"window: the state of {type(attention).__name__} has no mask to narrow",
@@ -48,15 +64,22 @@ def check_window(attention: nn.Module, state: Any) -> None:
 
 
 def with_mask(state: Any, mask: MemoryMask) -> Any:
-    """Return the state of a mechanism with another mask."""
+    """Return a mechanism's state with `mask` (batch, positions) in place of its own mask.
+
+    Attention then reads only the positions where `mask` is True. Heads get the same mask.
+    """
     return _replaced(state, "mask", mask)
 
 
 def with_pace(attention: nn.Module, state: Any, pace: float) -> Any:
     """Return the state of a mechanism that moves `pace` times as fast through the text.
 
+    Args:
+        attention: the mechanism, named in the message of an error.
+        state: result of its `start`.
+        pace: factor of the speed; 1 changes nothing, with any mechanism.
     Raises:
-        ConfigError: the mechanism's speed cannot be set.
+        ConfigError: the mechanism's speed cannot be set: its state has no field `pace`.
     """
     if pace == 1.0:
         return state

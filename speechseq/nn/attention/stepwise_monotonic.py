@@ -46,21 +46,26 @@ class StepwiseMonotonicConfig(AttentionConfig):
     stay: Finite = 1.0
 
     def check(self) -> None:
-        """Raise ConfigError for a reading that stepwise attention cannot have."""
+        """Raise ConfigError if `reading` has smoothing, keep_top or a window."""
         _check(self.reading)
 
     def build(self, query_dim: int, memory_dim: int) -> "StepwiseMonotonicAttention":
-        """Build the mechanism for queries and memories of these widths."""
+        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
         return StepwiseMonotonicAttention(query_dim, memory_dim, self)
 
 
 class StepwiseMonotonicAttention(ContentAttention):
-    """Stepwise monotonic attention: weights(n) = p(n) α(n) + (1 - p(n - 1)) α(n - 1).
+    """Stepwise monotonic attention: weights(n) = p(n) α(n) + (1 - p(n - 1)) α(n - 1) (He 2019).
 
     p = sigmoid(energies) is the probability to stay, and α are the previous weights. In training
     the weights are the expectation over all paths; in evaluation mode attention stays if p > 1/2
     and moves on otherwise. Attention never leaves the last valid position. Before the first step,
     all weight is on position 0, unless `reading.first` is "uniform".
+
+    Args:
+        query_dim: width of the queries, the hidden states of the decoder.
+        memory_dim: width of the memory, the output of the encoder.
+        config: settings; see `StepwiseMonotonicConfig`.
     """
 
     monotonic = True
@@ -72,12 +77,18 @@ class StepwiseMonotonicAttention(ContentAttention):
 
     @property
     def draws(self) -> bool:
-        """True in training mode if the noise is not 0."""
+        """True if a step draws random numbers: in training mode, if the noise is not 0.
+
+        Such a step is never captured in a CUDA graph.
+        """
         return self.training and self.noise > 0
 
     @property
     def reading(self) -> ReadingConfig:
-        """Options of the normalisation; only sharpening, first and through_previous can be set."""
+        """How energies become weights, a `ReadingConfig` without smoothing, keep_top and window.
+
+        Setting one of these three options raises ConfigError.
+        """
         return self._reading
 
     @reading.setter
@@ -86,12 +97,20 @@ class StepwiseMonotonicAttention(ContentAttention):
         self._reading = reading
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the keys, once per utterance, and return the state before the first step."""
+        """Project the memory to keys, once per utterance; return the state before the first step.
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         first = first_distribution(memory, memory_mask, self.reading)
         return super().start(memory, memory_mask)._replace(previous=first)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step: context (batch, memory_dim), weights (batch, positions), the next state."""
+        """Run one step with queries (batch, query_dim) and the state of the previous step.
+
+        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        """
         energies = at_least_float32(self._energies(self.query(query), state.keys) + self.stay)
         energies = self.reading.sharpening * energies
         if self.draws:

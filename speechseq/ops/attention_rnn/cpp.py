@@ -95,7 +95,7 @@ class PackedSteps(NamedTuple):
 
     @staticmethod
     def of(lengths: Tensor, steps: int) -> "PackedSteps":
-        """Pack items of these lengths (batch), each clamped to 1 … `steps`."""
+        """Pack the steps of items of these lengths (batch), each clamped to 1 … `steps`."""
         lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
         step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
         starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
@@ -105,7 +105,7 @@ class PackedSteps(NamedTuple):
 
 
 class LoopSaved(NamedTuple):
-    """Tensors that the forward pass saves for the backward pass.
+    """Tensors that the forward pass saves for the backward pass; rows are those of `PackedSteps`.
 
     Args:
         queries: (rows, dim).
@@ -129,7 +129,7 @@ class LoopSaved(NamedTuple):
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopSaved":
-        """Rebuild from the result of `flat`."""
+        """Rebuild the tuple from the flat tensors that `flat` returned."""
         layers = (len(flat) - 3) // 3
         return LoopSaved(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
 

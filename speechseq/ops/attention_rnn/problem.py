@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class LoopSpec(NamedTuple):
-    """Data of a run that has no gradients.
+    """Data without gradients of one run of the attention RNN over all steps.
 
     Args:
         dtype: of states and matrix products, float32 or bfloat16.
@@ -47,7 +47,7 @@ class LoopSpec(NamedTuple):
 
 
 class LoopInputs(NamedTuple):
-    """Differentiable tensors of a run, apart from its inputs.
+    """Differentiable tensors of one run of the attention RNN, apart from its inputs.
 
     Each layer has four gates: those of an LSTM, or of a GRU whose new gate is split into the share
     of the inputs and the share of the hidden state.
@@ -79,7 +79,7 @@ class LoopInputs(NamedTuple):
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopInputs":
-        """Rebuild from the result of `flat`."""
+        """Rebuild the tuple from the flat tensors that `flat` returned."""
         keys, memory, query, energy, filters, location, *rest = flat
         parts = keys, memory, query, energy, filters, location
         layers = len(rest) // 2

@@ -20,9 +20,15 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
-    """Backward pass of the attention RNN over all steps.
+    """Backward pass of the attention RNN over all steps, in Triton (experimental).
 
     The gradients of each weight and of the memory are computed by one product over all steps.
+
+    Args:
+        spec, tensors: description of the run, data without gradients and differentiable tensors.
+        out: tensors that the forward pass saved.
+        gradients: those of the outputs, None where there is none: hidden states (steps, batch,
+            hidden), contexts (steps, batch, memory_dim), alignment (batch, steps, positions).
     """
 
     def __init__(
@@ -51,7 +57,10 @@ class Backward(LoopPass):
         self.carry_cells = [torch.zeros_like(cells[0]) for cells in out.cells]
 
     def run(self) -> list[Tensor | None]:
-        """Return the gradient of the hoisted gates, then those of `LoopInputs.flat()`."""
+        """Return the gradient of the hoisted gates, then those of `LoopInputs.flat()`.
+
+        Hoisted gates (steps, batch, 4 * hidden) are the bottom layer's, from the inputs alone.
+        """
         for step in reversed(range(self.steps)):
             grad_argument = self._attend_backward(step)
             grad_hidden = self.grad_queries[step] @ self.tensors.query

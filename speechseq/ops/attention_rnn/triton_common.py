@@ -39,16 +39,16 @@ class LoopSaved(NamedTuple):
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopSaved":
-        """Rebuild from the result of `flat`."""
+        """Rebuild the tuple from the flat tensors that `flat` returned."""
         layers = (len(flat) - 2) // 4
         return LoopSaved(*flat[:2], *(flat[i : i + layers] for i in range(2, len(flat), layers)))
 
 
 def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
-    """Allocate the tensors that the forward pass fills.
+    """Allocate the tensors that the forward pass of the attention RNN fills.
 
     The bottom layer's gates use the memory of `hoisted` (steps, batch, 4 * hidden), the gates
-    without context and recurrence, and overwrite it.
+    without context and recurrence, and overwrite it. `spec` and `tensors` give the sizes.
     """
     steps, batch, _ = hoisted.shape
     widths = [len(weight) // 4 for weight in tensors.weights]
@@ -73,12 +73,20 @@ def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> 
 
 
 def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
-    """Slice the last columns of `LoopSaved.inputs`, as wide as `hidden`: a layer's hidden state."""
+    """Slice the last columns of the inputs (…, inputs + width), as wide as `hidden` (…, width).
+
+    They are a layer's previous hidden state in `LoopSaved.inputs`; the result is a view (…, width).
+    """
     return inputs[..., -hidden.shape[-1] :]
 
 
 class LoopPass:
-    """Base class of the forward and the backward pass, with tensors and sizes that both need."""
+    """Base class of the forward and the backward pass, with tensors and sizes that both need.
+
+    Args:
+        spec, tensors: description of the run, data without gradients and differentiable tensors.
+        out: tensors that the forward pass fills and the backward pass reads.
+    """
 
     def __init__(self, spec: LoopSpec, tensors: LoopInputs, out: LoopSaved) -> None:
         self.spec, self.tensors, self.out = spec, tensors, out
@@ -91,12 +99,15 @@ class LoopPass:
         self.folded = tensors.energy if tensors.filters is None else tensors.filters
 
     def dropout(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
-        """Return a step's dropout bits (a dummy tensor if none), dropout scale and zoneout rate."""
+        """Return a step's dropout bits (a dummy tensor if none), dropout scale and zoneout rate.
+
+        `layer` counts from the bottom. The bits are (batch, hidden) of `recurrent_dropout_bits`.
+        """
         bits = self.spec.dropout_bits[layer]
         return self.mask if bits is None else bits[step], *self.spec.rates[layer]
 
     def cell(self, layer: int) -> dict[str, Any]:
-        """Return the compile-time constants of a layer's kernels."""
+        """Return the compile-time constants of the kernels of a layer (counted from the bottom)."""
         return {
             "HIDDEN": self.out.hidden[layer].shape[2],
             "LSTM": self.spec.lstm[layer],
@@ -105,11 +116,11 @@ class LoopPass:
         }
 
     def cell_grid(self, layer: int) -> tuple[int, int]:
-        """Return the launch grid of a layer's kernels: rows by blocks of units."""
+        """Return the launch grid of the kernels of a layer: rows by blocks of units."""
         return self.batch, cdiv(self.out.hidden[layer].shape[2], UNITS)
 
     def energy(self) -> dict[str, int]:
-        """Return the compile-time constants of the energies' kernels."""
+        """Return the compile-time constants of the kernels that compute attention energies."""
         return {
             "DIM": self.dim,
             "WIDE": next_power_of_2(max(self.dim, TAPS)),

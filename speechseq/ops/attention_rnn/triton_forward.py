@@ -10,7 +10,10 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Forward(LoopPass):
-    """Forward pass of the attention RNN over all steps; it fills a `LoopSaved`."""
+    """Forward pass of the attention RNN over all steps, in Triton (experimental).
+
+    It fills the `LoopSaved` that it was built with, `out`.
+    """
 
     def run(self) -> None:
         """Run all steps; gates, states and alignment are written to `self.out`."""

@@ -51,7 +51,9 @@ def _named(setting: str) -> tuple[str, ...] | None:
 
 
 def compile_library(source: Path, command: tuple[str, ...], target: Path) -> None:
-    """Compile a source file to a shared library `target`.
+    """Compile a C++ source file to a shared library `target`.
+
+    `command` is the compiler's, as `compiler` returns it; the time limit is 300 s.
 
     Raises:
         subprocess.SubprocessError: the source does not compile; `stderr` has the reason.
@@ -62,7 +64,9 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
 
 
 def digest(source: Path, command: tuple[str, ...]) -> str:
-    """Return a digest of a source, the headers in its folder, the compiler and the processor.
+    """Return a digest of a C++ source, the headers in its folder, the compiler and the processor.
+
+    A library compiled under the same digest can be used again. `command` is the compiler's.
 
     Raises:
         subprocess.SubprocessError, OSError: the compiler does not print its version.

@@ -27,15 +27,15 @@ _HERE = Path(__file__).parents[1] / "csrc"
 
 
 def wanted() -> bool:
-    """True unless `SPEECHSEQ_NATIVE=0` disables the kernels."""
+    """True unless the environment has `SPEECHSEQ_NATIVE=0`, which disables all kernels."""
     return os.environ.get("SPEECHSEQ_NATIVE", "1") != "0"
 
 
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
-    """Load the library compiled from `name`.cpp; None if it is not available.
+    """Load the library compiled from csrc/`name`.cpp; None if it is not available.
 
-    A failure to compile or load it is reported once, as a warning.
+    It is compiled on first use. A failure to compile or load it is reported once, as a warning.
     """
     command = compiler() if wanted() else None
     if command is None:
@@ -81,7 +81,7 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
     """Call `function` of the loaded library `name` with torch's number of threads.
 
-    The arguments are checked by the function's signature. Tensors and structs are passed as
+    The `arguments` are checked by the function's signature. Tensors and structs are passed as
     addresses, None as the null pointer, int as int64_t, and float as float. The number of threads
     is appended as the last argument.
 

@@ -15,6 +15,7 @@ def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
     on the terminal does not reach the group, so only this process ends the group.
 
     Args:
+        command: program and arguments.
         timeout: maximum duration in seconds.
 
     Raises:

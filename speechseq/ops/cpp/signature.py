@@ -42,7 +42,7 @@ class KernelArgumentError(ConfigError, ValueError):
 
 
 def within(x: Tensor, least: int, most: int) -> bool:
-    """True if all values of x are from `least` to `most`, both included."""
+    """True if all values of x are from `least` to `most`, both included, as rules may demand."""
     if not x.numel():
         return True
     if x.numel() <= FEW:
@@ -53,7 +53,7 @@ def within(x: Tensor, least: int, most: int) -> bool:
 
 
 def falling(x: Tensor) -> bool:
-    """True if no value of x is larger than the previous one."""
+    """True if no value of x (n) is larger than the previous one, as a rule may demand."""
     return bool((x[1:] <= x[:-1]).all())
 
 
@@ -72,6 +72,11 @@ class Structs:
     """Array of C++ structs; indexing gives the values of one struct by the names of its fields.
 
     C++ reads the memory of the attribute `words` (structs, words per struct) int64.
+
+    Args:
+        name: name of the struct, which must be that of the kernel's parameter.
+        words: all fields as 64-bit words, addresses included.
+        rows: the same values by field name, one dict for each struct.
     """
 
     def __init__(self, name: str, words: Tensor, rows: Sequence[dict[str, Any]]) -> None:
@@ -163,10 +168,15 @@ class _Parameter:
 
 
 class Signature:
-    """Parameter list of a kernel, and rules that compare several arguments.
+    """Parameter list of a C++ kernel, and rules that compare several arguments.
 
     The check is compiled to Python code, because interpreting the annotations at each call takes
     several times as long, which matters for small kernels.
+
+    Args:
+        parameters: a Python parameter list with types and shapes, such as "x: f32[rows, 4]".
+        rules: expressions of the parameters' names, or functions of a dict of them, that must be
+            true.
     """
 
     def __init__(self, parameters: str, *rules: Rule) -> None:
@@ -219,6 +229,7 @@ class Signature:
 
         Args:
             function: name of the kernel, for messages.
+            arguments: one value for each parameter.
             kernels: the library, which rules may need.
 
         Returns:
@@ -249,10 +260,15 @@ class Signature:
 
 
 class Struct(Signature):
-    """Fields of a C++ struct in their order, each of 64 bits."""
+    """Fields of a C++ struct in their order, each of 64 bits, declared like a `Signature`."""
 
     def pack(self, name: str, rows: Sequence[Sequence[Any]], kernels: ctypes.CDLL) -> Structs:
-        """Check and pack rows of values, one struct per row; `name` is the struct's, for messages.
+        """Check rows of values, one for each struct, and pack them to an array of structs.
+
+        Args:
+            name: name of the struct, for messages.
+            rows: values of all fields of each struct, in their order.
+            kernels: the library, which rules may need.
 
         Raises:
             KernelArgumentError: a value does not match; the message names it.

@@ -31,10 +31,11 @@ STRUCTS: dict[str, dict[str, Struct]] = {
 
 
 def prepare(name: str, kernels: ctypes.CDLL) -> str:
-    """Set the ctypes of a library's functions; return "", or the reason why it does not match.
+    """Set the ctypes of the functions of library `name`, loaded as `kernels`.
 
     Each source exports its version, and the number of 64-bit words in each of its structs: if only
-    one side had a field, all later fields would be shifted.
+    one side had a field, all later fields would be shifted. Returns "", or the reason why the
+    library does not match the signatures.
     """
     expected = {"version": VERSION}
     expected |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}

@@ -31,11 +31,15 @@ def gate(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Forward of one cell: computes gates and new state from pre-activations.
+    """Forward of one cell (Triton): computes gates and new state from pre-activations.
 
     `gates` (rows, 4 · HIDDEN) holds the pre-activations and is overwritten with the gates, in the
-    order of `decoder_step.cell`. The new hidden state is written to `hidden_after`, to `own`, the
-    inputs of the cell's next product, and to `above`, those of the layer above.
+    order of `decoder_step.cell`. `cells` and `hidden` (rows, HIDDEN) are the old states,
+    `cells_after` and `hidden_after` the new ones. The new hidden state is also written to `own`,
+    the inputs of the cell's next product, and if ABOVE to `above`, those of the layer above.
+    `bits`, `scale` and `zoneout` are those of recurrent dropout, DROPOUT is False without bits,
+    LSTM is False for a GRU. A program computes UNITS units of a row; a stride is the distance of
+    two rows of a tensor.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -73,11 +77,14 @@ def gate_backward(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, HAS_GRAD: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Backward of one cell: gradient of the pre-activations from those of the hidden state.
+    """Backward of one cell (Triton): gradient of the pre-activations from the hidden state's.
 
-    The hidden state has gradients from the output, from the layer above and from the next step.
-    `carry_hidden` and `carry_cells` hold the gradients of hidden state and cell state that reach
-    the previous step without passing a product.
+    `gates`, `cells` and `hidden` are saved by `gate`, which explains `bits`, `scale`, `zoneout` and
+    the names in capitals. The hidden state has gradients from the output (`grad_out`, if HAS_GRAD),
+    from the layer above (`above`) and from the next step (`behind`); a stride is the distance of
+    two rows. `carry_hidden` and `carry_cells` (rows, HIDDEN) hold the gradients of hidden state and
+    cell state that reach the previous step without passing a product. Writes `grad_gates` (rows, 4
+    · HIDDEN).
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -126,11 +133,14 @@ def read_backward(
     DIM: tl.constexpr, HAS_GRAD: tl.constexpr, ALIGNED: tl.constexpr,
     CHUNK: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the context: gradient of the attention weights, for PLACES positions per program.
+    """Backward of the context (Triton): gradient of the attention weights (rows, positions).
 
-    It sums the gradients from the context, from the location filters of later steps (`previous`,
-    `cumulative`) and from the alignment (`aligned`). The first program of a row also stores the
-    total gradient of the context in `grad_read`.
+    It sums the gradients from the context (`grad_out` if HAS_GRAD, and `behind` from the next step)
+    times the `memory` (rows, positions, DIM), from the location filters of later steps (`previous`,
+    `cumulative`) and from the alignment (`aligned` if ALIGNED), and writes `grad_weights`. The
+    first program of a row also stores the total gradient of the context in `grad_read` (rows, DIM).
+    A program computes PLACES positions of a row, CHUNK columns of the memory at a time; a stride is
+    the distance of two rows.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -164,11 +174,15 @@ def energies_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of softmax and energies, for PLACES positions per program.
+    """Backward of softmax and energies (Triton), for PLACES positions per program.
 
-    Writes the gradient of the tanh's argument (rows, positions, DIM) to `grad_argument`, adds it to
-    `grad_keys`, and writes its sum over the program's positions to `parts`. The gradient of the
-    energy weight is added to `grad_direction`, in a separate place for each program.
+    `weights` and `grad_weights` (rows, positions) are attention weights and their gradient;
+    `factor` is the sharpening. The tanh layer is computed again from the arguments of
+    `decoder_step.energies`, `query` to `folded`, which explains the names in capitals. Writes the
+    gradient of the tanh's argument (rows, positions, DIM) to `grad_argument`, adds it to
+    `grad_keys`, and writes its sum over the program's positions to `parts` (rows, tiles, DIM). The
+    gradient of the energy weight is added to `grad_direction`, in a separate place for each
+    program.
     """
     row, tile = tl.program_id(0), tl.program_id(1)
     everywhere = tl.arange(0, ALL)
@@ -203,10 +217,12 @@ def history_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the location filters: gradients of their input, the previous weights.
+    """Backward of the location filters (Triton): gradients of their input, the previous weights.
 
-    Overwrites `previous`, the gradient of the previous weights, and adds to `cumulative`, the
-    gradient of the sum of all weights.
+    From `grad_argument` (rows, positions, DIM) and the `folded` filters (CHANNELS · TAPS, DIM) it
+    overwrites `previous` (rows, positions), the gradient of the previous weights, and, if CHANNELS
+    is 2, adds to `cumulative`, the gradient of the sum of all weights. A program computes PLACES
+    positions of a row; WIDE is DIM rounded up to a power of two.
     """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -236,9 +252,13 @@ def filters_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the location filters: gradient of the folded filters, SOME taps per program.
+    """Backward of the location filters (Triton): gradient of the folded filters.
 
-    The gradients are added to `grad_folded`, which has a separate place for each row.
+    From `grad_argument` (rows, positions, DIM) and the filters' inputs, the weights of the
+    `previous` step and the sum of all weights (`cumulative`, if CHANNELS is 2), gradients are added
+    to `grad_folded` (rows, CHANNELS · TAPS, DIM). A program computes SOME taps of a row, PLACES
+    positions at a time; WIDE and ALL are DIM and `positions` rounded up to powers of two; a stride
+    is the distance of two rows.
     """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     which = tl.program_id(1) * SOME + tl.arange(0, SOME)

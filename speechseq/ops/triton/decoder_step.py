@@ -55,10 +55,12 @@ def linear(
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Linear layer: output = relu(weight · [x; y] + bias) · keep, for each row.
+    """Linear layer (Triton): output = relu(weight · [x; y] + bias) · keep, for each row of a batch.
 
-    Bias, ReLU and the dropout multipliers `keep` are optional (BIASED, RELU, KEPT). `weight` is
-    (OUTPUTS padded, X + Y); a stride is the distance of two rows of a tensor.
+    x and y have X and Y columns. Bias, ReLU and the dropout multipliers `keep` are optional
+    (BIASED, RELU, KEPT). `weight` is (OUTPUTS padded, X + Y); a stride is the distance of two rows
+    of a tensor. A program computes OUTS outputs of ROWS rows, CHUNK inputs at a time, as a matrix
+    product if MATRIX.
     """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -95,12 +97,15 @@ def cell(
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Step of an LSTM or GRU with the inputs [x; y].
+    """Step of an LSTM or GRU with the inputs [x; y] of X and Y columns (Triton).
 
-    `before` and `after` are the hidden state before and after the step, `inner` and `inner_after`
-    an LSTM's cell state; if PASSED, x + after is written to `passed`. `weight` (blocks · 4 · UNITS,
-    X + Y + HIDDEN) is ordered by block, then by gate: input, forget, cell, output in an LSTM; in a
-    GRU reset, update, and the new gate in two parts, of the inputs and of the hidden state.
+    `before` and `after` (rows, HIDDEN) are the hidden state before and after the step, `inner` and
+    `inner_after` an LSTM's cell state; if PASSED, x + after is written to `passed`. `zoneout` is
+    the share of the old state. `weight` (blocks · 4 · UNITS, X + Y + HIDDEN) and `bias` are ordered
+    by block, then by gate: input, forget, cell, output in an LSTM; in a GRU reset, update, and the
+    new gate in two parts, of the inputs and of the hidden state. A program computes UNITS units of
+    ROWS rows of the batch, CHUNK inputs at a time, as a matrix product if MATRIX; a stride is the
+    distance of two rows.
     """
     block = tl.program_id(0)
     outs = block * 4 * UNITS + tl.arange(0, 4 * UNITS)
@@ -167,11 +172,13 @@ def energies(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Energies direction · tanh(query + keys + location), PLACES positions per program.
+    """Energies direction · tanh(query + keys + location) (Triton), PLACES positions per program.
 
     `location` is the projected output of the filters, which read the previous weights `previous`
-    and the sum of all weights `cumulative`. `folded` (CHANNELS · TAPS, DIM) combines the filters
-    and their projection; `keys` is (rows, positions, DIM).
+    and the sum of all weights `cumulative` (0, 1 or 2 CHANNELS of them). `folded` (CHANNELS · TAPS,
+    DIM) combines the filters and their projection; `query` is (rows, DIM), `keys` (rows, positions,
+    DIM). Writes `output` (rows, positions). WIDE is DIM rounded up to a power of two; a stride is
+    the distance of two rows.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -206,11 +213,13 @@ def read(
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Weights softmax(factor · energies), and COLUMNS columns of the context per program.
+    """Weights softmax(factor · energies), and COLUMNS columns of the context per program (Triton).
 
-    The first program of a row also writes the weights, and `history_after` (rows, CHANNELS,
-    positions): the weights and the sum of all weights. `mask` (rows, positions) holds bytes; ALL is
-    the number of positions rounded up to a power of two.
+    `energy` and `mask` (bytes) are (rows, positions), `memory` is (rows, positions, DIM), `context`
+    (rows, DIM). The first program of a row also writes the `weights`, and `history_after` (rows,
+    CHANNELS, positions): the weights and the sum of all weights, that of `history` included. ALL is
+    the number of positions rounded up to a power of two, PLACES that of one loop; a stride is the
+    distance of two rows.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
     everywhere = tl.arange(0, ALL)

@@ -1,7 +1,7 @@
 """Free-running synthesis of a batch: choice of backend, decoder loop in torch, rules of ending."""
 
 import functools
-from collections.abc import Sequence as Series
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechseq.arguments import checked_lengths, checked_memory
-from speechseq.errors import ConfigError
 from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
 from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.decoder_steps import UNSTEERED, EagerSteps, Steering, WindowedSteps, start
@@ -25,8 +24,7 @@ from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.rows import select_rows
 from speechseq.ops.quantize import check_precision
-from speechseq.ranges import DrawSeed, Every, checked
-from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits, Tokens
+from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
 STOP, ATTENTION_END, LIMIT = range(3)
@@ -48,6 +46,20 @@ class FreeRun(NamedTuple):
     alignment: Alignment
     step_lengths: Lengths
     finished_reason: tuple[str, ...]
+
+
+class Ended(NamedTuple):
+    """State of the running rows after some steps, each field (rows).
+
+    Attributes:
+        steps: number of these steps that count.
+        reason: index into REASONS, or -1 if the row goes on.
+        resting: number of steps for which attention has now stayed on the last position.
+    """
+
+    steps: Tensor
+    reason: Tensor
+    resting: Tensor
 
 
 def free_run(
@@ -84,11 +96,10 @@ def free_run(
         DataError: a length is below 1 or beyond the memory, or a limit is below 1.
     """
     check_precision(precision)
-    encoded, limits = _checked(decoder, encoded, limits, fed)
-    if fed is not None or (steering.length_scale == 1 and not steering.windowed(decoder)):
-        run = frame_decoder_cpp.run if frame_decoder_cpp.supported(decoder) else torch_run
-    else:
-        run = functools.partial(torch_run, steering=steering)
+    encoded, limits = checked_run(decoder, encoded, limits, fed)
+    steering = steering if fed is None else UNSTEERED
+    in_torch = functools.partial(torch_run, steering=steering)
+    run = frame_decoder_cpp.run if _by_kernel(decoder, steering) else in_torch
     steps = run(decoder, precision, encoded, limits, noise, fed)
     return FreeRun(
         ungroup_frames(steps.frames, decoder.config.reduction_factor),
@@ -99,9 +110,29 @@ def free_run(
     )
 
 
-def _checked(
+def _by_kernel(decoder: FrameDecoder, steering: Steering) -> bool:
+    plain = steering.length_scale == 1 and not steering.windowed(decoder)
+    return plain and frame_decoder_cpp.supported(decoder)
+
+
+def kernel_run(
+    decoder: FrameDecoder,
+    precision: str,
+    encoded: Encoded,
+    limits: Lengths,
+    noise: UtteranceNoise | None,
+    steering: Steering,
+) -> frame_decoder_cpp.KernelRun | None:
+    """Begin a run in the C++ kernel, or return None for a run that needs `torch_steps`."""
+    if not _by_kernel(decoder, steering):
+        return None
+    return frame_decoder_cpp.KernelRun(decoder, precision, encoded, limits, noise, None)
+
+
+def checked_run(
     decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
 ) -> tuple[Encoded, Lengths]:
+    """Return memory and limits of a run, checked; see `free_run` for the errors."""
     memory, lengths = encoded
     name, shape = "memory_lengths", memory.shape
     lengths = checked_lengths(lengths, shape, name, least=1, wait=True)
@@ -109,49 +140,6 @@ def _checked(
     limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
     mask = length_mask(lengths, memory.shape[1])
     return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
-
-
-def step_limits(
-    config: FrameDecoderConfig,
-    token_lengths: Lengths,
-    max_steps: int | None,
-    length_scale: float = 1.0,
-) -> Lengths:
-    """Maximum number of steps (batch): by each row's length, scaled, and at most `max_steps`.
-
-    Raises:
-        ConfigError: max_steps is below 1.
-    """
-    limits = config.step_limits(token_lengths)
-    if length_scale != 1.0:
-        limits = (limits * length_scale).ceil().long()
-    return limits if max_steps is None else limits.clamp(max=checked("max_steps", max_steps, Every))
-
-
-def utterance_noise(
-    config: FrameDecoderConfig, seed: int | Series[int] | None, tokens: Tokens
-) -> UtteranceNoise | None:
-    """Build the dropout masks of the pre-net; None if synthesis runs without dropout.
-
-    Args:
-        seed: one seed for all rows or one per row; None draws one from torch's global generator.
-        tokens: (batch, tokens), for the number of rows and the device.
-
-    Raises:
-        ConfigError: the number of seeds is not that of the rows, or a seed exceeds 64 bits.
-    """
-    if not config.free_running_dropout or not config.prenet_dropout:
-        return None
-    if seed is None:
-        seed = int(torch.randint(2**31, ()))
-    seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
-    seeds = [checked("seed", one, DrawSeed) for one in seeds]
-    if len(seeds) != len(tokens):
-        raise ConfigError(
-            f"seed: {len(seeds)} seeds for {len(tokens)} utterances",
-            "give one, or one for each",
-        )
-    return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)
 
 
 def _steps(
@@ -175,19 +163,44 @@ def torch_run(
 ) -> Steps:
     """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
 
+    `free_run` describes the arguments.
+    """
+    batch = len(encoded.memory)
+    reason = torch.full_like(encoded.memory_lengths, -1)
+    step_lengths, collected = torch.zeros_like(reason), _Collected(batch)
+    for rows, output, ended in torch_steps(
+        decoder, precision, encoded, limits, noise, fed, steering
+    ):
+        collected.add(rows, output)
+        step_lengths[rows] += ended.steps
+        reason[rows] = ended.reason
+    longest = int(step_lengths.max())
+    frames, stop_logits, alignment = (collected.padded(i, step_lengths, longest) for i in range(3))
+    return Steps(frames, stop_logits, alignment, step_lengths, reason)
+
+
+def torch_steps(
+    decoder: FrameDecoder,
+    precision: str,
+    encoded: Encoded,
+    limits: Lengths,
+    noise: UtteranceNoise | None,
+    fed: StepInputs | None,
+    steering: Steering = UNSTEERED,
+) -> Iterator[tuple[Tensor, StepOutput, Ended]]:
+    """Iterate over the steps of `torch_run`: the rows that still ran, their outputs and endings.
+
     A graph runs a block of steps, and only after a block is it checked which rows have ended: steps
-    of a row after its end take time and are discarded. With `fed` or a window, no graph is
-    used. `free_run` describes the arguments.
+    of a row after its end take time and are to be discarded. With `fed` or a window, no graph is
+    used.
     """
     advance = _steps(decoder, precision, steering, fed)
     batch, positions = encoded.memory.shape[:2]
     rows = torch.arange(batch, device=encoded.memory.device)
-    reason = torch.full_like(rows, -1)
-    step_lengths, resting = torch.zeros_like(rows), torch.zeros_like(rows)
+    resting, step = torch.zeros_like(rows), 0
     places, state = advance.fill(rows), _start(advance, encoded, steering.length_scale)
     if len(places) > batch:
         state = select_rows(state, places)
-    collected, step = _Collected(batch), 0
     while len(rows):
         if fed is not None:
             state = state._replace(frame=fed[rows, step])
@@ -196,19 +209,15 @@ def torch_run(
             noise.steps(step + advance.block)  # drawn on the host while the device is at work
         output = StepOutput(*(x[: len(rows)] for x in output))
         output = output._replace(weights=output.weights[..., :positions])
-        collected.add(rows, output)
         last_position, remaining = encoded.memory_lengths[rows] - 1, limits[rows] - step
         ended = _ended(decoder.config, output, last_position, remaining, resting[rows], fed is None)
+        yield rows, output, ended
         step += advance.block
-        step_lengths[rows] += ended.steps
-        resting[rows], reason[rows] = ended.resting, ended.reason
+        resting[rows] = ended.resting
         if (ended.reason >= 0).any():
             going = (ended.reason < 0).nonzero().squeeze(1)
             rows = rows[going]
             places, state = advance.fill(rows), select_rows(state, advance.fill(going))
-    longest = int(step_lengths.max())
-    frames, stop_logits, alignment = (collected.padded(i, step_lengths, longest) for i in range(3))
-    return Steps(frames, stop_logits, alignment, step_lengths, reason)
 
 
 def _start(
@@ -251,15 +260,6 @@ class _Collected:
         return torch.where(mask.view(*mask.shape, *(1,) * (whole.dim() - 2)), whole[:, :steps], 0.0)
 
 
-class _Ended(NamedTuple):
-    """Rows after some steps, each (rows): how many of the steps count, the reason of the end (-1:
-    the row goes on), and for how many steps attention has now rested on the last position."""
-
-    steps: Tensor
-    reason: Tensor
-    resting: Tensor
-
-
 def _ended(
     config: FrameDecoderConfig,
     output: StepOutput,
@@ -267,7 +267,7 @@ def _ended(
     remaining: Tensor,
     resting: Tensor,
     free: bool,
-) -> _Ended:
+) -> Ended:
     """Apply the rules of ending to some steps; each row may make `remaining` more."""
     steps = output.weights.shape[1]
     time = torch.arange(steps, device=remaining.device)
@@ -281,4 +281,4 @@ def _ended(
         reason = reason.masked_fill(stopped, STOP)
     over = reason >= 0
     last = torch.where(over.any(1), over.long().argmax(1), steps - 1)
-    return _Ended(last + 1, reason.gather(1, last.unsqueeze(1)).squeeze(1), rested[:, -1])
+    return Ended(last + 1, reason.gather(1, last.unsqueeze(1)).squeeze(1), rested[:, -1])

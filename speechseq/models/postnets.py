@@ -24,7 +24,14 @@ class Refined(NamedTuple):
 
 
 class OutputNet(nn.Module):
-    """Base class of post-nets, which map the decoder's mel to the features of the vocoder."""
+    """Base class of post-nets, which map the decoder's mel to the features of the vocoder.
+
+    Attributes:
+        reach: numbers of frames before and after a frame that its result depends on, and which
+            streaming therefore waits for; None if a frame depends on all others.
+    """
+
+    reach: tuple[int, int] | None = None
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Refine a mel (batch, frames, mels), given the mask of valid frames."""
@@ -62,6 +69,7 @@ class ConvPostnet(OutputNet):
     def __init__(self, net: Postnet) -> None:
         super().__init__()
         self.net = net
+        self.reach = net.reach
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
         """Return the mel with its residual added; there is no linear spectrum."""

@@ -7,17 +7,17 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
 from speechseq.models import conditioning
 from speechseq.models.conditioning import Text
+from speechseq.models.decoder_inputs import run_inputs
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
 from speechseq.models.decoder_steps import Steering
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
-from speechseq.models.generation import free_run, step_limits, utterance_noise
+from speechseq.models.generation import free_run
 from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig, OutputNetConfig
 from speechseq.models.speakers import Speaker, SpeakersConfig
 from speechseq.models.style.join import Join
@@ -30,7 +30,7 @@ from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.nn.meta_build import built
 from speechseq.ranges import Finite, Range
-from speechseq.shapes import Lengths, Mel, Tokens
+from speechseq.shapes import Encoded, Lengths, Mel, Tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,8 +210,7 @@ class Tacotron(nn.Module):
         """
         frame_mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
         latent = conditioning.batch_latent(self.style, batch, self.inward)
-        text = Text(batch.tokens, batch.token_lengths, latent, batch.speaker)
-        encoded = conditioning.encoded(self.encoder, self.speakers, self.join, text)
+        encoded = self.encode(Text(batch.tokens, batch.token_lengths, latent, batch.speaker))
         memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
         decoded = self.decoder(self.inward(batch.mel), frame_mask, encoded.memory, memory_mask)
         step_lengths = -(-batch.frame_lengths // self.config.decoder.reduction_factor)
@@ -219,9 +218,9 @@ class Tacotron(nn.Module):
         mel_after, log_magnitude = self.postnet(decoded.mel, mask)
         steps = length_mask(step_lengths, decoded.alignment.shape[1])
         return TacotronOutput(
-            mel_before=self._outward(decoded.mel),
-            mel_after=self._outward(mel_after),
-            log_magnitude=log_magnitude if log_magnitude is None else self._outward(log_magnitude),
+            mel_before=self.outward(decoded.mel),
+            mel_after=self.outward(mel_after),
+            log_magnitude=log_magnitude if log_magnitude is None else self.outward(log_magnitude),
             stop_logits=decoded.stop_logits,
             alignment=zero_padding(decoded.alignment, steps),
             step_lengths=step_lengths,
@@ -268,31 +267,31 @@ class Tacotron(nn.Module):
             >>> output = model.generate(tokens, lengths, seed=0, max_steps=5)
             >>> mel = output.mel_after[0, : output.frame_lengths[0]]
         """
-        tokens = checked_tokens(tokens)
-        shape, name = tokens.shape, "token_lengths"
-        token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
-        steering = Steering(window, length_scale)
-        limits = step_limits(self.config.decoder, token_lengths, max_steps, length_scale)
-        noise = utterance_noise(self.config.decoder, seed, tokens)
+        steering, config = Steering(window, length_scale), self.config.decoder
+        inputs = run_inputs(config, tokens, token_lengths, seed, max_steps, length_scale)
         with evaluating(self):
             latent = conditioning.checked_latent(self.style, latent, len(tokens))
-            text = Text(tokens, token_lengths, latent, speaker)
-            encoded = conditioning.encoded(self.encoder, self.speakers, self.join, text)
-            decode = self.decoder, encoded, limits, noise
+            encoded = self.encode(Text(inputs.tokens, inputs.token_lengths, latent, speaker))
+            decode = self.decoder, encoded, inputs.limits, inputs.noise
             run = free_run(*decode, precision=precision, steering=steering)
-            frame_lengths = run.step_lengths * self.config.decoder.reduction_factor
+            frame_lengths = run.step_lengths * config.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])
             mel_after, log_magnitude = self.postnet(run.mel, mask)
             if log_magnitude is not None:
-                log_magnitude = zero_padding(self._outward(log_magnitude), mask)
-        mel_after = zero_padding(self._outward(mel_after), mask)
+                log_magnitude = zero_padding(self.outward(log_magnitude), mask)
+        mel_after = zero_padding(self.outward(mel_after), mask)
         return Generated.of(run, mel_after, log_magnitude, frame_lengths, latent)
+
+    def encode(self, text: Text) -> Encoded:
+        """Encode texts to the memory that attention reads, with style and speaker joined to it."""
+        return conditioning.encoded(self.encoder, self.speakers, self.join, text)
 
     def inward(self, mel: Mel) -> Mel:
         """Map log-mels to the network's scale, which the argument of `style.encode` must have."""
         return (mel - self.config.mel_mean) / self.config.mel_scale
 
-    def _outward(self, mel: Tensor) -> Tensor:
+    def outward(self, mel: Tensor) -> Tensor:
+        """Map mels or log magnitudes from the network's scale, the inverse of `inward`."""
         if (self.config.mel_mean, self.config.mel_scale) == (0.0, 1.0):
             return mel  # saves two passes over memory, which a large linear spectrum would feel
         return mel * self.config.mel_scale + self.config.mel_mean

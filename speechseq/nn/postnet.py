@@ -41,6 +41,12 @@ class Postnet(nn.Module):
             for i in range(layers)
         )
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Numbers of frames before and after a frame that its residual depends on."""
+        before, after = zip(*(conv.reach for conv in self.convs), strict=True)
+        return sum(before), sum(after)
+
     def forward(self, mel: Mel, mask: Mask) -> Mel:
         """Return the residual (batch, frames, mels) to add to `mel`; it is 0 in the padding.
 

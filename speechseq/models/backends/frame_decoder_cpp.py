@@ -45,30 +45,68 @@ def run(
     Check `supported` first. `generation.free_run` describes the arguments; `noise` and `fed` may be
     None. The weights are packed at the first call, and again after they have changed.
     """
-    packed = decoders.cached(decoder, precision, _pack)
-    batch, positions = encoded.memory.shape[:2]
-    inputs = _attention_inputs(decoder, encoded)
-    lengths, limits = encoded.memory_lengths.contiguous(), limits.contiguous()
-    state = _new_state(packed, batch, positions)
-    resting, ending, step_lengths = torch.tensor([[0], [-1], [0]]).repeat(1, batch).unbind()
-    blocks: list[tuple[Tensor, ...]] = []
-    step, most = 0, int(limits.max())
-    while bool((ending < 0).any()):
-        steps = min(UtteranceNoise.block, most - step)
-        keep = None if noise is None else noise.steps(step)[:, :steps].contiguous()
-        fed_block = None if fed is None else fed[:, step : step + steps].float().contiguous()
-        blocks.append(_outputs(decoder, batch, steps, positions))
-        call(
-            *(KERNEL, "decode", *packed, *inputs, state),
-            *(keep, fed_block, lengths, limits, resting, ending, step_lengths, *blocks[-1]),
-            *(batch, positions, step, steps, decoder.core.cell.zoneout),
-            *(decoder.stack.cells[0].zoneout, decoder.config.stop_threshold),
-        )
-        step += steps
+    kernel = KernelRun(decoder, precision, encoded, limits, noise, fed)
+    blocks = [kernel.advance(UtteranceNoise.block)]
+    while bool((kernel.ending < 0).any()):
+        blocks.append(kernel.advance(UtteranceNoise.block))
     frames, stop_logits, alignment = (
-        torch.cat(parts, dim=1)[:, : int(step_lengths.max())] for parts in zip(*blocks, strict=True)
+        torch.cat(parts, dim=1)[:, : int(kernel.step_lengths.max())]
+        for parts in zip(*blocks, strict=True)
     )
-    return Steps(frames, stop_logits, alignment, step_lengths, ending)
+    return Steps(frames, stop_logits, alignment, kernel.step_lengths, kernel.ending)
+
+
+class KernelRun:
+    """A free run in progress; see `run` for the arguments.
+
+    Attributes:
+        step: number of steps made.
+        step_lengths: (batch), number of steps of each row so far.
+        ending: (batch), as in Steps; -1 while a row goes on.
+    """
+
+    def __init__(
+        self,
+        decoder: FrameDecoder,
+        precision: str,
+        encoded: Encoded,
+        limits: Lengths,
+        noise: UtteranceNoise | None,
+        fed: StepInputs | None,
+    ) -> None:
+        self.decoder, self.noise, self.fed = decoder, noise, fed
+        self.packed = decoders.cached(decoder, precision, _pack)
+        self.batch, self.positions = encoded.memory.shape[:2]
+        self.inputs = _attention_inputs(decoder, encoded)
+        self.lengths, self.limits = encoded.memory_lengths.contiguous(), limits.contiguous()
+        self.state = _new_state(self.packed, self.batch, self.positions)
+        rows = torch.tensor([[0], [-1], [0]]).repeat(1, self.batch)
+        self.resting, self.ending, self.step_lengths = rows.unbind()
+        self.step, self.most = 0, int(limits.max())
+
+    def advance(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Make at most `steps` further steps, and no more than to the end of a block of `noise`.
+
+        Returns:
+            frames (batch, steps, r * mels), stop logits and weights, zero after a row's end.
+        """
+        decoder, begin = self.decoder, self.step % UtteranceNoise.block
+        steps = min(steps, UtteranceNoise.block - begin, self.most - self.step)
+        keep, fed, part = None, None, slice(self.step, self.step + steps)
+        if self.noise is not None:
+            keep = self.noise.steps(self.step)[:, begin : begin + steps].contiguous()
+        if self.fed is not None:
+            fed = self.fed[:, part].float().contiguous()
+        outputs = _outputs(decoder, self.batch, steps, self.positions)
+        call(
+            *(KERNEL, "decode", *self.packed, *self.inputs, self.state),
+            *(keep, fed, self.lengths, self.limits, self.resting, self.ending),
+            *(self.step_lengths, *outputs, self.batch, self.positions, self.step, steps),
+            *(decoder.core.cell.zoneout, decoder.stack.cells[0].zoneout),
+            decoder.config.stop_threshold,
+        )
+        self.step += steps
+        return outputs
 
 
 class _AttentionInputs(NamedTuple):
@@ -90,14 +128,17 @@ def _attention_inputs(decoder: FrameDecoder, encoded: Encoded) -> _AttentionInpu
     return _AttentionInputs(state.memory.contiguous(), state.keys.float().contiguous(), history)
 
 
-def _outputs(decoder: FrameDecoder, batch: int, steps: int, positions: int) -> tuple[Tensor, ...]:
+def _outputs(
+    decoder: FrameDecoder, batch: int, steps: int, positions: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Zeros for a block's frames, stop logits and weights; the kernel fills rows that still run."""
     shapes = (
         (batch, steps, decoder.frames.out_features),
         (batch, steps),
         (batch, steps, positions),
     )
-    return tuple(torch.zeros(shape) for shape in shapes)
+    frames, stop_logits, alignment = (torch.zeros(shape) for shape in shapes)
+    return frames, stop_logits, alignment
 
 
 class _PackedDecoder(NamedTuple):

@@ -1,0 +1,93 @@
+"""Inputs of a free run besides the memory: checked tokens, limits of steps, dropout masks."""
+
+from collections.abc import Sequence as Series
+from typing import NamedTuple
+
+import torch
+
+from speechseq.arguments import checked_lengths, checked_tokens
+from speechseq.errors import ConfigError
+from speechseq.models.frame_decoder import FrameDecoderConfig
+from speechseq.nn.prenet import UtteranceNoise
+from speechseq.ranges import DrawSeed, Every, checked
+from speechseq.shapes import Lengths, Tokens
+
+
+class RunInputs(NamedTuple):
+    """Inputs of a free run.
+
+    Attributes:
+        tokens, token_lengths: (batch, tokens) and (batch), checked.
+        limits: maximum number of steps (batch).
+        noise: dropout masks of the pre-net; None for no dropout.
+    """
+
+    tokens: Tokens
+    token_lengths: Lengths
+    limits: Lengths
+    noise: UtteranceNoise | None
+
+
+def run_inputs(
+    config: FrameDecoderConfig,
+    tokens: Tokens,
+    token_lengths: Lengths,
+    seed: int | Series[int] | None,
+    max_steps: int | None,
+    length_scale: float,
+) -> RunInputs:
+    """Check the tokens of a batch, and prepare limits and dropout masks for them.
+
+    Raises:
+        ConfigError: the number of seeds is not that of the rows; max_steps is below 1; tokens or
+            lengths are not integers (batch, tokens), (batch).
+        DataError: a length is below 1 or beyond the tokens.
+    """
+    tokens = checked_tokens(tokens)
+    shape, name = tokens.shape, "token_lengths"
+    token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
+    limits = step_limits(config, token_lengths, max_steps, length_scale)
+    return RunInputs(tokens, token_lengths, limits, utterance_noise(config, seed, tokens))
+
+
+def step_limits(
+    config: FrameDecoderConfig,
+    token_lengths: Lengths,
+    max_steps: int | None,
+    length_scale: float = 1.0,
+) -> Lengths:
+    """Maximum number of steps (batch): by each row's length, scaled, and at most `max_steps`.
+
+    Raises:
+        ConfigError: max_steps is below 1.
+    """
+    limits = config.step_limits(token_lengths)
+    if length_scale != 1.0:
+        limits = (limits * length_scale).ceil().long()
+    return limits if max_steps is None else limits.clamp(max=checked("max_steps", max_steps, Every))
+
+
+def utterance_noise(
+    config: FrameDecoderConfig, seed: int | Series[int] | None, tokens: Tokens
+) -> UtteranceNoise | None:
+    """Build the dropout masks of the pre-net; None if synthesis runs without dropout.
+
+    Args:
+        seed: one seed for all rows or one per row; None draws one from torch's global generator.
+        tokens: (batch, tokens), for the number of rows and the device.
+
+    Raises:
+        ConfigError: the number of seeds is not that of the rows, or a seed exceeds 64 bits.
+    """
+    if not config.free_running_dropout or not config.prenet_dropout:
+        return None
+    if seed is None:
+        seed = int(torch.randint(2**31, ()))
+    seeds = [seed] * len(tokens) if isinstance(seed, int) else list(seed)
+    seeds = [checked("seed", one, DrawSeed) for one in seeds]
+    if len(seeds) != len(tokens):
+        raise ConfigError(
+            f"seed: {len(seeds)} seeds for {len(tokens)} utterances",
+            "give one, or one for each",
+        )
+    return UtteranceNoise(seeds, config.prenet, config.prenet_dropout, tokens.device)

@@ -1,0 +1,196 @@
+"""Streaming of mels: the decoder runs a few steps at a time, the post-net follows it."""
+
+import math
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from speechseq.errors import ConfigError
+from speechseq.models import conditioning
+from speechseq.models.conditioning import Text
+from speechseq.models.decoder_inputs import run_inputs
+from speechseq.models.decoder_steps import UNSTEERED, Steering
+from speechseq.models.frame_decoder import FrameDecoder
+from speechseq.models.generation import REASONS, checked_run, kernel_run, torch_steps
+from speechseq.models.postnets import OutputNet
+from speechseq.models.speakers import Speaker
+from speechseq.models.style.latent import Latent
+from speechseq.models.tacotron import Tacotron
+from speechseq.nn.eval_mode import evaluating
+from speechseq.nn.frames import ungroup_frames
+from speechseq.nn.prenet import UtteranceNoise
+from speechseq.ops.quantize import check_precision
+from speechseq.shapes import Encoded, Lengths, Mel, Tokens
+
+
+class _Block(NamedTuple):
+    """Steps of a free run (1, steps, r * mels), and the reason of its end, or -1."""
+
+    frames: Tensor
+    ending: int
+
+
+_NOTHING = _Block(torch.empty(1, 0, 0), -1)
+
+
+class MelPart(NamedTuple):
+    """Consecutive frames of a streamed mel.
+
+    Attributes:
+        mel: (1, frames, mels), after the post-net.
+        finished_reason: "stop", "attention_end" or "limit" if these are the last frames, else None.
+    """
+
+    mel: Mel
+    finished_reason: str | None
+
+
+class MelStream:
+    """Mel of one text, read in parts while the decoder runs.
+
+    The parts joined are the `mel_after` of `Tacotron.generate` with the same arguments. The decoder
+    is ahead of the frames that have been read by the post-net's `reach`, and by at most one block
+    of steps. Between two reads, the model is in the mode that the caller left it in.
+
+    Args:
+        tokens, token_lengths: (1, tokens) and (1).
+        seed, max_steps, precision, latent, speaker: see `Tacotron.generate`.
+        steering: window and speed of the attention.
+
+    Raises:
+        ConfigError: a frame after the post-net depends on all others (see `check_streams`), or see
+            `Tacotron.generate`.
+        DataError: see `Tacotron.generate`.
+
+    Examples:
+        >>> from speechseq.models.tacotron import tacotron2_small
+        >>> model = tacotron2_small().build(symbols=40, mels=80)
+        >>> stream = MelStream(model, torch.tensor([[7, 8, 9, 1]]), torch.tensor([4]), seed=0)
+        >>> stream.read(8).mel.shape
+        torch.Size([1, 8, 80])
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        model: Tacotron,
+        tokens: Tokens,
+        token_lengths: Lengths,
+        *,
+        seed: int | Sequence[int] | None = None,
+        max_steps: int | None = None,
+        precision: str = "float32",
+        latent: Latent | None = None,
+        speaker: Speaker | None = None,
+        steering: Steering = UNSTEERED,
+    ) -> None:
+        check_precision(precision)
+        self.model, self.refined = model, _Refined(model.postnet, check_streams(model))
+        lengths = token_lengths, seed, max_steps, steering.length_scale
+        inputs = run_inputs(model.config.decoder, tokens, *lengths)
+        with evaluating(model):
+            latent = conditioning.checked_latent(model.style, latent, 1)
+            encoded = model.encode(Text(inputs.tokens, inputs.token_lengths, latent, speaker))
+            encoded, limits = checked_run(model.decoder, encoded, inputs.limits, None)
+            run = model.decoder, precision, encoded, limits, inputs.noise
+            self.blocks = _blocks(run, steering)
+            next(self.blocks)
+        self.finished_reason: str | None = None
+
+    @torch.inference_mode()
+    def read(self, frames: int) -> MelPart:
+        """Return the next `frames` frames, or all that are left."""
+        r = self.model.config.decoder.reduction_factor
+        with evaluating(self.model):
+            while self.finished_reason is None and self.refined.ready < frames:
+                missing = frames - self.refined.ready
+                grouped, ending = self.blocks.send(math.ceil(missing / r))
+                self.finished_reason = None if ending < 0 else REASONS[ending]
+                self.refined.add(ungroup_frames(grouped, r), last=ending >= 0)
+        mel = self.model.outward(self.refined.take(frames))
+        left = self.finished_reason is None or self.refined.ready
+        return MelPart(mel, None if left else self.finished_reason)
+
+
+def check_streams(model: Tacotron) -> tuple[int, int]:
+    """Return the `reach` of a model's post-net, or refuse a model that cannot be streamed.
+
+    Raises:
+        ConfigError: a frame after the post-net depends on all frames, as in Tacotron, whose
+            post-net is bidirectional.
+    """
+    reach = model.postnet.reach
+    if reach is None:
+        raise ConfigError(
+            f"stream: the post-net {model.config.postnet.kind!r} reads an utterance to its end "
+            "before it makes the first frame",
+            "speak without streaming (Synthesizer.pieces makes a long text sentence by sentence), "
+            "or train a model with the post-net 'conv', such as tacotron2",
+        )
+    return reach
+
+
+_Run = tuple[FrameDecoder, str, Encoded, Lengths, UtteranceNoise | None]
+
+
+def _blocks(run: _Run, steering: Steering) -> Generator[_Block, int, None]:
+    """Iterate over the decoder's steps; each `send` asks for a number of further steps.
+
+    At most as many are made, or one block of a CUDA graph. The first `next` makes none.
+    """
+    kernel = kernel_run(*run, steering)
+    if kernel is None:
+        yield from _torch_blocks(run, steering)
+        return
+    steps = yield _NOTHING
+    while True:
+        before = kernel.step
+        frames = kernel.advance(steps)[0]
+        valid = int(kernel.step_lengths) - before
+        steps = yield _Block(frames[:, :valid], int(kernel.ending))
+
+
+def _torch_blocks(run: _Run, steering: Steering) -> Generator[_Block, int, None]:
+    found = torch_steps(*run, None, steering)
+    steps, held = (yield _NOTHING), []
+    for _, output, ended in found:
+        held.append(output.frames[:, : int(ended.steps)])
+        if (ending := int(ended.reason)) >= 0 or sum(x.shape[1] for x in held) >= steps:
+            steps, held = (yield _Block(torch.cat(held, dim=1), ending)), []
+
+
+class _Refined:
+    """Frames of the decoder on their way through the post-net.
+
+    Each call of the post-net sees the frames that are taken and its reach around them, so every
+    frame is made as in a call with the whole mel.
+
+    Attributes:
+        ready: number of frames that can be taken.
+    """
+
+    def __init__(self, postnet: OutputNet, reach: tuple[int, int]) -> None:
+        self.postnet = postnet
+        self.before, self.after = reach
+        self.held: Tensor | None = None  # (1, frames, mels)
+        self.taken = self.ready = 0  # of the frames held
+
+    def add(self, mel: Mel, last: bool) -> None:
+        """Add frames of the decoder; after the `last` ones, no frame waits for others."""
+        self.held = mel if self.held is None else torch.cat([self.held, mel], dim=1)
+        self.ready = max(0, self.held.shape[1] - (0 if last else self.after) - self.taken)
+
+    def take(self, frames: int) -> Mel:
+        """Return the next frames after the post-net, (1, frames, mels)."""
+        assert self.held is not None, "add frames first"
+        begin, end = self.taken, self.taken + min(frames, self.ready)
+        window = self.held[:, max(0, begin - self.before) : end + self.after]
+        mask = torch.ones(window.shape[:2], dtype=torch.bool, device=window.device)
+        first = min(begin, self.before)
+        refined = self.postnet(window, mask).mel[:, first : first + end - begin]
+        self.ready -= end - begin
+        drop = max(0, end - self.before)
+        self.held, self.taken = self.held[:, drop:], end - drop
+        return refined

@@ -20,19 +20,25 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 def build_join(
     memory_dim: int, style: Style | None, speakers: Speakers | None, how: Join
 ) -> MemoryJoin | None:
-    """Build the module that joins style and speaker to the memory; None without both of them."""
+    """Build the module that joins style and speaker to the memory; None without both of them.
+
+    Args:
+        memory_dim: width of the encoder's output.
+        style, speakers: modules whose vectors are joined, or None.
+        how: "add" or "concat", see `MemoryJoin`.
+    """
     width = 0 if style is None else style.style_dim
     width += 0 if speakers is None else speakers.config.dim
     return MemoryJoin(memory_dim, width, how) if width else None
 
 
 def build_speakers(config: SpeakersConfig | None, encoder: Encoder) -> Speakers | None:
-    """Build the table of speakers for an encoder; None for a model of one voice."""
+    """Build the table of speakers for an encoder; None if `config` is None, for one voice."""
     return None if config is None else config.build(encoder.embedding_dim)
 
 
 def own_style(style: Style | None) -> Style:
-    """Return the style module of a model.
+    """Return `style`, the style module of a model, which must not be None.
 
     Raises:
         ConfigError: the model has none.
@@ -45,11 +51,11 @@ def own_style(style: Style | None) -> Style:
 def batch_latent(
     style: Style | None, batch: TTSBatch, inward: Callable[[Tensor], Tensor]
 ) -> Latent | None:
-    """Infer the style of each row from its reference, by default the row's own target mel.
-
-    The result is None for a model without a style.
+    """Infer the style of each row from its reference speech, by default the row's own target mel.
 
     Args:
+        style: the model's style module; None gives None.
+        batch: batch with mels, and optionally references.
         inward: function that maps log-mels to the scale of the network (`Tacotron.inward`).
     """
     if style is None:
@@ -60,14 +66,18 @@ def batch_latent(
 
 
 def penalties(style: Style | None, latent: Latent | None, update: int) -> dict[str, Tensor]:
-    """Return the weighted terms of the style's penalty by name; {} for a model without a style."""
+    """Return the weighted terms of the style's penalty by name; {} for a model without a style.
+
+    `latent` are the inferred styles of a batch, `update` the number of the optimizer update, on
+    which weights depend.
+    """
     return {} if style is None or latent is None else style.penalty(latent, update=update)
 
 
 def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Latent | None:
-    """Check a latent for `rows` texts, or return the default style if `latent` is None.
+    """Check a latent (styles) for `rows` texts, or return the default style if `latent` is None.
 
-    The result has style vectors (rows, style_dim); it is None for a model without a style.
+    The result has style vectors (rows, style_dim); it is None for a model without a `style`.
 
     Raises:
         ConfigError: the latent has another shape, or the model has no style.
@@ -82,7 +92,7 @@ def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Lat
 
 
 def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int) -> Tensor | None:
-    """Return the vectors (rows, dim) of speaker ids (rows); None for a model without speakers.
+    """Return the vectors (rows, dim) of ids `speaker` (rows); None for a model without speakers.
 
     Raises:
         ConfigError: a speaker is missing, or given to a model without speakers.
@@ -102,7 +112,7 @@ def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int
 
 
 class Text(NamedTuple):
-    """Texts of a batch with their conditions.
+    """Texts of a batch with their conditions, the input of `encoded`.
 
     Attributes:
         tokens, lengths: (batch, tokens) and (batch).
@@ -120,6 +130,13 @@ def encoded(
     encoder: Encoder, speakers: Speakers | None, join: MemoryJoin | None, text: Text
 ) -> Encoded:
     """Encode texts, and join style and speaker to every valid position of the memory.
+
+    Args:
+        encoder: text encoder.
+        speakers, join: table of speakers and the module that joins vectors; None if there is none.
+        text: tokens, lengths, styles and speaker ids of a batch.
+    Returns:
+        Memory (batch, tokens, memory_dim) and its lengths.
 
     Raises:
         ConfigError, DataError: see `Encoder.forward` and `speaker_vector`.

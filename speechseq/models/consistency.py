@@ -27,11 +27,11 @@ def alignment_consistency(
     """Mean absolute difference of two alignments over valid fine steps and positions.
 
     A coarse step is repeated for every fine step that it covers. Gradients flow to both alignments;
-    padding is never read.
+    padding is never read (Gölge 2020, double decoder consistency).
 
     Args:
-        fine: alignment of the decoder with the smaller reduction factor.
-        coarse: that of the decoder with the larger one.
+        fine: (batch, steps, positions), of the decoder with the smaller reduction factor.
+        coarse: (batch, coarse_steps, positions), of the decoder with the larger one.
         step_lengths, coarse_lengths: valid steps (batch) of each, at least 1.
         memory_lengths: valid positions (batch), at least 1.
         ratio: fine steps that a coarse step covers, the quotient of the reduction factors; None

@@ -25,15 +25,19 @@ class DecoderStack(nn.Module):
 
     @property
     def cells(self) -> list[SplitCell]:
-        """Return the cells of the layers, from the bottom."""
+        """The recurrent cells of the layers, from the bottom."""
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps at once over unpadded rows: (rows, input_dim) to (rows, output_dim)."""
+        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, output_dim).
+
+        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
+        which row belongs to which utterance.
+        """
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state before the first step, with the dtype and device of `like`."""
+        """Return the state of `batch` rows before the first step, with the dtype of `like`."""
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
@@ -43,10 +47,13 @@ class DecoderStack(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderStackConfig(Config):
-    """Base class of the settings of decoder stacks."""
+    """Base class of the settings of the recurrent layers above the attention RNN."""
 
     def build(self, input_dim: int) -> DecoderStack:
-        """Build the stack for inputs [hidden state of the attention RNN; context] of this width."""
+        """Build the stack for inputs of width `input_dim`.
+
+        Inputs are [hidden state of the attention RNN; context].
+        """
         raise NotImplementedError
 
 
@@ -64,16 +71,20 @@ class LSTMStackConfig(DecoderStackConfig):
     zoneout: Dropout = 0.0
 
     def build(self, input_dim: int) -> "LSTMStack":
-        """Build the stack for inputs of this width."""
+        """Build the stack for inputs [hidden state; context] of width `input_dim`."""
         return LSTMStack(input_dim, self)
 
 
 class LSTMStack(DecoderStack):
-    """LSTM layers, each reading the output of the layer below.
+    """Decoder RNN of Tacotron 2: LSTM layers, each reading the output of the layer below.
 
     In training, a layer runs over all steps in one call of a C++ kernel. Without the kernel,
     torch's LSTM computes the same, or, with zoneout, one step after another. Dropout acts on a
     layer's output and not on its state.
+
+    Args:
+        input_dim: width of [attention RNN's hidden state; context].
+        config: settings; see `LSTMStackConfig`.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:
@@ -85,13 +96,17 @@ class LSTMStack(DecoderStack):
         self.dropout, self.output_dim = config.dropout, config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps of a batch at once over unpadded rows: (rows, input_dim) to (rows, dim)."""
+        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, dim).
+
+        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
+        which row belongs to which utterance.
+        """
         for cell in self.cells:
             inputs = dropout(cell.run_rows(inputs, rows), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state before the first step: one LSTMState per layer."""
+        """Return the state of `batch` rows: an LSTMState of zeros per layer, dtype as `like`."""
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
@@ -105,19 +120,31 @@ class LSTMStack(DecoderStack):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResidualGRUStackConfig(DecoderStackConfig):
-    """Settings of Tacotron's decoder RNN (Wang 2017, table 1): GRU layers with residuals."""
+    """Settings of Tacotron's decoder RNN (Wang 2017, table 1): GRU layers with residuals.
+
+    Attributes:
+        layers: number of GRU layers.
+        dim: units of each.
+    """
 
     kind: ClassVar[str] = "residual_gru"
     layers: Depth = 2
     dim: Width = 256
 
     def build(self, input_dim: int) -> "ResidualGRUStack":
-        """Build the stack for inputs of this width."""
+        """Build the stack for inputs [hidden state; context] of width `input_dim`."""
         return ResidualGRUStack(input_dim, self)
 
 
 class ResidualGRUStack(DecoderStack):
-    """A projection to `dim`, then GRU layers whose input is added to their output."""
+    """Decoder RNN of Tacotron: a projection to `dim`, then GRU layers with residual connections.
+
+    Each GRU layer's input is added to its output.
+
+    Args:
+        input_dim: width of [attention RNN's hidden state; context].
+        config: settings; see `ResidualGRUStackConfig`.
+    """
 
     def __init__(self, input_dim: int, config: ResidualGRUStackConfig) -> None:
         super().__init__()
@@ -128,14 +155,18 @@ class ResidualGRUStack(DecoderStack):
         self.output_dim = config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps of a batch at once over unpadded rows: (rows, input_dim) to (rows, dim)."""
+        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, dim).
+
+        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
+        which row belongs to which utterance.
+        """
         x = self.project(inputs)
         for cell in self.cells:
             x = x + cell.run_rows(x, rows)
         return x
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state before the first step: one GRUState per layer."""
+        """Return the state of `batch` rows: a GRUState of zeros per layer, dtype as `like`."""
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:

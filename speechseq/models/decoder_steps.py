@@ -31,7 +31,7 @@ class Steering:
         checked("length_scale", self.length_scale, LengthScale)
 
     def windowed(self, decoder: FrameDecoder) -> bool:
-        """True if a window narrows the decoder's attention."""
+        """True if a window is set and the decoder's attention, not being monotonic, needs it."""
         return self.window is not None and steering.needs_window(decoder.core.attention)
 
 
@@ -39,7 +39,7 @@ UNSTEERED = Steering()
 
 
 class EagerSteps:
-    """Makes one step in torch's operations."""
+    """Runs the frame decoder one step per call in torch's operations, on any device."""
 
     block = multiple = 1
 
@@ -53,12 +53,12 @@ class EagerSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Return the rows unchanged: no padding is needed here."""
+        """Return the row indices unchanged: other backends pad them, here no padding is needed."""
         return rows
 
 
 class WindowedState(NamedTuple):
-    """State between two steps through a window.
+    """State between two steps of a decoder whose attention reads through a window.
 
     Attributes:
         decoder: state of the decoder.
@@ -72,14 +72,25 @@ class WindowedState(NamedTuple):
 
 
 class WindowedSteps(EagerSteps):
-    """Makes one step, whose attention reads a window that only moves forward."""
+    """Runs the frame decoder step by step, with an attention window that only moves forward.
+
+    Args:
+        decoder: frame decoder.
+        window: positions ahead of the furthest one reached that attention may read.
+    """
 
     def __init__(self, decoder: FrameDecoder, window: int) -> None:
         super().__init__(decoder)
         self.window = window
 
     def begin(self, state: DecoderState, mask: MemoryMask) -> WindowedState:
-        """Return the state before the first step: no row has moved yet."""
+        """Return the windowed state before the first step, from the decoder's: no row has moved.
+
+        `mask` (batch, positions) is True at the valid positions of the memory.
+
+        Raises:
+            ConfigError: the state of the attention has no mask that a window could narrow.
+        """
         steering.check_window(self.decoder.core.attention, state.core.attention)
         return WindowedState(state, mask.new_zeros(len(mask)).long(), mask)
 
@@ -97,6 +108,12 @@ def start(
     steps: Any, memory: Memory, memory_mask: MemoryMask, length_scale: float
 ) -> DecoderState | WindowedState:
     """Return the state before the first step.
+
+    Args:
+        steps: an object that runs steps, such as `EagerSteps` or `WindowedSteps`.
+        memory, memory_mask: (batch, positions, memory_dim) and (batch, positions), True = valid.
+        length_scale: factor of the duration, for mechanisms whose speed can be set; 1 for all
+            others.
 
     Raises:
         ConfigError: the attention can have no window, or its speed cannot be set.

@@ -45,14 +45,22 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def embedded(self, ids: Tensor, shift: Tensor | None) -> Tensor:
-        """Embed ids: (batch, tokens, embedding_dim), plus `shift` for every symbol of a row."""
+        """Embed ids (batch, tokens): the result is (batch, tokens, embedding_dim).
+
+        `shift` (batch, embedding_dim), if given, is added to every symbol of its row.
+        """
         x = self.embedding(ids)
         return x if shift is None else x + shift.unsqueeze(1)
 
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
         """Check tokens and lengths; return ids with 0 in the padding, the layout, and the lengths.
 
-        Ids and lengths are int64; the layout is the `Varlen` of the valid positions.
+        `tokens` are (batch, tokens) and `lengths` (batch). Ids and lengths become int64; the layout
+        is the `Varlen` of the valid positions.
+
+        Raises:
+            ConfigError: tokens are not integers (batch, tokens), or lengths not integers (batch).
+            DataError: a length exceeds the number of tokens, or the vocabulary lacks a valid token.
         """
         tokens = checked_tokens(tokens)
         lengths = checked_lengths(lengths, tokens.shape, "token_lengths", wait=True)
@@ -63,7 +71,7 @@ class Encoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig(Config):
-    """Base class of the settings of encoders."""
+    """Base class of the settings of text encoders."""
 
     def build(self, symbols: int) -> Encoder:
         """Build the encoder for a vocabulary of `symbols` entries."""
@@ -72,7 +80,13 @@ class EncoderConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvEncoderConfig(EncoderConfig):
-    """Settings of Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM."""
+    """Settings of Tacotron 2's encoder (Shen 2018, §2.2): embedding, convolutions, BiLSTM.
+
+    Attributes:
+        embedding: width of a symbol's embedding.
+        layers, channels, kernel, dropout: of the convolutions; kernel in symbols.
+        lstm: units of the BiLSTM in each direction.
+    """
 
     kind: ClassVar[str] = "conv"
     embedding: Width = 512
@@ -88,7 +102,12 @@ class ConvEncoderConfig(EncoderConfig):
 
 
 class ConvEncoder(Encoder):
-    """Tacotron 2's encoder: embedding, masked convolutions with batch norm and ReLU, BiLSTM."""
+    """Tacotron 2's encoder: embedding, masked convolutions with batch norm and ReLU, BiLSTM.
+
+    Args:
+        symbols: number of entries of the vocabulary.
+        config: settings; see `ConvEncoderConfig`.
+    """
 
     def __init__(self, symbols: int, config: ConvEncoderConfig) -> None:
         super().__init__()
@@ -105,7 +124,15 @@ class ConvEncoder(Encoder):
         self.memory_dim = 2 * config.lstm
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """Encode tokens: memory (batch, tokens, 2 * lstm), zero in the padding, and its lengths."""
+        """Encode tokens (batch, tokens): memory (batch, tokens, 2 * lstm) and its lengths.
+
+        The memory is zero in the padding.
+
+        Args:
+            tokens, lengths: (batch, tokens) and (batch).
+            shift: (batch, embedding_dim), added to every symbol's embedding of a row, such as a
+                speaker's.
+        """
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = in_turn(self.convs, rows.unpad(self.embedded(ids, shift)), rows)
         return Encoded(rows.pad(on_rows(self.lstm, x, rows, "lengths")), lengths)
@@ -113,7 +140,13 @@ class ConvEncoder(Encoder):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CBHGEncoderConfig(EncoderConfig):
-    """Settings of Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG."""
+    """Settings of Tacotron's encoder (Wang 2017, table 1): embedding, pre-net, CBHG.
+
+    Attributes:
+        embedding: width of a symbol's embedding.
+        prenet, dropout: widths of the pre-net's layers, and its dropout in training.
+        bank, channels, projections, highways, gru: arguments of `CBHG`.
+    """
 
     kind: ClassVar[str] = "cbhg"
     embedding: Width = 256
@@ -137,7 +170,12 @@ class CBHGEncoderConfig(EncoderConfig):
 
 
 class CBHGEncoder(Encoder):
-    """Tacotron's encoder: embedding, pre-net (with dropout in training only) and CBHG."""
+    """Tacotron's encoder: embedding, pre-net (with dropout in training only) and CBHG.
+
+    Args:
+        symbols: number of entries of the vocabulary.
+        config: settings; see `CBHGEncoderConfig`.
+    """
 
     def __init__(self, symbols: int, config: CBHGEncoderConfig) -> None:
         super().__init__()
@@ -157,7 +195,15 @@ class CBHGEncoder(Encoder):
         self.memory_dim = self.cbhg.output_dim
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """Encode tokens: memory (batch, tokens, 2 * gru), zero in the padding, and its lengths."""
+        """Encode tokens (batch, tokens): memory (batch, tokens, 2 * gru) and its lengths.
+
+        The memory is zero in the padding.
+
+        Args:
+            tokens, lengths: (batch, tokens) and (batch).
+            shift: (batch, embedding_dim), added to every symbol's embedding of a row, such as a
+                speaker's.
+        """
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = self.prenet(rows.unpad(self.embedded(ids, shift)))
         return Encoded(rows.pad(on_rows(self.cbhg, x, rows, "lengths")), lengths)

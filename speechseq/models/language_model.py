@@ -59,20 +59,35 @@ class LanguageModelConfig(Config):
 
 
 class LanguageState(NamedTuple):
-    """State between two symbols: hidden and cell, each (rows, layers, hidden)."""
+    """State of a language model between two symbols: hidden and cell (rows, layers, hidden)."""
 
     hidden: Float[Tensor, "rows layers hidden"]
     cell: Float[Tensor, "rows layers hidden"]
 
 
 class LanguageModelOutput(NamedTuple):
-    """Output of the model: log_probs (batch, tokens, symbols) of every symbol at each position."""
+    """Output of the language model.
+
+    Attributes:
+        log_probs: (batch, tokens, symbols), of every symbol at each position, given those before
+            it.
+    """
 
     log_probs: Float[Tensor, "batch tokens symbols"]
 
 
 class LanguageModel(nn.Module):
-    """Embedding, LSTM layers and log-softmax; pad, sos and blank have a negligible probability."""
+    """Recurrent language model (Mikolov 2010): embedding, LSTM layers and log-softmax.
+
+    The probabilities of the control symbols pad, sos and blank, which no text holds, are
+    negligible.
+
+    Args:
+        symbols: number of entries of the vocabulary, control symbols included.
+        config: settings; see `LanguageModelConfig`.
+    Raises:
+        ConfigError: the vocabulary has control symbols only.
+    """
 
     symbol_rows = ("embedding.weight", "output.weight", "output.bias", "output_bias")
 
@@ -93,7 +108,7 @@ class LanguageModel(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(symbols)) if config.tied else None
 
     def forward(self, batch: TextBatch) -> LanguageModelOutput:
-        """Compute the log-probabilities of all symbols at each position of the texts.
+        """Compute the log-probabilities of all symbols at each position of the texts of `batch`.
 
         A position is predicted from sos and the tokens of its row before the position.
 
@@ -154,7 +169,8 @@ class LanguageModelLoss(nn.Module):
     def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
         """Return the mean over the valid tokens of a batch, as the term "cross_entropy".
 
-        `update` has no effect.
+        `output` is the model's for `batch`. `update`, the number of the optimizer update, has no
+        effect.
         """
         mean = _surprise(output, batch).sum() / batch.token_lengths.sum()
         return Losses(mean, {"cross_entropy": mean})
@@ -162,7 +178,7 @@ class LanguageModelLoss(nn.Module):
 
 @torch.no_grad()
 def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
-    """Perplexity of texts: exp of the mean cross-entropy over all their tokens.
+    """Perplexity of a model on texts: exp of the mean cross-entropy over all tokens of `batches`.
 
     It does not depend on the batching, unlike the mean of the batches' perplexities.
     """

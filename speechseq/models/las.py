@@ -77,7 +77,7 @@ class LASConfig(Config):
 
 
 def las_paper() -> LASConfig:
-    """Return the configuration of Chan 2015, §3, §4.1, with 40 log-mels and 8 frames a position."""
+    """Return the configuration of Chan 2015 (§3, §4.1): 40 log-mels, 8 frames per position."""
     return LASConfig(
         listener=ListenerConfig(hidden=256, base_layers=1, pyramid_layers=3, join=2),
         speller=SpellerConfig(
@@ -170,7 +170,7 @@ def las_characters(
 
 
 def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
-    """Return a copy of `config` whose attention is content-based, with width `dim`."""
+    """Return a copy of `config` whose attention is content-based, with keys of width `dim`."""
     attention = ContentConfig(dim=dim, reading=config.speller.attention.reading)
     speller = dataclasses.replace(config.speller, attention=attention)
     return dataclasses.replace(config, speller=speller)
@@ -178,12 +178,12 @@ def by_content(config: LASConfig, dim: int = 128) -> LASConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LASOutput:
-    """Teacher-forced output; values beyond a row's own tokens or positions are undefined.
+    """Teacher-forced output of a LAS; values beyond a row's own tokens or positions are undefined.
 
     Attributes:
         log_probs: (batch, tokens, symbols).
-        alignment: (batch, tokens, positions).
-        memory_lengths: (batch).
+        alignment: (batch, tokens, positions), attention weights.
+        memory_lengths: (batch), valid positions of the memory.
         ctc_log_probs: (batch, positions, symbols); None without a CTC head.
     """
 
@@ -194,7 +194,14 @@ class LASOutput:
 
 
 class LAS(nn.Module):
-    """Speech features to symbols: listener, speller and, optionally, a CTC head.
+    """Listen, Attend and Spell (Chan 2015): listener, speller and, optionally, a CTC head.
+
+    It maps speech features to symbols.
+
+    Args:
+        symbols: number of entries of the vocabulary, control symbols included.
+        features: number of channels of a frame.
+        config: settings; see `LASConfig`.
 
     Attributes:
         reduction: frames per position of the memory.
@@ -226,6 +233,8 @@ class LAS(nn.Module):
     def forward(self, batch: ASRBatch) -> LASOutput:
         """Run teacher-forced: each step reads the previous target tokens of the batch.
 
+        Returns log-probabilities of every symbol at each step, the alignment, and those of CTC.
+
         Raises:
             DataError: a token is not in the model's vocabulary.
         """
@@ -241,7 +250,10 @@ class LAS(nn.Module):
         )
 
     def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
-        """Encode frames (batch, frames, features) to the memory (batch, positions, memory_dim).
+        """Encode features (batch, frames, features) to a memory (batch, positions, memory_dim).
+
+        `feature_lengths` (batch) are the numbers of valid frames. The features are normalised, and
+        augmented in training. The result also has the memory's lengths.
 
         Raises:
             ConfigError: lengths are not integers (batch).
@@ -263,7 +275,11 @@ class LAS(nn.Module):
         return x
 
     def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
-        """CTC log-probabilities (batch, positions, symbols), with blank; None without a head."""
+        """CTC log-probabilities (batch, positions, symbols), with blank; None without a CTC head.
+
+        `memory` is (batch, positions, memory_dim) and `memory_lengths` (batch), the result of
+        `encode`.
+        """
         if self.ctc is None:
             return None
         logits = at_least_float32(self.ctc(memory)).masked_fill(self.never, NEVER)

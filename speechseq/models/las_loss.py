@@ -22,14 +22,15 @@ from speechseq.text.vocabulary import BLANK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LASLossConfig(Config):
-    """Weights of the terms; the defaults are pure attention without smoothing.
+    """Weights of the terms of `LASLoss`; the defaults are pure attention without smoothing.
 
     Attributes:
         label_smoothing: share of the target spread evenly over all symbols (SpecAugment .1).
         ctc: weight of CTC in the total; the cross-entropy of the attention gets 1 - ctc (Watanabe
             2017: .3 to .5).
         ctc_last: final weight of CTC, which changes linearly from update `ctc_from` to `ctc_to`.
-        guide, guide_sigma, guide_half_life: guided attention, see `TacotronLossConfig`.
+        guide, guide_sigma, guide_half_life: weight of guided attention, width of its diagonal, and
+            the updates after which the weight has halved (0: never), as in `TacotronLossConfig`.
     """
 
     label_smoothing: Share = 0.0
@@ -47,7 +48,7 @@ class LASLossConfig(Config):
             raise ConfigError(f"ctc_to: {self.ctc_to} comes before ctc_from {self.ctc_from}")
 
     def ctc_at(self, update: int) -> float:
-        """Weight of CTC at an update."""
+        """Weight of CTC, from 0 to 1, at an optimizer update."""
         if self.ctc_to == 0:
             return self.ctc
         progress = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
@@ -55,7 +56,9 @@ class LASLossConfig(Config):
 
 
 class LASLoss(nn.Module):
-    """Loss of a teacher-forced output, as means over valid tokens; padding has no effect.
+    """Loss of a recogniser's teacher-forced output: cross-entropy, CTC, guided attention.
+
+    All terms are means over valid tokens; padding has no effect. `config` has their weights.
 
     Examples:
         >>> criterion = LASLoss(LASLossConfig(label_smoothing=0.1))
@@ -68,9 +71,12 @@ class LASLoss(nn.Module):
         self.config = config
 
     def forward(self, output: LASOutput, batch: ASRBatch, *, update: int = 0) -> Losses:
-        """Return the terms and their total; weights with a schedule depend on `update`.
+        """Return the weighted terms by name, and their total.
 
-        `update` is the number of optimizer updates.
+        Args:
+            output: result of the model for `batch`.
+            batch: features and target tokens.
+            update: number of optimizer updates, on which weights with a schedule depend.
 
         Raises:
             ConfigError: CTC has a weight and the model has no CTC head.
@@ -98,10 +104,11 @@ class LASLoss(nn.Module):
 def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
-    """Cross-entropy with label smoothing, as a mean over valid tokens.
+    """Cross-entropy with label smoothing, as a mean over valid tokens, in nats.
 
     Args:
         log_probs: (batch, tokens, symbols).
+        tokens, token_lengths: (batch, tokens), targets, and (batch), number of valid ones.
         smoothing: share of the target that is spread evenly over all symbols that can be written.
     """
     tokens = checked_tokens(tokens)
@@ -116,9 +123,14 @@ def symbol_loss(
 
 
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
-    """CTC loss (Graves 2006) of the transcripts without eos, divided by the number of valid tokens.
+    """CTC loss (Graves 2006) of the transcripts without eos, in nats per valid token.
 
     A transcript with more tokens than positions has no CTC path; it counts as 0, not infinity.
+
+    Args:
+        log_probs: (batch, positions, symbols), of the CTC head.
+        memory_lengths: (batch), valid positions.
+        batch: batch with the target tokens.
     """
     memory_lengths = checked_lengths(memory_lengths, log_probs.shape, "memory_lengths")
     positions = length_mask(memory_lengths, log_probs.shape[1])

@@ -35,7 +35,7 @@ class GrowthConfig(Config):
 
     @property
     def wanted(self) -> bool:
-        """True if the listener grows."""
+        """True if the listener grows, by layers or by a shrinking reduction of the memory."""
         return self.layer_every > 0 or self.pool_until > 0
 
 
@@ -46,7 +46,9 @@ class ListenerConfig(Config):
     Attributes:
         convolutions: channels of each 3 × 3 convolution of stride 2 before the pyramid.
         hidden: units of a BiLSTM per direction.
-        base_layers, pyramid_layers, join, joining, layer_norm, dropout: see `PyramidBiLSTM`.
+        base_layers, pyramid_layers: BiLSTM layers on every frame, and above them layers that first
+            join `join` frames to one.
+        joining, layer_norm, dropout: see `PyramidBiLSTM`.
         growth: see `GrowthConfig`.
     """
 
@@ -73,7 +75,13 @@ class ListenerConfig(Config):
 
 
 class Listener(nn.Module):
-    """Optional convolutions, then a pyramid of BiLSTM layers; it may grow during training.
+    """Encoder of a recogniser: optional convolutions, then a pyramid of BiLSTM layers (Chan 2015).
+
+    It may grow during training.
+
+    Args:
+        features: number of channels of a frame.
+        config: settings; see `ListenerConfig`.
 
     Attributes:
         memory_dim: channels of the memory.
@@ -104,7 +112,7 @@ class Listener(nn.Module):
             self.at_update(0)
 
     def at_update(self, update: int) -> None:
-        """Set the number of layers and the pooling for this update (see `GrowthConfig`)."""
+        """Set the number of layers and the pooling for an optimizer update (see `GrowthConfig`)."""
         growth, layers = self.growth, len(self.pyramid.layers)
         if not growth.wanted:
             return
@@ -114,7 +122,13 @@ class Listener(nn.Module):
         self.grown.copy_(torch.tensor([layers, pool]))
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """Encode (batch, frames, features) to a memory (batch, positions, memory_dim)."""
+        """Encode x (batch, frames, features) to a memory (batch, positions, memory_dim).
+
+        `lengths` (batch) are the numbers of valid frames; the result also has the memory's lengths.
+
+        Raises:
+            CheckpointError: the saved number of layers is not one of this listener.
+        """
         if self.front is not None:
             x, lengths = self.front(x, lengths)
         if not self.growth.wanted:

@@ -13,7 +13,12 @@ from speechseq.shapes import Alignment, Lengths, Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Terms of a loss by name, already weighted, and their total."""
+    """Terms of a loss and their total, the result of every loss of this package.
+
+    Attributes:
+        total: scalar, the sum of the terms, to call `backward` on.
+        terms: scalars by name, already weighted.
+    """
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -26,6 +31,11 @@ def guided_attention_loss(
 
     The penalty of step t and position n is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own
     numbers of positions N and steps T. The mean is over valid steps and positions.
+
+    Args:
+        alignment: (batch, steps, positions).
+        step_lengths, memory_lengths: (batch), T and N of each row.
+        sigma: width σ of the diagonal, as a share of the length.
     """
     batch, rows, columns = alignment.shape
     step_lengths = checked_lengths(step_lengths, (batch, rows), "step_lengths")

@@ -23,7 +23,7 @@ from speechseq.shapes import Lengths, Mask, Scalar, Sequence, StopLogits
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronLossConfig(Config):
-    """Weights of the loss terms; the defaults are Tacotron 2's (Shen 2018, §2.2).
+    """Weights of the terms of `TacotronLoss`; the defaults are Tacotron 2's (Shen 2018, §2.2).
 
     Attributes:
         mse, l1: weights of squared and absolute error of the mel, before and after the post-net.
@@ -58,7 +58,10 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a teacher-forced output, as means over valid frames and steps; padding is never read.
+    """Loss of a Tacotron's teacher-forced output: mel, linear spectrum, stop, alignment, style.
+
+    All terms are means over valid frames and steps; padding is never read. `config` has the
+    weights.
 
     Examples:
         >>> criterion = TacotronLoss(TacotronLossConfig(guide=10.0))
@@ -73,9 +76,12 @@ class TacotronLoss(nn.Module):
         self.config = config
 
     def forward(self, output: TacotronOutput, batch: TTSBatch, *, update: int = 0) -> Losses:
-        """Return the terms and their total; guided attention fades with `update`.
+        """Return the weighted terms by name, and their total.
 
-        `update` is the number of optimizer updates.
+        Args:
+            output: result of the model for `batch`.
+            batch: texts and target mels.
+            update: number of optimizer updates; guided attention fades with it.
 
         Raises:
             ConfigError: the output has a linear spectrum, and the batch has none or one of another
@@ -133,10 +139,15 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
 def valid_difference(
     output: Float[Tensor, "batch longer channels"], true: Sequence, mask: Mask
 ) -> Float[Tensor, "valid channels"]:
-    """Difference output - true at valid positions; `output` may be longer by part of a last step.
+    """Difference output - true at valid positions, flat: (valid, channels).
 
     Padding is dropped before any computation: a mask on the finished loss keeps its value finite,
     but NaN in the padding would still make the gradient NaN.
+
+    Args:
+        output: (batch, longer, channels), which may be longer by part of a last step.
+        true: (batch, time, channels), the target.
+        mask: (batch, time), True = valid.
     """
     valid = mask.flatten().nonzero().squeeze(1)
     both = (x.flatten(0, 1) for x in (output[:, : true.shape[1]], true))
@@ -147,7 +158,13 @@ def valid_difference(
 def stop_loss(
     stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
 ) -> Scalar:
-    """Binary cross-entropy of stop logits over valid steps: target 1 at each row's last step."""
+    """Binary cross-entropy of stop logits over valid steps: target 1 at each row's last step.
+
+    Args:
+        stop_logits: (batch, steps).
+        step_lengths: (batch), number of steps of each row.
+        positive_weight: weight of the last step, the only positive one of a row.
+    """
     step_lengths = checked_lengths(step_lengths, stop_logits.shape, "step_lengths")
     mask = length_mask(step_lengths, stop_logits.shape[1])
     steps = torch.arange(stop_logits.shape[1], device=stop_logits.device)

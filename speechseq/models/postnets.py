@@ -17,7 +17,12 @@ from speechseq.shapes import Magnitude, Mask, Mel
 
 
 class Refined(NamedTuple):
-    """Mel after the post-net, and log magnitude (batch, frames, bins) or None."""
+    """Output of a post-net.
+
+    Attributes:
+        mel: (batch, frames, mels), refined.
+        log_magnitude: (batch, frames, bins), linear spectrum, or None.
+    """
 
     mel: Mel
     log_magnitude: Magnitude | None
@@ -34,7 +39,7 @@ class OutputNet(nn.Module):
     reach: tuple[int, int] | None = None
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Refine a mel (batch, frames, mels), given the mask of valid frames."""
+        """Refine a mel (batch, frames, mels); `mask` (batch, frames) is True at valid frames."""
         raise NotImplementedError
 
 
@@ -43,13 +48,20 @@ class OutputNetConfig(Config):
     """Base class of the settings of post-nets."""
 
     def build(self, mels: int, bins: int | None) -> OutputNet:
-        """Build the post-net; `bins` is the width of the linear spectrum, None for no spectrum."""
+        """Build the post-net for mels of `mels` bands.
+
+        `bins` is the width of the linear spectrum, None for no spectrum.
+        """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvPostnetConfig(OutputNetConfig):
-    """Settings of Tacotron 2's post-net: a residual added to the mel."""
+    """Settings of Tacotron 2's post-net (Shen 2018, §2.2): a residual added to the mel.
+
+    Attributes:
+        layers, channels, kernel, dropout: of the convolutions; kernel in frames.
+    """
 
     kind: ClassVar[str] = "conv"
     layers: Annotated[int, Range(2, 256)] = 5
@@ -58,7 +70,7 @@ class ConvPostnetConfig(OutputNetConfig):
     dropout: Dropout = 0.5
 
     def build(self, mels: int, bins: int | None) -> "ConvPostnet":
-        """Build the post-net for mels of this width; it makes no linear spectrum."""
+        """Build the post-net for mels of `mels` bands; `bins` is not used: it makes no spectrum."""
         net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
         return ConvPostnet(net)
 
@@ -72,7 +84,10 @@ class ConvPostnet(OutputNet):
         self.reach = net.reach
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Return the mel with its residual added; there is no linear spectrum."""
+        """Add the predicted residual to mel (batch, frames, mels); there is no linear spectrum.
+
+        `mask` (batch, frames) is True at valid frames.
+        """
         return Refined(mel + self.net(mel, mask), None)
 
 
@@ -80,8 +95,10 @@ class ConvPostnet(OutputNet):
 class LinearPostnetConfig(OutputNetConfig):
     """Settings of Tacotron's post-processing net: CBHG (K = 8), projection to the linear spectrum.
 
-    `projections` are the widths of the CBHG's convolutions before the one that returns to the width
-    of the mel.
+    Attributes:
+        projections: widths of the CBHG's convolutions before the one that returns to the width of
+            the mel.
+        bank, channels, highways, gru: other arguments of `CBHG`.
     """
 
     kind: ClassVar[str] = "linear"
@@ -92,7 +109,7 @@ class LinearPostnetConfig(OutputNetConfig):
     gru: Width = 128
 
     def build(self, mels: int, bins: int | None) -> "LinearPostnet":
-        """Build the net for mels of this width and a linear spectrum of `bins`.
+        """Build the net for mels of `mels` bands and a linear spectrum of `bins` frequencies.
 
         Raises:
             ConfigError: `bins` is None.
@@ -119,7 +136,10 @@ class LinearPostnet(OutputNet):
         self.project = nn.Linear(self.cbhg.output_dim, bins)
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Return the mel and the predicted log magnitude."""
+        """Return mel (batch, frames, mels) unchanged and the log magnitude (batch, frames, bins).
+
+        `mask` (batch, frames) is True at valid frames.
+        """
         rows = Varlen.of(mask)
         refined = on_rows(self.cbhg, rows.unpad(mel), rows, "lengths")
         return Refined(mel, rows.pad(project(self.project, refined)))

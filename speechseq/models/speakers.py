@@ -39,11 +39,11 @@ class SpeakersConfig(Config):
             raise ConfigError("names: a speaker is named twice, or not at all", "name each once")
 
     def build(self, embedding_dim: int) -> "Speakers":
-        """Build the table for an encoder whose symbols have vectors of this width."""
+        """Build the table; `embedding_dim` is the width of a symbol's embedding in the encoder."""
         return Speakers(embedding_dim, self)
 
     def index(self, name: str) -> int:
-        """Return the id of a speaker.
+        """Return the id of the speaker called `name`, from 0.
 
         Raises:
             ConfigError: the model has no speaker of this name; the message gives the nearest name.
@@ -54,12 +54,23 @@ class SpeakersConfig(Config):
 
 
 def speakers(names: Iterable[str], *, dim: int = 64, sites: Sites = "memory") -> SpeakersConfig:
-    """Return a `SpeakersConfig` with these names; see there for `dim` and `sites`."""
+    """Return a `SpeakersConfig` with these names.
+
+    Args:
+        names: names of the speakers, in the order of their ids.
+        dim: width of a speaker's vector.
+        sites: "memory" joins the vector to the encoder's output, "all" also to its input.
+    """
     return SpeakersConfig(names=tuple(names), dim=dim, sites=sites)
 
 
 class Speakers(nn.Module):
-    """Table of speakers' vectors, and the projection to the encoder's input if there is one."""
+    """Table of speakers' learned vectors, and their projection to the encoder's input, if any.
+
+    Args:
+        embedding_dim: width of a symbol's embedding in the encoder.
+        config: names, width and use of the vectors.
+    """
 
     def __init__(self, embedding_dim: int, config: SpeakersConfig) -> None:
         super().__init__()
@@ -70,7 +81,7 @@ class Speakers(nn.Module):
         self.input = nn.Linear(config.dim, embedding_dim) if everywhere else None
 
     def forward(self, speaker: Speaker) -> Float[Tensor, "batch dim"]:
-        """Map ids (batch) to vectors (batch, dim).
+        """Map ids `speaker` (batch) to vectors (batch, dim).
 
         Raises:
             DataError: an id that is no integer, below 0 or beyond the last speaker.
@@ -83,7 +94,7 @@ class Speakers(nn.Module):
         return self.table(speaker.long())
 
     def shift(self, vector: Float[Tensor, "batch dim"]) -> Tensor | None:
-        """Project speakers' vectors to the width of a symbol's embedding.
+        """Project speakers' vectors, `vector` (batch, dim), to the width of a symbol's embedding.
 
         The result (batch, embedding_dim) is added to the embeddings of a row's symbols. It is None
         if speakers join the memory only.
@@ -92,7 +103,7 @@ class Speakers(nn.Module):
 
 
 def ids_of(config: SpeakersConfig | None, names: Iterable[str]) -> Tensor | None:
-    """Ids (batch) of speakers by name; None for a model without speakers.
+    """Ids (batch) of speakers by their names; None if `config` is None, for a model of one voice.
 
     Raises:
         ConfigError: an unknown speaker.

@@ -53,7 +53,7 @@ class SamplingConfig(Config):
             raise ConfigError(f"end: update {self.end} comes before start {self.start}")
 
     def at(self, update: int) -> float:
-        """Rate at an update."""
+        """Rate of sampling, from 0 to 1, at an optimizer update."""
         if update >= self.end:
             return self.rate
         return self.rate * max(0, update - self.start) / (self.end - self.start)
@@ -89,18 +89,22 @@ class SpellerConfig(Config):
     sampling: SamplingConfig = SamplingConfig()
 
     def build(self, symbols: int, memory_dim: int) -> "Speller":
-        """Build the speller for a vocabulary of `symbols` entries and a memory of this width."""
+        """Build the speller for `symbols` entries and memories of `memory_dim` channels."""
         return Speller(symbols, memory_dim, self)
 
 
 class SpellerState(NamedTuple):
-    """State between two steps in torch: that of the attention RNN, with rows as the first axis."""
+    """State of a `Speller` between two steps in torch; the rows are hypotheses.
+
+    Attributes:
+        core: state of the attention RNN.
+    """
 
     core: AttentionRNNState
 
 
 class SpellerWeights(NamedTuple):
-    """Weights that all steps share.
+    """Weights of a `Speller` that all steps share.
 
     Attributes:
         core: weights of the attention RNN.
@@ -113,7 +117,13 @@ class SpellerWeights(NamedTuple):
 
 
 class Spelled(NamedTuple):
-    """Output of a step: log_probs (rows, symbols), weights (rows, positions), the next state."""
+    """Output of a step of a `Speller`.
+
+    Attributes:
+        log_probs: (rows, symbols), of the next symbol of each hypothesis.
+        weights: (rows, positions), attention weights.
+        state: state for the next step.
+    """
 
     log_probs: Tensor
     weights: Tensor
@@ -121,7 +131,12 @@ class Spelled(NamedTuple):
 
 
 class SpellerOutput(NamedTuple):
-    """Teacher-forced log_probs (batch, tokens, symbols), alignment (batch, tokens, positions)."""
+    """Teacher-forced output of a `Speller`.
+
+    Attributes:
+        log_probs: (batch, tokens, symbols), of every symbol at each step.
+        alignment: (batch, tokens, positions), attention weights.
+    """
 
     log_probs: LogProbs
     alignment: Alignment
@@ -131,7 +146,13 @@ class Speller(nn.Module):
     """Attention decoder of a recogniser: LSTM layers, attention, and a distribution over symbols.
 
     The LSTM layers read [previous symbol; context], and the top layer queries the attention. The
-    distributions are over the transcript's symbols and eos; pad, sos and blank are excluded.
+    distributions are over the transcript's symbols and eos (end of sequence); the other control
+    symbols, pad, sos and blank, are excluded (Chan 2015, §3.2).
+
+    Args:
+        symbols: number of entries of the vocabulary, control symbols included.
+        memory_dim: channels of the memory.
+        config: settings; see `SpellerConfig`.
     """
 
     symbol_rows = ("embedding.weight", "symbols.weight", "symbols.bias")
@@ -164,6 +185,11 @@ class Speller(nn.Module):
         """Run all steps teacher-forced: step t reads the tokens before t and predicts token t.
 
         In training, scheduled sampling may replace an input by a symbol that the model drew.
+
+        Args:
+            tokens: (batch, tokens), target symbols.
+            memory, memory_mask: (batch, positions, memory_dim) and (batch, positions), True =
+                valid.
         """
         before = F.pad(tokens[:, :-1], (1, 0), value=SOS)
         if self.training and self.sampling_rate:
@@ -172,7 +198,10 @@ class Speller(nn.Module):
         return SpellerOutput(self._log_probs(core.hidden, core.context), core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> SpellerState:
-        """Return the state before the first step, whose input is sos."""
+        """Return the state before the first step, whose input is sos (start of sequence).
+
+        `memory` is (batch, positions, memory_dim), `memory_mask` (batch, positions), True = valid.
+        """
         return SpellerState(self.core.start(memory, memory_mask))
 
     def step(
@@ -184,6 +213,7 @@ class Speller(nn.Module):
 
         Args:
             tokens: (rows), the previous symbol of each hypothesis.
+            state: result of `start` or of the previous step.
             weights: result of `self.weights()`, to compute it once for many steps.
         """
         weights = weights or SpellerWeights(self.core.prepare(), None)
@@ -250,7 +280,12 @@ class Speller(nn.Module):
 
 
 class TorchSpeller:
-    """Speller for one search in torch operations."""
+    """Speller for one search in torch operations, with methods `start` and `step` like `Speller`'s.
+
+    Args:
+        speller: the module.
+        weights: its weights for many steps, the result of `Speller.weights`.
+    """
 
     def __init__(self, speller: Speller, weights: SpellerWeights) -> None:
         self.start, self.weights = speller.start, weights

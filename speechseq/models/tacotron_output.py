@@ -11,15 +11,15 @@ from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TacotronOutput:
-    """Teacher-forced output; there are steps * r frames, r the reduction factor.
+    """Teacher-forced output of a Tacotron; there are steps * r frames, r the reduction factor.
 
     The alignment is zero after each row's last step.
 
     Attributes:
         mel_before, mel_after: (batch, frames, mels), before and after the post-net.
         log_magnitude: (batch, frames, bins), or None if the post-net predicts no linear spectrum.
-        stop_logits: (batch, steps).
-        alignment: (batch, steps, positions).
+        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
+        alignment: (batch, steps, positions), attention weights.
         step_lengths: (batch), number of steps of each row.
         latent: style of each row; None for a model without a style.
         penalties: weighted terms of the style's penalty, by name.
@@ -37,15 +37,16 @@ class TacotronOutput:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generated:
-    """Free-running output, zero after each row's own length.
+    """Free-running output of a Tacotron, zero after each row's own length.
 
     Attributes:
         mel_after: (batch, frames, mels), after the post-net.
         log_magnitude: (batch, frames, bins), or None if the post-net predicts no linear spectrum.
-        frame_lengths, step_lengths: (batch).
-        alignment: (batch, steps, positions).
-        stop_logits: (batch, steps).
-        finished_reason: "stop", "attention_end" or "limit" for each row.
+        frame_lengths, step_lengths: (batch), number of frames and of decoder steps of each row.
+        alignment: (batch, steps, positions), attention weights.
+        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
+        finished_reason: why each row ended: "stop" (stop probability), "attention_end" (attention
+            stayed on the last symbol) or "limit" (the maximum number of steps).
         latent: style that each row was given; None for a model without a style.
     """
 
@@ -67,7 +68,14 @@ class Generated:
         frame_lengths: Lengths,
         latent: Latent | None,
     ) -> "Generated":
-        """Return the output of a free run with what the post-net made of its frames."""
+        """Return the output of a free run together with the features that the post-net made.
+
+        Args:
+            run: result of the decoder loop.
+            mel_after, log_magnitude: (batch, frames, mels) and (batch, frames, bins) or None.
+            frame_lengths: (batch), number of valid frames.
+            latent: style of each row, or None.
+        """
         return cls(
             mel_after=mel_after,
             log_magnitude=log_magnitude,

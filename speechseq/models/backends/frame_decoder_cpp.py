@@ -42,8 +42,16 @@ def run(
 ) -> Steps:
     """Run the free-running decoder in the C++ kernel, one block of steps per call.
 
-    Check `supported` first. `generation.free_run` describes the arguments; `noise` and `fed` may be
-    None. The weights are packed at the first call, and again after they have changed.
+    Check `supported` first. The weights are packed at the first call, and again after they have
+    changed.
+
+    Args:
+        decoder: Tacotron's frame decoder, on a CPU.
+        precision: "float32", "bfloat16" or "int8", of the weights.
+        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
+        limits: (batch), maximum number of steps of each row.
+        noise: dropout masks of the pre-net; None for no dropout.
+        fed: (batch, steps, mels), frames that steps read instead of the decoder's own, or None.
     """
     kernel = KernelRun(decoder, precision, encoded, limits, noise, fed)
     blocks = [kernel.advance(UtteranceNoise.block)]

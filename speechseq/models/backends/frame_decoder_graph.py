@@ -30,6 +30,10 @@ class GraphSteps:
     Rows that have ended are found between two blocks only; steps of a row after its end are
     discarded.
 
+    Args:
+        decoder: frame decoder; check `supported` first.
+        precision: "float32", "bfloat16" or "int8", to which its weights are rounded.
+
     Attributes:
         block: number of steps per call.
         multiple: the number of memory positions is padded to a multiple of this number.
@@ -56,7 +60,7 @@ class GraphSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Pad row indices with copies of the last one, up to the next power of two.
+        """Pad row indices (rows) with copies of the last one, up to the next power of two.
 
         Each number of rows needs a graph of its own, so this saves graphs.
         """

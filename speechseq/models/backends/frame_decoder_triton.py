@@ -33,12 +33,14 @@ def advance(
     """Compute `FrameDecoder.advance` with Triton kernels; check `supported` first.
 
     The weights are laid out for the kernels at each call, so that a CUDA graph reads current
-    weights.
+    weights. Returns outputs (rows, steps, …) and the state after the last step.
 
     Args:
-        steps, state, keep: arguments of `FrameDecoder.advance`.
         decoder: its weights are already rounded to the precision.
         precision: with "bfloat16" the kernels read bfloat16 weights, otherwise float32.
+        steps: number of steps.
+        state: state of the decoder before the first of them.
+        keep: dropout multipliers (rows, steps, size) of each pre-net layer, or None.
     """
     step = _TritonStep(decoder, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     memory_mask = state.core.attention.mask

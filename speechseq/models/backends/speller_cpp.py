@@ -24,7 +24,7 @@ LINE = 16  # floats; the values of a row fill whole cache lines
 
 
 class CppState(NamedTuple):
-    """State of an attention RNN between two steps, in the layout of the kernel.
+    """State of an attention RNN between two steps, in the layout of the C++ kernel.
 
     A search re-orders only `place`, which maps each hypothesis to a row of `values` and `weights`:
     hypotheses that continue the same hypothesis share a row.
@@ -48,7 +48,13 @@ class CppState(NamedTuple):
 
 
 class CppSpelled(NamedTuple):
-    """Output of a step: log_probs (rows, symbols), weights (rows, positions), the next state."""
+    """Output of a step of `CppSpeller`.
+
+    Attributes:
+        log_probs: (rows, symbols), of the next symbol of each hypothesis.
+        weights: (rows, positions), attention weights.
+        state: state for the next step.
+    """
 
     log_probs: Tensor
     weights: Tensor
@@ -120,7 +126,12 @@ class CppSpeller:
         self.plan = pack(KERNELS, "Speller", [*sizes, *parts, structs])
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> CppState:
-        """Return the state before the first step, whose input is sos."""
+        """Return the state before the first step, whose input is sos (start of sequence).
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
         state = self.core.start(memory, memory_mask)
         attention, rows = state.attention, len(state.context)
         cells = [own.cell for own in state.rnn if isinstance(own, LSTMState)]
@@ -143,6 +154,8 @@ class CppSpeller:
 
     def step(self, tokens: Tensor, state: CppState) -> CppSpelled:
         """Run one step on `tokens` (rows), the previous symbol of each hypothesis.
+
+        `state` is the result of `start` or of the previous step.
 
         Raises:
             ValueError: the number of tokens differs from the number of hypotheses in the state, or

@@ -46,7 +46,11 @@ class GraphSpeller(Generic[State, Spelled]):
         self.weights, self.attention = weights, attention
 
     def step(self, tokens: Tensor, state: State) -> Spelled:
-        """Run one step on `tokens` (rows), the previous symbol of each hypothesis."""
+        """Run one step on `tokens` (rows), the previous symbol of each hypothesis.
+
+        `state` is the result of `start` or of the previous step; the result is that of the
+        constructor's `step`.
+        """
         utterances, reading = num_utterances(state), reading_of(self.attention)
         width, each = next_power_of_2(utterances), len(tokens) // utterances
         if width == utterances:

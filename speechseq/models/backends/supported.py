@@ -59,7 +59,11 @@ def supported(decoder: FrameDecoder, device: str) -> bool:
 def cached(
     decoder: FrameDecoder, precision: str, make: Callable[[FrameDecoder, str], Output]
 ) -> Output:
-    """Return `make(decoder, precision)` from a cache; it is computed anew if weights changed."""
+    """Return `make(decoder, precision)` from a cache; it is computed anew if weights changed.
+
+    Used for weights that are packed or rounded: `make` gets the decoder and "float32", "bfloat16"
+    or "int8".
+    """
     entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
     if entries.get((make, precision), (None,))[0] != state:
         entries[make, precision] = state, make(decoder, precision)
@@ -69,9 +73,10 @@ def cached(
 def rounded_decoder(decoder: FrameDecoder, precision: str) -> FrameDecoder:
     """Return a copy of the decoder with weights rounded to a precision, for the torch backend.
 
-    The rounded weights are cached; biases and hooks are shared with the decoder. Two kinds of
-    weights are not rounded: those inside of modules that other packages define, and those that
-    pruning or a parametrization computes.
+    `precision` is "float32" (the decoder itself is returned), "bfloat16" or "int8". The rounded
+    weights are cached; biases and hooks are shared with the decoder. Two kinds of weights are not
+    rounded: those inside of modules that other packages define, and those that pruning or a
+    parametrization computes.
     """
     if precision == "float32":
         return decoder
@@ -94,7 +99,10 @@ def _with_parameters(module: Part, instead: dict[int, nn.Parameter]) -> Part:
 
 
 def joint_head(decoder: FrameDecoder) -> nn.Linear:
-    """Concatenate the projections to frames and to the stop logit to one linear layer."""
+    """Concatenate a decoder's projections to frames and to the stop logit to one linear layer.
+
+    Its outputs are r * mels values of the frames, then the stop logit.
+    """
     frames, stop = decoder.frames, decoder.stop
     head = nn.Linear(frames.in_features, frames.out_features + 1, device="meta")
     head.weight = nn.Parameter(torch.cat([frames.weight, stop.weight]), requires_grad=False)

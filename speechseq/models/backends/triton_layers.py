@@ -93,9 +93,13 @@ class TritonLinear:
 
 
 class TritonCell:
-    """LSTM or GRU with one launch per step.
+    """LSTM or GRU with one Triton launch per step, for inference.
 
     The weights are ordered by block of units, and inside of a block by gate.
+
+    Args:
+        cell: the reference module, whose weights are copied.
+        dtype: float32 or bfloat16, of the copied weights.
     """
 
     def __init__(self, cell: SplitCell, dtype: torch.dtype) -> None:
@@ -142,9 +146,13 @@ class TritonCell:
 
 
 class TritonAttention:
-    """Additive attention in three launches: query, energies, context.
+    """Additive attention in three Triton launches per step: query, energies, context.
 
     The location filters and their projection are folded into one matrix.
+
+    Args:
+        attention: the reference module, whose weights are read.
+        dtype: float32 or bfloat16, of the query's projection.
     """
 
     def __init__(
@@ -166,7 +174,7 @@ class TritonAttention:
         return self.read(self.energies(self.query(hidden), state), state, valid, weights)
 
     def energies(self, query: Tensor, state: LocationState | ContentState) -> Tensor:
-        """Compute the energies (batch, positions) of queries (batch, dim)."""
+        """Compute energies (batch, positions) of `query` (batch, dim) over the keys of `state`."""
         batch, positions, dim = state.keys.shape
         history, channels = _history(state)
         energy = query.new_empty(batch, positions)
@@ -184,10 +192,10 @@ class TritonAttention:
     def read(
         self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """Normalise energies (batch, positions); return context (batch, memory_dim) and next state.
+        """Normalise `energy` (batch, positions); return context (batch, memory_dim), next state.
 
         `weights` (batch, positions) is overwritten with the attention weights. `valid` (batch,
-        positions) is the state's mask in bytes.
+        positions) is the state's mask in bytes; `state` has memory and history.
         """
         batch, positions, dim = state.memory.shape
         history, channels = _history(state)

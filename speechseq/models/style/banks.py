@@ -17,18 +17,21 @@ SIMPLEX_ERROR = 1e-4  # by which the weights of tokens may miss the sum of 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearBankConfig(Config):
-    """Settings of a linear map from the code to the style vector."""
+    """Settings of a linear map from the code to the style vector of width `style_dim`."""
 
     kind: ClassVar[str] = "linear"
     style_dim: Width = 256
 
     def build(self, code_dim: int) -> "LinearBank":
-        """Build the bank for codes of this width."""
+        """Build the bank for codes of width `code_dim`."""
         return LinearBank(code_dim, self)
 
 
 class LinearBank(nn.Module):
-    """Linear map from codes (batch, code_dim) to style vectors (batch, style_dim)."""
+    """Linear map from codes (batch, code_dim) to style vectors (batch, style_dim).
+
+    A code is the latent variable of a style; the style vector is what the model reads.
+    """
 
     def __init__(self, code_dim: int, config: LinearBankConfig) -> None:
         super().__init__()
@@ -44,7 +47,7 @@ class LinearBank(nn.Module):
         return z
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Return a code (batch, code_dim) that a user has set, unchanged."""
+        """Return a code (batch, code_dim) that a user has set, unchanged: every code is valid."""
         return code
 
     def forward(self, code: Code) -> StyleVector:
@@ -77,12 +80,17 @@ class TokenBankConfig(Config):
             raise ConfigError(problem, "choose a style_dim that is a multiple of heads")
 
     def build(self, code_dim: int) -> "TokenBank":
-        """Build the bank for queries of this width."""
+        """Build the bank; `code_dim` is the width of the query, the reference's summary."""
         return TokenBank(code_dim, self)
 
 
 class TokenBank(nn.Module):
-    """Style tokens: learned vectors under a tanh, mixed by attention heads (Wang 2018, §3.1)."""
+    """Style tokens: learned vectors under a tanh, mixed by attention heads (Wang 2018, §3.1).
+
+    Args:
+        query_dim: width of the query, the summary of the reference.
+        config: settings; see `TokenBankConfig`.
+    """
 
     def __init__(self, query_dim: int, config: TokenBankConfig) -> None:
         super().__init__()
@@ -110,9 +118,9 @@ class TokenBank(nn.Module):
         return torch.softmax(energies / math.sqrt(query.shape[-1]), dim=-1)
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Check weights that a user has set; return them as (batch, heads, tokens).
+        """Check weights of tokens that a user has set; return them as (batch, heads, tokens).
 
-        Weights (batch, tokens) apply to every head.
+        `code` is (batch, heads, tokens), or (batch, tokens), which applies to every head.
 
         Raises:
             ConfigError: weights are negative or do not sum to 1.

@@ -21,7 +21,12 @@ from speechseq.models.style.style import StyleConfig
 
 
 def gst(*, tokens: int = 10, heads: int = 4, style_dim: int = 256) -> StyleConfig:
-    """Global style tokens (Wang 2018, §3.1): the reference's summary attends to learned tokens."""
+    """Global style tokens (Wang 2018, §3.1): the reference's summary attends to learned tokens.
+
+    Args:
+        tokens, heads: number of tokens, and of attention heads over them.
+        style_dim: width of the style vector.
+    """
     return StyleConfig(
         posterior=PointConfig(dim=None),
         bank=TokenBankConfig(tokens=tokens, heads=heads, style_dim=style_dim),
@@ -45,6 +50,9 @@ def autoencoder(*, dim: int = 16, style_dim: int = 256) -> StyleConfig:
 
     Samples of the prior are unlike the codes of references, because no penalty matches the two
     distributions.
+
+    Args:
+        dim, style_dim: width of the code, and of the style vector made of it.
     """
     return StyleConfig(
         posterior=PointConfig(dim=dim),
@@ -70,6 +78,8 @@ def vae(
             over frames and bands, 1e-4 to 1e-2 suits a Tacotron.
         anneal: schedule of the weight (see `penalties.anneal`).
         free_bits: nats of KL divergence in each dimension that are not penalised.
+        length: updates over which the weight rises.
+        dim, style_dim: width of the code, and of the style vector made of it.
     """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
@@ -82,7 +92,13 @@ def vae(
 def capacitron(
     *, capacity: float = 50.0, weight: float = 1.0, dim: int = 128, style_dim: int = 256
 ) -> StyleConfig:
-    """VAE whose KL divergence is held at `capacity` nats by a learned weight (Battenberg 2019)."""
+    """VAE whose KL divergence is held at a capacity by a learned weight (Battenberg 2019).
+
+    Args:
+        capacity: KL divergence of an utterance's code from the prior, in nats.
+        weight: weight of the whole term in the loss.
+        dim, style_dim: width of the code, and of the style vector made of it.
+    """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -94,7 +110,13 @@ def capacitron(
 def gmvae(
     *, components: int = 10, weight: float = 1.0, dim: int = 16, style_dim: int = 256
 ) -> StyleConfig:
-    """VAE whose prior is a learned mixture of normal distributions (Hsu 2019)."""
+    """VAE whose prior is a learned mixture of normal distributions (Hsu 2019).
+
+    Args:
+        components: number of normal distributions in the mixture.
+        weight: weight of the KL divergence in the loss.
+        dim, style_dim: width of the code, and of the style vector made of it.
+    """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -110,7 +132,13 @@ def wae_mmd(
     dim: int = 16,
     style_dim: int = 256,
 ) -> StyleConfig:
-    """Wasserstein autoencoder (Tolstikhin 2018): MMD matches the set of all codes to the prior."""
+    """Wasserstein autoencoder (Tolstikhin 2018): MMD matches the set of all codes to the prior.
+
+    Args:
+        weight: weight of the maximum mean discrepancy (MMD) in the loss.
+        statistic: its estimator, "u" (unbiased) or "v"; see `nn.mmd.mmd`.
+        dim, style_dim: width of the code, and of the style vector made of it.
+    """
     return StyleConfig(
         posterior=PointConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -120,7 +148,12 @@ def wae_mmd(
 
 
 def flow_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
-    """VAE whose prior is a RealNVP flow, learned together with it (Dinh 2017)."""
+    """VAE whose prior is a RealNVP flow, learned together with it (Dinh 2017).
+
+    Args:
+        weight: weight of the KL divergence in the loss.
+        dim, style_dim: width of the code, and of the style vector made of it.
+    """
     return StyleConfig(
         posterior=NormalConfig(dim=dim),
         bank=LinearBankConfig(style_dim=style_dim),
@@ -130,7 +163,12 @@ def flow_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> Sty
 
 
 def iaf_vae(*, weight: float = 1.0, dim: int = 16, style_dim: int = 256) -> StyleConfig:
-    """VAE whose posterior is an inverse autoregressive flow (Kingma 2016)."""
+    """VAE whose posterior is an inverse autoregressive flow (Kingma 2016).
+
+    Args:
+        weight: weight of the KL divergence in the loss.
+        dim, style_dim: width of the code, and of the style vector made of it.
+    """
     return StyleConfig(
         posterior=IAFConfig(dim=dim, layers=2, hidden=64),
         bank=LinearBankConfig(style_dim=style_dim),

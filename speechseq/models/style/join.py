@@ -18,6 +18,7 @@ class MemoryJoin(nn.Module):
     """Joins one vector per row (batch, vector_dim) to every valid position of the row's memory.
 
     Args:
+        memory_dim, vector_dim: widths of memory and vector.
         how: "add" projects the vector to memory_dim and adds it; "concat" appends it.
 
     Attributes:
@@ -31,7 +32,13 @@ class MemoryJoin(nn.Module):
         self.output_dim = memory_dim if added else memory_dim + vector_dim
 
     def forward(self, memory: Memory, memory_mask: MemoryMask, vector: StyleVector) -> Joined:
-        """Return the joined memory (batch, positions, output_dim), zero in the padding."""
+        """Return the joined memory (batch, positions, output_dim), zero in the padding.
+
+        Args:
+            memory, memory_mask: (batch, positions, memory_dim) and (batch, positions), True =
+                valid.
+            vector: (batch, vector_dim), such as a style or a speaker.
+        """
         if self.projection is not None:
             joined = memory + self.projection(vector).unsqueeze(1)
         else:

@@ -28,7 +28,7 @@ class NoPenaltyConfig(Config):
     kind: ClassVar[str] = "none"
 
     def build(self) -> "NoPenalty":
-        """Build the module."""
+        """Build the module, which has no parameters."""
         return NoPenalty()
 
 
@@ -36,7 +36,7 @@ class NoPenalty(nn.Module):
     """Penalty without terms."""
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {}."""
+        """Return {}, whatever the styles of a batch (`latent`), the prior and the update are."""
         return {}
 
 
@@ -59,19 +59,23 @@ class KLConfig(Config):
     free_bits: Weight = 0.0
 
     def build(self) -> "KL":
-        """Build the module."""
+        """Build the penalty module with these settings."""
         return KL(self)
 
 
 class KL(nn.Module):
-    """KL divergence of the posterior from the prior, with an annealed weight; term `kl`."""
+    """KL divergence of the posterior from the prior, with an annealed weight; term "kl"."""
 
     def __init__(self, config: KLConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"kl": weighted KL divergence} at an optimizer update."""
+        """Return {"kl": divergence of the posteriors of `latent` from `prior`, weighted}.
+
+        Raises:
+            ConfigError: the posterior is deterministic.
+        """
         c = self.config
         weight = anneal(update, kind=c.anneal, end=c.weight, start=c.start, length=c.length)
         posterior = _distribution(latent)
@@ -94,15 +98,15 @@ class CapacityConfig(Config):
     first: Factor = 1.0
 
     def build(self) -> "Capacity":
-        """Build the module."""
+        """Build the penalty module with these settings."""
         return Capacity(self)
 
 
 class Capacity(nn.Module):
-    """Term `capacity`, β (KL - capacity), with a learned multiplier β ≥ 0.
+    """Penalty β (KL - capacity), with a learned multiplier β ≥ 0; its term is "capacity".
 
     The gradient minimises the term in the model's parameters and maximises it in β, so that the KL
-    divergence settles at the capacity.
+    divergence settles at the capacity. The posterior must be a distribution, as for `KL`.
     """
 
     def __init__(self, config: CapacityConfig) -> None:
@@ -112,11 +116,11 @@ class Capacity(nn.Module):
 
     @property
     def beta(self) -> Tensor:
-        """Multiplier β, at least 0."""
+        """Learned multiplier β of the KL divergence, a scalar of at least 0."""
         return F.softplus(self.raw)
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"capacity": weighted term}."""
+        """Return {"capacity": weighted term} for the posteriors of `latent` and the `prior`."""
         excess = kl(_distribution(latent), prior, code=latent.code) - self.config.capacity
         beta = self.beta
         ascending = 2 * beta.detach() - beta  # the value of β with its gradient reversed
@@ -128,7 +132,7 @@ class Capacity(nn.Module):
 class MMDConfig(Config):
     """Settings of the maximum mean discrepancy of codes and prior (WAE-MMD, Tolstikhin 2018).
 
-    `kernel`, `statistic` and `sigma` are arguments of `nn.mmd.mmd`.
+    `kernel`, `statistic` and `sigma` are arguments of `nn.mmd.mmd`; `weight` is the term's.
     """
 
     kind: ClassVar[str] = "mmd"
@@ -138,7 +142,7 @@ class MMDConfig(Config):
     sigma: Factor = 1.0
 
     def build(self) -> "MMD":
-        """Build the module."""
+        """Build the penalty module with these settings."""
         return MMD(self)
 
 
@@ -150,7 +154,7 @@ class MMD(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"mmd": weighted discrepancy}.
+        """Return {"mmd": weighted discrepancy} of the codes of `latent` from samples of `prior`.
 
         Raises:
             DataError: the batch has only one utterance.
@@ -176,7 +180,7 @@ class SinkhornConfig(Config):
     epsilon: Factor = 0.1
 
     def build(self) -> "Sinkhorn":
-        """Build the module."""
+        """Build the penalty module with these settings."""
         return Sinkhorn(self)
 
 
@@ -192,7 +196,7 @@ class Sinkhorn(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"sinkhorn": weighted divergence of the codes from prior samples}."""
+        """Return {"sinkhorn": weighted divergence} of the codes of `latent` from prior samples."""
         code = latent.code.flatten(1)
         drawn = prior.sample(code.shape[:1]).flatten(1)
         apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))
@@ -249,10 +253,10 @@ def anneal(update: int, *, kind: Anneal, end: float, start: int, length: int) ->
     """Weight of a penalty at an update: 0 up to `start`, `end` from `start + length` on.
 
     Args:
+        start, length: in updates; with length 0 the weight is always `end`.
         kind: shape of the rise. "linear"; "logistic", a sigmoid (Bowman 2016); "cyclic", four
             cycles, each of which rises from 0 to `end` in its first half and stays at `end` in its
             second half (Fu 2019).
-        length: duration of the rise, in updates; with 0 the weight is always `end`.
     """
     share = 1.0 if length <= 0 else min(max((update - start) / length, 0.0), 1.0)
     if kind == "cyclic" and share < 1.0:

@@ -17,9 +17,11 @@ from speechseq.ranges import Count, Range, Width
 
 
 class Inferred(NamedTuple):
-    """Result of a posterior: mean code (batch, *code_shape), and its distribution.
+    """Result of a posterior for a batch of references.
 
-    The distribution is None if the code is deterministic.
+    Attributes:
+        mean: (batch, *code_shape), mean code.
+        distribution: of batch shape (batch); None if the code is deterministic.
     """
 
     mean: Tensor
@@ -40,12 +42,15 @@ class PointConfig(Config):
     activation: Literal["linear", "tanh"] = "linear"
 
     def build(self, summary_dim: int) -> "Point":
-        """Build the module for summaries of this width."""
+        """Build the module for summaries (of references) of width `summary_dim`."""
         return Point(summary_dim, self)
 
 
 class Point(nn.Module):
-    """Deterministic posterior: a linear map of the summary, or the summary itself."""
+    """Deterministic posterior: the code is a linear map of the summary, or the summary itself.
+
+    A summary is the output of the reference encoder, one vector per utterance.
+    """
 
     def __init__(self, summary_dim: int, config: PointConfig) -> None:
         super().__init__()
@@ -54,37 +59,42 @@ class Point(nn.Module):
         self.bounded = config.activation == "tanh"
 
     def forward(self, summary: Summary) -> Inferred:
-        """Map summaries (batch, summary_dim) to codes (batch, dim)."""
+        """Map summaries (batch, summary_dim) to codes (batch, dim), without a distribution."""
         code = self.linear(summary)
         return Inferred(code.tanh() if self.bounded else code, None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalConfig(Config):
-    """Settings of a normal posterior with independent dimensions (Kingma & Welling 2014)."""
+    """Settings of a normal posterior with `dim` independent dimensions (Kingma & Welling 2014)."""
 
     kind: ClassVar[str] = "normal"
     dim: Width = 16
 
     def build(self, summary_dim: int) -> "LocationScale":
-        """Build the module for summaries of this width."""
+        """Build the module for summaries (of references) of width `summary_dim`."""
         return LocationScale(summary_dim, self.dim, Normal)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaplaceConfig(Config):
-    """Settings of a Laplace posterior with independent dimensions."""
+    """Settings of a Laplace posterior with `dim` independent dimensions."""
 
     kind: ClassVar[str] = "laplace"
     dim: Width = 16
 
     def build(self, summary_dim: int) -> "LocationScale":
-        """Build the module for summaries of this width."""
+        """Build the module for summaries (of references) of width `summary_dim`."""
         return LocationScale(summary_dim, self.dim, Laplace)
 
 
 class LocationScale(nn.Module):
-    """Normal or Laplace posterior; location and log-scale are linear in the summary."""
+    """Normal or Laplace posterior; location and log-scale are linear in the reference's summary.
+
+    Args:
+        summary_dim, dim: widths of summary and code.
+        family: the class of the distribution, of torch.
+    """
 
     def __init__(self, summary_dim: int, dim: int, family: type[Normal] | type[Laplace]) -> None:
         super().__init__()
@@ -113,12 +123,15 @@ class DirichletConfig(Config):
     least: Annotated[float, Range(1e-4, 10)] = 0.05  # of a concentration; finite gradients
 
     def build(self, summary_dim: int) -> "TokenDirichlet":
-        """Build the module for summaries of this width."""
+        """Build the module for summaries (of references) of width `summary_dim`."""
         return TokenDirichlet(summary_dim, self)
 
 
 class TokenDirichlet(nn.Module):
-    """Dirichlet posterior over the weights of style tokens (heads, tokens)."""
+    """Dirichlet posterior over the weights of style tokens (heads, tokens).
+
+    Its concentrations are a softplus of a linear map of the reference's summary (summary_dim).
+    """
 
     def __init__(self, summary_dim: int, config: DirichletConfig) -> None:
         super().__init__()
@@ -140,7 +153,12 @@ class TokenDirichlet(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IAFConfig(Config):
-    """Settings of a posterior by an inverse autoregressive flow of the summary (Kingma 2016)."""
+    """Settings of a posterior by an inverse autoregressive flow of the summary (Kingma 2016).
+
+    Attributes:
+        dim: width of the code.
+        layers, hidden: number of the flow's transforms, and width of their networks.
+    """
 
     kind: ClassVar[str] = "iaf"
     dim: Annotated[int, Range(2, 1024)] = 16
@@ -148,7 +166,7 @@ class IAFConfig(Config):
     hidden: FlowWidth = 64
 
     def build(self, summary_dim: int) -> "FlowPosterior":
-        """Build the module for summaries of this width.
+        """Build the module for summaries (of references) of width `summary_dim`.
 
         Raises:
             MachineError: the extra `style` is not installed.
@@ -157,7 +175,10 @@ class IAFConfig(Config):
 
 
 class FlowPosterior(nn.Module):
-    """Posterior by an inverse autoregressive flow; one pass gives a draw and the draw's density."""
+    """Posterior by an inverse autoregressive flow that is conditioned on the reference's summary.
+
+    One pass gives a draw and the draw's density.
+    """
 
     def __init__(self, summary_dim: int, config: IAFConfig) -> None:
         super().__init__()
@@ -178,7 +199,7 @@ Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 class FlowDistribution(Distribution):
-    """Distribution of a conditional flow that caches the density of its last draw.
+    """torch distribution of a zuko flow, which caches the density of its last draw.
 
     `log_prob` costs nothing for the tensor that `rsample` returned last; for other values it
     inverts the flow, with one pass per dimension if the flow is inverse autoregressive.
@@ -192,7 +213,7 @@ class FlowDistribution(Distribution):
         self._last: tuple[Tensor, Tensor] | None = None
 
     def centre(self) -> Tensor:
-        """Return the image (batch, dim) of the base distribution's mean."""
+        """Return the image (batch, dim) of the base distribution's mean under the flow."""
         base = self.flow.base.mean.expand(self.batch_shape + self.event_shape)
         return self.flow.transform.inv(base)
 

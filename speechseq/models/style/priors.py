@@ -29,17 +29,17 @@ FlowWidth = Annotated[int, Range(1, 1024)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalPriorConfig(Config):
-    """Settings of the standard normal prior."""
+    """Settings of the standard normal prior over codes; there are none."""
 
     kind: ClassVar[str] = "normal"
 
     def build(self, code_shape: Shape) -> "NormalPrior":
-        """Build the prior over codes of this shape."""
+        """Build the prior over codes of shape `code_shape`."""
         return NormalPrior(code_shape)
 
 
 class NormalPrior(nn.Module):
-    """Standard normal prior."""
+    """Standard normal prior over codes of shape `code_shape`; a call returns the distribution."""
 
     zero: Tensor
 
@@ -48,7 +48,7 @@ class NormalPrior(nn.Module):
         self.register_buffer("zero", torch.zeros(code_shape), persistent=False)
 
     def forward(self) -> Distribution:
-        """Return the distribution, of event shape `code_shape`."""
+        """Return the distribution, of event shape `code_shape`, on the module's device."""
         normal = Normal(self.zero, torch.ones_like(self.zero), validate_args=False)
         return Independent(normal, self.zero.dim())
 
@@ -66,7 +66,11 @@ class DirichletPriorConfig(Config):
     concentration: Annotated[float, Range(1e-3, 1e3)] = 0.3
 
     def build(self, code_shape: Shape) -> "DirichletPrior":
-        """Build the prior over codes (heads, tokens)."""
+        """Build the prior over weights of tokens; `code_shape` is (heads, tokens).
+
+        Raises:
+            ConfigError: the code has another number of axes.
+        """
         if len(code_shape) != 2:
             raise ConfigError(
                 f"prior.kind: 'dirichlet' is for weights of tokens, the code has {code_shape}",
@@ -76,7 +80,10 @@ class DirichletPriorConfig(Config):
 
 
 class DirichletPrior(nn.Module):
-    """Symmetric Dirichlet prior, one distribution per head."""
+    """Symmetric Dirichlet prior over the weights of style tokens, one distribution per head.
+
+    Calling it returns the distribution.
+    """
 
     concentration: Tensor
 
@@ -86,24 +93,30 @@ class DirichletPrior(nn.Module):
         self.register_buffer("concentration", full, persistent=False)
 
     def forward(self) -> Distribution:
-        """Return the distribution, of event shape (heads, tokens)."""
+        """Return the distribution, of event shape (heads, tokens), with sum 1 in each head."""
         return Independent(Dirichlet(self.concentration), 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureConfig(Config):
-    """Settings of a learned mixture of normal distributions, the prior of a GMVAE (Hsu 2019)."""
+    """Settings of a learned mixture of normal distributions, the prior of a GMVAE (Hsu 2019).
+
+    `components` is their number.
+    """
 
     kind: ClassVar[str] = "mixture"
     components: Annotated[int, Range(2, 4096)] = 10
 
     def build(self, code_shape: Shape) -> "Mixture":
-        """Build the prior over codes of this shape, (dim,)."""
+        """Build the prior over codes of shape `code_shape`, (dim,)."""
         return Mixture(_width(code_shape), self)
 
 
 class Mixture(nn.Module):
-    """Mixture of normal distributions with learned shares, means and standard deviations."""
+    """Mixture prior of normal distributions with learned shares, means and standard deviations.
+
+    Calling it returns the distribution over codes (dim).
+    """
 
     def __init__(self, dim: int, config: MixtureConfig) -> None:
         super().__init__()
@@ -119,14 +132,17 @@ class Mixture(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RealNVPConfig(Config):
-    """Settings of a RealNVP prior, a flow of affine couplings (Dinh 2017)."""
+    """Settings of a RealNVP prior over codes, a flow of affine couplings (Dinh 2017).
+
+    `layers` is their number, `hidden` the width of their networks.
+    """
 
     kind: ClassVar[str] = "real_nvp"
     layers: FlowLayers = 4
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior over codes of this shape, (dim,).
+        """Build the prior over codes of shape `code_shape`, (dim,).
 
         Raises:
             MachineError: the extra `style` is not installed.
@@ -136,14 +152,17 @@ class RealNVPConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlowConfig(Config):
-    """Settings of a Glow prior: couplings and learned linear maps (Kingma & Dhariwal 2018)."""
+    """Settings of a Glow prior: couplings and learned linear maps (Kingma & Dhariwal 2018).
+
+    `layers` is the number of couplings, `hidden` the width of their networks.
+    """
 
     kind: ClassVar[str] = "glow"
     layers: FlowLayers = 4
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior over codes of this shape, (dim,).
+        """Build the prior over codes of shape `code_shape`, (dim,).
 
         Raises:
             MachineError: the extra `style` is not installed.
@@ -153,14 +172,17 @@ class GlowConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MAFConfig(Config):
-    """Settings of a masked autoregressive flow as prior (Papamakarios 2017)."""
+    """Settings of a masked autoregressive flow as prior over codes (Papamakarios 2017).
+
+    `layers` is the number of its transforms, `hidden` the width of their networks.
+    """
 
     kind: ClassVar[str] = "maf"
     layers: FlowLayers = 3
     hidden: FlowWidth = 64
 
     def build(self, code_shape: Shape) -> "FlowPrior":
-        """Build the prior over codes of this shape, (dim,).
+        """Build the prior over codes of shape `code_shape`, (dim,).
 
         Raises:
             MachineError: the extra `style` is not installed.
@@ -169,7 +191,13 @@ class MAFConfig(Config):
 
 
 class FlowPrior(nn.Module):
-    """Prior that maps a standard normal distribution by a normalizing flow."""
+    """Prior that maps a standard normal distribution by a normalizing flow.
+
+    Args:
+        make: function of `nn.flows` that builds the flow.
+        code_shape: shape of a code, (dim,).
+        layers, hidden: arguments of `make`.
+    """
 
     def __init__(
         self, make: Callable[..., nn.Module], code_shape: Shape, layers: int, hidden: int

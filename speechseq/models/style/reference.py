@@ -30,14 +30,15 @@ class ReferenceConfig(Config):
     gru: Width = 128
 
     def build(self, mels: int) -> "Reference":
-        """Build the encoder for mels of this many bands."""
+        """Build the encoder for mels of `mels` bands."""
         return Reference(mels, self)
 
 
 class Reference(nn.Module):
-    """Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame.
+    """Reference encoder: summarises a mel of any length in one vector (Skerry-Ryan 2018, §3.2).
 
-    A reference may be as short as one frame: each convolution maps n frames to ceil(n / 2).
+    Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame. A
+    reference may be as short as one frame: each convolution maps n frames to ceil(n / 2).
     """
 
     def __init__(self, mels: int, config: ReferenceConfig) -> None:
@@ -48,6 +49,8 @@ class Reference(nn.Module):
 
     def forward(self, mel: Mel, lengths: Lengths) -> Summary:
         """Map mels (batch, frames, mels) to summaries (batch, summary_dim).
+
+        `lengths` (batch) are the numbers of valid frames.
 
         Raises:
             DataError: a length below 1 or beyond the frames.

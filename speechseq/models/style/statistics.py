@@ -15,9 +15,10 @@ ACTIVE = 0.01  # variance of a unit's mean code over items from which it counts 
 
 @torch.no_grad()
 def statistics(style: Style, latents: Sequence[Latent]) -> dict[str, float]:
-    """Measure the codes of a set of references.
+    """Measure the codes of a set of references: how much of the latent space is in use.
 
     Args:
+        style: the style module, for its prior.
         latents: results of `Style.encode` in evaluation mode, where codes are the posteriors'
             means.
 

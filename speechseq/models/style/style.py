@@ -96,7 +96,7 @@ class StyleConfig(Config):
             )
 
     def build(self, mels: int) -> "Style":
-        """Build the style for mels of this many bands.
+        """Build the style for mels of `mels` bands.
 
         Raises:
             ConfigError: the parts have shapes that do not fit each other.
@@ -138,6 +138,8 @@ class Style(nn.Module):
         """Infer the style of reference mels (batch, frames, mels).
 
         Args:
+            mel: mels on the network's scale (`Tacotron.inward`).
+            frame_lengths: (batch), number of valid frames.
             seed: seed of the draw from the posterior, one for all rows or one per row; a row's draw
                 does not depend on the other rows. None draws from torch's global generator in
                 training, and takes the posterior's mean in evaluation.
@@ -193,7 +195,10 @@ class Style(nn.Module):
         return Latent(code, self.bank(code) * scale, None)
 
     def penalty(self, latent: Latent, *, update: int) -> dict[str, Tensor]:
-        """Return the penalty of an encoded batch as named terms, already weighted."""
+        """Return the penalty of an encoded batch, `latent`, as named terms, already weighted.
+
+        `update` is the number of the optimizer update, on which the weights depend.
+        """
         return self.penalties(latent, self.prior(), update)
 
     def default(self, items: int) -> Latent:

@@ -13,6 +13,9 @@ class AppendedFile:
 
     Training continues meanwhile, because a line of a log is worth less than an update.
 
+    Args:
+        path: the file; it is created if missing.
+
     Raises:
         ConfigError: the path is a link, a folder or a pipe.
         MachineError: the file cannot be opened.
@@ -27,7 +30,7 @@ class AppendedFile:
             raise cannot_write(path, error) from None
 
     def write(self, data: bytes) -> None:
-        """Append a record; warn about the first record that cannot be written."""
+        """Append a record, as bytes; warn about the first record that cannot be written."""
         self._waiting += data
         if (error := self._failure()) and not self._warned:
             self._warned = True

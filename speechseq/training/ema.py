@@ -45,7 +45,7 @@ class EMA:
         return {name: p.detach().clone() for name, p in self._live.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the mean from a `state_dict` that was saved inside `applied()`."""
+        """Load the mean from `weights`, a `state_dict` that was saved inside `applied()`."""
         for name, mean in self.mean.items():
             mean.copy_(weights[name])
 

@@ -19,12 +19,15 @@ MakeSamples = Callable[[nn.Module], Sequence[Sample]]
 
 
 class Evaluator:
-    """Runs validation and samples in eval mode, on the EMA weights if there are any.
+    """Runs validation and samples in eval mode, on averaged weights (EMA) if there are any.
 
     Every evaluation starts from `seed`, so that the results of different updates are comparable.
     Afterwards modes, weights and random states are restored.
 
     Args:
+        model: model in training.
+        ema: moving average of its weights, or None.
+        seed: seed of every evaluation.
         validate: function of the model that returns values by name, such as "loss" or "wer".
         samples: function of the model that returns samples to write.
         best_by: name of the value of `validate` that is to be minimised.
@@ -61,6 +64,10 @@ class Evaluator:
     def write_samples(self, run: Path, update: int) -> list[str]:
         """Write pictures and sounds of the samples; return the problems of those left out.
 
+        Args:
+            run: folder of the run; files go to its pictures/ and audio/.
+            update: number of the update, the beginning of their names.
+
         Raises:
             MachineError: the disk is full.
         """
@@ -71,7 +78,11 @@ class Evaluator:
         return write(run, update, samples)
 
     def is_better(self, validation: Mapping[str, float], best: float | None) -> bool:
-        """Return True if this validation is the best so far.
+        """Return True if this validation is the best so far, the smallest value called `best_by`.
+
+        Args:
+            validation: values by name.
+            best: smallest value before; None if there is none.
 
         Raises:
             ConfigError: `best_by` is not a name of a value.

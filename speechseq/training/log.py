@@ -60,6 +60,10 @@ class Log:
         """Append one line; NaN and infinity become null, because JSON cannot express them.
 
         A line with an "event" is a message; `curves` and tensorboard leave out its numbers.
+
+        Args:
+            update: number of the update that the line is about.
+            values: plain data by name, numbers or nested dicts of numbers.
         """
         line = json_line({"update": update, **_finite(values)})
         self._lines.write(line.encode() + b"\n")
@@ -68,7 +72,9 @@ class Log:
 
 
 def read(run: Path | str) -> list[dict[str, Any]]:
-    """Read the lines of a run's log, in order; an incomplete last line is left out.
+    """Read the lines of RUN/log.jsonl, in order; an incomplete last line is left out.
+
+    Each line is a dict with "update" and the values logged at this update.
 
     Raises:
         DataError: the run has no log.
@@ -78,7 +84,11 @@ def read(run: Path | str) -> list[dict[str, Any]]:
 
 
 def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """Read the numbers of a run's log: (update, value) pairs by name, such as "loss/total"."""
+    """Read the numbers of a run's log: (update, value) pairs by name, such as "loss/total".
+
+    Raises:
+        DataError: the folder `run` has no log.
+    """
     found: dict[str, list[tuple[int, float]]] = {}
     for line in read(run):
         for name, value in ({} if "event" in line else flat(line)).items():
@@ -88,7 +98,10 @@ def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Flatten nested numbers: {"loss": {"total": 1}} gives {"loss/total": 1.0}."""
+    """Flatten nested numbers: {"loss": {"total": 1}} gives {"loss/total": 1.0}.
+
+    Other values, NaN and infinity are left out. `prefix` is put before each name.
+    """
     numbers: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

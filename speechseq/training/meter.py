@@ -11,14 +11,17 @@ from speechseq.training.train_step import Report
 
 
 class Meter:
-    """Accumulates the reports of updates on the device; only `read` waits for the device."""
+    """Accumulates losses and speed of updates on the device; only `read` waits for the device.
+
+    The device is that of the model, whose peak memory is reported.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._reset()
 
     def add(self, report: Report, seconds: float) -> None:
-        """Add one update and its duration, data loading included."""
+        """Add the report of one update and its duration in seconds, data loading included."""
         self._seconds += seconds
         self._frames += report.weight
         if not report.applied:
@@ -62,16 +65,16 @@ class Meter:
 
 
 class Stopwatch:
-    """Measures the seconds since the last lap and since the start."""
+    """Measures the seconds since its last lap and since its creation."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
 
     def lap(self) -> float:
-        """Return the seconds since the last `lap`."""
+        """Return the seconds since the last `lap`, or since the creation."""
         before, self._last = self._last, time.monotonic()
         return self._last - before
 
     def total(self) -> float:
-        """Return the seconds since the start."""
+        """Return the seconds since the creation."""
         return time.monotonic() - self._start

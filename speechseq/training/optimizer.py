@@ -7,7 +7,7 @@ from speechseq.training.config import TrainerConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Optimizer:
-    """Build Adam or AdamW over all parameters of a model."""
+    """Build Adam or AdamW over all parameters of a model, with the learning rate of `config`."""
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(
         model.parameters(),

@@ -10,7 +10,7 @@ from speechseq.printable import message, printable
 
 
 class Progress:
-    """Shows the progress of a run's updates.
+    """Shows the progress of a run's updates: a bar on a terminal, lines of text elsewhere.
 
     Args:
         total: number of updates of the whole run.
@@ -36,7 +36,7 @@ class Progress:
             self._bar.update()
 
     def losses(self, update: int, terms: Mapping[str, float], speed: float) -> None:
-        """Show mean losses by name, and the speed in frames per second."""
+        """Show mean losses by name (`terms`) at an update, and the speed in frames per second."""
         parts = [f"{name} {value:.4f}" for name, value in terms.items()]
         if self._terminal:
             with _unread:
@@ -45,7 +45,7 @@ class Progress:
             self.say(f"update {update}: {', '.join(parts)} ({speed:,.0f} frames/s)")
 
     def say(self, line: str) -> None:
-        """Print a line that is not overwritten by the bar."""
+        """Print a line of text that is not overwritten by the bar."""
         with _unread:
             if self._terminal:
                 self._bar.write(message(line))

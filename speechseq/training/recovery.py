@@ -27,8 +27,9 @@ def newest_whole(folder: RunFolder, read: Callable[[Path], T]) -> T | None:
     their names again; a DamagedCheckpointWarning is given for each.
 
     Args:
+        folder: folder of the run.
         read: function that reads a checkpoint folder; it raises CheckpointError if the checkpoint
-            is damaged, and OtherRunError if it belongs to another run.
+            is damaged, and OtherRunError if it belongs to another run. Its result is returned.
 
     Raises:
         OtherRunError: see `read`.

@@ -24,7 +24,9 @@ class ResumeState:
     """State of a run after an update, as plain data and tensors only.
 
     Attributes:
+        optimizer: the optimizer's moments, by index of the parameter.
         own_weights: the model's weights if the checkpoint holds their moving average, else None.
+        random_state: result of `random_state`.
         batches: position in the data.
         tally: counters of the run.
         parameters: names of the parameters that the optimizer has a state for; None in files of
@@ -48,6 +50,10 @@ class ResumeState:
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> "ResumeState":
         """Parse the content of `resume.pt`, as tensors and plain data; no code is run.
+
+        Args:
+            data: content of the file.
+            where: its path, for messages.
 
         Raises:
             CheckpointError: the data holds something else.
@@ -74,7 +80,7 @@ def _check_archive(data: bytes) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Return all random states of this process, as tensors and plain data."""
+    """Return all random states of this process (torch, CUDA, NumPy, Python), as plain data."""
     name, keys, *rest = np.random.get_state(legacy=True)
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
@@ -86,7 +92,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore the result of `random_state`; states of missing devices are ignored."""
+    """Restore `state`, a result of `random_state`; states of missing CUDA devices are ignored."""
     torch.set_rng_state(state["torch"])
     for device, value in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(value, device)
@@ -96,7 +102,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed torch on every device, NumPy and Python."""
+    """Seed torch on every device, NumPy and Python with `seed`."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -104,7 +110,10 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def aside(seed: int) -> Iterator[None]:
-    """Context manager: seeds all generators with `seed`; restores their states afterwards."""
+    """Context manager: seeds all generators with `seed`, and restores their states afterwards.
+
+    The generators are those of torch on every device, of NumPy and of Python.
+    """
     before = random_state()
     seed_everything(seed)
     try:

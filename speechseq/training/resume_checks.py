@@ -24,6 +24,7 @@ def check_state(state: ResumeState, parameters: Mapping[str, Tensor], update: in
     """Check that a saved state fits a run with these parameters, at this update.
 
     Args:
+        state: content of a checkpoint's `resume.pt`.
         parameters: the model's parameters by name, in the optimizer's order.
         update: number of the checkpoint's update.
 

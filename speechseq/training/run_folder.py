@@ -14,7 +14,9 @@ LAST, BEST = "last", "best"
 
 
 class RunFolder:
-    """Checkpoints of a run in RUN/checkpoints, locked against a second trainer.
+    """Folder of a run: checkpoints in RUN/checkpoints, locked against a second trainer.
+
+    `path` is the folder; it is created if missing. As a context manager it holds the lock.
 
     Raises:
         MachineError: the folder cannot be created.
@@ -90,7 +92,7 @@ class RunFolder:
         return kept
 
     def folder(self, update: int) -> Path:
-        """Return the path of an update's checkpoint."""
+        """Return the path of the checkpoint of an update, RUN/checkpoints/<update>."""
         return self.checkpoints / str(update)
 
     def holds(self, update: int) -> bool:
@@ -98,7 +100,7 @@ class RunFolder:
         return os.path.exists(self.folder(update) / CONFIG)
 
     def point(self, name: str, update: int) -> None:
-        """Point the link `name` to an update's checkpoint, atomically."""
+        """Point the link `name`, "last" or "best", to the checkpoint of an update, atomically."""
         link = self.checkpoints / name
         fresh = temporary_name(link)
         if link.is_dir() and not link.is_symlink():
@@ -107,7 +109,7 @@ class RunFolder:
         os.replace(fresh, link)
 
     def prune(self, keep: int) -> None:
-        """Delete all checkpoints except the newest `keep` and those that links point to."""
+        """Delete all checkpoints except the newest `keep` and those that last and best point to."""
         linked = {os.path.realpath(self.checkpoints / name) for name in (LAST, BEST)}
         for folder in numbered(self.checkpoints)[:-keep]:
             if os.path.realpath(folder) not in linked:

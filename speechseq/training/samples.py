@@ -19,7 +19,13 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 @runtime_checkable
 class Written(Protocol):
-    """Protocol of a recogniser's result for one sound; `symbols` names the alignment's steps."""
+    """Protocol of a recogniser's result for one sound.
+
+    Attributes:
+        text: the transcript.
+        alignment: (steps, positions), attention weights.
+        symbols: name of each step of the alignment.
+    """
 
     @property
     def text(self) -> str: ...
@@ -31,7 +37,15 @@ class Written(Protocol):
 
 @runtime_checkable
 class Spoken(Written, Protocol):
-    """Protocol of a synthesiser's result for a text; `symbols` names the alignment's positions."""
+    """Protocol of a synthesiser's result for a text.
+
+    Attributes:
+        text: what was to be spoken.
+        alignment: (steps, positions), attention weights.
+        symbols: name of each position of the alignment.
+        mel: (frames, mels).
+        waveform: (samples), at `sample_rate` per second.
+    """
 
     @property
     def mel(self) -> Tensor: ...
@@ -43,15 +57,17 @@ class Spoken(Written, Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Utterance of a model in training; fields that are None are not written.
+    """Utterance of a model in training, to be written to files; None fields are not written.
 
     Attributes:
+        name: name of the utterance, part of the names of its files.
+        text: title of the pictures.
         alignment: (steps, positions).
         symbols: name of each position of the alignment.
         across: label of the alignment's axis of steps.
         mel: (frames, mels).
         target: (frames, mels), mel of the recording, drawn below the model's.
-        waveform: (samples,).
+        waveform: (samples), at `sample_rate` samples per second.
     """
 
     name: str
@@ -66,7 +82,7 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, spoken: Spoken) -> "Sample":
-        """Make a sample of synthesised speech: alignment, mel and waveform."""
+        """Make a sample called `name` of synthesised speech: alignment, mel and waveform."""
         return cls(
             name=name,
             text=spoken.text,
@@ -79,7 +95,7 @@ class Sample:
 
     @classmethod
     def of_transcript(cls, name: str, written: Written) -> "Sample":
-        """Make a sample of a transcript; its alignment is drawn with time on the x axis."""
+        """Make a sample called `name` of a transcript; the x axis of its alignment is time."""
         return cls(
             name=name,
             text=written.text,
@@ -90,7 +106,7 @@ class Sample:
 
 
 def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
-    """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
+    """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav of each sample.
 
     Returns the problems of waveforms that cannot be written. (An untrained model may make a
     waveform without samples, or with samples that are not finite, which must not end the training.)

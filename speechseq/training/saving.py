@@ -32,9 +32,12 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Model config, audio settings and vocabulary, which a checkpoint stores with the weights.
+    """Settings that a checkpoint stores with the weights.
 
-    `audio` is None for models of text only.
+    Attributes:
+        model: config that builds the model.
+        audio: settings of its features; None for models of text only.
+        vocabulary: symbols and their ids.
     """
 
     model: Config
@@ -64,6 +67,10 @@ class Saver:
     """Writes and reads the complete state of a run.
 
     Args:
+        folder: folder of the run.
+        about: model config, audio settings and vocabulary, stored with the weights.
+        model, optimizer, ema: of the run; `ema` is None without a moving average of the weights.
+        batches: source of batches with `state_dict` and `load_state_dict`.
         keep: number of checkpoints to keep, in addition to the best.
     """
 
@@ -83,7 +90,7 @@ class Saver:
         self._batches = batches
 
     def save(self, counters: Counters) -> None:
-        """Write the checkpoint of this update atomically, and point `last` to it.
+        """Write the checkpoint of the update in `counters` atomically, and point `last` to it.
 
         Raises:
             MachineError: the disk is full.
@@ -208,7 +215,11 @@ def _as_read(data: Any) -> Any:
 def first_difference(found: Any, expected: Any, where: str = "") -> str:
     """Return the first key at which two pieces of plain data differ, with both values.
 
-    The result is one line of text, "" for equal data. `where` is the key of the data itself.
+    The result is one line of text, "" for equal data.
+
+    Args:
+        found, expected: dicts, lists, strings and numbers, such as settings.
+        where: dotted key of the data itself, put before the keys.
     """
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         return "" if found == expected else f"{where} is {found!r} there, {expected!r} here"

@@ -15,24 +15,25 @@ from speechseq.ranges import Every, Factor, Range, Share, Update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantConfig(Config):
-    """Schedule that is constant 1 after a linear warm-up over `warmup` updates."""
+    """Schedule of the learning rate: factor 1, after a linear warm-up over `warmup` updates."""
 
     kind: ClassVar[str] = "constant"
     warmup: Update = 0
 
     def factor(self, update: int) -> float:
-        """Factor of the learning rate at this update."""
+        """Factor of the learning rate at an update, counted from 1."""
         return _rise(update, self.warmup)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialConfig(Config):
-    """Schedule with 1 until `start`, exponential decay to `floor` at `end`, then constant `floor`.
+    """Schedule of the learning rate with an exponential decay.
 
-    Tacotron 2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not
-    say when the decay ends, so the default `end` is a choice. `basic`, `double` and `long` are
-    SpecAugment's schedules B, D and L (Park 2019, §3), except that no noise is added to the
-    weights.
+    The factor is 1 until update `start`, decays exponentially to `floor` at `end`, and stays there;
+    before, it rises linearly from 0 over `warmup` updates. Tacotron 2 (Shen 2018, §3.1) decays from
+    1e-3 to 1e-5 after 50,000 updates; the paper does not say when the decay ends, so the default
+    `end` is a choice. `basic`, `double` and `long` are SpecAugment's schedules B, D and L (Park
+    2019, §3), except that no noise is added to the weights.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -43,32 +44,32 @@ class ExponentialConfig(Config):
 
     @classmethod
     def basic(cls) -> "ExponentialConfig":
-        """Return schedule B of SpecAugment."""
+        """Return schedule B of SpecAugment (Park 2019, §3): decay from update 20,000 to 80,000."""
         return cls(warmup=500, start=20_000, end=80_000)
 
     @classmethod
     def double(cls) -> "ExponentialConfig":
-        """Return schedule D of SpecAugment."""
+        """Return schedule D of SpecAugment (Park 2019, §3): decay from update 40,000 to 160,000."""
         return cls(warmup=1_000, start=40_000, end=160_000)
 
     @classmethod
     def long(cls) -> "ExponentialConfig":
-        """Return schedule L of SpecAugment."""
+        """Return schedule L of SpecAugment (Park 2019, §3): decay from 140,000 to 320,000."""
         return cls(warmup=1_000, start=140_000, end=320_000)
 
     def check(self) -> None:
-        """Raise ConfigError unless start < end."""
+        """Raise ConfigError unless the decay starts before it ends."""
         if self.start >= self.end:
             raise ConfigError(f"start: the decay from {self.start} to {self.end} takes no updates")
 
     def factor(self, update: int) -> float:
-        """Factor of the learning rate at this update."""
+        """Factor of the learning rate at an update, counted from 1."""
         return _rise(update, self.warmup) * _decay(update, self.start, self.end, self.floor)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseSquareRootConfig(Config):
-    """Schedule with linear warm-up to 1 at update `warmup`, then a decay as 1/√update.
+    """Schedule of the learning rate: linear warm-up to 1 at update `warmup`, then 1/√update.
 
     Source: Vaswani et al. 2017, scaled to a peak of 1.
     """
@@ -77,15 +78,16 @@ class InverseSquareRootConfig(Config):
     warmup: Every = 4000
 
     def factor(self, update: int) -> float:
-        """Factor of the learning rate at this update."""
+        """Factor of the learning rate at an update, counted from 1."""
         return min(update / self.warmup, math.sqrt(self.warmup / max(update, 1)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepsConfig(Config):
-    """Schedule with 1, then factors[i] from update at[i] on; the default is Tacotron's.
+    """Schedule of the learning rate: factor 1, then factors[i] from update at[i] on.
 
-    Source: Wang et al. 2017, §4.2.
+    Before, it rises linearly from 0 over `warmup` updates. The default is Tacotron's (Wang 2017,
+    §4.2).
     """
 
     kind: ClassVar[str] = "steps"
@@ -94,23 +96,24 @@ class StepsConfig(Config):
     factors: tuple[Factor, ...] = (0.5, 0.3, 0.1)
 
     def check(self) -> None:
-        """Raise ConfigError unless the updates increase and each has one factor."""
+        """Raise ConfigError unless the updates `at` increase and each has one factor."""
         if len(self.at) != len(self.factors):
             raise ConfigError(f"factors: {len(self.factors)} for {len(self.at)} updates")
         if list(self.at) != sorted(set(self.at)):
             raise ConfigError("at: updates must rise")
 
     def factor(self, update: int) -> float:
-        """Factor of the learning rate at this update."""
+        """Factor of the learning rate at an update, counted from 1."""
         past = sum(update >= step for step in self.at)
         return _rise(update, self.warmup) * (1.0, *self.factors)[past]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineConfig(Config):
-    """Schedule with linear warm-up to 1, then half a cosine down to `floor` at update `end`.
+    """Schedule of the learning rate: linear warm-up, then half a cosine down to `floor`.
 
-    Source: Loshchilov and Hutter 2017.
+    The factor is 1 at update `warmup` and `floor` from update `end` on. Source: Loshchilov and
+    Hutter 2017.
     """
 
     kind: ClassVar[str] = "cosine"
@@ -119,12 +122,12 @@ class CosineConfig(Config):
     floor: Share = 0.0
 
     def check(self) -> None:
-        """Raise ConfigError unless warmup < end."""
+        """Raise ConfigError unless the warm-up ends before update `end`."""
         if self.warmup >= self.end:
             raise ConfigError(f"end: {self.end} is not after the warm-up of {self.warmup} updates")
 
     def factor(self, update: int) -> float:
-        """Factor of the learning rate at this update."""
+        """Factor of the learning rate at an update, counted from 1."""
         if update < self.warmup:
             return _rise(update, self.warmup)
         gone = min((update - self.warmup) / (self.end - self.warmup), 1.0)

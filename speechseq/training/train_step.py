@@ -13,7 +13,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 @runtime_checkable
 class Batch(Protocol):
-    """Protocol of a batch; `weight` is its number of valid frames (or tokens)."""
+    """Protocol of a batch.
+
+    Attributes:
+        weight: number of valid frames (or tokens), the batch's weight in means over batches.
+        to: method that returns the batch on another device.
+    """
 
     @property
     def weight(self) -> int: ...
@@ -22,7 +27,12 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Losses(Protocol):
-    """Protocol of a loss' result: a scalar `total` to minimise, and named terms to log."""
+    """Protocol of a loss' result.
+
+    Attributes:
+        total: scalar to minimise.
+        terms: scalars by name, to log.
+    """
 
     @property
     def total(self) -> Tensor: ...
@@ -32,24 +42,32 @@ class Losses(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """Protocol of a loss, `loss(output, batch, update=...)`: means over valid frames or tokens."""
+    """Protocol of a loss, called as `loss(output, batch, update=...)`.
+
+    The results are means over valid frames or tokens; `update` is the number of optimizer updates.
+    """
 
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
 
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """Protocol of a model with parts that depend on the update's number, which `at_update` sets."""
+    """Protocol of a model with parts that depend on the number of optimizer updates.
+
+    `at_update` sets it, before each update.
+    """
 
     def at_update(self, update: int) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Result of one update; losses are tensors, so that nothing waits for the device.
+    """Result of one optimizer update; losses are tensors, so that nothing waits for the device.
 
     Attributes:
+        terms: means of the loss and its terms by name, "total" included.
         gradient_norm: norm of all gradients, before clipping.
+        weight: number of valid frames or tokens in the update's batches.
         applied: False if a loss or gradient was not finite and the model was left unchanged.
     """
 
@@ -63,8 +81,10 @@ class TrainStep:
     """Makes one optimizer update of a model, when called with batches and the update's number.
 
     Args:
+        model, loss, optimizer: called as `loss(model(batch), batch, update=update)`.
         clip_norm: maximum norm of the gradients of all parameters together; None for no limit.
         bf16: run model and loss under bfloat16 autocast; it needs no loss scaling.
+        device: device that batches are moved to.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from speechseq.training.warm_start import WarmStart, warm_start
 
 @runtime_checkable
 class Batches(Protocol):
-    """Protocol of endless batches; their state counts batches when they are consumed."""
+    """Protocol of an endless iterator of batches, whose state counts the batches consumed."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -36,11 +36,11 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Result of a run.
+    """Result of a training run.
 
     Attributes:
-        losses: means over the last updates.
-        seconds: duration, including the time before a resume.
+        losses, validation: means over the last updates, and the last validation, by name.
+        updates, skipped, seconds: totals; those before a resume are included.
     """
 
     updates: int
@@ -59,10 +59,10 @@ class Trainer:
         model: model that is called as `model(batch)`; it is moved to the device.
         loss: called as `loss(output, batch, update=...)`; its result has `total` and `terms`.
         batches: endless batches, each with `to(device)` and `weight`, its valid frames or tokens.
+        config, device: settings of the run, and the device that it trains on.
         run: folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
         about: model, audio settings and vocabulary, which checkpoints store with the weights.
-        validate: function of the model in eval mode, which returns values to log by name.
-        samples: function of the model in eval mode, which returns samples (see `Evaluator`).
+        validate, samples: functions of the model in eval mode: values to log, samples to write.
 
     Raises:
         ConfigError: settings contradict each other.

@@ -22,10 +22,14 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class NGramScorer:
-    """Scorer by an n-gram model whose words are the symbols of the vocabulary.
+    """Scorer of a search by an n-gram model whose words are the symbols of the vocabulary.
 
     The model's word <space> is the space. A symbol that is not in the model has the probability of
     <unk>.
+
+    Args:
+        arpa: the n-gram model, read from an ARPA file or estimated.
+        vocabulary: the recogniser's vocabulary.
 
     Raises:
         ConfigError: the vocabulary lacks the control symbols of a recogniser, or the model has no
@@ -55,7 +59,7 @@ class NGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "NGramScorer":
-        """Load an ARPA file.
+        """Load the ARPA file `path`, for a recogniser's vocabulary.
 
         Raises:
             DataError: the file is missing or damaged; the message has file and line.
@@ -69,7 +73,12 @@ class NGramScorer:
         return torch.zeros(rows, dtype=torch.int64, device=device)
 
     def score(self, tokens: Rows, state: Rows) -> tuple[LogProbs, Rows]:
-        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
+        """Return log-probabilities (rows, symbols) of the next symbol, and the new state (rows).
+
+        Args:
+            tokens: (rows), the last symbol of each hypothesis.
+            state: (rows), result of `start` or of the previous call.
+        """
         _, state = self._backoff.advance(state, self._words[tokens])
         log_probs = self._backoff.all_log_probs(state)[:, self._words]
         log_probs[:, _NEVER] = _IMPOSSIBLE
@@ -77,7 +86,12 @@ class NGramScorer:
 
 
 class WordState(NamedTuple):
-    """State of each row: its history in words, and the trie node of the unfinished word."""
+    """State of `WordNGramScorer` for each hypothesis.
+
+    Attributes:
+        history: (rows), index of the history in words.
+        node: (rows), node of the trie that the letters of the unfinished word lead to.
+    """
 
     history: Rows
     node: Rows
@@ -86,9 +100,13 @@ class WordState(NamedTuple):
 class WordNGramScorer:
     """Scorer by an n-gram model over words, for a recogniser that spells words in smaller symbols.
 
-    A word is scored once, when it is complete: at the symbol that brings the next space, or at
-    eos. So the scores of a sentence add up to its log-probability in words. Words that are not in
-    the model, or that the vocabulary spells differently, have the probability of <unk>.
+    A word is scored once, when it is complete: at the symbol that brings the next space, or at eos.
+    So the scores of a sentence add up to its log-probability in words. Words that are not in the
+    model, or that the vocabulary spells differently, have the probability of <unk>.
+
+    Args:
+        arpa: the n-gram model, read from an ARPA file or estimated.
+        vocabulary: the recogniser's vocabulary.
 
     Raises:
         ConfigError: the vocabulary lacks the control symbols of a recogniser, or can spell none of
@@ -106,7 +124,7 @@ class WordNGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "WordNGramScorer":
-        """Load an ARPA file.
+        """Load the ARPA file `path`, for a recogniser's vocabulary.
 
         Raises:
             DataError: the file is missing or damaged; the message has file and line.
@@ -115,14 +133,21 @@ class WordNGramScorer:
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> WordState:
-        """Return the state after <s>, before any word, and move the tables to the device."""
+        """Return the state of `rows` hypotheses before any word; move the tables to the device."""
         self._backoff, self._trie = self._backoff.to(device), self._trie.to(device)
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         _, history = self._backoff.advance(zeros, torch.full_like(zeros, self._begin))
         return WordState(history, zeros)
 
     def score(self, tokens: Rows, state: WordState) -> tuple[LogProbs, WordState]:
-        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
+        """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
+
+        They are 0 for symbols that do not complete a word.
+
+        Args:
+            tokens: (rows), the last symbol of each hypothesis.
+            state: result of `start` or of the previous call.
+        """
         closed = self._trie.closes[tokens]
         _, after = self._complete(state)
         history = torch.where(closed, after, state.history)

@@ -16,9 +16,12 @@ _LOUDEST = 100.0  # a higher peak means that the samples are on the scale of 16-
 
 
 def read_sound(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:
-    """Read a file, or a pair of waveform and sample rate, at the model's rate: (1, samples).
+    """Read a sound file, or a pair of waveform and sample rate, at the model's rate: (1, samples).
 
-    The waveform of a pair is (samples,) or (1, samples).
+    Args:
+        sound: path, or pair of a waveform, (samples,) or (1, samples), and its samples per second.
+        audio: the model's audio settings, for its rate and the shortest frame.
+        longest_seconds: maximum duration.
 
     Raises:
         DataError: the file is missing, not sound or truncated; the waveform has NaN or Inf, or is

@@ -54,7 +54,12 @@ class Backoff(NamedTuple):
         )
 
     def advance(self, states: Rows, words: Rows) -> tuple[Float[Tensor, " rows"], Rows]:
-        """Return the log-probability of one word after each state, and the state after the word."""
+        """Return the log-probability of one word after each state, and the state after the word.
+
+        Args:
+            states: (rows), indices of histories.
+            words: (rows), index of the word that follows each.
+        """
         log_probs = torch.zeros_like(states, dtype=self.log_probs.dtype)
         targets, missing = torch.zeros_like(states), torch.ones_like(states, dtype=torch.bool)
         for _ in range(self.order):  # the empty history has every word
@@ -86,7 +91,7 @@ class Backoff(NamedTuple):
 
 
 def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
-    """Convert an ARPA model to tables; return the tables, and the index of each word.
+    """Convert `arpa`, an n-gram model, to tables for many rows; also return the index of each word.
 
     <s> and <unk> are added if the model lacks them.
     """

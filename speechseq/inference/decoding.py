@@ -22,7 +22,7 @@ from speechseq.nn.eval_mode import evaluating
 
 
 class Decoded(NamedTuple):
-    """Result for one utterance.
+    """Result of `decode` for one utterance.
 
     Attributes:
         hypotheses: hypotheses, best first.
@@ -45,6 +45,7 @@ def decode(
     or outputs have NaN or Inf are left out, and the others are decoded again.
 
     Args:
+        model: recogniser.
         features: features (frames, features) of each utterance.
         strategy: search strategy, such as `Greedy()` or `Beam(size=8)`.
         scorers: language models with their weights.

@@ -36,8 +36,12 @@ def transcribe_long(
     Memory holds one batch of windows at a time, and all words.
 
     Args:
+        transcriber: recogniser with vocabulary and audio settings.
+        path: sound file.
         windows: length and overlap of the windows.
-        beam, strategy, scorers: arguments of `Transcriber.transcribe`.
+        beam: width of the beam search.
+        strategy: another search, such as Greedy(), instead of that beam.
+        scorers: language models with their weights.
 
     Raises:
         DataError: see `wav.load`; also, the sound is shorter than one frame.

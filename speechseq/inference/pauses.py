@@ -21,7 +21,7 @@ _LEAST = 6.0  # dB between word and quietest place; with a smaller rise there is
 def into_pauses(
     spans: Sequence[Span], waveform: Waveform, rate: int, reach: float = _REACH
 ) -> list[Span]:
-    """Move each boundary between words to the quietest place nearby.
+    """Move each boundary between words to the quietest place nearby, with a resolution of 5 ms.
 
     If that place is a pause, the word before ends where the pause begins, and the next word begins
     where the pause ends. No boundary passes the middle of a word, so the order of the words stays,
@@ -29,7 +29,8 @@ def into_pauses(
 
     Args:
         spans: start and end of each word in seconds.
-        waveform: sound (1, samples) at `rate`.
+        waveform: sound (1, samples).
+        rate: its samples per second.
         reach: maximum shift of a boundary in seconds.
     """
     loudness, times = _loudness(waveform, rate)

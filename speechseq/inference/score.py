@@ -32,7 +32,11 @@ _SHORT = 10  # words; where no text has more, each length is a bin of its own
 class ScoredUtterance:
     """Utterance with reference and hypothesis, and the edits between them.
 
-    `edits` are those of the words, `characters` has the counts of the characters.
+    Attributes:
+        id, speaker: names of utterance and speaker; "" for an unknown speaker.
+        ref, hyp: true transcript and recognised transcript.
+        edits: edits of the words.
+        characters: counts of correct and wrong characters.
     """
 
     id: str
@@ -44,12 +48,12 @@ class ScoredUtterance:
 
     @cached_property
     def words(self) -> Counts:
-        """Counts of correct and wrong words."""
+        """Counts of correct, substituted, deleted and inserted words."""
         return word_counts(self.edits)
 
     @property
     def right(self) -> bool:
-        """True if the hypothesis equals the reference."""
+        """True if the hypothesis equals the reference, word for word."""
         return self.ref == self.hyp
 
 
@@ -71,12 +75,15 @@ class Group:
 
     @property
     def sentence_error_rate(self) -> float:
-        """Share of the utterances that have an error."""
+        """Share of the group's utterances that have an error; 0 for no utterances."""
         return self.wrong / self.utterances if self.utterances else 0.0
 
 
 class Confusion(NamedTuple):
-    """Reference word, the word recognised instead, and how often; "" stands for no word."""
+    """A frequent error: reference word, the word recognised instead, and how often.
+
+    `ref` is "" for an inserted word, `hyp` is "" for a deleted one.
+    """
 
     ref: str
     hyp: str
@@ -85,13 +92,13 @@ class Confusion(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """Error rates of a set of utterances, computed from the scored utterances `rows`."""
+    """Error rates of a set of utterances, computed from the scored utterances, `rows`."""
 
     rows: tuple[ScoredUtterance, ...]
 
     @cached_property
     def total(self) -> Group:
-        """Group of all utterances."""
+        """Counts of all utterances as one group."""
         return _group("all", self.rows)
 
     @property
@@ -121,12 +128,12 @@ class Score:
 
     @cached_property
     def by_speaker(self) -> tuple[Group, ...]:
-        """Return a group for each speaker, in the order of the speakers' names."""
+        """Groups of the utterances of each speaker, in the order of the speakers' names."""
         return _grouped([(row.speaker, row) for row in self.rows])
 
     @cached_property
     def by_length(self) -> tuple[Group, ...]:
-        """Return a group for each range of reference lengths in words, the shortest first."""
+        """Groups of utterances by ranges of reference lengths in words, the shortest first."""
         lengths = [row.words.ref for row in self.rows]
         short = max(lengths, default=0) <= _SHORT
         starts = range(_SHORT + 2) if short else _LENGTHS
@@ -152,7 +159,7 @@ class Score:
         )
 
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
-        """Return at most `most` errors, the most frequent first."""
+        """Return at most `most` pairs of confused words, the most frequent first."""
         found = Counter(pair for row in self.rows for pair in _confused(row.edits))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return tuple(Confusion(*pair, times) for pair, times in ranked[:most])

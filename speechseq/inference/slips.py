@@ -19,7 +19,7 @@ _STILL = 20, 8  # steps, and multiples of a position's usual steps; a pause is s
 
 
 class Slip(NamedTuple):
-    """One fault of an alignment.
+    """One fault of an attention alignment (steps, positions).
 
     Attributes:
         kind: "skip" (positions that no step reads), "repeat" (attention moves back to `first` after

@@ -12,12 +12,16 @@ _OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal t
 
 
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
-    """Join the words of two consecutive windows that overlap from `begin` to `end` (seconds).
+    """Join the words of two consecutive windows of a sound that overlap.
 
     Words in the first half of the overlap come from the left window, those in the second half from
     the right one, because a window may cut a word at its edge. Words found in both windows are
     paired first, by time and text; otherwise a word that the windows place on different sides of
-    the middle would be duplicated or lost. All times count from the start of the whole sound.
+    the middle would be duplicated or lost.
+
+    Args:
+        left, right: words of the earlier and the later window, in order of time.
+        begin, end: of the overlap. All times are seconds from the start of the whole sound.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)

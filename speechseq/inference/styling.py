@@ -21,9 +21,10 @@ LONGEST_REFERENCE = 60.0  # seconds of speech that a style is inferred from
 def styled(
     model: Tacotron, readings: list[list[Reading]], latent: Latent | None, speaker: str | None
 ) -> list[list[Reading]]:
-    """Return the readings with style and speaker; all pieces of a text get those of the text.
+    """Return the pieces of texts with style and speaker, the same for all pieces of a text.
 
     Args:
+        model: the synthesiser's model.
         readings: pieces of each text.
         latent: one style per text; None for the default style.
         speaker: name of the speaker of all texts; None for a model of one voice.
@@ -42,7 +43,7 @@ def styled(
 
 
 def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
-    """Return the id of a speaker by name; None for a model of one voice.
+    """Return the id of the model's speaker of this name; None for a model of one voice.
 
     Raises:
         ConfigError: the speaker is unknown, or None for a model with several speakers, or given
@@ -60,14 +61,17 @@ def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
 
 
 def row_of(latent: Latent | None, row: int) -> Latent | None:
-    """Return the style of one row of a batch."""
+    """Return the style of one row of a batch of styles, as a batch of one; None for None."""
     if latent is None:
         return None
     return Latent(latent.code[row : row + 1], latent.vector[row : row + 1], None)
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
-    """Stack the styles and the speaker ids (batch) of readings; None if readings have none."""
+    """Stack the styles and the speaker ids (batch) of readings, the pieces of texts in a batch.
+
+    Each is None if the readings have none.
+    """
     latents = [reading.latent for reading in readings if reading.latent is not None]
     ids = [reading.speaker for reading in readings if reading.speaker is not None]
     return _stacked(latents) if latents else None, torch.tensor(ids) if ids else None
@@ -79,7 +83,11 @@ def encode_references(
 ) -> Latent:
     """Infer one style from each reference, a sound file or a pair (waveform, sample rate).
 
-    `seed` draws from the style's posterior; None takes the posterior's mean.
+    Args:
+        model: model with a style.
+        audio: the model's audio settings.
+        sounds: references, at most 60 seconds each.
+        seed: seed of a draw from the style's posterior; None takes the posterior's mean.
 
     Raises:
         ConfigError: the model has no style.

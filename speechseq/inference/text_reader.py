@@ -14,13 +14,13 @@ _SHOWN = 5  # pieces of a text that an error names
 
 
 class TextReader:
-    """Normalises and encodes texts by a vocabulary."""
+    """Normalises and encodes texts by a vocabulary, for a synthesiser; long texts in pieces."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text in the same way as in training.
+        """Normalise and encode a text, as one piece, in the same way as in training.
 
         Raises:
             DataError: the text has nothing to say, or symbols that the vocabulary lacks.
@@ -37,9 +37,10 @@ class TextReader:
         return Reading(text=text, normalized=normalized, ids=ids)
 
     def readings(self, text: str) -> list[Reading]:
-        """Normalise and encode a text; one longer than `splitting.LONGEST` is split into pieces.
+        """Normalise and encode a text; a long one is split into pieces at sentences.
 
-        Pieces without a word are left out.
+        One is long if it has more than `splitting.LONGEST` characters. Pieces without a word are
+        left out.
 
         Raises:
             DataError: see `read`; the message has the first pieces that cannot be read. Also, the

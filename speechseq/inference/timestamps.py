@@ -20,9 +20,12 @@ from speechseq.text.vocabulary import BLANK
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Word:
-    """Recognised word with start and end in seconds, and its confidence.
+    """Recognised word with its time and confidence.
 
-    The confidence is the product of its tokens' probabilities, each given all tokens before it.
+    Attributes:
+        text: the word.
+        start, end: seconds from the start of the sound.
+        confidence: product of its tokens' probabilities, each given all tokens before it.
     """
 
     text: str
@@ -40,10 +43,10 @@ class WordTokens(NamedTuple):
 
 
 def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[WordTokens]:
-    """Group tokens by the word of `decode(tokens)` that they spell; spaces belong to no word.
+    """Group token ids by the word of `decode(tokens)` that they spell; spaces belong to no word.
 
     A token belongs to the words that it adds or extends in the decoded text, so tokens may be
-    characters, pieces or whole words.
+    characters, pieces or whole words. `decode` turns ids into text, as `Vocabulary.decode` does.
     """
     words = decode(tokens).split()
     found: dict[int, list[int]] = {}
@@ -63,6 +66,7 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
 def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
     """Monotonic positions of the steps, from the medians of their attention weights.
 
+    `alignment` is (steps, positions); the result has a position for each step, from 0 to positions.
     A median, unlike a mean, is robust to small weights far away. Where medians decrease, isotonic
     regression gives these steps one shared position, closer to those with sharper weights.
     """
@@ -82,6 +86,10 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 
     If the positions are too few for all tokens and the blanks between equal ones, the tokens are
     spread evenly.
+
+    Args:
+        log_probs: (positions, symbols), of the CTC head.
+        tokens: ids of the transcript, without eos.
     """
     positions = log_probs.shape[0]
     doubles = sum(one == other for one, other in itertools.pairwise(tokens))

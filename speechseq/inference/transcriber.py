@@ -34,6 +34,9 @@ class Transcriber:
     """Transcribes sounds with a model, its vocabulary and its audio settings.
 
     Args:
+        model: trained recogniser, or one in training.
+        vocabulary: symbols of its transcripts.
+        audio: settings of its features.
         batch_size: maximum number of utterances in a batch.
         longest_seconds: maximum duration of an utterance; longer ones are refused, as they may
             exhaust the memory.
@@ -69,6 +72,8 @@ class Transcriber:
         """Load the checkpoint of a trained LAS.
 
         Args:
+            checkpoint: folder of the checkpoint, or of the run.
+            device: device of the model, such as "cpu" or "cuda".
             also: Config classes of your own parts (such as an attention mechanism) in its model.
             reading: options of the attention's weights; None takes the model's own.
 
@@ -130,7 +135,11 @@ class Transcriber:
     ) -> list[Transcript | SpeechseqError]:
         """Transcribe every sound; the result of a sound that fails is its error.
 
-        The arguments are those of `transcribe`.
+        Args:
+            sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
+            beam, n_best: width of the beam search, and number of hypotheses to return.
+            strategy: another search, such as Greedy(), instead of that beam.
+            scorers: language models with their weights.
         """
         search = strategy or usual_beam(beam, n_best)
         return self._transcribe_all(self._read_all(sounds), search, scorers)

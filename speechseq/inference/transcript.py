@@ -12,7 +12,7 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One of the n best hypotheses of an utterance.
+    """One of the n best hypotheses of an utterance, as text.
 
     Attributes:
         score: the sum of `terms`, by which hypotheses are ranked.

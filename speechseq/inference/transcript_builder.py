@@ -28,12 +28,13 @@ def build_transcript(
     rate: int,
     seconds_per_position: float,
 ) -> Transcript:
-    """Build the transcript of an utterance.
+    """Build the transcript of an utterance: text, words with times, confidences.
 
     Args:
         decoded: hypotheses of the utterance, best first.
         vocabulary: vocabulary that decodes the tokens.
-        waveform: sound (1, samples) at `rate`, in which pauses between words are searched.
+        waveform: sound (1, samples), in which pauses between words are searched.
+        rate: its samples per second.
         seconds_per_position: duration of one position of the memory.
     """
     seconds = waveform.shape[1] / rate

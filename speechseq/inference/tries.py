@@ -16,14 +16,14 @@ _SEED_STEP = 0x9E3779B97F4A7C15  # far from the seeds that people count up
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manner:
-    """Way to read a text.
+    """Way to synthesise a text: how often it is tried, and how attention moves.
 
     Args:
-        safe: attention reads through a window that only moves forward, and a reading that slips or
-            ends by its limit is read again with other seeds, `RETRIES` times at most.
-        n: make exactly n readings of every text and keep the one with the best alignment score;
-            there are no further ones then.
-        window: positions ahead of the furthest one reached, with `safe`.
+        safe: attention reads through a window that only moves forward, and a try that slips or ends
+            by its limit is repeated with other seeds, `RETRIES` (4) times at most.
+        n: make exactly n tries of every text and keep the one with the best alignment score; there
+            are no further ones then.
+        window: positions (symbols) ahead of the furthest one reached, with `safe`.
         length_scale: factor of the duration.
 
     Raises:
@@ -42,12 +42,17 @@ class Manner:
 
     @property
     def tries(self) -> int:
-        """Largest number of readings of a text."""
+        """Largest number of tries of a text."""
         return self.n or (1 + RETRIES if self.safe else 1)
 
 
 class Kept(NamedTuple):
-    """Output of the model, and the texts that its rows are."""
+    """Best tries of some texts.
+
+    Attributes:
+        output: output of the model, with a row for each text.
+        rows: index of the text of each row.
+    """
 
     output: Generated
     rows: list[int]
@@ -56,12 +61,15 @@ class Kept(NamedTuple):
 def best_tries(
     read: Callable[[list[int], int], Generated], lengths: Sequence[int], seed: int, manner: Manner
 ) -> list[Kept]:
-    """Read texts as often as their manner asks for, and keep the best reading of each.
+    """Synthesise texts as often as their manner asks for, and keep the best try of each.
+
+    A try is scored by its alignment (`alignment_score`).
 
     Args:
-        read: makes a batch of some of the texts, by their indices, with a seed.
+        read: function that synthesises a batch of some of the texts, by their indices, with a seed.
         lengths: number of tokens of each text.
-        seed: of the first reading; the others have seeds made from it.
+        seed: of the first try; the others have seeds made from it.
+        manner: number of tries, and when to stop.
     """
     rows = list(range(len(lengths)))
     if manner.tries == 1:

@@ -43,21 +43,31 @@ class WindowConfig(Config):
 
 
 class Window(NamedTuple):
-    """Window of a sound: its first sample `start`, and its waveform (1, samples)."""
+    """Window of a sound.
+
+    Attributes:
+        start: index of its first sample in the sound.
+        waveform: (1, samples).
+    """
 
     start: int
     waveform: Waveform
 
     @property
     def end(self) -> int:
-        """Index of the sample after the window."""
+        """Index of the sample after the window, in the whole sound."""
         return self.start + self.waveform.shape[1]
 
 
 def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[Window]:
-    """Cut a stream of blocks (1, samples) into windows that cover every sample.
+    """Cut a stream of blocks (1, samples) into overlapping windows that cover every sample.
 
     Memory holds at most two windows.
+
+    Args:
+        blocks: consecutive parts of a sound, of any lengths.
+        rate: samples per second.
+        config: length and overlap of the windows.
     """
     longest, overlap = int(config.seconds * rate), int(config.overlap * rate)
     source, held, start = iter(blocks), torch.zeros(1, 0), 0
@@ -74,7 +84,13 @@ def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[W
 
 
 def quietest(waveform: Waveform, low: int, high: int, rate: int) -> int:
-    """Return the middle of the quietest 20 ms between samples `low` and `high` of (1, samples)."""
+    """Return the sample in the middle of the quietest 20 ms between two samples.
+
+    Args:
+        waveform: (1, samples).
+        low, high: indices of the samples.
+        rate: samples per second.
+    """
     size = max(1, int(_FRAME * rate))
     if high - low < 2 * size:
         return high

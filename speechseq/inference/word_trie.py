@@ -34,6 +34,8 @@ class WordTrie(NamedTuple):
         """Build a trie from pairs (word, index); of equal words the first counts.
 
         Args:
+            words: words of a language model.
+            vocabulary: the recogniser's vocabulary, whose symbols spell them.
             unknown: index of <unk>, given to nodes at which no word ends.
 
         Raises:
@@ -73,7 +75,10 @@ class WordTrie(NamedTuple):
         return WordTrie(*(part.to(device) for part in self))
 
     def walk(self, nodes: Tensor, tokens: Tensor) -> Tensor:
-        """Return the node (rows) that each row reaches from `nodes` by its token's characters."""
+        """Return the node (rows) that each row reaches from `nodes` by the characters of its token.
+
+        `nodes` and `tokens` are (rows), with a row for each hypothesis.
+        """
         for letters in self.letters[tokens].unbind(1):
             nodes = self.after[nodes, letters].long()
         return nodes

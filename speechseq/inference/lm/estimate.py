@@ -11,9 +11,15 @@ from speechseq.text.vocabulary import Vocabulary
 def estimate_symbols(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> NGramScorer:
-    """Estimate an n-gram model over the vocabulary's symbols, and write it to the ARPA file `path`.
+    """Estimate an n-gram model over the vocabulary's symbols, and write it to an ARPA file.
 
-    `order` is the maximum number of symbols of an n-gram.
+    Args:
+        path: the ARPA file.
+        texts: training texts.
+        order: maximum number of symbols of an n-gram.
+        vocabulary: the recogniser's vocabulary, which splits the texts into symbols.
+    Returns:
+        The model as a scorer.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `NGramScorer.load`.
@@ -27,9 +33,15 @@ def estimate_symbols(
 def estimate_words(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> WordNGramScorer:
-    """Estimate an n-gram model over the words of the texts, and write it to the ARPA file `path`.
+    """Estimate an n-gram model over the words of the texts, and write it to an ARPA file.
 
-    `order` is the maximum number of words of an n-gram.
+    Args:
+        path: the ARPA file.
+        texts: training texts, whose words are separated by white space.
+        order: maximum number of words of an n-gram.
+        vocabulary: the recogniser's vocabulary, which spells the words.
+    Returns:
+        The model as a scorer.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `WordNGramScorer.load`.

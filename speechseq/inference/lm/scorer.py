@@ -25,7 +25,7 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class RNNScorer:
-    """Scorer by a recurrent language model."""
+    """Scorer of a search by a recurrent language model, `model`, over the recogniser's symbols."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model.eval()
@@ -40,7 +40,9 @@ class RNNScorer:
         """Load the checkpoint of a trained language model.
 
         Args:
+            checkpoint: folder of the checkpoint, or of the run.
             vocabulary: the recogniser's vocabulary, which the language model must share.
+            device: device of the model.
 
         Raises:
             CheckpointError: the checkpoint is truncated, empty, of another kind of model, or has
@@ -56,14 +58,19 @@ class RNNScorer:
         return cls(cast(LanguageModel, checkpoints.restore(stored, build)).to(device))
 
     def start(self, rows: int, device: torch.device | str) -> LanguageState:
-        """Return a state of zeros, and move the model to the device."""
+        """Return a state of zeros for `rows` hypotheses, and move the model to the device."""
         with torch.inference_mode(False):  # a search runs in inference mode; parameters must not
             self.model.to(device)
         return self.model.start(rows)
 
     @torch.no_grad()
     def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
-        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
+        """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
+
+        Args:
+            tokens: (rows), the last symbol of each hypothesis.
+            state: result of `start` or of the previous call.
+        """
         return self.model.step(tokens, state)
 
 
@@ -72,8 +79,9 @@ def load(
 ) -> RNNScorer | NGramScorer | WordNGramScorer:
     """Load the language model at a path, for a recogniser's vocabulary.
 
-    A folder is a checkpoint of a recurrent model. A file is an ARPA model: over the recogniser's
-    symbols if all its words are symbols of the vocabulary, else over words.
+    A folder is a checkpoint of a recurrent model, which is moved to `device`. A file is an ARPA
+    model: over the recogniser's symbols if all its words are symbols of the vocabulary, else over
+    words.
 
     Raises:
         CheckpointError: the folder is not a checkpoint of a language model, or has another
@@ -107,6 +115,11 @@ def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedS
 def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> None:
     """Check that a language model assigns its ids to the same symbols as the recogniser.
 
+    Args:
+        ours: vocabulary of the language model.
+        recognisers: vocabulary of the recogniser.
+        folder: the language model's checkpoint, for the message.
+
     Raises:
         CheckpointError: the two differ; the message has symbols that only one of them has.
     """
@@ -129,9 +142,10 @@ def check_symbols(ours: Vocabulary, recognisers: Vocabulary, folder: Path) -> No
 
 @torch.no_grad()
 def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, " batch"]:
-    """Summed log-probability of each text (batch) under a language model, eos included.
+    """Summed log-probability of each text (batch) under a language model, eos included, in nats.
 
     Args:
+        scorer: the language model.
         tokens: (batch, tokens), ids that end with eos, padded.
         lengths: (batch), number of ids of each text, eos included.
     """
@@ -150,7 +164,12 @@ def log_prob(scorer: Scorer, tokens: Tensor, lengths: Tensor) -> Float[Tensor, "
 
 
 def perplexity(scorer: Scorer, vocabulary: Vocabulary, texts: Sequence[str]) -> float:
-    """Perplexity per token of texts, end symbols included.
+    """Perplexity per token of texts under a language model, end symbols included.
+
+    Args:
+        scorer: the language model.
+        vocabulary: vocabulary that encodes the texts.
+        texts: held-out texts.
 
     Raises:
         ConfigError: `texts` is empty.

@@ -24,7 +24,8 @@ class Beam(Config):
 
     At each step, all continuations of an utterance's open hypotheses compete for `size` places; a
     chosen continuation by eos is a finished hypothesis. The search of an utterance ends when no
-    open hypothesis can enter its `n_best` any more, or at its length limit.
+    open hypothesis can enter its `n_best` any more, or at its length limit (`limit`). `score` has
+    the weights of the score's terms.
 
     Examples:
         >>> from speechseq.inference.search.scoring import ScoreConfig
@@ -51,7 +52,12 @@ class Beam(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the n-best list of each row of an encoded batch, best first; see `recognise`.
+        """Return the n-best list of each row of an encoded batch, best first.
+
+        Args:
+            model: recogniser.
+            encoded: memory (batch, positions, memory_dim) and its lengths.
+            scorers: language models with their weights.
 
         Raises:
             ConfigError: the score has a ctc_weight and the model no CTC head, or scorers share a
@@ -77,7 +83,7 @@ class Beam(Config):
 
 
 def usual_beam(size: int, n_best: int = 1) -> Beam:
-    """Return the default beam search of a given width.
+    """Return the default beam search of width `size`, for the `n_best` transcripts.
 
     Its score has an end threshold (see `ScoreConfig`), because a hypothesis that ends too early
     often has a higher summed log-probability than the whole transcript.

@@ -49,7 +49,7 @@ class Picked(NamedTuple):
     goes_on: Tensor
 
     def select(self, utterances: Tensor) -> "Picked":
-        """Return the rows of some utterances, given by their indices."""
+        """Return the candidates of some utterances, given by their indices."""
         parts = map_parts(self.parts, lambda part: part[utterances])
         return Picked(self.total[utterances], parts, *(x[utterances] for x in self[2:]))
 
@@ -68,6 +68,7 @@ def picked_at(candidates: Candidates, index: Tensor) -> Picked:
     """Gather candidates of each utterance by index.
 
     Args:
+        candidates: all continuations of the open hypotheses.
         index: (utterances, size), hypothesis · symbols + symbol of each candidate.
     """
     symbols = candidates.total.shape[2]

@@ -29,7 +29,8 @@ class FeaturesError(DataError):
 class NotFiniteError(CheckpointError):
     """Error: the model's output has NaN or Inf for some rows of a batch with finite features.
 
-    `rows` has the indices of these rows; the other rows can be recognised without them.
+    `rows` has the indices of these rows; the other rows can be recognised without them. `what`
+    names the output in the message.
     """
 
     def __init__(self, rows: Sequence[int], what: str) -> None:
@@ -39,6 +40,10 @@ class NotFiniteError(CheckpointError):
 
 def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
     """Check features and return their lengths as int64.
+
+    Args:
+        features: (batch, frames, features), padded.
+        feature_lengths: (batch), number of valid frames.
 
     Raises:
         FeaturesError: a row is empty or not finite within its length.
@@ -54,6 +59,10 @@ def check_features(features: Tensor, feature_lengths: Tensor) -> Tensor:
 
 def check_memory(memory: Tensor, memory_lengths: Tensor) -> None:
     """Check that every row of an encoder's output is finite within its length.
+
+    Args:
+        memory: (batch, positions, memory_dim).
+        memory_lengths: (batch), number of valid positions.
 
     Raises:
         NotFiniteError: a row has NaN or Inf.

@@ -24,7 +24,7 @@ LEAST = -1e6  # log-probabilities are clamped to it, so that sums over positions
 
 
 class CTCState(NamedTuple):
-    """State of the prefix of each row.
+    """State of `CTCPrefix`: the prefix of each hypothesis (row), as sums over CTC paths.
 
     Attributes:
         symbol, blank: (rows, positions + 1), at index t the log-probability of all paths over the
@@ -38,7 +38,9 @@ class CTCState(NamedTuple):
 
 
 class CTCPrefix:
-    """CTC prefix scorer of a batch, whose rows come in equal blocks, one block per utterance.
+    """CTC prefix scorer of a batch (Watanabe 2017), with equal blocks of rows, one per utterance.
+
+    A row is a hypothesis. A prefix' probability is the sum over all CTC paths that begin with it.
 
     Args:
         log_probs: (utterances, positions, symbols), output of the CTC head.
@@ -70,8 +72,9 @@ class CTCPrefix:
     def candidates(self, state: CTCState) -> Tensor:
         """Return log-probabilities (rows, symbols) of every prefix that is one symbol longer.
 
-        The column of eos holds the log-probability of the finished hypothesis: the sum of all paths
-        that spell it. A prefix that has too many symbols for the positions has -inf.
+        `state` has the prefixes. The column of eos holds the log-probability of the finished
+        hypothesis: the sum of all paths that spell it. A prefix that has too many symbols for the
+        positions has -inf.
         """
         either = torch.logaddexp(state.symbol, state.blank)
         found = self._product(either[:, :-1])
@@ -81,7 +84,7 @@ class CTCPrefix:
         return found.masked_fill(found < LEAST / 2, float("-inf"))
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
-        """Append one token to the prefix of each row, tokens (rows); return the new state."""
+        """Append one of the `tokens` (rows) to the prefix of each row; return the new state."""
         repeats = (tokens == state.last).unsqueeze(1)
         before = torch.where(repeats, state.blank, torch.logaddexp(state.symbol, state.blank))
         symbol = _paths(before[:, :-1], self._of(tokens))

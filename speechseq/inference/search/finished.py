@@ -14,8 +14,10 @@ class Finished:
     """Collects finished hypotheses; stops an utterance when no open one can enter its n-best.
 
     Args:
-        limits: maximum number of tokens of each utterance.
-        positions: number of valid memory positions of each utterance.
+        score: computes scores and their upper bounds.
+        limits: (utterances), maximum number of tokens.
+        positions: (utterances), number of valid memory positions.
+        n_best: number of hypotheses wanted for each utterance.
     """
 
     def __init__(self, score: Score, limits: Lengths, positions: Lengths, n_best: int) -> None:
@@ -36,6 +38,10 @@ class Finished:
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
         """Record picked candidates that end a hypothesis, and those at the length limit.
+
+        Args:
+            candidates: all continuations of this step.
+            picked: the best of them.
 
         Returns:
             Indices of the utterances whose search goes on; None if none of them stops.

@@ -25,6 +25,8 @@ from speechseq.text.vocabulary import EOS, SOS
 class Greedy(Config):
     """Greedy search: takes the likeliest symbol at every step; scores are log-probabilities.
 
+    `limit` has the maximum number of tokens.
+
     Examples:
         >>> from speechseq.inference.transcriber import Transcriber
         >>> transcriber = Transcriber.load("runs/demo/ears")
@@ -37,7 +39,12 @@ class Greedy(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return one hypothesis for each row of an encoded batch; see `recognise`.
+        """Return a list of one hypothesis for each row of an encoded batch.
+
+        Args:
+            model: recogniser.
+            encoded: memory (batch, positions, memory_dim) and its lengths.
+            scorers: must be empty.
 
         Raises:
             ConfigError: there are scorers, which only a beam search supports.

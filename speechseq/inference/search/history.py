@@ -44,13 +44,13 @@ class Ended(NamedTuple):
     terms: Tensor
 
     def take(self, places: list[int]) -> "Ended":
-        """Return the hypotheses at these indices."""
+        """Return the hypotheses at the indices `places`."""
         index = torch.tensor(places, dtype=torch.long, device=self.row.device)
         return Ended(*(field[index] for field in self))
 
     @staticmethod
     def joined(parts: list["Ended"]) -> "Ended":
-        """Concatenate several groups of ended hypotheses."""
+        """Concatenate several groups of ended hypotheses, `parts`."""
         return Ended(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
@@ -59,6 +59,11 @@ def ranked(ended: Ended, utterances: int, n_best: int) -> list[list[int]]:
 
     Every finished hypothesis comes before the unfinished ones; within each group the higher score
     comes first, and of equal scores the one that ended earlier.
+
+    Args:
+        ended: ended hypotheses of all utterances.
+        utterances: number of utterances.
+        n_best: maximum number of hypotheses of each.
 
     Returns:
         For each utterance, the indices in `ended` of its `n_best` best hypotheses.

@@ -35,16 +35,16 @@ class Hypothesis:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Tokens, followed by eos if finished: the form of the transcripts in `rescore`."""
+        """Token ids, followed by eos if finished: the form of the transcripts in `rescore`."""
         return (*self.tokens, EOS) if self.finished else self.tokens
 
     @property
     def log_prob(self) -> float:
-        """Summed log-probability under the model alone, eos included."""
+        """Summed log-probability of the tokens under the model alone, eos included, in nats."""
         return float(self.token_log_probs.double().sum())
 
 
 def posteriors(hypotheses: Sequence[Hypothesis], temperature: float = 1.0) -> list[float]:
-    """Posterior probabilities of an n-best list: the softmax of score / temperature."""
+    """Posterior probabilities of an n-best list of `hypotheses`: softmax of score / temperature."""
     scores = torch.tensor([item.score for item in hypotheses], dtype=torch.float64)
     return torch.softmax(scores / temperature, dim=0).tolist()

@@ -9,7 +9,7 @@ from speechseq.shapes import Encoded
 
 @runtime_checkable
 class Step(Protocol):
-    """Output of one step of the attention decoder."""
+    """Protocol of the output of one step of an attention decoder; its rows are hypotheses."""
 
     @property
     def log_probs(self) -> Tensor:
@@ -24,23 +24,28 @@ class Step(Protocol):
 
     @property
     def state(self) -> Any:
-        """Next state: nested tuples of tensors with rows as first axis; a search re-orders it."""
+        """Next state: nested tuples of tensors with rows as first axis; a search re-orders them."""
 
 
 @runtime_checkable
 class PreparedSpeller(Protocol):
-    """Attention decoder that is prepared for one search, and writes one symbol per step."""
+    """Protocol of an attention decoder prepared for one search; it writes one symbol per step."""
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
-        """Return the state before the first step, whose input is SOS."""
+        """Return the state before the first step, whose input is SOS (start of sequence).
+
+        Args:
+            memory: (batch, positions, memory_dim), output of the encoder.
+            memory_mask: (batch, positions), True = valid.
+        """
 
     def step(self, tokens: Tensor, state: Any) -> Step:
-        """Run one step; its input is the tokens (rows) of the previous step."""
+        """Run one step on `tokens` (rows), the last symbol of each hypothesis, from `state`."""
 
 
 @runtime_checkable
 class SpellerProtocol(Protocol):
-    """Attention decoder of a model, such as `speechseq.models.speller.Speller`."""
+    """Protocol of a model's attention decoder, such as `speechseq.models.speller.Speller`."""
 
     def prepare(self) -> PreparedSpeller:
         """Return the decoder for one search; tensors that all its steps share are computed here."""
@@ -48,42 +53,51 @@ class SpellerProtocol(Protocol):
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """Encoder-decoder model for recognition, such as `speechseq.models.las.LAS`."""
+    """Protocol of an encoder-decoder model for recognition, such as `speechseq.models.las.LAS`."""
 
     @property
     def speller(self) -> SpellerProtocol:
         """Attention decoder of the model."""
 
     def encode(self, features: Tensor, feature_lengths: Tensor) -> Encoded:
-        """Encode frames (batch, frames, features) into memory (batch, positions, memory_dim)."""
+        """Encode features (batch, frames, features), of `feature_lengths` (batch).
+
+        Returns the memory (batch, positions, memory_dim) and its lengths (batch).
+        """
 
     def ctc_log_probs(self, memory: Tensor, memory_lengths: Tensor) -> Tensor | None:
         """Log-probabilities (batch, positions, symbols) of the CTC head; None without a head.
 
-        The blank has the id BLANK.
+        `memory` and `memory_lengths` are the result of `encode`. The blank has the id BLANK.
         """
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Scorer of hypotheses in addition to the model, such as a language model over its symbols.
+    """Protocol of a scorer of hypotheses beside the model, such as a language model.
 
-    States of a scorer, as those of the speller, are nested tuples of tensors whose first axis is
-    rows; a search re-orders the rows.
+    It scores the model's symbols. States of a scorer, as those of the speller, are nested tuples of
+    tensors whose first axis is rows, the hypotheses; a search re-orders the rows.
     """
 
     def start(self, rows: int, device: Any) -> Any:
-        """Return the state before the first step, whose input is SOS."""
+        """Return the state of `rows` hypotheses before the first step, whose input is SOS."""
 
     def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Return log-probabilities (rows, symbols) given the `tokens` (rows), and the new state."""
+        """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
+
+        `tokens` (rows) are the last symbols; `state` is the result of `start` or of the previous
+        call.
+        """
 
 
 class WeightedScorer(NamedTuple):
-    """Scorer and its weight in the score (shallow fusion).
+    """Scorer, such as a language model, and its weight in the score (shallow fusion).
 
     Attributes:
         name: name of its term in the score.
+        scorer: the scorer.
+        weight: factor of its log-probabilities.
         most: upper bound of the scorer's values for one symbol; 0 for log-probabilities.
     """
 

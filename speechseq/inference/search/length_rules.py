@@ -16,7 +16,7 @@ from speechseq.ranges import Items, Range, Weight
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LengthRule(Config):
-    """Rule without normalisation: log-probabilities are unchanged. Base class of the other rules.
+    """Rule without normalisation of the score by length; base class of the other rules.
 
     `divides_scorers` is True if the rule divides the scorers' terms too, not only attention and
     CTC.
@@ -33,11 +33,14 @@ class LengthRule(Config):
         return torch.ones(1, device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return the summed log-probability of a hypothesis, normalised by its length."""
+        """Return a hypothesis' summed log-probability, normalised by its length; here unchanged.
+
+        Both tensors have one value for each hypothesis; the length is in the unit of `widths`.
+        """
         return log_prob
 
     def added(self, length: Tensor) -> Tensor | None:
-        """Return the term that the rule adds to the score for this length; None for no term."""
+        """Return the term that the rule adds to the score for a length; None for no term."""
         return None
 
 
@@ -49,7 +52,7 @@ class PerToken(LengthRule):
     divides_scorers: ClassVar[bool] = True
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y|."""
+        """Return log P / |y| for summed log-probabilities and lengths |y| in tokens."""
         return log_prob / length
 
 
@@ -65,11 +68,14 @@ class PerCharacter(LengthRule):
     symbol_widths: Annotated[tuple[Weight, ...], Items(0, 1_000_000)] = ()
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the number of characters of each symbol."""
+        """Return the number of characters of each symbol, (symbols,), or (1,) if all have one."""
         return torch.tensor(self.symbol_widths or (1.0,), device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y|_c, where |y|_c is at least 1, as all symbols may have width 0."""
+        """Return log P / |y|_c for summed log-probabilities and lengths in characters.
+
+        |y|_c is at least 1, as all symbols may have width 0.
+        """
         return log_prob / length.clamp(min=1.0)
 
 
@@ -85,17 +91,17 @@ class GNMT(LengthRule):
     alpha: Annotated[float, Range(0, 100)] = 0.6
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P divided by the length penalty."""
+        """Return log P / ((5 + |y|)^alpha / 6^alpha), for lengths |y| in tokens."""
         return log_prob / ((5.0 + length) / 6.0) ** self.alpha
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerTokenBonus(LengthRule):
-    """Rule that adds a constant for every token."""
+    """Rule that adds `bonus` to the score for every token."""
 
     kind: ClassVar[str] = "bonus"
     bonus: Annotated[float, Range(-1e4, 1e4)] = 0.5
 
     def added(self, length: Tensor) -> Tensor:
-        """Return bonus × |y|."""
+        """Return bonus × |y| for lengths |y| in tokens."""
         return self.bonus * length

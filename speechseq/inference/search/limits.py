@@ -27,14 +27,17 @@ class LimitConfig(Config):
     at_least: Annotated[int, Range(1, 100_000)] = 16
 
     def limits(self, memory_lengths: Lengths) -> Lengths:
-        """Return the maximum number of tokens (batch), eos included."""
+        """Return the maximum number of tokens (batch), eos included, for `memory_lengths`."""
         ratio = self.tokens_per_position
         tokens = [math.ceil(length * ratio) for length in memory_lengths.tolist()]
         return torch.tensor(tokens, device=memory_lengths.device).clamp(min=self.at_least)
 
 
 def never_written(symbols: int, device: torch.device) -> Tensor:
-    """Mask (symbols,), True for control symbols that no transcript holds: PAD, SOS and BLANK."""
+    """Mask (symbols,), True for control symbols that no transcript holds: PAD, SOS and BLANK.
+
+    `symbols` is the number of entries of the vocabulary.
+    """
     never = torch.zeros(symbols, dtype=torch.bool, device=device)
     never[[PAD, SOS, BLANK]] = True
     return never
@@ -50,6 +53,7 @@ def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor
     Args:
         log_probs: (rows, symbols), log-probabilities of the next symbol.
         never: (symbols,), result of `never_written`; these symbols do not count.
+        threshold: at least 1.
     """
     others = log_probs.masked_fill(never, float("-inf"))
     others[:, EOS] = float("-inf")
@@ -59,7 +63,8 @@ def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor
 def refuse_end(total: Tensor, early: Tensor) -> Tensor:
     """Set the score of eos to -inf in `total` (…, symbols) where `early` (…) is True.
 
-    eos keeps its score where no other symbol is possible.
+    `total` has the scores of all continuations of hypotheses. eos keeps its score where no other
+    symbol is possible.
     """
     others = total.clone()
     others[..., EOS] = float("-inf")

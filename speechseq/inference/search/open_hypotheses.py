@@ -27,6 +27,11 @@ class OpenHypotheses:
     without a hypothesis has the log-probability -inf. The search starts with a single empty
     hypothesis per utterance.
 
+    Args:
+        model: recogniser.
+        score: computes the score, and has the scorers.
+        encoded: memory (utterances, positions, memory_dim) and its lengths.
+
     Attributes:
         steps: history of the search so far, one entry per step.
         empty_log_probs: (utterances), log-probability of eos at the first step under the model

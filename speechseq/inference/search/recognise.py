@@ -16,12 +16,18 @@ from speechseq.shapes import Sequence as Frames
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Search strategy, such as `Greedy()` or `Beam(size=8)`."""
+    """Protocol of a search strategy, such as `Greedy()` or `Beam(size=8)`."""
 
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the n-best hypotheses of each row, best first."""
+        """Return the n best hypotheses of each row of an encoded batch, best first.
+
+        Args:
+            model: recogniser.
+            encoded: memory (batch, positions, memory_dim) and its lengths.
+            scorers: language models with their weights.
+        """
 
 
 @torch.inference_mode()
@@ -33,10 +39,17 @@ def recognise(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Transcribe features (batch, frames, features): the n best hypotheses of each row, best first.
+    """Transcribe a batch of features: the n best hypotheses of each row, best first.
 
     The features are encoded once, with the model in evaluation mode; the modes of its modules are
     restored afterwards. A row's transcripts depend neither on the other rows nor on the padding.
+
+    Args:
+        model: recogniser, such as a LAS.
+        features: (batch, frames, features).
+        feature_lengths: (batch), number of valid frames.
+        strategy: search, such as `Greedy()` or `Beam(size=8)`.
+        scorers: language models with their weights.
 
     Raises:
         DataError: features are empty or not finite (`error.rows` has the rows), or a length is

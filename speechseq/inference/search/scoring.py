@@ -32,7 +32,7 @@ TERMS = ("attention", "ctc", "length", "coverage")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoreConfig(Config):
-    """Weights and rules of the score.
+    """Weights and rules of a hypothesis' score, a sum of terms.
 
     Attributes:
         ctc_weight: weight of the CTC head's log-probability: of the prefix (Watanabe 2017), or, for
@@ -54,7 +54,7 @@ class ScoreConfig(Config):
 
 
 class Parts(NamedTuple):
-    """Inputs of the score before weighting, as tensors whose shapes broadcast.
+    """Inputs of a hypothesis' score before weighting, as tensors whose shapes broadcast.
 
     Attributes:
         attention, ctc, fused: summed log-probabilities of the decoder, the CTC head and each
@@ -76,7 +76,7 @@ def widest(device: torch.device) -> torch.dtype:
 
 
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
-    """Apply a function to every tensor of the parts."""
+    """Apply a function, `change`, to every tensor of the parts of a score."""
     return Parts(
         attention=change(parts.attention),
         ctc=None if parts.ctc is None else change(parts.ctc),
@@ -87,9 +87,15 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """Computes the score of hypotheses from a configuration and scorers (shallow fusion).
+    """Computes the score of hypotheses: a weighted sum of terms, of model and scorers.
 
-    `names` has the names of the score's terms.
+    Args:
+        config: weights of the terms, and the length rule.
+        scorers: language models with their weights (shallow fusion).
+    Attributes:
+        names: names of the score's terms.
+    Raises:
+        ConfigError: two terms have the same name.
     """
 
     def __init__(self, config: ScoreConfig, scorers: Sequence[WeightedScorer] = ()) -> None:
@@ -103,14 +109,17 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol (symbols,), or (1,) if all have the same length."""
+        """Return the length of each symbol (symbols,), or (1,) if all have the same length.
+
+        The unit is that of the length rule, tokens or characters.
+        """
         widths = self.config.length.widths(device)
         if len(widths) > 1:
             widths[EOS] = 1.0
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """Return the weighted terms by name; the score is their sum."""
+        """Return the weighted terms by name for the parts of hypotheses; the score is their sum."""
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
         if parts.ctc is not None:
@@ -125,7 +134,7 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """Return the score, the sum of the terms."""
+        """Return the score for the parts of hypotheses, the sum of the weighted terms."""
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term

@@ -19,7 +19,12 @@ _AT_ONCE = 1 << 20  # random numbers held in memory at a time
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Confidence interval from `low` to `high`; `level` is its probability, such as 0.95."""
+    """Confidence interval of an error rate.
+
+    Attributes:
+        low, high: its ends.
+        level: its probability, such as 0.95.
+    """
 
     low: float
     high: float
@@ -53,13 +58,16 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Confidence interval of the error rate sum(errors) / sum(ref).
+    """Bootstrap confidence interval of the error rate sum(errors) / sum(ref).
 
     The interval is between percentiles of resampled rates. Its width is 0 if no utterance has an
     error, because every resample then has the rate 0.
 
     Args:
         errors, ref: numbers of errors and of reference units in each utterance.
+        level: probability of the interval.
+        resamples: number of sets of utterances that are drawn.
+        seed: seed of the draws.
 
     Returns:
         The interval, or None if the references are empty.
@@ -85,6 +93,9 @@ def compare(
     Args:
         first, second: numbers of errors of each system in each utterance.
         ref: number of reference units in each utterance.
+        level: probability of the confidence interval.
+        resamples: number of sets of utterances that are drawn, and of random swaps.
+        seed: seed of the draws.
 
     Raises:
         DataError: the references are empty, or the systems have different numbers of utterances.

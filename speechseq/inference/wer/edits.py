@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """One edit: equal, substitute, delete or insert, with its reference and hypothesis words."""
+    """One edit from a reference to a hypothesis.
+
+    Attributes:
+        kind: "equal", "substitute", "delete" or "insert".
+        ref, hyp: words of reference and hypothesis, separated by spaces; "" for none.
+    """
 
     kind: str  # "equal", "substitute", "delete" or "insert"
     ref: str
@@ -59,7 +64,10 @@ def plain(text: str) -> str:
 
 
 def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]:
-    """Align each pair of plain texts by the fewest edits; adjacent edits of one kind are merged."""
+    """Align each pair of plain texts by the fewest edits; adjacent edits of one kind are merged.
+
+    `ref` and `hyp` are the results of `plain`, one for each utterance.
+    """
     import jiwer
 
     if not ref:
@@ -90,7 +98,10 @@ def word_counts(edits: Iterable[Edit]) -> Counts:
 
 
 def character_counts(ref: Sequence[str], hyp: Sequence[str]) -> list[Counts]:
-    """Count the edits of characters of each pair of plain texts; a space is a character."""
+    """Count the edits of characters of each pair of plain texts; a space is a character.
+
+    `ref` and `hyp` are the results of `plain`, one for each utterance.
+    """
     import jiwer
 
     if not ref:

@@ -6,5 +6,5 @@ from speechseq.text.normalize import normalize
 
 
 def spoken_words(text: str) -> str:
-    """Normalise a text to its spoken words, in lower case and without punctuation."""
+    """Normalise an English text to its spoken words, in lower case and without punctuation."""
     return " ".join(re.findall(r"[a-z]+(?:'[a-z]+)*", normalize(text).lower()))

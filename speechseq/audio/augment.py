@@ -66,6 +66,8 @@ def spec_augment(
 
     Args:
         mel: features of any kind, (batch, frames, channels).
+        frame_lengths: (batch), number of valid frames.
+        policy: sizes and numbers of masks, and the largest shift `warp`.
         generator: source of random numbers; None uses torch's default generator.
         groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
             groups get the same masks.
@@ -143,8 +145,8 @@ def perturb_vocal_tract(
 def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "batch perturbed"]:
     """Change speed and pitch by resampling: (batch, samples) to (batch, samples / factor).
 
-    Equivalent to sox's "speed": a tone of f Hz becomes one of f·factor. The factor is approximated
-    by a fraction with a denominator of at most 1000; the number of samples is rounded.
+    Equivalent to sox's "speed": a tone of f Hz in `waveform` becomes one of f·factor. The factor is
+    approximated by a fraction with a denominator of at most 1000; the number of samples is rounded.
 
     Raises:
         ConfigError: the factor is outside 0.1 … 10.

@@ -10,7 +10,8 @@ from speechseq.shapes import Mel
 def cepstrum(mel: Mel, coefficients: int) -> Float[Tensor, "batch frames coefficients"]:
     """Compute the mel cepstra of a log-mel: cosine coefficients 1 to `coefficients` of each frame.
 
-    Coefficient 0, the level of the frame, is left out.
+    `mel` is (batch, frames, mels), the result (batch, frames, coefficients). Coefficient 0, the
+    level of the frame, is left out.
 
     Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic
     word recognition in continuously spoken sentences".

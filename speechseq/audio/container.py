@@ -19,7 +19,7 @@ _OGG_PAGE = 65307  # bytes of the longest page
 
 
 class Checked(NamedTuple):
-    """Complete sound, as returned by `checked`.
+    """Complete sound file, as returned by `checked`.
 
     Attributes:
         file: the file to decode, without tags around the sound.

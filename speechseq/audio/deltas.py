@@ -14,11 +14,12 @@ _REACH = 2  # frames on either side: the regression uses five
 def add_deltas(
     mel: Mel, frame_lengths: Lengths, order: int
 ) -> Float[Tensor, "batch frames features"]:
-    """Append `order` derivatives: (batch, frames, mels) to (batch, frames, mels·(1 + order)).
+    """Append `order` derivatives: mel (batch, frames, mels) to (batch, frames, mels·(1 + order)).
 
     A derivative is the slope of a regression line over five frames of the next lower order: the sum
     of n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Each row is extended by copies of its own first and
-    last frame. The mels are unchanged; derivatives are 0 in the padding.
+    last frame, as `frame_lengths` (batch) says. The mels are unchanged; derivatives are 0 in the
+    padding.
 
     Raises:
         ConfigError: the order is negative; lengths are not integers (batch).
@@ -36,7 +37,7 @@ def add_deltas(
 
 
 def frames_at(x: Mel, index: Int[Tensor, "batch frames"]) -> Mel:
-    """Gather frames of each row by index (batch, frames): (batch, frames, mels), same shape."""
+    """Gather frames of each row of x (batch, frames, mels) by index (batch, frames): same shape."""
     flat = index + x.shape[1] * torch.arange(len(x), device=x.device).unsqueeze(1)
     # index_select on a flat view is 3 times faster than gathering each channel
     return x.flatten(0, 1).index_select(0, flat.flatten()).view_as(x)

@@ -18,16 +18,26 @@ _SIZES = {1: 192, **{n: 576 << (n - 2) for n in range(2, 6)}, **{n: 1 << n for n
 
 
 class Info(NamedTuple):
-    """STREAMINFO: smallest and largest block size, and the total number of samples or None."""
+    """STREAMINFO, the header of a FLAC file.
+
+    Attributes:
+        blocks: smallest and largest number of samples of a block.
+        samples: total number of samples, or None if the header does not state it.
+    """
 
     blocks: tuple[int, int]
     samples: int | None
 
 
 def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
-    """Number of samples between the bytes `begin` and `end`, if header and last frame agree on it.
+    """Number of samples of a FLAC file, if its header and its last frame agree on it.
 
     None if they disagree; then only decoding can tell.
+
+    Args:
+        name: name of the file in error messages.
+        file: open file, whose position changes.
+        begin, end: byte range of the sound in the file.
 
     Raises:
         DataError: the header is incomplete, or neither header nor last frame gives a number.
@@ -47,7 +57,7 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
 
 def header(file: BinaryIO, begin: int, samples: int) -> bytes:
-    """Return the header of the FLAC file at byte `begin`, with `samples` as number of samples."""
+    """Return the header of the FLAC file at byte `begin`, changed to state a number of samples."""
     file.seek(begin)
     head = file.read(HEADER)
     packed = int.from_bytes(head[18:26], "big") >> 36 << 36 | samples
@@ -55,7 +65,7 @@ def header(file: BinaryIO, begin: int, samples: int) -> bytes:
 
 
 def promised(file: BinaryIO, begin: int) -> int | None:
-    """Number of samples that the header states; None if it states none."""
+    """Number of samples that the header of the FLAC file at byte `begin` states, or None."""
     file.seek(begin)
     return _info(file.read(HEADER)[8:]).samples
 

@@ -107,7 +107,8 @@ def spectral_convergence(
     """Relative distance of a waveform's magnitudes S from the target T: |S - T| / |T| (batch).
 
     The norm also covers negative frequencies, because classic Griffin-Lim lowers that norm. Take
-    20·log10 of the result for decibels. The result is 0 if target and waveform are both zero.
+    20·log10 of the result for decibels. It is 0 if target (batch, frames, bins) and waveform
+    (batch, samples) are both zero.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0

@@ -124,7 +124,7 @@ class AudioConfig(Framing):
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
-    """Number of frames of a waveform with `samples` samples (an integer or a tensor)."""
+    """Number of frames of waveforms with `samples` samples (an integer or a tensor)."""
     if config.snip_edges:
         count = (samples - config.window) // config.hop + 1
         return count * (count > 0)
@@ -185,7 +185,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Apply the logarithm and range of the config to mel or linear magnitudes of any shape."""
+    """Apply the logarithm and range of `config` to mel or linear magnitudes of any shape."""
     level = magnitude.clamp(min=config.floor)
     level = level.log() if config.log == "ln" else level.log10()
     if config.log == "db":
@@ -198,7 +198,7 @@ def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Ten
 
 
 def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Undo `compress`: turn levels on the logarithmic scale into magnitudes, of any shape."""
+    """Undo `compress`: turn levels, on the logarithmic scale of `config`, into magnitudes."""
     if config.lowest_level is not None:
         level = (1 - level.clamp(0, 1)) * config.lowest_level
     level = level + config.reference_level

@@ -47,7 +47,7 @@ class Prosody(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Sizes of the YIN algorithm.
+    """Sizes of the YIN algorithm for a sample rate and a range of F0.
 
     Attributes:
         window: number of samples that each difference is summed over.
@@ -91,6 +91,8 @@ def prosody(
     result of an item does not depend on its padding. All is computed in double precision on a CPU.
 
     Args:
+        waveform: (batch, samples) in [-1, 1].
+        sample_rate: samples per second, from 4000 to 384,000.
         lengths: samples of each item (batch); None if no row is padded.
         lowest, highest: range of F0 in Hz.
         threshold: aperiodicity below which a frame is voiced, from 0 (periodic) to 1.

@@ -15,7 +15,7 @@ _MIDDLE = 100.0  # Hz, 0 semitones
 
 
 class Summary(NamedTuple):
-    """Prosody of each item, one number per measure; NaN where it is undefined.
+    """Prosody of each item of a batch, one number per measure; NaN where it is undefined.
 
     Attributes:
         f0: median F0 in semitones above 100 Hz; NaN without a voiced frame.
@@ -33,14 +33,15 @@ class Summary(NamedTuple):
 def summary(
     measured: Prosody, units: Integer[Tensor, " batch"] | Float[Tensor, " batch"] | None = None
 ) -> Summary:
-    """Summarise the prosody of each item.
+    """Summarise the prosody of each item of a batch in four numbers.
 
     Frames within 40 dB of the item's loudest frame are active; speech lasts from the first active
     frame to the last.
 
     Args:
-        units: number of units spoken in each item, such as words, letters or phonemes; None counts
-            each item as one unit, so that the rate is -log2 of its duration in seconds.
+        measured: F0, voicing and energy of each frame, the result of `prosody`.
+        units: number of units spoken in each item (batch), such as words, letters or phonemes; None
+            counts each item as one unit, so that the rate is -log2 of its duration in seconds.
 
     Raises:
         DataError: a number of units is not above 0.

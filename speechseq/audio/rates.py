@@ -7,7 +7,7 @@ _SLOWEST, _FASTEST = 1000, 1_000_000
 
 
 def check_rate(name: str, rate: int) -> None:
-    """Check that a sample rate is plausible for a recording.
+    """Check that a sample rate is plausible for a recording: 1000 Hz to 1 MHz.
 
     Raises:
         DataError: the rate is not plausible; the message has `name`, the file.

@@ -21,7 +21,7 @@ _WIDE = 0xFFFFFFFF  # the chunk ds64 holds the size
 
 
 class Data(NamedTuple):
-    """Position and format of the sound data in a file.
+    """Position and format of the sound data in a WAV file.
 
     Attributes:
         begin, end: byte range of the data.
@@ -36,7 +36,7 @@ class Data(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        """Return a header that makes a WAV file of this sound alone."""
+        """Header, as bytes, that makes a WAV file of this sound alone."""
         length = self.end - self.begin
         chunk = b"fmt " + struct.pack("<I", len(self.format)) + self.format
         chunk += b"\0" * (len(chunk) % 2)
@@ -56,10 +56,15 @@ class _Chunk(NamedTuple):
 
 
 def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
-    """Locate the sound data in a file of `size` bytes whose header is at `begin`.
+    """Locate the sound data in a WAV file.
 
-    `end` is where the sound ends if its length is a placeholder: before any tags at the end of the
-    file.
+    Args:
+        name: name of the file in error messages.
+        file: open file, whose position changes.
+        begin: position of the header in bytes.
+        end: where the sound ends if its length is a placeholder: before any tags at the end of the
+            file.
+        size: size of the file in bytes.
 
     Raises:
         DataError: no format or data, an implausible sample rate, no samples, or fewer bytes than

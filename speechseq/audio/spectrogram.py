@@ -21,7 +21,7 @@ _SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 @functools.lru_cache(maxsize=32)
 def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " window"]:
-    """Periodic Hann window of `window` samples, computed in float64.
+    """Periodic Hann window of `window` samples, computed in float64 and converted to `dtype`.
 
     The tensor is cached; do not modify it.
     """
@@ -33,7 +33,7 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 def window_weights(
     shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, " window"]:
-    """Window of the given shape.
+    """Window of `window` samples with the given shape, "hann", "hamming" or "povey".
 
     The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric. The
     tensor is cached; do not modify it.
@@ -66,10 +66,13 @@ def mel_filters(
     The filters are computed in float64, and the tensor is cached; do not modify it.
 
     Args:
+        sample_rate: samples per second.
+        n_fft: length of the Fourier transform in samples; there are n_fft // 2 + 1 bins.
         mels, fmin, fmax: number of bands, and the range of the bands in Hz.
         scale: mel scale on which the bands are equally spaced, "slaney" or "htk".
         area_norm: scale each filter to the area 1 over Hz (Slaney's Auditory Toolbox) instead of
             the peak 1.
+        device, dtype: of the result.
         triangles: scale on which the filters are triangular, "hz" or "mel" (Kaldi).
     """
     with torch.inference_mode(False):
@@ -88,14 +91,19 @@ def mel_filters(
 
 
 class Band(NamedTuple):
-    """Group of neighbouring mel filters, restricted to the bins where they are not 0."""
+    """Group of neighbouring mel filters, restricted to the bins where they are not 0.
+
+    Attributes:
+        bins: range of these bins.
+        filters: (bins of the range, filters of the group).
+    """
 
     bins: slice
     filters: Float[Tensor, "bins mels"]
 
 
 def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """Split mel filters into small groups of neighbours, each cut to the bins where it is not 0.
+    """Split mel filters (bins, mels) into groups of neighbours, cut to the bins that they use.
 
     Products with the groups skip most of the zeros.
     """
@@ -119,7 +127,10 @@ def _triangles(
 
 
 def hz_to_mel(hz: float, scale: MelScale) -> float:
-    """Convert Hz to mel: Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula."""
+    """Convert hz to mel, by Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula.
+
+    `scale` is "slaney" or "htk".
+    """
     if scale == "htk":
         return 2595.0 * math.log10(1.0 + hz / 700.0)
     if hz < _SLANEY_HZ:
@@ -128,7 +139,7 @@ def hz_to_mel(hz: float, scale: MelScale) -> float:
 
 
 def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
-    """Convert a vector of mels to Hz, the inverse of `hz_to_mel`."""
+    """Convert mels (n) to Hz (n), on the scale "slaney" or "htk"; the inverse of `hz_to_mel`."""
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     linear = mel * _SLANEY_HZ / _SLANEY_MELS
@@ -141,9 +152,10 @@ def reflect(
 ) -> Padded:
     """Extend rows by reflection: (batch, samples) to (batch, samples + 2·padding).
 
-    With `lengths`, each row is mirrored at its own end: its first lengths[i] + 2·padding samples do
-    not depend on the padding of the batch; later samples are finite and meaningless. Items shorter
-    than `padding` are mirrored repeatedly. The result is written to `out` if it is given.
+    With `lengths` (batch), each row is mirrored at its own end: its first lengths[i] + 2·padding
+    samples do not depend on the padding of the batch; later samples are finite and meaningless.
+    Items shorter than `padding` are mirrored repeatedly. The result is written to `out` if it is
+    given.
     """
     if lengths is None and waveform.shape[1] > padding:
         before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
@@ -213,17 +225,18 @@ def magnitudes(
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
-    """Apply pre-emphasis, x[t] - factor·x[t-1]; the first sample is unchanged."""
+    """Apply pre-emphasis, x[t] - factor·x[t-1], to waveforms; the first sample is unchanged."""
     return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
 
 
 def unmix(
     bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
 ) -> Float[Tensor, "batch frames bins"]:
-    """Estimate non-negative magnitudes x such that x @ filters is near `bands`.
+    """Estimate non-negative magnitudes x (batch, frames, bins) with x @ filters near `bands`.
 
-    Each of `steps` multiplicative updates lowers the Kullback-Leibler divergence; the initial x
-    spreads each band evenly over its bins. Bins that no filter covers are 0.
+    `bands` are (batch, frames, mels), `filters` (bins, mels). Each of `steps` multiplicative
+    updates lowers the Kullback-Leibler divergence; the initial x spreads each band evenly over its
+    bins. Bins that no filter covers are 0.
 
     Source: Lee and Seung 2001.
     """
@@ -241,7 +254,10 @@ def working_dtype(samples: Tensor) -> torch.dtype:
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """Split `count` frames into slices; on a CPU, each is small enough for the cache."""
+    """Split `count` frames into slices; on a CPU, each is small enough for the cache.
+
+    `n_fft` and `dtype` give the size of a frame in bytes.
+    """
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
@@ -255,8 +271,9 @@ def overlap_add(
 ) -> None:
     """Add the products frames · weights to `into`, each `hop` samples after the previous one.
 
-    `into` (batch, samples) begins with the first frame and has at least (frames + ceil(window /
-    hop)) · hop samples; those after the last frame are unchanged.
+    `frames` are (batch, frames, window), `weights` (window). `into` (batch, samples) begins with
+    the first frame and has at least (frames + ceil(window / hop)) · hop samples; those after the
+    last frame are unchanged.
     """
     count, window = frames.shape[1:]
     for block in range(math.ceil(window / hop)):

@@ -19,6 +19,8 @@ _AGAIN = "copy or unpack it again"
 def check(name: str, file: BinaryIO, size: int) -> int:
     """Check that an open SPHERE file of `size` bytes is complete, and return its sample rate.
 
+    `name` is the name of the file in error messages.
+
     Raises:
         DataError: the header is damaged, truncated or does not match the size of the data; the
             coding is not 16-bit PCM (either byte order), mu-law or A-law; the samples are

@@ -23,7 +23,7 @@ LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """Cut a padded signal into frames and apply the window to each.
+    """Cut a signal (batch, padded) into frames and apply the window: (batch, frames, window).
 
     Before the window, the frame's mean is removed and pre-emphasis applied, if `config` says so.
     """
@@ -45,6 +45,13 @@ def row_magnitudes(
 
     The transform runs in double precision, so that quiet bins next to loud ones are exact to
     `dtype`.
+
+    Args:
+        padded: (1, padded), waveform with its mirrored ends.
+        config: sizes and window of the transform.
+        frames: number of frames.
+        bins: number of bins.
+        dtype: of the result (1, frames, bins).
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame
     if not by_frame and has_memory(padded) and supported(config.n_fft):
@@ -58,7 +65,7 @@ def row_magnitudes(
 
 
 def supported(n_fft: int) -> bool:
-    """True if the kernels are available and support this transform length, a power of two.
+    """True if the C++ kernels are available and take transforms of n_fft samples, a power of two.
 
     Check `has_memory` for the tensors as well.
     """
@@ -67,7 +74,7 @@ def supported(n_fft: int) -> bool:
 
 @functools.lru_cache(maxsize=32)
 def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
-    """Twiddle factors of the kernels, cos and sin of 2πk/n_fft.
+    """Twiddle factors of the kernels' Fourier transform, cos and sin of 2πk/n_fft: (n_fft, 2).
 
     The tensor is cached; do not modify it.
     """
@@ -76,7 +83,7 @@ def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
 
 
 def room_for(frames: int) -> int:
-    """Round a number of frames up to a multiple of LANES."""
+    """Round a number of frames up to a multiple of LANES (16), the kernel's vector of frames."""
     return math.ceil(frames / LANES) * LANES
 
 
@@ -86,8 +93,8 @@ def project(
 ) -> None:  # fmt: skip
     """Apply Griffin-Lim's projection by a kernel; write the overlap-added frames to `sums`.
 
-    Each frame of `padded` keeps its phases, gets the target magnitudes (laid out by `turned`), and
-    is multiplied by the window.
+    Each of the `frames` frames of `padded`, a waveform with mirrored ends, keeps its phases, gets
+    the magnitudes of `target` (laid out by `turned`), and is multiplied by the window of `config`.
     """
     samples = padded.shape[1]
     _call(
@@ -96,7 +103,10 @@ def project(
 
 
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
-    """Transpose target magnitudes to the layout that `project` reads, padded to whole vectors."""
+    """Transpose magnitudes (1, frames, bins) to (bins, room), the layout that `project` reads.
+
+    room is the number of frames, rounded up to whole vectors; the rest is 0.
+    """
     _, frames, bins = target.shape
     padded = target.new_zeros(bins, room_for(frames))
     padded[:, :frames] = target[0].T

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 
 def begin_of_sound(file: BinaryIO) -> int:
-    """Return the position of the first byte after all leading ID3v2 tags."""
+    """Return the position (bytes) of the sound in an open file, after all leading ID3v2 tags."""
     begin = 0
     while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0
@@ -14,7 +14,10 @@ def begin_of_sound(file: BinaryIO) -> int:
 
 
 def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
-    """Return the end of the sound in a file of `size` bytes, before all trailing tags."""
+    """Return the end (bytes) of the sound in a file of `size` bytes, before all trailing tags.
+
+    `begin` is the position of the sound, which no tag may reach.
+    """
     end = size
     while length := _last_tag(file, end):
         if end - length < begin:

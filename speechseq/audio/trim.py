@@ -25,7 +25,7 @@ def trim_silence(
     digital silence, or shorter than 20 ms, is returned unchanged.
 
     Args:
-        waveform: samples in [-1, 1].
+        waveform: (rows, samples) in [-1, 1].
         sample_rate: in Hz.
         threshold: in dB; larger keeps more.
         margin: seconds of silence that are kept at both ends.

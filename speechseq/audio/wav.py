@@ -37,7 +37,7 @@ _KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's 
 
 
 class Header(NamedTuple):
-    """Number of samples and sample rate of a sound file."""
+    """Number of samples and sample rate (samples per second) of a sound file."""
 
     samples: int
     rate: int
@@ -49,7 +49,7 @@ class Header(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Samples per channel, sample rate and number of channels of a sound file."""
+    """Samples per channel, sample rate (per second) and number of channels of a sound file."""
 
     samples: int
     rate: int
@@ -163,7 +163,7 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
 def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], None]]:
     """Context manager: yields a function that appends waveforms (samples,) to a 16-bit WAV.
 
-    The file appears at the end, when it is complete. Memory holds no more than one waveform.
+    The file appears at the end, with `rate` samples per second. Memory holds one waveform.
 
     Raises:
         DataError: a waveform has NaN or Inf; the sound exceeds the limit of a WAV, 4 GiB.

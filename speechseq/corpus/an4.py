@@ -19,12 +19,14 @@ _ID = re.compile(r"\w+-(?P<speaker>\w+)-\w+")  # an251-fash-b
 
 
 def read(root: Path | str, *, lower: bool = True) -> Parts:
-    """Read the parts of AN4, one cut per utterance, with its speaker in the supervision.
+    """Read the parts of AN4, one lhotse cut per utterance, with text and speaker as supervision.
 
-    `root` is the published folder or holds train.tsv and test.tsv (path, text, speaker). The
-    published folder has wav/an4_clstk/<speaker>/<id>.sph, etc/an4_train.transcription with lines
-    "<s> TEXT </s> (id)", and the same for the test; .wav and .flac files work too. `lower` converts
-    texts to lower case.
+    Args:
+        root: the published folder, with wav/an4_clstk/<speaker>/<id>.sph,
+            etc/an4_train.transcription with lines "<s> TEXT </s> (id)", and the same for the test
+            (.wav and .flac files work too); or a folder with train.tsv and test.tsv (path, text,
+            speaker).
+        lower: convert texts to lower case.
 
     Raises:
         DataError: the folder has neither layout; or rows are bad or their sounds missing or
@@ -42,7 +44,10 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
 
 
 def hold_out(cuts: CutSet, count: int, seed: int) -> Parts:
-    """Split off a random test set of `count` cuts, but at most a quarter of all cuts."""
+    """Split off a random test set of `count` cuts, but at most a quarter of all cuts.
+
+    `seed` determines the choice, whatever the order of the cuts.
+    """
     drawn = sorted(cuts, key=lambda cut: cut.id)
     random.Random(seed).shuffle(drawn)
     count = min(count, max(1, len(drawn) // 4))

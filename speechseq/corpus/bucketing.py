@@ -38,7 +38,7 @@ class Plan:
     short_first_epochs: int = 0
 
     def epoch(self, number: int) -> list[list[int]]:
-        """Return the batches of epoch `number`; every utterance is in one batch."""
+        """Return the batches of epoch `number`, counted from 0, as lists of indices."""
         if number < self.short_first_epochs:
             return self.sorted_epoch()[::-1]
         rng = random.Random(f"{self.seed} {number}")
@@ -54,7 +54,7 @@ class Plan:
         return batches
 
     def count(self, number: int) -> int:
-        """Number of batches of epoch `number`."""
+        """Number of batches of epoch `number`, counted from 0."""
         return len(self.epoch(number))
 
     def sorted_epoch(self) -> list[list[int]]:
@@ -62,7 +62,7 @@ class Plan:
         return self._filled(self._order(0.0, random.Random(0)))
 
     def padding(self, batches: list[list[int]]) -> float:
-        """Return the share of all frames in the batches that is padding."""
+        """Return the share of all frames in the batches, lists of indices, that is padding."""
         held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
         return 1 - sum(self.frames) / held
 

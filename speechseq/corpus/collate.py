@@ -19,7 +19,7 @@ from speechseq.text.vocabulary import PAD, Vocabulary
 
 
 class TTSCollate:
-    """Turns a list of cuts into a TTSBatch.
+    """Turns a list of lhotse cuts (utterances with sound and text) into a TTSBatch.
 
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervision.
@@ -62,7 +62,7 @@ class TTSCollate:
         self._texts = Texts(vocabulary, vocabulary.normalize if own else self._ready)
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every text, so that a bad one is reported before training.
+        """Encode the text of every cut, so that a bad one is reported before training.
 
         Raises:
             DataError: texts are empty or have unknown symbols; at most 50 are listed.
@@ -70,7 +70,7 @@ class TTSCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """Number of frames of the cut in a batch, computed from its duration."""
+        """Number of frames of a cut in a batch, computed from its duration, without the sound."""
         return self._rounded(features.frames(cut, self.audio))
 
     def __call__(self, cuts: Sequence[MonoCut]) -> TTSBatch:

@@ -14,7 +14,7 @@ from speechseq.text.vocabulary import PAD, Vocabulary
 
 
 class ASRCollate:
-    """Turns a list of cuts into an ASRBatch.
+    """Turns a list of lhotse cuts (utterances with sound and text) into an ASRBatch.
 
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions, and appends eos.
@@ -46,7 +46,7 @@ class ASRCollate:
         self._texts = Texts(vocabulary, normalizer)
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every transcript, so that a bad one is reported before training.
+        """Encode the transcript of every cut, so that a bad one is reported before training.
 
         Raises:
             DataError: transcripts are empty or have unknown symbols; at most 50 are listed.
@@ -54,7 +54,7 @@ class ASRCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """Number of frames of the cut in a batch, computed from its duration."""
+        """Number of frames of a cut in a batch, computed from its duration, without the sound."""
         return features.frames(cut, self.audio)
 
     def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:

@@ -28,7 +28,9 @@ _SHORT = 3  # words of the name of a speaker, at most
 
 
 def parse(text: str) -> Columns:
-    """Parse the columns that a flag names, such as "id,text,speaker"; "-" skips a column.
+    """Parse the columns of a metadata file that a flag names, such as "id,text,speaker".
+
+    "-" skips a column. Returns their names in order.
 
     Raises:
         ConfigError: a name is unknown or repeated, or there is no id or no text.
@@ -47,7 +49,7 @@ def parse(text: str) -> Columns:
 
 
 def of_header(fields: Sequence[str]) -> Columns | None:
-    """Parse the columns that a header line names; None if the line is not a header."""
+    """Parse the columns that the fields of a header line name; None if the line is not a header."""
     names = tuple(_HEAD_OF.get(field.strip().strip('"').lower(), "-") for field in fields)
     named = [name for name in names if name != "-"]
     if len(fields) < 2 or names[0] == "-" or "id" not in named or len(set(named)) < len(named):

@@ -23,7 +23,7 @@ _RATES, _PITCHES = (110, 140, 170, 200), (20, 35, 50, 65)  # of synthetic string
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConnectedDigitsConfig(Config):
-    """Settings of the corpus.
+    """Settings of the corpus of digit strings, joined from recordings of single digits.
 
     Attributes:
         root: folder of the recordings; see `fsdd.read`.
@@ -53,14 +53,20 @@ class ConnectedDigitsConfig(Config):
 
     @property
     def test_speakers(self) -> tuple[str, ...]:
-        """Speakers of the tests; () for all speakers."""
+        """Names of the speakers of the tests; () for all speakers."""
         return (self.held_out,) if self.held_out else ()
 
 
 def make(
     config: ConnectedDigitsConfig, folder: Path, *, sample_rate: int, seed: int
 ) -> tuple[CutSet, dict[str, CutSet]]:
-    """Make the training strings, and two test sets from other recordings.
+    """Make the training strings of connected digits, and two test sets from other recordings.
+
+    Args:
+        config: numbers of strings, and the folder of the recordings.
+        folder: folder that the sounds are written to.
+        sample_rate: samples per second of sounds without speech.
+        seed: seed of all draws.
 
     Returns:
         The cuts of the training, and those of the tests by name, "short" and "long".

@@ -18,7 +18,7 @@ _ROUNDING = 3  # samples by which roundings of rate, speed and span may differ
 
 
 def load(cut: MonoCut, sample_rate: int) -> Waveform:
-    """Load the sound of a cut (1, samples), with its speed perturbation.
+    """Load the sound of a lhotse cut (1, samples), with its speed perturbation.
 
     Several channels are mixed down, and the sound is resampled to `sample_rate`.
 
@@ -40,7 +40,7 @@ def load(cut: MonoCut, sample_rate: int) -> Waveform:
 
 
 def samples(cut: MonoCut, sample_rate: int) -> int:
-    """Number of samples that `load` returns, computed without opening the file."""
+    """Number of samples at `sample_rate` that `load` returns, computed without opening the file."""
     if cut.recording is not None and _whole(cut) and not cut.recording.transforms:
         return -(-cut.recording.num_samples * sample_rate // cut.recording.sampling_rate)
     return int(cut.duration * sample_rate + 0.5)

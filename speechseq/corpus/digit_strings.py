@@ -60,12 +60,13 @@ def make(
     Each string has one speaker. The speaker, the number of words (`shortest` to `longest`), each
     word, its recording, and one of `ways` are drawn uniformly. With the same seed, every way joins
     the same recordings (unless it mixes speakers). The supervision's alignment "word" has the time
-    of each recording. The same call gives the same folder on every machine; an existing folder
-    that matches is reused (`generated_folder.ensure`).
+    of each recording. The same call gives the same folder on every machine; an existing folder that
+    matches is reused (`generated_folder.ensure`).
 
     Args:
         cuts: recordings of single words, with speakers; make training and test strings in separate
             calls, from different recordings.
+        utterances: number of strings.
         pause, gain, snr: settings of the way to join words (see `JoiningConfig`), if `ways` is
             empty.
         ways: ways to join words, one of which is drawn for each string.

@@ -56,6 +56,8 @@ def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
     """Unpack a folder of a tar archive to `folder`, atomically, unless `folder` exists.
 
     Args:
+        archive: the tar file, compressed or not.
+        folder: the new folder, which is returned.
         size: unpacked size in bytes, which must be free on the disk.
         inside: path in the archive of the folder to unpack; "" for the name of `folder`.
 

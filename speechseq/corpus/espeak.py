@@ -34,7 +34,14 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance(Config):
-    """Text to be spoken by an espeak voice, with words per minute (80–449) and pitch (0–99).
+    """Text to be spoken by espeak.
+
+    Attributes:
+        id: name of the sound file.
+        text: what is spoken.
+        voice: name of a voice, see `voices`.
+        rate: words per minute, 80 to 449.
+        pitch: 0 to 99.
 
     Raises:
         ConfigError: the id cannot name a file, or a number is out of range.
@@ -79,7 +86,12 @@ def drawn(
 ) -> list[Utterance]:
     """Make an utterance of each text; voice, rate and pitch are drawn from the given values.
 
-    The ids are <prefix>-00000, <prefix>-00001, ….
+    Args:
+        prefix: of the ids, <prefix>-00000, <prefix>-00001, ….
+        texts: what is spoken.
+        seed: seed of the draws.
+        voices: names of espeak's voices.
+        rates, pitches: words per minute (80 to 449), and pitches (0 to 99).
 
     Raises:
         ConfigError, DataError: see `Utterance`.
@@ -108,7 +120,7 @@ def speak(
     batch: int | None = None,
     processes: int = 1,
 ) -> CutSet:
-    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits), and return one cut per text, in order.
+    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits); return a lhotse cut per text, in order.
 
     The same call gives the same bytes on every machine, because espeak's output depends only on
     what its process has spoken before, and each process is new. Breathy variants (+f2, +f3, +f5)
@@ -172,7 +184,7 @@ def voices() -> list[str]:
 
 
 def check(utterances: Sequence[Utterance]) -> None:
-    """Check that espeak can speak a list of utterances.
+    """Check that espeak can speak a list of utterances, before any is spoken.
 
     Raises:
         ConfigError: the list is empty, an id occurs twice, or a voice is unknown.
@@ -215,6 +227,8 @@ def _run_workers(folder: Path, plan: dict[str, Any], processes: int) -> None:
 
 def run_worker(module: str, plan: dict[str, Any]) -> str:
     """Run a module in a new Python process with the plan as JSON on its stdin; return its stdout.
+
+    `module` is a dotted name, such as "speechseq.corpus.espeak_worker".
 
     Raises:
         MachineError: the process failed.

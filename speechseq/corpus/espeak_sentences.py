@@ -41,8 +41,12 @@ def texts(
 ) -> list[str]:
     """Draw different sentences of `sentence_grammar`, such as "anna sold nine hats last week".
 
-    Sentences of `exclude` are never drawn. With `known` texts, only sentences are drawn whose words
-    all occur in these texts. To draw test sentences, pass the training texts as both.
+    Args:
+        count: number of sentences.
+        seed: seed of the draws.
+        exclude: sentences that are never drawn.
+        known: texts all of whose words are known; only sentences of these words are drawn, if
+            given. To draw test sentences, pass the training texts as both.
 
     Raises:
         ConfigError: fewer than `count` sentences can be found.
@@ -66,7 +70,7 @@ def texts(
 
 
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
-    """Draw different sentences for a language model; see `texts`.
+    """Draw `count` different sentences of the grammar for a language model, none of `exclude`.
 
     Raises:
         ConfigError: see `texts`.
@@ -77,7 +81,11 @@ def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Senten
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EspeakSentencesConfig(Config):
-    """Settings of the corpus: numbers of sentences for training and for each test."""
+    """Settings of the corpus of sentences spoken by espeak.
+
+    Attributes:
+        utterances, test_utterances: number of sentences for training, and for each of both tests.
+    """
 
     utterances: Count = 6000
     test_utterances: Count = 200
@@ -87,7 +95,8 @@ def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[
     """Speak the sentences of three splits: "train", "seen voices" and "unseen voices" (tests).
 
     "train" and "seen voices" have the same voices. The three splits share no sentence. The texts of
-    both tests are written to `folder`/test.txt, so that a language model can exclude them.
+    both tests are written to `folder`/test.txt, so that a language model can exclude them. Returns
+    the cuts of each split by its name.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -122,13 +131,17 @@ def make(
     pitches: Sequence[int] = PITCHES,
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak `utterances` different sentences into `folder`; see `speak` for its content.
+    """Speak `utterances` different sentences into `folder`/wavs, and return a lhotse cut for each.
 
-    Voice (the supervision's speaker), rate and pitch are drawn for each utterance.
+    Voice (the supervision's speaker), rate and pitch are drawn for each utterance. A folder that
+    has the same sounds already is reused.
 
     Args:
-        exclude, known: arguments of `texts`.
-        voices, rates, pitches: values to draw from.
+        folder: folder of the corpus.
+        utterances: number of sentences.
+        seed: seed of sentences and draws.
+        exclude, known: arguments of `texts`: sentences never drawn; texts whose words are used.
+        voices, rates, pitches: values to draw from: espeak's names, words per minute, 0 to 99.
         margin: seconds of silence at both ends.
 
     Raises:

@@ -39,12 +39,12 @@ class _Event(ctypes.Structure):
 
 
 class SpeechEvent(NamedTuple):
-    """Event of espeak: the start of a word or phoneme.
+    """Event of espeak while it speaks: the start of a word or phoneme.
 
     Attributes:
         type: WORD or PHONEME.
         position, length: first character of a word in the text, from 0, and number of characters.
-        sample: first sample.
+        sample: index of its first sample in the sound.
         name: name of a phoneme; "" for a word.
     """
 
@@ -75,7 +75,11 @@ def main() -> None:
 
 
 def speaker() -> Callable[[dict[str, Any]], tuple[np.ndarray, list[SpeechEvent]]]:
-    """Return a function that speaks an utterance, and returns int16 samples and their events."""
+    """Return a function that speaks an utterance by espeak, and returns int16 samples and events.
+
+    Its argument is a dict with "id", "text", "voice", "rate" and "pitch", and optionally "range"
+    and "volume".
+    """
     espeak = library()
     pieces: list[bytes] = []
     events: list[SpeechEvent] = []

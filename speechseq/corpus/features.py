@@ -44,18 +44,18 @@ class LogMelExtractor(FeatureExtractor):
 
     @property
     def frame_shift(self) -> float:
-        """Seconds between frames."""
+        """Seconds between the starts of two frames."""
         return float(self.config.hop / self.config.sample_rate)
 
     def feature_dim(self, sampling_rate: int) -> int:
-        """Number of mel bands."""
+        """Number of mel bands; it does not depend on the sample rate."""
         return int(self.config.mels)
 
     def extract(self, samples: np.ndarray | torch.Tensor, sampling_rate: int) -> np.ndarray:
-        """Compute the log-mel (frames, mels) of a waveform (samples) or (1, samples), as float32.
+        """Compute the log-mel (frames, mels) of `samples` (samples) or (1, samples), as float32.
 
         Raises:
-            DataError: the sample rate is not that of the settings, or the waveform is shorter than
+            DataError: `sampling_rate` is not that of the settings, or the waveform is shorter than
                 a window.
         """
         if sampling_rate != self.config.sample_rate:
@@ -66,13 +66,13 @@ class LogMelExtractor(FeatureExtractor):
 
 
 def key(config: Config) -> str:
-    """Return the name of the folder for these settings in a cache, a hash of the settings."""
+    """Return the name of the cache folder of these settings, 16 hexadecimal digits of a hash."""
     plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
-    """Give each cut its log-mel as `cut.mel`, computing only what `cache_dir` lacks.
+    """Give each lhotse cut its log-mel as `cut.mel`, computing only what `cache_dir` lacks.
 
     A mel is stored as float32 in `cache_dir`/<key(config)>/, one file per cut, named by the path,
     size, date and span of its sound, so that changed sounds or settings are computed again. Files
@@ -109,7 +109,9 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
 
 
 def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """Load the cut's log-mel (frames, mels), float32, from the cache of `compute`, or compute it.
+    """Load a cut's log-mel (frames, mels), float32, from the cache of `compute`, or compute it.
+
+    `config` are the audio settings that the mel must have.
 
     Raises:
         DataError: the cached mel has other settings, or the cache was removed.
@@ -135,6 +137,8 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
     """Load a recogniser's input (frames, features): the cut's log-mel, and its deltas if set.
 
+    `config` are the audio settings, of which `deltas` says how many derivatives are appended.
+
     Raises:
         DataError: see `load_mel`.
     """
@@ -154,7 +158,7 @@ def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
-    """Return the number of frames of the cut's mel, without reading the sound.
+    """Return the number of frames of the cut's mel under the settings, without reading the sound.
 
     Raises:
         DataError: the cached mel belongs to another part of the file, or to another speed.

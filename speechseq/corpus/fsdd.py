@@ -21,7 +21,7 @@ _NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
 
 
 def read(root: Path | str) -> Parts:
-    """Read one cut per recording; its supervision has the digit as a word, and the speaker.
+    """Read one lhotse cut per recording; its supervision has the digit as a word, and the speaker.
 
     `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
     recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test part.

@@ -22,9 +22,10 @@ _log = logging.getLogger(__name__)
 def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
     """Make `folder` hold wavs/<id>.wav for each of plan["utterances"], unless it already does.
 
-    The plan is plain JSON data that determines the sounds. It is kept in `folder`/manifest.json
-    with a SHA-256 of every wav; a folder that matches both is reused. Otherwise `fill` writes the
-    wavs into a temporary folder, which then replaces `folder`.
+    The plan is plain JSON data that determines the sounds, with a list of dicts "utterances" that
+    have an "id". It is kept in `folder`/manifest.json with a SHA-256 of every wav; a folder that
+    matches both is reused. Otherwise `fill(folder)` writes the wavs into a temporary folder, which
+    then replaces `folder`.
 
     Raises:
         DataError: `folder` holds something else. Errors of `fill` are passed on.

@@ -60,14 +60,22 @@ class JoiningConfig(Config):
 
 
 class Sound(NamedTuple):
-    """Recording of a word: samples in [-1, 1], and the root mean square of its background."""
+    """Recording of a word.
+
+    Attributes:
+        samples: (samples,) in [-1, 1].
+        background: root mean square of its quietest 10 ms.
+    """
 
     samples: np.ndarray
     background: float
 
 
 def sound(samples: np.ndarray, rate: int) -> Sound:
-    """Measure the background of a recording (samples,), and return it with the samples."""
+    """Measure the background of a recording (samples,), and return it with the samples.
+
+    `rate` is the number of samples per second.
+    """
     frame = min(len(samples), max(1, round(_FRAME * rate)))
     power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
     return Sound(samples, float(np.sqrt(power.min())))
@@ -86,6 +94,7 @@ def join(
             (dB); optionally "background" with its "level" or "room", "offset", "clicks" and "snr".
         sounds: recordings by id.
         rng: random generator of the noise.
+        rate: samples per second.
     """
     joined = _background(utterance, sounds, rng, rate)
     for piece in utterance["words"]:
@@ -100,7 +109,10 @@ def join(
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Make noise (samples,) of RMS 1, falling by 0 (white) to 3 dB (pink) per octave."""
+    """Make noise (samples,) of RMS 1, falling by 0 (white) to 3 dB (pink) per octave.
+
+    `rng` draws the slope and the noise.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     tilt = 0.5 * rng.uniform()
     noise = np.fft.irfft(spectrum * np.maximum(1, np.arange(len(spectrum))) ** -tilt, samples)
@@ -110,7 +122,14 @@ def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
 def room_tone(
     recording: np.ndarray, samples: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Make noise (samples,) with the spectrum and loudness of the quieter end of a recording."""
+    """Make noise (samples,) with the spectrum and loudness of the quieter end of a recording.
+
+    Args:
+        recording: (any length), samples of a recording.
+        samples: number of samples to make.
+        rate: samples per second.
+        rng: random generator of the noise.
+    """
     length = max(1, min(len(recording), round(_EDGE * rate)))
     edge = min(recording[:length], recording[-length:], key=lambda x: float(np.square(x).sum()))
     noise = rng.standard_normal(samples + length - 1)

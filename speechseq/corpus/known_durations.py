@@ -23,7 +23,13 @@ PAUSE = ""  # the name of a pause among phonemes
 
 
 class Event(NamedTuple):
-    """Word or phoneme: its text, and its first sample and the sample after its last."""
+    """Word or phoneme in a sound.
+
+    Attributes:
+        first: index of its first sample.
+        last: index of the sample after its last.
+        text: the word, or the phoneme in IPA.
+    """
 
     first: int
     last: int
@@ -75,7 +81,8 @@ def speak_all(
 ) -> list[Spoken]:
     """Speak several texts in one process, which is faster than a call of `speak` for each.
 
-    The results are the same as those of `speak`.
+    The results, one for each text, are the same as those of `speak`. `voice` is a name of
+    `corpus.espeak.voices()`, `rate` is in words per minute, `pitch` from 0 to 99.
 
     Raises:
         ConfigError, DataError, MachineError: see `speak`.

@@ -40,10 +40,14 @@ _BATCH = 128  # utterances that one process says, whatever the number of process
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KnownProsodyConfig(Config):
-    """Settings of the corpus: numbers of strings for training and test, and espeak's voices.
+    """Settings of the corpus of digit strings with known prosody.
 
     The default voice is high, because 80 mel bands at 22 kHz resolve the harmonics of a low voice
     badly.
+
+    Attributes:
+        utterances, test_utterances: number of strings for training and test.
+        voices: names of espeak's voices to draw from.
     """
 
     utterances: Count = 1700
@@ -52,7 +56,9 @@ class KnownProsodyConfig(Config):
 
 
 def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak strings for training and for the test; no string is in both.
+    """Speak digit strings for training and for the test, into two folders of `folder`.
+
+    No string is in both. Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -86,12 +92,12 @@ def make(
     exclude: Collection[str] = (),
     processes: int | None = None,
 ) -> CutSet:
-    """Speak `utterances` different digit strings into `folder`; see `espeak.speak` for its content.
+    """Speak `utterances` different digit strings into `folder`, and return one lhotse cut for each.
 
     Voice, pitch, pitch range, rate and volume are drawn uniformly (from the ranges in `FACTORS`),
     independently of the text and of one another. `supervision.custom` and the rows of the manifest
     have their values as "voice", "pitch", "range", "rate" and "volume". The speaker of a cut is its
-    voice. The same call gives the same bytes on every machine.
+    voice. The same call gives the same bytes on every machine; `espeak.speak` describes the folder.
 
     Args:
         utterances: the default is an hour of speech.
@@ -122,9 +128,10 @@ def make(
 
 
 def draw(texts: Sequence[str], seed: int, voices: Sequence[str]) -> list[ProsodyUtterance]:
-    """Draw voice, pitch, pitch range, rate and volume for each text.
+    """Draw voice, pitch, pitch range, rate and volume for each text, from `voices` and `FACTORS`.
 
-    Each text has a random stream of its own, so the texts do not affect one another.
+    Each factor has a random stream of its own, made of `seed`, so the factors do not affect one
+    another.
 
     Raises:
         ConfigError, DataError: see `espeak.Utterance`.

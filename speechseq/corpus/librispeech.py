@@ -55,12 +55,14 @@ PARTS = {
 def read(
     root: Path | str, parts: Sequence[str] = ("train-clean-100",), *, lower: bool = True
 ) -> CutSet:
-    """Read parts of the corpus, one cut per utterance, with its speaker in the supervision.
+    """Read parts of the corpus, one lhotse cut per utterance, with its speaker in the supervision.
 
-    `root` is the folder LibriSpeech, or its parent, with
-    <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt next to the sounds (flac or wav); any
-    folder with this layout is a part. Texts are in lower case unless `lower` is False. lhotse's
-    own recipe skips missing files silently; here they are errors.
+    Args:
+        root: the folder LibriSpeech, or its parent, with
+            <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt next to the sounds (flac or
+            wav). Missing files, which lhotse's own recipe skips silently, are errors here.
+        parts: names of folders with this layout.
+        lower: convert texts to lower case.
 
     Raises:
         DataError: a part does not exist; transcripts are empty, duplicate or without sound; or
@@ -94,7 +96,7 @@ def read(
 
 
 def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> Path:
-    """Download parts (0.3 to 31 GB each) into `dest`; return the folder `dest`/LibriSpeech.
+    """Download parts of LibriSpeech (0.3 to 31 GB each) into `dest`; return `dest`/LibriSpeech.
 
     Raises:
         ConfigError: no published part has that name.

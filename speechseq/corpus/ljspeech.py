@@ -49,7 +49,7 @@ class LJSpeechConfig(Config):
     test: Count = 500
 
     def read(self) -> Splits:
-        """Read and split the corpus; see `read_split`."""
+        """Read and split the corpus into training, development and test; see `read_split`."""
         return read_split(
             self.root, dev=self.dev, test=self.test, skip_bad=self.skip_bad, columns=self.columns
         )
@@ -58,7 +58,7 @@ class LJSpeechConfig(Config):
 def read(
     root: Path | str, *, skip_bad: bool = False, normalized: bool = True, columns: str = ""
 ) -> CutSet:
-    """Read one cut per row of `root`/metadata.csv, with its wav (or flac) and its text.
+    """Read one lhotse cut per row of `root`/metadata.csv, with its wav (or flac) and its text.
 
     All rows and the headers of all files are checked before an error is raised. Sounds are in
     `root`/wavs, `root`/wav or `root`. The text comes from the normalised column, or the raw one
@@ -97,8 +97,9 @@ def read(
 def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
     """Split a corpus by a hash of the ids, so that the split is the same on every machine.
 
-    The default sizes are those of the lists that most Tacotron 2 and vocoder papers use, 12,500,
-    100 and 500 of 13,100; pass smaller sizes for a smaller corpus.
+    The default numbers of utterances for development and test are those of the lists that most
+    Tacotron 2 and vocoder papers use, 12,500, 100 and 500 of 13,100; pass smaller ones for a
+    smaller corpus.
 
     Raises:
         ConfigError: no utterance would be left for training.
@@ -123,6 +124,13 @@ def read_split(
     columns: str = "",
 ) -> Splits:
     """Read a folder and split it by its metadata_{train,dev,test}.csv, or without them by `split`.
+
+    Args:
+        root: folder with metadata.csv and sounds.
+        dev, test: number of utterances of both parts, if `split` decides.
+        skip_bad: log bad rows and leave them out, instead of raising an error.
+        normalized: take texts from the normalised column.
+        columns: names of the columns, such as "id,text,speaker"; "" recognises them, see `read`.
 
     Raises:
         DataError: see `read`; also, the three files name an id twice, or one that metadata.csv

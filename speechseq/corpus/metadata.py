@@ -25,7 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """Good row of a metadata file: line number, id, raw and normalised text, and speaker."""
+    """Good row of a metadata file.
+
+    Attributes:
+        line: line number, from 1.
+        id: name of the utterance and of its sound file.
+        raw, normalized: text as written, and as spoken.
+        speaker: name, or "".
+    """
 
     line: int
     id: str
@@ -40,6 +47,7 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
     A byte order mark and Windows line ends are accepted and logged; empty lines are skipped.
 
     Args:
+        path: the file, with columns separated by "|".
         columns: names of the columns, such as "id,text,speaker" (see `columns.parse`). A number
             takes the names of a header line or, without one, recognises `id|text`, whose text is
             both raw and normalised, and `id|text|normalized text`; 2 accepts rows without the

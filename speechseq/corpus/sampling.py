@@ -18,14 +18,17 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """Collate function: makes a batch of cuts, and counts the frames of a cut in a batch."""
+    """Protocol of a collate function: makes a batch of lhotse cuts.
+
+    Its method `frames` gives the number of frames of a cut in a batch, without reading the sound.
+    """
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...
     def frames(self, cut: MonoCut) -> int: ...
 
 
 class Batches:
-    """Endless batches, epoch after epoch, resumable at any batch.
+    """Endless batches of a corpus for training, epoch after epoch, resumable at any batch.
 
     Every utterance occurs once per epoch. A batch holds at most `frames_per_batch` frames, padding
     included, and at most `max_utterances`; a longer utterance is a batch of its own.
@@ -101,7 +104,7 @@ class Batches:
         self._batches_of_epoch = self._plan.count(0)
 
     def plan(self, epoch: int) -> list[list[str]]:
-        """Return the ids of every batch of an epoch, in order."""
+        """Return the ids of every batch's utterances in an epoch, counted from 0, in order."""
         return [[self._cuts[i].id for i in batch] for batch in self._plan.epoch(epoch)]
 
     def __iter__(self) -> "Batches":
@@ -126,14 +129,14 @@ class Batches:
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the data; prefetched batches count once they are consumed."""
+        """Return the position in the data as plain data; prefetched batches count once consumed."""
         return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the last batch that the saved run consumed.
 
         If the corpus, the seed or a limit has changed, the saved epoch starts again with the new
-        batches, and a warning names the changes.
+        batches, and a warning names the changes. `state` is a result of `state_dict`.
         """
         self.epoch, self.position = place.find(
             state, self._fingerprint(), self._numbers, self._plan.count

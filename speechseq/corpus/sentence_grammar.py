@@ -134,7 +134,7 @@ TEMPLATES = (
 
 
 def sentence(rng: random.Random) -> str:
-    """Draw a sentence: its template and the words of its slots, uniformly."""
+    """Draw a sentence of the grammar: its template and the words of its slots, uniformly."""
     return _SLOT.sub(lambda slot: rng.choice(SLOTS[slot[1]]), rng.choice(TEMPLATES))
 
 

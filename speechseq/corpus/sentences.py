@@ -24,7 +24,12 @@ _ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """Text and its origin; `id` is the text's own id, or file and line."""
+    """Sentence for a language model.
+
+    Attributes:
+        id: the text's own id, or file and line.
+        text: the sentence.
+    """
 
     id: str
     text: str
@@ -72,6 +77,8 @@ class SentenceBatches:
     """Endless batches of sentences of similar length, epoch after epoch, resumable at any batch.
 
     Args:
+        sentences: the corpus.
+        vocabulary: vocabulary that encodes the sentences.
         tokens_per_batch: maximum tokens of a batch, padding included; a longer sentence is a batch
             of its own.
         seed: seed that determines the epochs, together with their numbers.
@@ -134,14 +141,14 @@ class SentenceBatches:
             yield self._batch(places)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the data."""
+        """Return the position in the data, as plain data to be saved with a checkpoint."""
         return place.save(self.epoch, self.position, self._fingerprint, self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after the last batch that the saved run consumed.
 
-        If the sentences, the seed or the budget have changed, the saved epoch starts again with
-        the new batches, and a warning names the changes.
+        If the sentences, the seed or the budget have changed, the saved epoch starts again with the
+        new batches, and a warning names the changes. `state` is a result of `state_dict`.
         """
         self._go_to(*place.find(state, self._fingerprint, self._numbers, self._plan.count))
 

@@ -14,7 +14,7 @@ from speechseq.ranges import Count, Seed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeechChainConfig(Config):
-    """Settings of the corpus, and of the synthesiser that is transcribed at the end.
+    """Settings of the corpus of the speech chain, and of the synthesiser transcribed at the end.
 
     Attributes:
         voice, voice_strings, voice_seed: folder of a run of recipes/tts/spoken_digits.py, and its
@@ -36,7 +36,9 @@ class SpeechChainConfig(Config):
 def make(
     config: SpeechChainConfig, folder: Path, *, seed: int, exclude: Collection[str]
 ) -> tuple[CutSet, CutSet]:
-    """Speak strings for training and for the test; they share no string, and none is in `exclude`.
+    """Speak digit strings for training and for the test into two folders of `folder`.
+
+    They share no string, and none is in `exclude`. Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `spoken_digits.make`.

@@ -18,7 +18,12 @@ MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OneVoiceConfig(Config):
-    """Settings of a corpus of one espeak voice, with strings for training and for the test."""
+    """Settings of a corpus of digit strings by one espeak voice.
+
+    Attributes:
+        utterances, test_utterances: number of strings for training and for the test.
+        voice, words_per_minute: espeak's voice and its rate.
+    """
 
     utterances: Count = 400
     test_utterances: Count = 20
@@ -38,6 +43,12 @@ def texts(
 
     Strings of `exclude` are never drawn, so that held-out strings stay unseen. When all strings of
     a length have been drawn, that length is not drawn any more.
+
+    Args:
+        count: number of strings.
+        seed: seed of the draws.
+        shortest, longest: range of the number of digits.
+        exclude: strings that are never drawn.
 
     Raises:
         ConfigError: lengths out of range, or fewer than `count` different strings.
@@ -76,15 +87,18 @@ def make(
     pitches: Sequence[int] = (50,),
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak `utterances` different digit strings into `folder`; see `speak` for its content.
+    """Speak `utterances` different digit strings into `folder`, and return one lhotse cut for each.
 
     Voice, rate and pitch are drawn for each utterance. 300 utterances with the defaults are 6.6
-    minutes of speech.
+    minutes of speech. `espeak.speak` describes the content of the folder.
 
     Args:
+        folder: folder of the corpus; one that has the same sounds already is reused.
+        utterances: number of strings.
+        seed: seed of strings and draws.
         shortest, longest: range of the number of digits of a string.
         exclude: strings that are never drawn.
-        voices, rates, pitches: values to draw from.
+        voices, rates, pitches: values to draw from: espeak's names, words per minute, 0 to 99.
         margin: seconds of silence at both ends.
 
     Raises:
@@ -96,7 +110,9 @@ def make(
 
 
 def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak strings for training and for the test; no string is in both.
+    """Speak digit strings by one voice for training and test, into two folders of `folder`.
+
+    No string is in both. Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -124,9 +140,9 @@ def make_split(
     rates: Sequence[int] = (175,),
     pitches: Sequence[int] = (50,),
 ) -> tuple[CutSet, CutSet]:
-    """Speak strings for training into folder/train, and for the test into folder/test.
+    """Speak digit strings for training into folder/train, and for the test into folder/test.
 
-    No string is in both, and none of `exclude` is in either.
+    No string is in both, and none of `exclude` is in either. Returns the cuts of both.
 
     Args:
         utterances, seed: number of strings for training, and their seed.

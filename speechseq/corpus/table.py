@@ -14,7 +14,12 @@ COLUMNS = ("path", "text", "speaker")
 
 
 class Row(NamedTuple):
-    """Row of a table: sound file relative to the table, text and speaker."""
+    """Row of a table of recordings.
+
+    Attributes:
+        path: sound file, relative to the table.
+        text, speaker: transcript, and name of the speaker.
+    """
 
     path: str
     text: str
@@ -31,6 +36,8 @@ class Parts(NamedTuple):
 def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
     """Read the parts of a folder with train.tsv and test.tsv; None if it has no train.tsv.
 
+    `lower` converts texts to lower case; `read` describes the tables.
+
     Raises:
         DataError: see `read`.
     """
@@ -40,9 +47,10 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
 
 
 def read(path: Path, *, lower: bool = False) -> CutSet:
-    """Read one cut per row of a table; the id of a cut is the name of its file without suffix.
+    """Read one lhotse cut per row of a table; its id is the name of the sound file without suffix.
 
-    Text and speaker are in the supervision. `lower` converts texts to lower case.
+    The table has tab-separated columns path, text and speaker below a header line. Text and speaker
+    are in the cut's supervision. `lower` converts texts to lower case.
 
     Raises:
         DataError: the table is missing or has another header; or rows are bad, which are listed

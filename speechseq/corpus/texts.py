@@ -13,7 +13,7 @@ from speechseq.text.vocabulary import Vocabulary
 
 
 class Texts:
-    """Encodes the texts of cuts, each text once.
+    """Encodes the texts of lhotse cuts to ids, each text once.
 
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions.
@@ -43,7 +43,7 @@ class Texts:
         return self._encoded[text]
 
     def check(self, cuts: CutSet) -> None:
-        """Encode every text, so that a bad one is reported before training.
+        """Encode the text of every cut, so that a bad one is reported before training.
 
         Raises:
             DataError: texts are empty or have unknown symbols; at most 50 are listed.

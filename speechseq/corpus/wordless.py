@@ -40,6 +40,9 @@ def make(
     transcripts are empty; `Texts` accepts them because the supervisions are marked as "wordless".
 
     Args:
+        utterances: number of sounds.
+        sample_rate: samples per second.
+        seed: seed of all draws.
         seconds: shortest and longest duration.
         kinds: kinds to draw from; music, the most similar to speech, is twice in the default.
         recordings: recordings of speech, whole files, whose edges "room" imitates; None makes no

@@ -9,7 +9,8 @@ def heed_parent_alone(worker: int) -> None:
     """Ignore signals to the whole process group; for a DataLoader's worker_init_fn.
 
     Ctrl-C, `timeout` and job managers signal the workers as well as the trainer; if a worker died,
-    the update that the trainer is about to finish and save would be lost.
+    the update that the trainer is about to finish and save would be lost. The number of the
+    `worker`, which the DataLoader passes, is not used.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -26,7 +26,7 @@ Ids = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NGrams:
-    """All n-grams of one order.
+    """All n-grams of one order of a back-off model.
 
     Attributes:
         ids: (count, order) int64, indices into `Arpa.words`.
@@ -41,7 +41,7 @@ class NGrams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arpa:
-    """N-gram model.
+    """Back-off n-gram model, as an ARPA file holds it.
 
     Attributes:
         words: the vocabulary; word i is that of the i-th unigram.
@@ -86,7 +86,7 @@ def read(path: str | os.PathLike[str]) -> Arpa:
 
 
 def write(path: str | os.PathLike[str], arpa: Arpa) -> None:
-    """Write an ARPA file atomically.
+    """Write an n-gram model, `arpa`, to an ARPA file atomically.
 
     Raises:
         MachineError: the disk is full or cannot be written.

@@ -13,7 +13,7 @@ _JSON = files.Kind(name="a JSON file", limit=16 << 20, error=CheckpointError)
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:
-    """Write data as JSON atomically: to a temporary file next to `path`, then by a rename.
+    """Write plain data as JSON atomically: to a temporary file next to `path`, then by a rename.
 
     Raises:
         MachineError: the file cannot be written; an existing file is unchanged.

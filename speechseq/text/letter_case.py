@@ -7,8 +7,9 @@ _TURKIC = {"I": "ı", "İ": "i"}
 def fold_case(text: str, known: frozenset[str]) -> str:
     """Replace each character that is not in `known` by its lower case, if that is in `known`.
 
-    The length of the text is preserved. For vocabularies with "ı" (Turkish), "I" folds to "ı" and
-    "İ" to "i". A capital sigma folds according to its position in the word.
+    `known` are the characters of a vocabulary. The length of the text is preserved. For
+    vocabularies with "ı" (Turkish), "I" folds to "ı" and "İ" to "i". A capital sigma folds
+    according to its position in the word.
     """
     capitals = _TURKIC if "ı" in known else {}
     lowered = text.replace("İ", "I").lower()  # lower() turns "İ" into two characters

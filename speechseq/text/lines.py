@@ -15,7 +15,9 @@ TEXT = files.Kind(
 
 
 def numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
-    """Iterate over line numbers, from 1, and lines as bytes, without line ends.
+    """Iterate over the lines of a text file, plain or gzipped: line number, from 1, and bytes.
+
+    The bytes have no line end.
 
     Raises:
         DataError: the file is missing, unreadable, empty, not text, or a damaged gzip file.
@@ -24,7 +26,11 @@ def numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(path: str | os.PathLike[str], number: int, line: bytes) -> str:
-    """Decode a line as UTF-8.
+    """Decode a line of a file as UTF-8.
+
+    Args:
+        path, number: file and line number, for the error.
+        line: its bytes.
 
     Raises:
         DataError: the line is not UTF-8; the message names file and line.

@@ -16,7 +16,8 @@ def suited(symbols: Iterable[str], voice: str) -> str:
     """Return the name of the default normaliser for a vocabulary with these symbols and voice.
 
     The name is "english" for English espeak voices and for symbols whose letters are all ASCII,
-    because the English normaliser writes only ASCII; otherwise "unicode".
+    because the English normaliser writes only ASCII; otherwise "unicode". `voice` is "" for a
+    vocabulary without phonemes.
     """
     if voice:
         return "english" if _ENGLISH_VOICE.match(voice) else "unicode"

@@ -21,10 +21,11 @@ _UTF8, _IPA = 1, 2
 
 
 def phonemize(text: str, voice: str = "en-us") -> str:
-    """Convert a text to IPA; stress marks and punctuation keep their positions.
+    """Convert a text to phonemes (IPA); stress marks and punctuation keep their positions.
 
     espeak drops punctuation, so the text is split at punctuation and each piece is converted on its
-    own. The marks that espeak writes around words in another language are removed.
+    own. The marks that espeak writes around words in another language are removed. `voice` is the
+    name of an espeak voice, which sets the language.
 
     Raises:
         ConfigError: there is no such voice.

@@ -21,7 +21,10 @@ _WHOLE_LINES = 1 << 20  # bytes; the library's default 4192 silently drops longe
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """Spelling by the pieces of a sentencepiece model, which is stored as bytes.
+    """Spelling of texts by the subword pieces of a sentencepiece model.
+
+    Args:
+        model: the model's file, as bytes.
 
     Raises:
         ConfigError: the bytes are not a sentencepiece model.
@@ -37,7 +40,7 @@ class Pieces:
 
     @classmethod
     def from_base64(cls, text: str) -> "Pieces":
-        """Build from a model in base64, as `to_dict` writes it.
+        """Build from a sentencepiece model in base64, as `to_dict` writes it.
 
         Raises:
             ConfigError: the text is not base64, or not a sentencepiece model.
@@ -59,7 +62,7 @@ class Pieces:
             raise ConfigError(f"no sentencepiece model: {problem[:120]}") from None
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError if the symbols are not those of the model."""
+        """Raise ConfigError if a vocabulary's symbols are not the pieces of the model."""
         if tuple(symbols) != self.symbols:
             raise ConfigError("the symbols are not those of the sentencepiece model")
 
@@ -97,9 +100,10 @@ class Pieces:
 
 
 def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:
-    """Learn `size` pieces that cover every character of the texts; the result is deterministic.
+    """Learn `size` subword pieces that cover every character of the texts.
 
-    The texts are used unchanged: sentencepiece's normalisation is switched off.
+    The texts are used unchanged: sentencepiece's normalisation is switched off. The result is
+    deterministic. `kind` is the algorithm, "unigram" (Kudo 2018) or "bpe" (Sennrich 2016).
 
     Raises:
         ConfigError: there are no texts, or `size` is too large or too small for them.

@@ -37,7 +37,7 @@ class Passages:
         self._ends = [end for _, end in merged]
 
     def contains(self, position: int) -> bool:
-        """True if a cut before the character at this position would be inside of a passage."""
+        """True if a cut before the character at `position` would be inside of a passage."""
         place = bisect.bisect_left(self._begins, position) - 1
         return place >= 0 and position < self._ends[place]
 

@@ -24,13 +24,13 @@ class Spelling(Protocol):
         """True if the text of each word begins with a space, the first word included."""
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError if a vocabulary cannot have these symbols."""
+        """Raise ConfigError if a vocabulary cannot have these symbols, such as empty ones."""
 
     def split(self, text: str) -> list[str]:
-        """Split a text into symbols, including unknown ones."""
+        """Split a text into symbols, including those that a vocabulary does not know."""
 
     def text(self, symbol: str) -> str:
-        """Return the text of a symbol."""
+        """Return the text of a symbol, with a space in front if it begins a word."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entries that store the spelling in a vocabulary's file; {} for characters."""
@@ -38,13 +38,13 @@ class Spelling(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Characters:
-    """Spelling by characters, including the space."""
+    """Spelling by single characters, including the space; see `Spelling`."""
 
     name = "characters"
     leads_with_space = False
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError for a symbol that is not one character."""
+        """Raise ConfigError if one of the symbols is not a single character."""
         if wrong := [symbol for symbol in symbols if len(symbol) != 1]:
             raise ConfigError(f"symbols must be single characters, not {wrong!r}")
 
@@ -53,7 +53,7 @@ class Characters:
         return list(text)
 
     def text(self, symbol: str) -> str:
-        """Return the character unchanged."""
+        """Return the text of a symbol: the character itself."""
         return symbol
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,13 +63,13 @@ class Characters:
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """Spelling by words, split at white space and joined by one space."""
+    """Spelling by words, split at white space and joined by one space; see `Spelling`."""
 
     name = "words"
     leads_with_space = True
 
     def check(self, symbols: Sequence[str]) -> None:
-        """Raise ConfigError for a symbol that is empty or has white space."""
+        """Raise ConfigError if one of the symbols is empty or has white space."""
         if wrong := [symbol for symbol in symbols if symbol.split() != [symbol]]:
             raise ConfigError(f"words must not be empty nor hold white space: {wrong!r}")
 
@@ -78,7 +78,7 @@ class Words:
         return text.split()
 
     def text(self, symbol: str) -> str:
-        """Return the text of a word: a space, then the word."""
+        """Return the text of a symbol: a space, then the word."""
         return " " + symbol
 
     def to_dict(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Vocabulary:
     def characters(
         cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
     ) -> "Vocabulary":
-        """Make a vocabulary of characters; case is folded unless a symbol is a capital letter."""
+        """Make a vocabulary of characters; `fold_case` is True unless one of them is a capital."""
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
         return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)
@@ -113,7 +113,7 @@ class Vocabulary:
     def train_pieces(
         cls, texts: Iterable[str], size: int, *, kind: Literal["unigram", "bpe"] = "unigram"
     ) -> "Vocabulary":
-        """Learn a vocabulary of `size` pieces from texts, covering all their characters.
+        """Learn `size` subword pieces, "unigram" or "bpe", which cover all characters of texts.
 
         Raises:
             ConfigError: `size` is too large or too small for the texts.
@@ -136,7 +136,7 @@ class Vocabulary:
         end: bool = True,
         normalizer: str = "",
     ) -> "Vocabulary":
-        """Make a vocabulary of espeak's IPA symbols; `encode` converts texts to IPA."""
+        """Make a vocabulary of espeak's IPA symbols; `encode` converts texts to IPA by `voice`."""
         return cls(symbols=tuple(symbols), end=end, voice=voice, normalizer=normalizer)
 
     @property
@@ -264,7 +264,7 @@ class Vocabulary:
             raise CheckpointError(f"{where}: {problem}", _CURE) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file atomically.
+        """Write the vocabulary to a JSON file atomically.
 
         Raises:
             MachineError: the file cannot be written.

@@ -63,7 +63,7 @@ _NAME_AFTER = re.compile(rf" ?(?!(?:{STARTERS})(?![A-Za-z'.]))[A-Z]")
 
 
 def read_abbreviations(text: str) -> str:
-    """Expand titles, streets, Latin abbreviations, months and others to full words."""
+    """Expand abbreviations to full words: "Dr. Smith", "5 Main St." and "etc." by their context."""
     if "/" in text:
         text = _SLASHED.sub(_slashed, text)
     if " v" in text:

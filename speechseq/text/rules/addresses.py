@@ -21,7 +21,7 @@ _SIGNS = {
 
 
 def read_addresses(text: str) -> str:
-    """Spell out every e-mail and web address."""
+    """Spell out every e-mail and web address: "a@b.com" becomes "a at b dot com"."""
     if "@" in text:
         text = _EMAIL.sub(_spoken, text)
     if "." in text:

@@ -30,7 +30,9 @@ _DATED = re.compile(
 
 
 def bare(text: str, before: str, after: str) -> str:
-    """Return the words of a number, chosen by its context.
+    """Return the words of a number without sign or unit, chosen by its context.
+
+    It is read as a year, an address, a page, a box or a plain count.
 
     Args:
         text: digits, perhaps with commas and decimals.

@@ -39,7 +39,7 @@ def _power(match: re.Match[str]) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Convert a text to printable ASCII and the signs in `_KEPT`.
+    """Convert a Unicode text to printable ASCII and a few signs (° £ € ¥ ¢ ₹ ₩ ₽ ² ³).
 
     The result is the same for all Unicode normal forms of the text.
     """

@@ -53,10 +53,10 @@ SIGNS = f"[$£€¥₹₩₽{CODE_SIGNS[1:]}"
 
 
 def signs_for_codes(text: str) -> str:
-    """Replace each currency code, such as USD, by one private-use character."""
+    """Replace each currency code in a text, such as USD, by one private-use character."""
     return _CODE.sub(lambda m: _STAND_INS[m[0]], text)
 
 
 def codes_for_signs(text: str) -> str:
-    """Replace the characters that `signs_for_codes` has inserted by their currency codes."""
+    """Replace the characters that `signs_for_codes` has put in a text by their currency codes."""
     return text.translate(_RESTORED)

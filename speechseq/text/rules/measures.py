@@ -78,7 +78,10 @@ _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
 
 
 def read_measures(text: str) -> str:
-    """Read numbers with units; the unit is singular after "one" and after a hyphen: "5-kg bag"."""
+    """Read numbers with units: "5 kg" becomes "five kilograms".
+
+    The unit is singular after "one" and after a hyphen: "5-kg bag".
+    """
     if "°" in text:
         text = _MINUTES.sub(_minutes, _SCALE.sub("°", text))
     if "'" in text:

@@ -44,7 +44,7 @@ _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
-    """Read sums of money, with a sign before or after the number.
+    """Read sums of money, with a sign or code before or after the number: "$5", "5 EUR".
 
     A sign without a number is read by `signs.read_signs`.
     """

@@ -35,7 +35,10 @@ _ORDINALS = {
 
 
 def apart(match: re.Match[str], words: str) -> str:
-    """Return replacement words for a match, with spaces that separate them from its neighbours."""
+    """Return replacement words for a match, with spaces that separate them from its neighbours.
+
+    Neighbours are letters, digits and signs of money, percent and degree next to the match.
+    """
     text, start, end = match.string, match.start(), match.end()
     before = start > 0 and (text[start - 1].isalnum() or text[start - 1] in _SIGNS)
     after = end < len(text) and (text[end].isalnum() or text[end] in _SIGNS)
@@ -48,7 +51,7 @@ def digits(text: str) -> str:
 
 
 def below_hundred(number: int) -> str:
-    """Read a number from 0 to 99."""
+    """Read a number from 0 to 99: 42 is "forty-two"."""
     if number < 20:
         return _ONES[number]
     tens, ones = divmod(number, 10)
@@ -62,7 +65,10 @@ def _below_thousand(number: int) -> str:
 
 
 def cardinal(text: str) -> str:
-    """Read a string of digits as a cardinal, and digit by digit if it is longer than 36."""
+    """Read a string of digits as a cardinal: "234" is "two hundred thirty-four".
+
+    More than 36 digits are read one by one.
+    """
     text = text.lstrip("0") or "0"
     if len(text) > 3 * len(_SCALES):
         return digits(text)
@@ -86,7 +92,7 @@ def ordinal(text: str) -> str:
 
 
 def as_ordinal(words: str) -> str:
-    """Convert number words to an ordinal, by changing their last word."""
+    """Convert number words to an ordinal: "twenty-one" becomes "twenty-first"."""
     head, last = re.fullmatch(r"(.*?)([a-z]+)", words, re.DOTALL).groups()  # type: ignore[union-attr]
     if last in _ORDINALS:
         return head + _ORDINALS[last]
@@ -110,7 +116,7 @@ def year(text: str) -> str:
 
 
 def plural(words: str) -> str:
-    """Return the plural of a number word: "nineties", "hundreds", "sixes"."""
+    """Return the plural of a number word: "ninety" becomes "nineties", "six" becomes "sixes"."""
     if words.endswith("y"):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith(("six", "x", "s")) else "s")

@@ -20,7 +20,7 @@ _PHONE = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
 
 
 def read_phones(text: str) -> str:
-    """Read every telephone number digit by digit."""
+    """Read every telephone number in a text digit by digit, with a comma between its groups."""
     return _PHONE.sub(_spoken, text)
 
 

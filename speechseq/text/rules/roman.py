@@ -58,7 +58,7 @@ def read_romans(text: str) -> str:
 
 
 def value(numeral: str) -> int:
-    """Return the value of a well-formed Roman numeral."""
+    """Return the value of a well-formed Roman numeral in capitals: "XIV" is 14."""
     numbers = [_LETTERS[letter] for letter in numeral]
     following = [*numbers[1:], 0]
     return sum(n if n >= after else -n for n, after in zip(numbers, following, strict=True))

@@ -12,5 +12,8 @@ _ENDS = re.compile(rf"[\"')]*(?:$| +[\"'(]*(?:{STARTERS})(?![A-Za-z.]))")
 
 
 def ends_sentence(text: str, position: int) -> bool:
-    """True if the text ends at `position`, or a new sentence seems to begin there."""
+    """True if the text ends at an index, or a new sentence seems to begin there.
+
+    `position` is the index after the full stop of an abbreviation.
+    """
     return _ENDS.match(text, position) is not None

@@ -31,7 +31,7 @@ _LOOSE = re.compile(r" (?=[,;:!?.](?: |$))")
 
 
 def read_signs(text: str) -> str:
-    """Convert signs to words and remove all characters outside the alphabet."""
+    """Convert signs to words ("&" is "and"), and remove all characters outside `ALPHABET`."""
     if _OUTSIDE.search(text):
         text = _PER_UNIT.sub(lambda m: f" per {_UNITS[m[1]]}", _PER.sub(" per ", text))
         text = _ORNAMENT.sub(" ", text)
@@ -49,5 +49,5 @@ def _degrees(match: re.Match[str]) -> str:
 
 
 def tidy(text: str) -> str:
-    """Collapse spaces, and remove them at both ends and before closing marks."""
+    """Collapse spaces in a text, and remove them at both ends and before closing marks."""
     return _LOOSE.sub("", _SPACES.sub(" ", text)).strip()

@@ -9,7 +9,11 @@ from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
 
 
 def alignment_scores(alignment: Tensor) -> dict[str, float]:
-    """Focus, coverage and monotonicity of one alignment (steps, positions), each in [0, 1]."""
+    """Focus, coverage and monotonicity of one alignment (steps, positions), each from 0 to 1.
+
+    1 is best: every step attends to one position, no position is skipped, attention never moves
+    back.
+    """
     steps, positions = (torch.tensor([size]) for size in alignment.shape)
     batch = alignment.unsqueeze(0)
     return {

@@ -30,7 +30,7 @@ _AT_ONCE = 256  # sounds transcribed in one call
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """Recogniser that can be evaluated, such as `speechseq.inference.transcriber.Transcriber`."""
+    """Protocol of a recogniser that can be evaluated, such as a `Transcriber`."""
 
     @property
     def audio(self) -> AudioConfig:
@@ -44,11 +44,24 @@ class Recogniser(Protocol):
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
-        """Return a Transcript for each pair of waveform (1, samples) and sample rate."""
+        """Return a Transcript for each pair of waveform (1, samples) and sample rate.
+
+        Args:
+            sounds: the pairs.
+            beam: width of the beam search.
+            strategy: another search instead of that beam.
+            scorers: language models with their weights.
+        """
 
 
 class Item(NamedTuple):
-    """Sound (1, samples), its reference text, and its name and speaker if known."""
+    """Sound with its reference text, to be transcribed and scored.
+
+    Attributes:
+        text: the true transcript.
+        waveform: (1, samples) at the recogniser's rate.
+        id, speaker: names, if known.
+    """
 
     text: str
     waveform: Waveform
@@ -58,9 +71,13 @@ class Item(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASREvaluation:
-    """Result of an evaluation: items, their transcripts, and the score of the transcripts.
+    """Result of an evaluation of a recogniser.
 
-    `scores` has the means of the alignments' focus, coverage and monotonicity over all items.
+    Attributes:
+        items: the sounds, at `sample_rate` samples per second.
+        transcripts: transcript of each item.
+        score: error rates.
+        scores: means of the alignments' focus, coverage and monotonicity over all items.
     """
 
     items: tuple[Item, ...]
@@ -75,7 +92,7 @@ class ASREvaluation:
         return sum(not transcript.finished for transcript in self.transcripts)
 
     def line(self) -> str:
-        """Format the result as one line."""
+        """Format the result as one line: error rates with a 95 % interval, and alignment scores."""
         within = self.score.interval()
         span = f" ({within.low:.3f} to {within.high:.3f} at 95 %)" if within else ""
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
@@ -127,7 +144,7 @@ class ASREvaluation:
 
 
 def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
-    """Load the sounds and texts of cuts, mixed down and resampled to the settings' rate.
+    """Load the sounds and texts of lhotse cuts, mixed down and resampled to the settings' rate.
 
     Raises:
         DataError: a recording cannot be read; the message names it.
@@ -145,7 +162,7 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
 
 
 def items_of_speech(speech: Sequence[Speech], sample_rate: int) -> list[Item]:
-    """Convert synthesised speech to items, resampled to a recogniser's rate.
+    """Convert synthesised speech to items, resampled to a recogniser's `sample_rate`.
 
     The items are named "string 1", "string 2", ….
     """
@@ -171,7 +188,11 @@ def evaluate_asr(
     """Transcribe every item and score the transcripts.
 
     Args:
-        beam, strategy, scorers: arguments of `recogniser.transcribe`.
+        recogniser: such as a `Transcriber`.
+        items: sounds with their texts.
+        beam: width of the beam search.
+        strategy: another search instead of that beam.
+        scorers: language models with their weights.
         normalizer: function from an item's text to the form that the recogniser was trained to
             write.
 
@@ -209,7 +230,10 @@ def report_asr(
     """Write RUN/report.html with the run's training curves, and print the result in one line.
 
     Args:
+        run: folder of the run.
+        evaluation: result of `evaluate_asr`.
         settings: all settings of the run, which the page shows.
+        training: summary of the training.
         title, text: headline of the page, and sentence below it.
 
     Raises:

@@ -31,6 +31,12 @@ def evaluate_tests(
 ) -> dict[str, ASREvaluation]:
     """Evaluate a recogniser on each test set, with the same search strategy.
 
+    Args:
+        recogniser: such as a `Transcriber`.
+        tests: lhotse cuts of each test set, by name.
+        strategy: search; None for the recogniser's default beam.
+        scorers: language models with their weights.
+
     Raises:
         DataError, CheckpointError, MachineError: see `items_of` and `evaluate_asr`.
     """
@@ -56,10 +62,13 @@ def report_tests(
     """Write RUN/report.html and the error rates to RUN/<result>, and print a line for each test.
 
     Args:
+        run: folder of the run.
         tests: evaluations by name; the first one is at the top of the page.
         settings: all settings of the run, which the page shows.
+        training: summary of the training.
         title, text: headline of the page, and sentence below it.
         sections: title of the page's section for each further test.
+        result: name of the JSON file.
 
     Raises:
         MachineError: a file cannot be written.

@@ -25,7 +25,7 @@ from speechseq.training.trainer import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitStringsEvaluation:
-    """Evaluations of each test set, and of strings for each way of joining.
+    """Evaluation of a recogniser of connected digits.
 
     Attributes:
         tests: evaluation of each test set, by name.
@@ -40,7 +40,7 @@ class DigitStringsEvaluation:
     seconds: float
 
     def data(self) -> dict[str, Any]:
-        """Return all figures as plain data."""
+        """Return all figures as plain data, to be written as JSON."""
         return {
             "wer": {name: evaluation.score.wer for name, evaluation in self.tests.items()},
             "joining": self.joining.data(),
@@ -48,7 +48,7 @@ class DigitStringsEvaluation:
         }
 
     def lines(self) -> list[str]:
-        """Format all figures, one line for each test."""
+        """Format all figures as lines of text, one for each test."""
         milliseconds = 1000 * (self.boundary_error or 0)
         return [
             *(f"{name}: {evaluation.line()}" for name, evaluation in self.tests.items()),
@@ -69,9 +69,12 @@ def evaluate_digit_strings(
     """Transcribe the test sets, and strings joined from the test's recordings in each way.
 
     Args:
+        recogniser: such as a `Transcriber`.
         tests: test sets "short" and "long"; word times are scored on the short strings.
         config: settings that the test sets were made with.
-        folder, seed: arguments of `evaluate_joining`.
+        folder: folder for the joined sounds.
+        seed: seed of the joined strings.
+        strategy: search; None for the recogniser's default beam.
 
     Raises:
         ConfigError, DataError, MachineError: see `evaluate_tests` and `evaluate_joining`.
@@ -108,6 +111,9 @@ def report_digit_strings(
     """Write RUN/result.json and RUN/report.html, and print all figures.
 
     Args:
+        run: folder of the run.
+        evaluation: result of `evaluate_digit_strings`.
+        training: summary of the training.
         parameters: number of the model's parameters.
         settings: all settings of the run, which the page shows.
 

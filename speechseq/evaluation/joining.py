@@ -21,7 +21,7 @@ _SECONDS = (1.0, 10.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningEvaluation:
-    """Transcripts of strings of words, and of sounds without speech.
+    """Evaluation of a recogniser on strings joined in several ways, and on sounds without speech.
 
     Attributes:
         joined: evaluation of the strings, for each way of joining the recordings of their words.
@@ -33,7 +33,7 @@ class JoiningEvaluation:
 
     @property
     def wer(self) -> dict[str, float]:
-        """Word error rate for each way of joining."""
+        """Word error rate for each way of joining, by name."""
         return {name: evaluation.score.wer for name, evaluation in self.joined.items()}
 
     @property
@@ -61,7 +61,7 @@ class JoiningEvaluation:
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
-        """Return all figures as plain data."""
+        """Return all figures as plain data, to be written as JSON."""
         return {
             "wer": self.wer,
             "invented_words": self.invented,
@@ -70,7 +70,7 @@ class JoiningEvaluation:
         }
 
     def figures(self) -> list[Figure]:
-        """Return all figures for a report."""
+        """Return all figures with their labels, for the head of a report."""
         told = [Figure(label=f"WER, {name}", value=f"{wer:.2%}") for name, wer in self.wer.items()]
         said = sum(self.unmarked.values())
         return [*told, Figure(label="words of nobody", value=str(said), good=not said)]
@@ -106,10 +106,16 @@ def evaluate_joining(
     """Join `recordings` of single words in each way, and transcribe all strings.
 
     Args:
+        recogniser: such as a `Transcriber`.
+        recordings: lhotse cuts of single words.
         folder: folder for the sounds; those of an earlier call with equal arguments are reused.
         utterances: number of strings for each way, with the same words and recordings in all ways;
             also the number of sounds without speech of each kind, which is at most 20.
-        longest, speakers: arguments of `digit_strings.make`.
+        seed: seed of all draws.
+        longest: maximum number of words of a string.
+        speakers: use only these speakers; empty for all.
+        strategy: search; None for the recogniser's default beam.
+        ways: settings of each way of joining, by name.
 
     Raises:
         ConfigError, DataError, MachineError: see `digit_strings.make` and `evaluate_asr`.

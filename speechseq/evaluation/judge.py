@@ -25,9 +25,9 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 
 
 class Judge:
-    """Transcribes speech with pocketsphinx's US-English model; see `digits()` and `sentences()`.
+    """External recogniser for synthesised speech: pocketsphinx with its US-English model.
 
-    Transcripts do not depend on earlier calls.
+    Make one by `digits()` or `sentences()`. Transcripts do not depend on earlier calls.
 
     Examples:
         >>> judge = Judge.digits()
@@ -63,7 +63,10 @@ class Judge:
         return cls(_package("pocketsphinx").Decoder(loglevel="FATAL"), noise=0.0005)
 
     def transcribe(self, waveform: Float[Tensor, " samples"], sample_rate: int) -> str:
-        """Return the words recognised in a waveform (samples,), in lower case; "" for none."""
+        """Return the words recognised in a waveform (samples,), in lower case; "" for none.
+
+        `sample_rate` is in samples per second; any rate is resampled to the model's 16 kHz.
+        """
         sound = _prepared(waveform, sample_rate, self._noise)
         self._decoder.reinit_feat()
         self._decoder.start_utt()
@@ -74,7 +77,10 @@ class Judge:
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
     def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
-        """Transcribe waveforms, each (samples,), and score the transcripts against the texts."""
+        """Transcribe waveforms, each (samples,), and score the transcripts against their texts.
+
+        `sample_rate` is that of all waveforms. Case and punctuation of the texts are ignored.
+        """
         pairs = zip(texts, waveforms, strict=True)
         return compare([(text, self.transcribe(waveform, sample_rate)) for text, waveform in pairs])
 

@@ -36,7 +36,10 @@ class Distance(NamedTuple):
 
 
 def rows(measured: Summary) -> Rows:
-    """Stack a summary into rows (utterances, 4): F0, spread, energy, rate."""
+    """Stack the four measures of a summary, F0, spread, energy and rate: (utterances, 4).
+
+    The units are semitones, semitones, dB and octaves.
+    """
     return torch.stack(tuple(measured), 1)
 
 

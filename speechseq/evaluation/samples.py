@@ -26,6 +26,7 @@ def spoken(
     The seed is fixed, so that samples of different updates are comparable.
 
     Args:
+        vocabulary, audio: vocabulary and audio settings of the model.
         texts: texts to speak.
         name: samples are named <name>0, <name>1, ….
         speaker: name of the voice, for a model with several speakers.
@@ -44,7 +45,10 @@ def transcribed(
 ) -> MakeSamples:
     """Return a function that makes samples of a LAS in training: greedy transcripts of the items.
 
-    The samples are named <name>0, <name>1, ….
+    Args:
+        vocabulary, audio: vocabulary and audio settings of the model.
+        items: sounds to transcribe.
+        name: samples are named <name>0, <name>1, ….
     """
 
     def samples(model: Any) -> list[Sample]:

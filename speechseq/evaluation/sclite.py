@@ -14,7 +14,10 @@ _HEADS = ("Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
 
 def report(score: Score, title: str) -> str:
-    """Return the alignment of every utterance, followed by the table by speaker."""
+    """Return a score as text: the alignment of every utterance, then the table by speaker.
+
+    `title` is the head of the table.
+    """
     return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
 
 
@@ -40,7 +43,7 @@ def aligned(row: ScoredUtterance) -> str:
 def table(score: Score, title: str) -> str:
     """Return a table of correct words and errors in percent, for each speaker and for all.
 
-    A speaker whose name is "" is shown as "-".
+    A speaker whose name is "" is shown as "-"; `title` is the head of the table.
     """
     groups = [(group.name or "-", group) for group in score.by_speaker]
     width = max(len(name) for name in ("Sum/Avg", *(name for name, _ in groups)))

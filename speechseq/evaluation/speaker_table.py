@@ -24,6 +24,7 @@ def evaluate_speakers(
     """Fit a speaker classifier on recordings, and classify other recordings and our speech.
 
     Args:
+        synthesizer: synthesiser whose model has several speakers.
         fitted: recordings that the classifier is fitted to; those of a speaker with only one are
             left out.
         held_out: other recordings of the same speakers, to test the classifier.
@@ -55,6 +56,11 @@ def speaker_accuracy(
     synthesizer: Synthesizer, judge: SpeakerJudge, texts: Sequence[str]
 ) -> dict[str, float]:
     """Speak texts as every speaker of a model, in the default style, and classify the speech.
+
+    Args:
+        synthesizer: synthesiser whose model has several speakers.
+        judge: classifier of speakers, the result of `speakers.fit`.
+        texts: texts to speak.
 
     Returns:
         For each speaker by name, the share of texts in which the judge recognises this speaker.

@@ -21,7 +21,7 @@ Features = Float[Tensor, "utterances features"]
 
 
 class SpeakerJudge(NamedTuple):
-    """Linear classifier of utterances by speaker.
+    """Linear classifier of utterances by speaker, the result of `fit`.
 
     Attributes:
         names: names of the speakers, sorted.
@@ -97,6 +97,11 @@ def speaker_features(
 
     The first coefficient, the loudness, is left out. Active frames are those at most 35 dB below
     the loudest frame of the utterance.
+
+    Args:
+        waveform: (batch, samples).
+        sample_rate: samples per second.
+        lengths: (batch), valid samples of each row; None if all are valid.
 
     Raises:
         DataError: an utterance is shorter than one window.

@@ -51,6 +51,7 @@ def report_chain(
     """Write RUN/report.html about synthesiser and recogniser; print a line for each evaluation.
 
     Args:
+        run: folder of the recogniser's run.
         voice, unseen, chain: evaluations of the synthesiser, of the recogniser on unseen strings of
             espeak's voices, and of the recogniser on the synthesiser's speech.
         settings: all settings of the run, which the page shows.

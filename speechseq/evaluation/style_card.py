@@ -38,7 +38,7 @@ UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "%"}
 
 
 class Sweep(NamedTuple):
-    """Results of speech at several settings of one knob.
+    """Measures of speech at several settings of one knob of a style.
 
     Attributes:
         name: name of the knob.
@@ -60,7 +60,10 @@ def measure(
 ) -> dict[str, Any]:
     """Speak texts at several settings of every knob of a style, and measure the changes.
 
+    A knob is a dimension of the style's code, or a style token.
+
     Args:
+        synthesizer: synthesiser whose model has a style.
         texts: texts to speak at each setting; results are means over them.
         judge: recogniser for the word error rate over all settings; None leaves it out.
         speaker: name of the voice, for a model with several speakers.
@@ -90,7 +93,7 @@ def measure(
 
 
 def write(folder: Path, card: dict[str, Any]) -> None:
-    """Write `style_card.json` and its picture into a checkpoint's folder.
+    """Write a style card, the result of `measure`, and its picture into a checkpoint's folder.
 
     Raises:
         MachineError: the folder cannot be written.
@@ -104,6 +107,7 @@ def picture(card: dict[str, Any]) -> bytes:
     """Draw a style card as PNG bytes: bars of the change that each knob makes.
 
     There is one chart for each of F0, its spread, energy and rate; `card` is a result of `measure`.
+    A knob is a dimension of the style's code, or a style token.
     """
     figure = empty_figure(10.0, 3.2)
     for i, (key, unit) in enumerate(UNITS.items()):

@@ -59,6 +59,7 @@ def along(style: Style, step: Tensor, setting: float) -> Tensor:
     The result is mean + setting · step · sd; for a style of tokens it is made a distribution again.
 
     Args:
+        style: module with mean and standard deviation of the training's codes.
         step: direction, a tensor of norm 1 with the shape of a code. Each element counts in
             standard deviations that this element of the codes has in the training set.
         setting: length of the move; 0 gives the default code.
@@ -75,6 +76,7 @@ def direction(
     """Speak texts at 7 codes along the direction that changes a measure most, and measure it.
 
     Args:
+        voice: synthesiser with a style, and the judge of its speech.
         coefficients: result of `regression`, which gives the direction.
         measure: "f0", "spread", "energy" or "rate".
         texts: texts to speak at each code; results are means over them.
@@ -112,7 +114,7 @@ def direction(
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's correlation of two arrays, without pairs that have NaN.
+    """Spearman's correlation of two arrays (n), without pairs that have NaN.
 
     None if fewer than 3 pairs remain, or one of the arrays is constant.
     """

@@ -17,6 +17,7 @@ def evaluate_prior(voice: StyledVoice, texts: Sequence[str], real: Rows) -> dict
     """Speak each text in a style drawn from the prior, and compare the prosody with real speech.
 
     Args:
+        voice: synthesiser with a style, and the judge of its speech.
         texts: texts to speak, each once.
         real: (recordings, 4), F0, spread, energy and rate of recordings, with the rate in letters
             per second (`per_letter`). The first 2 · len(texts) with an F0 are used, so that their
@@ -47,8 +48,10 @@ def evaluate_default(
     """Speak texts in the default style, and compare the mean prosody with a corpus.
 
     Args:
-        corpus: (recordings, 4), F0, spread, energy and rate of recordings, with the rate in
-            letters per second (`per_letter`).
+        voice: synthesiser with a style, and the judge of its speech.
+        texts: texts to speak.
+        corpus: (recordings, 4), F0, spread, energy and rate of recordings, with the rate in letters
+            per second (`per_letter`).
 
     Returns:
         For each measure by name, mean of our speech minus mean of the corpus, in standard

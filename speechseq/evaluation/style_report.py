@@ -50,6 +50,7 @@ def report_style(
 
     Args:
         run: folder of the run.
+        synthesizer: synthesiser whose model has a style.
         fitted: recordings with texts that regressions and judges are fitted to; see
             `evaluate_style` and, for a model with several speakers, `evaluate_speakers`.
         held_out: other recordings with texts, on which the style is tested.

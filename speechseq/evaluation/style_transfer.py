@@ -31,7 +31,13 @@ from speechseq.models.style.latent import Latent
 
 
 class Reference(NamedTuple):
-    """Recording (1, samples), its text, and its speaker if known."""
+    """Recording that a style is inferred from.
+
+    Attributes:
+        waveform: (1, samples).
+        text: transcript.
+        speaker: name, if known.
+    """
 
     waveform: Tensor
     text: str
@@ -39,16 +45,18 @@ class Reference(NamedTuple):
 
     @property
     def sound(self) -> Tensor:
-        """Waveform (samples,)."""
+        """Waveform without its first axis: (samples,)."""
         return self.waveform.flatten()
 
 
 def references(
     cuts: Iterable[MonoCut], audio: AudioConfig, *, most: int | None = None
 ) -> list[Reference]:
-    """Load each cut's recording, text and speaker.
+    """Load the recording, text and speaker of each lhotse cut.
 
     Args:
+        cuts: utterances of a corpus.
+        audio: audio settings, for the sample rate.
         most: maximum number of references. If there are more cuts, every n-th is taken, so that all
             speakers of a sorted corpus occur. None takes all.
 
@@ -78,6 +86,7 @@ def evaluate_style(
     """Measure how well a style can be set by hand and transferred from references.
 
     Args:
+        synthesizer: synthesiser whose model has a style.
         fitted: recordings that the regression of prosody on the style's codes is fitted to, such as
             those of the training set.
         held_out: other recordings, whose styles are transferred to their own and to another text.

@@ -21,9 +21,11 @@ Rows = Float[np.ndarray, "_ 4"]  # F0, spread, energy, rate
 
 
 class StyledVoice(NamedTuple):
-    """Synthesizer whose style is evaluated, and the judge that transcribes its speech.
+    """Synthesiser whose style is evaluated, and the judge that transcribes its speech.
 
-    `speaker` is the name of the voice, for a model with several speakers.
+    Attributes:
+        synthesizer, judge: both.
+        speaker: name of the voice, for a model with several speakers.
     """
 
     synthesizer: Synthesizer
@@ -41,7 +43,7 @@ class StyledVoice(NamedTuple):
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second of references and speech."""
+        """Samples per second of references and speech."""
         return self.synthesizer.audio.sample_rate
 
     def speak(self, texts: Sequence[str], latent: Latent) -> list[Tensor]:
@@ -50,7 +52,10 @@ class StyledVoice(NamedTuple):
         return [speech.waveform for speech in spoken]
 
     def measured(self, waveforms: Sequence[Tensor]) -> Rows:
-        """Measure F0, spread, energy and rate (items, 4); see `style_card.measured`."""
+        """Measure F0, spread, energy and rate of waveforms (samples,): (items, 4).
+
+        `style_card.measured` describes the units.
+        """
         return measured(waveforms, self.sample_rate)
 
     def wer(self, texts: Sequence[str], waveforms: Sequence[Tensor]) -> float:

@@ -26,6 +26,7 @@ def warped_f0_error(
 
     Args:
         ours, real: synthesised speech and recording, both (samples,).
+        sample_rate: samples per second of both.
 
     Raises:
         DataError: a waveform has NaN or infinity.

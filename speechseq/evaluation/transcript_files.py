@@ -30,7 +30,7 @@ _ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
 
 
 class Utterance(NamedTuple):
-    """Utterance of a file: id, text, and speaker if the file has one."""
+    """Utterance of a file of transcripts: id, text, and speaker if the file has one."""
 
     id: str
     text: str
@@ -42,7 +42,7 @@ File = dict[str, Utterance]
 
 
 class Alike(NamedTuple):
-    """Several files of the same utterances.
+    """Several files of transcripts of the same utterances.
 
     Attributes:
         files: utterances of each file, by id.
@@ -56,16 +56,18 @@ class Alike(NamedTuple):
 
 
 def read(path: Path, form: str = "") -> File:
-    """Read the utterances of a file, by id, in the order of the file; `form` is its format.
+    """Read the utterances of a file of transcripts, by id, in the order of the file.
+
+    `form` is its format, "text", "tsv", "trn" or "json"; "" recognises it, see `read_alike`.
 
     Raises:
-        DataError: see `read_alike`.
+        DataError: the file is missing, empty or not UTF-8, or lines cannot be read.
     """
     return read_alike([path], form).files[0]
 
 
 def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
-    """Read several files of the same utterances, such as references and hypotheses.
+    """Read several files of transcripts of the same utterances, such as references and hypotheses.
 
     `form` is the format of all files, "text", "tsv", "trn" or "json". If it is "", the format of
     each file follows from the suffix (.trn, .tsv, .json, .jsonl) or from the lines: JSON begins
@@ -110,7 +112,7 @@ def _read(path: Path, lines: Lines, form: str) -> File:
 
 
 def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -> None:
-    """Check that references and hypotheses have the same ids.
+    """Check that references and hypotheses, utterances by id, have the same ids.
 
     Raises:
         DataError: the ids differ; the message has those that only one of the two has.

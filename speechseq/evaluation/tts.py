@@ -44,7 +44,7 @@ class TTSEvaluation:
         return sum(speech.finished_reason == "stop" for speech in self.speech)
 
     def line(self) -> str:
-        """Format the result as one line."""
+        """Format the result as one line: word error rates, reasons of ending, alignment scores."""
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         return (
             f"judged WER {self.ours.wer:.3f} ours, {self.original.wer:.3f} original audio "
@@ -86,7 +86,10 @@ def evaluate_tts(
     """Synthesise texts, and transcribe the speech and recordings of the same texts by the judge.
 
     Args:
+        synthesizer: synthesiser to evaluate.
+        texts: texts to speak.
         recordings: recordings (1, samples) of the same texts.
+        judge: external recogniser.
         seed: seed of the synthesis.
         speaker: name of the voice, for a model with several speakers.
 
@@ -120,7 +123,10 @@ def report_tts(
     """Write RUN/report.html with the run's training curves, and print the result in one line.
 
     Args:
+        run: folder of the run.
+        evaluation: result of `evaluate_tts`.
         settings: all settings of the run, which the page shows.
+        training: summary of the training.
         title, text: headline of the page, and sentence below it.
         seconds: duration of the whole run, shown next to the number of updates.
 

@@ -11,7 +11,7 @@ def boundary_errors(cuts: CutSet, transcripts: Sequence[Transcript]) -> list[flo
     """Absolute errors of word starts and ends in seconds, in transcripts without word errors.
 
     Args:
-        cuts: cuts with the true times in the alignment "word" of their supervision.
+        cuts: lhotse cuts with the true times in the alignment "word" of their supervision.
         transcripts: transcripts of the same sounds in the same order.
     """
     errors = []

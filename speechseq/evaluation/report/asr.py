@@ -25,9 +25,12 @@ _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a l
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TranscribedUtterance:
-    """Utterance with its waveform (samples,), its reference, and the edits to its transcript.
+    """Utterance of a report about a recogniser.
 
     Attributes:
+        id, ref: name and reference text.
+        waveform: (samples,) at `sample_rate` samples per second.
+        edits: edits from the reference to the transcript.
         confidence: mean confidence of the words, in [0, 1]; None if the transcript is empty.
         picture: picture of the alignment.
     """
@@ -43,11 +46,14 @@ class TranscribedUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASRSection:
-    """Section of a page about a recogniser on one test set.
+    """Section of a report about a recogniser on one test set.
 
     Attributes:
-        title, summary: headline of the section, and sentence below it.
         score: score of the whole test set, also if `utterances` has only a part of it.
+        title, summary: headline of the section, and sentence below it.
+        figures: further headline figures.
+        utterances: what is shown in the table.
+        curves: pictures of training curves.
         settings: nested plain data, the result of `Config.to_dict`.
     """
 

@@ -16,9 +16,11 @@ _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Headline figure with its label, value and note.
+    """Headline figure of a report.
 
-    `good` decides its colour: green if True, red if False, neutral if None.
+    Attributes:
+        label, value, note: texts; the note is small.
+        good: colour, green if True, red if False, neutral if None.
     """
 
     label: str
@@ -29,7 +31,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """PNG picture with a title and a caption."""
+    """PNG picture of a report, with a title and a caption."""
 
     title: str
     png: bytes
@@ -38,7 +40,7 @@ class Picture:
 
 @runtime_checkable
 class Section(Protocol):
-    """Section of a page, such as that of a synthesiser or a recogniser."""
+    """Protocol of a section of a report, such as that of a synthesiser or a recogniser."""
 
     def html(self) -> Iterator[str]:
         """Iterate over the section's lines of HTML; texts of users are escaped."""
@@ -47,7 +49,13 @@ class Section(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Content of a page: its sections from top to bottom."""
+    """Content of a report, one HTML page.
+
+    Attributes:
+        title, summary: headline of the page, and sentence below it.
+        sections: from top to bottom.
+        footer: last line.
+    """
 
     title: str
     summary: str
@@ -56,7 +64,7 @@ class Report:
 
 
 def write(path: str | Path, report: Report) -> None:
-    """Write the page atomically.
+    """Write a report as one HTML file, atomically.
 
     Raises:
         MachineError: the folder is missing, not writable or full.
@@ -66,7 +74,7 @@ def write(path: str | Path, report: Report) -> None:
 
 
 def page(report: Report) -> str:
-    """Return the page as HTML; all texts in it are escaped."""
+    """Return a report as HTML, without references to other files; all texts in it are escaped."""
     style = Path(__file__).with_name("report.css").read_text("utf-8")
     title = escape(report.title)
     return "\n".join(

@@ -21,9 +21,11 @@ MARKS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Take:
-    """Utterance of a text: waveform (samples,) in [-1, 1], and the edits of its transcript.
+    """Sound on a page, with its transcript.
 
-    `edits` is None if there is no transcript.
+    Attributes:
+        waveform: (samples,) in [-1, 1], at `sample_rate` samples per second.
+        edits: edits from the asked text to the transcript; None if there is no transcript.
     """
 
     waveform: Float[Tensor, " samples"]
@@ -37,7 +39,10 @@ def form_of(takes: Iterable[Take]) -> str:
 
 
 def take_html(take: Take, name: str, form: str) -> str:
-    """Return the HTML of a player and the transcript of its sound."""
+    """Return the HTML of a player and, below it, the transcript of its sound.
+
+    `name` labels the player for screen readers; `form` is the sound's format, "WAV" or "FLAC".
+    """
     words = "" if take.edits is None else f'<div class="hyp">{marked_html(take.edits)}</div>'
     return player_html(take, name, form) + words
 

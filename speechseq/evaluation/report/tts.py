@@ -18,9 +18,13 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """Text, its synthesised and original speech, and pictures, such as the alignment.
+    """Text of a report about a synthesiser, with its speech.
 
-    `finished_reason` says why the synthesis ended: "stop", "attention_end" or "limit".
+    Attributes:
+        ref: the text.
+        ours, original: synthesised speech, and a recording if there is one.
+        finished_reason: why the synthesis ended: "stop", "attention_end" or "limit".
+        pictures: such as the alignment.
     """
 
     ref: str
@@ -32,7 +36,7 @@ class Spoken:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSSection:
-    """Section of a page about a synthesiser on some texts.
+    """Section of a report about a synthesiser on some texts.
 
     Attributes:
         figures: headline figures.

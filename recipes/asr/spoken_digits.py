@@ -69,6 +69,10 @@ class Settings(connected_digits.ConnectedDigitsConfig):
         keep=1,
     )
 
+    def trained_model(self) -> LASConfig:
+        """Return the settings of the model that is trained, which --init compares."""
+        return by_content(self.model) if self.content else self.model
+
 
 def main(settings: Settings, run: Path) -> None:
     """Make the corpus, train, evaluate, and write the report."""
@@ -84,7 +88,7 @@ def main(settings: Settings, run: Path) -> None:
         for cuts in (mels, tests["short"])
     )
     seed_everything(seed)
-    config = by_content(settings.model) if settings.content else settings.model
+    config = settings.trained_model()
     model = config.build(symbols=len(vocabulary), features=audio.features)
     summary = Trainer(
         model,

@@ -6,7 +6,7 @@ import inspect
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from speechseq.cli.overlay import leaves, merge, nested, overlay, parse, read_file
 from speechseq.cli.parser import Parser
@@ -42,7 +42,8 @@ def read_flags(
     for key, default in leaves(settings.to_dict()):
         if key in arguments:
             text = arguments[key]
-            value = text if isinstance(default, str) else parse(text, f"--{key}")
+            plain = isinstance(default, str) or isinstance(text, list)  # --freeze takes words
+            value = text if plain else parse(text, f"--{key}")
             data = merge(data, nested(key, value))
     # all flags at once: two numbers may be valid only together
     settings = overlay(settings, data, "flags")
@@ -105,16 +106,7 @@ def _parser(recipe: Callable, settings: Config) -> Parser:
         help="numbers to lay over the defaults; may be given more than once",
     )
     keys = dict(leaves(settings.to_dict()))
-    init = next(_init_keys(settings), "")
-    if init and "init" not in keys:
-        parser.add_argument(
-            "--init",
-            dest=init,
-            default=argparse.SUPPRESS,
-            metavar="CHECKPOINT",
-            help="begin a new run from the weights of a checkpoint or run folder; symbols are "
-            f"matched by name (short for --{init})",
-        )
+    _add_shortcuts(parser, settings, keys)
     group = parser.add_argument_group("settings")
     for key, default in keys.items():
         shown = "null" if default is None else str(default)
@@ -128,23 +120,60 @@ def _parser(recipe: Callable, settings: Config) -> Parser:
     return parser
 
 
-def _init_keys(config: Config, head: str = "") -> Iterator[str]:
-    """Dotted keys of the `init` of every TrainerConfig in the settings."""
+def _add_shortcuts(parser: Parser, settings: Config, keys: dict[str, Any]) -> None:
+    """Add --init and --freeze, short for settings of the recipe's trainer."""
+    trainer = next(_trainers(settings), None)
+    if trainer is not None and "init" not in keys:
+        parser.add_argument(
+            "--init",
+            dest=f"{trainer.key}.init",
+            default=argparse.SUPPRESS,
+            metavar="CHECKPOINT",
+            help="begin a new run from the weights of a checkpoint or run folder; symbols are "
+            f"matched by name (short for --{trainer.key}.init)",
+        )
+    if trainer is not None and "freeze" not in keys:
+        parser.add_argument(
+            "--freeze",
+            dest=f"{trainer.key}.freeze",
+            default=argparse.SUPPRESS,
+            nargs="+",
+            metavar="PART",
+            help="keep parts of the model as they are, such as encoder or decoder.core.attention "
+            f"(short for --{trainer.key}.freeze)",
+        )
+
+
+class _Trainer(NamedTuple):
+    """TrainerConfig in the settings of a recipe, its dotted key, and the settings around it."""
+
+    key: str
+    config: Any
+    around: Config
+
+
+def _trainers(config: Config, head: str = "") -> Iterator[_Trainer]:
     from speechseq.training.config import TrainerConfig
 
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, TrainerConfig):
-            yield f"{head}{field.name}.init"
+            yield _Trainer(f"{head}{field.name}", value, config)
         elif isinstance(value, Config):
-            yield from _init_keys(value, f"{head}{field.name}.")
+            yield from _trainers(value, f"{head}{field.name}.")
 
 
 def _check_init(settings: Config, run: Path) -> None:
-    """Raise CheckpointError if --init names no checkpoint, before the corpus is prepared."""
+    """Raise CheckpointError if --init cannot be used, before the corpus is prepared."""
     from speechseq.checkpoint.folder import numbered, resolve
+    from speechseq.training.init_check import check_warm_start
 
-    values = dict(leaves(settings.to_dict()))
-    named = [values[key] for key in _init_keys(settings) if values[key]]
-    if named and not numbered(run / "checkpoints"):
-        resolve(named[0])
+    for trainer in _trainers(settings):
+        if not (init := trainer.config.init) or numbered(run / "checkpoints"):
+            continue
+        trained = getattr(trainer.around, "trained_model", None)
+        model = trained() if trained else getattr(trainer.around, "model", None)
+        if isinstance(model, Config):
+            check_warm_start(init, model, getattr(trainer.around, "audio", None))
+        else:
+            resolve(init)

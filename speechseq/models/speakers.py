@@ -72,6 +72,8 @@ class Speakers(nn.Module):
         config: names, width and use of the vectors.
     """
 
+    speaker_rows = ("table.weight",)
+
     def __init__(self, embedding_dim: int, config: SpeakersConfig) -> None:
         super().__init__()
         self.config = config

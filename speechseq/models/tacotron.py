@@ -180,6 +180,8 @@ def tacotron2_small(
 class Tacotron(nn.Module):
     """Text to mel frames: encoder, frame decoder and post-net, with optional style and speakers."""
 
+    optional_parts = ("style", "speakers", "join")  # a warm start may find or lack them
+
     def __init__(self, symbols: int, mels: int, bins: int, config: TacotronConfig) -> None:
         super().__init__()
         self.config = config

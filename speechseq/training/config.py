@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from speechseq.config import Config, choice
-from speechseq.ranges import BelowOne, Count, Every, Factor, Range, Seed
+from speechseq.ranges import BelowOne, Count, Every, Factor, Items, Range, Seed, Text
 from speechseq.training.schedule import (
     ConstantConfig,
     CosineConfig,
@@ -39,6 +39,8 @@ class TrainerConfig(Config):
             has a checkpoint.
         init: checkpoint or run folder with the initial weights of a new run (see `warm_start`); ""
             for random weights. The flag of recipes is --init.
+        freeze: parts of the model whose weights and running statistics stay as they are, such as
+            ("encoder", "decoder.core.attention"). The flag of recipes is --freeze.
 
     Examples:
         >>> from speechseq.training.schedule import ExponentialConfig
@@ -76,3 +78,4 @@ class TrainerConfig(Config):
     tensorboard: bool = True
     resume: bool = True
     init: str = ""
+    freeze: Annotated[tuple[Annotated[str, Text(200)], ...], Items(0, 1000)] = ()

@@ -167,7 +167,7 @@ class Saver:
 
     def _check_same(self, contents: checkpoint.Contents) -> None:
         ours = {"model": self._about.model, "audio": self._about.audio}
-        found = {name: _filled(contents.config[name], config) for name, config in ours.items()}
+        found = {name: filled(contents.config[name], config) for name, config in ours.items()}
         expected = {
             name: None if config is None else config.to_dict() for name, config in ours.items()
         }
@@ -198,7 +198,7 @@ def _unfit(folder: Path, reason: str) -> CheckpointError:
     return CheckpointError(problem, resume.DELETE)
 
 
-def _filled(found: Any, config: Config | None) -> Any:
+def filled(found: Any, config: Config | None) -> Any:
     """Fill keys that a later version has added to stored settings with their defaults."""
     if found is None or config is None:
         return found
@@ -221,10 +221,15 @@ def first_difference(found: Any, expected: Any, where: str = "") -> str:
         found, expected: dicts, lists, strings and numbers, such as settings.
         where: dotted key of the data itself, put before the keys.
     """
+    return next(all_differences(found, expected, where), "")
+
+
+def all_differences(found: Any, expected: Any, where: str = "") -> Iterator[str]:
+    """Iterate over the keys at which two pieces of plain data differ: a line of text for each."""
     if not (isinstance(found, dict) and isinstance(expected, dict)):
-        return "" if found == expected else f"{where} is {found!r} there, {expected!r} here"
+        if found != expected:
+            yield f"{where} is {found!r} there, {expected!r} here"
+        return
     for key in [*found, *(key for key in expected if key not in found)]:
         path = f"{where}.{key}" if where else key
-        if there := first_difference(found.get(key), expected.get(key), path):
-            return there
-    return ""
+        yield from all_differences(found.get(key), expected.get(key), path)

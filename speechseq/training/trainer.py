@@ -11,8 +11,10 @@ from torch import nn
 
 from speechseq.errors import ConfigError, DataError, MachineError
 from speechseq.training.config import TrainerConfig
+from speechseq.training.device import usable_device
 from speechseq.training.ema import EMA
 from speechseq.training.evaluator import Evaluator, MakeSamples, Validate
+from speechseq.training.freezing import freeze, frozen_line, hold_statistics
 from speechseq.training.log import Log
 from speechseq.training.meter import Meter, Stopwatch
 from speechseq.training.optimizer import build_optimizer
@@ -65,7 +67,7 @@ class Trainer:
         validate, samples: functions of the model in eval mode: values to log, samples to write.
 
     Raises:
-        ConfigError: settings contradict each other.
+        ConfigError: settings contradict each other, or there is no part to freeze of this name.
         MachineError: there is no such device.
 
     Examples:
@@ -89,9 +91,10 @@ class Trainer:
         samples: MakeSamples | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._device = _device(device)
+        self._device = usable_device(device)
         self._model, self._batches, self._config = model.to(self._device), batches, config
         self._run, self._about, self._counters = Path(run), about, Counters()
+        freeze(model, config.freeze)
         self._optimizer = build_optimizer(model, config)
         self._ema = EMA(model, config.ema_decay) if config.ema_decay is not None else None
         self._evaluator = Evaluator(
@@ -172,6 +175,7 @@ class Trainer:
         parts = (self._model, self._optimizer, self._ema, self._batches)
         self._saver = Saver(folder, self._about, *parts, keep=config.keep)
         self._model.train()
+        hold_statistics(self._model, config.freeze)
         seed_everything(config.seed)
         saved = self._saver.load()
         self._warm = self._warm_start() if saved is None and config.init else None
@@ -183,7 +187,8 @@ class Trainer:
         self._skips_in_a_row = 0
 
     def _warm_start(self) -> WarmStart:
-        warm = warm_start(self._model, self._about, self._config.init)
+        about, init = self._about, self._config.init
+        warm = warm_start(self._model, about.vocabulary, init, about.audio, config=about.model)
         if self._ema is not None:
             self._ema.load(self._model.state_dict())
         return warm
@@ -196,6 +201,8 @@ class Trainer:
             self._progress.say(
                 f"init: ignored, since {self._run} is at update {self._counters.update}"
             )
+        if parts := self._config.freeze:
+            self._progress.say(frozen_line(self._model, parts))
 
     def _is_over(self) -> bool:
         limit = math.inf if self._config.max_seconds is None else self._config.max_seconds
@@ -290,11 +297,3 @@ class Trainer:
 
 def _ids(batches: list[Any]) -> list[str]:
     return [name for batch in batches for name in getattr(batch, "ids", ())]
-
-
-def _device(name: torch.device | str) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        problem = f"device {name!s} cannot be used: {str(error).splitlines()[0]}"
-        raise MachineError(problem, 'use "cpu": --device cpu') from None

@@ -1,26 +1,32 @@
-"""Warm start: a new run begins from a checkpoint's weights, with vocabularies matched by symbol.
-
-A module that has one row for each entry of the vocabulary in some tensors lists their names in an
-attribute `symbol_rows`, such as ("embedding.weight",).
-"""
+"""Warm start: a new run begins from a checkpoint's weights, with vocabularies matched by symbol."""
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from speechseq import checkpoint
-from speechseq.checkpoint.folder import WEIGHTS
+from speechseq.audio.mel import AudioConfig
+from speechseq.checkpoint import Contents, read
+from speechseq.checkpoint.folder import COPY_AGAIN, WEIGHTS
 from speechseq.checkpoint.skeleton import differences
-from speechseq.errors import CheckpointError
+from speechseq.config import Config
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.models.frame_decoder import FrameDecoderConfig
+from speechseq.models.reduction import fit_reduction
+from speechseq.models.tacotron import TacotronConfig
+from speechseq.ranges import shown
 from speechseq.text.vocabulary import Vocabulary
-from speechseq.training.saving import ModelDescription, first_difference
+from speechseq.training.fitting import Fitted, Names, fit
+from speechseq.training.saving import all_differences, filled
 
 _CURE = "choose a checkpoint of a model with these settings, or set the model as it has it"
+_AUDIO_CURE = "give the audio settings these values, or choose a checkpoint of this convention"
+_MEL_SCALE = ("model.mel_mean ", "model.mel_scale ")  # they say what the model's mels mean
 _SHOWN = 40  # symbols listed in one line
+_SETTINGS = 6  # settings listed in one message
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,112 +37,168 @@ class WarmStart:
         folder: folder of the checkpoint.
         taken: number of entries of the vocabulary, controls included, whose rows were copied.
         new: symbols that keep their random initialisation.
-        left: symbols of the checkpoint that the new vocabulary lacks.
-        audio: first audio setting that differs, with both values, or "".
+        missing: symbols of the checkpoint that the new vocabulary lacks.
+        new_parts: parts and speakers that only the new model has, at their own initial values.
+        missing_parts: parts and speakers that only the checkpoint has.
+        reduction_factors: those of checkpoint and model, if the projection to frames was fitted
+            from one to the other; otherwise empty.
     """
 
     folder: Path
     taken: int
     new: tuple[str, ...]
-    left: tuple[str, ...]
-    audio: str
+    missing: tuple[str, ...]
+    new_parts: tuple[str, ...] = ()
+    missing_parts: tuple[str, ...] = ()
+    reduction_factors: tuple[int, ...] = ()
 
     def line(self) -> str:
         """Format the origin as one sentence."""
         line = f"weights of {self.folder}: "
         line += f"{self.taken} of {self.taken + len(self.new)} symbols taken over"
         line += f", new: {_listed(self.new)}" if self.new else ""
-        line += f", left behind: {_listed(self.left)}" if self.left else ""
-        return line + (f"; other audio settings: {self.audio}" if self.audio else "")
+        line += f", left behind: {_listed(self.missing)}" if self.missing else ""
+        line += f"; new parts: {_listed(self.new_parts, ', ')}" if self.new_parts else ""
+        left = _listed(self.missing_parts, ", ")
+        line += f"; parts left behind: {left}" if self.missing_parts else ""
+        return line + self._fitted()
+
+    def _fitted(self) -> str:
+        if not self.reduction_factors:
+            return ""
+        before, after = self.reduction_factors
+        return f"; reduction factor {before} fitted to {after}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name as a dict of plain data, for the log."""
-        return dataclasses.asdict(self) | {"folder": str(self.folder)}
+        data = dataclasses.asdict(self) | {"folder": str(self.folder)}
+        return data | {"left": data.pop("missing")}
 
 
-def warm_start(model: nn.Module, about: ModelDescription, folder: Path | str) -> WarmStart:
+def warm_start(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    checkpoint: Path | str,
+    audio: AudioConfig | None,
+    *,
+    config: Config | None = None,
+) -> WarmStart:
     """Fill a freshly built model with the weights of a checkpoint.
 
-    Rows of embeddings and output projections are copied by symbol; a symbol that the checkpoint
-    lacks keeps its random row. All other tensors are copied unchanged.
+    Rows of embeddings and output projections are copied by symbol, those of a table of speakers by
+    name; a symbol or speaker that the checkpoint lacks keeps its initial row. A projection to
+    frames of another reduction factor is fitted. A whole part listed in the model's attribute
+    `optional_parts` that only the model has keeps its initial values. All other tensors are copied
+    unchanged. A refused model is unchanged.
 
     Args:
-        about: the new run's model, audio settings and vocabulary.
-        folder: a checkpoint or run folder.
+        vocabulary: symbols of the new model, in the order of its rows.
+        checkpoint: a checkpoint or run folder.
+        audio: audio settings of the new run; None for a model of text only.
+        config: settings that the model was built from; None takes `model.config`.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, of another kind of model, or a tensor has
-            another shape.
+        CheckpointError: the checkpoint is damaged, of another kind of model or another mel
+            convention, or a tensor has another shape.
     """
-    stored = checkpoint.read(folder)
-    _check_kind(stored, about)
-    theirs, ours = _entries(Vocabulary.from_dict(stored.vocabulary)), _entries(about.vocabulary)
-    state = model.state_dict()
-    by_symbol = set(_symbol_rows(model)) & state.keys() & stored.weights.keys()
-    weights = {
-        name: _moved(value, state[name], theirs, ours) if name in by_symbol else value
-        for name, value in stored.weights.items()
-    }
-    if wrong := differences(weights, state):
-        problem = f"{stored.folder}: {WEIGHTS} does not fit the new model: {wrong}"
-        raise CheckpointError(problem, _CURE)
-    model.load_state_dict(weights)
+    config = getattr(model, "config", None) if config is None else config
+    stored = read(checkpoint)
+    check_settings(stored, config, audio)
+    names = Names(vocabulary, speakers_of(None if config is None else config.to_dict()))
+    fitted, factors = fitted_weights(stored, model, names, config, audio)
+    model.load_state_dict(fitted.weights)
     return WarmStart(
         folder=stored.folder,
-        taken=len(ours.keys() & theirs.keys()),
-        new=_missing(ours, theirs),
-        left=_missing(theirs, ours),
-        audio=_audio_difference(stored, about),
+        taken=fitted.taken,
+        new=fitted.new,
+        missing=fitted.missing,
+        new_parts=fitted.new_parts,
+        missing_parts=fitted.missing_parts,
+        reduction_factors=factors,
     )
 
 
-def _check_kind(stored: checkpoint.Contents, about: ModelDescription) -> None:
-    model = stored.config["model"]
-    found = model.get("kind") if isinstance(model, dict) else None
-    if found != (about.model.kind or None):
-        problem = f"{stored.folder}: holds a model of kind {found!r}, not {about.model.kind!r}"
+def check_settings(stored: Contents, config: Config | None, audio: AudioConfig | None) -> None:
+    """Raise CheckpointError for another kind of model, or mels of another convention."""
+    kind = _of_model(stored, "kind")
+    if config is not None and kind != (config.kind or None):
+        problem = f"{stored.folder}: holds a model of kind {shown(kind)}, not {config.kind!r}"
         raise CheckpointError(problem, "choose a checkpoint of the kind that this recipe trains")
+    theirs, ours = (None if x is None else x.to_dict() for x in (stored.audio(), audio))
+    wrong = _settings(theirs, ours, "audio")
+    for setting in _model_settings(stored, config):
+        wrong += [setting] if setting.startswith(_MEL_SCALE) else []
+    if wrong:
+        problem = f"{stored.folder}: mels of another convention: {_joined(wrong)}"
+        raise CheckpointError(problem, _AUDIO_CURE)
 
 
-def _entries(vocabulary: Vocabulary) -> dict[tuple[str, str], int]:
-    """Map every control and symbol to its id; a symbol spelled like a control is another entry."""
-    named = [("control", name) for name in vocabulary.controls]
-    named += [("symbol", name) for name in vocabulary.symbols]
-    return {name: number for number, name in enumerate(named)}
+def fitted_weights(
+    stored: Contents,
+    model: nn.Module,
+    new: Names,
+    config: Config | None,
+    audio: AudioConfig | None,
+) -> tuple[Fitted, tuple[int, int] | tuple[()]]:
+    """Fit the stored weights, and return the reduction factors if they differ."""
+    weights, factors = dict(stored.weights), _reduction_factors(stored, config)
+    old = Names(stored.read_vocabulary(), speakers_of(stored.config["model"]))
+    if factors and audio is not None:
+        try:
+            weights = fit_reduction(weights, factors[0], factors[1], audio.mels)
+        except ConfigError as error:
+            raise CheckpointError(f"{stored.folder}: {error.problem}", COPY_AGAIN) from None
+    fitted = fit(weights, model, old, new)
+    if wrong := differences(fitted.weights, model.state_dict()):
+        problem = f"{stored.folder}: {WEIGHTS} does not fit the new model: {wrong}"
+        if settings := _model_settings(stored, config):
+            problem += f"; settings that differ: {_joined(settings)}"
+        raise CheckpointError(problem, _CURE)
+    return fitted, factors
 
 
-def _symbol_rows(model: nn.Module) -> Iterator[str]:
-    for prefix, module in model.named_modules():
-        for name in getattr(module, "symbol_rows", ()):
-            yield f"{prefix}.{name}" if prefix else name
+def _reduction_factors(stored: Contents, config: Config | None) -> tuple[int, int] | tuple[()]:
+    """Reduction factors of a Tacotron's checkpoint and of the new model, if they differ."""
+    if not isinstance(config, TacotronConfig):
+        return ()
+    decoder = _of_model(stored, "decoder")
+    default = FrameDecoderConfig().reduction_factor
+    before = decoder.get("reduction_factor", default) if isinstance(decoder, dict) else default
+    after = config.decoder.reduction_factor
+    return (before, after) if type(before) is int and before != after else ()
 
 
-def _moved(theirs: Tensor, ours: Tensor, old: dict, new: dict) -> Tensor:
-    """Copy the rows of shared symbols from `theirs` into a copy of `ours`.
-
-    Returns `theirs` unchanged if its sizes do not fit.
-    """
-    if len(theirs) != len(old) or len(ours) != len(new) or theirs.shape[1:] != ours.shape[1:]:
-        return theirs
-    shared = [name for name in new if name in old]
-    moved = ours.detach().clone()
-    rows = theirs[[old[name] for name in shared]]
-    moved[[new[name] for name in shared]] = rows.to(moved.device, moved.dtype)
-    return moved
+def speakers_of(model: Any) -> tuple[str, ...]:
+    """Names of the speakers in the plain data of a model's settings."""
+    speakers = model.get("speakers") if isinstance(model, dict) else None
+    names = speakers.get("names") if isinstance(speakers, dict) else None
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
 
 
-def _missing(
-    here: dict[tuple[str, str], int], there: dict[tuple[str, str], int]
-) -> tuple[str, ...]:
-    return tuple(name for kind, name in here if (kind, name) not in there)
+def _of_model(stored: Contents, key: str) -> Any:
+    model = stored.config["model"]
+    return model.get(key) if isinstance(model, dict) else None
 
 
-def _audio_difference(stored: checkpoint.Contents, about: ModelDescription) -> str:
-    ours = None if about.audio is None else about.audio.to_dict()
-    return first_difference(stored.config["audio"], json.loads(json.dumps(ours)), "audio")
+def _model_settings(stored: Contents, config: Config | None) -> list[str]:
+    """Settings of the model that differ."""
+    if config is None:
+        return []
+    return _settings(filled(stored.config["model"], config), config.to_dict(), "model")
 
 
-def _listed(symbols: Sequence[str]) -> str:
-    more = f" and {len(symbols) - _SHOWN} more" if len(symbols) > _SHOWN else ""
-    shown = (s if s.isprintable() and not s.isspace() else repr(s) for s in symbols[:_SHOWN])
-    return " ".join(shown) + more
+def _settings(found: Any, expected: Any, where: str) -> list[str]:
+    """Settings that differ, each with both values, in the form that JSON would give them."""
+    found, expected = (json.loads(json.dumps(x)) for x in (found, expected))
+    return list(all_differences(found, expected, where))
+
+
+def _joined(settings: Sequence[str]) -> str:
+    more = len(settings) - _SETTINGS
+    return "; ".join(settings[:_SETTINGS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _listed(names: Sequence[str], between: str = " ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    printed = (s if s.isprintable() and not s.isspace() else repr(s) for s in names[:_SHOWN])
+    return between.join(printed) + more

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from speechseq import checkpoint
 from speechseq.cli import main, run_recipe
 from speechseq.cli.overlay import leaves, nested, parse
 from speechseq.cli.parser import Parser
@@ -14,6 +15,7 @@ from speechseq.cli.recipe import read_flags
 from speechseq.cli.train import load_recipe
 from speechseq.config import Config, choice
 from speechseq.errors import CheckpointError, ConfigError
+from speechseq.text.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -307,3 +309,43 @@ def test_init_of_a_run_that_has_begun_is_not_looked_for(tmp_path: Path) -> None:
     flags = ["--init", str(tmp_path / "none"), "--run", str(tmp_path)]
     settings, _ = read_flags(module.main, module.Settings, flags)
     assert settings.trainer.init == str(tmp_path / "none")
+
+
+def test_freeze_takes_the_names_of_parts(tmp_path: Path) -> None:
+    module = load_recipe(Path(__file__).parents[2] / "recipes" / "tts" / "spoken_digits.py")
+    for flags in (
+        ["--freeze", "encoder", "decoder.stack"],
+        ["--trainer.freeze", "[encoder, decoder.stack]"],
+    ):
+        settings, _ = read_flags(module.main, module.Settings, ["--run", str(tmp_path), *flags])
+        assert settings.trainer.freeze == ("encoder", "decoder.stack")
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_before_the_corpus_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = load_recipe(Path(__file__).parents[2] / "recipes" / "tts" / "spoken_digits.py")
+    settings = module.Settings()
+    vocabulary = Vocabulary.characters("abc")
+    model = settings.model.build(symbols=len(vocabulary), mels=settings.audio.mels)
+    checkpoint.save(
+        tmp_path / "old",
+        model=settings.model,
+        audio=settings.audio,
+        vocabulary=vocabulary,
+        weights=model.state_dict(),
+        update=1,
+    )
+    flags = ["--run", str(tmp_path / "run"), "--init", str(tmp_path / "old")]
+    read_flags(module.main, module.Settings, flags)
+    for more, named in (
+        (["--model.encoder.lstm", "80"], "model.encoder.lstm is 64 there, 80 here"),
+        (["--audio.hop", "200"], "audio.hop is 256 there, 200 here"),
+    ):
+        with pytest.raises(CheckpointError) as refused:
+            read_flags(module.main, module.Settings, [*flags, *more])
+        assert named in refused.value.problem
+    assert not (tmp_path / "run").exists()
+    recipe = str(Path(__file__).parents[2] / "recipes" / "asr" / "spoken_digits.py")
+    assert main(["train", recipe, *flags]) == 4
+    assert "holds a model of kind 'tacotron', not 'las'" in capsys.readouterr().err

@@ -1,0 +1,18 @@
+"""Device of a run."""
+
+import torch
+
+from speechseq.errors import MachineError
+
+
+def usable_device(name: torch.device | str) -> torch.device:
+    """Return a device after allocating on it.
+
+    Raises:
+        MachineError: there is no such device, or it cannot be used.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        problem = f"device {name!s} cannot be used: {str(error).splitlines()[0]}"
+        raise MachineError(problem, 'use "cpu": --device cpu') from None

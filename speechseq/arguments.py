@@ -72,9 +72,13 @@ def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
 
 
 def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool = False) -> Tensor:
-    """Check that all token ids belong to a vocabulary of `symbols` symbols.
+    """Check that all token ids belong to a vocabulary of `symbols` symbols; return them.
 
-    The arguments `name` and `wait` are explained in `checked_lengths`.
+    Args:
+        ids: integers of any shape.
+        symbols: number of entries of the vocabulary.
+        name: the argument's name, for messages.
+        wait: check the values on a GPU too, which waits for all queued work.
 
     Raises:
         DataError: an id is outside 0 … symbols - 1.
@@ -92,6 +96,11 @@ def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool =
 
 def checked_memory(memory: Tensor, memory_mask: Tensor, width: int) -> Tensor:
     """Check a decoder's memory (batch, positions, width), and return it unchanged.
+
+    Args:
+        memory: output of the encoder.
+        memory_mask: (batch, positions) bool, True = valid.
+        width: number of channels that the decoder was built for.
 
     Raises:
         ConfigError: the memory has another width or is not floating-point, or the mask is not bool

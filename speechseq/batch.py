@@ -63,7 +63,7 @@ class TTSBatch:
         _convert(self, padded)
 
     def to(self, device: torch.device | str) -> "TTSBatch":
-        """Return the same batch on another device."""
+        """Return the same batch on another device; tensors already there are shared."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property
@@ -79,9 +79,12 @@ class TTSBatch:
 class ASRBatch:
     """Batch of speech and its transcripts, for recognition.
 
-    features (batch, frames, features) and tokens (batch, tokens) int64 are padded; the padding is
-    never read. Each row of tokens ends with eos, which token_lengths includes, so an empty
-    transcript has length 1. Lengths are int64 (batch). ids names the utterances.
+    Attributes:
+        features: (batch, frames, features), padded; the padding is never read.
+        feature_lengths: (batch) int64, at least 1.
+        tokens: (batch, tokens) int64, padded; each row ends with eos (end of sequence).
+        token_lengths: (batch) int64, eos included, so an empty transcript has length 1.
+        ids: names of the utterances.
 
     Raises:
         ConfigError: tokens or lengths have another shape or dtype; all integer dtypes are
@@ -109,7 +112,7 @@ class ASRBatch:
         _convert(self, {"token_lengths": self.tokens, "feature_lengths": self.features})
 
     def to(self, device: torch.device | str) -> "ASRBatch":
-        """Return the same batch on another device."""
+        """Return the same batch on another device; tensors already there are shared."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property
@@ -125,8 +128,10 @@ class ASRBatch:
 class TextBatch:
     """Batch of texts, for language models.
 
-    tokens (batch, tokens) int64 is padded; the padding is never read. Each row ends with eos, which
-    token_lengths, int64 (batch), includes. ids names the texts.
+    Attributes:
+        tokens: (batch, tokens) int64, padded; each row ends with eos (end of sequence).
+        token_lengths: (batch) int64, eos included.
+        ids: names of the texts.
 
     Raises:
         ConfigError: tokens or lengths have another shape or dtype; all integer dtypes are
@@ -142,7 +147,7 @@ class TextBatch:
         _convert(self, {"token_lengths": self.tokens})
 
     def to(self, device: torch.device | str) -> "TextBatch":
-        """Return the same batch on another device."""
+        """Return the same batch on another device; tensors already there are shared."""
         return dataclasses.replace(self, **_moved(self, device))
 
     @property

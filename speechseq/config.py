@@ -99,7 +99,7 @@ def choice(*options: type[Config], default: Config) -> Any:
 
 
 def nearest(key: object, valid: Iterable[str]) -> str:
-    """Return the cure for an unknown key: the most similar valid name, and all valid names."""
+    """Return the cure for an unknown key, as a sentence: the most similar valid name, all names."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

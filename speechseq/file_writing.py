@@ -33,6 +33,8 @@ def replace_file(
     """Write a file atomically; if the name is a link, the link is replaced, not followed.
 
     Args:
+        path: the file.
+        data: its whole content.
         durable: wait until the bytes are on disk, so that a power failure leaves no empty file.
 
     Raises:
@@ -156,6 +158,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
     """Build the error that explains why a file or folder cannot be written.
 
     Args:
+        path: the file or folder.
         error: the operating system's error.
         needed: size of the file in bytes; the message compares it with the free bytes if the disk
             is full.

@@ -51,6 +51,8 @@ class Kind:
 def check_regular(path: PathLike, kind: Kind) -> None:
     """Check that a path is a regular file, without opening it.
 
+    `kind` has the messages and the class of the error.
+
     Raises:
         kind.error: the path does not exist or is something else.
     """
@@ -70,6 +72,8 @@ def check_regular(path: PathLike, kind: Kind) -> None:
 def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
     """Context manager: open a file for reading; files above the kind's limit are refused.
 
+    `kind` has the limit, the messages and the class of errors.
+
     Raises:
         kind.error: the file is missing, not regular, too large or unreadable; also for errors while
             it is read.
@@ -87,7 +91,7 @@ def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
 
 
 def read_bytes(path: PathLike, kind: Kind) -> bytes:
-    """Read all bytes of a file.
+    """Read all bytes of a file, at most `kind.limit`.
 
     Raises:
         kind.error: see `opened`.
@@ -100,7 +104,7 @@ def read_bytes(path: PathLike, kind: Kind) -> bytes:
 
 
 def sha256(path: PathLike, kind: Kind) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
+    """SHA-256 of a file of at most `kind.limit` bytes, in hexadecimal digits.
 
     Raises:
         kind.error: see `opened`.
@@ -110,7 +114,9 @@ def sha256(path: PathLike, kind: Kind) -> str:
 
 
 def read_text(path: PathLike, kind: Kind) -> str:
-    """Read a UTF-8 file, without byte order mark and with "\\n" at the end of every line.
+    r"""Read a UTF-8 file, without byte order mark and with "\n" at the end of every line.
+
+    `kind` has the limit, the messages and the class of errors.
 
     Raises:
         kind.error: see `lines` and `decoded`.
@@ -119,9 +125,10 @@ def read_text(path: PathLike, kind: Kind) -> str:
 
 
 def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
-    """Iterate over line numbers, from 1, and lines as bytes, without line end and byte order mark.
+    """Iterate over the lines of a file: line number, from 1, and bytes without line end.
 
-    Memory holds no more than one line.
+    Memory holds no more than one line; a byte order mark is left out. `kind` has the limits, the
+    messages and the class of errors.
 
     Raises:
         kind.error: see `opened`; also, the file is UTF-16 or a damaged gzip file, or a line has NUL

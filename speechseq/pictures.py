@@ -60,7 +60,13 @@ def mel_picture(
     *,
     target: Float[Tensor, "other_frames mels"] | None = None,
 ) -> bytes:
-    """Draw a log-mel (frames, mels) as PNG bytes, with its `target` below it on the same scale."""
+    """Draw a log-mel (frames, mels) as PNG bytes, with its `target` below it on the same scale.
+
+    Args:
+        mel: (frames, mels).
+        title: title of the picture, truncated if too long.
+        target: (other_frames, mels), the mel of the recording; None for none.
+    """
     shown = {"": _array(mel)} if target is None else {"made": _array(mel), "true": _array(target)}
     everything = np.concatenate([array.ravel() for array in shown.values()])
     lowest, highest = _range(everything)
@@ -119,7 +125,7 @@ def curves_picture(
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """Return a white figure of the given size in inches, with constrained layout."""
+    """Return a white matplotlib figure of `width` × `height` inches, with constrained layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -129,7 +135,7 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 
 def style(axes: "Axes") -> None:
-    """Remove the frame of the axes, and colour ticks and labels with INK."""
+    """Remove the frame of matplotlib axes, and colour ticks and labels with INK (dark grey)."""
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(colors=INK, labelsize=9, length=3, width=0.6)
@@ -138,7 +144,7 @@ def style(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """Render the figure to the bytes of a PNG file."""
+    """Render a matplotlib figure to the bytes of a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

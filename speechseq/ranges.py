@@ -18,7 +18,12 @@ from speechseq.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Range of numbers from `low` to `high`; `above` excludes `low`, `below` excludes `high`."""
+    """Range of numbers, for a type hint: `Annotated[float, Range(0, 1)]`.
+
+    Attributes:
+        low, high: ends of the range.
+        above, below: exclude `low`, exclude `high`.
+    """
 
     low: float | int
     high: float | int
@@ -36,14 +41,14 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Range of strings: at most `longest` characters, without "\\0", which is invalid in paths."""
+    r"""Range of strings, for a type hint: at most `longest` characters, without "\0"."""
 
     longest: int = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """Range of tuples: from `least` to `most` items."""
+    """Range of tuples, for a type hint: from `least` to `most` items."""
 
     least: int = 0
     most: int = 10_000
@@ -84,6 +89,7 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
     Args:
         key: name of the value in error messages, such as "trainer.seed" or "--seed".
+        value: value to check, which is returned.
         hint: int, float, bool or str, with or without `Annotated` by a Range or Text, or a union of
             these with None. Integers of other libraries, and integers for a float, are converted.
 

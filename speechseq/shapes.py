@@ -32,7 +32,12 @@ Scalar = Float[Tensor, ""]
 
 
 class Encoded(NamedTuple):
-    """Output of an encoder: memory (batch, positions, memory_dim), and valid positions per row."""
+    """Output of an encoder.
+
+    Attributes:
+        memory: (batch, positions, memory_dim).
+        memory_lengths: (batch), number of valid positions of each row.
+    """
 
     memory: Memory
     memory_lengths: Lengths

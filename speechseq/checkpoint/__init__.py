@@ -52,10 +52,15 @@ _LARGEST_VOCABULARY = 64 << 20  # bytes; it may contain a sentencepiece model
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint(Generic[C]):
-    """Contents of a checkpoint folder: model config, audio settings, vocabulary and weights.
+    """Contents of a checkpoint folder, with the settings as objects.
 
-    `hearing`, the audio settings, is None for text-only models; `update` is the number of optimizer
-    updates before the checkpoint was saved.
+    Attributes:
+        folder: the checkpoint's folder.
+        model: config that builds the model.
+        hearing: audio settings; None for text-only models.
+        vocabulary: symbols and their ids.
+        weights: tensors by name, as of `state_dict()`.
+        update: number of optimizer updates before the checkpoint was saved.
     """
 
     folder: Path
@@ -80,7 +85,14 @@ class Checkpoint(Generic[C]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Verified contents of a checkpoint folder, as uninterpreted plain data and tensors."""
+    """Verified contents of a checkpoint folder, as uninterpreted plain data and tensors.
+
+    Attributes:
+        folder: the checkpoint's folder.
+        config: content of config.json.
+        vocabulary: content of vocabulary.json.
+        weights: tensors by name.
+    """
 
     folder: Path
     config: dict[str, Any]
@@ -88,7 +100,7 @@ class Contents:
     weights: dict[str, Tensor]
 
     def audio(self) -> AudioConfig | None:
-        """Audio settings; None for text-only models.
+        """Build the audio settings; None for text-only models.
 
         Raises:
             CheckpointError: the settings are invalid.
@@ -98,7 +110,7 @@ class Contents:
             return None if data is None else AudioConfig.from_dict(data, where="audio")
 
     def read_vocabulary(self) -> Vocabulary:
-        """Read the vocabulary.
+        """Build the vocabulary from its plain data.
 
         Raises:
             CheckpointError: the vocabulary is invalid.
@@ -120,8 +132,10 @@ def save(
     """Write a checkpoint folder, complete or not at all; an older checkpoint there is replaced.
 
     Args:
-        folder: the checkpoint's own folder; its parents are created.
+        folder: the checkpoint's own folder, which is returned; its parents are created.
+        model: config that builds the model.
         audio: audio settings; None for text-only models.
+        vocabulary: symbols and their ids.
         weights: the model's `state_dict()`, on any device; tensors may be tied or strided.
         update: number of optimizer updates so far.
         extra: contents of further files by name, such as the state to resume a run.
@@ -158,6 +172,7 @@ def load(
     """Open a checkpoint folder, or the last checkpoint of a run's folder.
 
     Args:
+        folder: the checkpoint, the run, or the run's folder `checkpoints`.
         expect: the Config class of the model, named by the caller.
         also: further Config classes that its `choice` fields may hold.
 
@@ -194,6 +209,8 @@ def load(
 def read(folder: str | os.PathLike[str]) -> Contents:
     """Read and verify a checkpoint folder without interpreting its configuration.
 
+    `folder` may also be that of a run, whose last checkpoint is read.
+
     Raises:
         CheckpointError: the folder is missing, truncated, modified, or not a checkpoint.
     """
@@ -210,6 +227,7 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | No
     """Read one file of a checkpoint, verified by the size and SHA-256 in the description.
 
     Args:
+        folder: the checkpoint's folder.
         name: name of the file in the folder.
         config: description of the checkpoint, the content of its config.json.
         most: maximum number of bytes, even if the description states more; None sets no other
@@ -238,7 +256,8 @@ def restore(checkpoint: Checkpoint[C], build: Callable[[], nn.Module]) -> nn.Mod
     with wrong sizes cannot exhaust the memory.
 
     Args:
-        build: function that builds the model; it is called twice.
+        checkpoint: result of `load`.
+        build: function that builds the model, without arguments; it is called twice.
 
     Raises:
         CheckpointError: the model cannot be built, or its tensors differ from the checkpoint's.

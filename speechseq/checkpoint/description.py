@@ -19,14 +19,17 @@ _MOST_UPDATES = 10**12
 
 
 def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the checksum to a description: SHA-256 of the other keys as canonical JSON."""
+    """Add the checksum "sha256" to a checkpoint's description, the content of its config.json.
+
+    It is the SHA-256 of the other keys as canonical JSON.
+    """
     rest = {key: value for key, value in config.items() if key != SEAL}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return rest | {SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read and verify config.json; version 1, without a checksum, is supported.
+    """Read and verify config.json in a checkpoint's folder; version 1, without a checksum, too.
 
     Raises:
         CheckpointError: the file is missing, truncated, modified, of a later version, or not a
@@ -37,7 +40,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def parse_description(path: Path, data: bytes) -> dict[str, Any]:
-    """Parse and verify the bytes of a config.json.
+    """Parse and verify the bytes of a config.json; `path` is for messages.
 
     Raises:
         CheckpointError: see `read_description`.
@@ -63,7 +66,12 @@ def parse_description(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
-    """Return the size of a file in bytes, as the description states it.
+    """Return the size of a checkpoint's file in bytes, as its description states it.
+
+    Args:
+        folder: the checkpoint's folder, for messages.
+        name: name of the file.
+        config: description, the content of config.json.
 
     Raises:
         CheckpointError: the description does not state the size.
@@ -76,7 +84,7 @@ def described_size(folder: Path, name: str, config: Mapping[str, Any]) -> int:
 
 
 def parse_json(path: Path, data: bytes) -> Any:
-    """Parse a JSON file to plain data.
+    """Parse the bytes of a JSON file to plain data; `path` is for messages.
 
     Raises:
         CheckpointError: the file is not JSON, or a key is repeated.

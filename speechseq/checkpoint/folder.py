@@ -74,7 +74,11 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes; a FIFO is refused, as reading it may block."""
+    """Read a regular file of at most `limit` bytes; a FIFO is refused, as reading it may block.
+
+    Raises:
+        CheckpointError: the file is missing, not regular or larger.
+    """
     kind = files.Kind(name="this file", limit=limit, error=CheckpointError, cure=COPY_AGAIN)
     return files.read_bytes(path, kind)
 
@@ -82,7 +86,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files to a temporary folder next to `folder`, and rename it when it is complete.
 
+    `files` has the content of each file by its name. An older checkpoint at `folder` is replaced.
+
     Raises:
+        ConfigError: the folder exists and is not a checkpoint.
         MachineError: the disk is full or cannot be written; nothing is left behind.
     """
     staging = temporary_name(folder)

@@ -47,7 +47,7 @@ def check_header(path: Path) -> None:
 
 
 def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
-    """Parse a safetensors file to tensors by name.
+    """Parse the bytes of a safetensors file to tensors by name; `path` is for messages.
 
     Raises:
         CheckpointError: the file is not safetensors, or a tensor is not finite.

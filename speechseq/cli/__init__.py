@@ -18,8 +18,9 @@ from speechseq.config import Config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `speechseq` command and return its exit code.
 
-    The code is 0 for success; 2 for errors in usage, configuration or recipe; 3 data; 4 checkpoint;
-    5 machine; and 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
+    `argv` are the words after the command's name; None takes those of the process. The code is 0
+    for success; 2 for errors in usage, configuration or recipe; 3 data; 4 checkpoint; 5 machine;
+    and 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 

@@ -14,14 +14,17 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq info` and its flags to `commands`, the subparsers of argparse."""
     parser = commands.add_parser("info", help=_HELP)
     parser.add_argument("checkpoint", type=Path, metavar="DIR", help="a checkpoint or run folder")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print kind, size, update, audio settings, vocabulary and configuration of a checkpoint."""
+    """Print kind, size, update, audio settings, vocabulary and configuration of a checkpoint.
+
+    `arguments` are the parsed flags of the command.
+    """
     import yaml
 
     from speechseq import checkpoint

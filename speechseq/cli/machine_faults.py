@@ -22,7 +22,7 @@ _USAGE = {errno.ENAMETOOLONG: "use a shorter name", errno.ELOOP: "remove the lin
 def machine_error(error: Exception) -> SpeechseqError | None:
     """Convert an error to a MachineError or ConfigError, for instance for a full disk.
 
-    None if neither the machine nor its usage caused the error.
+    Returns None if neither the machine nor its usage caused the error.
     """
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""

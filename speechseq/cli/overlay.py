@@ -48,7 +48,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_file(path: str | Path) -> Any:
-    """Read a YAML file of settings as plain data.
+    """Read a YAML file of settings as plain data, nested dicts of numbers.
 
     Raises:
         ConfigError: the file is missing, empty or not YAML; the message names the line.
@@ -82,6 +82,7 @@ def overlay(settings: C, data: Any, source: str) -> C:
     """Return a copy of the settings in which the values of `data` replace the old ones.
 
     Args:
+        settings: the old settings.
         data: nested plain data as of `settings.to_dict()`, with only the keys to change.
         source: the file or flag that `data` comes from, for messages.
 

@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         print(self.format_help(), end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError with the parser's message instead of exiting."""
+        """Raise ConfigError with argparse's message instead of printing it and exiting."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             problem = f"{self.prog}: {message[: wrong.start()]}unknown {wrong[1]!r}"
             raise ConfigError(problem, nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])))
@@ -54,7 +54,14 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str], namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse arguments; unknown flags are reported before missing arguments."""
+        """Parse `args` as argparse does; unknown flags are reported before missing arguments.
+
+        Returns the namespace and the words that are left.
+
+        Raises:
+            ConfigError: a flag is unknown (the message names the nearest), or a word has a NUL
+                character.
+        """
         if nul := [word for word in args if "\0" in word]:
             raise ConfigError(f"{self.prog}: {shown(nul[0])} holds a NUL character", "leave it out")
         known = self._option_string_actions

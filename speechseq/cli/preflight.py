@@ -13,7 +13,9 @@ _FILES = (".lock", "log.jsonl", "report.html", "result.json")
 def check_start(settings: Config, run: Path) -> None:
     """Check that a recipe's device exists and that its run and cache folders are writable.
 
-    The check leaves no files behind.
+    Args:
+        settings: settings of the recipe, perhaps with fields `device` and `cache`.
+        run: folder of the run. No files are left behind.
 
     Raises:
         ConfigError: the run needs a folder at the path of a file, or a file at that of a folder.

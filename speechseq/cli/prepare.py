@@ -13,7 +13,7 @@ _HELP = "fetch and check a corpus"
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser, with a subcommand for each corpus."""
+    """Add the command `speechseq prepare`, with a subcommand for each corpus, to `commands`."""
     parser = commands.add_parser("prepare", help=_HELP)
     parser.checked = False
     corpora = parser.add_subparsers(metavar="CORPUS", required=True)
@@ -27,7 +27,10 @@ def add(commands: Any) -> None:
 
 
 def run_ljspeech(arguments: argparse.Namespace) -> None:
-    """Check every row of LJSpeech, or of a folder with its layout, and print its size."""
+    """Check every row of LJSpeech, or of a folder with its layout, and print its size.
+
+    `arguments` are the parsed flags of the command: root, download, skip_bad and columns.
+    """
     from speechseq.corpus import ljspeech
 
     root = ljspeech.download(arguments.root) if arguments.download else arguments.root
@@ -36,7 +39,10 @@ def run_ljspeech(arguments: argparse.Namespace) -> None:
 
 
 def run_librispeech(arguments: argparse.Namespace) -> None:
-    """Check every utterance of the chosen parts of LibriSpeech, and print the size of each part."""
+    """Check every utterance of the chosen parts of LibriSpeech; print the size of each part.
+
+    `arguments` are the parsed flags of the command: root, parts and download.
+    """
     from speechseq.corpus import librispeech
 
     root, parts = arguments.root, arguments.parts
@@ -47,7 +53,10 @@ def run_librispeech(arguments: argparse.Namespace) -> None:
 
 
 def run_parts(arguments: argparse.Namespace) -> None:
-    """Check every recording of a corpus with a training and a test part, and print their sizes."""
+    """Check every recording of a corpus with a training and a test part; print their sizes.
+
+    `arguments` are the parsed flags of the command: root, and corpus, its name.
+    """
     from speechseq.corpus import an4, fsdd
 
     read = {"fsdd": fsdd.read, "an4": an4.read}[arguments.corpus]

@@ -56,6 +56,11 @@ def run(
 ) -> None:
     """Run a recipe with the settings of its flags, after device and folders were checked.
 
+    Args:
+        recipe: the recipe's function `main`, called with settings and run folder.
+        settings_class: Config class of the recipe's settings.
+        flags: words of the command line.
+
     Raises:
         ConfigError: see `read_flags`.
         MachineError: the device does not exist, or the run folder cannot be written.

@@ -19,7 +19,11 @@ _CALL = "check what is passed there; when that is right, report it to speechseq"
 
 
 class RecipeError(ConfigError):
-    """Error in a recipe, with the lines of the traceback that are useful to its author."""
+    """Error in a recipe's own code.
+
+    Attributes:
+        trace: lines of the traceback that are useful to the recipe's author.
+    """
 
     trace = ""
 

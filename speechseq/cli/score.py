@@ -25,7 +25,7 @@ a path stands for its file's name without folder and ending."""
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq score` and its flags to `commands`, the subparsers of argparse."""
     parser = commands.add_parser("score", help=_HELP)
     parser.epilog = _FORMS
     parser.add_argument("--ref", required=True, type=Path, metavar="FILE", help="what was said")
@@ -63,7 +63,11 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the error rates of one system, or the comparison of two systems."""
+    """Print the error rates of one system, or the comparison of two systems.
+
+    `arguments` are the parsed flags of the command: files of references and hypotheses, and
+    options.
+    """
     from speechseq.inference.score import compare_systems
 
     paths = [path for path in (arguments.hyp, arguments.hyp2) if path]

@@ -14,9 +14,10 @@ from speechseq.printable import message, safe_encoding
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Context manager: replace closed streams, escape unprintable characters, print short warnings.
+    """Context manager: makes the standard streams of this process safe to print to.
 
-    Warnings are printed as single lines. The previous state is restored at the end.
+    Closed streams are replaced, unprintable characters are escaped, and warnings are printed as
+    single lines. The previous state is restored at the end.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr, logging.lastResort
@@ -36,13 +37,13 @@ def prepared() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line to standard error; it is no error if the stream is closed."""
+    """Print a line of text to standard error; it is no error if the stream is closed."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def flush_or_forget() -> None:
-    """Flush the streams; a broken stream is replaced, so that Python's exit prints no error."""
+    """Flush standard output and error; a broken stream is replaced, so that no exit complains."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()

@@ -32,7 +32,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def card_lines(card: dict[str, Any]) -> Iterator[str]:
-    """Iterate over the lines of a style card as text.
+    """Iterate over the lines of a style card, as text for a terminal.
 
     Each knob (dimension of the style's code, or style token) has a line with what it changes in the
     speech. The last line names the knobs without an effect.

@@ -21,7 +21,7 @@ _KINDS = ("style_from", "style", "style_move", "style_sample")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags to the parser of the command."""
+    """Add the flags for styles and speakers to the parser of `speechseq synthesize`."""
     group = parser.add_argument_group("style", "for models with a style; see `speechseq info DIR`")
     group.add_argument(
         "--style-from", type=Path, metavar="REF.wav", help="speak as this recording is spoken"
@@ -70,6 +70,8 @@ class Wanted:
 
     def of(self, synthesizer: "Synthesizer", items: int, seed: int) -> "Styles":
         """Make the styles of `items` texts with the model of a synthesizer.
+
+        `seed` is that of drawn styles.
 
         Raises:
             ConfigError: the model has no style, no speakers, or not the knobs that the flags name.
@@ -140,7 +142,7 @@ class Styles:
 
 
 def read(arguments: argparse.Namespace) -> Wanted:
-    """Read the flags for style and speaker from the arguments of the command.
+    """Read the flags for style and speaker from the parsed arguments of the command.
 
     Raises:
         ConfigError: several flags choose a style, a knob is named twice, or a value is not a

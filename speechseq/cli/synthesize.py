@@ -27,7 +27,13 @@ _AT_ONCE = 64  # lines spoken before their WAVs are written, so that a failure l
 
 
 class Line(NamedTuple):
-    """Text to speak, its origin for messages, and the WAV file to write."""
+    """Text to speak.
+
+    Attributes:
+        where: its origin for messages, such as file and line.
+        text: what is spoken.
+        out: the WAV file to write.
+    """
 
     where: str
     text: str
@@ -35,7 +41,7 @@ class Line(NamedTuple):
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq synthesize` and its flags to `commands`, argparse's subparsers."""
     parser = commands.add_parser("synthesize", help=_HELP)
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
@@ -91,7 +97,10 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Speak the text of the flags, or each line of a file."""
+    """Speak the text of the flags, or each line of a file, to WAV files.
+
+    `arguments` are the parsed flags of the command.
+    """
     checked("--seed", arguments.seed, DrawSeed)
     checked("--n", arguments.n, Count | None)
     checked("--window", arguments.window, Count)

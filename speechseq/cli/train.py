@@ -20,7 +20,7 @@ _HELP = "run a recipe: train a model and see what it learned"
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq train RECIPE.py` to `commands`, the subparsers of argparse."""
     parser = commands.add_parser("train", help=_HELP)
     parser.add_argument("recipe", type=Path, metavar="RECIPE.py", help="the recipe's file")
     parser.add_argument(
@@ -35,14 +35,17 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the recipe's `main(settings, run)`."""
+    """Run the recipe's `main(settings, run)`.
+
+    `arguments` are the parsed flags of the command: the recipe's file, and its own flags.
+    """
     with recipe_code():
         module = load_recipe(arguments.recipe)
     recipe.run(module.main, module.Settings, arguments.flags)
 
 
 def load_recipe(path: Path) -> ModuleType:
-    """Load a recipe file and return its module, which has `main` and `Settings`.
+    """Load a recipe, a Python file, and return its module, which has `main` and `Settings`.
 
     Raises:
         ConfigError: the file does not exist or is not a recipe.

@@ -22,7 +22,7 @@ _AT_ONCE = 64  # files read before their texts are printed, so that a failure lo
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq transcribe` and its flags to `commands`, argparse's subparsers."""
     parser = commands.add_parser("transcribe", help=_HELP)
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="DIR", help="a checkpoint or run folder"
@@ -69,7 +69,14 @@ def add(commands: Any) -> None:
 
 
 class Options(NamedTuple):
-    """Options of the command: search, language models, windows of long files, and output."""
+    """Options of the command.
+
+    Attributes:
+        search: beam search.
+        scorers: language models with their weights.
+        windows: length and overlap of the windows of long files.
+        as_json, timestamps: what is printed.
+    """
 
     search: "Beam"
     scorers: "tuple[WeightedScorer, ...]"
@@ -79,7 +86,10 @@ class Options(NamedTuple):
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Transcribe the files; files that fail are reported at the end, after the transcripts."""
+    """Transcribe the files; files that fail are reported at the end, after the transcripts.
+
+    `arguments` are the parsed flags of the command.
+    """
     options = _options(arguments)
     transcriber = _load(arguments, options)
     if arguments.lm is not None:

@@ -38,8 +38,9 @@ _RENAMES = (
 def tacotron2_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of `torchaudio.models.Tacotron2` to those of `tacotron2().build(...)`.
 
-    Only models with one frame per step are supported: with more, torchaudio feeds all frames of a
-    step to the pre-net, whereas the paper and this package feed the last one.
+    `weights` is torchaudio's state dict, and the result a state dict of this package. Only models
+    with one frame per step are supported: with more, torchaudio feeds all frames of a step to the
+    pre-net, whereas the paper and this package feed the last one.
 
     Raises:
         CheckpointError: a name does not occur in torchaudio's model.

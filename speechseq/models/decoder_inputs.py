@@ -14,7 +14,7 @@ from speechseq.shapes import Lengths, Tokens
 
 
 class RunInputs(NamedTuple):
-    """Inputs of a free run.
+    """Inputs of a free run of the decoder, in which it reads its own output.
 
     Attributes:
         tokens, token_lengths: (batch, tokens) and (batch), checked.
@@ -38,6 +38,13 @@ def run_inputs(
 ) -> RunInputs:
     """Check the tokens of a batch, and prepare limits and dropout masks for them.
 
+    Args:
+        config: settings of the decoder.
+        tokens, token_lengths: (batch, tokens) and (batch).
+        seed: one seed of the dropout for all rows or one per row; None draws one.
+        max_steps: upper bound of every row's steps; None for none.
+        length_scale: factor of the duration, and so of the limits.
+
     Raises:
         ConfigError: the number of seeds is not that of the rows; max_steps is below 1; tokens or
             lengths are not integers (batch, tokens), (batch).
@@ -58,6 +65,13 @@ def step_limits(
 ) -> Lengths:
     """Maximum number of steps (batch): by each row's length, scaled, and at most `max_steps`.
 
+    Args:
+        config: settings of the decoder, with frames_per_token, spare_frames and the reduction
+            factor.
+        token_lengths: (batch).
+        max_steps: upper bound for every row; None for none.
+        length_scale: factor of the duration, and so of the limits.
+
     Raises:
         ConfigError: max_steps is below 1.
     """
@@ -73,6 +87,7 @@ def utterance_noise(
     """Build the dropout masks of the pre-net; None if synthesis runs without dropout.
 
     Args:
+        config: settings of the decoder.
         seed: one seed for all rows or one per row; None draws one from torch's global generator.
         tokens: (batch, tokens), for the number of rows and the device.
 

@@ -31,7 +31,7 @@ STOP, ATTENTION_END, LIMIT = range(3)
 
 
 class FreeRun(NamedTuple):
-    """Output of a free run, zero after each row's own length.
+    """Output of a free run of the decoder, zero after each row's own length.
 
     Attributes:
         mel: (batch, steps * r, mels).
@@ -163,7 +163,10 @@ def torch_run(
 ) -> Steps:
     """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
 
-    `free_run` describes the arguments.
+    Args:
+        decoder, encoded, limits, noise, precision, fed, steering: as in `free_run`: the frame
+            decoder, memory and lengths, maximum steps (batch), dropout masks, precision of the
+            weights, frames (batch, steps, mels) to read or None, window and speed of the attention.
     """
     batch = len(encoded.memory)
     reason = torch.full_like(encoded.memory_lengths, -1)

@@ -24,13 +24,14 @@ def error_rate(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Make a validation function that returns "wer" and "cer" over all held-out batches.
 
-    The model reads its own output (free-running). Errors are summed over the corpus, so that the
-    result does not depend on the batching.
+    The model reads its own output (free-running). Errors (of words and characters) are summed over
+    the corpus, so that the result does not depend on the batching.
 
     Args:
         batches: function called at each validation, which returns every held-out batch once.
+        vocabulary: maps the tokens of model and references to text.
         strategy: search strategy; None for greedy search.
-        limit: length limit of the greedy search.
+        limit: length limit of the greedy search, without a strategy; None for its default.
     """
     search = strategy or (GREEDY if limit is None else Greedy(limit=limit))
 
@@ -48,6 +49,9 @@ def free_running_score(
 
     Args:
         model: a recogniser such as `speechseq.models.las.LAS`, on any device.
+        batches: batches of speech with reference tokens, on any device.
+        vocabulary: maps the tokens of model and references to text.
+        strategy: search strategy, by default greedy.
     """
     pairs: list[tuple[str, str]] = []
     ids: list[str] = []

@@ -22,11 +22,14 @@ class Speech:
     """Synthesised speech of one text.
 
     Attributes:
+        text, normalized: the text as given, and normalised for the vocabulary.
         symbols: symbols of the text, one per memory position.
         waveform: (samples,) float32 in [-1, 1].
-        mel: (frames, mels).
-        alignment: (steps, positions).
-        finished_reason: "stop", "attention_end" or "limit".
+        sample_rate: of the waveform, in Hz.
+        mel: (frames, mels), log-mel.
+        alignment: (steps, positions), attention weights of the decoder's steps.
+        finished_reason: why it ended: "stop" (stop probability), "attention_end" (attention stayed
+            on the last symbol) or "limit" (the maximum number of steps: speech may be cut off).
         pause: seconds of silence that follow, if the text is a piece of a longer one.
     """
 
@@ -42,11 +45,11 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """Duration in seconds."""
+        """Duration of the waveform in seconds, without the pause."""
         return len(self.waveform) / self.sample_rate
 
     def with_pause(self) -> Float[Tensor, " samples"]:
-        """Return the waveform, followed by its pause."""
+        """Return the waveform (samples,), followed by the silence of its `pause`."""
         return F.pad(self.waveform, (0, round(self.pause * self.sample_rate)))
 
 
@@ -55,6 +58,7 @@ class Reading:
     """Input of the model for one text.
 
     Attributes:
+        text, normalized: the text as given, and normalised for the vocabulary.
         ids: token ids of the normalised text.
         pause: seconds of silence that follow.
         latent: style, one row; None for models without a style.
@@ -77,7 +81,16 @@ def speech(
     row: int,
     audio: AudioConfig,
 ) -> Speech:
-    """Return the speech of one row of the model's and the vocoder's output, without padding."""
+    """Return the speech of one row of the model's and the vocoder's output, without padding.
+
+    Args:
+        reading: the text of the row, as the model read it.
+        symbols: its symbols, one per token id.
+        output: output of the model for a batch.
+        waveforms: the vocoder's, (batch, samples); a peak above 1 is scaled down to 1.
+        row: index into the batch.
+        audio: the model's audio settings.
+    """
     frames, steps = int(output.frame_lengths[row]), int(output.step_lengths[row])
     waveform = waveforms[row, : samples_of(frames, audio)].float().cpu()
     peak = float(waveform.abs().max()) if len(waveform) else 0.0
@@ -95,11 +108,11 @@ def speech(
 
 
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:
-    """Join the speech of the pieces of a text; a single piece is returned unchanged.
+    """Join the speech of the `pieces` of `text`, the whole; a single piece is returned unchanged.
 
-    The waveform includes the pauses; mel and alignment do not. The alignment is block-diagonal.
-    Since its size grows with the square of the text's length, alignment and symbols are empty for a
-    text of several pages.
+    The waveform includes the pauses; mel and alignment do not. The alignment (steps, positions) is
+    block-diagonal: one block per piece, zeros elsewhere. Since its size grows with the square of
+    the text's length, alignment and symbols are empty for a text of several pages.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -120,7 +133,7 @@ def joined(text: str, pieces: Sequence[Speech]) -> Speech:
 
 
 def combined(reasons: Iterable[str]) -> str:
-    """Combine the reasons why the pieces of a text ended: the worst one, "stop" being the best."""
+    """Return the worst reason why a piece ended: "limit", then "attention_end", then "stop"."""
     found = set(reasons)
     return next(reason for reason in _REASONS if reason in found)
 

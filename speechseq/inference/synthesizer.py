@@ -50,7 +50,9 @@ class Synthesizer:
     """Speaks texts with a model, its vocabulary and its audio settings.
 
     Args:
-        vocoder: settings of Griffin-Lim.
+        model, vocabulary, audio: a trained Tacotron, and the symbols and audio settings that it was
+            trained with; `load` takes all three from a checkpoint.
+        vocoder: settings of Griffin-Lim, which makes the waveforms.
         batch_size: maximum number of texts in a batch.
         precision: precision of the weights in the decoder's loop, "float32", "bfloat16" or "int8";
             fewer bits are faster on a CPU (see `Tacotron.generate`).
@@ -94,6 +96,8 @@ class Synthesizer:
         """Load the checkpoint of a trained Tacotron.
 
         Args:
+            checkpoint: a checkpoint or run folder.
+            device: device to speak on, such as "cpu" or "cuda".
             also: Config classes of your own parts (such as an attention mechanism) in its model.
             precision: "float32", "bfloat16" or "int8" weights in the decoder's loop.
 
@@ -137,11 +141,14 @@ class Synthesizer:
         """Synthesise every text; with a seed, no result depends on the other texts or their order.
 
         Args:
+            texts: texts to speak; long ones are spoken in pieces that are joined.
             seed: seed of the pre-net's dropout and the vocoder's initial phases; None draws one.
             max_steps: maximum number of decoder steps, in addition to the model's own limit.
             latent: one style per text, from `references`, `model.style.sample` or
                 `model.style.by_hand`; None takes the mean of all codes in training.
             speaker: name of the voice, for a model with several speakers.
+            safe, n, window, length_scale: repeated tries and control of the attention, see
+                `Manner`.
 
         Raises:
             ConfigError: the seed exceeds 64 bits, max_steps is below 1, or the model lacks a style

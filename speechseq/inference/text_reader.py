@@ -14,7 +14,7 @@ _SHOWN = 5  # pieces of a text that an error names
 
 
 class TextReader:
-    """Normalises and encodes texts by a vocabulary, for a synthesiser; long texts in pieces."""
+    """Normalises and encodes texts by a `vocabulary`, for a synthesiser; long texts in pieces."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary

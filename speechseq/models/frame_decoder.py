@@ -47,12 +47,15 @@ class FrameDecoderConfig(Config):
     """Settings of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
 
     Attributes:
-        reduction_factor: r, frames per step.
+        reduction_factor: r, mel frames per step.
+        prenet: widths of the pre-net's layers, through which the previous frame enters a step;
+            `prenet_dropout` and `prenet_bias` belong to these layers.
+        free_running_dropout: keep the pre-net's dropout in synthesis.
         attention_rnn: cell of the RNN that queries the attention; its units, dropout and zoneout
             are the `attention_rnn_…` fields.
+        attention: mechanism by which that RNN reads the encoded text.
         stack: RNN above the attention RNN, from whose output frames and stop are projected.
         project_context: frames and stop are projected from [stack output; context].
-        free_running_dropout: keep the pre-net's dropout in synthesis.
         stop_threshold: stop probability above which an utterance ends.
         attention_end_steps: number of consecutive steps with the largest weight on the last
             position, after which an utterance also ends.
@@ -90,7 +93,7 @@ class FrameDecoderConfig(Config):
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
-        """Maximum number of steps (batch) for utterances of these token lengths (batch)."""
+        """Return the maximum number of steps (batch) for texts of these token lengths (batch)."""
         frames = self.spare_frames + self.frames_per_token * token_lengths
         return (frames / self.reduction_factor).ceil().long()
 
@@ -99,12 +102,12 @@ Keep = tuple[Tensor, ...]  # dropout multipliers of the pre-net's layers, each (
 
 
 class DecoderOutput(NamedTuple):
-    """Teacher-forced output of the decoder.
+    """Teacher-forced output of the decoder; a step makes r frames.
 
     Attributes:
-        mel: (batch, steps * r, mels).
-        stop_logits: (batch, steps).
-        alignment: (batch, steps, positions).
+        mel: (batch, steps * r, mels), frames on the network's scale.
+        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
+        alignment: (batch, steps, positions), attention weights.
     """
 
     mel: Mel
@@ -116,7 +119,8 @@ class DecoderState(NamedTuple):
     """State between two free-running steps.
 
     Attributes:
-        core, stack: states of the attention RNN and of the stack.
+        core: state of the attention RNN and its attention.
+        stack: state of the RNN stack above it, one entry per cell.
         frame: (batch, mels), last frame of the previous step.
     """
 
@@ -126,11 +130,11 @@ class DecoderState(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """Output of one free-running step.
+    """Output of one free-running step, or of several, with an axis of steps after the batch.
 
     Attributes:
-        frames: (batch, r * mels).
-        stop_logit: (batch).
+        frames: (batch, r * mels), the step's r frames one after another.
+        stop_logit: (batch), whose sigmoid is the probability that speech ends.
         weights: (batch, positions), attention weights.
     """
 
@@ -143,11 +147,12 @@ class Steps(NamedTuple):
     """Outputs of all steps of a free run, zero after each row's own last step.
 
     Attributes:
-        frames: (batch, steps, r * mels).
-        stop_logits: (batch, steps).
-        alignment: (batch, steps, positions).
+        frames: (batch, steps, r * mels), the r frames of each step one after another.
+        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
+        alignment: (batch, steps, positions), attention weights.
         step_lengths: (batch), number of steps of each row.
-        ending: (batch), reason for the end of each row: 0 stop, 1 attention_end, 2 limit.
+        ending: (batch), reason for the end of each row: 0 stop probability, 1 attention stayed on
+            the last position, 2 limit of steps.
     """
 
     frames: Grouped
@@ -162,6 +167,11 @@ class FrameDecoder(nn.Module):
 
     Under teacher forcing, only the attention RNN runs step by step; all other parts run over the
     whole sequence. Free-running synthesis calls the same parts one step at a time.
+
+    Args:
+        memory_dim: width of the encoded text that attention reads.
+        mels: number of mel bands.
+        config: settings of the parts.
     """
 
     def __init__(self, memory_dim: int, mels: int, config: FrameDecoderConfig) -> None:
@@ -187,7 +197,14 @@ class FrameDecoder(nn.Module):
     def forward(
         self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
     ) -> DecoderOutput:
-        """Run all steps teacher-forced: each reads the last target frame of the previous step."""
+        """Run all steps teacher-forced: each reads the last target frame of the previous step.
+
+        Args:
+            mel: (batch, frames, mels), target frames on the network's scale (`Tacotron.inward`).
+            frame_mask: (batch, frames), True at valid frames.
+            memory, memory_mask: encoded text (batch, positions, memory_dim), and (batch,
+                positions), True at valid positions.
+        """
         known = zero_padding(mel, frame_mask)
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
@@ -203,7 +220,11 @@ class FrameDecoder(nn.Module):
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
-        """Return the state before the first free-running step, with a previous frame of zeros."""
+        """Return the state before the first free-running step, with a previous frame of zeros.
+
+        `memory` (batch, positions, memory_dim) is the encoded text, `memory_mask` (batch,
+        positions) True at its valid positions.
+        """
         batch = memory.shape[0]
         core = self.core.start(memory, memory_mask)
         frame = memory.new_zeros(batch, self.mels)
@@ -215,9 +236,10 @@ class FrameDecoder(nn.Module):
         ready: StepWeights,
         keep: Series[Tensor] | None = None,
     ) -> tuple[StepOutput, DecoderState]:
-        """Run one free-running step on the last frame of the previous step, `state.frame`.
+        """Run one free-running step on the frame in `state`; return the output and the next state.
 
         Args:
+            state: state before the step, from `start` or the step before.
             ready: result of `self.core.prepare()`, which all steps of an utterance share.
             keep: dropout multipliers (batch, size) of each pre-net layer; None for no dropout.
         """
@@ -236,7 +258,10 @@ class FrameDecoder(nn.Module):
         """Run `steps` free-running steps; return outputs (rows, steps, …) and the next state.
 
         Args:
-            keep: dropout multipliers (rows, steps, size) of each pre-net layer, or None.
+            steps: number of steps to run.
+            state: state before them, from `start` or an earlier call.
+            keep: dropout multipliers (rows, steps, size) of each pre-net layer; None for no
+                dropout.
             ready: result of `self.core.prepare()`. If None, it is computed here, so that a CUDA
                 graph reads current weights.
         """

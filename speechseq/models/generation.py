@@ -52,8 +52,8 @@ class Ended(NamedTuple):
     """State of the running rows after some steps, each field (rows).
 
     Attributes:
-        steps: number of these steps that count.
-        reason: index into REASONS, or -1 if the row goes on.
+        steps: number of these steps that count; those after a row's end do not.
+        reason: index into `REASONS` ("stop", "attention_end", "limit"), or -1 if the row goes on.
         resting: number of steps for which attention has now stayed on the last position.
     """
 
@@ -123,7 +123,11 @@ def kernel_run(
     noise: UtteranceNoise | None,
     steering: Steering,
 ) -> frame_decoder_cpp.KernelRun | None:
-    """Begin a run in the C++ kernel, or return None for a run that needs `torch_steps`."""
+    """Begin a run in the C++ kernel, or return None for a run that needs `torch_steps`.
+
+    The arguments are those of `free_run`: decoder, memory (batch, positions, memory_dim) and
+    lengths, and so on.
+    """
     if not _by_kernel(decoder, steering):
         return None
     return frame_decoder_cpp.KernelRun(decoder, precision, encoded, limits, noise, None)
@@ -132,7 +136,11 @@ def kernel_run(
 def checked_run(
     decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
 ) -> tuple[Encoded, Lengths]:
-    """Return memory and limits of a run, checked; see `free_run` for the errors."""
+    """Return the memory with its lengths and the `limits` (batch) of a run, checked.
+
+    `fed` are the frames (batch, steps, mels) that the run is to read, or None. See `free_run` for
+    the errors.
+    """
     memory, lengths = encoded
     name, shape = "memory_lengths", memory.shape
     lengths = checked_lengths(lengths, shape, name, least=1, wait=True)

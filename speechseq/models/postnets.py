@@ -33,7 +33,7 @@ class OutputNet(nn.Module):
 
     Attributes:
         reach: numbers of frames before and after a frame that its result depends on, and which
-            streaming therefore waits for; None if a frame depends on all others.
+            streaming therefore waits for; None if a frame depends on all others, as in this class.
     """
 
     reach: tuple[int, int] | None = None
@@ -76,7 +76,7 @@ class ConvPostnetConfig(OutputNetConfig):
 
 
 class ConvPostnet(OutputNet):
-    """Tacotron 2's post-net: the mel plus a residual that convolutions predict."""
+    """Tacotron 2's post-net: the mel plus a residual that convolutions (`net`) predict."""
 
     def __init__(self, net: Postnet) -> None:
         super().__init__()

@@ -39,8 +39,10 @@ class MelPart(NamedTuple):
     """Consecutive frames of a streamed mel.
 
     Attributes:
-        mel: (1, frames, mels), after the post-net.
-        finished_reason: "stop", "attention_end" or "limit" if these are the last frames, else None.
+        mel: (1, frames, mels), log-mels after the post-net.
+        finished_reason: None if more frames follow, else why speech ended: "stop" (stop
+            probability), "attention_end" (attention stayed on the last symbol) or "limit" (most
+            steps).
     """
 
     mel: Mel
@@ -51,10 +53,12 @@ class MelStream:
     """Mel of one text, read in parts while the decoder runs.
 
     The parts joined are the `mel_after` of `Tacotron.generate` with the same arguments. The decoder
-    is ahead of the frames that have been read by the post-net's `reach`, and by at most one block
-    of steps. Between two reads, the model is in the mode that the caller left it in.
+    is ahead of the frames that have been read by the post-net's `reach` (the frames that its result
+    for a frame depends on), and by at most one block of steps. Between two reads, the model is in
+    the mode that the caller left it in.
 
     Args:
+        model: Tacotron whose post-net can stream, see `check_streams`.
         tokens, token_lengths: (1, tokens) and (1).
         seed, max_steps, precision, latent, speaker: see `Tacotron.generate`.
         steering: window and speed of the attention.
@@ -68,8 +72,8 @@ class MelStream:
         >>> from speechseq.models.tacotron import tacotron2_small
         >>> model = tacotron2_small().build(symbols=40, mels=80)
         >>> stream = MelStream(model, torch.tensor([[7, 8, 9, 1]]), torch.tensor([4]), seed=0)
-        >>> stream.read(8).mel.shape
-        torch.Size([1, 8, 80])
+        >>> stream.read(4).mel.shape
+        torch.Size([1, 4, 80])
     """
 
     @torch.inference_mode()
@@ -101,7 +105,7 @@ class MelStream:
 
     @torch.inference_mode()
     def read(self, frames: int) -> MelPart:
-        """Return the next `frames` frames, or all that are left."""
+        """Return the next `frames` log-mel frames, fewer if speech ends before; see `MelPart`."""
         r = self.model.config.decoder.reduction_factor
         with evaluating(self.model):
             while self.finished_reason is None and self.refined.ready < frames:
@@ -116,6 +120,8 @@ class MelStream:
 
 def check_streams(model: Tacotron) -> tuple[int, int]:
     """Return the `reach` of a model's post-net, or refuse a model that cannot be streamed.
+
+    The reach is the numbers of frames before and after a frame that its result depends on.
 
     Raises:
         ConfigError: a frame after the post-net depends on all frames, as in Tacotron, whose

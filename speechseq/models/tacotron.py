@@ -37,9 +37,9 @@ from speechseq.shapes import Encoded, Lengths, Mel, Tokens
 class TacotronConfig(Config):
     """Parts of a Tacotron, and the affine map between log-mels and the network's scale.
 
-    The network works on (mel - mel_mean) / mel_scale. By default this changes nothing; numbers that
-    give mels near zero mean and unit variance make small models learn faster. The vectors of
-    `style` (see `models.style`) and of `speakers` are joined to every valid position of the memory.
+    The network works on (mel - mel_mean) / mel_scale; numbers that give mels near zero mean and
+    unit variance make small models learn faster. The vectors of `style` (see `models.style`) and of
+    `speakers` are added or appended (`join`) to every valid position of the memory.
     """
 
     kind: ClassVar[str] = "tacotron"
@@ -77,7 +77,7 @@ def tacotron1(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return the Tacotron of Wang 2017, table 1, with an added stop prediction.
+    """Return Wang 2017's Tacotron (table 1) plus stop prediction; arguments: see `tacotron2`.
 
     Examples:
         >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
@@ -121,7 +121,9 @@ def tacotron2(
 ) -> TacotronConfig:
     """Return Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
-    The paper has zoneout 0.1 instead of dropout 0.1: `tacotron2(dropout=0.0, zoneout=0.1)`.
+    Args:
+        reduction_factor: mel frames per decoder step; the others are fields of `TacotronConfig`.
+        dropout, zoneout: of the decoder's RNNs; the paper has dropout=0.0, zoneout=0.1.
 
     Examples:
         >>> model = tacotron2().build(symbols=40, mels=80)
@@ -156,7 +158,7 @@ def tacotron2_small(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return a Tacotron 2 of about 2 million parameters, for one voice and few words on a CPU."""
+    """Return a Tacotron 2 of 2 million parameters, for few words on a CPU; see `tacotron2`."""
     return TacotronConfig(
         style=style,
         speakers=speakers,
@@ -178,7 +180,7 @@ def tacotron2_small(
 
 
 class Tacotron(nn.Module):
-    """Text to mel frames: encoder, frame decoder and post-net, with optional style and speakers."""
+    """Text to mels: encoder, frame decoder and post-net; built by `TacotronConfig.build`."""
 
     optional_parts = ("style", "speakers", "join")  # a warm start may find or lack them
 
@@ -258,9 +260,8 @@ class Tacotron(nn.Module):
             window, length_scale: of the attention, see `decoder_steps.Steering`.
 
         Raises:
-            ConfigError: the number of seeds, styles or speakers is not that of the rows; the model
-                has no style or speakers; max_steps is below 1; the precision is unknown; tokens or
-                lengths are not integers (batch, tokens), (batch).
+            ConfigError: seeds, styles or speakers do not fit rows or model; max_steps is below 1;
+                the precision is unknown; tokens, lengths are not integers (batch, tokens), (batch).
             DataError: a length is below 1 or beyond the tokens, or a token is unknown.
 
         Examples:
@@ -285,11 +286,11 @@ class Tacotron(nn.Module):
         return Generated.of(run, mel_after, log_magnitude, frame_lengths, latent)
 
     def encode(self, text: Text) -> Encoded:
-        """Encode texts to the memory that attention reads, with style and speaker joined to it."""
+        """Encode texts to the memory (batch, positions, dim), joined with style and speaker."""
         return conditioning.encoded(self.encoder, self.speakers, self.join, text)
 
     def inward(self, mel: Mel) -> Mel:
-        """Map log-mels to the network's scale, which the argument of `style.encode` must have."""
+        """Map log-mels of any shape to the network's scale, on which `style.encode` reads them."""
         return (mel - self.config.mel_mean) / self.config.mel_scale
 
     def outward(self, mel: Tensor) -> Tensor:

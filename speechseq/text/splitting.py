@@ -34,7 +34,7 @@ _DOTTED = re.compile(r"[^\W\d]{1,3}(?:\.[^\W\d]{1,3})+")  # U.S, e.g, Ph.D
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """Part of a text, and the seconds of silence to insert after it."""
+    """Part of a text, and the seconds of silence (`pause`) to insert after it."""
 
     text: str
     pause: float
@@ -56,10 +56,11 @@ def split_sentences(text: str) -> list[str]:
 
 
 def split(text: str, longest: int = LONGEST) -> list[Piece]:
-    """Split a text of more than `longest` characters; return shorter texts as one piece.
+    """Split a text of more than `longest` characters into pieces that can be spoken one by one.
 
-    Every sentence becomes a piece, as in `split_sentences`. Sentences that are too long are split
-    at sentence ends inside of quotations, then at clause marks, between words, and anywhere.
+    A shorter text is returned as one piece. Otherwise every sentence becomes a piece, as in
+    `split_sentences`, with the silence to insert after it. Sentences that are too long are split at
+    sentence ends inside of quotations, then at clause marks, between words, and anywhere.
     """
     if len(text) <= longest:
         return [Piece(text, 0.0)]

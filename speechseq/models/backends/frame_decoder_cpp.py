@@ -65,12 +65,16 @@ def run(
 
 
 class KernelRun:
-    """A free run in progress; see `run` for the arguments.
+    """A free run in progress, for callers that want a few steps at a time.
+
+    Args:
+        decoder, precision, encoded, limits, noise, fed: see `run`, which makes all steps at once.
 
     Attributes:
         step: number of steps made.
         step_lengths: (batch), number of steps of each row so far.
-        ending: (batch), as in Steps; -1 while a row goes on.
+        ending: (batch), -1 while a row goes on, then the reason of its end as in `Steps`: 0 stop, 1
+            attention_end, 2 limit.
     """
 
     def __init__(
@@ -96,7 +100,8 @@ class KernelRun:
         """Make at most `steps` further steps, and no more than to the end of a block of `noise`.
 
         Returns:
-            frames (batch, steps, r * mels), stop logits and weights, zero after a row's end.
+            frames (batch, steps, r * mels), stop logits (batch, steps) and attention weights
+                (batch, steps, positions), zero after a row's end.
         """
         decoder, begin = self.decoder, self.step % UtteranceNoise.block
         steps = min(steps, UtteranceNoise.block - begin, self.most - self.step)

@@ -29,11 +29,11 @@ from speechseq.models.tacotron import TacotronConfig, tacotron1
 from speechseq.ranges import Count, Seed, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import InverseSquareRootConfig
 from speechseq.training.trainer import Trainer
-from speechseq.training.validation import held_out_loss
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def main(settings: Settings, run: Path) -> None:
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
-        validate=held_out_loss(loss, held_out.one_epoch),
+        validate=doctor_validation(loss, held_out.one_epoch, audio),
         samples=spoken(vocabulary, audio, texts[:2]),
         device=settings.device,
     ).run()

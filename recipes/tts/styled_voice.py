@@ -32,12 +32,12 @@ from speechseq.models.tacotron import TacotronConfig, tacotron2
 from speechseq.ranges import Count, Seed, Workers
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
 from speechseq.training.style_watch import style_watch
 from speechseq.training.trainer import Trainer
-from speechseq.training.validation import held_out_loss
 
 STYLES = {
     "gst": builders.gst(),
@@ -89,7 +89,10 @@ def main(settings: Settings, run: Path) -> None:
     config = dataclasses.replace(settings.model, style=STYLES[settings.style], speakers=table)
     model = config.build(symbols=len(vocabulary), mels=audio.mels)
     loss = TacotronLoss(settings.loss)
-    losses, watch = held_out_loss(loss, held_out.one_epoch), style_watch(held_out.one_epoch)
+    losses, watch = (
+        doctor_validation(loss, held_out.one_epoch, audio),
+        style_watch(held_out.one_epoch),
+    )
     known, held = references(train, audio, most=300), references(dev, audio, most=settings.judged)
     texts = [reference.text for reference in held][:2]
     trainer = Trainer(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechseq.cli import info, prepare, score, synthesize, train, transcribe
+from speechseq.cli import doctor, info, prepare, score, synthesize, train, transcribe
 from speechseq.cli.guard import guarded
 from speechseq.cli.parser import Parser
 from speechseq.cli.recipe import run
@@ -53,7 +53,7 @@ def command_parser() -> Parser:
     )
     parser.checked = False
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (prepare, train, synthesize, transcribe, score, info):
+    for command in (prepare, train, doctor, synthesize, transcribe, score, info):
         command.add(commands)
     return parser
 

@@ -1,12 +1,30 @@
 """Teacher-forced loss on held-out batches, for the argument `validate` of a Trainer."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speechseq.training.train_step import Loss
+
+
+class Means:
+    """Weighted means of values by name; each name has its own weights."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._weights: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, float | Tensor], weight: int) -> None:
+        """Add values, such as those of a batch, with their weight."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value) * weight
+            self._weights[name] = self._weights.get(name, 0) + weight
+
+    def read(self) -> dict[str, float]:
+        """Return the mean of each name, in the order in which they came."""
+        return {name: value / self._weights[name] for name, value in self._sums.items()}
 
 
 def held_out_loss(
@@ -24,19 +42,22 @@ def held_out_loss(
 
     @torch.no_grad()
     def validate(model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        sums: dict[str, float] = {}
-        weight = 0.0
-        for batch in _on(device, batches()):
-            losses = loss(model(batch), batch, update=0)
-            for name, term in {"loss": losses.total, **losses.terms}.items():
-                sums[name] = sums.get(name, 0.0) + float(term) * batch.weight
-            weight += batch.weight
-        return {name: value / weight for name, value in sums.items()}
+        means = Means()
+        for batch in on_device(model, batches()):
+            means.add(loss_by_term(loss, model(batch), batch), batch.weight)
+        return means.read()
 
     return validate
 
 
-def _on(device: torch.device, batches: Iterable[Any]) -> Iterator[Any]:
+def loss_by_term(loss: Loss, output: Any, batch: Any) -> dict[str, Tensor]:
+    """Return the total of a held-out batch's loss as "loss", and its terms by name."""
+    losses = loss(output, batch, update=0)
+    return {"loss": losses.total, **losses.terms}
+
+
+def on_device(model: nn.Module, batches: Iterable[Any]) -> Iterator[Any]:
+    """Iterate over batches, moved to the device of the model."""
+    device = next(model.parameters()).device
     for batch in batches:
         yield batch.to(device)

@@ -2,7 +2,7 @@
 
 Each metric alone can be perfect for a useless alignment, but not all three: attention that stays on
 one symbol is focused and monotonic but covers nothing, and uniform attention covers everything
-without focus.
+without focus. Beside them are the entropy, in nats, and the accuracy, for which the truth is known.
 """
 
 import torch
@@ -28,6 +28,17 @@ def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
     return zero_padding(alignment, valid).amax(2).sum(1) / step_lengths
+
+
+def entropy(alignment: Alignment, step_lengths: Lengths) -> Score:
+    """Return the entropy of a step's weights in nats, averaged over each item's steps (batch).
+
+    It is 0 if every step attends to a single position, and log(n) if all attend to n positions
+    equally; its exponential is the number of positions that a step attends to, in effect.
+    """
+    step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
+    valid = length_mask(step_lengths, alignment.shape[1])
+    return torch.special.entr(zero_padding(alignment, valid)).sum((1, 2)) / step_lengths
 
 
 def coverage(

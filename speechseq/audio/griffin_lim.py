@@ -106,9 +106,9 @@ def spectral_convergence(
 ) -> Float[Tensor, " batch"]:
     """Relative distance of a waveform's magnitudes S from the target T: |S - T| / |T| (batch).
 
-    The norm also covers negative frequencies, because classic Griffin-Lim lowers that norm. Take
-    20·log10 of the result for decibels. It is 0 if target (batch, frames, bins) and waveform
-    (batch, samples) are both zero.
+    S is that of `waveform` (batch, samples) with the settings `config`, T is `magnitude` (batch,
+    frames, bins). The norm also covers negative frequencies, because classic Griffin-Lim lowers
+    that norm. Take 20·log10 of the result for decibels. It is 0 if both are zero.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0

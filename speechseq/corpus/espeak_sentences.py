@@ -72,6 +72,8 @@ def texts(
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
     """Draw `count` different sentences of the grammar for a language model, none of `exclude`.
 
+    The same `seed` draws the same sentences.
+
     Raises:
         ConfigError: see `texts`.
     """
@@ -95,8 +97,8 @@ def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[
     """Speak the sentences of three splits: "train", "seen voices" and "unseen voices" (tests).
 
     "train" and "seen voices" have the same voices. The three splits share no sentence. The texts of
-    both tests are written to `folder`/test.txt, so that a language model can exclude them. Returns
-    the cuts of each split by its name.
+    both tests are written to `folder`/test.txt, so that a language model can exclude them. `config`
+    has the numbers of sentences, and `seed` draws them. Returns the cuts of each split by its name.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.

@@ -58,7 +58,8 @@ class KnownProsodyConfig(Config):
 def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
     """Speak digit strings for training and for the test, into two folders of `folder`.
 
-    No string is in both. Returns the cuts of training and test.
+    `config` has the numbers of strings, and `seed` draws texts and prosody. No string is in both.
+    Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.

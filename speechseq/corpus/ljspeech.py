@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Splits(NamedTuple):
-    """Corpus in three parts that share no utterance."""
+    """Corpus in three parts that share no utterance: training, development (`dev`) and test."""
 
     train: CutSet
     dev: CutSet
@@ -97,9 +97,9 @@ def read(
 def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
     """Split a corpus by a hash of the ids, so that the split is the same on every machine.
 
-    The default numbers of utterances for development and test are those of the lists that most
-    Tacotron 2 and vocoder papers use, 12,500, 100 and 500 of 13,100; pass smaller ones for a
-    smaller corpus.
+    `dev` and `test` are numbers of utterances; all others are for training. The defaults are those
+    of the lists that most Tacotron 2 and vocoder papers use, 12,500, 100 and 500 of 13,100; pass
+    smaller ones for a smaller corpus.
 
     Raises:
         ConfigError: no utterance would be left for training.

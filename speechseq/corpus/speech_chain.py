@@ -38,7 +38,8 @@ def make(
 ) -> tuple[CutSet, CutSet]:
     """Speak digit strings for training and for the test into two folders of `folder`.
 
-    They share no string, and none is in `exclude`. Returns the cuts of training and test.
+    `config` has the numbers of strings, and `seed` draws them. They share no string, and none is in
+    `exclude`. Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `spoken_digits.make`.

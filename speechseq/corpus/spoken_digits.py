@@ -112,7 +112,8 @@ def make(
 def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
     """Speak digit strings by one voice for training and test, into two folders of `folder`.
 
-    No string is in both. Returns the cuts of training and test.
+    `config` has the voice and the numbers of strings, and `seed` draws them. No string is in both.
+    Returns the cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.

@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Corpus in two parts that share no recording."""
+    """Corpus in two parts that share no recording: `train` for training, and `test`."""
 
     train: CutSet
     test: CutSet

@@ -36,9 +36,9 @@ class Distance(NamedTuple):
 
 
 def rows(measured: Summary) -> Rows:
-    """Stack the four measures of a summary, F0, spread, energy and rate: (utterances, 4).
+    """Stack the four measures of the utterances in `measured`, to (utterances, 4).
 
-    The units are semitones, semitones, dB and octaves.
+    They are F0 and its spread in semitones, energy in dB, and rate in octaves.
     """
     return torch.stack(tuple(measured), 1)
 

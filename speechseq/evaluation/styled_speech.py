@@ -24,7 +24,8 @@ class StyledVoice(NamedTuple):
     """Synthesiser whose style is evaluated, and the judge that transcribes its speech.
 
     Attributes:
-        synthesizer, judge: both.
+        synthesizer: speaks the texts.
+        judge: recogniser that hears whether the words are right.
         speaker: name of the voice, for a model with several speakers.
     """
 

@@ -199,8 +199,8 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         """Synthesise a text of any length piece by piece, in the memory of a few pieces.
 
-        A piece does not depend on the others; `Speech.with_pause` adds the silence after it. The
-        other arguments are those of `synthesize`.
+        A piece does not depend on the others; `Speech.with_pause` adds the silence after it. seed,
+        max_steps, latent and speaker are those of `synthesize`; `manner` has its other arguments.
 
         Raises:
             DataError: see `readings`; raised before the first piece.

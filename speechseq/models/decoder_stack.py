@@ -16,8 +16,8 @@ from speechseq.ranges import Depth, Dropout, Width
 class DecoderStack(nn.Module):
     """Base class of the recurrent layers above the attention RNN.
 
-    The output of these layers does not feed back into attention, so in training they run after the
-    attention loop, over all steps at once.
+    The output of these layers, of width `output_dim`, does not feed back into attention, so in
+    training they run after the attention loop, over all steps at once.
     """
 
     layers: nn.ModuleList

@@ -125,8 +125,7 @@ def kernel_run(
 ) -> frame_decoder_cpp.KernelRun | None:
     """Begin a run in the C++ kernel, or return None for a run that needs `torch_steps`.
 
-    The arguments are those of `free_run`: decoder, memory (batch, positions, memory_dim) and
-    lengths, and so on.
+    decoder, precision, encoded, limits, noise and steering are arguments of `free_run`.
     """
     if not _by_kernel(decoder, steering):
         return None
@@ -136,7 +135,7 @@ def kernel_run(
 def checked_run(
     decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
 ) -> tuple[Encoded, Lengths]:
-    """Return the memory with its lengths and the `limits` (batch) of a run, checked.
+    """Return the memory with its lengths (`encoded`) and the `limits` (batch) of a run, checked.
 
     `fed` are the frames (batch, steps, mels) that the run is to read, or None. See `free_run` for
     the errors.

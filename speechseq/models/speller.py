@@ -67,8 +67,10 @@ class SpellerConfig(Config):
         embedding: channels of the embedding of the previous symbol.
         layers, hidden: number of LSTM layers and their units; the top layer queries the attention.
         recurrent_dropout: rate for the hidden states of the LSTMs, inside the recurrence.
+        attention: mechanism by which the top layer reads the memory.
         output: units of the tanh layer between [hidden; context] and the symbols, 0 for none.
         dropout: rate for the inputs of the output layers.
+        sampling: probability, by update, that a step in training reads the model's own symbol.
     """
 
     embedding: Width = 128

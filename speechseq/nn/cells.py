@@ -141,7 +141,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """Run all steps without context: (batch, steps, input_dim) to (batch, steps, hidden)."""
+        """Run all steps of (batch, steps, input_dim) without context: (batch, steps, hidden)."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)

@@ -131,7 +131,8 @@ class UtteranceNorm(nn.Module):
 class GlobalNorm(nn.Module):
     """Normalisation of each channel by statistics of a corpus, (x - mean) · scale.
 
-    mean and scale, both (features), are measured by `fit` and saved with the weights.
+    mean and scale, both (features), are measured by `fit` and saved with the weights, as is the
+    number of `frames` that they come from.
     """
 
     mean: Tensor
@@ -216,7 +217,7 @@ class StreamingNorm(nn.Module):
 
     A sequence given in chunks has the same result as the whole. The mean and variance start from a
     prior, imaginary earlier frames, see `StreamingNormConfig`. Its defaults, mean 0 and deviation
-    1, suit features that a `GlobalNorm` has normalised before.
+    1, suit features that a `GlobalNorm` has normalised before. `features` is their number.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:

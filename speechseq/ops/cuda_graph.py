@@ -51,9 +51,9 @@ class GraphCache:
 
     The signature has the shapes and dtypes of tensors, the other arguments, the addresses of the
     weights, and the grad and autocast modes. The least recently used graph is dropped when there
-    are more than `most`. All graphs share one memory pool as large as the largest graph needs, and
-    each graph has a copy of its arguments and results. If a capture fails, a warning is given once,
-    and the function is called without graphs from then on.
+    are more than `most` (8). All graphs share one memory pool as large as the largest graph needs,
+    and each graph has a copy of its arguments and results. If a capture fails, a warning is given
+    once, and the function is called without graphs from then on. `recorder` captures the calls.
     """
 
     most = 8

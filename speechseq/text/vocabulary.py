@@ -84,7 +84,7 @@ class Vocabulary:
     def characters(
         cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
     ) -> "Vocabulary":
-        """Make a vocabulary of characters; `fold_case` is True unless one of them is a capital."""
+        """Make a vocabulary of characters; it folds case unless one of them is a capital."""
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
         return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)

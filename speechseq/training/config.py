@@ -22,12 +22,14 @@ class TrainerConfig(Config):
     Attributes:
         updates: total number of updates of the run, including those before a resume.
         optimizer: "adam" adds weight_decay to the gradient (L2); "adamw" decays the weights.
+        learning_rate, betas, eps: of the optimizer; the schedule multiplies the learning rate.
         schedule: schedule of the learning rate, a factor that depends only on the update's number.
         clip_norm: maximum norm of all gradients together; None for no limit.
         accumulate: batches per update, each weighted by its valid frames or tokens.
         amp: "bf16" computes model and loss under bfloat16 autocast.
         ema_decay: decay of an exponential moving average of the weights, which is validated and
             saved; None validates and saves the weights themselves.
+        log_every: updates between lines of the log; `tensorboard` also writes event files.
         validate_every: updates between validations, in addition to those at checkpoints.
         checkpoint_every, keep: updates between checkpoints; number of newest checkpoints to keep.
         best_by: name of a value of the validation; the checkpoint that minimises it is kept as

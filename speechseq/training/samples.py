@@ -82,7 +82,7 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, spoken: Spoken) -> "Sample":
-        """Make a sample called `name` of synthesised speech: alignment, mel and waveform."""
+        """Make a sample `name` of synthesised speech, `spoken`: alignment, mel and waveform."""
         return cls(
             name=name,
             text=spoken.text,
@@ -95,7 +95,7 @@ class Sample:
 
     @classmethod
     def of_transcript(cls, name: str, written: Written) -> "Sample":
-        """Make a sample called `name` of a transcript; the x axis of its alignment is time."""
+        """Make a sample `name` of a transcript, `written`: an alignment with time as x axis."""
         return cls(
             name=name,
             text=written.text,

@@ -41,8 +41,9 @@ class Summary:
     """Result of a training run.
 
     Attributes:
+        updates, skipped, seconds: totals, also before a resume; skipped for non-finite numbers.
         losses, validation: means over the last updates, and the last validation, by name.
-        updates, skipped, seconds: totals; those before a resume are included.
+        checkpoint, finished_reason: last checkpoint's folder; "time" if `max_seconds` ended it.
     """
 
     updates: int

@@ -81,7 +81,10 @@ class Scorer(Protocol):
     """
 
     def start(self, rows: int, device: Any) -> Any:
-        """Return the state of `rows` hypotheses before the first step, whose input is SOS."""
+        """Return the state of `rows` hypotheses before the first step, whose input is SOS.
+
+        Tensors in it are on `device`, that of the model.
+        """
 
     def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return log-probabilities (rows, symbols) of the next symbol, and the new state.

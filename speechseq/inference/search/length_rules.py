@@ -35,7 +35,8 @@ class LengthRule(Config):
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
         """Return a hypothesis' summed log-probability, normalised by its length; here unchanged.
 
-        Both tensors have one value for each hypothesis; the length is in the unit of `widths`.
+        Both tensors, `log_prob` and `length`, have one value for each hypothesis; the length is in
+        the unit of `widths`.
         """
         return log_prob
 
@@ -52,7 +53,7 @@ class PerToken(LengthRule):
     divides_scorers: ClassVar[bool] = True
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y| for summed log-probabilities and lengths |y| in tokens."""
+        """Return log P / |y|: summed log-probabilities over the lengths |y| in tokens."""
         return log_prob / length
 
 
@@ -72,10 +73,7 @@ class PerCharacter(LengthRule):
         return torch.tensor(self.symbol_widths or (1.0,), device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y|_c for summed log-probabilities and lengths in characters.
-
-        |y|_c is at least 1, as all symbols may have width 0.
-        """
+        """Return log P / |y|_c: summed log-probabilities over the lengths |y|_c in characters."""
         return log_prob / length.clamp(min=1.0)
 
 
@@ -91,7 +89,7 @@ class GNMT(LengthRule):
     alpha: Annotated[float, Range(0, 100)] = 0.6
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / ((5 + |y|)^alpha / 6^alpha), for lengths |y| in tokens."""
+        """Return log P / ((5 + |y|)^alpha / 6^alpha), for the length |y| in tokens."""
         return log_prob / ((5.0 + length) / 6.0) ** self.alpha
 
 

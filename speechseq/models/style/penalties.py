@@ -73,6 +73,9 @@ class KL(nn.Module):
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
         """Return {"kl": divergence of the posteriors of `latent` from `prior`, weighted}.
 
+        `latent` are the inferred styles of a batch; the weight depends on `update`, the number of
+        the optimizer's update.
+
         Raises:
             ConfigError: the posterior is deterministic.
         """

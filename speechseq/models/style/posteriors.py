@@ -49,7 +49,8 @@ class PointConfig(Config):
 class Point(nn.Module):
     """Deterministic posterior: the code is a linear map of the summary, or the summary itself.
 
-    A summary is the output of the reference encoder, one vector per utterance.
+    A summary is the output of the reference encoder, one vector per utterance, of width
+    `summary_dim`.
     """
 
     def __init__(self, summary_dim: int, config: PointConfig) -> None:
@@ -177,7 +178,8 @@ class IAFConfig(Config):
 class FlowPosterior(nn.Module):
     """Posterior by an inverse autoregressive flow that is conditioned on the reference's summary.
 
-    One pass gives a draw and the draw's density.
+    One pass gives a draw and the draw's density. A summary is the output of the reference encoder,
+    one vector per utterance, of width `summary_dim`.
     """
 
     def __init__(self, summary_dim: int, config: IAFConfig) -> None:
@@ -223,7 +225,7 @@ class FlowDistribution(Distribution):
         return self._last[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log-densities (…, batch) of codes (…, batch, dim)."""
+        """Return log-densities (…, batch) of the codes `value` (…, batch, dim)."""
         if self._last is not None and value is self._last[0]:
             return self._last[1]
         return self.flow.log_prob(value)

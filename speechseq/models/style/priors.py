@@ -82,7 +82,7 @@ class DirichletPriorConfig(Config):
 class DirichletPrior(nn.Module):
     """Symmetric Dirichlet prior over the weights of style tokens, one distribution per head.
 
-    Calling it returns the distribution.
+    Calling it returns the distribution, over codes of shape `code_shape` (heads, tokens).
     """
 
     concentration: Tensor

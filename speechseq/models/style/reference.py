@@ -38,7 +38,8 @@ class Reference(nn.Module):
     """Reference encoder: summarises a mel of any length in one vector (Skerry-Ryan 2018, §3.2).
 
     Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame. A
-    reference may be as short as one frame: each convolution maps n frames to ceil(n / 2).
+    reference may be as short as one frame: each convolution maps n frames to ceil(n / 2). `mels` is
+    the number of mel bands.
     """
 
     def __init__(self, mels: int, config: ReferenceConfig) -> None:

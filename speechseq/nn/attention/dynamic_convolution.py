@@ -29,7 +29,9 @@ Shape = Annotated[float, Range(0, 1e6, above=True)]
 class DynamicConvolutionConfig(AttentionConfig):
     """Settings of dynamic convolution attention; the defaults are the paper's.
 
-    `dim` is the width of the tanh layer; the kernels of the filters are odd.
+    `dim` is the width of the tanh layer. The previous step's weights are convolved with
+    `static_filters` learned filters of odd width `static_kernel`, and with `dynamic_filters`
+    filters of width `dynamic_kernel`, which are computed from the query.
 
     The prior lets attention stay or move forward by up to prior_length - 1 positions per step, with
     the probabilities of a beta-binomial distribution with parameters prior_alpha and prior_beta; by

@@ -37,7 +37,8 @@ def run(
 
     The dtype is `spec.dtype`, for the alignment float32. Steps beyond a row's length are not
     computed; their outputs are zeros. `inputs` (batch, steps, input_dim) are multiplied by
-    `input_weight` (4 * hidden, input_dim), their part of the bottom layer's gates.
+    `input_weight` (4 * hidden, input_dim), their part of the bottom layer's gates; `tensors` are
+    the weights, the memory and all else that `LoopInputs` lists.
     """
     batch, steps = inputs.shape[:2]
     packed = PackedSteps.of(spec.lengths, steps)

@@ -11,7 +11,7 @@ _SHOWN = ("focus", "coverage", "monotonicity", "entropy", "stop_accuracy", "gap"
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command `speechseq doctor` and its flags to `commands`, argparse's subparsers."""
     parser = commands.add_parser("doctor", help=_HELP)
     parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

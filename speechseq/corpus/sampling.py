@@ -104,7 +104,7 @@ class Batches:
         self._batches_of_epoch = self._plan.count(0)
 
     def plan(self, epoch: int) -> list[list[str]]:
-        """Return the ids of every batch's utterances in an epoch, counted from 0, in order."""
+        """Return the batches of an epoch, counted from 0, in order: lists of utterances' ids."""
         return [[self._cuts[i].id for i in batch] for batch in self._plan.epoch(epoch)]
 
     def __iter__(self) -> "Batches":

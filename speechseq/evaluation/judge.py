@@ -27,7 +27,8 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 class Judge:
     """External recogniser for synthesised speech: pocketsphinx with its US-English model.
 
-    Make one by `digits()` or `sentences()`. Transcripts do not depend on earlier calls.
+    Make one by `digits()` or `sentences()`. Transcripts do not depend on earlier calls. `decoder`
+    is that of pocketsphinx, `noise` the level of the noise added to every sound.
 
     Examples:
         >>> judge = Judge.digits()

@@ -70,7 +70,7 @@ class LongTranscript:
         windows: number of windows.
         unfinished: number of windows that reached the length limit, so that words may be missing.
         seconds: duration of the sound.
-        no_speech: mean over the windows; a window of silence counts as 1.
+        no_speech: probability that a window holds no speech, mean over windows (1 for silence).
     """
 
     words: tuple[Word, ...]

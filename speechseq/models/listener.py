@@ -77,7 +77,7 @@ class ListenerConfig(Config):
 class Listener(nn.Module):
     """Encoder of a recogniser: optional convolutions, then a pyramid of BiLSTM layers (Chan 2015).
 
-    It may grow during training.
+    It may grow during training, by layers or by a shrinking reduction, see `GrowthConfig`.
 
     Args:
         features: number of channels of a frame.

@@ -91,7 +91,7 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """Compute the inputs' share of the gates, for all steps in one matrix product."""
+        """Compute the inputs' share (…, gates · hidden) of the gates, for all steps at once."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 

@@ -43,7 +43,7 @@ class Postnet(nn.Module):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Numbers of frames before and after a frame that its residual depends on: (int, int)."""
+        """(before, after): numbers of frames around a frame that its residual depends on."""
         before, after = zip(*(conv.reach for conv in self.convs), strict=True)
         return sum(before), sum(after)
 

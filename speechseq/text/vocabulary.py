@@ -91,7 +91,7 @@ class Vocabulary:
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
-        """Make a vocabulary of characters for a recogniser, with ids for sos, eos and blank."""
+        """Make a recogniser's vocabulary: the characters `symbols`, and sos, eos and blank."""
         return cls._for_transcripts(symbols, Characters())
 
     @classmethod

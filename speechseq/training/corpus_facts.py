@@ -20,7 +20,8 @@ class Utterance(NamedTuple):
 
     Attributes:
         text: ids of its tokens.
-        frames, quiet: number of its frames, and of the silent ones before the first other one.
+        frames, quiet: number of its frames, and of the silent ones before the first other one; a
+            frame is silent if it is 40 dB below the loudest.
         moments: number, sum and sum of squares of the levels, in dB, of frames that are not silent.
         centroid: mean frequency in Hz, weighted by the levels above -50 dB.
     """
@@ -70,6 +71,7 @@ def utterance_facts(batch: TTSBatch, audio: AudioConfig) -> Iterator[Utterance]:
     """Iterate over the facts of a batch's utterances.
 
     Args:
+        batch: texts, and the log-mels of their recordings.
         audio: settings that the mels should have; levels are read in its convention.
     """
     centres, widths = _bands(audio)

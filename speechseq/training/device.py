@@ -6,7 +6,7 @@ from speechseq.errors import MachineError
 
 
 def usable_device(name: torch.device | str) -> torch.device:
-    """Return a device after allocating on it.
+    """Return the device called `name`, such as "cuda", after allocating a tensor on it.
 
     Raises:
         MachineError: there is no such device, or it cannot be used.

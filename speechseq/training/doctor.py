@@ -63,7 +63,7 @@ def diagnose(history: Sequence[tuple[int, dict[str, Any]]], updates: int) -> lis
 
 
 def examine(run: Path | str) -> list[Finding]:
-    """Diagnose the run of a folder from its log.
+    """Diagnose the run of a folder from its log; see `diagnose`.
 
     Raises:
         DataError: the run has no log.
@@ -72,7 +72,10 @@ def examine(run: Path | str) -> list[Finding]:
 
 
 def read_history(run: Path | str) -> tuple[list[tuple[int, dict[str, float]]], int]:
-    """Read the history of a run, and its number of updates, from its log, for `diagnose`.
+    """Read the history of a run, and its total number of updates, from its log, for `diagnose`.
+
+    The history has pairs of an update and the values of its validation by name. `run` is the run's
+    folder.
 
     Raises:
         DataError: the run has no log.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """What is wrong with a run, in one sentence, and what to do about it."""
+    """What is wrong with a training run (`problem`), and what to do about it (`cure`)."""
 
     problem: str
     cure: str
@@ -27,15 +27,15 @@ class Course:
 
     @property
     def share(self) -> float:
-        """Share of the run's updates that are done."""
+        """Share of the run's updates that are done, from 0 to 1."""
         return self.history[-1][0] / max(self.updates, 1)
 
     def series(self, name: str) -> list[float]:
-        """Values of a name, in order, of the updates that have one."""
+        """Return the values called `name`, in order, of the updates that have one."""
         return [values[name] for _, values in self.history if name in values]
 
     def last(self, name: str) -> float | None:
-        """Newest value of a name; None if there is none."""
+        """Return the newest value called `name`; None if there is none."""
         series = self.series(name)
         return series[-1] if series else None
 
@@ -47,7 +47,7 @@ ALIGNED = 0.5
 
 
 def unaligned(course: Course) -> Iterator[Finding]:
-    """Attention that does not align after the first part of a run."""
+    """Find attention that reads many symbols at once, later than the first 5 % of a run."""
     focus = course.last("focus")
     if course.share < EARLY or focus is None:
         return
@@ -62,7 +62,7 @@ def unaligned(course: Course) -> Iterator[Finding]:
 
 
 def never_stops(course: Course) -> Iterator[Finding]:
-    """Stop decisions worse than those of a head that never stops."""
+    """Find stop decisions that are often wrong, as those of a head that never stops are."""
     accuracy = course.last("stop_accuracy")
     if accuracy is not None and course.share >= EARLY and accuracy < 0.9:
         yield Finding(

@@ -17,7 +17,7 @@ Entry = tuple[str, str]  # whether it is a control, symbol or speaker, and its n
 
 
 class Names(NamedTuple):
-    """Names of the rows of a model's tensors.
+    """Names of the rows of a model's tensors, by which rows of two models are matched.
 
     Attributes:
         vocabulary: symbols of the embeddings and output projections.
@@ -28,13 +28,13 @@ class Names(NamedTuple):
     speakers: tuple[str, ...] = ()
 
     def entries(self) -> dict[Entry, int]:
-        """Map every control and symbol to its row; a symbol spelled like a control is another."""
+        """Map ("control" or "symbol", name) of every entry of the vocabulary to its row."""
         named = [("control", name) for name in self.vocabulary.controls]
         named += [("symbol", name) for name in self.vocabulary.symbols]
         return _numbered(named)
 
     def voices(self) -> dict[Entry, int]:
-        """Map every speaker to its row."""
+        """Map ("speaker", name) of every speaker to its row in the table of speakers."""
         return _numbered([("speaker", name) for name in self.speakers])
 
 
@@ -63,6 +63,11 @@ def fit(weights: Mapping[str, Tensor], model: nn.Module, old: Names, new: Names)
     Rows are copied by the names of `old` and `new`; further rows, and optional parts that the
     checkpoint lacks as a whole, keep the model's values. Optional parts that only the checkpoint
     has are left out.
+
+    Args:
+        weights: tensors of the checkpoint, by name.
+        model: the new model.
+        old, new: names of the rows of the checkpoint and of the model.
     """
     state, (theirs, ours) = model.state_dict(), (old.entries(), new.entries())
     fitted = dict(weights)

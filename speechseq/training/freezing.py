@@ -30,7 +30,7 @@ def freeze(model: nn.Module, parts: Iterable[str]) -> None:
 
 
 def hold_statistics(model: nn.Module, parts: Iterable[str]) -> None:
-    """Set the normalisations of frozen parts to evaluation: their running statistics stay."""
+    """Set the normalisations inside frozen `parts` to evaluation: their running statistics stay."""
     for name in parts:
         for module in model.get_submodule(name).modules():
             if "running_mean" in dict(module.named_buffers(recurse=False)):
@@ -38,7 +38,7 @@ def hold_statistics(model: nn.Module, parts: Iterable[str]) -> None:
 
 
 def frozen_line(model: nn.Module, parts: Iterable[str]) -> str:
-    """Say which parts are frozen, and how many of the model's parameters."""
+    """Return a line that says which `parts` are frozen, and how many of the model's parameters."""
     numbers = [parameter.numel() for parameter in model.parameters()]
     held = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     return f"frozen: {', '.join(parts)}, {held:,} of {sum(numbers):,} parameters"

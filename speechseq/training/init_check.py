@@ -22,6 +22,11 @@ def check_warm_start(checkpoint: Path | str, config: Config, audio: AudioConfig 
     No vocabulary is needed. Parts that a recipe may add later, style and speakers, are taken from
     the checkpoint where the settings have none.
 
+    Args:
+        checkpoint: a checkpoint or run folder.
+        config: settings of the new model.
+        audio: settings of its features; None for a model of text only.
+
     Raises:
         CheckpointError: see `warm_start`.
     """

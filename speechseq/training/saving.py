@@ -199,7 +199,11 @@ def _unfit(folder: Path, reason: str) -> CheckpointError:
 
 
 def filled(found: Any, config: Config | None) -> Any:
-    """Fill keys that a later version has added to stored settings with their defaults."""
+    """Fill keys that a later version has added to stored settings with their defaults.
+
+    `found` are the stored settings as plain data, `config` present ones of the same kind, whose
+    class has the defaults; None, or settings of another kind, returns `found`.
+    """
     if found is None or config is None:
         return found
     try:
@@ -225,7 +229,12 @@ def first_difference(found: Any, expected: Any, where: str = "") -> str:
 
 
 def all_differences(found: Any, expected: Any, where: str = "") -> Iterator[str]:
-    """Iterate over the keys at which two pieces of plain data differ: a line of text for each."""
+    """Iterate over the keys at which two pieces of plain data differ: a line of text for each.
+
+    Args:
+        found, expected: dicts, lists, strings and numbers, such as settings.
+        where: dotted key of the data itself, put before the keys.
+    """
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         if found != expected:
             yield f"{where} is {found!r} there, {expected!r} here"

@@ -17,7 +17,7 @@ class Means:
         self._weights: dict[str, int] = {}
 
     def add(self, values: Mapping[str, float | Tensor], weight: int) -> None:
-        """Add values, such as those of a batch, with their weight."""
+        """Add `values` by name, such as those of a batch, each with the same `weight`."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value) * weight
             self._weights[name] = self._weights.get(name, 0) + weight
@@ -51,7 +51,10 @@ def held_out_loss(
 
 
 def loss_by_term(loss: Loss, output: Any, batch: Any) -> dict[str, Tensor]:
-    """Return the total of a held-out batch's loss as "loss", and its terms by name."""
+    """Return the total of a held-out batch's loss as "loss", and its terms by name.
+
+    `loss` is called as in `Trainer`, on the model's `output` for the `batch`, at update 0.
+    """
     losses = loss(output, batch, update=0)
     return {"loss": losses.total, **losses.terms}
 

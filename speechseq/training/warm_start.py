@@ -53,7 +53,7 @@ class WarmStart:
     reduction_factors: tuple[int, ...] = ()
 
     def line(self) -> str:
-        """Format the origin as one sentence."""
+        """Format this origin of the weights as one sentence, for the log and the terminal."""
         line = f"weights of {self.folder}: "
         line += f"{self.taken} of {self.taken + len(self.new)} symbols taken over"
         line += f", new: {_listed(self.new)}" if self.new else ""
@@ -119,7 +119,14 @@ def warm_start(
 
 
 def check_settings(stored: Contents, config: Config | None, audio: AudioConfig | None) -> None:
-    """Raise CheckpointError for another kind of model, or mels of another convention."""
+    """Check that a checkpoint's contents, `stored`, have the model and mels of a new run.
+
+    `config` has the new model's settings, or is None; `audio` those of its features, None for a
+    model of text only.
+
+    Raises:
+        CheckpointError: another kind of model, or mels of another convention.
+    """
     kind = _of_model(stored, "kind")
     if config is not None and kind != (config.kind or None):
         problem = f"{stored.folder}: holds a model of kind {shown(kind)}, not {config.kind!r}"
@@ -140,7 +147,20 @@ def fitted_weights(
     config: Config | None,
     audio: AudioConfig | None,
 ) -> tuple[Fitted, tuple[int, int] | tuple[()]]:
-    """Fit the stored weights, and return the reduction factors if they differ."""
+    """Fit a checkpoint's weights to a new model; return them, and reduction factors that differ.
+
+    Args:
+        stored: contents of the checkpoint.
+        model: the new model, which is not changed.
+        new: names of its rows: symbols and speakers.
+        config, audio: settings of the new model and its features, None for those it has not.
+
+    Returns:
+        the fitted weights, and (factor of the checkpoint, factor of the model) or ().
+
+    Raises:
+        CheckpointError: a tensor has another shape.
+    """
     weights, factors = dict(stored.weights), _reduction_factors(stored, config)
     old = Names(stored.read_vocabulary(), speakers_of(stored.config["model"]))
     if factors and audio is not None:
@@ -169,7 +189,7 @@ def _reduction_factors(stored: Contents, config: Config | None) -> tuple[int, in
 
 
 def speakers_of(model: Any) -> tuple[str, ...]:
-    """Names of the speakers in the plain data of a model's settings."""
+    """Return the names of the speakers in a model's settings, given as plain data (a dict)."""
     speakers = model.get("speakers") if isinstance(model, dict) else None
     names = speakers.get("names") if isinstance(speakers, dict) else None
     return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()

@@ -31,7 +31,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """PNG picture of a report, with a title and a caption."""
+    """PNG picture of a report, as the bytes `png`, with a title and a caption."""
 
     title: str
     png: bytes

@@ -47,7 +47,7 @@ class LengthRule(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerToken(LengthRule):
-    """Rule of the mean over tokens: log P / |y|, language models included."""
+    """Rule of the mean over a hypothesis' |y| tokens: log P / |y|, language models included."""
 
     kind: ClassVar[str] = "per_token"
     divides_scorers: ClassVar[bool] = True
@@ -80,6 +80,8 @@ class PerCharacter(LengthRule):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GNMT(LengthRule):
     """Rule of GNMT: log P / ((5 + |y|)^alpha / 6^alpha), language models included.
+
+    |y| is the length of the hypothesis in tokens.
 
     Source: Wu et al. 2016, equation 14.
     """

@@ -63,7 +63,10 @@ class OpenHypotheses:
         self.steps: list[Written] = []
 
     def step(self) -> Candidates:
-        """Run one step of model and scorers; score every continuation of every open hypothesis."""
+        """Run one step of model and scorers; score every continuation of every open hypothesis.
+
+        Returns the continuations with their scores.
+        """
         speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))

@@ -76,7 +76,7 @@ def widest(device: torch.device) -> torch.dtype:
 
 
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
-    """Apply a function, `change`, to every tensor of the parts of a score."""
+    """Apply a function, `change`, to every tensor of `parts`, the terms before weighting."""
     return Parts(
         attention=change(parts.attention),
         ctc=None if parts.ctc is None else change(parts.ctc),
@@ -119,7 +119,7 @@ class Score:
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """Return the weighted terms by name for the parts of hypotheses; the score is their sum."""
+        """Return the weighted terms of hypotheses by name, from their log-probabilities `parts`."""
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
         if parts.ctc is not None:
@@ -134,7 +134,7 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """Return the score for the parts of hypotheses, the sum of the weighted terms."""
+        """Return the score of hypotheses, the sum of their weighted terms; see `terms`."""
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term

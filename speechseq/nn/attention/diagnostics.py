@@ -31,10 +31,14 @@ def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
 
 
 def entropy(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the entropy of a step's weights in nats, averaged over each item's steps (batch).
+    """Return the entropy of a step's weights in nats, averaged over each item's steps: (batch).
 
     It is 0 if every step attends to a single position, and log(n) if all attend to n positions
     equally; its exponential is the number of positions that a step attends to, in effect.
+
+    Args:
+        alignment: (batch, steps, positions), attention weights of all steps.
+        step_lengths: (batch), number of valid steps of each item.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])

@@ -32,7 +32,7 @@ class MultiHeadConfig(AttentionConfig):
     )
 
     def check(self) -> None:
-        """Raise ConfigError if the head has its own `reading`."""
+        """Raise ConfigError if `head` has a `reading`, which is set for all heads together."""
         if self.head.reading != PLAIN:
             raise ConfigError(
                 "head.reading: one head has no reading of its own",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechseq.audio import griffin_lim as griffin_lim_module
+from speechseq.audio import projections
 from speechseq.audio.griffin_lim import griffin_lim, spectral_convergence
 from speechseq.audio.mel import AudioConfig, frames_of, magnitude, samples_of
 from speechseq.audio.presets import PRESETS
@@ -104,7 +104,7 @@ def test_a_sound_that_fits_is_a_fixed_point(speechlike: Callable[..., np.ndarray
     wanted = magnitude(sound, config)
     window = torch.hann_window(1024, dtype=torch.float64)
     true = torch.stft(sound, 1024, 256, window=window, return_complex=True).transpose(1, 2)
-    found = griffin_lim_module._invert(wanted, true[0].angle(), config, iterations=5, momentum=0.99)
+    found = projections.invert(wanted, true[0].angle(), config, iterations=5, momentum=0.99)
     torch.testing.assert_close(found, sound, atol=1e-10, rtol=0)
 
 
@@ -120,7 +120,7 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
         return torch.stft(waveform, 1024, 256, window=window, return_complex=True).mT
 
     def inverse(spectrum: Tensor) -> Tensor:
-        return griffin_lim_module._invert(spectrum.abs(), spectrum.angle()[0], config, 0, 0.0)
+        return projections.invert(spectrum.abs(), spectrum.angle()[0], config, 0, 0.0)
 
     spectrum = previous = spectrum_of(inverse(torch.polar(wanted, phases[None])))
     guess = spectrum
@@ -128,7 +128,7 @@ def test_momentum_in_samples_is_momentum_in_spectra(target: Callable[..., Tensor
         waveform = inverse(torch.polar(wanted, guess.angle()))
         spectrum = spectrum_of(waveform)
         guess, previous = spectrum + momentum * (spectrum - previous), spectrum
-    ours = griffin_lim_module._invert(wanted, phases, config, 6, momentum)
+    ours = projections.invert(wanted, phases, config, 6, momentum)
     torch.testing.assert_close(ours, waveform, atol=1e-8, rtol=0)
 
 
@@ -177,7 +177,7 @@ def test_converges_as_far_as_librosa(
         wanted = magnitude(clip[:, :22_050].double(), config)
         target = wanted[0].T.numpy()
         phases = 2 * math.pi * np.random.RandomState(seed).random(target.shape).T
-        found = griffin_lim_module._invert(wanted, torch.from_numpy(phases), config, 30, momentum)
+        found = projections.invert(wanted, torch.from_numpy(phases), config, 30, momentum)
         ours.append(decibels(found, wanted, config))
         reference = librosa.griffinlim(
             target, n_iter=30, hop_length=256, win_length=1024, n_fft=1024, momentum=momentum,

@@ -211,9 +211,9 @@ def magnitudes(
 ) -> Float[Tensor, "batch frames bins"]:
     """Compute sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
 
-    The transform runs in the dtype of `frames`, later operations in `dtype`. On a CPU `frames` are
-    in double precision (`working_dtype`), so that quiet bins next to loud ones are exact to
-    `dtype`.
+    The transform, of length `n_fft`, runs in the dtype of `frames`, later operations in `dtype`. On
+    a CPU `frames` are in double precision (`working_dtype`), so that quiet bins next to loud ones
+    are exact to `dtype`.
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:

@@ -98,7 +98,7 @@ class Score:
 
     @cached_property
     def total(self) -> Group:
-        """Counts of all utterances as one group."""
+        """Counts of words, characters and wrong sentences of all utterances, as one `Group`."""
         return _group("all", self.rows)
 
     @property

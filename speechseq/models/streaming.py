@@ -41,8 +41,8 @@ class MelPart(NamedTuple):
     Attributes:
         mel: (1, frames, mels), log-mels after the post-net.
         finished_reason: None if more frames follow, else why speech ended: "stop" (stop
-            probability), "attention_end" (attention stayed on the last symbol) or "limit" (most
-            steps).
+            probability), "attention_end" (attention stayed on the last symbol) or "limit" (the
+            maximum number of steps).
     """
 
     mel: Mel

@@ -41,7 +41,7 @@ class EMA:
             self._fill(own)
 
     def own(self) -> dict[str, Tensor]:
-        """Return a copy of the model's own weights, by name."""
+        """Return a copy of the weights in the model by name: outside `applied`, its own."""
         return {name: p.detach().clone() for name, p in self._live.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """Course of a run's measures.
+    """What the validations of a run have measured so far; the input of each check.
 
     Attributes:
         history: pairs of an update and its finite values by name, in order, at least one.

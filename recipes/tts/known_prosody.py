@@ -82,7 +82,7 @@ def main(settings: Settings, run: Path) -> None:
     test = list(held_out)
     train = features.compute(train, audio, run / "corpus/mels")
     vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
-    style, r = STYLES[settings.style], settings.model.decoder.reduction_factor
+    style, r = STYLES[settings.style], settings.model.decoder.frame_multiple
     config = dataclasses.replace(settings.model, style=style, speakers=speakers(voices))
     collate = TTSCollate(vocabulary, audio, frame_multiple=r, speakers=voices)
     batches = Batches(train, collate, frames_per_batch=settings.frames_per_batch, seed=seed)

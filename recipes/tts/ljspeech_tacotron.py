@@ -76,7 +76,7 @@ def main(settings: Settings, run: Path) -> None:
     texts = [cut.supervisions[0].text for cut in dev][: settings.judged]
 
     vocabulary = Vocabulary.characters()
-    r = settings.model.decoder.reduction_factor
+    r = settings.model.decoder.frame_multiple
     collate = TTSCollate(vocabulary, audio, frame_multiple=r, log_magnitude=True)
     collate.check(splits.train + splits.dev)
     plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}

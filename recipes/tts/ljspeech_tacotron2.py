@@ -68,7 +68,7 @@ def main(settings: Settings, run: Path) -> None:
     texts = [cut.supervisions[0].text for cut in dev][: settings.judged]
 
     vocabulary = Vocabulary.characters()
-    collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.reduction_factor)
+    collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.frame_multiple)
     collate.check(splits.train + splits.dev)
     plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}
     batches, held_out = (Batches(c, collate, seed=settings.seed, **plan) for c in (train, dev))

@@ -70,7 +70,7 @@ def main(settings: Settings, run: Path) -> None:
     texts = [cut.supervisions[0].text for cut in test]
 
     vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
-    collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.reduction_factor)
+    collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.frame_multiple)
     batches = Batches(train, collate, frames_per_batch=settings.frames_per_batch, seed=seed)
     seed_everything(seed)
     model = settings.model.build(symbols=len(vocabulary), mels=audio.mels)

@@ -80,7 +80,7 @@ def main(settings: Settings, run: Path) -> None:
     names = sorted({one.speaker for one in said if one.speaker})
     voice, table = (names[0], speakers(names)) if names else (None, None)
     train, dev = (features.compute(c, audio, settings.cache) for c in (splits.train, splits.dev))
-    vocabulary, r = Vocabulary.characters(), settings.model.decoder.reduction_factor
+    vocabulary, r = Vocabulary.characters(), settings.model.decoder.frame_multiple
     collate = TTSCollate(vocabulary, audio, frame_multiple=r, speakers=names)
     collate.check(splits.train + splits.dev)
     plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}

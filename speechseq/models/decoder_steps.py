@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
+from speechseq.models.decoder_output import DecoderState, Keep, StepOutput
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention import steering
 from speechseq.ranges import Count, LengthScale, checked
 from speechseq.shapes import Memory, MemoryMask

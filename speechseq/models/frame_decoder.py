@@ -2,17 +2,20 @@
 
 import dataclasses
 from collections.abc import Sequence as Series
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config, choice
+from speechseq.models.decoder_output import DecoderOutput, DecoderState, Keep, StepOutput
 from speechseq.models.decoder_stack import (
     DecoderStackConfig,
     LSTMStackConfig,
     ResidualGRUStackConfig,
 )
+from speechseq.models.gradual import GradualReductionConfig, ReductionFactor
+from speechseq.models.reduction import HEAD, fit_reduction, replace_values
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -22,7 +25,7 @@ from speechseq.nn.attention.gmm import GMMConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.attention.multi_head import MultiHeadConfig
 from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
-from speechseq.nn.attention_rnn import AttentionRNN, AttentionRNNState, StepWeights
+from speechseq.nn.attention_rnn import AttentionRNN, StepWeights
 from speechseq.nn.cells import CELLS
 from speechseq.nn.frames import teacher_inputs, ungroup_frames
 from speechseq.nn.masks import length_mask, zero_padding
@@ -31,14 +34,10 @@ from speechseq.ops.linear import project
 from speechseq.ops.varlen import Varlen
 from speechseq.ranges import Dropout, Every, Range, Width, Widths
 from speechseq.shapes import (
-    Alignment,
     FrameMask,
-    Grouped,
-    Lengths,
     Mel,
     Memory,
     MemoryMask,
-    StopLogits,
 )
 
 
@@ -47,7 +46,7 @@ class FrameDecoderConfig(Config):
     """Settings of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
 
     Attributes:
-        reduction_factor: r, mel frames per step.
+        reduction_factor: r, mel frames per step; with `gradual`, r at first or of the checkpoint.
         prenet: widths of the pre-net's layers, through which the previous frame enters a step;
             `prenet_dropout` and `prenet_bias` belong to these layers.
         free_running_dropout: keep the pre-net's dropout in synthesis.
@@ -61,9 +60,10 @@ class FrameDecoderConfig(Config):
             position, after which an utterance also ends.
         frames_per_token, spare_frames: an utterance has at most frames_per_token · tokens +
             spare_frames frames.
+        gradual: schedule of r in training, which `Tacotron.at_update` follows.
     """
 
-    reduction_factor: Annotated[int, Range(1, 100)] = 1
+    reduction_factor: ReductionFactor = 1
     prenet: Widths = (256, 256)
     prenet_dropout: Dropout = 0.5
     prenet_bias: bool = False
@@ -91,75 +91,17 @@ class FrameDecoderConfig(Config):
     attention_end_steps: Every = 60
     frames_per_token: Annotated[float, Range(0, 200)] = 20.0
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
+    gradual: GradualReductionConfig | None = None
+
+    @property
+    def frame_multiple(self) -> int:
+        """Number of frames to whose multiples utterances are padded with silence in training."""
+        return self.reduction_factor if self.gradual is None else self.gradual.frame_multiple
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
         """Return the maximum number of steps (batch) for texts of these token lengths (batch)."""
         frames = self.spare_frames + self.frames_per_token * token_lengths
         return (frames / self.reduction_factor).ceil().long()
-
-
-Keep = tuple[Tensor, ...]  # dropout multipliers of the pre-net's layers, each (rows, steps, size)
-
-
-class DecoderOutput(NamedTuple):
-    """Teacher-forced output of the decoder; a step makes r frames.
-
-    Attributes:
-        mel: (batch, steps * r, mels), frames on the network's scale.
-        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
-        alignment: (batch, steps, positions), attention weights.
-    """
-
-    mel: Mel
-    stop_logits: StopLogits
-    alignment: Alignment
-
-
-class DecoderState(NamedTuple):
-    """State between two free-running steps.
-
-    Attributes:
-        core: state of the attention RNN and its attention.
-        stack: state of the RNN stack above it, one entry per cell.
-        frame: (batch, mels), last frame of the previous step.
-    """
-
-    core: AttentionRNNState
-    stack: tuple
-    frame: Tensor
-
-
-class StepOutput(NamedTuple):
-    """Output of one free-running step, or of several, with an axis of steps after the batch.
-
-    Attributes:
-        frames: (batch, r * mels), the step's r frames one after another.
-        stop_logit: (batch), whose sigmoid is the probability that speech ends.
-        weights: (batch, positions), attention weights.
-    """
-
-    frames: Tensor
-    stop_logit: Tensor
-    weights: Tensor
-
-
-class Steps(NamedTuple):
-    """Outputs of all steps of a free run, zero after each row's own last step.
-
-    Attributes:
-        frames: (batch, steps, r * mels), the r frames of each step one after another.
-        stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
-        alignment: (batch, steps, positions), attention weights.
-        step_lengths: (batch), number of steps of each row.
-        ending: (batch), reason for the end of each row: 0 stop probability, 1 attention stayed on
-            the last position, 2 limit of steps.
-    """
-
-    frames: Grouped
-    stop_logits: StopLogits
-    alignment: Alignment
-    step_lengths: Lengths
-    ending: Lengths
 
 
 class FrameDecoder(nn.Module):
@@ -204,7 +146,12 @@ class FrameDecoder(nn.Module):
             frame_mask: (batch, frames), True at valid frames.
             memory, memory_mask: encoded text (batch, positions, memory_dim), and (batch,
                 positions), True at valid positions.
+        Raises:
+            ConfigError: in training, a number of frames that the scheduled reduction factors do not
+                divide.
         """
+        if self.training and self.config.gradual is not None:
+            self.config.gradual.check_frames(mel.shape[1])
         known = zero_padding(mel, frame_mask)
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
@@ -218,6 +165,26 @@ class FrameDecoder(nn.Module):
         frames = rows.pad(project(self.frames, top))
         stop = rows.pad(self.stop(top)).squeeze(-1)
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
+
+    def at_update(self, update: int) -> None:
+        """Set the reduction factor of this optimizer update, if there is a schedule."""
+        if self.config.gradual is not None:
+            self.set_reduction_factor(self.config.gradual.at(update))
+
+    def set_reduction_factor(self, r: int) -> None:
+        """Fit the projection to frames, in place, to another number of frames per step.
+
+        The parameters stay the same objects, so that an optimizer keeps them; their gradients are
+        dropped. See `reduction.fit_reduction`.
+        """
+        if r == (before := self.config.reduction_factor):
+            return
+        parameters = dict(zip(HEAD, self.frames.parameters(), strict=True))
+        values = {name: parameter.detach() for name, parameter in parameters.items()}
+        for name, value in fit_reduction(values, before, r, self.mels).items():
+            replace_values(parameters[name], value)
+        self.frames.out_features = r * self.mels
+        self.config = dataclasses.replace(self.config, reduction_factor=r)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
         """Return the state before the first free-running step, with a previous frame of zeros.

@@ -11,14 +11,9 @@ from torch.nn import functional as F
 from speechseq.arguments import checked_lengths, checked_memory
 from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
 from speechseq.models.backends.supported import rounded_decoder
+from speechseq.models.decoder_output import Keep, StepOutput, Steps
 from speechseq.models.decoder_steps import UNSTEERED, EagerSteps, Steering, WindowedSteps, start
-from speechseq.models.frame_decoder import (
-    FrameDecoder,
-    FrameDecoderConfig,
-    Keep,
-    StepOutput,
-    Steps,
-)
+from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.nn.frames import ungroup_frames
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechseq.errors import ConfigError
 
@@ -41,3 +41,13 @@ def fit_reduction(
             raise ConfigError(problem, "give the reduction factor that the weights were made with")
         fitted[name] = weights[name].index_select(0, rows.to(weights[name].device))
     return fitted
+
+
+def replace_values(parameter: nn.Parameter, values: Tensor) -> None:
+    """Give a parameter values of another shape, in place; its gradient is dropped."""
+    parameter.grad = None
+    # a graph that is still alive keeps the parameter's node of autograd, which expects the old
+    # shape; torch makes another node when the dtype changes, not when the shape does
+    other = torch.float32 if parameter.dtype == torch.float64 else torch.float64
+    parameter.data = values.new_empty(0, dtype=other)
+    parameter.data = values

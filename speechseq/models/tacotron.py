@@ -198,14 +198,17 @@ class Tacotron(nn.Module):
         self._update = 0
 
     def at_update(self, update: int) -> None:
-        """Set the optimizer update, which schedules of the style's penalty depend on."""
+        """Set the optimizer update, on which penalties of the style and the decoder depend."""
         self._update = update
+        self.decoder.at_update(update)
+        if self.decoder.config != self.config.decoder:  # another reduction factor
+            self.config = dataclasses.replace(self.config, decoder=self.decoder.config)
 
     def forward(self, batch: TTSBatch) -> TacotronOutput:
         """Run teacher-forced: each step reads the previous target frame of the batch.
 
         Raises:
-            ConfigError: the mels have another number of bands.
+            ConfigError: the mels have another number of bands; see also `FrameDecoder.forward`.
             DataError: a token is not in the model's vocabulary.
 
         Examples:
@@ -217,17 +220,14 @@ class Tacotron(nn.Module):
         encoded = self.encode(Text(batch.tokens, batch.token_lengths, latent, batch.speaker))
         memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
         decoded = self.decoder(self.inward(batch.mel), frame_mask, encoded.memory, memory_mask)
-        step_lengths = -(-batch.frame_lengths // self.config.decoder.reduction_factor)
         mask = length_mask(batch.frame_lengths, decoded.mel.shape[1])
         mel_after, log_magnitude = self.postnet(decoded.mel, mask)
-        steps = length_mask(step_lengths, decoded.alignment.shape[1])
-        return TacotronOutput(
+        return TacotronOutput.of(
+            decoded,
+            -(-batch.frame_lengths // self.config.decoder.reduction_factor),
             mel_before=self.outward(decoded.mel),
             mel_after=self.outward(mel_after),
             log_magnitude=log_magnitude if log_magnitude is None else self.outward(log_magnitude),
-            stop_logits=decoded.stop_logits,
-            alignment=zero_padding(decoded.alignment, steps),
-            step_lengths=step_lengths,
             latent=latent,
             penalties=conditioning.penalties(self.style, latent, self._update),
         )

@@ -4,8 +4,10 @@ import dataclasses
 
 from torch import Tensor
 
+from speechseq.models.decoder_output import DecoderOutput
 from speechseq.models.generation import FreeRun
 from speechseq.models.style.latent import Latent
+from speechseq.nn.masks import length_mask, zero_padding
 from speechseq.shapes import Alignment, Lengths, Magnitude, Mel, StopLogits
 
 
@@ -33,6 +35,31 @@ class TacotronOutput:
     step_lengths: Lengths
     latent: Latent | None = None
     penalties: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        decoded: DecoderOutput,
+        step_lengths: Lengths,
+        *,
+        mel_before: Mel,
+        mel_after: Mel,
+        log_magnitude: Magnitude | None,
+        latent: Latent | None,
+        penalties: dict[str, Tensor],
+    ) -> "TacotronOutput":
+        """Return the output of a decoder with what the post-net made of its frames."""
+        steps = length_mask(step_lengths, decoded.alignment.shape[1])
+        return cls(
+            mel_before=mel_before,
+            mel_after=mel_after,
+            log_magnitude=log_magnitude,
+            stop_logits=decoded.stop_logits,
+            alignment=zero_padding(decoded.alignment, steps),
+            step_lengths=step_lengths,
+            latent=latent,
+            penalties=penalties,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

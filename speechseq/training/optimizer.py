@@ -17,3 +17,9 @@ def build_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.Opti
         weight_decay=config.weight_decay,
         fused=True,  # the same result in one pass over the weights, on CPU and GPU
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -20,6 +20,7 @@ from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import resume
 from speechseq.training.ema import EMA
 from speechseq.training.recovery import OtherRunError, newest_whole
+from speechseq.training.resizing import current_config, follow_checkpoint
 from speechseq.training.resume import ResumeState, random_state, set_random_state
 from speechseq.training.resume_checks import check_state
 from speechseq.training.run_folder import BEST, LAST, RunFolder
@@ -107,7 +108,7 @@ class Saver:
         with self._ema.applied() if self._ema is not None else nullcontext():
             checkpoint.save(
                 self._folder.folder(counters.update),
-                model=self._about.model,
+                model=current_config(self._about.model, self._model),
                 audio=self._about.audio,
                 vocabulary=self._about.vocabulary,
                 weights=self._model.state_dict(),
@@ -168,6 +169,8 @@ class Saver:
     def _check_same(self, contents: checkpoint.Contents) -> None:
         ours = {"model": self._about.model, "audio": self._about.audio}
         found = {name: filled(contents.config[name], config) for name, config in ours.items()}
+        parts = self._model, self._optimizer, self._ema
+        found["model"] = follow_checkpoint(found["model"], self._about.model, *parts)
         expected = {
             name: None if config is None else config.to_dict() for name, config in ours.items()
         }

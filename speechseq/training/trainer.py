@@ -17,8 +17,9 @@ from speechseq.training.evaluator import Evaluator, MakeSamples, Validate
 from speechseq.training.freezing import freeze, frozen_line, hold_statistics
 from speechseq.training.log import Log
 from speechseq.training.meter import Meter, Stopwatch
-from speechseq.training.optimizer import build_optimizer
+from speechseq.training.optimizer import build_optimizer, set_learning_rate
 from speechseq.training.progress import Progress
+from speechseq.training.resizing import follow_schedule
 from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
 from speechseq.training.saving import Counters, ModelDescription, Saver
@@ -222,7 +223,9 @@ class Trainer:
             raise DataError(problem, "batches must be endless: begin the next epoch") from None
 
     def _updated(self, batches: list[Any], update: int) -> Report:
-        self._set_learning_rate(update)
+        rate = self._config.learning_rate * self._config.schedule.factor(update)
+        set_learning_rate(self._optimizer, rate)
+        follow_schedule(self._model, update, self._optimizer, self._ema)
         try:
             return self._train_step(batches, update)
         except torch.OutOfMemoryError:
@@ -231,11 +234,6 @@ class Trainer:
             )
             cure = "make batches of fewer frames, and --trainer.accumulate more of them"
             raise MachineError(problem, cure) from None
-
-    def _set_learning_rate(self, update: int) -> None:
-        rate = self._config.learning_rate * self._config.schedule.factor(update)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
 
     def _account_for(self, report: Report, batches: list[Any]) -> None:
         counters = self._counters

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.models.backends import supported as decoders
+from speechseq.models.decoder_output import Steps
 from speechseq.models.decoder_stack import ResidualGRUStack
-from speechseq.models.frame_decoder import FrameDecoder, Steps
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.cells import SplitCell

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from speechseq.models.backends import frame_decoder_triton
 from speechseq.models.backends.supported import rounded_decoder
-from speechseq.models.frame_decoder import DecoderState, FrameDecoder, Keep, StepOutput
+from speechseq.models.decoder_output import DecoderState, Keep, StepOutput
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention_rnn_fast import BUCKET_POSITIONS, reading_of
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ops.cuda_graph import GraphCache, graph_cache

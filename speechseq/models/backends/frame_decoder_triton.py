@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from speechseq.models.backends import supported as decoders
+from speechseq.models.decoder_output import DecoderState, StepOutput
 from speechseq.models.decoder_stack import ResidualGRUStack
-from speechseq.models.frame_decoder import DecoderState, FrameDecoder, StepOutput
+from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.attention_rnn import AttentionRNNState

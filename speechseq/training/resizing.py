@@ -1,0 +1,79 @@
+"""Training across reduction factors: optimizer and mean weights follow a model that changes r."""
+
+import dataclasses
+from typing import Any, TypeGuard
+
+import torch
+from torch import nn
+
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.reduction import HEAD, fit_reduction
+from speechseq.models.tacotron import Tacotron, TacotronConfig
+from speechseq.training.ema import EMA
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def follow_schedule(
+    model: nn.Module, update: int, optimizer: torch.optim.Optimizer, ema: EMA | None
+) -> None:
+    """Set a Tacotron's scheduled reduction factor for this update, in all that belongs to it."""
+    if isinstance(model, Tacotron) and (gradual := model.config.decoder.gradual) is not None:
+        _set_reduction_factor(model, gradual.at(update), optimizer, ema)
+
+
+def current_config(config: Config, model: nn.Module) -> Config:
+    """Return the settings that a checkpoint stores: with the current reduction factor."""
+    if not (_is_gradual(config) and isinstance(model, Tacotron)):
+        return config
+    return _with_factor(config, model.config.decoder.reduction_factor)
+
+
+def follow_checkpoint(
+    found: Any, config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None
+) -> Any:
+    """Give a model with a schedule the reduction factor of a checkpoint.
+
+    Args:
+        found: plain data of the checkpoint's model settings.
+        config: settings of this run's model.
+
+    Returns:
+        `found` with the reduction factor of `config`, since that of a checkpoint depends on its
+        update; `found` itself for a model without a schedule.
+    """
+    if not (_is_gradual(config) and isinstance(model, Tacotron)):
+        return found
+    try:
+        stored = TacotronConfig.from_dict(found)
+    except ConfigError:  # of another kind: the caller compares it
+        return found
+    _set_reduction_factor(model, stored.decoder.reduction_factor, optimizer, ema)
+    return _with_factor(stored, config.decoder.reduction_factor).to_dict()
+
+
+def _is_gradual(config: Config) -> TypeGuard[TacotronConfig]:
+    return isinstance(config, TacotronConfig) and config.decoder.gradual is not None
+
+
+def _with_factor(config: TacotronConfig, r: int) -> TacotronConfig:
+    decoder = dataclasses.replace(config.decoder, reduction_factor=r)
+    return dataclasses.replace(config, decoder=decoder)
+
+
+def _set_reduction_factor(
+    model: Tacotron, r: int, optimizer: torch.optim.Optimizer, ema: EMA | None
+) -> None:
+    before, mels = model.config.decoder.reduction_factor, model.decoder.mels
+    if r == before:
+        return
+    model.decoder.set_reduction_factor(r)
+    model.config = dataclasses.replace(model.config, decoder=model.decoder.config)
+    states = {name: optimizer.state.get(model.get_parameter(name), {}) for name in HEAD}
+    for moment in _MOMENTS:
+        values = {name: state[moment] for name, state in states.items() if moment in state}
+        for name, value in fit_reduction(values, before, r, mels).items():
+            states[name][moment] = value
+    if ema is not None:
+        ema.mean |= fit_reduction(ema.mean, before, r, mels)

@@ -79,6 +79,7 @@ def commands() -> dict[str, Parser]:
     for module in (
         cli.prepare,
         cli.train,
+        cli.doctor,
         cli.synthesize,
         cli.transcribe,
         cli.score,

@@ -33,6 +33,7 @@ from speechseq.models.tacotron import TacotronConfig, tacotron2_small
 from speechseq.ranges import Count, Seed, Threads
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
@@ -89,9 +90,13 @@ def main(settings: Settings, run: Path) -> None:
     seed_everything(seed)
     model = config.build(symbols=len(vocabulary), mels=audio.mels)
     about = ModelDescription(model=config, audio=audio, vocabulary=vocabulary)
-    watch = style_watch(lambda: (collate(test[i : i + 20]) for i in range(0, len(test) - 1, 20)))
-    parts = model, TacotronLoss(settings.loss), batches, settings.trainer
-    summary = Trainer(*parts, run=run, about=about, validate=watch).run()
+    loss, twenties = TacotronLoss(settings.loss), range(0, len(test) - 1, 20)
+    watch = style_watch(lambda: (collate(test[i : i + 20]) for i in twenties))
+    losses = doctor_validation(loss, lambda: (collate(test[i : i + 20]) for i in twenties), audio)
+    parts = model, loss, batches, settings.trainer
+    summary = Trainer(
+        *parts, run=run, about=about, validate=lambda model: losses(model) | watch(model)
+    ).run()
 
     known, held = (references(cuts, audio) for cuts in (list(train)[:300], test))
     synthesizer = Synthesizer.load(summary.checkpoint)

@@ -29,6 +29,7 @@ from speechseq.models.tacotron import TacotronConfig, tacotron2_small
 from speechseq.ranges import Count, Seed, Threads
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training.config import TrainerConfig
+from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.resume import seed_everything
 from speechseq.training.saving import ModelDescription
 from speechseq.training.schedule import ExponentialConfig
@@ -72,15 +73,18 @@ def main(settings: Settings, run: Path) -> None:
     vocabulary = Vocabulary.characters(sorted(set(" ".join(spoken_digits.WORDS))))
     collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.frame_multiple)
     batches = Batches(train, collate, frames_per_batch=settings.frames_per_batch, seed=seed)
+    held_out = Batches(test, collate, frames_per_batch=settings.frames_per_batch, seed=seed)
     seed_everything(seed)
+    loss = TacotronLoss(settings.loss)
     model = settings.model.build(symbols=len(vocabulary), mels=audio.mels)
     summary = Trainer(
         model,
-        TacotronLoss(settings.loss),
+        loss,
         batches,
         settings.trainer,
         run=run,
         about=ModelDescription(model=settings.model, audio=audio, vocabulary=vocabulary),
+        validate=doctor_validation(loss, held_out.one_epoch, audio),
         samples=spoken(vocabulary, audio, texts[:2], name="test"),
     ).run()
 

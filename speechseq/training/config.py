@@ -43,6 +43,9 @@ class TrainerConfig(Config):
             for random weights. The flag of recipes is --init.
         freeze: parts of the model whose weights and running statistics stay as they are, such as
             ("encoder", "decoder.core.attention"). The flag of recipes is --freeze.
+        on_collapse: what happens when the alignment of a Tacotron collapses (see
+            `findings.collapsed`): "warn" says so, "stop" ends the run with an error, "restart"
+            draws the attention's weights anew.
 
     Examples:
         >>> from speechseq.training.schedule import ExponentialConfig
@@ -80,4 +83,5 @@ class TrainerConfig(Config):
     tensorboard: bool = True
     resume: bool = True
     init: str = ""
+    on_collapse: Literal["warn", "stop", "restart"] = "warn"
     freeze: Annotated[tuple[Annotated[str, Text(200)], ...], Items(0, 1000)] = ()

@@ -11,6 +11,17 @@ from speechseq.audio.mel import AudioConfig, expand
 from speechseq.audio.spectrogram import mel_filters
 from speechseq.batch import TTSBatch
 
+FACTS = (
+    "utterances",
+    "text_diversity",
+    "length_correlation",
+    "length_range",
+    "tempo_range",
+    "tokens_per_second",
+    "leading_silence",
+    "level_spread",
+    "centroid",
+)
 SILENT = 40.0  # dB below the loudest frame; the frames of speech differ by about 30 dB
 _DEEP = 50.0  # dB below the loudest band, where the centroid's weights end
 
@@ -39,6 +50,7 @@ def corpus_facts(utterances: Sequence[Utterance], audio: AudioConfig) -> dict[st
     - "utterances": their number.
     - "text_diversity": entropy of the texts over its maximum: 1 if all differ, 0 if all are equal.
     - "length_correlation": correlation of the number of tokens with the seconds.
+    - "length_range": 90 % quantile of the number of tokens, divided by the 10 % quantile.
     - "tempo_range": 90 % quantile of the seconds per token, divided by the 10 % quantile.
     - "tokens_per_second": median over utterances.
     - "leading_silence": median of the seconds before the first frame that is not silent.
@@ -54,11 +66,14 @@ def corpus_facts(utterances: Sequence[Utterance], audio: AudioConfig) -> dict[st
     hop = audio.hop / audio.sample_rate
     tokens = torch.tensor([float(len(item.text)) for item in seen])
     seconds = torch.tensor([hop * (item.frames - item.quiet) for item in seen])
-    slow, usual, fast = (tokens / seconds).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+    ends = torch.tensor([0.1, 0.5, 0.9])
+    short, _, long = tokens.quantile(ends).tolist()
+    slow, usual, fast = (tokens / seconds).quantile(ends).tolist()
     return {
         "utterances": float(len(seen)),
         "text_diversity": _diversity([item.text for item in seen]),
         "length_correlation": _correlation(tokens, seconds),
+        "length_range": long / short,
         "tempo_range": fast / slow,
         "tokens_per_second": usual,
         "leading_silence": hop * _median([float(item.quiet) for item in seen]),

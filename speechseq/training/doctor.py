@@ -13,7 +13,9 @@ from speechseq.nn.attention.diagnostics import coverage, entropy, focus, monoton
 from speechseq.nn.masks import length_mask
 from speechseq.shapes import Alignment, Lengths, StopLogits
 from speechseq.training import log
-from speechseq.training.findings import CHECKS, Course, Finding
+from speechseq.training.finding import Course, Finding
+from speechseq.training.findings import CHECKS
+from speechseq.training.restart import RESTART
 
 
 def measure(
@@ -84,11 +86,15 @@ def read_history(run: Path | str) -> tuple[list[tuple[int, dict[str, float]]], i
     updates, known = 0, {}
     for line in log.read(run):
         loss, validation = line.get("loss"), line.get("validation")
-        if line.get("event") == "start":
+        if line.get("event") == RESTART:
+            history.clear()
+        elif line.get("event") == "start":
             updates = _planned(line) or updates
         elif isinstance(loss, dict):
             known = {f"train_{name}": value for name, value in loss.items()}
-            known |= {name: line.get(name) for name in ("gradient_norm", "skipped")}
+            known |= {
+                name: line.get(name) for name in ("gradient_norm", "learning_rate", "skipped")
+            }
         elif isinstance(validation, dict):
             history.append((line["update"], _finite(known | validation)))
     return history, updates or (history[-1][0] if history else 1)

@@ -7,10 +7,15 @@ from torch import nn
 
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
+from speechseq.models.tacotron import Tacotron
+from speechseq.models.tacotron_output import TacotronOutput
 from speechseq.training.corpus_facts import Utterance, corpus_facts, utterance_facts
 from speechseq.training.doctor import measure
+from speechseq.training.probes import Movement, free_running, mel_skill, stop_skill, text_gain
 from speechseq.training.train_step import Loss
 from speechseq.training.validation import Means, loss_by_term, on_device
+
+_SCORES = ("focus", "coverage", "monotonicity")
 
 
 def doctor_validation(
@@ -27,11 +32,14 @@ def doctor_validation(
         audio: settings that the mels should have.
     """
     facts: dict[str, float] = {}
+    movement = Movement()
 
     @torch.no_grad()
     def validate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, Tacotron)
         means = Means()
         seen: list[Utterance] = []
+        probed: dict[str, float] = {}
         for batch in on_device(model, batches()):
             output = model(batch)
             seen += [] if facts else utterance_facts(batch, audio)
@@ -41,7 +49,20 @@ def doctor_validation(
             stop = {"stop_accuracy": found.pop("stop_accuracy")}
             means.add(found, len(batch))
             means.add(stop, int(output.step_lengths.sum()))
+            probed = probed or _probed(model, batch, output)
         facts.update(corpus_facts(seen, audio) if seen else {})
-        return means.read() | facts
+        return means.read() | probed | movement.read(model) | facts
 
     return validate
+
+
+def _probed(model: Tacotron, batch: TTSBatch, output: TacotronOutput) -> dict[str, float]:
+    lengths = output.step_lengths, batch.token_lengths
+    forced = measure(output.alignment, *lengths, output.stop_logits)
+    free = free_running(model, batch)
+    return {
+        "gap": sum(forced[name] - free[name] for name in _SCORES) / len(_SCORES),
+        "text_gain": text_gain(model, batch, output),
+        "mel_skill": mel_skill(output, batch),
+        "stop_skill": stop_skill(output.stop_logits, output.step_lengths),
+    }

@@ -1,74 +1,196 @@
-"""Findings of the doctor: each check, with the principle behind it, its problem and its cure."""
+"""Findings about the optimisation and the alignment; each check states its principle."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+from speechseq.training.corpus_findings import CORPUS_CHECKS
+from speechseq.training.finding import MOVED, Course, Finding
+
+EARLY, LATE = 0.1, 0.5  # shares of a run: what should have begun, and what should be there
+BEGUN, ALIGNED = 0.25, 0.5  # quality of an alignment
+READ, FORWARD = 0.6, 0.75
+HARMFUL, RARE = 0.25, 0.01
+CLOSE = 0.25
+SURE = 0.9  # stop decisions, where no more is known of them than the share that is right
+UNTRAINED = -1.0
+USED = 0.02
 
 
-class Finding(NamedTuple):
-    """What is wrong with a training run (`problem`), and what to do about it (`cure`)."""
+def too_fast(course: Course) -> Iterator[Finding]:
+    """Updates that overwrite what earlier ones have learned.
 
-    problem: str
-    cure: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Course:
-    """What the validations of a run have measured so far; the input of each check.
-
-    Attributes:
-        history: pairs of an update and its finite values by name, in order, at least one.
-        updates: number of updates of the whole run.
+    Principle: Adam changes a weight by about the learning rate, whatever the size of its gradient.
+    Usual rates are a hundredth to a tenth of the median size of the weights. Where the rate is more
+    than a quarter of it, four updates can overwrite any weight, and what is learned is lost again.
+    More than one in a hundred updates that are skipped, because numbers are not finite, say the
+    same.
     """
+    rates = [
+        values["learning_rate"] / max(values["weight_size"], 1e-9)
+        for _, values in course.history
+        if "learning_rate" in values and "weight_size" in values
+    ]
+    skipped = course.last("skipped", 0.0) / max(course.history[-1][0], 1)
+    rate = _middle(rates)
+    if skipped > RARE or rate > HARMFUL:
+        why = f"an update changes a weight by {rate:.0%} of the usual weight's size"
+        if skipped > RARE:
+            why = f"{skipped:.0%} of the updates are not finite"
+        yield Finding(
+            f"learning rate: it is too large: {why}",
+            "divide --trainer.learning_rate by 10, and keep --trainer.clip_norm 1",
+        )
 
-    history: list[tuple[int, dict[str, float]]]
-    updates: int
 
-    @property
-    def share(self) -> float:
-        """Share of the run's updates that are done, from 0 to 1."""
-        return self.history[-1][0] / max(self.updates, 1)
+def untrained_part(course: Course) -> Iterator[Finding]:
+    """A part whose weights stay as they are.
 
-    def series(self, name: str) -> list[float]:
-        """Return the values called `name`, in order, of the updates that have one."""
-        return [values[name] for _, values in self.history if name in values]
+    Principle: every part of a model that is trained moves at every update. A norm of change of
+    exactly 0 between validations means that no update reaches it. (Parts named by --freeze are not
+    counted.)
+    """
+    names = sorted({n for _, values in course.history for n in values if n.startswith(MOVED)})
+    for name in names:
+        part, series = name.removeprefix(MOVED), course.series(name)
+        if series and not any(series):
+            yield Finding(
+                f"{part}: its weights do not change",
+                "let the optimizer have its parameters, with requires_grad=True; if it is meant, "
+                f"--freeze {part}",
+            )
 
-    def last(self, name: str) -> float | None:
-        """Return the newest value called `name`; None if there is none."""
-        series = self.series(name)
-        return series[-1] if series else None
+
+def never_stops(course: Course) -> Iterator[Finding]:
+    """Stop decisions that know less than the average length of an utterance does.
+
+    Principle: a head that predicts nothing but the share of last steps among all steps has a
+    cross-entropy that is the entropy of this share (stop_skill 0). One that is trained passes below
+    it in the first half of a run; one that is not trained stays far above it, since its logits say
+    nothing about the rare last step. Without this number: a head that is wrong at a tenth of the
+    steps is worse than one that never stops.
+    """
+    skill, accuracy = course.series("stop_skill"), course.last("stop_accuracy")
+    if skill:
+        untrained = course.share >= EARLY and max(skill) < UNTRAINED
+        wrong = untrained or (course.share >= LATE and skill[-1] < 0)
+    else:
+        wrong = course.share >= LATE and accuracy < SURE
+    if wrong:
+        right = "" if math.isnan(accuracy) else f" ({accuracy:.0%} of them are right)"
+        yield Finding(
+            f"stop: the stop decisions know less than the average length does{right}",
+            "raise --loss.stop, which is 1 by default, and set --loss.stop_positive_weight 5",
+        )
+
+
+def collapsed(course: Course) -> Iterator[Finding]:
+    """An alignment that was there, and is lost.
+
+    Principle: a run that goes well does not unlearn its alignment. Less than half of the best
+    quality so far (the smallest of focus, coverage and monotonicity) is no noise of a validation,
+    which reads the same utterances with the same seed each time.
+    """
+    quality = course.quality()
+    best = max(quality, default=0.0)
+    if best >= ALIGNED and quality[-1] < best / 2:
+        yield Finding(
+            f"attention: its alignment has collapsed: quality {quality[-1]:.2f} after {best:.2f}",
+            "go on from an earlier checkpoint with a smaller --trainer.learning_rate, or train "
+            "with --trainer.on_collapse restart",
+        )
+
+
+def unaligned(course: Course) -> Iterator[Finding]:
+    """Attention that does not align.
+
+    Principle: an alignment is of use if each step reads few symbols (focus), all symbols are read
+    (coverage), and in their order (monotonicity); one alone can be perfect for a useless alignment.
+    Before half of a run, the smallest of the three may be small as long as it grows: a run without
+    any growth in its first tenth has no gradient towards an alignment yet, and most such runs never
+    align.
+    """
+    quality = course.quality()
+    if not quality or course.share < EARLY / 2 or next(collapsed(course), None):
+        return
+    enough = ALIGNED if course.share >= LATE else BEGUN
+    if quality[-1] >= min(enough, BEGUN) or (course.share < LATE and _grows(quality)):
+        return
+    if course.share < EARLY and len(quality) < 2:
+        return
+    yield Finding(f"attention: it does not align: {_which(course)}", _cure(course))
+
+
+def unused_text(course: Course) -> Iterator[Finding]:
+    """Mels that do not depend on the text.
+
+    Principle: a model that reads its text predicts mels worse if it is given another one. If it
+    does not in the second half of a run, the true frames alone make the prediction: attention reads
+    nothing of use, or texts do not belong to their recordings.
+    """
+    gain = course.last("text_gain")
+    if course.share >= LATE and gain < USED:
+        yield Finding(
+            "text: mels are predicted as well with a wrong text as with the right one",
+            "check how texts are joined to recordings; if they are right, raise "
+            "--model.decoder.prenet_dropout, so that the last frame says less",
+        )
+
+
+def drifts(course: Course) -> Iterator[Finding]:
+    """An alignment that holds only as long as the true frames are fed in.
+
+    Principle: synthesis has no true frames. A mean of focus, coverage and monotonicity that falls
+    by a quarter without them means that the decoder follows the frames, and not the text.
+    """
+    gap = course.last("gap")
+    if course.share >= LATE and gap > CLOSE:
+        yield Finding(
+            f"free-running: the alignment loses {gap:.2f} without the true frames",
+            "raise --model.decoder.prenet_dropout or --model.decoder.reduction_factor, or go on "
+            "training",
+        )
+
+
+def _which(course: Course) -> str:
+    focus, coverage, onward, entropy = (
+        course.last(name) for name in ("focus", "coverage", "monotonicity", "entropy")
+    )
+    if focus == min(focus, coverage, onward):
+        width = 1 / focus if math.isnan(entropy) else math.exp(entropy)
+        return f"a step reads about {width:.0f} symbols at once (focus {focus:.2f})"
+    if coverage < onward:
+        return f"it reads only {coverage:.0%} of the symbols"
+    return f"it moves back at {1 - onward:.0%} of the steps"
+
+
+def _cure(course: Course) -> str:
+    guided = "train_guide" in course.history[-1][1] or "guide" in course.history[-1][1]
+    if guided:
+        return (
+            "raise --loss.guide and --model.decoder.reduction_factor, and check that texts belong "
+            "to their recordings"
+        )
+    return "set --loss.guide 50, and --model.decoder.reduction_factor 2 or more"
+
+
+def _grows(quality: list[float]) -> bool:
+    return len(quality) > 1 and quality[-1] > 1.2 * quality[0]
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
 
 
 Check = Callable[[Course], Iterator[Finding]]
 
-EARLY = 0.05  # share of a run before which nothing is said of what it has not learned yet
-ALIGNED = 0.5
-
-
-def unaligned(course: Course) -> Iterator[Finding]:
-    """Find attention that reads many symbols at once, later than the first 5 % of a run."""
-    focus = course.last("focus")
-    if course.share < EARLY or focus is None:
-        return
-    if focus < 0.3:
-        entropy = course.last("entropy")
-        width = 1 / focus if entropy is None else math.exp(entropy)
-        yield Finding(
-            f"attention: it does not align: a step reads about {width:.0f} symbols at once "
-            f"(focus {focus:.2f}) at {course.share:.0%} of the run",
-            "raise --loss.guide, or --model.decoder.reduction_factor",
-        )
-
-
-def never_stops(course: Course) -> Iterator[Finding]:
-    """Find stop decisions that are often wrong, as those of a head that never stops are."""
-    accuracy = course.last("stop_accuracy")
-    if accuracy is not None and course.share >= EARLY and accuracy < 0.9:
-        yield Finding(
-            f"stop: {1 - accuracy:.0%} of the stop decisions are wrong",
-            "set --loss.stop 1 and --loss.stop_positive_weight 5",
-        )
-
-
-CHECKS: tuple[Check, ...] = (unaligned, never_stops)
+# the order is from cause to symptom
+CHECKS: tuple[Check, ...] = (
+    *CORPUS_CHECKS,
+    untrained_part,
+    too_fast,
+    never_stops,
+    collapsed,
+    unaligned,
+    unused_text,
+    drifts,
+)

@@ -17,6 +17,7 @@ from speechseq.training.evaluator import Evaluator, MakeSamples, Validate
 from speechseq.training.freezing import freeze, frozen_line, hold_statistics
 from speechseq.training.log import Log
 from speechseq.training.meter import Meter, Stopwatch
+from speechseq.training.monitor import Monitor
 from speechseq.training.optimizer import build_optimizer, set_learning_rate
 from speechseq.training.progress import Progress
 from speechseq.training.resizing import follow_schedule
@@ -107,6 +108,7 @@ class Trainer:
             samples=samples,
             best_by=config.best_by,
         )
+        self._monitor = Monitor(model, self._optimizer, self._ema, config)
         self._train_step = TrainStep(
             model,
             loss,
@@ -123,7 +125,7 @@ class Trainer:
 
         Raises:
             Interrupted: a signal such as Ctrl-C or SIGTERM came; the update is finished and saved.
-            DataError: losses or gradients are not finite for too many updates in a row.
+            DataError: too many updates in a row are not finite, or a collapse stops the run.
             CheckpointError: no checkpoint of the run is intact, or `init` does not fit the model.
             MachineError: the disk, or the memory of the device, is full.
         """
@@ -149,6 +151,7 @@ class Trainer:
 
     def _train(self) -> None:
         counters, config = self._counters, self._config
+        self._monitor.begin(self._run)
         self._log.write(counters.update, {"event": "start", "config": config.to_dict()})
         self._report_warm_start()
         while not self._is_over():
@@ -162,7 +165,7 @@ class Trainer:
                 self._log_losses()
             if self._due(config.checkpoint_every):
                 self._checkpoint()
-            elif self._due(config.validate_every):
+            elif self._due(config.validate_every) or self._monitor.is_early(counters.update):
                 self._validate()
         if self._saved != counters.update:
             self._checkpoint()
@@ -288,9 +291,7 @@ class Trainer:
         self._validated = self._counters.update
         if found := self._evaluator.validation():
             self._validation = found
-            self._log.write(self._counters.update, {"validation": found})
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-            self._progress.say(f"update {self._counters.update}: validation: {numbers}")
+            self._monitor.report(self._counters, found, self._losses, self._log, self._progress.say)
         return found
 
 

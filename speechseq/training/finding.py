@@ -1,0 +1,57 @@
+"""Finding of the doctor, and the course of a run's measures, from which findings are made."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+MOVED = "moved_"  # before the name of a part: how far its weights have moved
+
+
+class Finding(NamedTuple):
+    """What is wrong with a training run (`problem`), and what to do about it (`cure`).
+
+    A problem begins with the part that it concerns, such as "attention: …".
+    """
+
+    problem: str
+    cure: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What the validations of a run have measured so far; the input of each check.
+
+    Attributes:
+        history: pairs of an update and its finite values by name, in order, at least one.
+        updates: number of updates of the whole run.
+    """
+
+    history: list[tuple[int, dict[str, float]]]
+    updates: int
+
+    @property
+    def share(self) -> float:
+        """Share of the run's updates that are done, from 0 to 1."""
+        return self.history[-1][0] / max(self.updates, 1)
+
+    def series(self, name: str) -> list[float]:
+        """Return the values called `name`, in order, of the updates that have one."""
+        return [values[name] for _, values in self.history if name in values]
+
+    def last(self, name: str, default: float = math.nan) -> float:
+        """Return the newest value called `name`; `default` if there is none."""
+        series = self.series(name)
+        return series[-1] if series else default
+
+    def quality(self) -> list[float]:
+        """Return the smallest of focus, coverage and monotonicity at each update that has them.
+
+        Each of them can be perfect in a useless alignment, but not all three
+        (`nn.attention.diagnostics`).
+        """
+        names = ("focus", "coverage", "monotonicity")
+        return [
+            min(values[name] for name in names)
+            for _, values in self.history
+            if all(name in values for name in names)
+        ]

@@ -16,6 +16,7 @@ from speechseq.models.decoder_stack import (
 )
 from speechseq.models.gradual import GradualReductionConfig, ReductionFactor
 from speechseq.models.reduction import HEAD, fit_reduction, replace_values
+from speechseq.models.sampling import SamplingConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -61,6 +62,8 @@ class FrameDecoderConfig(Config):
         frames_per_token, spare_frames: an utterance has at most frames_per_token · tokens +
             spare_frames frames.
         gradual: schedule of r in training, which `Tacotron.at_update` follows.
+        sampling: scheduled sampling in training: steps that read the last frame that the decoder
+            itself made, before the post-net. These steps run in torch, one after another.
     """
 
     reduction_factor: ReductionFactor = 1
@@ -92,6 +95,7 @@ class FrameDecoderConfig(Config):
     frames_per_token: Annotated[float, Range(0, 200)] = 20.0
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
     gradual: GradualReductionConfig | None = None
+    sampling: SamplingConfig = SamplingConfig()
 
     @property
     def frame_multiple(self) -> int:
@@ -135,6 +139,7 @@ class FrameDecoder(nn.Module):
         self.stop = nn.Linear(width, 1)
         for layer in (self.frames, self.stop):
             nn.init.xavier_uniform_(layer.weight)
+        self.sampling_rate = config.sampling.at(0)
 
     def forward(
         self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
@@ -156,6 +161,8 @@ class FrameDecoder(nn.Module):
         r = self.config.reduction_factor
         inputs = teacher_inputs(known, r)
         steps = -(-frame_mask.sum(1) // r)
+        if self.training and self.sampling_rate:
+            return self._sampled(inputs, steps, memory, memory_mask)
         rows = Varlen.of(length_mask(steps, inputs.shape[1]))
         inputs = rows.pad(self.prenet(rows.unpad(inputs)))
         core = self.core(inputs, memory, memory_mask, steps)
@@ -167,7 +174,8 @@ class FrameDecoder(nn.Module):
         return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
 
     def at_update(self, update: int) -> None:
-        """Set the reduction factor of this optimizer update, if there is a schedule."""
+        """Set the reduction factor and the rate of sampling of this optimizer update."""
+        self.sampling_rate = self.config.sampling.at(update)
         if self.config.gradual is not None:
             self.set_reduction_factor(self.config.gradual.at(update))
 
@@ -240,6 +248,21 @@ class FrameDecoder(nn.Module):
             )
             outputs.append(output)
         return StepOutput(*(torch.stack(x, dim=1) for x in zip(*outputs, strict=True))), state
+
+    def _sampled(
+        self, inputs: Tensor, step_lengths: Tensor, memory: Tensor, memory_mask: Tensor
+    ) -> DecoderOutput:
+        """Run all steps; some rows of each read the frame that the decoder made before."""
+        state, ready, outputs = self.start(memory, memory_mask), self.core.prepare(), []
+        for t, true in enumerate(inputs.unbind(1)):
+            own = torch.rand(len(true), device=true.device) < self.sampling_rate
+            fed = torch.where(own.unsqueeze(1), state.frame.detach().to(true), true) if t else true
+            output, state = self.step(state._replace(frame=fed), ready)
+            outputs.append(output)
+        mask = length_mask(step_lengths, inputs.shape[1])
+        frames, stop, alignment = (torch.stack(x, dim=1) for x in zip(*outputs, strict=True))
+        frames = ungroup_frames(zero_padding(frames, mask), self.config.reduction_factor)
+        return DecoderOutput(frames, stop.where(mask, 0.0), zero_padding(alignment, mask))
 
     def _top(self, stacked: Tensor, context: Tensor) -> Tensor:
         return torch.cat([stacked, context], dim=-1) if self.config.project_context else stacked

@@ -12,7 +12,8 @@ from speechseq.batch import ASRBatch
 from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
 from speechseq.models.listener import ListenerConfig
-from speechseq.models.speller import NEVER, SamplingConfig, SpellerConfig
+from speechseq.models.sampling import SamplingConfig
+from speechseq.models.speller import NEVER, SpellerConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.dot import DotConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig

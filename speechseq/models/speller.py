@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechseq.config import Config, choice
-from speechseq.errors import ConfigError
 from speechseq.models.backends import speller_cpp
 from speechseq.models.backends.speller_graph import GraphSpeller, tensors_of
+from speechseq.models.sampling import SamplingConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
 from speechseq.nn.attention.dot import DotConfig
@@ -26,37 +26,12 @@ from speechseq.ops.cuda_graph import graph_cache
 from speechseq.ops.deferred_linear import prepacked
 from speechseq.ops.dropout import dropout
 from speechseq.ops.plain import is_plain
-from speechseq.ranges import Depth, Dropout, Share, Update, Width, WidthOrNone
+from speechseq.ranges import Depth, Dropout, Width, WidthOrNone
 from speechseq.shapes import Alignment, LogProbs, Memory, MemoryMask, Tokens
 from speechseq.text.vocabulary import BLANK, PAD, SOS
 
 NEVER = -1e30  # the log-probability of what is no symbol of a transcript; finite, so 0 × it is 0
 FEW = 1024  # symbols: the gates of so many cost less than those of a search's hypotheses
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SamplingConfig(Config):
-    """Settings of scheduled sampling (Bengio 2015).
-
-    The rate is the share of training steps whose input is a symbol drawn from the model's own
-    output instead of the true one. It rises linearly from 0 at update `start` to `rate` at update
-    `end`; LAS takes 0.1.
-    """
-
-    rate: Share = 0.0
-    start: Update = 0
-    end: Update = 0
-
-    def check(self) -> None:
-        """Raise ConfigError if `end` is before `start`."""
-        if self.start > self.end:
-            raise ConfigError(f"end: update {self.end} comes before start {self.start}")
-
-    def at(self, update: int) -> float:
-        """Rate of sampling, from 0 to 1, at an optimizer update."""
-        if update >= self.end:
-            return self.rate
-        return self.rate * max(0, update - self.start) / (self.end - self.start)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,18 +39,30 @@ def trim_silence(
         >>> trim_silence(sound[None], 16000, margin=0.0).shape[1] // 1000
         20
     """
+    first, last = sound_span(waveform, sample_rate, threshold=threshold, margin=margin)
+    return waveform[:, first:last]
+
+
+def sound_span(
+    waveform: Waveform, sample_rate: int, *, threshold: float = 40.0, margin: float = 0.05
+) -> tuple[int, int]:
+    """Return first and last sample, exclusive, of what `trim_silence` keeps of a waveform.
+
+    Arguments and errors are those of `trim_silence`.
+    """
     rate = checked("sample_rate", sample_rate, Rate)
     threshold, margin = (
         checked("threshold", threshold, Decibels),
         checked("margin", margin, Seconds),
     )
+    samples = waveform.shape[1]
     window, hop = max(1, round(WINDOW * rate)), max(1, round(HOP * rate))
-    if waveform.shape[1] < window:
-        return waveform
+    if samples < window:
+        return 0, samples
     power = F.avg_pool1d(waveform.square().unsqueeze(1), window, hop).squeeze(1).amax(0)
     if not (loudest := float(power.max())):
-        return waveform
+        return 0, samples
     loud = (power >= loudest * 10 ** (-threshold / 10)).nonzero().squeeze(1)
     kept = round(margin * rate)
     first = max(0, int(loud[0]) * hop - kept)
-    return waveform[:, first : int(loud[-1]) * hop + window + kept]
+    return first, min(samples, int(loud[-1]) * hop + window + kept)

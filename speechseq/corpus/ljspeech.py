@@ -13,6 +13,7 @@ from speechseq.config import Config
 from speechseq.corpus import download as archive
 from speechseq.corpus import metadata
 from speechseq.corpus.recording import SUFFIXES, spoken, wav_of
+from speechseq.corpus.trimming import trim_cuts
 from speechseq.errors import ConfigError, DataError
 from speechseq.ranges import Count
 
@@ -39,6 +40,7 @@ class LJSpeechConfig(Config):
     Attributes:
         root, skip_bad, columns, dev, test: arguments of `read_split`.
         cache: folder of cached features; see `features.compute`.
+        trim: cut the silence at both ends of every recording (`trimming.trim_cuts`).
     """
 
     root: str = "data/raw/LJSpeech-1.1"
@@ -47,12 +49,14 @@ class LJSpeechConfig(Config):
     columns: str = ""
     dev: Count = 100
     test: Count = 500
+    trim: bool = False
 
     def read(self) -> Splits:
         """Read and split the corpus into training, development and test; see `read_split`."""
-        return read_split(
+        splits = read_split(
             self.root, dev=self.dev, test=self.test, skip_bad=self.skip_bad, columns=self.columns
         )
+        return Splits(*map(trim_cuts, splits)) if self.trim else splits
 
 
 def read(

@@ -151,9 +151,9 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
     name = os.fspath(path)
     if rate < 1:
         raise ConfigError(f"rate: {rate} is not positive", "give samples a second, e.g. 22050")
-    samples = _mono(name, waveform)
+    samples = mono(name, waveform)
     sound = io.BytesIO()
-    soundfile.write(sound, _to_int16(name, samples), rate, format="WAV", subtype="PCM_16")
+    soundfile.write(sound, to_int16(name, samples), rate, format="WAV", subtype="PCM_16")
     if os.path.isdir(name):
         raise DataError(f"{name}: is a directory", "name a file inside it")
     replace_file(name, sound.getbuffer())
@@ -178,7 +178,7 @@ def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], No
         sound.setparams((1, 2, rate, 0, "NONE", ""))
 
         def append(waveform: Tensor) -> None:
-            samples = _to_int16(name, _mono(name, waveform))
+            samples = to_int16(name, mono(name, waveform))
             if 2 * (sound.tell() + len(samples)) > _LARGEST_WAV:
                 problem = f"{name}: a wav holds at most 4 GiB of sound"
                 raise DataError(problem, "divide the text into several")
@@ -258,10 +258,8 @@ def _check_samples(name: str, samples: np.ndarray, before: int = 0) -> np.ndarra
         problem = f"{name}: {count} samples are NaN or Inf, the first is sample {first}"
         raise DataError(problem, "make it again, or cut that part out")
     if (peak := float(np.abs(samples).max())) > _LOUDEST:
-        raise DataError(
-            f"{name}: float samples up to {peak:g}, where [-1, 1] is full scale",
-            "divide them by 32768 when they were 16-bit integers",
-        )
+        problem = f"{name}: float samples up to {peak:g}, where [-1, 1] is full scale"
+        raise DataError(problem, "divide them by 32768 when they were 16-bit integers")
     return samples
 
 
@@ -273,7 +271,8 @@ def _one_channel(name: str, samples: np.ndarray) -> Waveform:
     return torch.from_numpy(np.ascontiguousarray(samples.T))
 
 
-def _mono(name: str, waveform: Tensor) -> np.ndarray:
+def mono(name: str, waveform: Tensor) -> np.ndarray:
+    """Return the samples of a waveform (samples,) or (1, samples), checked as in `save`."""
     samples = waveform.detach().to("cpu", torch.float64)
     if samples.dim() == 2 and len(samples) == 1:
         samples = samples[0]
@@ -290,7 +289,8 @@ def _mono(name: str, waveform: Tensor) -> np.ndarray:
     return samples.numpy()
 
 
-def _to_int16(name: str, samples: np.ndarray) -> np.ndarray:
+def to_int16(name: str, samples: np.ndarray) -> np.ndarray:
+    """Convert samples in [-1, 1] to 16 bits; louder ones are clipped with a WavWarning."""
     if (peak := float(np.abs(samples).max())) > 1:
         _warn(f"{name}: clipped, the loudest of its samples is {peak:.3g} and 1 is full scale")
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechseq import files
-from speechseq.cli import style_flags
+from speechseq.cli import streams, style_flags, synthesize_stream
 from speechseq.errors import ConfigError, DataError, SpeechseqError
 from speechseq.file_writing import check_folder, check_output
 from speechseq.printable import printable
@@ -18,6 +18,7 @@ from speechseq.text.splitting import LONGEST
 if TYPE_CHECKING:
     from speechseq.inference.speech import Speech
     from speechseq.inference.synthesizer import Synthesizer
+    from speechseq.models.decoder_steps import Steering
 
 _HELP = "speak texts with a trained checkpoint"
 _TEXTS = files.Kind(
@@ -91,6 +92,11 @@ def add(commands: Any) -> None:
         metavar="X",
         help="factor of the duration, for voices with GMM attention (default: 1)",
     )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="write the sound while it is made; with --out - to standard output, for a player",
+    )
     style_flags.add(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     parser.set_defaults(run=run)
@@ -105,6 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     checked("--n", arguments.n, Count | None)
     checked("--window", arguments.window, Count)
     checked("--length-scale", arguments.length_scale, LengthScale)
+    synthesize_stream.check(arguments)
     lines, wanted = _lines(arguments), style_flags.read(arguments)
 
     from speechseq.inference.synthesizer import Synthesizer
@@ -115,6 +122,10 @@ def run(arguments: argparse.Namespace) -> None:
     )
     lines = _speakable(lines, synthesizer, arguments.skip_bad)
     styles = wanted.of(synthesizer, len(lines), arguments.seed)
+    if arguments.stream:
+        options = {"seed": arguments.seed, **styles.take(1), "steering": _steering(arguments)}
+        _stream(lines[0], synthesizer, options)
+        return
     if arguments.out_dir:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
     manner = {name: getattr(arguments, name) for name in ("safe", "n", "window", "length_scale")}
@@ -126,6 +137,12 @@ def run(arguments: argparse.Namespace) -> None:
         spoken = synthesizer.synthesize([line.text for line in part], **options, **manner)
         for line, speech in zip(part, spoken, strict=True):
             _write(line, speech)
+
+
+def _steering(arguments: argparse.Namespace) -> "Steering":
+    from speechseq.models.decoder_steps import Steering
+
+    return Steering(arguments.window if arguments.safe else None, arguments.length_scale)
 
 
 def _portions(lines: list[Line]) -> Iterator[list[Line]]:
@@ -177,6 +194,8 @@ def _checked_out(arguments: argparse.Namespace) -> Path:
     out = arguments.out
     if out is None or arguments.out_dir is not None:
         raise ConfigError("--text: one text makes one wav", "give --out X.wav")
+    if out == synthesize_stream.STDOUT:
+        return out
     if out.suffix.lower() != ".wav":
         raise ConfigError(f"--out: {out} does not end in .wav", "only wav files are written")
     if not out.parent.is_dir():
@@ -223,12 +242,18 @@ def _write_long(line: Line, synthesizer: "Synthesizer", options: dict[str, Any])
 
     samples, rate, reasons = 0, synthesizer.audio.sample_rate, set()
     with _naming(line), wav.writer(line.out, rate) as append:
-        for piece in synthesizer.stream(line.text, **options):
+        for piece in synthesizer.pieces(line.text, **options):
             waveform = piece.with_pause()
             append(waveform)
             samples += len(waveform)
             reasons.add(piece.finished_reason)
     _tell(line, samples / rate, combined(reasons))
+
+
+def _stream(line: Line, synthesizer: "Synthesizer", options: dict[str, Any]) -> None:
+    with _naming(line):
+        seconds, reason = synthesize_stream.write(line.out, line.text, synthesizer, options)
+    _tell(line, seconds, reason)
 
 
 @contextlib.contextmanager
@@ -242,4 +267,8 @@ def _naming(line: Line) -> Iterator[None]:
 
 def _tell(line: Line, seconds: float, reason: str) -> None:
     note = "" if reason == "stop" else ": listen whether it is whole"
-    print(f"{printable(line.out)}: {seconds:.2f} s, ended by {reason}{note}", flush=True)
+    told = f"{seconds:.2f} s, ended by {reason}{note}"
+    if line.out == synthesize_stream.STDOUT:  # which holds the sound
+        streams.say(told)
+    else:
+        print(f"{printable(line.out)}: {told}", flush=True)

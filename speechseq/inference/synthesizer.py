@@ -1,49 +1,36 @@
 """Synthesizer: texts to waveforms, with a trained model or one in training."""
 
-import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
 import torch
 
 from speechseq import checkpoint as checkpoints
-from speechseq.audio.griffin_lim import check_invertible, griffin_lim
-from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude
+from speechseq.audio.griffin_lim import check_invertible
+from speechseq.audio.mel import AudioConfig
 from speechseq.config import Config
-from speechseq.errors import CheckpointError, ConfigError
+from speechseq.errors import ConfigError
 from speechseq.inference import styling
 from speechseq.inference.audio_input import Sound
 from speechseq.inference.device import checked_device
 from speechseq.inference.speech import Reading, Speech, batches, joined, speech
+from speechseq.inference.streaming import Chunk, stream_readings
 from speechseq.inference.text_reader import TextReader
 from speechseq.inference.tries import WINDOW, Manner, best_tries
+from speechseq.inference.vocoding import StreamVocoder, VocoderConfig, check_finite, vocode
+from speechseq.models.decoder_steps import UNSTEERED, Steering
+from speechseq.models.streaming import check_streams
 from speechseq.models.style.latent import Latent
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.models.tacotron_output import Generated
 from speechseq.ops.quantize import check_precision
-from speechseq.ranges import BelowOne, Count, DrawSeed, Every, Range, checked
-from speechseq.shapes import Waveform
+from speechseq.ranges import Count, DrawSeed, Every, checked
 from speechseq.text.vocabulary import Vocabulary
 
-_PLAIN = Manner()
+_PLAIN, _GRIFFIN_LIM = Manner(), VocoderConfig()
 _MOST_SYMBOLS = 3200  # of a batch, padding included; it bounds the memory of a batch
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VocoderConfig(Config):
-    """Settings of Griffin-Lim.
-
-    Args:
-        iterations, momentum: arguments of `griffin_lim`; by ear, 60 iterations are enough.
-        mel_power: exponent of the magnitudes of models that predict mels.
-        linear_power: exponent of the magnitudes of models that predict them (1.2 in Tacotron).
-    """
-
-    iterations: Annotated[int, Range(0, 100_000)] = 60
-    momentum: BelowOne = 0.99
-    mel_power: Annotated[float, Range(0, 10, above=True)] = 1.0
-    linear_power: Annotated[float, Range(0, 10, above=True)] = 1.2
 
 
 class Synthesizer:
@@ -71,7 +58,7 @@ class Synthesizer:
         model: Tacotron,
         vocabulary: Vocabulary,
         audio: AudioConfig,
-        vocoder: VocoderConfig = VocoderConfig(),
+        vocoder: VocoderConfig = _GRIFFIN_LIM,
         batch_size: int = 16,
         precision: str = "float32",
     ) -> None:
@@ -187,7 +174,7 @@ class Synthesizer:
         """
         return styling.encode_references(self.model, self.audio, sounds, seed)
 
-    def stream(
+    def pieces(
         self,
         text: str,
         *,
@@ -207,15 +194,50 @@ class Synthesizer:
             CheckpointError: see `synthesize`.
         """
         (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
-        return self._stream(parts, *_checked(seed, max_steps), manner)
+        return self._pieces(parts, *_checked(seed, max_steps), manner)
 
-    def _stream(
+    def _pieces(
         self, parts: list[Reading], seed: int, max_steps: int | None, manner: Manner
     ) -> Iterator[Speech]:
         lengths = [len(part.ids) for part in parts]
         for places in batches(lengths, self.batch_size, _MOST_SYMBOLS):
             batch = [parts[place] for place in places]
             yield from self._speak(batch, seed, max_steps, manner)
+
+    def stream(
+        self,
+        text: str,
+        *,
+        seed: int | None = None,
+        chunk_frames: int = 64,
+        max_steps: int | None = None,
+        latent: Latent | None = None,
+        speaker: str | None = None,
+        steering: Steering = UNSTEERED,
+    ) -> Iterator[Chunk]:
+        """Synthesise a text of any length, and give its sound in chunks while the decoder runs.
+
+        The chunks joined are the speech of `synthesize`: as many samples, the same mel, and a
+        waveform that differs no more than between two seeds of Griffin-Lim. The other arguments are
+        those of `synthesize`.
+
+        Args:
+            chunk_frames: maximum number of frames of a chunk; the first chunks are shorter.
+            steering: window and speed of the attention.
+
+        Raises:
+            ConfigError: see `synthesize`; or the model's post-net needs the whole mel, as that of
+                Tacotron does.
+            DataError: see `readings`; raised before the first chunk.
+            CheckpointError: see `synthesize`.
+        """
+        check_streams(self.model)
+        checked("chunk_frames", chunk_frames, Count)
+        (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
+        seed, max_steps = _checked(seed, max_steps)
+        vocoder = functools.partial(StreamVocoder, self.audio, self.vocoder, seed)
+        options = self.precision, seed, max_steps, steering
+        return stream_readings(self.model, parts, vocoder, chunk_frames, *options)
 
     def readings(self, text: str) -> list[Reading]:
         """Normalise and encode a text, in pieces if it is long; see `TextReader.readings`.
@@ -233,7 +255,7 @@ class Synthesizer:
 
         spoken: dict[int, Speech] = {}
         for output, rows in best_tries(read, [len(x.ids) for x in readings], seed, manner):
-            waveforms = self._vocode(output, seed)
+            waveforms = vocode(output, self.audio, self.vocoder, seed)
             for place, row in enumerate(rows):
                 symbols = tuple(map(self._symbol, readings[row].ids))
                 spoken[row] = speech(readings[row], symbols, output, waveforms, place, self.audio)
@@ -259,37 +281,11 @@ class Synthesizer:
             window=manner.window if manner.safe else None,
             length_scale=manner.length_scale,
         )
-        self._check_finite(output, readings)
+        check_finite(output.mel_after, [reading.text for reading in readings])
         return output
-
-    def _vocode(self, output: Generated, seed: int) -> Waveform:
-        linear = output.log_magnitude
-        magnitude = (
-            mel_to_magnitude(output.mel_after, self.audio)
-            if linear is None
-            else expand(linear, self.audio)
-        )
-        return griffin_lim(
-            magnitude,
-            self.audio,
-            iterations=self.vocoder.iterations,
-            momentum=self.vocoder.momentum,
-            power=self.vocoder.mel_power if linear is None else self.vocoder.linear_power,
-            seed=seed,
-            frame_lengths=output.frame_lengths,
-        )
 
     def _symbol(self, token: int) -> str:
         return self.vocabulary.decode([token]) or self.vocabulary.controls[token]
-
-    def _check_finite(self, output: Generated, readings: list[Reading]) -> None:
-        finite = output.mel_after.isfinite().flatten(1).all(1).tolist()
-        for row, reading in enumerate(readings):
-            if not finite[row]:
-                raise CheckpointError(
-                    f"the model's mel of {reading.text[:60]!r} has NaN or Inf",
-                    "take an earlier checkpoint; training diverged before this one",
-                )
 
 
 def _checked(seed: int | None, max_steps: int | None) -> tuple[int, int | None]:

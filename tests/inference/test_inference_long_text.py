@@ -64,7 +64,7 @@ def pair_of(pair: tuple) -> list[torch.Tensor]:
 def test_streaming_gives_the_same_and_a_short_text_whole(plain: Synthesizer) -> None:
     for text in (LONG, "one two"):
         (whole,) = plain.synthesize([text], seed=3, max_steps=30)
-        streamed = [piece.with_pause() for piece in plain.stream(text, seed=3, max_steps=30)]
+        streamed = [piece.with_pause() for piece in plain.pieces(text, seed=3, max_steps=30)]
         torch.testing.assert_close(torch.cat(streamed), whole.waveform, rtol=0, atol=5e-3)
 
 
@@ -98,7 +98,7 @@ def test_more_text_than_one_answer_or_one_file_holds_is_refused_with_the_limit(
     with pytest.raises(DataError, match=f"{MOST_AT_ONCE:,} are spoken at once"):
         voice.synthesize(["a " * MOST_AT_ONCE])
     with pytest.raises(DataError, match=f"at most {MOST_CHARACTERS:,} are read"):
-        voice.stream("a" * (MOST_CHARACTERS + 1))
+        voice.pieces("a" * (MOST_CHARACTERS + 1))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_command_speaks_long_lines_between_short_ones(
     told = capsys.readouterr().out
     assert f"{seconds[1]:.2f} s, ended by limit" in told
     voice = Synthesizer.load(tmp_path / "voice")
-    expected = torch.cat([piece.with_pause() for piece in voice.stream(long, seed=0)])
+    expected = torch.cat([piece.with_pause() for piece in voice.pieces(long, seed=0)])
     written, _ = wav.load(tmp_path / "out" / "0002.wav")
     assert (written[0] - expected).abs().max() <= 1 / 32768
 

@@ -105,7 +105,7 @@ def test_safe_attention_reads_through_the_window(synthesizer: Synthesizer) -> No
 
 def test_a_long_text_is_streamed_as_safely(synthesizer: Synthesizer) -> None:
     calls = Calls(synthesizer, poor=lambda length, call: True)
-    for _ in synthesizer.stream(TEXTS[0], seed=0, manner=Manner(safe=True)):
+    for _ in synthesizer.pieces(TEXTS[0], seed=0, manner=Manner(safe=True)):
         assert len(calls.rows) == 1 + RETRIES
 
 

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     from speechseq.training.doctor import diagnose, read_history
 
     history, updates = read_history(arguments.folder)
-    if not history:
+    if not history or not history[-1][0]:  # before the first update
         raise DataError(
             f"{arguments.folder}: the log has no validation yet",
             "wait for the first one, or train with --trainer.validate_every 100",

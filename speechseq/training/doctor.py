@@ -90,6 +90,7 @@ def read_history(run: Path | str) -> tuple[list[tuple[int, dict[str, float]]], i
             history.clear()
         elif line.get("event") == "start":
             updates = _planned(line) or updates
+            history += _beginning(line) if not history else []
         elif isinstance(loss, dict):
             known = {f"train_{name}": value for name, value in loss.items()}
             known |= {
@@ -98,6 +99,15 @@ def read_history(run: Path | str) -> tuple[list[tuple[int, dict[str, float]]], i
         elif isinstance(validation, dict):
             history.append((line["update"], _finite(known | validation)))
     return history, updates or (history[-1][0] if history else 1)
+
+
+def _beginning(line: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
+    """Size of the weights before the first update, and the highest learning rate."""
+    config = line.get("config")
+    if line["update"] or not isinstance(config, dict) or "weight_size" not in line:
+        return []
+    values = {"weight_size": line["weight_size"], "learning_rate": config.get("learning_rate")}
+    return [(0, _finite(values))]
 
 
 def _planned(line: dict[str, Any]) -> int:

@@ -11,7 +11,14 @@ from speechseq.models.tacotron import Tacotron
 from speechseq.models.tacotron_output import TacotronOutput
 from speechseq.training.corpus_facts import Utterance, corpus_facts, utterance_facts
 from speechseq.training.doctor import measure
-from speechseq.training.probes import Movement, free_running, mel_skill, stop_skill, text_gain
+from speechseq.training.probes import (
+    Movement,
+    free_running,
+    mel_skill,
+    stop_skill,
+    text_gain,
+    weight_size,
+)
 from speechseq.training.train_step import Loss
 from speechseq.training.validation import Means, loss_by_term, on_device
 
@@ -51,7 +58,8 @@ def doctor_validation(
             means.add(stop, int(output.step_lengths.sum()))
             probed = probed or _probed(model, batch, output)
         facts.update(corpus_facts(seen, audio) if seen else {})
-        return means.read() | probed | movement.read(model) | facts
+        size = {"weight_size": weight_size(model)}
+        return means.read() | probed | size | movement.read(model) | facts
 
     return validate
 

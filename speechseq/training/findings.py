@@ -21,7 +21,8 @@ def too_fast(course: Course) -> Iterator[Finding]:
 
     Principle: Adam changes a weight by about the learning rate, whatever the size of its gradient.
     Usual rates are a hundredth to a tenth of the median size of the weights. Where the rate is more
-    than a quarter of it, four updates can overwrite any weight, and what is learned is lost again.
+    than a quarter of it, four updates can overwrite any weight, and what is learned is lost again;
+    the weights then grow, so the beginning of the run counts as well as its end.
     More than one in a hundred updates that are skipped, because numbers are not finite, say the
     same.
     """
@@ -31,7 +32,7 @@ def too_fast(course: Course) -> Iterator[Finding]:
         if "learning_rate" in values and "weight_size" in values
     ]
     skipped = course.last("skipped", 0.0) / max(course.history[-1][0], 1)
-    rate = _middle(rates)
+    rate = max(rates, default=0.0)
     if skipped > RARE or rate > HARMFUL:
         why = f"an update changes a weight by {rate:.0%} of the usual weight's size"
         if skipped > RARE:
@@ -175,10 +176,6 @@ def _cure(course: Course) -> str:
 
 def _grows(quality: list[float]) -> bool:
     return len(quality) > 1 and quality[-1] > 1.2 * quality[0]
-
-
-def _middle(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2] if values else 0.0
 
 
 Check = Callable[[Course], Iterator[Finding]]

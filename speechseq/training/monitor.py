@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from speechseq.errors import DataError
+from speechseq.models.tacotron import Tacotron
 from speechseq.training.config import TrainerConfig
 from speechseq.training.corpus_facts import FACTS
 from speechseq.training.doctor import diagnose, read_history
@@ -14,6 +15,7 @@ from speechseq.training.ema import EMA
 from speechseq.training.finding import MOVED, Course, Finding
 from speechseq.training.findings import collapsed
 from speechseq.training.log import FILE, Log, read
+from speechseq.training.probes import weight_size
 from speechseq.training.restart import RESTART, restart_attention
 from speechseq.training.saving import Counters
 
@@ -44,13 +46,22 @@ class Monitor:
         self._history: list[tuple[int, dict[str, float]]] = []
         self._said: set[str] = set()
 
-    def begin(self, run: Path) -> None:
-        """Read the history of a run that is resumed, without repeating its findings."""
-        if not (run / FILE).exists():
-            return
-        self._history, _ = read_history(run)
-        said = (line.get("problem") for line in read(run) if line.get("event") == FINDING)
+    def begin(self, run: Path) -> dict[str, float]:
+        """Read the history of a run that is resumed, without repeating its findings.
+
+        Returns:
+            "weight_size" of a Tacotron before its first update, to be logged; {} for other models.
+        """
+        lines = read(run) if (run / FILE).exists() else []
+        said = (line.get("problem") for line in lines if line.get("event") == FINDING)
         self._said = {_kind(problem) for problem in said if isinstance(problem, str)}
+        self._history = read_history(run)[0] if lines else []
+        if not isinstance(self._parts[0], Tacotron):
+            return {}
+        size = {"weight_size": weight_size(self._parts[0])}
+        if not lines:
+            self._history.append((0, {**size, "learning_rate": self._config.learning_rate}))
+        return size
 
     def is_early(self, update: int) -> bool:
         """Return True at a twentieth and a tenth of a run that would not be validated by then."""

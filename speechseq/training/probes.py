@@ -62,18 +62,16 @@ class Movement:
 
     The result of `read` is the norm of the change over the norm of the weights, by "moved_" and the
     part's name: 0 for a part that is not trained. The first call has nothing to compare with.
-    "weight_size" is the median size of all sampled weights that are not 0.
     """
 
     def __init__(self) -> None:
         self._before: dict[str, Tensor] = {}
 
     def read(self, model: nn.Module) -> dict[str, float]:
-        """Return the changes, and the weights' size, by name."""
+        """Return the changes by name; {} at the first call."""
         now = {name: part for name, child in model.named_children() if len(part := _sample(child))}
         before, self._before = self._before, now
-        every = torch.cat(list(now.values())).abs()
-        return {"weight_size": float(every[every > 0].median())} | {
+        return {
             f"{MOVED}{name}": float((part - before[name]).norm() / before[name].norm())
             for name, part in now.items()
             if name in before and len(before[name]) == len(part)
@@ -91,6 +89,12 @@ def free_running(model: Tacotron, batch: TTSBatch, rows: int = 8) -> dict[str, f
     texts = batch.tokens[:kept], batch.token_lengths[:kept]
     spoken = model.generate(*texts, seed=0, max_steps=math.ceil(1.5 * longest), speaker=speaker)
     return measure(spoken.alignment, spoken.step_lengths, texts[1], spoken.stop_logits)
+
+
+def weight_size(model: nn.Module) -> float:
+    """Return the median size of a sample of a model's weights, without those of exactly 0."""
+    sizes = _sample(model).abs()
+    return float(sizes[sizes > 0].median())
 
 
 def _sample(part: nn.Module) -> Tensor:

@@ -151,8 +151,8 @@ class Trainer:
 
     def _train(self) -> None:
         counters, config = self._counters, self._config
-        self._monitor.begin(self._run)
-        self._log.write(counters.update, {"event": "start", "config": config.to_dict()})
+        start = {"event": "start", "config": config.to_dict()}
+        self._log.write(counters.update, start | self._monitor.begin(self._run))
         self._report_warm_start()
         while not self._is_over():
             batches = self._take()

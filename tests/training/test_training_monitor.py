@@ -16,7 +16,7 @@ from speechseq.models.tacotron import Tacotron
 from speechseq.text.vocabulary import Vocabulary
 from speechseq.training import log
 from speechseq.training.config import TrainerConfig
-from speechseq.training.doctor import read_history
+from speechseq.training.doctor import diagnose, read_history
 from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.ema import EMA
 from speechseq.training.monitor import Monitor
@@ -85,7 +85,8 @@ def events(run: Path, name: str) -> list[dict]:
 def test_the_log_of_a_run_has_the_measures_of_every_validation(tmp_path):
     train(tmp_path)
     history, updates = read_history(tmp_path)
-    assert [update for update, _ in history] == [1, 2, 3, 4, 5, 6]
+    assert [update for update, _ in history] == [0, 1, 2, 3, 4, 5, 6]
+    assert history[0][1] == {"weight_size": pytest.approx(0.1, abs=0.1), "learning_rate": 1e-3}
     assert updates == 6
     for name in (*GOOD, "entropy", "gap", "loss", "utterances", "train_total", "stop_skill"):
         assert name in history[-1][1], name
@@ -106,6 +107,13 @@ def test_a_run_is_validated_in_its_first_tenth(numbers, early):
     model = nn.Linear(1, 1)
     monitor = Monitor(model, torch.optim.Adam(model.parameters()), None, config)
     assert [update for update in range(1, 901) if monitor.is_early(update)] == early
+
+
+def test_a_learning_rate_that_is_too_large_is_known_by_the_first_weights(tmp_path):
+    train(tmp_path, [GOOD], updates=2, learning_rate=0.5)
+    history, updates = read_history(tmp_path)
+    (found,) = diagnose(history, updates)
+    assert found.problem.startswith("learning rate:")
 
 
 def test_a_finding_is_said_once_and_not_again_after_a_resume(tmp_path, capsys):

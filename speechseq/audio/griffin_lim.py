@@ -126,7 +126,11 @@ def check_invertible(config: AudioConfig) -> None:
 
 
 def check_settings(
-    config: AudioConfig, iterations: int, momentum: float, power: float, seed: int | None
+    config: AudioConfig,
+    iterations: int,
+    momentum: float | int,
+    power: float | int,
+    seed: int | None,
 ) -> None:
     """Raise ConfigError for settings of `griffin_lim` that are out of range or without inverse."""
     checked("iterations", iterations, CountOrNone)

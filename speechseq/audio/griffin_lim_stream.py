@@ -34,7 +34,7 @@ class GriffinLimStream:
     Source: Zhu, Beauregard and Wyse 2007 (real-time inversion with look-ahead, frame by frame).
 
     Examples:
-        >>> from speechseq.audio.mel import magnitude
+        >>> from speechseq.audio.mel import AudioConfig, magnitude
         >>> audio, target = AudioConfig(), magnitude(torch.randn(1, 22016), AudioConfig())
         >>> stream = GriffinLimStream(audio, seed=0)
         >>> first, rest = stream.add(target[:, :40]), stream.add(target[:, 40:], last=True)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from speechseq.audio import griffin_lim as griffin_lim_module
 from speechseq.audio import projections
-from speechseq.audio.griffin_lim import griffin_lim, spectral_convergence
+from speechseq.audio.griffin_lim import Phases, griffin_lim, spectral_convergence
 from speechseq.audio.mel import AudioConfig, frames_of, magnitude, samples_of
 from speechseq.audio.presets import PRESETS
 from speechseq.errors import ConfigError, DataError
@@ -149,7 +150,7 @@ def test_the_kernel_projects_as_torch_does(
             found.append(griffin_lim(wanted, config, iterations=2, seed=1))
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr(griffin_lim_module, "supported", lambda n_fft: False)
+    monkeypatch.setattr(projections, "supported", lambda n_fft: False)
     expected = griffin_lim(wanted, config, iterations=2, seed=1)
     scale = float(expected.abs().amax()) if expected.numel() else 1.0
     for waveform in found:
@@ -235,7 +236,8 @@ def test_padding_changes_nothing(
     """`at_once` is the way of accelerators, which work on the padded batch as a whole."""
     config = AudioConfig.preset(name)
     if at_once:
-        monkeypatch.setattr(griffin_lim_module, "_works_row_by_row", lambda target: False)
+        for module in (griffin_lim_module, projections):
+            monkeypatch.setattr(module, "works_row_by_row", lambda target: False)
     batch = target(config, batch=5).to(dtype)
     frames = batch.shape[1]
     lengths = torch.tensor([frames, 2, frames - 9, 1, frames // 2])
@@ -273,11 +275,9 @@ def test_no_seed_draws_from_torch(target: Callable[..., Tensor]) -> None:
 
 
 def test_phases_of_a_longer_item_begin_with_those_of_a_shorter() -> None:
-    long = griffin_lim_module._phases(torch.zeros(1, 300, 513), 0)
+    long = Phases(0, 513).take(300)
     for frames in (1, 63, 64, 65, 200):
-        assert torch.equal(
-            griffin_lim_module._phases(torch.zeros(1, frames, 513), 0), long[:frames]
-        )
+        assert torch.equal(Phases(0, 513).take(frames), long[:frames])
     assert float(long.min()) >= 0
     assert float(long.max()) <= 2 * math.pi
     assert float(long.mean()) == pytest.approx(math.pi, abs=0.02)

@@ -4,15 +4,37 @@ A second decoder with a larger reduction factor aligns sooner; the difference of
 a term of the loss, pulls the first one along.
 """
 
+import dataclasses
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from speechseq.arguments import checked_lengths
+from speechseq.config import Config
+from speechseq.errors import ConfigError
+from speechseq.models.gradual import ReductionFactor
 from speechseq.nn.masks import length_mask
 from speechseq.nn.precision import at_least_float32
 from speechseq.ranges import Every, checked
 from speechseq.shapes import Alignment, Lengths, Scalar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CoarseDecoderConfig(Config):
+    """Settings of the second decoder; all others are those of the first one.
+
+    Attributes:
+        reduction_factor: frames per step, a multiple of the first decoder's.
+    """
+
+    reduction_factor: ReductionFactor = 6
+
+    def check_multiple(self, of: int) -> None:
+        """Raise ConfigError unless a coarse step covers whole groups of `of` frames."""
+        if self.reduction_factor % of:
+            problem = f"coarse.reduction_factor: {self.reduction_factor} is no multiple of {of}"
+            raise ConfigError(problem, f"choose a multiple of the reduction factors: {2 * of}")
 
 
 def alignment_consistency(

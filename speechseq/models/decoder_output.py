@@ -10,6 +10,35 @@ from speechseq.shapes import Alignment, Grouped, Lengths, Mel, StopLogits
 Keep = tuple[Tensor, ...]  # dropout multipliers of the pre-net's layers, each (rows, steps, size)
 
 
+class CoarseOutput(NamedTuple):
+    """Teacher-forced output of the second, coarse decoder of double decoder consistency.
+
+    Attributes:
+        mel: (batch, coarse steps * R, mels), R its reduction factor.
+        stop_logits: (batch, coarse steps), whose sigmoid is the probability that speech ends.
+        alignment: (batch, coarse steps, positions), attention weights.
+        step_lengths: (batch), number of coarse steps of each row.
+        ratio: number of the decoder's steps that a coarse step covers.
+    """
+
+    mel: Mel
+    stop_logits: StopLogits
+    alignment: Alignment
+    step_lengths: Lengths
+    ratio: int
+
+    @classmethod
+    def of(
+        cls, output: "DecoderOutput", frame_lengths: Lengths, coarse_factor: int, fine_factor: int
+    ) -> "CoarseOutput":
+        """Return the output of a decoder as that of a coarse one beside a finer one.
+
+        The factors are frames per step of both, the first a multiple of the second.
+        """
+        steps, ratio = -(-frame_lengths // coarse_factor), coarse_factor // fine_factor
+        return cls(output.mel, output.stop_logits, output.alignment, steps, ratio)
+
+
 class DecoderOutput(NamedTuple):
     """Teacher-forced output of the decoder; a step makes r frames.
 
@@ -17,11 +46,13 @@ class DecoderOutput(NamedTuple):
         mel: (batch, steps * r, mels), frames on the network's scale.
         stop_logits: (batch, steps), whose sigmoid is the probability that speech ends.
         alignment: (batch, steps, positions), attention weights.
+        coarse: output of a second decoder, in training with one; otherwise None.
     """
 
     mel: Mel
     stop_logits: StopLogits
     alignment: Alignment
+    coarse: CoarseOutput | None = None
 
 
 class DecoderState(NamedTuple):

@@ -1,21 +1,29 @@
 """Frame decoder of the Tacotron family: r mel frames and a stop logit per step."""
 
 import dataclasses
+import math
 from collections.abc import Sequence as Series
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechseq.config import Config, choice
-from speechseq.models.decoder_output import DecoderOutput, DecoderState, Keep, StepOutput
+from speechseq.models.consistency import CoarseDecoderConfig
+from speechseq.models.decoder_output import (
+    CoarseOutput,
+    DecoderOutput,
+    DecoderState,
+    Keep,
+    StepOutput,
+)
 from speechseq.models.decoder_stack import (
     DecoderStackConfig,
     LSTMStackConfig,
     ResidualGRUStackConfig,
 )
 from speechseq.models.gradual import GradualReductionConfig, ReductionFactor
-from speechseq.models.reduction import HEAD, fit_reduction, replace_values
+from speechseq.models.reduction import resize_head
 from speechseq.models.sampling import SamplingConfig
 from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.contract import AttentionConfig
@@ -62,6 +70,8 @@ class FrameDecoderConfig(Config):
         frames_per_token, spare_frames: an utterance has at most frames_per_token · tokens +
             spare_frames frames.
         gradual: schedule of r in training, which `Tacotron.at_update` follows.
+        coarse: second decoder with a larger reduction factor, in training only, which aligns sooner
+            and pulls this one along (double decoder consistency).
         sampling: scheduled sampling in training: steps that read the last frame that the decoder
             itself made, before the post-net. These steps run in torch, one after another.
     """
@@ -96,6 +106,12 @@ class FrameDecoderConfig(Config):
     spare_frames: Annotated[int, Range(0, 10_000)] = 200
     gradual: GradualReductionConfig | None = None
     sampling: SamplingConfig = SamplingConfig()
+    coarse: CoarseDecoderConfig | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError if a step of the coarse decoder does not cover whole steps."""
+        if self.coarse is not None:
+            self.coarse.check_multiple(math.lcm(self.reduction_factor, self.frame_multiple))
 
     @property
     def frame_multiple(self) -> int:
@@ -106,6 +122,9 @@ class FrameDecoderConfig(Config):
         """Return the maximum number of steps (batch) for texts of these token lengths (batch)."""
         frames = self.spare_frames + self.frames_per_token * token_lengths
         return (frames / self.reduction_factor).ceil().long()
+
+
+_NO_AIDS: dict[str, Any] = {"gradual": None, "sampling": SamplingConfig(), "coarse": None}
 
 
 class FrameDecoder(nn.Module):
@@ -140,6 +159,12 @@ class FrameDecoder(nn.Module):
         for layer in (self.frames, self.stop):
             nn.init.xavier_uniform_(layer.weight)
         self.sampling_rate = config.sampling.at(0)
+        self.coarse: nn.Module | None = None
+        if config.coarse is not None:  # last, so that it does not change the other initial weights
+            alone = dataclasses.replace(
+                config, reduction_factor=config.coarse.reduction_factor, **_NO_AIDS
+            )
+            self.coarse = FrameDecoder(memory_dim, mels, alone)
 
     def forward(
         self, mel: Mel, frame_mask: FrameMask, memory: Memory, memory_mask: MemoryMask
@@ -157,12 +182,20 @@ class FrameDecoder(nn.Module):
         """
         if self.training and self.config.gradual is not None:
             self.config.gradual.check_frames(mel.shape[1])
-        known = zero_padding(mel, frame_mask)
-        r = self.config.reduction_factor
-        inputs = teacher_inputs(known, r)
-        steps = -(-frame_mask.sum(1) // r)
-        if self.training and self.sampling_rate:
-            return self._sampled(inputs, steps, memory, memory_mask)
+        inputs = teacher_inputs(zero_padding(mel, frame_mask), self.config.reduction_factor)
+        steps = -(-frame_mask.sum(1) // self.config.reduction_factor)
+        run = self._sampled if self.training and self.sampling_rate else self._at_once
+        output = run(inputs, steps, memory, memory_mask)
+        if self.training and isinstance(self.coarse, FrameDecoder):
+            coarse = self.coarse(mel, frame_mask, memory, memory_mask)
+            factors = self.coarse.config.reduction_factor, self.config.reduction_factor
+            output = output._replace(coarse=CoarseOutput.of(coarse, frame_mask.sum(1), *factors))
+        return output
+
+    def _at_once(
+        self, inputs: Tensor, steps: Tensor, memory: Tensor, memory_mask: Tensor
+    ) -> DecoderOutput:
+        """Run all steps, of which only those of the attention RNN one after another."""
         rows = Varlen.of(length_mask(steps, inputs.shape[1]))
         inputs = rows.pad(self.prenet(rows.unpad(inputs)))
         core = self.core(inputs, memory, memory_mask, steps)
@@ -171,7 +204,8 @@ class FrameDecoder(nn.Module):
         top = self._top(stacked, context)
         frames = rows.pad(project(self.frames, top))
         stop = rows.pad(self.stop(top)).squeeze(-1)
-        return DecoderOutput(ungroup_frames(frames, r), stop, core.alignment)
+        frames = ungroup_frames(frames, self.config.reduction_factor)
+        return DecoderOutput(frames, stop, core.alignment)
 
     def at_update(self, update: int) -> None:
         """Set the reduction factor and the rate of sampling of this optimizer update."""
@@ -185,14 +219,9 @@ class FrameDecoder(nn.Module):
         The parameters stay the same objects, so that an optimizer keeps them; their gradients are
         dropped. See `reduction.fit_reduction`.
         """
-        if r == (before := self.config.reduction_factor):
-            return
-        parameters = dict(zip(HEAD, self.frames.parameters(), strict=True))
-        values = {name: parameter.detach() for name, parameter in parameters.items()}
-        for name, value in fit_reduction(values, before, r, self.mels).items():
-            replace_values(parameters[name], value)
-        self.frames.out_features = r * self.mels
-        self.config = dataclasses.replace(self.config, reduction_factor=r)
+        if r != self.config.reduction_factor:
+            resize_head(self.frames, self.config.reduction_factor, r, self.mels)
+            self.config = dataclasses.replace(self.config, reduction_factor=r)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DecoderState:
         """Return the state before the first free-running step, with a previous frame of zeros.

@@ -12,6 +12,7 @@ from speechseq.arguments import checked_lengths
 from speechseq.batch import TTSBatch
 from speechseq.config import Config
 from speechseq.errors import ConfigError
+from speechseq.models.consistency import alignment_consistency
 from speechseq.models.loss_terms import Losses, fade, guided_attention_loss
 from speechseq.models.tacotron_output import TacotronOutput
 from speechseq.nn.masks import length_mask
@@ -34,6 +35,8 @@ class TacotronLossConfig(Config):
         stop: weight of the stop loss; `stop_positive_weight` applies to the last step of each row.
         guide: weight of guided attention (Tachibana 2018) with standard deviation `guide_sigma`; it
             halves every `guide_half_life` updates (0: never).
+        coarse: weight of mel and stop loss of the coarse decoder, if the model has one.
+        consistency: weight of the difference of both decoders' alignments.
     """
 
     mse: Weight = 1.0
@@ -46,6 +49,8 @@ class TacotronLossConfig(Config):
     guide: Weight = 0.0
     guide_sigma: Factor = 0.4
     guide_half_life: Annotated[float, Range(0, 1e12)] = 0.0
+    coarse: Weight = 1.0
+    consistency: Weight = 1.0
 
     def check(self) -> None:
         """Raise ConfigError for a low-frequency share without a number of bins."""
@@ -103,8 +108,25 @@ class TacotronLoss(nn.Module):
             terms["guide"] = guide * guided_attention_loss(
                 output.alignment, output.step_lengths, batch.token_lengths, config.guide_sigma
             )
-        terms |= output.penalties
+        terms |= self._of_coarse(output, batch, frames) | output.penalties
         return Losses(torch.stack(list(terms.values())).sum(), terms)
+
+    def _of_coarse(
+        self, output: TacotronOutput, batch: TTSBatch, frames: Mask
+    ) -> dict[str, Tensor]:
+        """Terms of the coarse decoder; {} for an output without one."""
+        config, coarse = self.config, output.coarse
+        if coarse is None:
+            return {}
+        weight = config.stop_positive_weight
+        stop = config.stop * stop_loss(coarse.stop_logits, coarse.step_lengths, weight)
+        alignments = output.alignment, coarse.alignment
+        lengths = output.step_lengths, coarse.step_lengths, batch.token_lengths
+        difference = alignment_consistency(*alignments, *lengths, ratio=coarse.ratio)
+        return {
+            "coarse": config.coarse * (self._mel(coarse.mel, batch.mel, frames) + stop),
+            "consistency": config.consistency * difference,
+        }
 
     def _mel(self, output: Tensor, true: Tensor, mask: Mask) -> Tensor:
         difference = valid_difference(output, true, mask)

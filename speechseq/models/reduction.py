@@ -43,7 +43,16 @@ def fit_reduction(
     return fitted
 
 
-def replace_values(parameter: nn.Parameter, values: Tensor) -> None:
+def resize_head(head: nn.Linear, before: int, after: int, mels: int) -> None:
+    """Fit a projection to frames, in place, as `fit_reduction` does; gradients are dropped."""
+    parameters = dict(zip(HEAD, (head.weight, head.bias), strict=True))
+    values = {name: parameter.detach() for name, parameter in parameters.items()}
+    for name, value in fit_reduction(values, before, after, mels).items():
+        _replace_values(parameters[name], value)
+    head.out_features = after * mels
+
+
+def _replace_values(parameter: Tensor, values: Tensor) -> None:
     """Give a parameter values of another shape, in place; its gradient is dropped."""
     parameter.grad = None
     # a graph that is still alive keeps the parameter's node of autograd, which expects the old

@@ -182,7 +182,7 @@ def tacotron2_small(
 class Tacotron(nn.Module):
     """Text to mels: encoder, frame decoder and post-net; built by `TacotronConfig.build`."""
 
-    optional_parts = ("style", "speakers", "join")  # a warm start may find or lack them
+    optional_parts = ("style", "speakers", "join", "decoder.coarse")  # see `training.fitting`
 
     def __init__(self, symbols: int, mels: int, bins: int, config: TacotronConfig) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class Tacotron(nn.Module):
         return TacotronOutput.of(
             decoded,
             -(-batch.frame_lengths // self.config.decoder.reduction_factor),
-            mel_before=self.outward(decoded.mel),
+            self.outward,
             mel_after=self.outward(mel_after),
             log_magnitude=log_magnitude if log_magnitude is None else self.outward(log_magnitude),
             latent=latent,

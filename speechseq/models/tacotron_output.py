@@ -1,10 +1,11 @@
 """Outputs of a Tacotron, teacher-forced and free-running."""
 
 import dataclasses
+from collections.abc import Callable
 
 from torch import Tensor
 
-from speechseq.models.decoder_output import DecoderOutput
+from speechseq.models.decoder_output import CoarseOutput, DecoderOutput
 from speechseq.models.generation import FreeRun
 from speechseq.models.style.latent import Latent
 from speechseq.nn.masks import length_mask, zero_padding
@@ -25,6 +26,7 @@ class TacotronOutput:
         step_lengths: (batch), number of steps of each row.
         latent: style of each row; None for a model without a style.
         penalties: weighted terms of the style's penalty, by name.
+        coarse: output of the second decoder, with mels as `mel_before`; None without one.
     """
 
     mel_before: Mel
@@ -35,23 +37,28 @@ class TacotronOutput:
     step_lengths: Lengths
     latent: Latent | None = None
     penalties: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    coarse: CoarseOutput | None = None
 
     @classmethod
     def of(
         cls,
         decoded: DecoderOutput,
         step_lengths: Lengths,
+        outward: Callable[[Tensor], Tensor],
         *,
-        mel_before: Mel,
         mel_after: Mel,
         log_magnitude: Magnitude | None,
         latent: Latent | None,
         penalties: dict[str, Tensor],
     ) -> "TacotronOutput":
-        """Return the output of a decoder with what the post-net made of its frames."""
+        """Return the output of a decoder with what the post-net made of its frames.
+
+        `outward` maps the decoder's mels to log-mels (`Tacotron.outward`).
+        """
+        coarse = decoded.coarse
         steps = length_mask(step_lengths, decoded.alignment.shape[1])
         return cls(
-            mel_before=mel_before,
+            mel_before=outward(decoded.mel),
             mel_after=mel_after,
             log_magnitude=log_magnitude,
             stop_logits=decoded.stop_logits,
@@ -59,6 +66,7 @@ class TacotronOutput:
             step_lengths=step_lengths,
             latent=latent,
             penalties=penalties,
+            coarse=None if coarse is None else coarse._replace(mel=outward(coarse.mel)),
         )
 
 

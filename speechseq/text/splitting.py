@@ -11,11 +11,17 @@ from speechseq.text.rules.abbreviations import ABBREVIATIONS
 from speechseq.text.rules.sentences import ends_sentence
 
 LONGEST = 400  # most characters of a piece, and of a text that is not split
-_PARAGRAPH_PAUSE, _SENTENCE_PAUSE = 0.7, 0.4  # seconds of silence
+# seconds of silence as espeak-ng has them (its CLAUSE_… in translate.h, at its normal speed); a
+# full stop or question mark, or no mark, has the pause of the level at which the text is cut
+_PARAGRAPH_PAUSE, _SENTENCE_PAUSE = 0.7, 0.4
+_MARK_PAUSES = (
+    dict.fromkeys("!！", 0.45) | dict.fromkeys(";:；：", 0.3) | dict.fromkeys(",，、", 0.2)
+)
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*+\n")
 # possessive, and only from the first mark of a run: linear time even for a million marks
-_CLOSING = r"[\"'”’“»«›)\]}」』]*+"
+_CLOSERS = "\"'”’“»«›)]}」』"
+_CLOSING = f"[{re.escape(_CLOSERS)}]*+"
 # an ellipsis may be written with spaces between its stops
 _STOPS = r"(?<![.!?…])(?<![.!?…] )[.!?…]++(?:[ \xa0]\.(?![.!?…]))*+"
 _END = re.compile(rf"(?:{_STOPS}{_CLOSING}(?=\s)|[。！？]{_CLOSING})")
@@ -69,7 +75,8 @@ def split(text: str, longest: int = LONGEST) -> list[Piece]:
         sentence = part.lstrip()
         if pieces and _PARAGRAPH.search(part, 0, len(part) - len(sentence)):
             pieces[-1] = dataclasses.replace(pieces[-1], pause=_PARAGRAPH_PAUSE)
-        pieces += _shortened(" ".join(sentence.split()), longest, 0, _SENTENCE_PAUSE)
+        pause = _pause_after(sentence, _SENTENCE_PAUSE)
+        pieces += _shortened(" ".join(sentence.split()), longest, 0, pause)
     return [*pieces[:-1], *(dataclasses.replace(piece, pause=0.0) for piece in pieces[-1:])]
 
 
@@ -86,7 +93,13 @@ def _cut(text: str, longest: int, level: int) -> Iterator[Piece]:
     """Split a text at the marks of a level, and parts that are too long at the next level."""
     marks, pause = _LEVELS[level]
     for part in _packed(_between(text, marks(text)), longest):
-        yield from _shortened(" ".join(part.split()), longest, level + 1, pause)
+        after = _pause_after(part, pause)
+        yield from _shortened(" ".join(part.split()), longest, level + 1, after)
+
+
+def _pause_after(part: str, otherwise: float) -> float:
+    """Seconds of silence after a part, by its last mark, which a closing quotation may follow."""
+    return _MARK_PAUSES.get(part.rstrip().rstrip(_CLOSERS)[-1:], otherwise)
 
 
 def _between(text: str, ends: Iterator[int]) -> Iterator[str]:

@@ -49,12 +49,30 @@ def test_sentences_are_told_apart(text: str, expected: list[str]) -> None:
     assert [piece for piece in expected if piece not in pieces] == []
 
 
+@pytest.mark.parametrize(
+    ("mark", "pause"),
+    [(".", 0.4), ("?", 0.4), ("!", 0.45), ("!”", 0.45), (".)", 0.4), ("…", 0.4)],
+)
+def test_the_mark_at_the_end_of_a_sentence_gives_its_pause(mark: str, pause: float) -> None:
+    opening = {"!”": "“", ".)": "("}.get(mark, "")
+    text = f"{opening}The lamp was lit{mark} Nobody spoke."
+    assert [piece.pause for piece in split(text, 20)] == [pause, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("mark", "pause"), [(",", 0.2), (";", 0.3), (":", 0.3), (" –", 0.15), ("", 0.05)]
+)
+def test_the_mark_at_the_end_of_a_clause_gives_its_pause(mark: str, pause: float) -> None:
+    first, second = split(f"the lamp was all lit{mark} and nobody spoke.", 22)
+    assert (first.text, first.pause, second.pause) == (f"the lamp was all lit{mark}", pause, 0.0)
+
+
 def test_pauses_follow_paragraphs_sentences_clauses_and_words() -> None:
     text = "First one here.\n\nSecond, which is long; and goes on. Last words of it"
     assert [(piece.text, piece.pause) for piece in split(text, 20)] == [
         ("First one here.", 0.7),
-        ("Second,", 0.15),
-        ("which is long;", 0.15),
+        ("Second,", 0.2),
+        ("which is long;", 0.3),
         ("and goes on.", 0.4),
         ("Last words of it", 0.0),
     ]

@@ -27,10 +27,12 @@ _HANDED = re.compile(r"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)|/dev/stdin|-")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Description of a kind of file, such as a language model: its limits and messages.
+    """Limits and messages for reading one kind of file, such as a language model.
+
+    The functions of this module take it as their argument `kind`.
 
     Args:
-        name: name of the kind in messages, with an article.
+        name: name of the kind in messages, with an article: "a language model".
         limit: maximum number of bytes to read, after decompression.
         error: class of all errors about such files.
         cure: advice in the error if the file does not exist or is not a regular file.
@@ -114,12 +116,17 @@ def sha256(path: PathLike, kind: Kind) -> str:
 
 
 def read_text(path: PathLike, kind: Kind) -> str:
-    r"""Read a UTF-8 file, without byte order mark and with "\n" at the end of every line.
+    r"""Read a UTF-8 file as a string; a byte order mark at its start is removed.
 
-    `kind` has the limit, the messages and the class of errors.
+    Line ends "\r\n" become "\n", and the last line also ends with "\n".
+
+    Args:
+        path: the file.
+        kind: maximum size, texts of the messages, and class of the errors.
 
     Raises:
-        kind.error: see `lines` and `decoded`.
+        kind.error: the file is missing, not regular, too large, unreadable, not UTF-8, or has NUL
+            bytes or a line longer than `kind.longest_line`.
     """
     return "".join(f"{decoded(path, kind, i, line)}\n" for i, line in lines(path, kind))
 
@@ -127,8 +134,11 @@ def read_text(path: PathLike, kind: Kind) -> str:
 def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
     """Iterate over the lines of a file: line number, from 1, and bytes without line end.
 
-    Memory holds no more than one line; a byte order mark is left out. `kind` has the limits, the
-    messages and the class of errors.
+    Memory holds no more than one line. A UTF-8 byte order mark at the start of the file is removed.
+
+    Args:
+        path: the file.
+        kind: maximum sizes, texts of the messages, and class of the errors.
 
     Raises:
         kind.error: see `opened`; also, the file is UTF-16 or a damaged gzip file, or a line has NUL

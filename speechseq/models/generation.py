@@ -163,12 +163,17 @@ def torch_run(
     fed: StepInputs | None,
     steering: Steering = UNSTEERED,
 ) -> Steps:
-    """Run the decoder freely in torch operations on any device, in CUDA graphs where supported.
+    """Run the decoder's steps in torch on any device, in CUDA graphs where supported.
 
     Args:
-        decoder, encoded, limits, noise, precision, fed, steering: as in `free_run`: the frame
-            decoder, memory and lengths, maximum steps (batch), dropout masks, precision of the
-            weights, frames (batch, steps, mels) to read or None, window and speed of the attention.
+        decoder: frame decoder in evaluation mode.
+        precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded.
+        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
+        limits: maximum number of steps (batch) of each row.
+        noise: dropout masks of the pre-net; None for no dropout.
+        fed: input frames (batch, steps, mels); None: each step reads the last frame of the
+            previous.
+        steering: window and speed of the attention.
     """
     batch = len(encoded.memory)
     reason = torch.full_like(encoded.memory_lengths, -1)

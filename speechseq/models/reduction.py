@@ -13,15 +13,16 @@ HEAD = ("decoder.frames.weight", "decoder.frames.bias")  # of a Tacotron, r * me
 def fit_reduction(
     weights: Mapping[str, Tensor], before: int, after: int, mels: int
 ) -> dict[str, Tensor]:
-    """Fit a Tacotron's weights to another reduction factor, the number of frames per decoder step.
+    """Convert a Tacotron's weights to another reduction factor, the frames per decoder step.
 
     The first min(before, after) frames of a step keep their rows of the projection, in order;
-    further frames repeat the last one. All other weights stay as they are, and nothing is changed
-    in place.
+    further frames repeat the rows of the last one. All other weights are returned as they are, and
+    nothing is changed in place.
 
     Args:
         weights: a state dict of a Tacotron.
-        before, after: reduction factors, that of the weights and the wanted one.
+        before: reduction factor of `weights`.
+        after: reduction factor of the result.
         mels: number of mel bands.
 
     Raises:

@@ -27,14 +27,19 @@ _DEEP = 50.0  # dB below the loudest band, where the centroid's weights end
 
 
 class Utterance(NamedTuple):
-    """Facts of one utterance.
+    """Measurements of one utterance, as `utterance_facts` makes them; no model is needed.
+
+    The level of a frame is that of its loudest mel band. Levels are 20 log10 of the magnitude.
 
     Attributes:
         text: ids of its tokens.
-        frames, quiet: number of its frames, and of the silent ones before the first other one; a
-            frame is silent if it is 40 dB below the loudest.
-        moments: number, sum and sum of squares of the levels, in dB, of frames that are not silent.
-        centroid: mean frequency in Hz, weighted by the levels above -50 dB.
+        frames: number of frames.
+        quiet: number of silent frames before the first other one; a frame is silent if its level is
+            40 dB or more below that of the utterance's loudest frame.
+        moments: (number, sum of levels in dB, sum of their squares) over all mel bands of the
+            frames that are not silent.
+        centroid: mean frequency in Hz; a band's weight is its bandwidth times the dB by which its
+            level exceeds the utterance's highest level minus 50 dB.
     """
 
     text: tuple[int, ...]

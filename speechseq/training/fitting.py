@@ -40,13 +40,16 @@ class Names(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """Weights for a new model, and the names of what was matched.
+    """Result of `fit`: weights to load into a new model, and the names that were matched.
 
     Attributes:
-        weights: tensors by name; those that do not fit the model are left as they were.
+        weights: tensors by name; a tensor whose shape differs from the model's is the checkpoint's,
+            unchanged, for the caller to report.
         taken: number of entries of the vocabulary that both have.
-        new, missing: symbols that only the model has, and those that only the checkpoint has.
-        new_parts, missing_parts: the same for optional parts and speakers.
+        new: symbols that only the model has.
+        missing: symbols that only the checkpoint has.
+        new_parts: optional parts and speakers that only the model has.
+        missing_parts: optional parts and speakers that only the checkpoint has.
     """
 
     weights: dict[str, Tensor]
@@ -58,7 +61,7 @@ class Fitted:
 
 
 def fit(weights: Mapping[str, Tensor], model: nn.Module, old: Names, new: Names) -> Fitted:
-    """Fit a checkpoint's weights to a model, which is not changed.
+    """Match a checkpoint's weights with a model by the names of rows; the model is not changed.
 
     Rows are copied by the names of `old` and `new`; further rows, and optional parts that the
     checkpoint lacks as a whole, keep the model's values. Optional parts that only the checkpoint
@@ -67,7 +70,8 @@ def fit(weights: Mapping[str, Tensor], model: nn.Module, old: Names, new: Names)
     Args:
         weights: tensors of the checkpoint, by name.
         model: the new model.
-        old, new: names of the rows of the checkpoint and of the model.
+        old: names of the rows of the checkpoint's tensors.
+        new: names of the rows of the model's tensors.
     """
     state, (theirs, ours) = model.state_dict(), (old.entries(), new.entries())
     fitted = dict(weights)

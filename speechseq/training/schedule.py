@@ -15,7 +15,10 @@ from speechseq.ranges import Every, Factor, Range, Share, Update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantConfig(Config):
-    """Schedule of the learning rate: factor 1, after a linear warm-up over `warmup` updates."""
+    """Constant learning rate after a linear warm-up.
+
+    The configured learning rate is multiplied by min(update / warmup, 1); by 1 if `warmup` is 0.
+    """
 
     kind: ClassVar[str] = "constant"
     warmup: Update = 0
@@ -69,9 +72,12 @@ class ExponentialConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InverseSquareRootConfig(Config):
-    """Schedule of the learning rate: linear warm-up to 1 at update `warmup`, then 1/√update.
+    """Noam schedule: the learning rate rises linearly, then falls with the root of the update.
 
-    Source: Vaswani et al. 2017, scaled to a peak of 1.
+    The configured learning rate, which is the peak, is multiplied by update / warmup up to update
+    `warmup`, and by sqrt(warmup / update) afterwards; both are 1 at update `warmup`.
+
+    Source: Vaswani et al. 2017, §5.3, which scales by the width of the model instead.
     """
 
     kind: ClassVar[str] = "inverse_square_root"
@@ -84,10 +90,11 @@ class InverseSquareRootConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepsConfig(Config):
-    """Schedule of the learning rate: factor 1, then factors[i] from update at[i] on.
+    """Learning rate that changes at given updates, after a linear warm-up.
 
-    Before, it rises linearly from 0 over `warmup` updates. The default is Tacotron's (Wang 2017,
-    §4.2).
+    The configured learning rate is multiplied by 1 before update at[0], by factors[0] from there
+    until update at[1], and so on. These factors replace one another. During the first `warmup`
+    updates, update / warmup is a further factor. The default is Tacotron's (Wang 2017, §4.2).
     """
 
     kind: ClassVar[str] = "steps"
@@ -110,10 +117,13 @@ class StepsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineConfig(Config):
-    """Schedule of the learning rate: linear warm-up, then half a cosine down to `floor`.
+    """Learning rate with a linear warm-up, then half a cosine down to `floor`.
 
-    The factor is 1 at update `warmup` and `floor` from update `end` on. Source: Loshchilov and
-    Hutter 2017.
+    The configured learning rate is multiplied by update / warmup up to update `warmup`, then by a
+    factor that falls from 1 to `floor` at update `end` along half a cosine, and by `floor`
+    afterwards.
+
+    Source: Loshchilov and Hutter 2017, without restarts.
     """
 
     kind: ClassVar[str] = "cosine"

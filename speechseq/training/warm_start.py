@@ -31,7 +31,7 @@ _SETTINGS = 6  # settings listed in one message
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """Origin of a run's initial weights.
+    """Report of a warm start, as `warm_start` returns it: the origin of a run's initial weights.
 
     Attributes:
         folder: folder of the checkpoint.
@@ -40,8 +40,8 @@ class WarmStart:
         missing: symbols of the checkpoint that the new vocabulary lacks.
         new_parts: parts and speakers that only the new model has, at their own initial values.
         missing_parts: parts and speakers that only the checkpoint has.
-        reduction_factors: those of checkpoint and model, if the projection to frames was fitted
-            from one to the other; otherwise empty.
+        reduction_factors: (that of the checkpoint, that of the model) if they differ, so that the
+            rows of the projection to frames were rearranged; otherwise ().
     """
 
     folder: Path
@@ -83,15 +83,25 @@ def warm_start(
     *,
     config: Config | None = None,
 ) -> WarmStart:
-    """Fill a freshly built model with the weights of a checkpoint.
+    """Replace the weights of a freshly built model, in place, by those of a checkpoint.
 
-    Rows of embeddings and output projections are copied by symbol, those of a table of speakers by
-    name; a symbol or speaker that the checkpoint lacks keeps its initial row. A projection to
-    frames of another reduction factor is fitted. A whole part listed in the model's attribute
-    `optional_parts` that only the model has keeps its initial values. All other tensors are copied
-    unchanged. A refused model is unchanged.
+    Tensors are matched by name:
+
+    - Embeddings and output projections have one row per symbol, and tables of speakers one row per
+    speaker. These rows are copied by the symbol's or speaker's name; rows that the checkpoint lacks
+    keep their initial values.
+    - If the models differ in the reduction factor r (frames per decoder step), the rows of the
+    decoder's projection are rearranged: the first frames of a step keep their rows, further frames
+    repeat those of the last one.
+    - A part that the new model has and the checkpoint lacks keeps its initial values, if the model
+    lists the part's name in its attribute `optional_parts` (a Tacotron's style, speakers and their
+    join).
+    - All other tensors are copied and must have the same shape.
+
+    If an error is raised, the model is unchanged.
 
     Args:
+        model: the model to fill.
         vocabulary: symbols of the new model, in the order of its rows.
         checkpoint: a checkpoint or run folder.
         audio: audio settings of the new run; None for a model of text only.

@@ -9,7 +9,10 @@ from speechseq.shapes import Encoded
 
 @runtime_checkable
 class Step(Protocol):
-    """Protocol of the output of one step of an attention decoder; its rows are hypotheses."""
+    """Protocol of the result of `PreparedSpeller.step`; the rows are hypotheses.
+
+    `Greedy` and `Beam` read its three attributes; any NamedTuple or object that has them will do.
+    """
 
     @property
     def log_probs(self) -> Tensor:
@@ -29,7 +32,12 @@ class Step(Protocol):
 
 @runtime_checkable
 class PreparedSpeller(Protocol):
-    """Protocol of an attention decoder prepared for one search; it writes one symbol per step."""
+    """Protocol of an attention decoder during one search, the result of `SpellerProtocol.prepare`.
+
+    `Greedy` and `Beam` call `start` once per batch and then `step` once per symbol. A decoder of
+    your own needs no other methods: between steps, the search itself selects and repeats rows of
+    the state (`nn.rows.regroup_rows`).
+    """
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
         """Return the state before the first step, whose input is SOS (start of sequence).
@@ -40,12 +48,20 @@ class PreparedSpeller(Protocol):
         """
 
     def step(self, tokens: Tensor, state: Any) -> Step:
-        """Run one step on `tokens` (rows), the last symbol of each hypothesis, from `state`."""
+        """Run one step; the result has the log-probabilities of the next symbol and the next state.
+
+        Args:
+            tokens: (rows), ids of the last symbol of each hypothesis, SOS at the first step.
+            state: result of `start`, or `state` of the previous step with its rows selected.
+        """
 
 
 @runtime_checkable
 class SpellerProtocol(Protocol):
-    """Protocol of a model's attention decoder, such as `speechseq.models.speller.Speller`."""
+    """Protocol of a recogniser's attention decoder, the attribute `speller` of a `Recogniser`.
+
+    `Greedy` and `Beam` call `prepare` once per batch. `speechseq.models.speller.Speller` is one.
+    """
 
     def prepare(self) -> PreparedSpeller:
         """Return the decoder for one search; tensors that all its steps share are computed here."""
@@ -53,7 +69,11 @@ class SpellerProtocol(Protocol):
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """Protocol of an encoder-decoder model for recognition, such as `speechseq.models.las.LAS`."""
+    """Protocol of the model that `recognise` transcribes with; `speechseq.models.las.LAS` is one.
+
+    `recognise` calls `encode`; `Beam` and `Greedy` read `speller`, and `Beam` calls `ctc_log_probs`
+    if its score has a CTC weight.
+    """
 
     @property
     def speller(self) -> SpellerProtocol:
@@ -74,10 +94,11 @@ class Recogniser(Protocol):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Protocol of a scorer of hypotheses beside the model, such as a language model.
+    """Protocol of a second model, such as a language model, whose scores a beam search adds.
 
-    It scores the model's symbols. States of a scorer, as those of the speller, are nested tuples of
-    tensors whose first axis is rows, the hypotheses; a search re-orders the rows.
+    `Beam` calls `start` once per batch and `score` once per symbol. A scorer has the same symbol
+    ids as the recogniser. Its states are nested tuples of tensors whose first axis is rows, the
+    hypotheses; between steps the search selects and repeats these rows.
     """
 
     def start(self, rows: int, device: Any) -> Any:
@@ -89,8 +110,9 @@ class Scorer(Protocol):
     def score(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
 
-        `tokens` (rows) are the last symbols; `state` is the result of `start` or of the previous
-        call.
+        Args:
+            tokens: (rows), ids of the last symbol of each hypothesis, SOS at the first step.
+            state: result of `start` or of the previous call, with its rows selected.
         """
 
 

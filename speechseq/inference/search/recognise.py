@@ -16,16 +16,20 @@ from speechseq.shapes import Sequence as Frames
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Protocol of a search strategy, such as `Greedy()` or `Beam(size=8)`."""
+    """Protocol of a search, such as `Greedy()` or `Beam(size=8)`; its one method is `search`.
+
+    `recognise` and `Transcriber` encode the features and then call `search` with the memory, in
+    evaluation mode and without gradients.
+    """
 
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the n best hypotheses of each row of an encoded batch, best first.
+        """Return the best hypotheses of each row of an encoded batch, one list per row, best first.
 
         Args:
-            model: recogniser.
-            encoded: memory (batch, positions, memory_dim) and its lengths.
+            model: recogniser, whose `speller` runs the steps.
+            encoded: memory (batch, positions, memory_dim) and its lengths (batch).
             scorers: language models with their weights.
         """
 

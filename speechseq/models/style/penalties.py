@@ -33,10 +33,14 @@ class NoPenaltyConfig(Config):
 
 
 class NoPenalty(nn.Module):
-    """Penalty without terms."""
+    """Penalty that adds nothing to the loss, for styles whose codes no prior has to constrain.
+
+    `NoPenaltyConfig().build()` makes it. Every penalty is called with the styles of a batch, the
+    prior and the optimizer update, and returns a dict of weighted loss terms by name, here {}.
+    """
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {}, whatever the styles of a batch (`latent`), the prior and the update are."""
+        """Return {}; the arguments, those of the other penalties such as `KL`, are not used."""
         return {}
 
 
@@ -71,13 +75,10 @@ class KL(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"kl": divergence of the posteriors of `latent` from `prior`, weighted}.
+        """Return {"kl": weighted divergence} of the posteriors of the styles `latent` from `prior`.
 
-        `latent` are the inferred styles of a batch; the weight depends on `update`, the number of
-        the optimizer's update.
-
-        Raises:
-            ConfigError: the posterior is deterministic.
+        `update`, the number of the optimizer update, determines the weight. A deterministic
+        posterior raises ConfigError.
         """
         c = self.config
         weight = anneal(update, kind=c.anneal, end=c.weight, start=c.start, length=c.length)
@@ -174,8 +175,7 @@ class SinkhornConfig(Config):
 
     Attributes:
         weight: weight of the term.
-        epsilon: regularisation, as a share of the mean squared distance (see
-            `nn.transport.sinkhorn`).
+        epsilon: entropic regularisation, as a share of the mean squared distance.
     """
 
     kind: ClassVar[str] = "sinkhorn"

@@ -81,10 +81,13 @@ def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
 
 
 class LoopPass:
-    """Base class of the forward and the backward pass, with tensors and sizes that both need.
+    """Base class of `Forward` and `Backward`, with the sizes and kernel arguments that both need.
+
+    Subclasses add a method `run`, which launches the kernels of all steps.
 
     Args:
-        spec, tensors: description of the run, data without gradients and differentiable tensors.
+        spec: sizes, masks and other data of the run without gradients.
+        tensors: memory, keys and weights.
         out: tensors that the forward pass fills and the backward pass reads.
     """
 

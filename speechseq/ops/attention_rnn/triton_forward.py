@@ -10,13 +10,21 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Forward(LoopPass):
-    """Forward pass of the attention RNN over all steps, in Triton (experimental).
+    """Forward pass of the attention RNN over all steps, by Triton kernels (experimental).
 
-    It fills the `LoopSaved` that it was built with, `out`.
+    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` uses it: `Forward(spec, tensors,
+    out).run()`, where `out = allocate(spec, hoisted, tensors)` has the tensors that `run` fills,
+    and the hoisted gates (steps, batch, 4 * hidden).
+
+    Args:
+        spec: sizes, masks and other data without gradients.
+        tensors: memory, keys and weights.
+        out: the tensors to fill; hidden states, contexts and alignment are read from them
+            afterwards.
     """
 
     def run(self) -> None:
-        """Run all steps; gates, states and alignment are written to `self.out`."""
+        """Run all steps; gates, states and alignment are written to the tensors of `self.out`."""
         first = self.spec.first_weights
         history = torch.stack([first, torch.zeros_like(first)], 1)
         for step in range(self.steps):

@@ -11,10 +11,11 @@ _NEAR = 12  # characters of context before the dash
 
 
 def read_dashes(text: str) -> str:
-    """Replace each en dash by a hyphen in a range ("10am–noon"), and by " -- " elsewhere.
+    """Rewrite en dashes between words: a hyphen in a range, " -- " (read as a pause) elsewhere.
 
-    " -- " is read as a pause. A range is one of times, amounts, days or months. A dash between a
-    digit and its neighbour, as in "5–10", stays, because the rules of numbers read it.
+    A range is one of times, amounts, days or months, such as "10am–noon", "£1m–£2m" or "Mon–Fri". A
+    dash with a digit directly before or after it, as in "5–10" or "10am–11am", is not changed: the
+    rules of numbers, which run later, read it.
     """
     return _BETWEEN_WORDS.sub(_dash, text) if "–" in text else text
 

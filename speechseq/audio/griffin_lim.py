@@ -42,14 +42,16 @@ def griffin_lim(
 
     The number of samples is (frames - 1)·hop for centred configs, frames·hop for the others (such
     as `hifigan`). An item's result does not depend on the rest of the batch or on padding; zeros
-    follow its last sample. Magnitudes are raised to `power` first (Tacotron: 1.2); pre-emphasis is
-    undone.
+    follow its last sample. Pre-emphasis is undone.
 
     Args:
+        magnitude: (batch, frames, bins), not logarithmic.
+        config: audio settings that the magnitudes were computed with.
         iterations: number of projections after the first inverse; 0 keeps random phases.
         momentum: 0 is the classic algorithm, 0.99 the fast one.
-        seed: seed of the initial phases, which are the same on every device; None draws a seed
-            from torch.
+        power: exponent to which magnitudes are raised first (Tacotron: 1.2).
+        seed: seed of the initial phases, which are the same on every device; None draws a seed from
+            torch.
         frame_lengths: (batch), number of valid frames of each item; None if all are valid.
 
     Raises:
@@ -132,7 +134,12 @@ def check_settings(
     power: float | int,
     seed: int | None,
 ) -> None:
-    """Raise ConfigError for settings of `griffin_lim` that are out of range or without inverse."""
+    """Raise ConfigError for arguments of `griffin_lim` that are out of range, or without inverse.
+
+    Args:
+        config: audio settings, which Griffin-Lim must be able to invert.
+        iterations, momentum, power, seed: arguments of `griffin_lim`.
+    """
     checked("iterations", iterations, CountOrNone)
     checked("momentum", momentum, BelowOne)
     checked("power", power, _POWER)
@@ -143,7 +150,13 @@ def check_settings(
 def clean(
     magnitude: Magnitude, config: AudioConfig, frame_lengths: Lengths | None, power: float | int
 ) -> tuple[Magnitude, Lengths]:
-    """Return the magnitudes to the power of `power` with zeros in the padding, and the lengths.
+    """Return magnitudes ready for inversion, and their lengths (batch).
+
+    Args:
+        magnitude: (batch, frames, bins).
+        config: audio settings, whose number of bins the magnitudes must have.
+        frame_lengths: (batch), number of valid frames; None if all are valid.
+        power: exponent to which the magnitudes are raised; padding becomes 0.
 
     Raises:
         ConfigError: the number of bins differs from the config's.
@@ -174,12 +187,15 @@ def clean(
 
 
 class Phases:
-    """Initial phases of frames in order; all items share them, so row and batch do not matter.
+    """Random initial phases for Griffin-Lim, of one frame after another.
+
+    All items of a batch share them, so a result does not depend on the other items. Call `take` for
+    the next frames.
 
     Args:
-        seed: of the draws, which are made on the CPU and so are equal on every device; None draws
-            a seed from torch.
-        bins: phases of a frame.
+        seed: of the draws, which are made on the CPU and so are equal on every device; None draws a
+            seed from torch.
+        bins: number of frequency bins of a frame.
     """
 
     def __init__(self, seed: int | None, bins: int) -> None:

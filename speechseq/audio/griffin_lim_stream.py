@@ -15,18 +15,20 @@ from speechseq.shapes import Magnitude, Waveform
 
 
 class GriffinLimStream:
-    """Inverts the magnitudes of one utterance part by part.
+    """Inverts the magnitudes of one utterance part by part, while they are being computed.
 
-    Each part is inverted together with the last samples before it, which stay as they are, and with
-    `look_ahead` frames after it. The samples of these are an estimate, to which the first of the
-    next part are held, less and less, so the waveform and its phases continue. The parts joined
+    Call `add` with the next frames; it returns the samples that are final. Each part is inverted
+    together with the last samples before it, which do not change, and with `look_ahead` frames
+    after it. The samples of these frames are kept as an estimate, towards which the beginning of
+    the next part is pulled, so that waveform and phases continue without a seam. The parts joined
     have as many samples as `griffin_lim` gives, and are as near to the magnitudes.
 
     Args:
-        config, iterations, momentum, power, seed: see `griffin_lim`.
+        config: audio settings of the magnitudes.
+        iterations, momentum, power, seed: arguments of `griffin_lim`.
 
     Raises:
-        ConfigError: see `griffin_lim`.
+        ConfigError: a number is out of range, or the settings have no inverse.
 
     Attributes:
         look_ahead: number of frames that a part waits for: those that overlap its last sample.
@@ -62,10 +64,12 @@ class GriffinLimStream:
         self._before = torch.zeros(1, 1)  # last sample given
 
     def add(self, magnitude: Magnitude, last: bool = False) -> Waveform:
-        """Return the samples (1, samples) that are final after these frames (1, frames, bins).
+        """Add the next frames of the magnitudes; return the samples (1, samples) that are final.
 
-        They are the `hop` samples of each frame so far but the `look_ahead` newest ones, or all
-        samples after the `last` frames.
+        Args:
+            magnitude: (1, frames, bins).
+            last: these are the last frames of the utterance. All samples that remain are then
+                returned; otherwise those of the `look_ahead` newest frames are held back.
 
         Raises:
             ConfigError: the number of bins differs from the config's.

@@ -32,11 +32,11 @@ _LEAST = 0.08  # lower bound of the envelope relative to its maximum; hops to 0.
 
 
 class Known(NamedTuple):
-    """Earlier result for the beginning of waveforms.
+    """Earlier result for the beginning of waveforms, which `invert` holds or approaches.
 
     Attributes:
         waveform: (batch, samples).
-        trust: (samples), share of `waveform` in the result: 1 where a sample must stay.
+        trust: (samples) in [0, 1], share of `waveform` in the result: 1 where a sample must stay.
     """
 
     waveform: Waveform
@@ -52,11 +52,14 @@ def invert(
     lengths: Lengths | None = None,
     known: Known | None = None,
 ) -> Waveform:
-    """Griffin-Lim on a batch of equal lengths, or of the given `lengths`.
+    """Griffin-Lim on a batch of equal lengths, or of the given `lengths`; returns (batch, samples).
 
     Args:
         target: magnitudes (batch, frames, bins), 0 in the padding.
-        phases: initial phases, shared by all items.
+        phases: (frames, bins), initial phases in radians, shared by all items.
+        config: audio settings of the magnitudes.
+        iterations, momentum: arguments of `griffin_lim`.
+        lengths: (batch), number of valid frames of each item; None if all are valid.
         known: an earlier result for the beginning of the waveforms.
     """
     batch, frames, _ = target.shape

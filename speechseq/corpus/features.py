@@ -32,11 +32,12 @@ _FORMAT = 1  # version: increased when a fix of log_mel changes its values
 
 @register_extractor
 class LogMelExtractor(FeatureExtractor):
-    """lhotse feature extractor for `log_mel`: (channels, samples) to (frames, mels).
+    """lhotse feature extractor for `log_mel`: samples at the settings' rate to (frames, mels).
 
-    lhotse's own storage accepts only round(samples / hop) frames, and drops or repeats the last
-    frame on reading. Since no convention of the field has this number of frames, `compute` stores
-    the array itself.
+    Build it with an AudioConfig; lhotse then calls `extract`. `compute` does not use lhotse's own
+    storage, which accepts only round(samples / hop) frames and drops or repeats the last frame on
+    reading, but stores the array itself, because no convention of the field has this number of
+    frames.
     """
 
     name = "speechseq-log-mel"

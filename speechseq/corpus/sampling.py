@@ -18,9 +18,10 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """Protocol of a collate function: makes a batch of lhotse cuts.
+    """Protocol of what `Batches` needs to make a batch of lhotse cuts; `TTSCollate` is one.
 
-    Its method `frames` gives the number of frames of a cut in a batch, without reading the sound.
+    Calling it with a list of cuts returns the batch. Its method `frames` gives the number of frames
+    of a cut in a batch, without reading the sound; batches are planned by it.
     """
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...

@@ -27,8 +27,12 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 class Judge:
     """External recogniser for synthesised speech: pocketsphinx with its US-English model.
 
-    Make one by `digits()` or `sentences()`. Transcripts do not depend on earlier calls. `decoder`
-    is that of pocketsphinx, `noise` the level of the noise added to every sound.
+    Make one by `Judge.digits()` or `Judge.sentences()`; `transcribe` and `judge` then take
+    waveforms in [-1, 1]. Transcripts do not depend on earlier calls.
+
+    Args:
+        decoder: decoder of pocketsphinx.
+        noise: factor of the pseudo-random noise that is added to every sound; full scale is 1.
 
     Examples:
         >>> judge = Judge.digits()

@@ -92,7 +92,11 @@ class Confusion(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """Error rates of a set of utterances, computed from the scored utterances, `rows`."""
+    """Error rates of a set of utterances, the result of the function `score`.
+
+    Attributes:
+        rows: the scored utterances.
+    """
 
     rows: tuple[ScoredUtterance, ...]
 
@@ -159,7 +163,11 @@ class Score:
         )
 
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
-        """Return at most `most` pairs of confused words, the most frequent first."""
+        """Return the most frequent word errors, at most `most` of them, the most frequent first.
+
+        A `Confusion` has the reference word, the recognised word ("" where one is missing) and the
+        number of times.
+        """
         found = Counter(pair for row in self.rows for pair in _confused(row.edits))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return tuple(Confusion(*pair, times) for pair, times in ranked[:most])

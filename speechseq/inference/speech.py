@@ -55,10 +55,11 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Input of the model for one text.
+    """A text as input of a synthesiser's model, the result of `TextReader.read`.
 
     Attributes:
-        text, normalized: the text as given, and normalised for the vocabulary.
+        text: the text as given.
+        normalized: the text normalised for the vocabulary.
         ids: token ids of the normalised text.
         pause: seconds of silence that follow.
         latent: style, one row; None for models without a style.

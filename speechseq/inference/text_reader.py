@@ -14,7 +14,11 @@ _SHOWN = 5  # pieces of a text that an error names
 
 
 class TextReader:
-    """Normalises and encodes texts by a `vocabulary`, for a synthesiser; long texts in pieces."""
+    """Normalises and encodes texts for a synthesiser; long texts in pieces.
+
+    Args:
+        vocabulary: symbols and normaliser of the synthesiser's model.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary

@@ -47,7 +47,7 @@ class Manner:
 
 
 class Kept(NamedTuple):
-    """Best tries of some texts.
+    """Best try of each text, of those that a synthesiser made.
 
     Attributes:
         output: output of the model, with a row for each text.

@@ -14,10 +14,16 @@ from speechseq.ranges import Depth, Dropout, Width
 
 
 class DecoderStack(nn.Module):
-    """Base class of the recurrent layers above the attention RNN.
+    """Base class of the recurrent layers of a `FrameDecoder` above the attention RNN.
 
-    The output of these layers, of width `output_dim`, does not feed back into attention, so in
-    training they run after the attention loop, over all steps at once.
+    Their output, of width `output_dim`, does not feed back into attention. So training calls
+    `forward` once, over all steps, after the attention loop; synthesis calls `start` and then
+    `step` for each step. A subclass sets `layers` and `output_dim` and implements these three
+    methods.
+
+    Attributes:
+        layers: the layers, from the bottom; some of them are recurrent cells.
+        output_dim: width of the output.
     """
 
     layers: nn.ModuleList
@@ -41,13 +47,23 @@ class DecoderStack(nn.Module):
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """Run one step of inputs (batch, input_dim): output (batch, output_dim) and next state."""
+        """Run one step, in synthesis.
+
+        Args:
+            inputs: (batch, input_dim), [hidden state of the attention RNN; context].
+            state: result of `start`, or of the previous step.
+
+        Returns the output (batch, output_dim) and the next state.
+        """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderStackConfig(Config):
-    """Base class of the settings of the recurrent layers above the attention RNN."""
+    """Base class of the settings of a `DecoderStack`; a subclass implements `build`.
+
+    `FrameDecoderConfig.stack` takes one; building the decoder calls `build`.
+    """
 
     def build(self, input_dim: int) -> DecoderStack:
         """Build the stack for inputs of width `input_dim`.
@@ -59,9 +75,13 @@ class DecoderStackConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LSTMStackConfig(DecoderStackConfig):
-    """Settings of Tacotron 2's stack: `layers` LSTM layers of `dim` units.
+    """Settings of Tacotron 2's decoder RNN, `LSTMStack`.
 
-    `zoneout` acts on the states (Tacotron 2), `dropout` on the outputs of the layers.
+    Attributes:
+        layers: number of LSTM layers.
+        dim: units of each layer.
+        dropout: probability of dropping a unit of a layer's output, in training.
+        zoneout: probability that a unit of the states keeps its value, as in Tacotron 2.
     """
 
     kind: ClassVar[str] = "lstm"
@@ -78,13 +98,13 @@ class LSTMStackConfig(DecoderStackConfig):
 class LSTMStack(DecoderStack):
     """Decoder RNN of Tacotron 2: LSTM layers, each reading the output of the layer below.
 
-    In training, a layer runs over all steps in one call of a C++ kernel. Without the kernel,
-    torch's LSTM computes the same, or, with zoneout, one step after another. Dropout acts on a
-    layer's output and not on its state.
+    `LSTMStackConfig().build(input_dim)` makes it. In training, `forward` runs a layer over all
+    steps in one call of a C++ kernel; without the kernel, torch's LSTM computes the same, or, with
+    zoneout, one step after another. Dropout acts on a layer's output and not on its state.
 
     Args:
         input_dim: width of [attention RNN's hidden state; context].
-        config: settings; see `LSTMStackConfig`.
+        config: an `LSTMStackConfig`.
     """
 
     def __init__(self, input_dim: int, config: LSTMStackConfig) -> None:
@@ -139,11 +159,12 @@ class ResidualGRUStackConfig(DecoderStackConfig):
 class ResidualGRUStack(DecoderStack):
     """Decoder RNN of Tacotron: a projection to `dim`, then GRU layers with residual connections.
 
-    Each GRU layer's input is added to its output.
+    `ResidualGRUStackConfig().build(input_dim)` makes it. Each GRU layer's input is added to its
+    output. The methods are those of `DecoderStack`.
 
     Args:
         input_dim: width of [attention RNN's hidden state; context].
-        config: settings; see `ResidualGRUStackConfig`.
+        config: a `ResidualGRUStackConfig`.
     """
 
     def __init__(self, input_dim: int, config: ResidualGRUStackConfig) -> None:

@@ -40,7 +40,18 @@ UNSTEERED = Steering()
 
 
 class EagerSteps:
-    """Runs the frame decoder one step per call in torch's operations, on any device."""
+    """Runs a frame decoder on its own output, one step per call, in torch on any device.
+
+    `torch_steps` makes it, and calls it with the state of `start` and then with that of the
+    previous call. `GraphSteps` has the same methods and runs several steps per call.
+
+    Args:
+        decoder: frame decoder in evaluation mode.
+
+    Attributes:
+        block: number of steps per call, 1.
+        multiple: the number of memory positions is padded to a multiple of this number, 1.
+    """
 
     block = multiple = 1
 
@@ -49,7 +60,12 @@ class EagerSteps:
         self.ready = self.decoder.core.prepare()
 
     def __call__(self, state: DecoderState, keep: Keep | None) -> tuple[StepOutput, DecoderState]:
-        """Run the next step: outputs (rows, 1, …) and the state after it."""
+        """Run the next step: outputs (rows, 1, …) and the state after it.
+
+        Args:
+            state: result of `FrameDecoder.start`, or of the previous call.
+            keep: dropout multipliers (rows, 1, size) of each pre-net layer; None for no dropout.
+        """
         return self.decoder.advance(1, state, keep, self.ready)
 
     @staticmethod
@@ -73,10 +89,12 @@ class WindowedState(NamedTuple):
 
 
 class WindowedSteps(EagerSteps):
-    """Runs the frame decoder step by step, with an attention window that only moves forward.
+    """Runs a frame decoder step by step, with an attention window that only moves forward.
+
+    Used as `EagerSteps`, but the first state comes from `begin`.
 
     Args:
-        decoder: frame decoder.
+        decoder: frame decoder in evaluation mode.
         window: positions ahead of the furthest one reached that attention may read.
     """
 
@@ -96,7 +114,12 @@ class WindowedSteps(EagerSteps):
         return WindowedState(state, mask.new_zeros(len(mask)).long(), mask)
 
     def __call__(self, state: Any, keep: Keep | None) -> tuple[StepOutput, Any]:
-        """Run the next step: outputs (rows, 1, …) and the WindowedState after it."""
+        """Run the next step: outputs (rows, 1, …) and the WindowedState after it.
+
+        Args:
+            state: a WindowedState, the result of `begin` or of the previous call.
+            keep: dropout multipliers (rows, 1, size) of each pre-net layer; None for no dropout.
+        """
         core = state.decoder.core
         mask = steering.window_mask(state.reached, state.mask, self.window)
         core = core._replace(attention=steering.with_mask(core.attention, mask))

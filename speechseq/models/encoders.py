@@ -23,8 +23,16 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 class Encoder(nn.Module):
     """Base class of text encoders: token ids and their lengths to a memory of width `memory_dim`.
 
-    A model with `SpeakersConfig(sites="all")` also needs `embedding_dim`, the width of a symbol's
-    embedding, and the argument `shift` of `forward`.
+    `EncoderConfig.build(symbols)` makes one; a Tacotron calls it (`forward`). A subclass sets the
+    attributes and implements `forward`, which may begin with `valid_ids` and `embedded`. An encoder
+    without the argument `shift` and without `embedding_dim` serves all models except those with
+    `SpeakersConfig(sites="all")`.
+
+    Attributes:
+        memory_dim: width of the memory.
+        embedding_dim: width of a symbol's embedding.
+        symbols: number of entries of the vocabulary.
+        embedding: table of the symbols' embeddings.
     """
 
     memory_dim: int
@@ -71,7 +79,10 @@ class Encoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig(Config):
-    """Base class of the settings of text encoders."""
+    """Base class of the settings of text encoders; a subclass implements `build`.
+
+    `TacotronConfig.encoder` takes one; building the Tacotron calls `build`.
+    """
 
     def build(self, symbols: int) -> Encoder:
         """Build the encoder for a vocabulary of `symbols` entries."""
@@ -84,7 +95,10 @@ class ConvEncoderConfig(EncoderConfig):
 
     Attributes:
         embedding: width of a symbol's embedding.
-        layers, channels, kernel, dropout: of the convolutions; kernel in symbols.
+        layers: number of convolutions; 0 for none.
+        channels: channels of each convolution.
+        kernel: width of a convolution in symbols.
+        dropout: probability of dropping an output of a convolution, in training.
         lstm: units of the BiLSTM in each direction.
     """
 
@@ -104,9 +118,12 @@ class ConvEncoderConfig(EncoderConfig):
 class ConvEncoder(Encoder):
     """Tacotron 2's encoder: embedding, masked convolutions with batch norm and ReLU, BiLSTM.
 
+    `ConvEncoderConfig().build(symbols)` makes it. Calling it maps tokens (batch, tokens) and their
+    lengths (batch) to a memory (batch, tokens, 2 * lstm) and its lengths.
+
     Args:
         symbols: number of entries of the vocabulary.
-        config: settings; see `ConvEncoderConfig`.
+        config: a `ConvEncoderConfig`.
     """
 
     def __init__(self, symbols: int, config: ConvEncoderConfig) -> None:
@@ -172,9 +189,12 @@ class CBHGEncoderConfig(EncoderConfig):
 class CBHGEncoder(Encoder):
     """Tacotron's encoder: embedding, pre-net (with dropout in training only) and CBHG.
 
+    `CBHGEncoderConfig().build(symbols)` makes it. Calling it maps tokens (batch, tokens) and their
+    lengths (batch) to a memory (batch, tokens, 2 * gru) and its lengths.
+
     Args:
         symbols: number of entries of the vocabulary.
-        config: settings; see `CBHGEncoderConfig`.
+        config: a `CBHGEncoderConfig`.
     """
 
     def __init__(self, symbols: int, config: CBHGEncoderConfig) -> None:

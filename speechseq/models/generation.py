@@ -130,10 +130,10 @@ def kernel_run(
 def checked_run(
     decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
 ) -> tuple[Encoded, Lengths]:
-    """Return the memory with its lengths (`encoded`) and the `limits` (batch) of a run, checked.
+    """Check the inputs of a run; return the first two, with integer lengths and limits as int64.
 
-    `fed` are the frames (batch, steps, mels) that the run is to read, or None. See `free_run` for
-    the errors.
+    `encoded` is the memory and its lengths, `limits` (batch) the maximum number of steps, `fed`
+    frames (batch, steps, mels) to read, or None. The errors are those of `free_run`.
     """
     memory, lengths = encoded
     name, shape = "memory_lengths", memory.shape

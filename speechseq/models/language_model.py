@@ -66,7 +66,7 @@ class LanguageState(NamedTuple):
 
 
 class LanguageModelOutput(NamedTuple):
-    """Output of the language model.
+    """Output of `LanguageModel.forward`.
 
     Attributes:
         log_probs: (batch, tokens, symbols), of every symbol at each position, given those before
@@ -79,12 +79,14 @@ class LanguageModelOutput(NamedTuple):
 class LanguageModel(nn.Module):
     """Recurrent language model (Mikolov 2010): embedding, LSTM layers and log-softmax.
 
-    The probabilities of the control symbols pad, sos and blank, which no text holds, are
-    negligible.
+    `LanguageModelConfig().build(symbols)` makes it. Call it with a `TextBatch` for the
+    log-probabilities of whole texts, as in training; in a search (`RNNScorer`), `start` and then
+    `step` for each symbol. The control symbols pad, sos and blank, which no text holds, get
+    negligible probabilities.
 
     Args:
         symbols: number of entries of the vocabulary, control symbols included.
-        config: settings; see `LanguageModelConfig`.
+        config: a `LanguageModelConfig`.
     Raises:
         ConfigError: the vocabulary has control symbols only.
     """
@@ -164,7 +166,10 @@ class LanguageModel(nn.Module):
 
 
 class LanguageModelLoss(nn.Module):
-    """Cross-entropy in nats per token; end symbols count, padding does not."""
+    """Loss of a `LanguageModel`: cross-entropy in nats per token.
+
+    Called as `loss(model(batch), batch)`. End symbols count as tokens, padding does not.
+    """
 
     def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
         """Return the mean over the valid tokens of a batch, as the term "cross_entropy".

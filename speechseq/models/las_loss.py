@@ -56,9 +56,13 @@ class LASLossConfig(Config):
 
 
 class LASLoss(nn.Module):
-    """Loss of a recogniser's teacher-forced output: cross-entropy, CTC, guided attention.
+    """Loss of a `LAS`: cross-entropy of the symbols, CTC and guided attention.
 
-    All terms are means over valid tokens; padding has no effect. `config` has their weights.
+    Called as `loss(model(batch), batch, update=...)`. All terms are means over valid tokens;
+    padding has no effect.
+
+    Args:
+        config: weights of the terms.
 
     Examples:
         >>> criterion = LASLoss(LASLossConfig(label_smoothing=0.1))

@@ -77,11 +77,14 @@ class ListenerConfig(Config):
 class Listener(nn.Module):
     """Encoder of a recogniser: optional convolutions, then a pyramid of BiLSTM layers (Chan 2015).
 
-    It may grow during training, by layers or by a shrinking reduction, see `GrowthConfig`.
+    `ListenerConfig().build(features)` makes it. Calling it maps features (batch, frames, features)
+    and their lengths (batch) to a memory (batch, positions, memory_dim) and its lengths. With a
+    `GrowthConfig`, it starts with fewer layers or shorter memories, and `at_update`, called before
+    each optimizer update, lets it grow.
 
     Args:
         features: number of channels of a frame.
-        config: settings; see `ListenerConfig`.
+        config: a `ListenerConfig`.
 
     Attributes:
         memory_dim: channels of the memory.

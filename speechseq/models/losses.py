@@ -63,10 +63,13 @@ class TacotronLossConfig(Config):
 
 
 class TacotronLoss(nn.Module):
-    """Loss of a Tacotron's teacher-forced output: mel, linear spectrum, stop, alignment, style.
+    """Loss of a `Tacotron`: mel, linear spectrum, stop, guided attention and the style's penalty.
 
-    All terms are means over valid frames and steps; padding is never read. `config` has the
-    weights.
+    Called as `loss(model(batch), batch, update=...)`. All terms are means over valid frames and
+    steps; padding is never read.
+
+    Args:
+        config: weights of the terms.
 
     Examples:
         >>> criterion = TacotronLoss(TacotronLossConfig(guide=10.0))

@@ -31,21 +31,36 @@ class Refined(NamedTuple):
 class OutputNet(nn.Module):
     """Base class of post-nets, which map the decoder's mel to the features of the vocoder.
 
+    `OutputNetConfig.build(mels, bins)` makes one. A Tacotron calls it once with all decoded frames,
+    `MelStream` with a few at a time. A subclass implements `forward`, and sets `reach` if it can
+    stream.
+
     Attributes:
-        reach: numbers of frames before and after a frame that its result depends on, and which
-            streaming therefore waits for; None if a frame depends on all others, as in this class.
+        reach: (before, after), numbers of frames around a frame that its result depends on, and
+            which streaming therefore waits for; None if a frame depends on all others, as in this
+            class.
     """
 
     reach: tuple[int, int] | None = None
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Refine a mel (batch, frames, mels); `mask` (batch, frames) is True at valid frames."""
+        """Refine a mel, after the decoder.
+
+        Args:
+            mel: (batch, frames, mels), output of the decoder on the network's scale.
+            mask: (batch, frames), True at valid frames.
+
+        Returns the mel (batch, frames, mels) and a log magnitude (batch, frames, bins) or None.
+        """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputNetConfig(Config):
-    """Base class of the settings of post-nets."""
+    """Base class of the settings of post-nets; a subclass implements `build`.
+
+    `TacotronConfig.postnet` takes one; building the Tacotron calls `build`.
+    """
 
     def build(self, mels: int, bins: int | None) -> OutputNet:
         """Build the post-net for mels of `mels` bands.
@@ -60,7 +75,10 @@ class ConvPostnetConfig(OutputNetConfig):
     """Settings of Tacotron 2's post-net (Shen 2018, §2.2): a residual added to the mel.
 
     Attributes:
-        layers, channels, kernel, dropout: of the convolutions; kernel in frames.
+        layers: number of convolutions.
+        channels: channels between the convolutions.
+        kernel: width of a convolution in frames.
+        dropout: probability of dropping an output of a convolution, in training.
     """
 
     kind: ClassVar[str] = "conv"
@@ -76,7 +94,14 @@ class ConvPostnetConfig(OutputNetConfig):
 
 
 class ConvPostnet(OutputNet):
-    """Tacotron 2's post-net: the mel plus a residual that convolutions (`net`) predict."""
+    """Tacotron 2's post-net: the mel plus a residual that convolutions predict.
+
+    `ConvPostnetConfig().build(mels, bins)` makes it. Calling it maps mels (batch, frames, mels) and
+    their mask (batch, frames) to mels of the same shape.
+
+    Args:
+        net: the convolutions, which return the residual.
+    """
 
     def __init__(self, net: Postnet) -> None:
         super().__init__()
@@ -121,7 +146,16 @@ class LinearPostnetConfig(OutputNetConfig):
 
 
 class LinearPostnet(OutputNet):
-    """Tacotron's post-processing net: a CBHG predicts the log magnitude; the mel is unchanged."""
+    """Tacotron's post-processing net: a CBHG predicts the log magnitude; the mel is unchanged.
+
+    `LinearPostnetConfig().build(mels, bins)` makes it. Calling it maps mels (batch, frames, mels)
+    and their mask (batch, frames) to log magnitudes (batch, frames, bins).
+
+    Args:
+        mels: number of mel bands.
+        bins: number of frequencies of the linear spectrum.
+        config: settings of the CBHG.
+    """
 
     def __init__(self, mels: int, bins: int, config: LinearPostnetConfig) -> None:
         super().__init__()

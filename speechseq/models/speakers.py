@@ -19,7 +19,7 @@ Speaker = Integer[Tensor, " batch"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeakersConfig(Config):
-    """Names of a model's speakers and the width of their vectors.
+    """Settings of a model with several speakers, each of whom has a learned vector.
 
     Attributes:
         names: name of each speaker, in the order of their ids.
@@ -65,7 +65,11 @@ def speakers(names: Iterable[str], *, dim: int = 64, sites: Sites = "memory") ->
 
 
 class Speakers(nn.Module):
-    """Table of speakers' learned vectors, and their projection to the encoder's input, if any.
+    """Table of the speakers' learned vectors, with their projection to the encoder's input.
+
+    `SpeakersConfig(names=...).build(embedding_dim)` makes it. Calling it maps speaker ids (batch)
+    to vectors (batch, dim), which a Tacotron joins to the memory; `shift` maps the vectors to what
+    is added to the symbols' embeddings.
 
     Args:
         embedding_dim: width of a symbol's embedding in the encoder.

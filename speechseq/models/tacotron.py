@@ -158,7 +158,7 @@ def tacotron2_small(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return a Tacotron 2 of 2 million parameters, for few words on a CPU; see `tacotron2`."""
+    """Return a small Tacotron 2, of 2 million parameters, for few words; see `tacotron2`."""
     return TacotronConfig(
         style=style,
         speakers=speakers,
@@ -180,7 +180,7 @@ def tacotron2_small(
 
 
 class Tacotron(nn.Module):
-    """Text to mels: encoder, frame decoder and post-net; built by `TacotronConfig.build`."""
+    """Text to mels, by encoder, frame decoder and post-net; `TacotronConfig.build` makes it."""
 
     optional_parts = ("style", "speakers", "join", "decoder.coarse")  # see `training.fitting`
 

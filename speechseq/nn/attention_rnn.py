@@ -67,11 +67,13 @@ class AttentionRNNOutput(NamedTuple):
 
 
 class AttentionRNN(nn.Module):
-    """An RNN that queries an attention; the context is an input of the next step.
+    """RNN that queries an attention mechanism, whose context is an input of the next step.
 
-    Everything that does not feed back into this loop (pre-net, the input half of the gates, keys,
-    the decoder stack, projections) is computed outside of it, over the whole sequence at once. The
-    result is the same, and a step has less work.
+    In training, call it with the inputs of all steps (`forward`). In synthesis or a search, call
+    `prepare` and `start` once and then `step` for each step. Everything that does not feed back
+    into this loop (pre-net, the input half of the gates, keys, the decoder stack, projections) is
+    computed outside of it, over the whole sequence at once. The result is the same, and a step has
+    less work.
 
     Args:
         cell: bottom layer of the RNN; its `context_dim` is the width of the memory.

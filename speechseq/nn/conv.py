@@ -25,8 +25,10 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation (Ioffe 2015) with statistics of the valid positions only.
 
-    Parameters and buffers are named as in nn.BatchNorm1d and mean the same. In training, the result
-    does not depend on the padding; in evaluation the running statistics are used.
+    Calling it with x (batch, time, channels) and mask (batch, time) returns the same shape, 0 in
+    the padding. Parameters and buffers are named as in nn.BatchNorm1d and mean the same. In
+    training, the result does not depend on the padding; in evaluation the running statistics are
+    used.
 
     Args:
         channels: size of the last axis.
@@ -103,8 +105,9 @@ class MaskedBatchNorm(nn.Module):
 
 
 class MaskedConv(nn.Module):
-    """Masked convolution, batch norm, activation and dropout over (batch, time, channels).
+    """Masked convolution, batch norm, activation and dropout.
 
+    Calling it maps x (batch, time, input_dim) and mask (batch, time) to (batch, time, output_dim).
     All operations act on the valid positions only, so the output for an item is the same alone and
     in any padded batch. The number of positions stays the same for every kernel; an even kernel
     extends one position further to the right.

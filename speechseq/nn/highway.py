@@ -10,8 +10,11 @@ from speechseq.ops.pointwise import highway
 class Highway(nn.Module):
     """Highway layer: y = g * relu(W x + b) + (1 - g) * x with g = sigmoid(V x + c).
 
-    x and y have `dim` channels. The bias of the gate starts at -1, so that the layer begins close
-    to the identity. Source: Srivastava et al. 2015.
+    Calling it maps x (…, dim) to y of the same shape. The bias c of the gate starts at -1, so that
+    the layer begins close to the identity. Source: Srivastava et al. 2015.
+
+    Args:
+        dim: channels of x and y.
     """
 
     def __init__(self, dim: int) -> None:

@@ -98,7 +98,10 @@ NormConfig = UtteranceNormConfig | GlobalNormConfig | StreamingNormConfig
 
 
 class UtteranceNorm(nn.Module):
-    """Mean and variance normalisation of each channel over an utterance's own valid frames."""
+    """Normalisation of each channel by mean and deviation over an utterance's own valid frames.
+
+    `UtteranceNormConfig().build(features)` makes it; call it with features and their lengths.
+    """
 
     def __init__(self, config: UtteranceNormConfig) -> None:
         super().__init__()
@@ -131,8 +134,9 @@ class UtteranceNorm(nn.Module):
 class GlobalNorm(nn.Module):
     """Normalisation of each channel by statistics of a corpus, (x - mean) · scale.
 
-    mean and scale, both (features), are measured by `fit` and saved with the weights, as is the
-    number of `frames` that they come from.
+    `GlobalNormConfig().build(features)` makes it. Call `fit` once before training, which measures
+    `mean` and `scale`, both (features); then call the module with features and their lengths. The
+    statistics, and the number of `frames` that they come from, are saved with the weights.
     """
 
     mean: Tensor
@@ -215,9 +219,14 @@ class StreamingState(NamedTuple):
 class StreamingNorm(nn.Module):
     """Mean and variance normalisation of each channel by the present and past frames only.
 
-    A sequence given in chunks has the same result as the whole. The mean and variance start from a
-    prior, imaginary earlier frames, see `StreamingNormConfig`. Its defaults, mean 0 and deviation
-    1, suit features that a `GlobalNorm` has normalised before. `features` is their number.
+    `StreamingNormConfig().build(features)` makes it. Call the module with whole sequences, or
+    `start` and then `advance` for sequences that arrive in chunks; both give the same result. The
+    statistics start from imaginary earlier frames, by default with mean 0 and deviation 1, which
+    suits features that a `GlobalNorm` has normalised before.
+
+    Args:
+        config: a `StreamingNormConfig`.
+        features: number of channels.
     """
 
     def __init__(self, config: StreamingNormConfig, features: int) -> None:

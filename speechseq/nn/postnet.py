@@ -8,9 +8,11 @@ from speechseq.shapes import Mask, Mel
 
 
 class Postnet(nn.Module):
-    """Tacotron 2's post-net: convolutions that predict a residual of the mel (Shen 2018, §2.2).
+    """Convolutions of Tacotron 2's post-net, which predict a residual of the mel (Shen 2018, §2.2).
 
-    Each convolution has batch norm, tanh and dropout; the last has no tanh.
+    Calling it maps a mel (batch, frames, mels) and its mask (batch, frames) to a residual of the
+    same shape, which the caller adds (`ConvPostnet`). Each convolution has batch norm, tanh and
+    dropout; the last has no tanh.
 
     Args:
         mels: channels of input and output.

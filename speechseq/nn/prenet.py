@@ -59,10 +59,11 @@ class Prenet(nn.Module):
 
 
 class UtteranceNoise:
-    """Dropout masks that depend on each utterance's seed alone, not on the rest of the batch.
+    """Dropout masks of a pre-net that depend on each utterance's seed alone, not on the batch.
 
     Every seed has its own generator on the CPU, so the masks are the same alone, in any batch and
-    on any device. They are drawn for `block` steps at once, so steps must be requested in order.
+    on any device. A decoder calls `keep` or `steps` with step 0, 1, 2, … in order, because the
+    masks are drawn for `block` steps at once.
 
     Args:
         seeds: one seed per row.

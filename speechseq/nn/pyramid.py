@@ -52,17 +52,20 @@ def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concat
 
 
 class PyramidBiLSTM(nn.Module):
-    """BiLSTM layers, of which the upper ones read joined frames.
+    """BiLSTM layers, of which the upper ones read joined frames (Chan 2015).
 
-    `base_layers` layers read every frame; then each of `layers` pyramid layers first joins `join`
-    frames of the layer below. Padding changes no output of any layer (see `BiLSTM`).
+    Calling it maps frames (batch, time, input_dim) and lengths (batch) to a memory (batch,
+    ceil(time / reduction), 2 * hidden) and its lengths. `base_layers` layers read every frame; then
+    each of `layers` pyramid layers first joins `join` frames of the layer below. Padding changes no
+    output.
 
     Args:
         input_dim: channels of the frames.
         hidden: units per direction.
-        layers, join: number of pyramid layers, and of frames that each joins to one.
+        layers: number of pyramid layers.
+        join: number of frames that a pyramid layer joins to one.
         base_layers: BiLSTM layers below the pyramid.
-        joining: see `join_frames`.
+        joining: way of joining frames, see `join_frames`.
         layer_norm: normalise the output of each layer.
         dropout: probability of dropping an output of each layer, in training.
 

@@ -48,10 +48,14 @@ class _Bidirectional(nn.Module):
 
 
 class BiLSTM(_Bidirectional):
-    """Bidirectional LSTM, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
+    """Bidirectional LSTM for padded batches; padding has no effect on the result.
 
-    Called with x and lengths (batch). Padding has no effect on the result; outputs in the padding
-    are 0. `hidden` is the number of units in each direction.
+    Calling it with x (batch, time, input_dim) and lengths (batch) returns (batch, time, 2 *
+    hidden), 0 in the padding.
+
+    Args:
+        input_dim: channels of the input.
+        hidden: units in each direction.
     """
 
     kind = "lstm"
@@ -63,10 +67,14 @@ class BiLSTM(_Bidirectional):
 
 
 class BiGRU(_Bidirectional):
-    """Bidirectional GRU, (batch, time, input_dim) to (batch, time, 2 * hidden), for padded rows.
+    """Bidirectional GRU for padded batches; padding has no effect on the result.
 
-    Called with x and lengths (batch). Padding has no effect on the result; outputs in the padding
-    are 0. `hidden` is the number of units in each direction.
+    Calling it with x (batch, time, input_dim) and lengths (batch) returns (batch, time, 2 *
+    hidden), 0 in the padding.
+
+    Args:
+        input_dim: channels of the input.
+        hidden: units in each direction.
     """
 
     kind = "gru"

@@ -9,10 +9,12 @@ _KEEPS_GRAPH = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph",
 
 
 class SavedTensors(NamedTuple):
-    """Saved tensors of a custom autograd Function, as `saved_tensors` returns them.
+    """Result of `saved_tensors`, which the backward pass of a custom autograd Function calls.
 
-    With `may_overwrite`, no later backward pass reads them, and the memory of each is freed as soon
-    as the Function deletes its reference.
+    Attributes:
+        tensors: the saved tensors.
+        may_overwrite: True if no later backward pass reads the tensors; the memory of each is then
+            freed as soon as the Function deletes its reference.
     """
 
     tensors: tuple[Tensor, ...]

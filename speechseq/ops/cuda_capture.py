@@ -12,7 +12,9 @@ _ROUNDS = 3  # of warm-up, in which libraries choose kernels and allocate memory
 
 
 class Recording:
-    """Captured call of a function, which reads and writes the same tensors at each replay.
+    """Captured call of a function; made by `Recorder.record`.
+
+    Write new values into the function's input tensors, then call `replay`.
 
     Args:
         outputs: output tensors, which every replay overwrites.

@@ -49,11 +49,15 @@ def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
 class GraphCache:
     """Cache of CUDA graphs; a call is captured the second time that its signature is seen.
 
-    The signature has the shapes and dtypes of tensors, the other arguments, the addresses of the
-    weights, and the grad and autocast modes. The least recently used graph is dropped when there
-    are more than `most` (8). All graphs share one memory pool as large as the largest graph needs,
-    and each graph has a copy of its arguments and results. If a capture fails, a warning is given
-    once, and the function is called without graphs from then on. `recorder` captures the calls.
+    Call `cache(function, arguments, weights)` instead of `function(*arguments)`. The signature has
+    the shapes and dtypes of tensors, the other arguments, the addresses of the weights, and the
+    grad and autocast modes. The least recently used graph is dropped when there are more than
+    `most` (8). All graphs share one memory pool as large as the largest graph needs, and each graph
+    has a copy of its arguments and results. If a capture fails, a warning is given once, and the
+    function is called without graphs from then on.
+
+    Args:
+        recorder: captures the calls, on the device of the tensors.
     """
 
     most = 8

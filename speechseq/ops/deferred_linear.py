@@ -119,9 +119,10 @@ class _Step(torch.autograd.Function):
 class PrepackedLinear(DeferredGradLinear):
     """Linear layer y = W x + b with prepacked weights, for inference in float32 on a CPU.
 
-    For one row up to a few hundred, it takes a fifth to a half of the time of torch's product,
-    which packs its weights at every call. The kernel is that of this package, or oneDNN's if there
-    is no compiler.
+    Calling it maps x (batch, input_dim) to (batch, output_dim), as a DeferredGradLinear does. For
+    one row up to a few hundred, it takes a fifth to a half of the time of torch's product, which
+    packs its weights at every call. The kernel is that of this package, or oneDNN's if there is no
+    compiler.
 
     Args:
         weight: (output_dim, input_dim).

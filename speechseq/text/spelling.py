@@ -11,8 +11,9 @@ from speechseq.errors import ConfigError
 class Spelling(Protocol):
     """Protocol of a vocabulary's spelling, which converts between texts and symbols.
 
-    `split` and `text` are inverses: joining `text` of all symbols of a sentence gives the sentence,
-    with one more space in front if `leads_with_space`.
+    `Vocabulary.spelling` takes one: `Characters()`, `Words()` or `Pieces(model)`. `encode` calls
+    `split`, `decode` calls `text`. They are inverses: joining `text` of all symbols of a sentence
+    gives the sentence, with one more space in front if `leads_with_space`.
     """
 
     @property
@@ -38,7 +39,7 @@ class Spelling(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Characters:
-    """Spelling by single characters, including the space; see `Spelling`."""
+    """Spelling by single characters, the space included, for `Vocabulary.spelling`."""
 
     name = "characters"
     leads_with_space = False
@@ -63,7 +64,7 @@ class Characters:
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """Spelling by words, split at white space and joined by one space; see `Spelling`."""
+    """Spelling by words, split at white space, joined by one space, for `Vocabulary.spelling`."""
 
     name = "words"
     leads_with_space = True

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 class EMA:
     """Exponential moving average of a model's parameters (Polyak & Juditsky 1992).
 
+    Call `update` after each optimizer update, and validate or save within `with ema.applied():`.
     After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the random initialisation
     is soon forgotten. Buffers, such as running statistics, are means already and are not averaged.
 

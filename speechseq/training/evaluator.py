@@ -21,8 +21,9 @@ MakeSamples = Callable[[nn.Module], Sequence[Sample]]
 class Evaluator:
     """Runs validation and samples in eval mode, on averaged weights (EMA) if there are any.
 
-    Every evaluation starts from `seed`, so that the results of different updates are comparable.
-    Afterwards modes, weights and random states are restored.
+    A `Trainer` calls `validation` and `write_samples`. Each evaluation starts from `seed`, so that
+    the results of different updates are comparable. Afterwards modes, weights and random states are
+    restored.
 
     Args:
         model: model in training.

@@ -11,9 +11,13 @@ from speechseq.training.train_step import Report
 
 
 class Meter:
-    """Accumulates losses and speed of updates on the device; only `read` waits for the device.
+    """Accumulates losses and speed of updates on the device, for the log.
 
-    The device is that of the model, whose peak memory is reported.
+    Call `add` after each update and `read` whenever a line of the log is due. Only `read` waits for
+    the device.
+
+    Args:
+        device: device of the model, whose peak memory is reported.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -37,10 +41,11 @@ class Meter:
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:
-        """Return the values since the last `read`, and start again.
+        """Return the values since the last `read`, as a dict, and start again.
 
-        The keys are "loss" (dict of weighted means by term), "gradient_norm" (of the last update),
-        "frames_per_second" and "memory_mb" (peak of the device, or of this process on a CPU).
+        The keys are "loss" (dict of means by term, weighted by the batches' valid frames or
+        tokens), "gradient_norm" (of the last update, before clipping), "frames_per_second" and
+        "memory_mb" (peak in MB of the device, or of this process on a CPU).
         """
         values = {
             "loss": {name: float(total) / self._weight for name, total in self._sums.items()},

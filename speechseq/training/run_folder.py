@@ -16,7 +16,10 @@ LAST, BEST = "last", "best"
 class RunFolder:
     """Folder of a run: checkpoints in RUN/checkpoints, locked against a second trainer.
 
-    `path` is the folder; it is created if missing. As a context manager it holds the lock.
+    Use it in a `with` statement, which holds the lock.
+
+    Args:
+        path: the folder; it is created if missing.
 
     Raises:
         MachineError: the folder cannot be created.

@@ -19,7 +19,9 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 @runtime_checkable
 class Written(Protocol):
-    """Protocol of a recogniser's result for one sound.
+    """Protocol of a recogniser's result, from which `Sample.of_transcript` makes a sample.
+
+    `speechseq.inference.transcript.Transcript` has these attributes.
 
     Attributes:
         text: the transcript.
@@ -37,14 +39,16 @@ class Written(Protocol):
 
 @runtime_checkable
 class Spoken(Written, Protocol):
-    """Protocol of a synthesiser's result for a text.
+    """Protocol of a synthesiser's result, from which `Sample.of` makes a sample.
+
+    `speechseq.inference.speech.Speech` has these attributes.
 
     Attributes:
         text: what was to be spoken.
         alignment: (steps, positions), attention weights.
         symbols: name of each position of the alignment.
         mel: (frames, mels).
-        waveform: (samples), at `sample_rate` per second.
+        waveform: (samples) in [-1, 1], at `sample_rate` samples per second.
     """
 
     @property

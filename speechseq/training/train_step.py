@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 @runtime_checkable
 class Batch(Protocol):
-    """Protocol of a batch.
+    """Protocol of a batch that a `Trainer` can train on, such as `TTSBatch`.
 
     Attributes:
         weight: number of valid frames (or tokens), the batch's weight in means over batches.
@@ -27,10 +27,10 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Losses(Protocol):
-    """Protocol of a loss' result.
+    """Protocol of what a loss returns, such as `speechseq.models.loss_terms.Losses`.
 
     Attributes:
-        total: scalar to minimise.
+        total: scalar to minimise, on which `backward` is called.
         terms: scalars by name, to log.
     """
 
@@ -42,9 +42,10 @@ class Losses(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """Protocol of a loss, called as `loss(output, batch, update=...)`.
+    """Protocol of a loss that a `Trainer` can minimise, such as `TacotronLoss`.
 
-    The results are means over valid frames or tokens; `update` is the number of optimizer updates.
+    It is called as `loss(model(batch), batch, update=update)` and returns means over valid frames
+    or tokens; `update` is the number of optimizer updates.
     """
 
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
@@ -52,9 +53,10 @@ class Loss(Protocol):
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """Protocol of a model with parts that depend on the number of optimizer updates.
+    """Protocol of a model whose computation depends on the number of optimizer updates.
 
-    `at_update` sets it, before each update.
+    `TrainStep` calls `at_update(update)` before each update, if the model has this method. A LAS,
+    for example, sets its depth and its rate of scheduled sampling there.
     """
 
     def at_update(self, update: int) -> None: ...
@@ -62,10 +64,11 @@ class FollowsUpdates(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Result of one optimizer update; losses are tensors, so that nothing waits for the device.
+    """Result of one optimizer update, by `TrainStep`.
 
     Attributes:
-        terms: means of the loss and its terms by name, "total" included.
+        terms: means of the loss and its terms by name, "total" included, as tensors on the device,
+            so that nothing waits for it.
         gradient_norm: norm of all gradients, before clipping.
         weight: number of valid frames or tokens in the update's batches.
         applied: False if a loss or gradient was not finite and the model was left unchanged.
@@ -78,10 +81,12 @@ class Report:
 
 
 class TrainStep:
-    """Makes one optimizer update of a model, when called with batches and the update's number.
+    """Makes one optimizer update of a model: `step(batches, update)` returns a `Report`.
 
     Args:
-        model, loss, optimizer: called as `loss(model(batch), batch, update=update)`.
+        model: called as `model(batch)`.
+        loss: called as `loss(output, batch, update=update)`.
+        optimizer: optimizer of the model's parameters.
         clip_norm: maximum norm of the gradients of all parameters together; None for no limit.
         bf16: run model and loss under bfloat16 autocast; it needs no loss scaling.
         device: device that batches are moved to.

@@ -10,7 +10,10 @@ from speechseq.training.train_step import Loss
 
 
 class Means:
-    """Weighted means of values by name; each name has its own weights."""
+    """Weighted means of values by name; each name has its own weights.
+
+    Call `add` for each batch and `read` at the end.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}

@@ -25,7 +25,14 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class RNNScorer:
-    """Scorer of a search by a recurrent language model, `model`, over the recogniser's symbols."""
+    """Scorer of a beam search by a recurrent language model over the recogniser's symbols.
+
+    Make it by `RNNScorer.load(checkpoint)` and pass it to a search as `WeightedScorer("lm", scorer,
+    weight=0.3)`.
+
+    Args:
+        model: the language model; it is put in evaluation mode.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model.eval()

@@ -38,9 +38,11 @@ class CTCState(NamedTuple):
 
 
 class CTCPrefix:
-    """CTC prefix scorer of a batch (Watanabe 2017), with equal blocks of rows, one per utterance.
+    """CTC scorer of the hypotheses of a beam search (Watanabe 2017).
 
-    A row is a hypothesis. A prefix' probability is the sum over all CTC paths that begin with it.
+    A row is a hypothesis; its prefix, the symbols so far, has the summed probability of all CTC
+    paths that begin with it. The search calls `start` once, then `candidates` and `extend` for each
+    symbol. Every utterance has the same number of rows, which are adjacent.
 
     Args:
         log_probs: (utterances, positions, symbols), output of the CTC head.

@@ -11,7 +11,9 @@ from speechseq.shapes import Lengths
 
 
 class Finished:
-    """Collects finished hypotheses; stops an utterance when no open one can enter its n-best.
+    """Collects the finished hypotheses of a beam search, and decides when a search ends.
+
+    After each step, `Beam` calls `update`; while `going` is True it searches on, then calls `all`.
 
     Args:
         score: computes scores and their upper bounds.

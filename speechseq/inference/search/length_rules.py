@@ -16,10 +16,14 @@ from speechseq.ranges import Items, Range, Weight
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LengthRule(Config):
-    """Rule without normalisation of the score by length; base class of the other rules.
+    """Rule by which a hypothesis' score depends on its length; this base class changes nothing.
 
-    `divides_scorers` is True if the rule divides the scorers' terms too, not only attention and
-    CTC.
+    `ScoreConfig.length` takes one. A subclass may override `widths` (length of each symbol),
+    `share` (normalised log-probability) and `added` (a further term).
+
+    Attributes:
+        divides_scorers: True if the rule divides the scorers' terms too, not only attention and
+            CTC.
     """
 
     kind: ClassVar[str] = "none"

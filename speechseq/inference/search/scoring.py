@@ -54,13 +54,18 @@ class ScoreConfig(Config):
 
 
 class Parts(NamedTuple):
-    """Inputs of a hypothesis' score before weighting, as tensors whose shapes broadcast.
+    """Log-probabilities and lengths of hypotheses, the inputs of a `Score`, before weighting.
+
+    All tensors broadcast to (utterances, hypotheses, symbols); without an axis of symbols they
+    describe the hypotheses themselves.
 
     Attributes:
-        attention, ctc, fused: summed log-probabilities of the decoder, the CTC head and each
-            scorer.
+        attention: summed log-probabilities under the attention decoder.
+        ctc: summed log-probabilities under the CTC head, or None.
+        fused: summed log-probabilities under each scorer.
         length: length in the unit of the length rule, tokens or characters.
-        covered: number of positions that attention has covered.
+        covered: number of memory positions whose summed attention weights exceed the threshold, or
+            None.
     """
 
     attention: Tensor
@@ -87,7 +92,9 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """Computes the score of hypotheses: a weighted sum of terms, of model and scorers.
+    """Computes the score of hypotheses, a weighted sum of terms, for a beam search.
+
+    `total` and `terms` take the summed log-probabilities of hypotheses as `Parts`.
 
     Args:
         config: weights of the terms, and the length rule.
@@ -109,9 +116,9 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol (symbols,), or (1,) if all have the same length.
+        """Return the length of each symbol, float: (symbols,), or (1,) if all have the same length.
 
-        The unit is that of the length rule, tokens or characters.
+        The length rule chooses the unit: tokens, so that every symbol has length 1, or characters.
         """
         widths = self.config.length.widths(device)
         if len(widths) > 1:

@@ -66,10 +66,17 @@ def run(
 
 
 class KernelRun:
-    """A free run in progress, for callers that want a few steps at a time.
+    """A run of a frame decoder on its own output in the C++ kernel, a few steps at a time.
+
+    Call `advance` until no entry of `ending` is -1. `run` makes all steps at once instead.
 
     Args:
-        decoder, precision, encoded, limits, noise, fed: see `run`, which makes all steps at once.
+        decoder: frame decoder in evaluation mode; check `supported` first.
+        precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded.
+        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
+        limits: maximum number of steps (batch) of each row.
+        noise: dropout masks of the pre-net; None for no dropout.
+        fed: input frames (batch, steps, mels) instead of the decoder's own output, or None.
 
     Attributes:
         step: number of steps made.

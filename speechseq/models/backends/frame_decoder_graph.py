@@ -26,10 +26,11 @@ def _graphs(decoder: FrameDecoder) -> GraphCache | None:
 
 
 class GraphSteps:
-    """Runs blocks of decoder steps as CUDA graphs, with Triton kernels where supported.
+    """Runs a frame decoder on its own output in blocks of steps, each replayed as a CUDA graph.
 
-    Rows that have ended are found between two blocks only; steps of a row after its end are
-    discarded.
+    `torch_steps` uses it like an `EagerSteps`: it calls the object with the state of the previous
+    call. Triton kernels are used where supported. Rows that have ended are found between two blocks
+    only; steps of a row after its end are discarded.
 
     Args:
         decoder: frame decoder; check `supported` first.

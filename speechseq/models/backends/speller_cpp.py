@@ -86,7 +86,8 @@ def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Ten
 class CppSpeller:
     """Speller for one search (attention RNN and output layers) whose steps run in C++.
 
-    The weights are packed by the constructor; check `supported` first.
+    `Speller.prepare` makes it where `supported`. A search calls `start` once and then `step` for
+    each symbol. The constructor packs the weights.
 
     Args:
         core: the attention RNN.

@@ -21,9 +21,10 @@ Spelled = TypeVar("Spelled", bound=tuple)
 class GraphSpeller(Generic[State, Spelled]):
     """Speller for one search whose step is replayed from a CUDA graph.
 
-    Graphs are captured for 1, 2, 4, 8, … utterances only, and a batch is padded to the next of
-    these sizes by repeating its last utterance: few graphs then serve a batch whose utterances end
-    one after another.
+    `Speller.prepare` makes it on a GPU. A search calls `start` once and then `step` for each
+    symbol. Graphs are captured for 1, 2, 4, 8, … utterances only, and a batch is padded to the next
+    of these sizes by repeating its last utterance: few graphs then serve a batch whose utterances
+    end one after another.
 
     Args:
         graphs: cache of the captured graphs.

@@ -43,6 +43,8 @@ def _whole(x: Tensor, multiple: int) -> Tensor:
 class TritonLinear:
     """Linear layer [x; y] · weight + bias in one launch, with optional ReLU and dropout.
 
+    A callable for inference on a GPU, not a module. The weights are copied when it is built.
+
     Args:
         weight: (outputs, inputs), converted to `dtype`.
         bias: (outputs), or None.
@@ -63,9 +65,16 @@ class TritonLinear:
         keep: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Map (batch, x) and (batch, y) to (batch, outputs), written to `out` if it is given.
+        """Map rows [x; y] to outputs (batch, outputs).
 
-        The last axis of every tensor has to be contiguous. `keep` has the dropout multipliers.
+        The last axis of every tensor has to be contiguous.
+
+        Args:
+            x: (batch, x), first part of the inputs.
+            y: (batch, y), second part of the inputs; None if x is all of them.
+            relu: apply a ReLU.
+            keep: dropout multipliers (batch, outputs), or None.
+            out: (batch, outputs), tensor to write the result to; None for a new one.
         """
         batch, aside = len(x), x if y is None else y
         out = x.new_empty(batch, self.outputs) if out is None else out
@@ -118,9 +127,13 @@ class TritonCell:
     def __call__(
         self, x: Tensor, y: Tensor | None, state: State, residual: bool = False
     ) -> tuple[State, Tensor]:
-        """Run one step on [x; y]; return the next state and the output.
+        """Run one step; return the next state, and the output (batch, hidden).
 
-        The output is the hidden state, plus x if `residual`.
+        Args:
+            x: (batch, x), first part of the inputs.
+            y: (batch, y), second part of the inputs, such as the context; None for none.
+            state: the cell's state before the step.
+            residual: add x to the output, which otherwise is the hidden state.
         """
         batch, aside, before = len(x), x if y is None else y, state.hidden
         after, inner = torch.empty_like(before), torch.empty_like(before)
@@ -167,9 +180,13 @@ class TritonAttention:
     def __call__(
         self, hidden: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """Run one step; return context and next state, and write the weights to `weights`.
+        """Run one step; return the context (batch, memory_dim) and the next state.
 
-        `valid` (batch, positions) is the state's mask in bytes.
+        Args:
+            hidden: (batch, query_dim), hidden state of the RNN that queries the attention.
+            state: the mechanism's state before the step.
+            valid: (batch, positions), the state's mask in bytes.
+            weights: (batch, positions), overwritten with the attention weights.
         """
         return self.read(self.energies(self.query(hidden), state), state, valid, weights)
 
@@ -192,10 +209,13 @@ class TritonAttention:
     def read(
         self, energy: Tensor, state: LocationState | ContentState, valid: Tensor, weights: Tensor
     ) -> tuple[Tensor, LocationState | ContentState]:
-        """Normalise `energy` (batch, positions); return context (batch, memory_dim), next state.
+        """Normalise energies; return the context (batch, memory_dim) and the next state.
 
-        `weights` (batch, positions) is overwritten with the attention weights. `valid` (batch,
-        positions) is the state's mask in bytes; `state` has memory and history.
+        Args:
+            energy: (batch, positions).
+            state: the mechanism's state before the step, with memory and history.
+            valid: (batch, positions), the state's mask in bytes.
+            weights: (batch, positions), overwritten with the attention weights.
         """
         batch, positions, dim = state.memory.shape
         history, channels = _history(state)

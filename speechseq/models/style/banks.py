@@ -17,7 +17,11 @@ SIMPLEX_ERROR = 1e-4  # by which the weights of tokens may miss the sum of 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearBankConfig(Config):
-    """Settings of a linear map from the code to the style vector of width `style_dim`."""
+    """Settings of a `LinearBank`, a linear map from codes to style vectors.
+
+    Attributes:
+        style_dim: width of the style vector.
+    """
 
     kind: ClassVar[str] = "linear"
     style_dim: Width = 256
@@ -31,6 +35,12 @@ class LinearBank(nn.Module):
     """Linear map from codes (batch, code_dim) to style vectors (batch, style_dim).
 
     A code is the latent variable of a style; the style vector is what the model reads.
+    `LinearBankConfig().build(code_dim)` makes the bank. A `Style` calls `read` on the posterior's
+    output, then the bank itself on the code.
+
+    Args:
+        code_dim: width of the code.
+        config: a `LinearBankConfig`.
     """
 
     def __init__(self, code_dim: int, config: LinearBankConfig) -> None:
@@ -87,9 +97,13 @@ class TokenBankConfig(Config):
 class TokenBank(nn.Module):
     """Style tokens: learned vectors under a tanh, mixed by attention heads (Wang 2018, §3.1).
 
+    `TokenBankConfig().build(query_dim)` makes it. A code is the weights of the tokens, (batch,
+    heads, tokens). `read` computes these weights from queries (batch, query_dim); calling the bank
+    maps the weights to style vectors (batch, style_dim).
+
     Args:
         query_dim: width of the query, the summary of the reference.
-        config: settings; see `TokenBankConfig`.
+        config: a `TokenBankConfig`.
     """
 
     def __init__(self, query_dim: int, config: TokenBankConfig) -> None:

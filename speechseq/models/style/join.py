@@ -15,10 +15,14 @@ Join = Literal["add", "concat"]
 
 
 class MemoryJoin(nn.Module):
-    """Joins one vector per row (batch, vector_dim) to every valid position of the row's memory.
+    """Joins one vector per row, such as a style or a speaker, to all valid positions of a memory.
+
+    Calling it with memory (batch, positions, memory_dim), mask and vector (batch, vector_dim)
+    returns the joined memory (batch, positions, output_dim).
 
     Args:
-        memory_dim, vector_dim: widths of memory and vector.
+        memory_dim: width of the memory.
+        vector_dim: width of the vector.
         how: "add" projects the vector to memory_dim and adds it; "concat" appends it.
 
     Attributes:

@@ -49,8 +49,12 @@ class PointConfig(Config):
 class Point(nn.Module):
     """Deterministic posterior: the code is a linear map of the summary, or the summary itself.
 
-    A summary is the output of the reference encoder, one vector per utterance, of width
-    `summary_dim`.
+    `PointConfig().build(summary_dim)` makes it. Calling it maps summaries (batch, summary_dim), the
+    output of the reference encoder, to codes (batch, dim).
+
+    Args:
+        summary_dim: width of the summary, one vector per utterance.
+        config: a `PointConfig`.
     """
 
     def __init__(self, summary_dim: int, config: PointConfig) -> None:
@@ -92,9 +96,13 @@ class LaplaceConfig(Config):
 class LocationScale(nn.Module):
     """Normal or Laplace posterior; location and log-scale are linear in the reference's summary.
 
+    `NormalConfig` and `LaplaceConfig` build it. Calling it maps summaries (batch, summary_dim) to
+    torch distributions over codes (batch, dim).
+
     Args:
-        summary_dim, dim: widths of summary and code.
-        family: the class of the distribution, of torch.
+        summary_dim: width of the summary, the reference encoder's output for an utterance.
+        dim: width of the code.
+        family: class of the distribution, torch's Normal or Laplace.
     """
 
     def __init__(self, summary_dim: int, dim: int, family: type[Normal] | type[Laplace]) -> None:
@@ -131,7 +139,13 @@ class DirichletConfig(Config):
 class TokenDirichlet(nn.Module):
     """Dirichlet posterior over the weights of style tokens (heads, tokens).
 
-    Its concentrations are a softplus of a linear map of the reference's summary (summary_dim).
+    `DirichletConfig().build(summary_dim)` makes it. Calling it maps summaries (batch, summary_dim)
+    to torch distributions over codes (batch, heads, tokens); the concentrations are a softplus of a
+    linear map of the summary.
+
+    Args:
+        summary_dim: width of the summary, the reference encoder's output for an utterance.
+        config: a `DirichletConfig`.
     """
 
     def __init__(self, summary_dim: int, config: DirichletConfig) -> None:
@@ -178,8 +192,12 @@ class IAFConfig(Config):
 class FlowPosterior(nn.Module):
     """Posterior by an inverse autoregressive flow that is conditioned on the reference's summary.
 
-    One pass gives a draw and the draw's density. A summary is the output of the reference encoder,
-    one vector per utterance, of width `summary_dim`.
+    `IAFConfig().build(summary_dim)` makes it. Calling it maps summaries (batch, summary_dim) to
+    distributions over codes (batch, dim); one pass of the flow gives a draw and the draw's density.
+
+    Args:
+        summary_dim: width of the summary, the reference encoder's output for an utterance.
+        config: an `IAFConfig`.
     """
 
     def __init__(self, summary_dim: int, config: IAFConfig) -> None:

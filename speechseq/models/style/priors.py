@@ -29,7 +29,7 @@ FlowWidth = Annotated[int, Range(1, 1024)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalPriorConfig(Config):
-    """Settings of the standard normal prior over codes; there are none."""
+    """Settings of the standard normal prior over codes; it has no fields."""
 
     kind: ClassVar[str] = "normal"
 
@@ -39,7 +39,15 @@ class NormalPriorConfig(Config):
 
 
 class NormalPrior(nn.Module):
-    """Standard normal prior over codes of shape `code_shape`; a call returns the distribution."""
+    """Standard normal prior over codes of shape `code_shape`.
+
+    `NormalPriorConfig().build(code_shape)` makes it. Calling it without arguments returns the torch
+    distribution, from which a `Style` samples codes, and which the penalties compare with the
+    codes.
+
+    Args:
+        code_shape: shape of a code, such as (dim,).
+    """
 
     zero: Tensor
 
@@ -82,7 +90,12 @@ class DirichletPriorConfig(Config):
 class DirichletPrior(nn.Module):
     """Symmetric Dirichlet prior over the weights of style tokens, one distribution per head.
 
-    Calling it returns the distribution, over codes of shape `code_shape` (heads, tokens).
+    `DirichletPriorConfig().build(code_shape)` makes it. Calling it without arguments returns the
+    torch distribution, of event shape (heads, tokens).
+
+    Args:
+        code_shape: shape of a code, (heads, tokens).
+        config: a `DirichletPriorConfig`.
     """
 
     concentration: Tensor
@@ -101,7 +114,8 @@ class DirichletPrior(nn.Module):
 class MixtureConfig(Config):
     """Settings of a learned mixture of normal distributions, the prior of a GMVAE (Hsu 2019).
 
-    `components` is their number.
+    Attributes:
+        components: number of normal distributions.
     """
 
     kind: ClassVar[str] = "mixture"
@@ -115,7 +129,12 @@ class MixtureConfig(Config):
 class Mixture(nn.Module):
     """Mixture prior of normal distributions with learned shares, means and standard deviations.
 
-    Calling it returns the distribution over codes (dim).
+    `MixtureConfig().build((dim,))` makes it. Calling it without arguments returns the torch
+    distribution, of event shape (dim,).
+
+    Args:
+        dim: width of a code.
+        config: a `MixtureConfig`.
     """
 
     def __init__(self, dim: int, config: MixtureConfig) -> None:
@@ -134,7 +153,9 @@ class Mixture(nn.Module):
 class RealNVPConfig(Config):
     """Settings of a RealNVP prior over codes, a flow of affine couplings (Dinh 2017).
 
-    `layers` is their number, `hidden` the width of their networks.
+    Attributes:
+        layers: number of couplings.
+        hidden: width of the couplings' networks.
     """
 
     kind: ClassVar[str] = "real_nvp"
@@ -154,7 +175,9 @@ class RealNVPConfig(Config):
 class GlowConfig(Config):
     """Settings of a Glow prior: couplings and learned linear maps (Kingma & Dhariwal 2018).
 
-    `layers` is the number of couplings, `hidden` the width of their networks.
+    Attributes:
+        layers: number of couplings.
+        hidden: width of the couplings' networks.
     """
 
     kind: ClassVar[str] = "glow"
@@ -174,7 +197,9 @@ class GlowConfig(Config):
 class MAFConfig(Config):
     """Settings of a masked autoregressive flow as prior over codes (Papamakarios 2017).
 
-    `layers` is the number of its transforms, `hidden` the width of their networks.
+    Attributes:
+        layers: number of transforms.
+        hidden: width of the transforms' networks.
     """
 
     kind: ClassVar[str] = "maf"
@@ -191,12 +216,16 @@ class MAFConfig(Config):
 
 
 class FlowPrior(nn.Module):
-    """Prior that maps a standard normal distribution by a normalizing flow.
+    """Prior over codes: a standard normal distribution mapped by a normalizing flow.
+
+    `RealNVPConfig`, `GlowConfig` and `MAFConfig` build it. Calling it without arguments returns the
+    distribution, of event shape (dim,).
 
     Args:
         make: function of `nn.flows` that builds the flow.
         code_shape: shape of a code, (dim,).
-        layers, hidden: arguments of `make`.
+        layers: number of the flow's transforms.
+        hidden: width of the transforms' networks.
     """
 
     def __init__(

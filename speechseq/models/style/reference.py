@@ -37,9 +37,14 @@ class ReferenceConfig(Config):
 class Reference(nn.Module):
     """Reference encoder: summarises a mel of any length in one vector (Skerry-Ryan 2018, §3.2).
 
-    Masked convolutions with batch norm and ReLU, then the GRU's state at the last valid frame. A
-    reference may be as short as one frame: each convolution maps n frames to ceil(n / 2). `mels` is
-    the number of mel bands.
+    `ReferenceConfig().build(mels)` makes it. Calling it maps mels (batch, frames, mels) and their
+    lengths (batch) to summaries (batch, summary_dim): masked convolutions with batch norm and ReLU,
+    then a GRU, whose state at the last valid frame is the summary. A reference may be as short as
+    one frame: each convolution maps n frames to ceil(n / 2).
+
+    Args:
+        mels: number of mel bands.
+        config: a `ReferenceConfig`.
     """
 
     def __init__(self, mels: int, config: ReferenceConfig) -> None:

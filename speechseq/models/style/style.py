@@ -50,6 +50,10 @@ Seeds = int | Series[int] | None
 class StyleConfig(Config):
     """Parts of a style: reference encoder → posterior → bank, with a prior and a penalty.
 
+    The reference encoder summarises a mel in a vector, the posterior maps the summary to a code
+    (the latent variable), and the bank maps the code to the style vector that a Tacotron reads.
+    `build(mels)` makes the `Style`; `TacotronConfig.style` takes these settings.
+
     Each part is a Config; a field accepts any Config whose `build` makes a module with the same
     methods as the built-in ones. `builders` has the combinations of published papers.
     """
@@ -107,6 +111,14 @@ class StyleConfig(Config):
 
 class Style(nn.Module):
     """Latent variable of a Tacotron; it can be inferred, sampled, set by hand, and penalised.
+
+    `StyleConfig().build(mels)` makes it. `encode`, `sample`, `by_hand` and `default` return a
+    `Latent`, which `Tacotron.generate` takes; in training, the Tacotron calls `encode` and
+    `penalty`.
+
+    Args:
+        mels: number of mel bands of the references.
+        config: a `StyleConfig`.
 
     Attributes:
         code_shape: shape of one code: (dim,), or (heads, tokens).

@@ -13,8 +13,9 @@ class AdditiveAttention(Attention):
     """Base class of attention mechanisms with energies v · tanh(query + keys + location).
 
     v is the weight vector of the last layer and `location` the projected output of location
-    filters, if the mechanism has them. Kernels compute these energies from the weights of the
-    mechanism's layers, without calling them.
+    filters, if the mechanism has them. Besides `start` and `forward`, a subclass implements
+    `read_layers`: kernels compute the energies from the weights of these layers, without calling
+    them.
     """
 
     def read_layers(self) -> tuple[nn.Module, ...]:

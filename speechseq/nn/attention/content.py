@@ -54,10 +54,13 @@ class ContentState(NamedTuple):
 class ContentAttention(AdditiveAttention):
     """Content-based attention: energies = v · tanh(W query + V memory) (Bahdanau 2015).
 
+    `ContentConfig().build(query_dim, memory_dim)` makes it; call `start` once, then the module once
+    per step.
+
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings; see `ContentConfig`.
+        config: a `ContentConfig`.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: ContentConfig) -> None:

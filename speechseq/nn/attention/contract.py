@@ -35,11 +35,15 @@ PLAIN = ReadingConfig()
 class Attention(nn.Module):
     """Base class of attention mechanisms over a memory (batch, positions, memory_dim).
 
-    `reading` determines how energies become weights. It has no parameters and may be replaced on a
-    trained module: with `attention.reading = ReadingConfig(window=20)` the module can read memories
-    longer than those that it was trained on.
+    `AttentionConfig.build(query_dim, memory_dim)` makes one. A decoder calls `start` once per batch
+    and then the module itself (`forward`) once per step; a subclass implements both. Its state is a
+    NamedTuple of tensors whose first axis is the batch.
 
     Attributes:
+        reading: a `ReadingConfig`, which determines how energies become weights. It has no
+            parameters and may be replaced on a trained module: with `attention.reading =
+            ReadingConfig(window=20)` the module can read memories longer than those that it was
+            trained on.
         monotonic: True if by construction the attended position can only stay or move forward.
     """
 
@@ -71,9 +75,11 @@ class Attention(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionConfig(Config):
-    """Base class of the settings of mechanisms; `reading` sets how energies become weights.
+    """Base class of the settings of attention mechanisms; a subclass implements `build`.
 
-    `reading` is a `ReadingConfig`: sharpening, smoothing, windows; by default a plain softmax.
+    Attributes:
+        reading: how energies become weights: sharpening, smoothing, windows; by default a plain
+            softmax.
     """
 
     reading: ReadingConfig = PLAIN

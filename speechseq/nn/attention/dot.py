@@ -20,11 +20,13 @@ ACTIVATIONS = {"linear": nn.Identity, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DotConfig(AttentionConfig):
-    """Settings of dot-product attention: two networks of `layers` layers of `dim` units.
+    """Settings of dot-product attention, with one network for queries and one for the memory.
 
-    One network reads queries, the other the memory. `activation` follows every layer; one layer
-    with "linear" is a plain projection. With `scaled`, energies are divided by the square root of
-    dim, as in transformers.
+    Attributes:
+        dim: units of each layer, and width of queries and keys in the product.
+        layers: number of layers of each network.
+        activation: function after every layer; one layer with "linear" is a plain projection.
+        scaled: divide energies by the square root of dim, as in transformers.
 
     Examples:
         >>> attention = DotConfig(scaled=True).build(query_dim=16, memory_dim=8)
@@ -64,12 +66,15 @@ class DotState(NamedTuple):
 class DotAttention(Attention):
     """Dot-product attention: energies = φ(query) · ψ(memory), with small networks φ and ψ.
 
+    `DotConfig().build(query_dim, memory_dim)` makes it; call `start` once, then the module once per
+    step.
+
     Source: Chan et al. 2015, "Listen, Attend and Spell".
 
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings of both networks; see `DotConfig`.
+        config: a `DotConfig`, the settings of both networks.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: DotConfig) -> None:

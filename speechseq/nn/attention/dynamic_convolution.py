@@ -29,14 +29,16 @@ Shape = Annotated[float, Range(0, 1e6, above=True)]
 class DynamicConvolutionConfig(AttentionConfig):
     """Settings of dynamic convolution attention; the defaults are the paper's.
 
-    `dim` is the width of the tanh layer. The previous step's weights are convolved with
-    `static_filters` learned filters of odd width `static_kernel`, and with `dynamic_filters`
-    filters of width `dynamic_kernel`, which are computed from the query.
-
-    The prior lets attention stay or move forward by up to prior_length - 1 positions per step, with
-    the probabilities of a beta-binomial distribution with parameters prior_alpha and prior_beta; by
-    default attention moves by 1 position on average. A step that covers many positions, as at a
-    large reduction factor, needs a larger prior_length.
+    Attributes:
+        dim: width of the tanh layer.
+        static_filters, static_kernel: number and odd width of learned filters of the previous
+            weights.
+        dynamic_filters, dynamic_kernel: number and odd width of filters computed from the query.
+        prior_length: the prior lets attention stay or move forward by up to prior_length - 1
+            positions per step. A step that covers many positions, as at a large reduction factor,
+            needs more.
+        prior_alpha, prior_beta: parameters of the beta-binomial distribution of these moves; by
+            default attention moves by 1 position on average.
 
     Examples:
         >>> attention = DynamicConvolutionConfig().build(query_dim=16, memory_dim=8)
@@ -156,8 +158,10 @@ class DynamicConvolutionAttention(Attention):
 def beta_binomial(length: int, alpha: float, beta: float, like: Tensor) -> Float[Tensor, " moves"]:
     """Return the probabilities (length) of a beta-binomial distribution over 0 … length - 1.
 
-    `alpha` and `beta` are its two shape parameters, above 0. The result has the dtype and device of
-    the tensor `like`.
+    Args:
+        length: number of values of the distribution.
+        alpha, beta: its two shape parameters, above 0.
+        like: tensor whose dtype and device the result gets.
     """
     moves = torch.arange(length, dtype=like.dtype, device=like.device)
     trials = length - 1

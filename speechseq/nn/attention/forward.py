@@ -31,9 +31,12 @@ SUREST = 30.0  # of the logit of moving on, so that staying remains possible on 
 class ForwardConfig(AttentionConfig):
     """Settings of forward attention.
 
-    `dim`, `filters` and the odd `kernel` are those of the energies, see `LocationSensitiveConfig`.
-    With `transition_agent`, the probability of moving on at a step is predicted from context and
-    query of the previous step; otherwise it is 1/2.
+    Attributes:
+        dim: width of the tanh layer of the energies.
+        filters: number of location filters.
+        kernel: width of a location filter in positions, odd.
+        transition_agent: predict the probability of moving on at a step from context and query of
+            the previous step; otherwise it is 1/2.
 
     Examples:
         >>> attention = ForwardConfig(transition_agent=True).build(query_dim=16, memory_dim=8)

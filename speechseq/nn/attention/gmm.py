@@ -29,11 +29,15 @@ FIRST_STEP, FIRST_WIDTH = 1.0, 10.0  # of v2b, in positions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GMMConfig(AttentionConfig):
-    """Settings of GMM attention: `mixtures` Gaussians, and a tanh layer of width `dim`.
+    """Settings of GMM attention.
 
-    `version` "v2b" has normalised Gaussians, whose steps and widths are softplus functions; biases
-    let an untrained model move the means by about 1 position per step, with widths of about 10. It
-    aligns in most runs. "graves" has exponentials, and biases that start at 0.
+    Attributes:
+        version: "v2b" has normalised Gaussians, whose steps and widths are softplus functions;
+            biases let an untrained model move the means by about 1 position per step, with widths
+            of about 10. It aligns in most runs. "graves" has exponentials, and biases that start at
+            0.
+        mixtures: number of Gaussians.
+        dim: width of the tanh layer that reads the query.
 
     Examples:
         >>> attention = GMMConfig().build(query_dim=16, memory_dim=8)

@@ -22,9 +22,12 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 class LocationSensitiveConfig(AttentionConfig):
     """Settings of location-sensitive attention; the defaults are Tacotron 2's (Shen 2018).
 
-    `dim` is the width of the tanh layer; `filters` location filters have an odd width `kernel`.
-    `history` is their input: the previous weights (Chorowski), or also the sum of all weights so
-    far (Tacotron 2). Chorowski uses 10 filters of width 201 for speech recognition.
+    Attributes:
+        dim: width of the tanh layer.
+        filters: number of location filters; Chorowski uses 10 for speech recognition.
+        kernel: width of a filter in positions, odd; Chorowski uses 201.
+        history: input of the filters: the weights of the previous step (Chorowski), or also the sum
+            of all weights so far (Tacotron 2).
 
     Examples:
         >>> from speechseq.nn.masks import length_mask

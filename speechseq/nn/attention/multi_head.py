@@ -20,9 +20,12 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """Settings of multi-head attention: `heads` copies of the mechanism whose settings are `head`.
+    """Settings of multi-head attention.
 
-    All heads share the `reading` of these settings; `head` must leave its own at the default.
+    Attributes:
+        heads: number of heads.
+        head: settings of the mechanism of every head; its `reading` must be the default, because
+            all heads share the `reading` of these settings.
     """
 
     kind: ClassVar[str] = "multi_head"

@@ -64,11 +64,11 @@ def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """Autograd Function of all steps of the attention RNN.
+    """Autograd Function of all steps of the attention RNN; `run` calls its `apply`.
 
-    It overwrites its argument `gates`, the hoisted gates (steps, batch, 4 * hidden); `flat` is
-    `LoopInputs.flat()`. It returns hidden states (steps, batch, hidden), contexts (steps, batch,
-    memory_dim) and the alignment (batch, steps, positions).
+    It takes a `LoopSpec`, the hoisted gates (steps, batch, 4 * hidden), which it overwrites, and
+    the tensors of `LoopInputs.flat()`. It returns hidden states (steps, batch, hidden), contexts
+    (steps, batch, memory_dim) and the alignment (batch, steps, positions).
     """
 
     @staticmethod

@@ -20,12 +20,14 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
 
 class Backward(LoopPass):
-    """Backward pass of the attention RNN over all steps, in Triton (experimental).
+    """Backward pass of the attention RNN over all steps, by Triton kernels (experimental).
 
-    The gradients of each weight and of the memory are computed by one product over all steps.
+    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` uses it: `run` returns the gradients.
+    Those of each weight and of the memory are one product over all steps.
 
     Args:
-        spec, tensors: description of the run, data without gradients and differentiable tensors.
+        spec: sizes, masks and other data of the run without gradients.
+        tensors: memory, keys and weights.
         out: tensors that the forward pass saved.
         gradients: those of the outputs, None where there is none: hidden states (steps, batch,
             hidden), contexts (steps, batch, memory_dim), alignment (batch, steps, positions).

@@ -47,8 +47,11 @@ class LoopSaved(NamedTuple):
 def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
     """Allocate the tensors that the forward pass of the attention RNN fills.
 
-    The bottom layer's gates use the memory of `hoisted` (steps, batch, 4 * hidden), the gates
-    without context and recurrence, and overwrite it. `spec` and `tensors` give the sizes.
+    Args:
+        spec: sizes of the run, and the dtype of its weights.
+        hoisted: (steps, batch, 4 * hidden), the bottom layer's gates without context and
+            recurrence; the forward pass overwrites them with the gates.
+        tensors: memory, keys and weights, for their sizes.
     """
     steps, batch, _ = hoisted.shape
     widths = [len(weight) // 4 for weight in tensors.weights]

@@ -128,15 +128,18 @@ _NO_AIDS: dict[str, Any] = {"gradual": None, "sampling": SamplingConfig(), "coar
 
 
 class FrameDecoder(nn.Module):
-    """Pre-net, attention RNN with attention, decoder stack, projections to frames and stop.
+    """Decoder of a Tacotron: maps encoded text to r mel frames and a stop logit per step.
 
-    Under teacher forcing, only the attention RNN runs step by step; all other parts run over the
-    whole sequence. Free-running synthesis calls the same parts one step at a time.
+    The order of a step is: pre-net of the previous frame, attention RNN, attention, decoder stack,
+    projections. In training, call the module with the target mel (`forward`): only the attention
+    RNN runs step by step, all other parts run over the whole sequence. In synthesis, call `start`
+    once and then `step` or `advance`; `speechseq.models.generation.free_run` does so until every
+    row has ended.
 
     Args:
-        memory_dim: width of the encoded text that attention reads.
+        memory_dim: width of the encoded text (batch, positions, memory_dim).
         mels: number of mel bands.
-        config: settings of the parts.
+        config: a `FrameDecoderConfig`, the settings of the parts.
     """
 
     def __init__(self, memory_dim: int, mels: int, config: FrameDecoderConfig) -> None:
@@ -214,10 +217,11 @@ class FrameDecoder(nn.Module):
             self.set_reduction_factor(self.config.gradual.at(update))
 
     def set_reduction_factor(self, r: int) -> None:
-        """Fit the projection to frames, in place, to another number of frames per step.
+        """Change r, the number of frames per step, in place, by rearranging the projection's rows.
 
-        The parameters stay the same objects, so that an optimizer keeps them; their gradients are
-        dropped. See `reduction.fit_reduction`.
+        The rows of the frames that a step keeps stay, and further frames repeat those of the last
+        one (`reduction.fit_reduction`). The parameters stay the same objects, so that an optimizer
+        keeps them; their gradients are dropped.
         """
         if r != self.config.reduction_factor:
             resize_head(self.frames, self.config.reduction_factor, r, self.mels)

@@ -130,11 +130,10 @@ _NO_AIDS: dict[str, Any] = {"gradual": None, "sampling": SamplingConfig(), "coar
 class FrameDecoder(nn.Module):
     """Decoder of a Tacotron: maps encoded text to r mel frames and a stop logit per step.
 
-    The order of a step is: pre-net of the previous frame, attention RNN, attention, decoder stack,
-    projections. In training, call the module with the target mel (`forward`): only the attention
-    RNN runs step by step, all other parts run over the whole sequence. In synthesis, call `start`
-    once and then `step` or `advance`; `speechseq.models.generation.free_run` does so until every
-    row has ended.
+    In a step, these parts run: pre-net, attention RNN, attention, decoder stack, projections.
+    In training, call the module with the target mel (`forward`); only the attention RNN then runs
+    step by step. In synthesis, call `start` once and then `step` or `advance`, as
+    `speechseq.models.generation.free_run` does until every row has ended.
 
     Args:
         memory_dim: width of the encoded text (batch, positions, memory_dim).

@@ -1,0 +1,55 @@
+"""Sentences of a text file read aloud by one espeak voice: a corpus for a voice of any sentence."""
+
+import dataclasses
+from pathlib import Path
+
+from lhotse import CutSet
+
+from speechseq.config import Config
+from speechseq.corpus import sentences, spoken_digits
+from speechseq.corpus.espeak import Pitch, Rate, speak
+from speechseq.ranges import Count
+
+MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50 ms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadAloudConfig(Config):
+    """Settings of the corpus.
+
+    Attributes:
+        texts: text file with one sentence per line, or a folder of such files.
+        test_sentences: number of sentences that are kept for the test.
+        digit_strings: number of strings such as "three one four" that are added for training,
+            because sentences seldom have a digit after a digit.
+        voice, words_per_minute, pitch: espeak's settings.
+    """
+
+    texts: str = "data/texts/ljspeech.txt"
+    test_sentences: Count = 20
+    digit_strings: Count = 60
+    voice: str = "en-us"
+    words_per_minute: Rate = 150
+    pitch: Pitch = 50
+
+
+def make(config: ReadAloudConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
+    """Speak the sentences for training into folder/train, and those of the test into folder/test.
+
+    No sentence is in both. A hash of the texts chooses the test, so that it is the same for each
+    seed; the seed determines the digit strings.
+
+    Raises:
+        ConfigError: the file has too few sentences, the voice is unknown, or a number is out of
+            range.
+        DataError: the file is missing, damaged or empty, or a folder holds something else.
+        MachineError: espeak is not installed or crashed, or the disk is full.
+    """
+    train, test = sentences.split(sentences.read(config.texts), config.test_sentences)
+    said = [sentence.text for sentence in train]
+    said += spoken_digits.texts(config.digit_strings, seed)
+    manner = {"voice": config.voice, "rate": config.words_per_minute, "pitch": config.pitch}
+    return (
+        speak(said, folder / "train", margin=MARGIN, **manner),
+        speak([sentence.text for sentence in test], folder / "test", margin=MARGIN, **manner),
+    )

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint docs bench growth clean
 
 demo: $(VENV)/installed
-	$(BIN)/python recipes/tts/spoken_digits.py --run runs/demo/voice
+	$(BIN)/python recipes/tts/any_sentence.py --run runs/demo/voice
 	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
 test: $(VENV)/installed lint docs

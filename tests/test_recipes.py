@@ -61,6 +61,16 @@ def test_the_digits_recipe_runs_from_corpus_to_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_recipe_of_any_sentence_runs_from_texts_to_report(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(SENTENCES), "utf-8")
+    flags = ["--texts", str(texts), "--test_sentences", "2", "--digit_strings", "3"]
+    command = ["train", str(RECIPES / "tts/any_sentence.py"), "--run", str(tmp_path / "run")]
+    assert main([*command, *TINY, *flags]) == 0
+    check_run(tmp_path / "run")
+
+
+@pytest.mark.slow
 def test_the_known_prosody_recipe_runs_from_corpus_to_style_card(tmp_path: Path) -> None:
     flags = ["--utterances", "12", "--test_utterances", "3", "--frames_per_batch", "900"]
     flags += ["--model.decoder.spare_frames", "60", "--model.decoder.frames_per_token", "1"]

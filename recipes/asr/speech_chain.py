@@ -1,6 +1,6 @@
 """The speech chain: a small LAS learns digits from several voices, and transcribes our TTS.
 
-    python recipes/tts/spoken_digits.py --run runs/demo/voice
+    python recipes/tts/any_sentence.py --run runs/demo/voice
     python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
 
 This is the second half of `make demo`. It makes its corpus with espeak, trains the LAS without a
@@ -70,7 +70,7 @@ def main(settings: Settings, run: Path) -> None:
     need("espeak", "judge")
     torch.set_num_threads(settings.threads)
     began, audio = time.monotonic(), settings.audio
-    voice = evaluate_voice(settings)
+    voice = evaluate_voice(settings, run / "corpus" / "voice")
     said = [speech.text for speech in voice.speech]
     train, test = speech_chain.make(settings, run / "corpus", seed=settings.seed, exclude=said)
     train, test = (features.compute(c, audio, run / "corpus" / "mels") for c in (train, test))

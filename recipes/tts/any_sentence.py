@@ -3,10 +3,10 @@
     python recipes/tts/any_sentence.py --run runs/demo/voice
     speechseq synthesize --checkpoint runs/demo/voice --text "Any sentence of yours."
 
-espeak reads 1,500 sentences (--texts FILE for others, one a line); the model learns from them as
-phonemes, and reads aloud sentences that it has not seen. An independent recogniser, which knows
-the texts, transcribes them and espeak's own speech; RUN/report.html has the word errors. It uses
-one CPU core and no network. Needs the extra `demo`.
+espeak reads 1,900 sentences and phrases (--texts FILE for others, one a line). The model learns
+from them as phonemes, and reads aloud sentences that it has not seen. An independent recogniser,
+which knows the texts, transcribes its speech and espeak's; RUN/report.html has the word errors. It
+uses one CPU core and no network. Needs the extra `demo`.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ from speechseq.training.trainer import Trainer
 class Settings(read_aloud.ReadAloudConfig):
     """Settings of the corpus, the model and its training."""
 
-    frames_per_batch: Count = 1250
+    frames_per_batch: Count = 2500
     threads: Threads = 1
     seed: Seed = 0
     audio: AudioConfig = AudioConfig.preset("nvidia")
@@ -50,9 +50,9 @@ class Settings(read_aloud.ReadAloudConfig):
         mse=1.0, l1=1.0, stop_positive_weight=5.0, guide=50.0, guide_sigma=0.3
     )
     trainer: TrainerConfig = TrainerConfig(
-        updates=2000,
+        updates=1500,
         learning_rate=2e-3,
-        schedule=ExponentialConfig(warmup=50, start=500, end=2000, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=400, end=1500, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.99,
         log_every=50,

@@ -17,8 +17,10 @@ class SpeechChainConfig(Config):
     """Settings of the corpus of the speech chain, and of the synthesiser transcribed at the end.
 
     Attributes:
-        voice, voice_strings, voice_seed: folder of a run of recipes/tts/spoken_digits.py, and its
-            number of test strings and seed.
+        voice: run or checkpoint of a synthesiser that can say digits, such as that of
+            recipes/tts/any_sentence.py or recipes/tts/spoken_digits.py.
+        voice_strings, voice_seed: number and seed of the strings that it says; by default those of
+            the test of recipes/tts/spoken_digits.py.
         utterances, test_utterances: number of strings for training and for the test.
         voices, rates, pitches: values from which espeak's settings are drawn for every string.
     """

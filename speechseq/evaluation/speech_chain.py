@@ -15,19 +15,18 @@ from speechseq.training.trainer import Summary
 VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoken_digits.py
 
 
-def evaluate_voice(config: SpeechChainConfig) -> TTSEvaluation:
-    """Evaluate the voice that recipes/tts/spoken_digits.py trained in the folder `config.voice`.
+def evaluate_voice(config: SpeechChainConfig, folder: Path) -> TTSEvaluation:
+    """Let the synthesiser of the run `config.voice` say strings of digits, and evaluate it.
 
-    The voice speaks the test strings of that folder; the judge transcribes its speech and the
-    recordings.
+    The strings are those of the test of recipes/tts/spoken_digits.py. espeak says them too, into
+    `folder`; the judge transcribes both.
 
     Raises:
         CheckpointError, DataError, MachineError: see `Synthesizer.load` and `evaluate_tts`.
     """
-    run = Path(config.voice)
-    synthesizer = Synthesizer.load(run)
+    synthesizer = Synthesizer.load(config.voice)
     test = spoken_digits.make(
-        run / "corpus" / "test",
+        folder,
         utterances=config.voice_strings,
         seed=config.voice_seed + 1,
         voices=(VOICE,),
@@ -64,8 +63,9 @@ def report_chain(
     path, minutes = run / "report.html", f"{seconds / 60:.1f} min"
     report = Report(
         title="speechseq: a voice, and ears for it",
-        summary="A Tacotron 2 learned to say digits, then a LAS learned to write them down from "
-        f"{len(settings.voices)} voices of espeak. Neither met the strings below before.",
+        summary="A LAS learned to write down digits from "
+        f"{len(settings.voices)} voices of espeak, and hears a Tacotron 2 say some. "
+        "Neither met the strings below before.",
         sections=(
             voice.section(curves=curves(Path(settings.voice)), settings=settings.to_dict()),
             unseen.section(

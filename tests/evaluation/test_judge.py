@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from speechseq.audio import wav
-from speechseq.errors import MachineError
+from speechseq.corpus import espeak
+from speechseq.errors import DataError, MachineError
 from speechseq.evaluation.judge import Judge, compare
 from speechseq.inference.wer.normalize import spoken_words
 
@@ -80,3 +81,23 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MachineError, match="pocketsphinx") as caught:
         Judge.digits()
     assert "speechseq[judge]" in caught.value.cure
+
+
+def test_a_judge_of_texts_mishears_fewer_words_of_espeak(tmp_path: Path) -> None:
+    """Its language model holds the texts; silence and other texts are not heard as them."""
+    pytest.importorskip("espeakng_loader")
+    texts = [
+        "He was a man of great reading.",
+        "The fire had not quite burnt out at twelve.",
+        "Great efforts have been made to save his life.",
+        "On that day they were on the watch at the palace.",
+    ]
+    cuts = espeak.speak(texts, tmp_path / "said", rate=150, margin=0.05)
+    sounds = [wav.load(cut.recording.sources[0].source)[0][0] for cut in cuts]
+    judge = Judge.of_texts(texts)
+    assert judge.judge(texts, sounds, 22050).wer <= 0.2
+    assert judge.transcribe(torch.zeros(22050), 22050) == ""
+    turned = [*texts[1:], texts[0]]
+    assert judge.judge(turned, sounds, 22050).wer > 0.7
+    with pytest.raises(DataError):
+        Judge.of_texts([])

@@ -22,6 +22,7 @@ SENTENCES = (
 )
 OVERLAYS = {
     "tacotron2_cpu.yaml": "tts/ljspeech_tacotron2.py",
+    "tacotron2_warm.yaml": "tts/ljspeech_tacotron2.py",
     "tacotron_cpu.yaml": "tts/ljspeech_tacotron.py",
 }
 OTHER_OVERLAYS = {
@@ -164,6 +165,14 @@ def test_an_overlay_names_only_numbers_of_its_recipe(numbers: str, recipe: str) 
     path = RECIPES / "overlays" / numbers
     laid = overlay(settings, read_file(path), str(path))
     assert getattr(laid, "device", "cpu") == "cpu"
+
+
+def test_the_overlay_of_a_warm_start_has_the_model_of_the_demos_voice() -> None:
+    path = RECIPES / "overlays/tacotron2_warm.yaml"
+    settings = load_recipe(RECIPES / "tts/ljspeech_tacotron2.py").Settings()
+    laid = overlay(settings, read_file(path), str(path))
+    voice = load_recipe(RECIPES / "tts/any_sentence.py").Settings()
+    assert (laid.model, laid.audio) == (voice.model, voice.audio)  # type: ignore[attr-defined]
 
 
 def test_recipes_own_no_loop_over_batches() -> None:

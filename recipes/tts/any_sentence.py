@@ -50,13 +50,13 @@ class Settings(read_aloud.ReadAloudConfig):
         mse=1.0, l1=1.0, stop_positive_weight=5.0, guide=50.0, guide_sigma=0.3
     )
     trainer: TrainerConfig = TrainerConfig(
-        updates=1500,
+        updates=1800,
         learning_rate=2e-3,
-        schedule=ExponentialConfig(warmup=50, start=400, end=1500, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=1200, end=1800, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.99,
         log_every=50,
-        checkpoint_every=500,
+        checkpoint_every=600,
         keep=1,
     )
 

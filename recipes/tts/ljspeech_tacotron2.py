@@ -6,7 +6,10 @@
 The recipe reads an LJSpeech-1.1 folder (--root), trains, speaks the held-out sentences, and writes
 RUN/report.html with a recogniser's word errors for them and for the recordings. A step makes two
 frames, with which the model aligns sooner than with the paper's one
-(--model.decoder.reduction_factor 1). On a CPU: --config recipes/overlays/tacotron2_cpu.yaml
+(--model.decoder.reduction_factor 1). On a CPU: --config recipes/overlays/tacotron2_cpu.yaml, or
+from the weights of a voice that recipes/tts/any_sentence.py trained with free speech:
+
+    --config recipes/overlays/tacotron2_warm.yaml --init runs/demo/voice
 """
 
 import dataclasses
@@ -41,6 +44,7 @@ class Settings(LJSpeechConfig):
     """Settings of corpus, model and training; `judged` sentences are evaluated at the end."""
 
     judged: Count = 20
+    phonemes: bool = False  # the texts as phonemes of espeak, instead of as characters
     device: str = "cuda"
     workers: Workers = 4
     frames_per_batch: Count = 40_000
@@ -61,13 +65,13 @@ class Settings(LJSpeechConfig):
 
 def main(settings: Settings, run: Path) -> None:
     """Read the corpus, train, evaluate, and write the report."""
-    need("judge")
+    need("judge", *["espeak"] * settings.phonemes)
     audio = settings.audio
     splits = settings.read()
     train, dev = (features.compute(c, audio, settings.cache) for c in (splits.train, splits.dev))
     texts = [cut.supervisions[0].text for cut in dev][: settings.judged]
 
-    vocabulary = Vocabulary.characters()
+    vocabulary = Vocabulary.phonemes() if settings.phonemes else Vocabulary.characters()
     collate = TTSCollate(vocabulary, audio, frame_multiple=settings.model.decoder.frame_multiple)
     collate.check(splits.train + splits.dev)
     plan = {"frames_per_batch": settings.frames_per_batch, "workers": settings.workers}

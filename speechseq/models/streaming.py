@@ -132,8 +132,7 @@ def check_streams(model: Tacotron) -> tuple[int, int]:
         raise ConfigError(
             f"stream: the post-net {model.config.postnet.kind!r} reads an utterance to its end "
             "before it makes the first frame",
-            "speak without a stream (Synthesizer.pieces makes a long text sentence by sentence), "
-            "or train a model with the post-net 'conv', such as tacotron2",
+            "speak without a stream, or train a model with the post-net 'conv', such as tacotron2",
         )
     return reach
 

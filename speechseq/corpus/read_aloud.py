@@ -48,8 +48,15 @@ def make(config: ReadAloudConfig, folder: Path, *, seed: int) -> tuple[CutSet, C
     train, test = sentences.split(sentences.read(config.texts), config.test_sentences)
     said = [sentence.text for sentence in train]
     said += spoken_digits.texts(config.digit_strings, seed)
-    manner = {"voice": config.voice, "rate": config.words_per_minute, "pitch": config.pitch}
-    return (
-        speak(said, folder / "train", margin=MARGIN, **manner),
-        speak([sentence.text for sentence in test], folder / "test", margin=MARGIN, **manner),
-    )
+
+    def read(texts: list[str], part: Path) -> CutSet:
+        return speak(
+            texts,
+            part,
+            voice=config.voice,
+            rate=config.words_per_minute,
+            pitch=config.pitch,
+            margin=MARGIN,
+        )
+
+    return read(said, folder / "train"), read([s.text for s in test], folder / "test")

@@ -50,7 +50,11 @@ def replace_file(
 def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Iterator[int]:
     """Context manager: yields the descriptor of a temporary file, which replaces `path` at the end.
 
+    The descriptor is open for writing; the context manager closes it. If the body raises anything,
+    the temporary file is removed, and `path` is unchanged.
+
     Args:
+        path: the file to replace; it need not exist.
         needed: number of bytes to write, if known; for the message about a full disk.
 
     Raises:

@@ -10,8 +10,9 @@ from speechseq.shapes import Mel
 def cepstrum(mel: Mel, coefficients: int) -> Float[Tensor, "batch frames coefficients"]:
     """Compute the mel cepstra of a log-mel: cosine coefficients 1 to `coefficients` of each frame.
 
-    `mel` is (batch, frames, mels), the result (batch, frames, coefficients). Coefficient 0, the
-    level of the frame, is left out.
+    They are those of the orthonormal DCT-II over the mels. `mel` is (batch, frames, mels) with more
+    than `coefficients` mels, the result (batch, frames, coefficients). Coefficient 0, the level of
+    the frame, is left out.
 
     Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic
     word recognition in continuously spoken sentences".

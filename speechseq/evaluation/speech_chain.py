@@ -18,8 +18,11 @@ VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoke
 def evaluate_voice(config: SpeechChainConfig, folder: Path) -> TTSEvaluation:
     """Let the synthesiser of the run `config.voice` say strings of digits, and evaluate it.
 
-    The strings are those of the test of recipes/tts/spoken_digits.py. espeak says them too, into
-    `folder`; the judge transcribes both.
+    espeak says the same strings, as recordings to compare with. pocketsphinx transcribes both.
+
+    Args:
+        config: names the voice, and the number and seed of the strings.
+        folder: folder for espeak's recordings; made if it is missing.
 
     Raises:
         CheckpointError, DataError, MachineError: see `Synthesizer.load` and `evaluate_tts`.

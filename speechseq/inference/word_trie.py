@@ -33,13 +33,16 @@ class WordTrie(NamedTuple):
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
         """Build a trie from pairs (word, index); of equal words the first counts.
 
+        Words that the vocabulary cannot spell are left out.
+
         Args:
             words: words of a language model.
             vocabulary: the recogniser's vocabulary, whose symbols spell them.
             unknown: index of <unk>, given to nodes at which no word ends.
 
         Raises:
-            ConfigError: the vocabulary can spell no word, or a symbol has text after a space.
+            ConfigError: the vocabulary can spell none of the words, or one of its symbols reaches
+                over a space, such as "a b".
         """
         texts = vocabulary.texts(range(len(vocabulary)))
         inner = [text.removeprefix(" ") for text in texts]

@@ -50,12 +50,14 @@ def foreign_texts(course: Course) -> Iterator[Finding]:
 
 
 def partial_texts(course: Course) -> Iterator[Finding]:
-    """Texts of which a part is missing.
+    """Yield a finding if parts of texts are missing: if "tempo_range" exceeds 2.
 
-    Principle: a reader's tempo varies by a quarter around its mean from one utterance to another
-    (tempo_range 1.2 to 1.6), whereas half of a text takes half of the symbols from the same sound.
-    A range of 2 in recordings whose lengths still follow their texts is therefore missing text, or
-    sound that is not in the text.
+    "tempo_range" is the ratio of seconds per symbol in slow and in fast utterances, see
+    `corpus_facts`. There is no finding for fewer than `ENOUGH` utterances, nor for texts that do
+    not belong to their recordings at all (`foreign_texts`).
+
+    Principle: a reader's tempo varies by a quarter around its mean, which gives a ratio of 1.2 to
+    1.6. A text of which half is missing has half of the symbols for the same sound.
     """
     tempo, differ = course.last("tempo_range"), course.last("text_diversity", 1.0) >= DIVERSE
     known = course.last("utterances", 0.0) >= ENOUGH

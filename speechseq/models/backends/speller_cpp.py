@@ -30,10 +30,10 @@ class CppState(NamedTuple):
     hypotheses that continue the same hypothesis share a row.
 
     Attributes:
-        memory: packed memory of each utterance.
+        memory: (utterances, positions, memory_dim) in the kernel's own order; not to be read.
         mask: (utterances, positions), True = valid.
         keys: (utterances, positions, dim), the projected memory.
-        place: (rows), row of each hypothesis in `values` and `weights`.
+        place: (hypotheses), for each hypothesis its row in `values` and `weights`.
         values: (hypotheses of the last step, width): states of the cells, context and, if the
             attention reads it, the sum of all weights.
         weights: (hypotheses of the last step, positions), attention weights.

@@ -14,8 +14,8 @@ class AdditiveAttention(Attention):
 
     v is the weight vector of the last layer and `location` the projected output of location
     filters, if the mechanism has them. Besides `start` and `forward`, a subclass implements
-    `read_layers`: kernels compute the energies from the weights of these layers, without calling
-    them.
+    `read_layers`, which returns the layers of query, keys, location and v. Kernels compute the
+    energies from the weights of these layers without calling them, so hooks do not run.
     """
 
     def read_layers(self) -> tuple[nn.Module, ...]:

@@ -128,10 +128,14 @@ HOSTILE = ["(", ")", '"', "'", "“", "”", "()", '" ', "' a", '5"', "s' ", "\n
 @pytest.mark.parametrize("part", HOSTILE)
 def test_many_marks_take_linear_time(part: str) -> None:
     text = part * (20_000 // len(part))
-    began = time.process_time()
-    split_sentences(text[: len(text) // 4])
-    quarter = time.process_time()
-    sentences = split_sentences(text)
-    whole = time.process_time() - quarter
-    assert whole < 9 * max(quarter - began, 0.02)  # 4 if linear, 16 if quadratic
+    for _ in range(3):  # again if another process disturbed it
+        began = time.process_time()
+        split_sentences(text[: len(text) // 4])
+        quarter = time.process_time()
+        sentences = split_sentences(text)
+        whole = time.process_time() - quarter
+        growth = whole / max(quarter - began, 0.02)
+        if growth < 9:
+            break
+    assert growth < 9  # 4 if linear, 16 if quadratic
     assert "".join("".join(sentences).split()) == "".join(text.split())

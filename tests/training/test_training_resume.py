@@ -1,3 +1,4 @@
+import itertools
 import os
 import random
 import shutil
@@ -12,7 +13,8 @@ from toy_run import ToyBatches, ToyConfig, toy_loss, toy_trainer
 
 from speechseq import checkpoint
 from speechseq.errors import CheckpointError, ConfigError
-from speechseq.training import log, resume, saving
+from speechseq.training import log, resume, saving, trainer
+from speechseq.training.optimizer import set_learning_rate
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -89,8 +91,13 @@ def test_trap_29_a_resume_that_forgets_any_part_is_caught_by_the_comparison(
         monkeypatch.setattr(elsewhere, "copy_", lambda value: None)
         monkeypatch.setattr(continued._model, "get_parameter", lambda name: elsewhere)
     else:
-        start = continued._set_learning_rate
-        monkeypatch.setattr(continued, "_set_learning_rate", lambda update: start(update - 3))
+        config, anew = continued._config, itertools.count(1)
+
+        def from_the_start(optimizer: torch.optim.Optimizer, rate: float) -> None:
+            rate = config.learning_rate * config.schedule.factor(next(anew))
+            set_learning_rate(optimizer, rate)
+
+        monkeypatch.setattr(trainer, "set_learning_rate", from_the_start)
     continued.run()
     whole, cut = state(tmp_path / "whole"), state(tmp_path / "cut")
     assert differs(cut["weights"], whole["weights"])

@@ -8,7 +8,7 @@ MOVED = "moved_"  # before the name of a part: how far its weights have moved
 
 
 class Finding(NamedTuple):
-    """What is wrong with a training run (`problem`), and what to do about it (`cure`).
+    """Problem of a training run, and its cure: what to do about it.
 
     A problem begins with the part that it concerns, such as "attention: …".
     """
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """What the validations of a run have measured so far; the input of each check.
+    """Measures of all validations of a run so far; the input of each check.
 
     Attributes:
         history: pairs of an update and its finite values by name, in order, at least one.

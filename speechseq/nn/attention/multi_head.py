@@ -82,7 +82,7 @@ class MultiHeadAttention(Attention):
 
     @property
     def reading(self) -> ReadingConfig:
-        """How energies become weights, a `ReadingConfig`; setting it sets that of all heads."""
+        """Settings by which energies become weights; setting them sets those of all heads."""
         return self._heads()[0].reading
 
     @reading.setter

@@ -85,9 +85,10 @@ class StepwiseMonotonicAttention(ContentAttention):
 
     @property
     def reading(self) -> ReadingConfig:
-        """How energies become weights, a `ReadingConfig` without smoothing, keep_top and window.
+        """Settings by which energies become weights.
 
-        Setting one of these three options raises ConfigError.
+        Raises:
+            ConfigError: smoothing, keep_top or window is set.
         """
         return self._reading
 

@@ -113,8 +113,7 @@ def unaligned(course: Course) -> Iterator[Finding]:
     quality = course.quality()
     if not quality or course.share < EARLY / 2 or next(collapsed(course), None):
         return
-    enough = ALIGNED if course.share >= LATE else BEGUN
-    if quality[-1] >= min(enough, BEGUN) or (course.share < LATE and _grows(quality)):
+    if quality[-1] >= BEGUN or (course.share < LATE and _grows(quality)):
         return
     if course.share < EARLY and len(quality) < 2:
         return

@@ -12,6 +12,7 @@ from speechseq.file_writing import cannot_write, remove, sync, temporary_name
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
 STYLE_CARD = "style_card.json"  # written after training, so not among the described files
+VOCODER = "vocoder.json"  # likewise
 COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoint of the run"
 
 

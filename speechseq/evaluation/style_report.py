@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from speechseq.config import Config
 from speechseq.evaluation import style_card
 from speechseq.evaluation.judge import Judge
+from speechseq.evaluation.level import match_level
 from speechseq.evaluation.speaker_table import evaluate_speakers
 from speechseq.evaluation.style_directions import UNITS
 from speechseq.evaluation.style_transfer import Reference, evaluate_style
+from speechseq.evaluation.styled_speech import StyledVoice
 from speechseq.evaluation.tts import evaluate_tts, report_tts
 from speechseq.file_writing import replace_file
 from speechseq.inference.synthesizer import Synthesizer
@@ -45,8 +47,9 @@ def report_style(
 ) -> dict[str, Any]:
     """Evaluate a style; write RUN/style.json, RUN/report.html and the style card; print one line.
 
-    The style card (see `style_card`) is written into the folder of the training's checkpoint. A
-    model with several speakers speaks with the first one, except in `evaluate_speakers`.
+    First, the voice is made as loud as its recordings (`level.match_level`). Its gain and the style
+    card (see `style_card`) are written into the folder of the training's checkpoint. A model with
+    several speakers speaks with the first one, except in `evaluate_speakers`.
 
     Args:
         run: folder of the run.
@@ -59,8 +62,8 @@ def report_style(
         texts: number of held-out texts that are spoken for each setting of the style.
 
     Returns:
-        The content of style.json: the dict of `evaluate_style`, with the keys "style" and "seed"
-        added and, for several speakers, "speakers", the dict of `evaluate_speakers`.
+        The content of style.json: the dict of `evaluate_style`, with the keys "style", "seed" and
+        "gain" (dB) added and, for several speakers, "speakers", the dict of `evaluate_speakers`.
 
     Raises:
         ConfigError: the model has no style.
@@ -72,12 +75,15 @@ def report_style(
     names = table.config.names if table is not None else ()
     speaker = names[0] if names else None
     said = [reference.text for reference in held_out][:texts]
+    voice = StyledVoice(synthesizer, judge, speaker)
+    own = [reference for reference in fitted if speaker in (None, reference.speaker)]
+    gain = match_level(voice, own, trained.summary.checkpoint)
     card = style_card.measure(synthesizer, said, judge=judge, speaker=speaker)
     style_card.write(trained.summary.checkpoint, card)
     found = evaluate_style(synthesizer, fitted, held_out, said, judge, speaker=speaker)
     if len(names) > 1:
         found["speakers"] = evaluate_speakers(synthesizer, fitted, held_out, said)
-    found |= {"style": trained.style, "seed": trained.seed}
+    found |= {"style": trained.style, "seed": trained.seed, "gain": gain}
     replace_file(run / "style.json", (json.dumps(found, indent=1) + "\n").encode())
     recordings = [reference.waveform for reference in held_out][:texts]
     heard = evaluate_tts(synthesizer, said, recordings, judge, speaker=speaker)

@@ -19,7 +19,13 @@ from speechseq.inference.speech import Reading, Speech, batches, joined, speech
 from speechseq.inference.streaming import Chunk, stream_readings
 from speechseq.inference.text_reader import TextReader
 from speechseq.inference.tries import WINDOW, Manner, best_tries
-from speechseq.inference.vocoding import StreamVocoder, VocoderConfig, check_finite, vocode
+from speechseq.inference.vocoding import (
+    StreamVocoder,
+    VocoderConfig,
+    check_finite,
+    load_vocoder,
+    vocode,
+)
 from speechseq.models.decoder_steps import UNSTEERED, Steering
 from speechseq.models.streaming import check_streams
 from speechseq.models.style.latent import Latent
@@ -101,8 +107,8 @@ class Synthesizer:
         def build() -> Tacotron:
             return stored.model.build(symbols=len(vocabulary), mels=audio.mels, bins=audio.bins)
 
-        model = cast(Tacotron, checkpoints.restore(stored, build))
-        return cls(model.to(where).eval(), vocabulary, audio, precision=precision)
+        model = cast(Tacotron, checkpoints.restore(stored, build)).to(where).eval()
+        return cls(model, vocabulary, audio, load_vocoder(stored.folder), precision=precision)
 
     def read(self, text: str) -> Reading:
         """Normalise and encode a text in the same way as in training.

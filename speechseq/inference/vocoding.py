@@ -1,17 +1,26 @@
 """Vocoders: from mels to waveforms, of whole texts at once and of a stream in parts."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
+
+from torch import Tensor
 
 from speechseq.audio.griffin_lim import griffin_lim
 from speechseq.audio.griffin_lim_stream import GriffinLimStream
 from speechseq.audio.mel import AudioConfig, expand, mel_to_magnitude
+from speechseq.checkpoint.description import parse_json
+from speechseq.checkpoint.folder import VOCODER, read_bytes
 from speechseq.config import Config
-from speechseq.errors import CheckpointError
+from speechseq.errors import CheckpointError, ConfigError
+from speechseq.file_writing import replace_file
 from speechseq.models.tacotron_output import Generated
 from speechseq.ranges import BelowOne, Range
 from speechseq.shapes import Mel, Waveform
+
+_LARGEST = 1 << 16  # bytes of a file of settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,12 +31,19 @@ class VocoderConfig(Config):
         iterations, momentum: arguments of `griffin_lim`; by ear, 60 iterations are enough.
         mel_power: exponent of the magnitudes of models that predict mels.
         linear_power: exponent of the magnitudes of models that predict them (1.2 in Tacotron).
+        gain: added to the level of the sound, in dB; `evaluation.level` measures the gain with
+            which a voice is as loud as its recordings.
     """
 
     iterations: Annotated[int, Range(0, 100_000)] = 60
     momentum: BelowOne = 0.99
     mel_power: Annotated[float, Range(0, 10, above=True)] = 1.0
     linear_power: Annotated[float, Range(0, 10, above=True)] = 1.2
+    gain: Annotated[float, Range(-60, 60)] = 0.0
+
+    def louder(self, waveform: Tensor) -> Tensor:
+        """Apply the gain to samples of any shape."""
+        return waveform * 10 ** (self.gain / 20) if self.gain else waveform
 
 
 def vocode(output: Generated, audio: AudioConfig, config: VocoderConfig, seed: int) -> Waveform:
@@ -36,7 +52,7 @@ def vocode(output: Generated, audio: AudioConfig, config: VocoderConfig, seed: i
     magnitude = (
         mel_to_magnitude(output.mel_after, audio) if linear is None else expand(linear, audio)
     )
-    return griffin_lim(
+    waveforms = griffin_lim(
         magnitude,
         audio,
         iterations=config.iterations,
@@ -45,6 +61,7 @@ def vocode(output: Generated, audio: AudioConfig, config: VocoderConfig, seed: i
         seed=seed,
         frame_lengths=output.frame_lengths,
     )
+    return config.louder(waveforms)
 
 
 class StreamVocoder:
@@ -55,7 +72,7 @@ class StreamVocoder:
     """
 
     def __init__(self, audio: AudioConfig, config: VocoderConfig, seed: int) -> None:
-        self.audio = audio
+        self.audio, self.config = audio, config
         self.inverse = GriffinLimStream(
             audio,
             iterations=config.iterations,
@@ -70,7 +87,32 @@ class StreamVocoder:
 
         They are those of whole frames, `hop` each, until the `last` ones give the rest.
         """
-        return self.inverse.add(mel_to_magnitude(mel, self.audio), last)
+        return self.config.louder(self.inverse.add(mel_to_magnitude(mel, self.audio), last))
+
+
+def load_vocoder(checkpoint: Path) -> VocoderConfig:
+    """Read the settings of the vocoder beside a checkpoint's weights; the defaults without a file.
+
+    Raises:
+        CheckpointError: the file has unknown settings or values out of range.
+    """
+    path = checkpoint / VOCODER
+    if not path.exists():
+        return VocoderConfig()
+    try:
+        return VocoderConfig.from_dict(parse_json(path, read_bytes(path, _LARGEST)))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error.problem}", "remove the file, or mend it") from None
+
+
+def save_vocoder(checkpoint: Path, config: VocoderConfig) -> None:
+    """Write the settings of the vocoder into a checkpoint's folder, for `Synthesizer.load`.
+
+    Raises:
+        MachineError: the file cannot be written.
+    """
+    text = json.dumps(config.to_dict(), indent=1) + "\n"
+    replace_file(checkpoint / VOCODER, text.encode())
 
 
 def check_finite(mel: Mel, texts: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ def styled(
     """
     latent = conditioning.checked_latent(model.style, latent, len(readings))
     one = speaker_id(model, speaker)
-    rows = [row_of(latent, i) for i in range(len(readings))]
+    rows = [None if latent is None else latent.row(i) for i in range(len(readings))]
     return [
         [dataclasses.replace(piece, latent=row, speaker=one) for piece in pieces]
         for pieces, row in zip(readings, rows, strict=True)
@@ -58,13 +58,6 @@ def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
         names = ", ".join(config.names[:20])
         raise ConfigError("speaker: the model has several and none is given", f"one of: {names}")
     return 0 if speaker is None else config.index(speaker)
-
-
-def row_of(latent: Latent | None, row: int) -> Latent | None:
-    """Return the style of one row of a batch of styles, as a batch of one; None for None."""
-    if latent is None:
-        return None
-    return Latent(latent.code[row : row + 1], latent.vector[row : row + 1], None)
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:

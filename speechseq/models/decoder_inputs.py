@@ -7,7 +7,10 @@ import torch
 
 from speechseq.arguments import checked_lengths, checked_tokens
 from speechseq.errors import ConfigError
+from speechseq.models.conditioning import Text
 from speechseq.models.frame_decoder import FrameDecoderConfig
+from speechseq.models.speakers import Speaker
+from speechseq.models.style.latent import Latent
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ranges import DrawSeed, Every, checked
 from speechseq.shapes import Lengths, Tokens
@@ -26,6 +29,10 @@ class RunInputs(NamedTuple):
     token_lengths: Lengths
     limits: Lengths
     noise: UtteranceNoise | None
+
+    def text(self, latent: Latent | None, speaker: Speaker | None) -> Text:
+        """Return the texts with a style and a speaker's id for each, the input of the encoder."""
+        return Text(self.tokens, self.token_lengths, latent, speaker)
 
 
 def run_inputs(

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from speechseq.errors import ConfigError
 from speechseq.models import conditioning
-from speechseq.models.conditioning import Text
 from speechseq.models.decoder_inputs import run_inputs
 from speechseq.models.decoder_steps import UNSTEERED, Steering
 from speechseq.models.frame_decoder import FrameDecoder
@@ -96,7 +95,7 @@ class MelStream:
         inputs = run_inputs(model.config.decoder, tokens, *lengths)
         with evaluating(model):
             latent = conditioning.checked_latent(model.style, latent, 1)
-            encoded = model.encode(Text(inputs.tokens, inputs.token_lengths, latent, speaker))
+            encoded = model.encode(inputs.text(latent, speaker))
             encoded, limits = checked_run(model.decoder, encoded, inputs.limits, None)
             run = model.decoder, precision, encoded, limits, inputs.noise
             self.blocks = _blocks(run, steering)

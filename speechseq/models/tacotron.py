@@ -274,7 +274,7 @@ class Tacotron(nn.Module):
         inputs = run_inputs(config, tokens, token_lengths, seed, max_steps, length_scale)
         with evaluating(self):
             latent = conditioning.checked_latent(self.style, latent, len(tokens))
-            encoded = self.encode(Text(inputs.tokens, inputs.token_lengths, latent, speaker))
+            encoded = conditioning.encoded_alone(self.encode, inputs.text(latent, speaker))
             decode = self.decoder, encoded, inputs.limits, inputs.noise
             run = free_run(*decode, precision=precision, steering=steering)
             frame_lengths = run.step_lengths * config.reduction_factor

@@ -24,3 +24,7 @@ class Latent(NamedTuple):
     code: Code
     vector: StyleVector
     posterior: Distribution | None
+
+    def row(self, i: int) -> "Latent":
+        """Return the style of utterance `i` as a batch of one, without its posterior."""
+        return Latent(self.code[i : i + 1], self.vector[i : i + 1], None)

@@ -45,7 +45,7 @@ class TrainerConfig(Config):
             ("encoder", "decoder.core.attention"). The flag of recipes is --freeze.
         on_collapse: what happens when the alignment of a Tacotron collapses (see
             `findings.collapsed`): "warn" says so, "stop" ends the run with an error, "restart"
-            draws the attention's weights anew.
+            draws the attention's weights anew, "raise_r" doubles the frames per decoder step.
 
     Examples:
         >>> from speechseq.training.schedule import ExponentialConfig
@@ -83,5 +83,5 @@ class TrainerConfig(Config):
     tensorboard: bool = True
     resume: bool = True
     init: str = ""
-    on_collapse: Literal["warn", "stop", "restart"] = "warn"
+    on_collapse: Literal["warn", "stop", "restart", "raise_r"] = "warn"
     freeze: Annotated[tuple[Annotated[str, Text(200)], ...], Items(0, 1000)] = ()

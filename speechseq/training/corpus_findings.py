@@ -53,14 +53,15 @@ def partial_texts(course: Course) -> Iterator[Finding]:
     """Yield a finding if parts of texts are missing: if "tempo_range" exceeds 2.
 
     "tempo_range" is the ratio of seconds per symbol in slow and in fast utterances, see
-    `corpus_facts`. There is no finding for fewer than `ENOUGH` utterances, nor for texts that do
-    not belong to their recordings at all (`foreign_texts`).
+    `corpus_facts`. There is no finding for fewer than `ENOUGH` utterances, for texts that do not
+    belong to their recordings at all (`foreign_texts`), nor for a model with a style, which learns
+    from speech of different tempo.
 
     Principle: a reader's tempo varies by a quarter around its mean, which gives a ratio of 1.2 to
     1.6. A text of which half is missing has half of the symbols for the same sound.
     """
     tempo, differ = course.last("tempo_range"), course.last("text_diversity", 1.0) >= DIVERSE
-    known = course.last("utterances", 0.0) >= ENOUGH
+    known = course.last("utterances", 0.0) >= ENOUGH and not course.series("style_active_units")
     if tempo > STEADY and known and differ and not _shuffled(course):
         yield Finding(
             f"texts: some are incomplete: {tempo:.1f} times as much sound per symbol in some "

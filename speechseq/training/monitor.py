@@ -16,6 +16,7 @@ from speechseq.training.finding import MOVED, Course, Finding
 from speechseq.training.findings import collapsed
 from speechseq.training.log import FILE, Log, read
 from speechseq.training.probes import weight_size
+from speechseq.training.resizing import raise_reduction_factor
 from speechseq.training.restart import RESTART, restart_attention
 from speechseq.training.saving import Counters
 
@@ -122,9 +123,14 @@ class Monitor:
         if self._config.on_collapse == "stop":
             raise DataError(f"update {update}: {collapse.problem}", collapse.cure)
         if self._config.on_collapse == "restart" and restart_attention(*self._parts):
-            log.write(update, {"event": RESTART})
-            say(f"update {update}: the attention's weights begin anew")
-            self._history.clear()
+            self._begin_anew(update, "the attention's weights begin anew", log, say)
+        if self._config.on_collapse == "raise_r" and (r := raise_reduction_factor(*self._parts)):
+            self._begin_anew(update, f"from now on {r} frames a step", log, say)
+
+    def _begin_anew(self, update: int, what: str, log: Log, say: Callable[[str], None]) -> None:
+        log.write(update, {"event": RESTART, "change": what})
+        say(f"update {update}: {what}")
+        self._history.clear()
 
 
 def _kind(problem: str) -> str:

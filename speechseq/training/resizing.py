@@ -1,7 +1,7 @@
 """Training across reduction factors: optimizer and mean weights follow a model that changes r."""
 
 import dataclasses
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from speechseq.models.reduction import HEAD, fit_reduction
 from speechseq.models.tacotron import Tacotron, TacotronConfig
 from speechseq.training.ema import EMA
 
+_LARGEST_R = 10
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -23,27 +24,55 @@ def follow_schedule(
         _set_reduction_factor(model, gradual.at(update), optimizer, ema)
 
 
+def raise_reduction_factor(
+    model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None
+) -> int | None:
+    """Double a Tacotron's reduction factor, with all that belongs to it; return the new one.
+
+    With half as many steps, an utterance is easier to align. Returns None, and nothing is changed,
+    if the model is no Tacotron, has a schedule of its factor, has a coarse decoder whose steps
+    would not cover whole steps, or if a step would make more than 10 frames.
+    """
+    if not isinstance(model, Tacotron) or model.config.decoder.gradual is not None:
+        return None
+    r = 2 * model.config.decoder.reduction_factor
+    coarse = model.config.decoder.coarse
+    if r > _LARGEST_R or (coarse is not None and coarse.reduction_factor % r):
+        return None
+    _set_reduction_factor(model, r, optimizer, ema)
+    return r
+
+
 def current_config(config: Config, model: nn.Module) -> Config:
     """Return the settings that a checkpoint stores: with the current reduction factor."""
-    if not (_is_gradual(config) and isinstance(model, Tacotron)):
+    if not (isinstance(config, TacotronConfig) and isinstance(model, Tacotron)):
         return config
     return _with_factor(config, model.config.decoder.reduction_factor)
 
 
 def follow_checkpoint(
-    found: Any, config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None
+    found: Any,
+    config: Config,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: EMA | None,
+    *,
+    raised: bool = False,
 ) -> Any:
-    """Give a model with a schedule the reduction factor of a checkpoint.
+    """Give a model whose reduction factor changes in training that of a checkpoint.
 
     Args:
         found: plain data of the checkpoint's model settings.
         config: settings of this run's model.
+        raised: True if the run may have raised its factor (`TrainerConfig.on_collapse`).
 
     Returns:
         `found` with the reduction factor of `config`, since that of a checkpoint depends on its
-        update; `found` itself for a model without a schedule.
+        update; `found` itself if the factor cannot change.
     """
-    if not (_is_gradual(config) and isinstance(model, Tacotron)):
+    if not (isinstance(config, TacotronConfig) and isinstance(model, Tacotron)):
+        return found
+    if config.decoder.gradual is None and not raised:
         return found
     try:
         stored = TacotronConfig.from_dict(found)
@@ -51,10 +80,6 @@ def follow_checkpoint(
         return found
     _set_reduction_factor(model, stored.decoder.reduction_factor, optimizer, ema)
     return _with_factor(stored, config.decoder.reduction_factor).to_dict()
-
-
-def _is_gradual(config: Config) -> TypeGuard[TacotronConfig]:
-    return isinstance(config, TacotronConfig) and config.decoder.gradual is not None
 
 
 def _with_factor(config: TacotronConfig, r: int) -> TacotronConfig:

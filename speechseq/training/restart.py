@@ -6,7 +6,7 @@ from torch import nn
 from speechseq.models.tacotron import Tacotron
 from speechseq.training.ema import EMA
 
-RESTART = "restart"  # event in the log of a run; its history begins anew there
+RESTART = "restart"  # event in the log of a run: its alignment begins anew, and so its history
 ATTENTION = "decoder.core.attention"
 
 

@@ -73,6 +73,7 @@ class Saver:
         model, optimizer, ema: of the run; `ema` is None without a moving average of the weights.
         batches: source of batches with `state_dict` and `load_state_dict`.
         keep: number of checkpoints to keep, in addition to the best.
+        raises_r: True if the run may raise the reduction factor of its model.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class Saver:
         batches: Any,
         *,
         keep: int,
+        raises_r: bool = False,
     ) -> None:
+        self._raises_r = raises_r
         self._folder, self._about, self._keep = folder, about, keep
         self._model, self._optimizer, self._ema = model, optimizer, ema
         self._batches = batches
@@ -170,7 +173,9 @@ class Saver:
         ours = {"model": self._about.model, "audio": self._about.audio}
         found = {name: filled(contents.config[name], config) for name, config in ours.items()}
         parts = self._model, self._optimizer, self._ema
-        found["model"] = follow_checkpoint(found["model"], self._about.model, *parts)
+        found["model"] = follow_checkpoint(
+            found["model"], self._about.model, *parts, raised=self._raises_r
+        )
         expected = {
             name: None if config is None else config.to_dict() for name, config in ours.items()
         }

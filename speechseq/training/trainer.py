@@ -178,7 +178,8 @@ class Trainer:
             cure = "--trainer.resume true to go on from it, or --run DIR for another folder"
             raise ConfigError(problem, cure)
         parts = (self._model, self._optimizer, self._ema, self._batches)
-        self._saver = Saver(folder, self._about, *parts, keep=config.keep)
+        raises_r = config.on_collapse == "raise_r"
+        self._saver = Saver(folder, self._about, *parts, keep=config.keep, raises_r=raises_r)
         self._model.train()
         hold_statistics(self._model, config.freeze)
         seed_everything(config.seed)

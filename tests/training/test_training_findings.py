@@ -97,6 +97,7 @@ def test_one_cause_is_one_finding(change, part):
         {"learning_rate": 6e-2, "weight_size": 1.0},  # a model with large weights
         {"skipped": 2.0},
         {"focus": 0.45},  # four frames a step read two symbols
+        {"tempo_range": 2.6, "style_active_units": 1.0},  # a corpus of styles
     ],
 )
 def test_what_only_resembles_a_cause_is_no_finding(change):

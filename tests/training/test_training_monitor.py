@@ -1,5 +1,6 @@
 """The monitor: early validations, findings said once, and what happens at a collapse."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from speechseq import checkpoint
 from speechseq.audio.mel import AudioConfig
 from speechseq.batch import TTSBatch
 from speechseq.errors import DataError
+from speechseq.models.gradual import GradualReductionConfig
 from speechseq.models.losses import TacotronLoss, TacotronLossConfig
 from speechseq.models.tacotron import Tacotron
 from speechseq.text.vocabulary import Vocabulary
@@ -20,6 +22,7 @@ from speechseq.training.doctor import diagnose, read_history
 from speechseq.training.doctor_validation import doctor_validation
 from speechseq.training.ema import EMA
 from speechseq.training.monitor import Monitor
+from speechseq.training.resizing import raise_reduction_factor
 from speechseq.training.restart import ATTENTION, restart_attention
 from speechseq.training.saving import ModelDescription
 from speechseq.training.trainer import Trainer
@@ -149,6 +152,38 @@ def test_a_collapse_can_restart_the_attention_and_the_run_resumes_exactly(tmp_pa
     ours, theirs = (checkpoint.read(tmp_path / name).weights for name in ("whole", "parts"))
     for name, weight in ours.items():
         assert torch.equal(weight, theirs[name]), name
+
+
+def test_a_collapse_can_raise_r_and_the_run_resumes_exactly(tmp_path, capsys):
+    values = [GOOD, GOOD, LOST, LOST, GOOD, GOOD]
+    train(tmp_path / "whole", values, on_collapse="raise_r", updates=6, ema_decay=0.9)
+    assert "frames a step" in capsys.readouterr().out
+    assert [line["update"] for line in events(tmp_path / "whole", "restart")] == [3]
+    for updates in (3, 4, 6):
+        train(tmp_path / "parts", values, on_collapse="raise_r", updates=updates, ema_decay=0.9)
+    whole, parts = (checkpoint.read(tmp_path / name) for name in ("whole", "parts"))
+    before = build("tacotron2").config.decoder.reduction_factor
+    for found in (whole, parts):
+        assert found.config["model"]["decoder"]["reduction_factor"] == 2 * before
+    for name, weight in whole.weights.items():
+        assert torch.equal(weight, parts.weights[name]), name
+
+
+def test_r_is_not_raised_without_end_nor_against_a_schedule():
+    model = build("tacotron2")
+    optimizer = torch.optim.Adam(model.parameters())
+    found = [raise_reduction_factor(model, optimizer, None) for _ in range(9)]
+    raised = [r for r in found if r is not None]
+    assert raised == sorted(raised)
+    assert max(raised) <= 10
+    assert found[-1] is None
+    assert model.config.decoder.reduction_factor == raised[-1]
+    model.decoder.config = dataclasses.replace(
+        model.config.decoder, reduction_factor=2, gradual=GradualReductionConfig(steps=((0, 2),))
+    )
+    model.config = dataclasses.replace(model.config, decoder=model.decoder.config)
+    assert raise_reduction_factor(model, optimizer, None) is None
+    assert raise_reduction_factor(nn.Linear(1, 1), optimizer, None) is None
 
 
 @pytest.mark.parametrize("kind", TINY)

@@ -22,13 +22,16 @@ Masks = Annotated[int, Range(0, 100)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpecAugmentPolicy(Config):
-    """SpecAugment parameters; the defaults are the policy LD of Park 2019.
+    """Settings of `spec_augment`; the defaults are the policy LD of Park 2019.
 
     Args:
-        warp: largest shift of the time warp, in frames (W); 0 for none.
-        band_width, band_masks: maximum width of a frequency mask (F), and number of masks (m_F).
-        frame_width, frame_masks: maximum width of a time mask (T), and number of masks (m_T).
-        frame_share: maximum width of a time mask as a share of the utterance's frames (p).
+        warp: largest shift of the time warp, in frames (W in the paper); 0 for no time warp.
+        band_width: maximum width of a frequency mask, in channels (F).
+        band_masks: number of frequency masks per utterance (m_F).
+        frame_width: maximum width of a time mask, in frames (T).
+        frame_share: maximum width of a time mask, as a share of the utterance's frames (p). The
+            smaller of both maxima counts.
+        frame_masks: number of time masks per utterance (m_T).
     """
 
     warp: Frames = 80
@@ -111,15 +114,19 @@ def perturb_vocal_tract(
 ) -> Mel:
     """Apply vocal tract length perturbation: stretch each utterance's bands by a random factor.
 
-    Band k takes the value of band k·a, with a drawn uniformly from 1 - most to 1 + most. Above a
-    knee at 0.8 of the range the mapping is linear up to the highest band, which stays fixed.
+    For each utterance a factor a is drawn uniformly from 1 - most to 1 + most. Band k of the result
+    takes the value of band k·a of the input. Above 0.8 of the range the mapping is linear up to the
+    highest band, which keeps its value.
 
     Args:
         mel: (batch, frames, mels); frames are processed independently, padding included.
-        most: maximum of |a - 1|.
+        most: maximum of |a - 1|, such as 0.1.
         generator: source of random numbers; None uses torch's default generator.
         groups: number of equal groups of channels (3 for mels, deltas and double deltas); all
             groups are stretched by the same factor.
+
+    Returns:
+        The stretched mels, (batch, frames, mels).
 
     Source: Jaitly and Hinton 2013.
     """
@@ -145,8 +152,15 @@ def perturb_vocal_tract(
 def perturb_speed(waveform: Waveform, factor: float | int) -> Float[Tensor, "batch perturbed"]:
     """Change speed and pitch by resampling: (batch, samples) to (batch, samples / factor).
 
-    Equivalent to sox's "speed": a tone of f Hz in `waveform` becomes one of f·factor. The factor is
-    approximated by a fraction with a denominator of at most 1000; the number of samples is rounded.
+    Equivalent to sox's "speed": a tone of f Hz in `waveform` becomes one of f·factor Hz.
+
+    Args:
+        waveform: (batch, samples).
+        factor: speed, 0.1 to 10; above 1 is faster, higher and shorter. It is approximated by a
+            fraction with a denominator of at most 1000.
+
+    Returns:
+        Waveforms of samples / factor samples, rounded to a whole number.
 
     Raises:
         ConfigError: the factor is outside 0.1 … 10.

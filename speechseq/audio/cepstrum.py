@@ -8,11 +8,16 @@ from speechseq.shapes import Mel
 
 
 def cepstrum(mel: Mel, coefficients: int) -> Float[Tensor, "batch frames coefficients"]:
-    """Compute the mel cepstra of a log-mel: cosine coefficients 1 to `coefficients` of each frame.
+    """Compute the mel cepstra (MFCCs without coefficient 0) of log-mels, by an orthonormal DCT-II.
 
-    They are those of the orthonormal DCT-II over the mels. `mel` is (batch, frames, mels) with more
-    than `coefficients` mels, the result (batch, frames, coefficients). Coefficient 0, the level of
-    the frame, is left out.
+    Coefficient 0, the level of the frame, is left out.
+
+    Args:
+        mel: (batch, frames, mels), with more than `coefficients` mels.
+        coefficients: number of coefficients, which are those from 1 to `coefficients`.
+
+    Returns:
+        Cepstra (batch, frames, coefficients).
 
     Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic
     word recognition in continuously spoken sentences".

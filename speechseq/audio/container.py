@@ -19,12 +19,14 @@ _OGG_PAGE = 65307  # bytes of the longest page
 
 
 class Checked(NamedTuple):
-    """Complete sound file, as returned by `checked`.
+    """Result of `checked`: a sound file that is complete and ready to be decoded.
 
     Attributes:
-        file: the file to decode, without tags around the sound.
+        file: the file to give to the decoder. It is the opened file itself, or a `Part` of it
+            without the tags before and after the sound.
         samples: number of samples per channel; None if only decoding can tell.
-        promised: number of samples that a header states, not verified.
+        promised: number of samples that a FLAC header states, which decoding has to confirm; None
+            if there is no such statement.
     """
 
     file: BinaryIO | Part
@@ -35,9 +37,14 @@ class Checked(NamedTuple):
 def checked(name: str, file: BinaryIO) -> Checked:
     """Check that a WAV, FLAC, OGG or SPHERE file is complete, skipping metadata tags.
 
+    The format is recognised by the content. Only headers and the end of the file are read.
+
     Args:
         name: name of the file in error messages.
         file: file open for reading, whose position changes.
+
+    Returns:
+        The file to decode, and its length as far as it is known without decoding.
 
     Raises:
         DataError: the file has another format, or is truncated or damaged.

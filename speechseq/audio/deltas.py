@@ -14,12 +14,17 @@ _REACH = 2  # frames on either side: the regression uses five
 def add_deltas(
     mel: Mel, frame_lengths: Lengths, order: int
 ) -> Float[Tensor, "batch frames features"]:
-    """Append `order` derivatives: mel (batch, frames, mels) to (batch, frames, mels·(1 + order)).
+    """Append deltas to log-mels: (batch, frames, mels) to (batch, frames, mels·(1 + order)).
 
-    A derivative is the slope of a regression line over five frames of the next lower order: the sum
-    of n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Each row is extended by copies of its own first and
-    last frame, as `frame_lengths` (batch) says. The mels are unchanged; derivatives are 0 in the
+    A delta is the slope of a regression line over five frames of the next lower order: the sum of
+    n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Before the first and after the last valid frame of each
+    row, copies of that frame are used. The mels themselves are unchanged; deltas are 0 in the
     padding.
+
+    Args:
+        mel: (batch, frames, mels).
+        frame_lengths: (batch), number of valid frames of each row.
+        order: 0 appends nothing, 1 deltas, 2 deltas and double deltas, and so on.
 
     Raises:
         ConfigError: the order is negative; lengths are not integers (batch).

@@ -30,14 +30,18 @@ class Info(NamedTuple):
 
 
 def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
-    """Number of samples of a FLAC file, if its header and its last frame agree on it.
+    """Number of samples per channel of a FLAC file, if its header and its last frame agree on it.
 
-    None if they disagree; then only decoding can tell.
+    A header without a number agrees with every last frame.
 
     Args:
         name: name of the file in error messages.
         file: open file, whose position changes.
         begin, end: byte range of the sound in the file.
+
+    Returns:
+        The number, or None if both differ or the last frame cannot be read; then only decoding can
+            tell.
 
     Raises:
         DataError: the header is incomplete, or neither header nor last frame gives a number.
@@ -57,7 +61,15 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
 
 def header(file: BinaryIO, begin: int, samples: int) -> bytes:
-    """Return the header of the FLAC file at byte `begin`, changed to state a number of samples."""
+    """Return the header of a FLAC file, changed to state `samples` samples per channel.
+
+    A decoder needs the number, which a streamed file lacks.
+
+    Args:
+        file: open file, whose position changes.
+        begin: position of the header in bytes.
+        samples: number of samples to state.
+    """
     file.seek(begin)
     head = file.read(HEADER)
     packed = int.from_bytes(head[18:26], "big") >> 36 << 36 | samples
@@ -65,7 +77,10 @@ def header(file: BinaryIO, begin: int, samples: int) -> bytes:
 
 
 def promised(file: BinaryIO, begin: int) -> int | None:
-    """Number of samples that the header of the FLAC file at byte `begin` states, or None."""
+    """Number of samples per channel that a FLAC header states, or None if it states none.
+
+    `begin` is the position of the header in `file`, in bytes.
+    """
     file.seek(begin)
     return _info(file.read(HEADER)[8:]).samples
 

@@ -12,12 +12,16 @@ from speechseq.ranges import BelowOne, Factor, Range
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Framing(Config):
-    """Framing settings, the base class of AudioConfig; the defaults are the `nvidia` preset's.
+    """Settings of the STFT: how a waveform is cut into frames and transformed.
+
+    `AudioConfig` inherits them and adds those of the mels; build an AudioConfig. The defaults are
+    those of its preset `nvidia`.
 
     Args:
-        sample_rate: samples a second.
-        n_fft, hop, window: length of the Fourier transform, of a step and of the window, in
-            samples.
+        sample_rate: samples per second.
+        n_fft: length of the Fourier transform, in samples.
+        hop: distance from one frame to the next, in samples.
+        window: length of the window, in samples, at most `n_fft`.
         window_shape: "hann" (periodic), or the symmetric "hamming" and "povey" (Kaldi).
         centred: frame t is centred on sample t·hop, so N samples have 1 + N//hop frames. If False,
             frame t begins (n_fft - hop)/2 before sample t·hop, so there are N//hop frames. In both
@@ -27,10 +31,10 @@ class Framing(Config):
             centred=False.
         gain: factor applied to the waveform first (Kaldi: 32768, the range of 16-bit samples).
         pre_emphasis: a in x[t] - a·x[t-1], applied after `gain`; 0 for none.
-        pre_emphasis_by_frame: apply pre-emphasis within each frame; its first sample x becomes
-            (1 - a)·x.
+        pre_emphasis_by_frame: apply pre-emphasis within each frame; its first sample x becomes (1 -
+            a)·x.
         remove_mean: subtract each frame's mean, before pre-emphasis by frame.
-        magnitude_epsilon: e in sqrt(re² + im² + e).
+        magnitude_epsilon: e in sqrt(re² + im² + e), the magnitude of a bin.
     """
 
     sample_rate: Annotated[int, Range(100, 1_000_000)] = 22050
@@ -48,28 +52,31 @@ class Framing(Config):
 
     @property
     def bins(self) -> int:
-        """Number of frequency bins of the linear magnitude."""
+        """Number of frequency bins of the linear magnitude, n_fft // 2 + 1."""
         return self.n_fft // 2 + 1
 
     @property
     def padding(self) -> int:
-        """Number of samples mirrored at each end."""
+        """Number of mirrored samples that are added to each end of a waveform before framing."""
         if self.snip_edges:
             return 0
         return self.n_fft // 2 if self.centred else (self.n_fft - self.hop) // 2
 
     @property
     def span(self) -> int:
-        """Samples of the mirrored signal per frame; the window is in the middle of them."""
+        """Number of samples that are cut out for a frame; the window covers the middle of them.
+
+        It is `n_fft`, or `window` with `snip_edges`. See `spectrogram.frame`.
+        """
         return self.window if self.snip_edges else self.n_fft
 
     @property
     def shortest(self) -> int:
-        """Minimum length of a waveform: one window, and enough samples for the mirrored ends."""
+        """Minimum length of a waveform in samples: one window, and enough for the mirrored ends."""
         return max(self.window, self.padding + 1)
 
     def check(self) -> None:
-        """Raise ConfigError if settings contradict each other."""
+        """Raise ConfigError if settings contradict each other, such as a hop above the window."""
         require(
             self.hop <= self.window,
             f"hop: {self.hop} is larger than window {self.window}, samples between would be lost",
@@ -99,7 +106,12 @@ class Framing(Config):
 
 
 def require(true: bool, problem: str, cure: str) -> None:
-    """Raise a ConfigError with this problem and cure if `true` is False.
+    """Raise a ConfigError unless a condition is true.
+
+    Args:
+        true: the condition.
+        problem: first part of the error's message, which says what is wrong.
+        cure: second part, which says what to do.
 
     Raises:
         ConfigError: `true` is False.

@@ -87,11 +87,16 @@ def griffin_lim(
 def spectral_convergence(
     waveform: Waveform, magnitude: Magnitude, config: AudioConfig
 ) -> Float[Tensor, " batch"]:
-    """Relative distance of a waveform's magnitudes S from the target T: |S - T| / |T| (batch).
+    """Relative error of a waveform's STFT magnitudes, (batch); lower is better, 0 is exact.
 
-    S is that of `waveform` (batch, samples) with the settings `config`, T is `magnitude` (batch,
-    frames, bins). The norm also covers negative frequencies, because classic Griffin-Lim lowers
-    that norm. Take 20·log10 of the result for decibels. It is 0 if both are zero.
+    It is |S - T| / |T|, where S are the magnitudes of `waveform` and T is `magnitude`; 20·log10 of
+    it is in decibels. The norm is taken over positive and negative frequencies, since that is the
+    error that classic Griffin-Lim lowers with every iteration. Two silent spectra have the error 0.
+
+    Args:
+        waveform: (batch, samples), such as a result of `griffin_lim`.
+        magnitude: target (batch, frames, bins).
+        config: audio settings of the target.
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0
@@ -103,11 +108,11 @@ def spectral_convergence(
 
 
 def check_invertible(config: AudioConfig) -> None:
-    """Check that `griffin_lim` can invert the magnitudes of these settings.
+    """Check that `griffin_lim` can invert the magnitudes of these audio settings.
 
-    Only Hann windows without further processing are supported (the preset `kaldi` has another
-    window, snipped edges and mean removal), and every sample must lie under a window that is not
-    nearly 0 there.
+    Settings must have a Hann window, no snipped edges and no mean removal, which excludes the
+    preset `kaldi`. Every sample must lie under a window that is not nearly 0 there, which excludes
+    a hop almost as long as the window.
 
     Raises:
         ConfigError: the magnitudes cannot be inverted.
@@ -134,11 +139,17 @@ def check_settings(
     power: float | int,
     seed: int | None,
 ) -> None:
-    """Raise ConfigError for arguments of `griffin_lim` that are out of range, or without inverse.
+    """Check the arguments of `griffin_lim`, except the magnitudes (see `clean`).
 
     Args:
-        config: audio settings, which Griffin-Lim must be able to invert.
-        iterations, momentum, power, seed: arguments of `griffin_lim`.
+        config: audio settings, which Griffin-Lim must be able to invert (`check_invertible`).
+        iterations: number of iterations, 0 or more.
+        momentum: momentum of the fast algorithm, 0 for the classic one.
+        power: exponent of the magnitudes.
+        seed: seed of the initial phases, or None.
+
+    Raises:
+        ConfigError: an argument is out of range, or the settings have no inverse.
     """
     checked("iterations", iterations, CountOrNone)
     checked("momentum", momentum, BelowOne)
@@ -150,13 +161,17 @@ def check_settings(
 def clean(
     magnitude: Magnitude, config: AudioConfig, frame_lengths: Lengths | None, power: float | int
 ) -> tuple[Magnitude, Lengths]:
-    """Return magnitudes ready for inversion, and their lengths (batch).
+    """Check magnitudes, raise them to a power and set their padding to 0, ready for Griffin-Lim.
 
     Args:
         magnitude: (batch, frames, bins).
         config: audio settings, whose number of bins the magnitudes must have.
         frame_lengths: (batch), number of valid frames; None if all are valid.
-        power: exponent to which the magnitudes are raised; padding becomes 0.
+        power: exponent to which the magnitudes are raised.
+
+    Returns:
+        The new magnitudes (batch, frames, bins), and the number of valid frames of each item
+            (batch).
 
     Raises:
         ConfigError: the number of bins differs from the config's.
@@ -187,14 +202,14 @@ def clean(
 
 
 class Phases:
-    """Random initial phases for Griffin-Lim, of one frame after another.
+    """Source of random initial phases for Griffin-Lim, which also works frame by frame.
 
-    All items of a batch share them, so a result does not depend on the other items. Call `take` for
-    the next frames.
+    Call `take` for the phases of the next frames. All items of a batch share them, so that a result
+    does not depend on the other items.
 
     Args:
-        seed: of the draws, which are made on the CPU and so are equal on every device; None draws a
-            seed from torch.
+        seed: seed of the draws; None draws a seed from torch. They are made on the CPU, so that
+            they are equal on every device.
         bins: number of frequency bins of a frame.
     """
 
@@ -204,7 +219,7 @@ class Phases:
         self.left = torch.empty(0, bins)
 
     def take(self, frames: int) -> Float[Tensor, "frames bins"]:
-        """Return the phases of the next frames, in [0, 2π)."""
+        """Return the phases of the next `frames` frames, (frames, bins), in [0, 2π)."""
         parts, bins = [self.left], self.left.shape[1]
         for _ in range(len(self.left), frames, _DRAW):
             parts.append(torch.rand(_DRAW, bins, generator=self.generator))
@@ -216,7 +231,14 @@ class Phases:
 def undo_pre_emphasis(
     waveform: Waveform, config: AudioConfig, before: Float[Tensor, "batch 1"]
 ) -> Waveform:
-    """Undo pre-emphasis, y[t] = x[t] + a·y[t-1], given the sample y[-1] `before` (batch, 1)."""
+    """Undo pre-emphasis of waveforms (batch, samples): y[t] = x[t] + a·y[t-1].
+
+    Args:
+        waveform: x, with the pre-emphasis of `config`.
+        config: audio settings, of which a is `pre_emphasis`; 0 changes nothing.
+        before: y[-1] (batch, 1), the result's sample before the first one; 0 at the start of a
+            sound.
+    """
     if not config.pre_emphasis or not waveform.shape[1]:
         return waveform
     first = waveform[:, :1] + config.pre_emphasis * before

@@ -15,23 +15,28 @@ from speechseq.shapes import Magnitude, Waveform
 
 
 class GriffinLimStream:
-    """Inverts the magnitudes of one utterance part by part, while they are being computed.
+    """Griffin-Lim for streaming: inverts one utterance part by part as its frames arrive.
 
     Call `add` with the next frames; it returns the samples that are final. Each part is inverted
-    together with the last samples before it, which do not change, and with `look_ahead` frames
-    after it. The samples of these frames are kept as an estimate, towards which the beginning of
-    the next part is pulled, so that waveform and phases continue without a seam. The parts joined
-    have as many samples as `griffin_lim` gives, and are as near to the magnitudes.
+    together with the last samples before it, which do not change, and with the `look_ahead` frames
+    after it. The samples of those frames are kept as an estimate, towards which the beginning of
+    the next part is pulled, so that waveform and phases continue without a seam. The joined parts
+    have as many samples as the result of `griffin_lim` on the whole utterance, and their magnitudes
+    are as near to the target.
 
     Args:
         config: audio settings of the magnitudes.
-        iterations, momentum, power, seed: arguments of `griffin_lim`.
+        iterations: as in `griffin_lim`, for each part.
+        momentum: as in `griffin_lim`.
+        power: as in `griffin_lim`.
+        seed: as in `griffin_lim`.
 
     Raises:
         ConfigError: a number is out of range, or the settings have no inverse.
 
     Attributes:
-        look_ahead: number of frames that a part waits for: those that overlap its last sample.
+        look_ahead: number of frames after a part that must have arrived: those that overlap its
+            last sample.
 
     Source: Zhu, Beauregard and Wyse 2007 (real-time inversion with look-ahead, frame by frame).
 

@@ -38,19 +38,21 @@ _UNMIX_STEPS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioConfig(Framing):
-    """Settings of log-mel features, added to those of Framing; the defaults are `nvidia`'s.
+    """Settings of the STFT (see `Framing`) and of log-mels; the defaults are the preset `nvidia`.
 
     Args:
-        mels, fmin, fmax: number of mel bands, and the range of the bands in Hz.
+        mels: number of mel bands.
+        fmin: lower edge of the lowest band, in Hz.
+        fmax: upper edge of the highest band, in Hz.
         mel_scale: "slaney" or "htk".
         triangles: scale on which the mel filters are triangular, "hz" or "mel" (Kaldi).
         area_norm: mel filters of equal area (Slaney) instead of equal peak.
-        power: exponent of the magnitudes in the mels, 1 or 2; `floor` is in the same unit.
+        power: exponent of the magnitudes in the mels, 1 or 2.
         log: "ln", "log10" or "db" (20·log10).
-        floor: lower bound of the mels before the logarithm.
+        floor: lower bound of the mels before the logarithm, in the unit of the mels.
         reference_level: subtracted after the logarithm.
-        lowest_level: map levels from this negative one to 0 linearly to [0, 1], with clipping;
-            None leaves the levels as they are.
+        lowest_level: map levels from this negative one to 0 linearly to [0, 1], with clipping; None
+            leaves the levels as they are.
         deltas: 1 appends deltas to a recogniser's features, 2 also double deltas
             (`deltas.add_deltas`); `log_mel` itself appends none.
     """
@@ -89,7 +91,7 @@ class AudioConfig(Framing):
 
     @property
     def features(self) -> int:
-        """Number of channels of a recogniser's input: mels and their deltas."""
+        """Number of channels of a recogniser's input, mels·(1 + deltas)."""
         return self.mels * (1 + self.deltas)
 
     @property
@@ -103,7 +105,7 @@ class AudioConfig(Framing):
         return float(compress(torch.zeros((), dtype=torch.float64), self))
 
     def check(self) -> None:
-        """Raise ConfigError if settings contradict each other."""
+        """Raise ConfigError if settings contradict each other, such as fmax above half the rate."""
         super().check()
         nyquist = self.sample_rate / 2
         require(
@@ -124,7 +126,7 @@ class AudioConfig(Framing):
 
 
 def frames_of(samples: Count, config: AudioConfig) -> Count:
-    """Number of frames of waveforms with `samples` samples (an integer or a tensor)."""
+    """Number of STFT frames of waveforms with `samples` samples (an integer or a tensor)."""
     if config.snip_edges:
         count = (samples - config.window) // config.hop + 1
         return count * (count > 0)
@@ -185,7 +187,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Apply the logarithm and range of `config` to mel or linear magnitudes of any shape."""
+    """Apply the logarithm and the scaling of `config` to mel or linear magnitudes of any shape."""
     level = magnitude.clamp(min=config.floor)
     level = level.log() if config.log == "ln" else level.log10()
     if config.log == "db":
@@ -210,11 +212,10 @@ def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "
 def mel_to_magnitude(mel: Mel, config: AudioConfig) -> Magnitude:
     """Estimate linear magnitudes from log-mels: (batch, frames, mels) to (batch, frames, bins).
 
-    Ten multiplicative updates (`spectrogram.unmix`) keep the magnitudes non-negative. On six
-    LJSpeech clips their error was -12.9 dB, in 1.4 ms for a second of speech on one core; the
-    clipped pseudo-inverse had -11.7 dB in 1.3 ms, and non-negative least squares -12.2 dB in 42 ms
-    (both leave gaps between the centres of wide filters). Frames are independent of each other.
-    Magnitudes above fmax and below fmin are 0.
+    Ten multiplicative updates (`spectrogram.unmix`) keep the magnitudes non-negative. Frames are
+    independent of each other; magnitudes above fmax and below fmin are 0. On six LJSpeech clips the
+    error was -12.9 dB, in 1.4 ms per second of speech on one core; a clipped pseudo-inverse had
+    -11.7 dB in 1.3 ms, non-negative least squares -12.2 dB in 42 ms.
 
     Examples:
         >>> audio = AudioConfig()

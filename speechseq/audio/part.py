@@ -6,12 +6,15 @@ from typing import Any, BinaryIO
 
 
 class Part(io.RawIOBase):
-    """Read-only, seekable file: `header`, then the bytes of `file` from `begin` up to `end`.
+    """Read-only, seekable file made of new `header` bytes and of a byte range of another file.
+
+    A decoder reads from it a sound without its tags, or with a corrected header.
 
     Args:
         file: file open for reading, whose position changes.
-        begin, end: byte range in the file.
-        header: bytes in front of that range.
+        begin: first byte of the range.
+        end: byte after the last of the range.
+        header: bytes that come before those of the range.
     """
 
     def __init__(self, file: BinaryIO, begin: int, end: int, header: bytes = b"") -> None:

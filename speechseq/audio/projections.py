@@ -32,11 +32,15 @@ _LEAST = 0.08  # lower bound of the envelope relative to its maximum; hops to 0.
 
 
 class Known(NamedTuple):
-    """Earlier result for the beginning of waveforms, which `invert` holds or approaches.
+    """Samples at the beginning of waveforms that `invert` keeps, or stays near to.
+
+    `GriffinLimStream` passes the samples that it has returned already, and its estimate of the
+    next.
 
     Attributes:
-        waveform: (batch, samples).
-        trust: (samples) in [0, 1], share of `waveform` in the result: 1 where a sample must stay.
+        waveform: (batch, samples), the samples.
+        trust: (samples) in [0, 1], weight of `waveform` in the result of each iteration: 1 keeps a
+            sample, 0 leaves it to Griffin-Lim.
     """
 
     waveform: Waveform
@@ -52,15 +56,19 @@ def invert(
     lengths: Lengths | None = None,
     known: Known | None = None,
 ) -> Waveform:
-    """Griffin-Lim on a batch of equal lengths, or of the given `lengths`; returns (batch, samples).
+    """Run Griffin-Lim on magnitudes from given initial phases; returns waveforms (batch, samples).
+
+    `griffin_lim` is the function to call: it checks its arguments, draws the phases and undoes
+    pre-emphasis.
 
     Args:
         target: magnitudes (batch, frames, bins), 0 in the padding.
         phases: (frames, bins), initial phases in radians, shared by all items.
         config: audio settings of the magnitudes.
-        iterations, momentum: arguments of `griffin_lim`.
+        iterations: number of projections after the first inverse.
+        momentum: 0 is the classic algorithm, 0.99 the fast one.
         lengths: (batch), number of valid frames of each item; None if all are valid.
-        known: an earlier result for the beginning of the waveforms.
+        known: samples at the beginning of the waveforms that are fixed or preferred; None for none.
     """
     batch, frames, _ = target.shape
     samples, padding = samples_of(frames, config), config.padding
@@ -146,13 +154,21 @@ def _envelope(
 
 
 def works_row_by_row(target: Magnitude) -> bool:
-    """True on a CPU: row by row, no padding is processed and an item stays in the cache."""
+    """True if the items of a batch are inverted one after another, which is the case on a CPU.
+
+    It is faster there: no padding is processed, and an item stays in the cache.
+    """
     return target.device.type == "cpu"
 
 
 @functools.lru_cache(maxsize=32)
 def overlaps(hop: int, window: int) -> tuple[float, float]:
-    """Smallest and largest sum of squared windows over the samples of an infinite signal."""
+    """Smallest and largest sum, over the samples, of the squared Hann windows that cover a sample.
+
+    Args:
+        hop: distance of the windows in samples.
+        window: length of a window in samples.
+    """
     squares = hann(window, torch.device("cpu"), torch.float64).square()
     sums = F.pad(squares, (0, -window % hop)).view(-1, hop).sum(0)
     return float(sums.min()), float(sums.max())

@@ -47,13 +47,14 @@ class Prosody(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Sizes of the YIN algorithm for a sample rate and a range of F0.
+    """Sizes of the YIN algorithm for a sample rate and a range of F0; `prosody` builds it.
 
     Attributes:
-        window: number of samples that each difference is summed over.
-        shortest, longest: range of the periods that are searched, in samples.
-        finer: number of lags tried per sample. At low sample rates a whole number of samples may
-            be so far from the period that twice the period fits better.
+        window: number of samples over which the squared difference of a lag is summed.
+        shortest: shortest period that is searched, in samples.
+        longest: longest period that is searched, in samples.
+        finer: number of lags tried per sample. At low sample rates a whole number of samples may be
+            so far from the period that twice the period fits better.
     """
 
     window: int
@@ -63,7 +64,7 @@ class Geometry(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Samples that one frame needs: the window, plus the longest lag and one more."""
+        """Number of samples that the F0 of one frame is computed from: window + longest lag + 1."""
         return self.window + self.longest + 1
 
 
@@ -94,7 +95,8 @@ def prosody(
         waveform: (batch, samples) in [-1, 1].
         sample_rate: samples per second, from 4000 to 384,000.
         lengths: samples of each item (batch); None if no row is padded.
-        lowest, highest: range of F0 in Hz.
+        lowest: lowest F0 that is searched, in Hz.
+        highest: highest F0 that is searched, in Hz.
         threshold: aperiodicity below which a frame is voiced, from 0 (periodic) to 1.
 
     Raises:

@@ -15,13 +15,14 @@ _MIDDLE = 100.0  # Hz, 0 semitones
 
 
 class Summary(NamedTuple):
-    """Prosody of each item of a batch, one number per measure; NaN where it is undefined.
+    """Prosody of whole utterances, one number per measure and item; result of `summary`.
 
     Attributes:
-        f0: median F0 in semitones above 100 Hz; NaN without a voiced frame.
-        spread: standard deviation of F0 in semitones; NaN without a voiced frame.
-        energy: mean energy of the active frames in dB; -100 in digital silence.
-        rate: log2 of the units of speech per second (octaves); NaN in silence.
+        f0: (batch), median F0 in semitones above 100 Hz; NaN without a voiced frame.
+        spread: (batch), standard deviation of F0 in semitones; NaN without a voiced frame.
+        energy: (batch), mean energy of the active frames in dB; -100 in digital silence.
+        rate: (batch), speaking rate as log2 of units per second, where `summary` says what a unit
+            is; NaN in silence.
     """
 
     f0: Float[Tensor, " batch"]

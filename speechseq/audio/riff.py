@@ -21,12 +21,14 @@ _WIDE = 0xFFFFFFFF  # the chunk ds64 holds the size
 
 
 class Data(NamedTuple):
-    """Position and format of the sound data in a WAV file.
+    """Position and format of the sound data in a WAV file; result of `find`.
 
     Attributes:
-        begin, end: byte range of the data.
-        format: content of the chunk "fmt ".
-        plain: True if libsndfile finds the data without help.
+        begin: first byte of the data.
+        end: byte after the last of the data.
+        format: content of the chunk "fmt ", which holds sample rate, channels and coding.
+        plain: True if libsndfile can decode the file as it is; otherwise give it a `Part` with
+            `header`.
     """
 
     begin: int
@@ -36,7 +38,7 @@ class Data(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        """Header, as bytes, that makes a WAV file of this sound alone."""
+        """Header, as bytes; followed by the bytes from `begin` to `end`, it is a valid WAV file."""
         length = self.end - self.begin
         chunk = b"fmt " + struct.pack("<I", len(self.format)) + self.format
         chunk += b"\0" * (len(chunk) % 2)
@@ -62,8 +64,8 @@ def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
         name: name of the file in error messages.
         file: open file, whose position changes.
         begin: position of the header in bytes.
-        end: where the sound ends if its length is a placeholder: before any tags at the end of the
-            file.
+        end: position in bytes at which the sound ends if the header does not state its length, as
+            in a stream; tags at the end of the file come after it.
         size: size of the file in bytes.
 
     Raises:

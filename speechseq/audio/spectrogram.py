@@ -33,7 +33,7 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 def window_weights(
     shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, " window"]:
-    """Window of `window` samples with the given shape, "hann", "hamming" or "povey".
+    """Window of `window` samples with the shape `shape`, "hann", "hamming" or "povey".
 
     The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric. The
     tensor is cached; do not modify it.
@@ -61,18 +61,21 @@ def mel_filters(
     dtype: torch.dtype,
     triangles: Triangles = "hz",
 ) -> Float[Tensor, "bins mels"]:
-    """Triangular filters (bins, mels) from magnitude bins to mel bands.
+    """Triangular mel filters (bins, mels); magnitudes (frames, bins) @ filters are mel bands.
 
     The filters are computed in float64, and the tensor is cached; do not modify it.
 
     Args:
         sample_rate: samples per second.
         n_fft: length of the Fourier transform in samples; there are n_fft // 2 + 1 bins.
-        mels, fmin, fmax: number of bands, and the range of the bands in Hz.
+        mels: number of bands.
+        fmin: lower edge of the lowest band, in Hz.
+        fmax: upper edge of the highest band, in Hz.
         scale: mel scale on which the bands are equally spaced, "slaney" or "htk".
         area_norm: scale each filter to the area 1 over Hz (Slaney's Auditory Toolbox) instead of
             the peak 1.
-        device, dtype: of the result.
+        device: device of the result.
+        dtype: dtype of the result.
         triangles: scale on which the filters are triangular, "hz" or "mel" (Kaldi).
     """
     with torch.inference_mode(False):
@@ -91,11 +94,11 @@ def mel_filters(
 
 
 class Band(NamedTuple):
-    """Group of neighbouring mel filters, restricted to the bins where they are not 0.
+    """Group of neighbouring mel filters, cut to the frequency bins where they are not 0.
 
     Attributes:
-        bins: range of these bins.
-        filters: (bins of the range, filters of the group).
+        bins: slice of all bins that the group uses.
+        filters: (bins of the slice, filters of the group).
     """
 
     bins: slice
@@ -103,9 +106,9 @@ class Band(NamedTuple):
 
 
 def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """Split mel filters (bins, mels) into groups of neighbours, cut to the bins that they use.
+    """Split mel filters (bins, mels) into groups of neighbours, each cut to the bins that it uses.
 
-    Products with the groups skip most of the zeros.
+    A product of magnitudes with each group is faster than one with all filters, which are mostly 0.
     """
     return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
 
@@ -150,12 +153,12 @@ def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
 def reflect(
     waveform: Waveform, padding: int, lengths: Lengths | None = None, out: Padded | None = None
 ) -> Padded:
-    """Extend rows by reflection: (batch, samples) to (batch, samples + 2·padding).
+    """Extend waveforms by reflection: (batch, samples) to (batch, samples + 2·padding).
 
     With `lengths` (batch), each row is mirrored at its own end: its first lengths[i] + 2·padding
     samples do not depend on the padding of the batch; later samples are finite and meaningless.
-    Items shorter than `padding` are mirrored repeatedly. The result is written to `out` if it is
-    given.
+    Items shorter than `padding` are mirrored repeatedly. `out` is a tensor for the result; None
+    allocates one.
     """
     if lengths is None and waveform.shape[1] > padding:
         before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
@@ -168,8 +171,9 @@ def fold_back(
 ) -> Waveform:
     """Apply the adjoint of `reflect`: add each mirrored sample to the sample it was copied from.
 
-    `padded` (batch, samples + 2·padding) is overwritten; the result is (batch, samples). In each
-    row, samples after the first lengths[i] + 2·padding must be 0.
+    `padded` (batch, samples + 2·padding) is overwritten; the result is (batch, samples). `padding`
+    and `lengths` are those of `reflect`; the samples of row i after the first lengths[i] +
+    2·padding must be 0.
     """
     waveform = padded[:, padding : padding + samples]
     if lengths is None and samples > padding:
@@ -193,10 +197,13 @@ def _mirror_index(
 
 
 def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
-    """Cut a signal into frames: (batch, padded) to a view (batch, frames, window).
+    """Cut signals (batch, padded) into overlapping frames; returns a view (batch, frames, window).
 
-    A frame has `span` samples, the next one begins `hop` samples later, and the result has the
-    `window` samples in the middle of each.
+    Args:
+        padded: (batch, padded), waveforms extended at both ends, see `reflect`.
+        span: number of samples of a frame, at least `window`.
+        hop: distance from one frame to the next, in samples.
+        window: number of samples in the middle of each frame that are returned.
     """
     start = (span - window) // 2
     return padded.unfold(1, span, hop)[..., start : start + window]
@@ -209,11 +216,14 @@ def magnitudes(
     bins: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "batch frames bins"]:
-    """Compute sqrt(re² + im² + epsilon) of the lowest `bins` of each windowed frame's transform.
+    """Compute magnitudes sqrt(re² + im² + epsilon) of the Fourier transform of windowed frames.
 
-    The transform, of length `n_fft`, runs in the dtype of `frames`, later operations in `dtype`. On
-    a CPU `frames` are in double precision (`working_dtype`), so that quiet bins next to loud ones
-    are exact to `dtype`.
+    Args:
+        frames: (batch, frames, window), multiplied by the window, in the dtype of the transform.
+        n_fft: length of the transform in samples.
+        epsilon: added to the power.
+        bins: number of lowest bins to return.
+        dtype: dtype of the result (batch, frames, bins).
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:
@@ -225,18 +235,18 @@ def magnitudes(
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
-    """Apply pre-emphasis, x[t] - factor·x[t-1], to waveforms; the first sample is unchanged."""
+    """Apply pre-emphasis, x[t] - factor·x[t-1], to waveforms (batch, samples); x[0] is kept."""
     return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
 
 
 def unmix(
     bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
 ) -> Float[Tensor, "batch frames bins"]:
-    """Estimate non-negative magnitudes x (batch, frames, bins) with x @ filters near `bands`.
+    """Estimate linear magnitudes x (batch, frames, bins) from mel bands: x @ filters ≈ bands.
 
-    `bands` are (batch, frames, mels), `filters` (bins, mels). Each of `steps` multiplicative
-    updates lowers the Kullback-Leibler divergence; the initial x spreads each band evenly over its
-    bins. Bins that no filter covers are 0.
+    Each of `steps` multiplicative updates, which keep x non-negative, lowers the Kullback-Leibler
+    divergence from `bands` (batch, frames, mels), which are not logarithmic. `filters` are (bins,
+    mels). The initial x spreads each band evenly over its bins; bins that no filter covers are 0.
 
     Source: Lee and Seung 2001.
     """
@@ -249,14 +259,18 @@ def unmix(
 
 
 def working_dtype(samples: Tensor) -> torch.dtype:
-    """Dtype of the frames and their transform: double on a CPU, otherwise that of the samples."""
+    """Dtype of an STFT: double on a CPU, so that quiet bins next to loud ones are exact.
+
+    On other devices it is the dtype of `samples`.
+    """
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """Split `count` frames into slices; on a CPU, each is small enough for the cache.
+    """Split the `count` frames of an STFT into slices to process one by one, small on a CPU.
 
-    `n_fft` and `dtype` give the size of a frame in bytes.
+    There, each fits into the cache; `n_fft` and `dtype` give the size of a frame. Other devices get
+    one slice.
     """
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1
@@ -269,11 +283,14 @@ def overlap_add(
     hop: int,
     into: Float[Tensor, "batch room"],
 ) -> None:
-    """Add the products frames · weights to `into`, each `hop` samples after the previous one.
+    """Multiply frames by a window and add them to `into`, each `hop` samples after the previous.
 
-    `frames` are (batch, frames, window), `weights` (window). `into` (batch, samples) begins with
-    the first frame and has at least (frames + ceil(window / hop)) · hop samples; those after the
-    last frame are unchanged.
+    Args:
+        frames: (batch, frames, window).
+        weights: (window), the window.
+        hop: distance from one frame to the next, in samples.
+        into: (batch, samples), modified in place from its first sample on; it has at least (frames
+            + ceil(window / hop))·hop samples.
     """
     count, window = frames.shape[1:]
     for block in range(math.ceil(window / hop)):

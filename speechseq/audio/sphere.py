@@ -17,9 +17,12 @@ _AGAIN = "copy or unpack it again"
 
 
 def check(name: str, file: BinaryIO, size: int) -> int:
-    """Check that an open SPHERE file of `size` bytes is complete, and return its sample rate.
+    """Check that a NIST SPHERE file (.sph) is complete, and return its sample rate in Hz.
 
-    `name` is the name of the file in error messages.
+    Args:
+        name: name of the file in error messages.
+        file: open file, whose position changes.
+        size: size of the file in bytes.
 
     Raises:
         DataError: the header is damaged, truncated or does not match the size of the data; the

@@ -23,9 +23,13 @@ LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """Cut a signal (batch, padded) into frames and apply the window: (batch, frames, window).
+    """Cut a signal into frames and multiply them by the window: (batch, frames, window).
 
     Before the window, the frame's mean is removed and pre-emphasis applied, if `config` says so.
+
+    Args:
+        padded: (batch, padded), waveforms with mirrored ends, see `spectrogram.reflect`.
+        config: settings of the STFT.
     """
     dtype = working_dtype(padded)
     frames = frame(padded, config.span, config.hop, config.window)
@@ -41,17 +45,20 @@ def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames win
 def row_magnitudes(
     padded: Float[Tensor, "1 padded"], config: Framing, frames: int, bins: int, dtype: torch.dtype
 ) -> Float[Tensor, "1 frames bins"]:
-    """Compute the lowest `bins` of the STFT magnitudes of one padded signal, on a CPU.
+    """Compute the STFT magnitudes of one padded signal on a CPU, by a C++ kernel if possible.
 
     The transform runs in double precision, so that quiet bins next to loud ones are exact to
     `dtype`.
 
     Args:
         padded: (1, padded), waveform with its mirrored ends.
-        config: sizes and window of the transform.
+        config: settings of the STFT.
         frames: number of frames.
-        bins: number of bins.
-        dtype: of the result (1, frames, bins).
+        bins: number of lowest bins to compute.
+        dtype: dtype of the result.
+
+    Returns:
+        Magnitudes (1, frames, bins).
     """
     by_frame = config.remove_mean or config.pre_emphasis_by_frame
     if not by_frame and has_memory(padded) and supported(config.n_fft):
@@ -65,16 +72,16 @@ def row_magnitudes(
 
 
 def supported(n_fft: int) -> bool:
-    """True if the C++ kernels are available and take transforms of n_fft samples, a power of two.
+    """True if the C++ kernels of the STFT are available and n_fft is a power of two.
 
-    Check `has_memory` for the tensors as well.
+    The kernels also need tensors with memory; see `has_memory`.
     """
     return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("stft") is not None
 
 
 @functools.lru_cache(maxsize=32)
 def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
-    """Twiddle factors of the kernels' Fourier transform, cos and sin of 2πk/n_fft: (n_fft, 2).
+    """Twiddle factors of the kernels' FFT: cos and sin of 2πk/n_fft for each k, (n_fft, 2).
 
     The tensor is cached; do not modify it.
     """
@@ -83,7 +90,7 @@ def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
 
 
 def room_for(frames: int) -> int:
-    """Round a number of frames up to a multiple of LANES (16), the kernel's vector of frames."""
+    """Round a number of frames up to a multiple of LANES (16), which a kernel does at once."""
     return math.ceil(frames / LANES) * LANES
 
 
@@ -91,10 +98,17 @@ def project(
     padded: Float[Tensor, "1 padded"], target: Float[Tensor, "bins room"], frames: int,
     config: Framing, sums: Float[Tensor, "1 room_of_sums"],
 ) -> None:  # fmt: skip
-    """Apply Griffin-Lim's projection by a kernel; write the overlap-added frames to `sums`.
+    """Do one iteration of Griffin-Lim on one signal by a C++ kernel, up to the overlap-add.
 
-    Each of the `frames` frames of `padded`, a waveform with mirrored ends, keeps its phases, gets
-    the magnitudes of `target` (laid out by `turned`), and is multiplied by the window of `config`.
+    The STFT of `padded` keeps its phases and gets the magnitudes `target`. Its inverse, multiplied
+    by the window, is overlap-added into `sums`; the caller divides by the sum of squared windows.
+
+    Args:
+        padded: (1, padded), waveform with mirrored ends.
+        target: (bins, room), magnitudes in the layout of `turned`.
+        frames: number of frames.
+        config: settings of the STFT.
+        sums: (1, room_of_sums), which is overwritten; at least as long as `padded`.
     """
     samples = padded.shape[1]
     _call(
@@ -105,7 +119,7 @@ def project(
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
     """Transpose magnitudes (1, frames, bins) to (bins, room), the layout that `project` reads.
 
-    room is the number of frames, rounded up to whole vectors; the rest is 0.
+    room is `room_for(frames)`, the number of frames rounded up; the added frames are 0.
     """
     _, frames, bins = target.shape
     padded = target.new_zeros(bins, room_for(frames))

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 
 def begin_of_sound(file: BinaryIO) -> int:
-    """Return the position (bytes) of the sound in an open file, after all leading ID3v2 tags."""
+    """Return the byte position of the sound in an open file, after the ID3v2 tags before it."""
     begin = 0
     while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0
@@ -14,9 +14,12 @@ def begin_of_sound(file: BinaryIO) -> int:
 
 
 def end_of_sound(file: BinaryIO, begin: int, size: int) -> int:
-    """Return the end (bytes) of the sound in a file of `size` bytes, before all trailing tags.
+    """Return the byte position at which the sound of a file ends, before all tags at its end.
 
-    `begin` is the position of the sound, which no tag may reach.
+    Args:
+        file: open file, whose position changes.
+        begin: byte position at which the sound begins; no tag lies before it.
+        size: size of the file in bytes.
     """
     end = size
     while length := _last_tag(file, end):

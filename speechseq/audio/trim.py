@@ -18,17 +18,20 @@ Rate = Annotated[int, Range(1, 10**6)]
 def trim_silence(
     waveform: Waveform, sample_rate: int, *, threshold: float = 40.0, margin: float = 0.05
 ) -> Float[Tensor, "batch trimmed"]:
-    """Cut the silence before the first and after the last sound of a recording (rows, samples).
+    """Cut the silence before the first and after the last sound of a recording.
 
-    A window of 20 ms is sound if its power, in the loudest row, is no more than `threshold` dB
-    below that of the loudest window. All rows are cut at the same samples. A recording that is
+    A window of 20 ms is sound if its power, in the loudest channel, is no more than `threshold` dB
+    below that of the loudest window. All channels are cut at the same samples. A recording that is
     digital silence, or shorter than 20 ms, is returned unchanged.
 
     Args:
-        waveform: (rows, samples) in [-1, 1].
-        sample_rate: in Hz.
+        waveform: (channels, samples) in [-1, 1], one recording.
+        sample_rate: samples per second.
         threshold: in dB; larger keeps more.
         margin: seconds of silence that are kept at both ends.
+
+    Returns:
+        The sound between the cuts, (channels, trimmed).
 
     Raises:
         ConfigError: a number out of range.
@@ -46,7 +49,7 @@ def trim_silence(
 def sound_span(
     waveform: Waveform, sample_rate: int, *, threshold: float = 40.0, margin: float = 0.05
 ) -> tuple[int, int]:
-    """Return first and last sample, exclusive, of what `trim_silence` keeps of a waveform.
+    """Return the first sample that `trim_silence` keeps, and the sample after the last.
 
     Arguments and errors are those of `trim_silence`.
     """

@@ -37,7 +37,7 @@ _KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's 
 
 
 class Header(NamedTuple):
-    """Number of samples and sample rate (samples per second) of a sound file."""
+    """Number of samples and sample rate (samples per second) of a sound file, for one channel."""
 
     samples: int
     rate: int
@@ -49,7 +49,7 @@ class Header(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Samples per channel, sample rate (per second) and number of channels of a sound file."""
+    """Samples per channel, sample rate (per second) and channels of a file, as it is stored."""
 
     samples: int
     rate: int
@@ -57,14 +57,14 @@ class Info(NamedTuple):
 
 
 class WavWarning(UserWarning):
-    """Warning that sound was mixed down, resampled or clipped."""
+    """Warning that sound was mixed down to one channel, resampled, or clipped to [-1, 1]."""
 
 
 def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
     """Read a WAV, FLAC, OGG or SPHERE file: waveform (1, samples) float32, and sample rate.
 
     The format is recognised by the content. Several channels are mixed down, and the sound is
-    resampled to `sample_rate` (None keeps its own rate); both give a WavWarning.
+    resampled to `sample_rate` samples per second (None keeps its rate); both give a WavWarning.
 
     Raises:
         DataError: the file is missing, not sound, truncated or empty, or has NaN or Inf.
@@ -84,7 +84,7 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 
 def header(path: str | os.PathLike) -> Header:
-    """Return the sample rate of a file, and the number of samples that `load` returns at that rate.
+    """Return the number of samples and the sample rate that `load` gives at the file's own rate.
 
     Raises:
         DataError: the file is missing, not regular, not sound, truncated or empty.
@@ -272,7 +272,7 @@ def _one_channel(name: str, samples: np.ndarray) -> Waveform:
 
 
 def mono(name: str, waveform: Tensor) -> np.ndarray:
-    """Return the samples of a waveform (samples,) or (1, samples), checked as in `save`."""
+    """Check a waveform (samples,) or (1, samples) as `save` does; return its samples (samples,)."""
     samples = waveform.detach().to("cpu", torch.float64)
     if samples.dim() == 2 and len(samples) == 1:
         samples = samples[0]

@@ -12,16 +12,25 @@ _UNKNOWN = 0xFFFFFFFF  # the length that ffmpeg writes to a pipe; readers go on 
 
 
 def header(rate: int) -> bytes:
-    """Header of 16-bit samples on one channel, as many as follow."""
+    """Header, as bytes, of a mono 16-bit WAV of unknown length: samples follow until the file ends.
+
+    `rate` is the number of samples per second.
+    """
     form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
     length = struct.pack("<I", _UNKNOWN)
     return b"RIFF" + length + b"WAVEfmt " + form + b"data" + length
 
 
 def writer(file: BinaryIO, rate: int) -> Callable[[Tensor], None]:
-    """Return a function that appends waveforms (samples,) to a file as 16-bit WAV, at once.
+    """Return a function that appends waveforms (samples,) to a file or pipe as a 16-bit mono WAV.
 
-    The header comes with the first waveform, so that nothing is written if there is none.
+    Samples are written at once; the header comes with the first waveform, so that nothing is
+    written if there is none. Unlike `wav.writer`, it never goes back to correct the length in the
+    header.
+
+    Args:
+        file: file open for writing, which need not be seekable.
+        rate: samples per second.
 
     Raises:
         DataError: a waveform has NaN or Inf, or no samples.

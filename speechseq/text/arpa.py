@@ -26,12 +26,14 @@ Ids = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NGrams:
-    """All n-grams of one order of a back-off model.
+    """All n-grams of one order of a back-off model, one per row of the arrays; a part of `Arpa`.
 
     Attributes:
-        ids: (count, order) int64, indices into `Arpa.words`.
-        log_probs: (count), natural logarithms, float64.
-        backoffs: (count), natural logarithms, float64; 0 for the highest order.
+        ids: (count, order) int64, the words of each n-gram as indices into `Arpa.words`.
+        log_probs: (count,) float64, natural logarithm of the probability of the last word after the
+            others.
+        backoffs: (count,) float64, natural logarithm of the n-gram's back-off weight; 0 for the
+            highest order.
     """
 
     ids: np.ndarray
@@ -41,11 +43,15 @@ class NGrams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arpa:
-    """Back-off n-gram model, as an ARPA file holds it.
+    """Back-off n-gram language model, with the content of an ARPA file.
+
+    `read` loads one from a file, and `ngrams.estimate` makes one from texts. `NGramScorer` and
+    `WordNGramScorer` score the hypotheses of a recogniser with it.
 
     Attributes:
-        words: the vocabulary; word i is that of the i-th unigram.
-        orders: n-grams of each order, beginning with the unigrams.
+        words: the vocabulary; n-grams refer to words by their index in it.
+        orders: n-grams of each order: orders[0] are the unigrams, one for each word and in the
+            order of `words`.
     """
 
     words: tuple[str, ...]
@@ -53,11 +59,12 @@ class Arpa:
 
 
 def read(path: str | os.PathLike[str]) -> Arpa:
-    """Read an ARPA file of any order, also if it is gzipped.
+    """Read an ARPA file of any order, plain or gzipped.
 
     <UNK>, <S> and </S> in any case are read as <unk>, <s> and </s>, and a log-probability of -inf
-    as probability 0. If the prefix of an n-gram is missing (SRILM prunes that way), the prefix is
-    added with its back-off probability, which leaves all other probabilities unchanged.
+    as probability 0. SRILM may write an n-gram but not its prefix (the n-gram without its last
+    word). Such a prefix is added with the probability that back-off gives it, which leaves all
+    other probabilities unchanged.
 
     Raises:
         DataError: the file is missing, truncated or not an ARPA file; the message names file and

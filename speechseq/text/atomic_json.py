@@ -22,10 +22,11 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str], cure: str) -> Any:
-    """Read a JSON file and return its data.
+    """Read a JSON file of a checkpoint and return its data.
 
     Args:
-        cure: advice for the error if the file cannot be read.
+        path: the file.
+        cure: advice for the user, part of the error's message if the file cannot be read.
 
     Raises:
         CheckpointError: the file is missing, unreadable or not JSON.

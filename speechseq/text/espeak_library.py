@@ -21,11 +21,12 @@ _LONGEST_PATH = 120  # espeak truncates its data path at 160 bytes, and crashes 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Load espeak-ng, initialised for phonemes and for synchronous synthesis to a callback.
+    """Load the espeak-ng library, initialised for phonemes and for speech in memory.
 
-    Every call returns the same library. Voice, rate and pitch are global to the process, so hold
-    `LOCK` while a voice is chosen and used. The C signatures of functions that return pointers are
-    set here; callers set `espeak_SetSynthCallback` themselves.
+    Every call returns the same `ctypes` library. Voice, rate and pitch are global to the process,
+    so hold `LOCK` while a voice is chosen and used. Functions that return pointers have their C
+    types declared. Whoever synthesises speech first sets a callback with `espeak_SetSynthCallback`,
+    which then receives the samples.
 
     Raises:
         MachineError: the optional package is missing, or its data cannot be read.
@@ -47,7 +48,9 @@ def library() -> ctypes.CDLL:
 
 
 def report_phonemes() -> None:
-    """Make all later synthesis of this process report each phoneme as an event, named in IPA.
+    """Make espeak report each phoneme, in IPA, as an event during all later speech of this process.
+
+    Without it only words are reported.
 
     Raises:
         MachineError: espeak is missing.
@@ -57,7 +60,9 @@ def report_phonemes() -> None:
 
 
 def set_voice(voice: str) -> None:
-    """Choose the voice of all later calls, e.g. "en-us", "en-gb", "de"; callers hold `LOCK`.
+    """Choose espeak's voice for all later calls in this process; hold `LOCK` meanwhile.
+
+    `voice` is a name such as "en-us", "en-gb" or "de".
 
     Raises:
         ConfigError: there is no such voice.

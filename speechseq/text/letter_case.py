@@ -7,9 +7,12 @@ _TURKIC = {"I": "ı", "İ": "i"}
 def fold_case(text: str, known: frozenset[str]) -> str:
     """Replace each character that is not in `known` by its lower case, if that is in `known`.
 
-    `known` are the characters of a vocabulary. The length of the text is preserved. For
-    vocabularies with "ı" (Turkish), "I" folds to "ı" and "İ" to "i". A capital sigma folds
-    according to its position in the word.
+    The length of the text is preserved. If `known` has the Turkish "ı", "I" becomes "ı" and "İ"
+    becomes "i". A capital sigma becomes "σ" or, at the end of a word, "ς".
+
+    Args:
+        text: any text.
+        known: the characters of a vocabulary.
     """
     capitals = _TURKIC if "ı" in known else {}
     lowered = text.replace("İ", "I").lower()  # lower() turns "İ" into two characters

@@ -26,13 +26,14 @@ def numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(path: str | os.PathLike[str], number: int, line: bytes) -> str:
-    """Decode a line of a file as UTF-8.
+    """Decode one line of a file from UTF-8; an error names the file and the line.
 
     Args:
-        path, number: file and line number, for the error.
-        line: its bytes.
+        path: the file, for the error.
+        number: number of the line, from 1, for the error.
+        line: the line's bytes.
 
     Raises:
-        DataError: the line is not UTF-8; the message names file and line.
+        DataError: the line is not UTF-8.
     """
     return files.decoded(path, TEXT, number, line)

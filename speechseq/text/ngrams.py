@@ -20,21 +20,27 @@ def estimate(
     words: Iterable[str] = (),
     unknown: bool = True,
 ) -> Arpa:
-    """Estimate a normalised n-gram model of words, or of characters, where a space is <space>.
+    """Estimate a back-off n-gram model with interpolated Witten-Bell smoothing.
 
     p(w | h) = (count(h w) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is the
-    number of distinct words after h, and h' is h without its first word. The empty history backs
-    off to a uniform distribution.
+    number of distinct words after the history h, and h' is h without its first word. The empty
+    history backs off to a uniform distribution. The units may be words or characters; the space as
+    a character becomes the word <space>.
 
     Args:
-        sentences: words (or characters) of each sentence.
+        sentences: each is a sequence of words, or a string for a model of characters.
         order: largest number of words in an n-gram.
         words: further words of the vocabulary, which need not occur in the sentences.
-        unknown: add <unk>, so that the model gives probability to unknown words.
+        unknown: add <unk>, so that unknown words have a probability too.
+
+    Returns:
+        The model; `arpa.write` saves it.
 
     Raises:
         ConfigError: the order is below 1.
         DataError: there are no sentences, or an ARPA file cannot hold a word.
+
+    Source: Witten and Bell 1991.
     """
     if order < 1:
         raise ConfigError(f"order: {order} is below 1")

@@ -13,11 +13,14 @@ _ENGLISH_VOICE = re.compile(r"(?i)(?:\w+/)?en(?:glish)?(?![a-z])")
 
 
 def suited(symbols: Iterable[str], voice: str) -> str:
-    """Return the name of the default normaliser for a vocabulary with these symbols and voice.
+    """Return the name of the default text normaliser for a vocabulary, "english" or "unicode".
 
-    The name is "english" for English espeak voices and for symbols whose letters are all ASCII,
-    because the English normaliser writes only ASCII; otherwise "unicode". `voice` is "" for a
-    vocabulary without phonemes.
+    It is "english" for English espeak voices, and without a voice if all letters of the symbols are
+    ASCII, because the English normaliser writes only ASCII; otherwise "unicode".
+
+    Args:
+        symbols: symbols of the vocabulary.
+        voice: its espeak voice; "" for a vocabulary without phonemes.
     """
     if voice:
         return "english" if _ENGLISH_VOICE.match(voice) else "unicode"
@@ -37,14 +40,14 @@ def checked(name: str) -> str:
 
 
 def normalizer(name: str, known: frozenset[str], *, fold: bool, voice: str) -> Callable[[str], str]:
-    """Return a normaliser, a function that maps a text to what the vocabulary encodes.
+    """Return a text normaliser: a function that maps a text to the text that is then encoded.
 
     Args:
-        name: one of `NAMES`.
+        name: "english" (`normalize`), "unicode" (`UnicodeText`) or "none" (texts stay as they are).
         known: the characters of the vocabulary's symbols, which "unicode" keeps.
         fold: True if the vocabulary folds case.
-        voice: espeak voice by which the vocabulary converts the normalised text to phonemes; ""
-            for a vocabulary of characters. Only "unicode" depends on `fold` and `voice`.
+        voice: espeak voice by which the vocabulary converts the normalised text to phonemes; "" for
+            a vocabulary of characters. Only "unicode" depends on `known`, `fold` and `voice`.
     """
     if name == "english":
         return normalize

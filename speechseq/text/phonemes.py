@@ -21,11 +21,14 @@ _UTF8, _IPA = 1, 2
 
 
 def phonemize(text: str, voice: str = "en-us") -> str:
-    """Convert a text to phonemes (IPA); stress marks and punctuation keep their positions.
+    """Convert a text to phonemes (IPA) by espeak; punctuation and stress marks are kept.
 
-    espeak drops punctuation, so the text is split at punctuation and each piece is converted on its
-    own. The marks that espeak writes around words in another language are removed. `voice` is the
-    name of an espeak voice, which sets the language.
+    espeak drops punctuation, so the text is split at punctuation, and each part between is
+    converted on its own. The marks that espeak writes around words of another language are removed.
+
+    Args:
+        text: text in the language of the voice.
+        voice: name of an espeak voice, such as "en-us".
 
     Raises:
         ConfigError: there is no such voice.

@@ -21,10 +21,12 @@ _WHOLE_LINES = 1 << 20  # bytes; the library's default 4192 silently drops longe
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """Spelling of texts by the subword pieces of a sentencepiece model.
+    """Spelling of texts by the subword pieces of a sentencepiece model (see `Spelling`).
+
+    `train` makes one from texts; `Vocabulary.pieces` builds a vocabulary with it.
 
     Args:
-        model: the model's file, as bytes.
+        model: content of a sentencepiece model's file, as bytes.
 
     Raises:
         ConfigError: the bytes are not a sentencepiece model.
@@ -40,7 +42,7 @@ class Pieces:
 
     @classmethod
     def from_base64(cls, text: str) -> "Pieces":
-        """Build from a sentencepiece model in base64, as `to_dict` writes it.
+        """Build from the content of a sentencepiece model's file in base64, as `to_dict` writes it.
 
         Raises:
             ConfigError: the text is not base64, or not a sentencepiece model.
@@ -52,7 +54,10 @@ class Pieces:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """Pieces in the model's order, without controls, <unk>, unused pieces and raw bytes."""
+        """All pieces that can occur in a text, in the model's order.
+
+        Control pieces such as <s>, <unk>, unused pieces and pieces for single bytes are left out.
+        """
         try:
             loaded = self._processor
             kept = (i for i in range(len(loaded)) if not _is_special(loaded, i))
@@ -74,7 +79,7 @@ class Pieces:
         return symbols
 
     def text(self, symbol: str) -> str:
-        """Return the text of a piece, in which the mark of a word's beginning is a space."""
+        """Return the text of a piece: "▁", the mark of a word's beginning, becomes a space."""
         return symbol.replace(SPACE, " ")
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,10 +105,14 @@ class Pieces:
 
 
 def train(texts: Iterable[str], size: int, kind: Literal["unigram", "bpe"] = "unigram") -> Pieces:
-    """Learn `size` subword pieces that cover every character of the texts.
+    """Learn a sentencepiece model of `size` subword pieces that cover every character of the texts.
 
-    The texts are used unchanged: sentencepiece's normalisation is switched off. The result is
-    deterministic. `kind` is the algorithm, "unigram" (Kudo 2018) or "bpe" (Sennrich 2016).
+    sentencepiece's own normalisation is switched off. The result is deterministic.
+
+    Args:
+        texts: normalised texts.
+        size: number of pieces.
+        kind: algorithm, "unigram" (Kudo 2018) or "bpe" (Sennrich 2016).
 
     Raises:
         ConfigError: there are no texts, or `size` is too large or too small for them.

@@ -20,11 +20,13 @@ _OPENED_BY = "([{-–—“„«‹‘\"'"  # characters before an opening mark,
 
 
 class Passages:
-    """Quotations and brackets of a text, as spans that begin and end with their marks.
+    """Finds the quotations and brackets of a text, so that no sentence is split inside of them.
 
-    A mark without its partner makes none. Curved and angular quotation marks may be paragraphs
-    apart; brackets, straight quotation marks and single ones, which are also apostrophes and
-    inches, only belong together within a paragraph. Time and memory are linear in the text.
+    Build it with the text, and call `contains` for each place to cut. A passage begins and ends
+    with a pair of marks; a mark without a partner is ignored. Curved and angular double quotation
+    marks may be paragraphs apart. Brackets, straight quotation marks and single ones only pair
+    within a paragraph, because some of them are also apostrophes or inches. Time and memory are
+    linear in the text.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,7 +39,10 @@ class Passages:
         self._ends = [end for _, end in merged]
 
     def contains(self, position: int) -> bool:
-        """True if a cut before the character at `position` would be inside of a passage."""
+        """True if the character at index `position` is in a passage, but not its first character.
+
+        A cut in front of this character would divide the passage.
+        """
         place = bisect.bisect_left(self._begins, position) - 1
         return place >= 0 and position < self._ends[place]
 

@@ -9,16 +9,17 @@ from speechseq.errors import ConfigError
 
 @runtime_checkable
 class Spelling(Protocol):
-    """Protocol of a vocabulary's spelling, which converts between texts and symbols.
+    """Protocol of a vocabulary's spelling, which splits texts into symbols and joins them again.
 
-    `Vocabulary.spelling` takes one: `Characters()`, `Words()` or `Pieces(model)`. `encode` calls
-    `split`, `decode` calls `text`. They are inverses: joining `text` of all symbols of a sentence
-    gives the sentence, with one more space in front if `leads_with_space`.
+    `Characters`, `Words` and `Pieces` are spellings; a Vocabulary takes one as `spelling`.
+    `Vocabulary.encode` calls `split`, and `Vocabulary.decode` calls `text` for each symbol and
+    joins the results, which gives the sentence back (with one more space in front if
+    `leads_with_space`).
     """
 
     @property
     def name(self) -> str:
-        """Name of the kind of symbols, for messages and files."""
+        """Name of the kind of symbols, such as "characters", for messages and files."""
 
     @property
     def leads_with_space(self) -> bool:
@@ -28,18 +29,18 @@ class Spelling(Protocol):
         """Raise ConfigError if a vocabulary cannot have these symbols, such as empty ones."""
 
     def split(self, text: str) -> list[str]:
-        """Split a text into symbols, including those that a vocabulary does not know."""
+        """Split a text into symbols, among which may be symbols that the vocabulary lacks."""
 
     def text(self, symbol: str) -> str:
         """Return the text of a symbol, with a space in front if it begins a word."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entries that store the spelling in a vocabulary's file; {} for characters."""
+        """Return the entries of a vocabulary's file that name the spelling; {} for characters."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Characters:
-    """Spelling by single characters, the space included, for `Vocabulary.spelling`."""
+    """Spelling by single characters, the space included; the default of a Vocabulary."""
 
     name = "characters"
     leads_with_space = False
@@ -58,13 +59,13 @@ class Characters:
         return symbol
 
     def to_dict(self) -> dict[str, Any]:
-        """Return {}: a vocabulary's file without the entry "units" has characters."""
+        """Return {}: a vocabulary's file that does not name a spelling has characters."""
         return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """Spelling by words, split at white space, joined by one space, for `Vocabulary.spelling`."""
+    """Spelling by whole words, which are separated by white space; see `Vocabulary.words`."""
 
     name = "words"
     leads_with_space = True

@@ -40,7 +40,12 @@ _DOTTED = re.compile(r"[^\W\d]{1,3}(?:\.[^\W\d]{1,3})+")  # U.S, e.g, Ph.D
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """Part of a text, and the seconds of silence (`pause`) to insert after it."""
+    """Part of a long text that is synthesised on its own; see `split`.
+
+    Attributes:
+        text: the part.
+        pause: seconds of silence to insert after it.
+    """
 
     text: str
     pause: float
@@ -50,8 +55,8 @@ def split_sentences(text: str) -> list[str]:
     """Split a text into its sentences; white space within a sentence becomes single spaces.
 
     Full stops of abbreviations, initials, numbers and enumerations ("1. First") end no sentence.
-    Quotations and brackets (see `Passages`) are kept whole, however long. A blank line ends a
-    sentence. All characters but white space come back in order.
+    Quotations and brackets are kept whole, however long (see `Passages`). A blank line ends a
+    sentence. No character except white space is lost.
 
     Examples:
         >>> split_sentences("Dr. No paid $3.50. “Come in. Sit down,” he said.")
@@ -62,11 +67,16 @@ def split_sentences(text: str) -> list[str]:
 
 
 def split(text: str, longest: int = LONGEST) -> list[Piece]:
-    """Split a text of more than `longest` characters into pieces that can be spoken one by one.
+    """Split a long text into pieces that a synthesiser can speak one by one, with pauses between.
 
-    A shorter text is returned as one piece. Otherwise every sentence becomes a piece, as in
-    `split_sentences`, with the silence to insert after it. Sentences that are too long are split at
-    sentence ends inside of quotations, then at clause marks, between words, and anywhere.
+    A text of at most `longest` characters is returned as one piece. Otherwise every sentence
+    becomes a piece (see `split_sentences`). A sentence longer than `longest` is split further, at
+    the first of these places that makes its parts short enough: sentence ends inside of quotations,
+    clause marks, spaces, any character.
+
+    Args:
+        text: text of any length.
+        longest: maximum number of characters of a piece.
     """
     if len(text) <= longest:
         return [Piece(text, 0.0)]

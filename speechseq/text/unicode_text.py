@@ -23,18 +23,18 @@ _VARIATION = re.compile("[\u034f\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]
 
 @dataclasses.dataclass(frozen=True)
 class UnicodeText:
-    """Normaliser for languages other than English: changes no words and drops no letters.
+    """Text normaliser for languages other than English, which changes no words.
 
-    Text is composed (NFC), and runs of white space become one space. A character that is not in
-    `known` is replaced by an equivalent that is: another width, the letters of a ligature,
-    decomposed letters and jamo, or other forms of quotes, dashes and stops; case is left to
-    `Vocabulary.encode`. Invisible format characters are dropped. Everything else is kept, digits
-    included, and `Vocabulary.encode` reports what is unknown.
+    Call it with a text. The text is composed (NFC), and runs of white space become one space. A
+    character that the vocabulary lacks is replaced by an equivalent that it has: another width, the
+    letters of a ligature, decomposed letters and jamo, or other forms of quotes, dashes and stops.
+    Invisible format characters are dropped. Everything else is kept, capitals and digits included;
+    `Vocabulary.encode` then folds case and reports unknown symbols.
 
     Args:
         known: the characters of the vocabulary's symbols.
         fold: True if the vocabulary reads "A" as "a" when only "a" has an id.
-        spoken: keep all letters, marks and digits, because espeak reads them.
+        spoken: keep all letters, marks and digits, because espeak converts the text to phonemes.
     """
 
     known: frozenset[str]

@@ -91,7 +91,7 @@ class Vocabulary:
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
-        """Make a recogniser's vocabulary: the characters `symbols`, and sos, eos and blank."""
+        """Make a recogniser's vocabulary of characters: `symbols` after pad, eos, sos and blank."""
         return cls._for_transcripts(symbols, Characters())
 
     @classmethod
@@ -153,11 +153,11 @@ class Vocabulary:
         return len(self.controls) + len(self.symbols)
 
     def normalize(self, text: str) -> str:
-        """Normalise a text with the vocabulary's normaliser, before `encode`."""
+        """Normalise a text with the vocabulary's normaliser; call it before `encode`."""
         return self._normalizer(text)
 
     def units(self, text: str) -> list[str]:
-        """Split a text, or with a `voice` its phonemes, into symbols; fold case if `fold_case`.
+        """Split a text, or its phonemes if there is a `voice`, into symbols, as `encode` does.
 
         Raises:
             MachineError: the vocabulary has a voice and espeak is missing.
@@ -193,7 +193,7 @@ class Vocabulary:
         return text.removeprefix(" ") if self.spelling.leads_with_space else text
 
     def texts(self, ids: Iterable[int]) -> list[str]:
-        """Return the text of each id, "" for controls; a piece that begins a word has a space.
+        """Return the text of each id, "" for controls; a word's first piece begins with a space.
 
         Raises:
             DataError: an id is outside the vocabulary.
@@ -231,10 +231,10 @@ class Vocabulary:
         return self._unknown(self.units(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to plain data, the inverse of `from_dict`.
+        """Convert to a dict of plain data, such as JSON holds; `from_dict` is the inverse.
 
-        The key "normalizer" is omitted if English is chosen and the default: older versions of the
-        package do not know the key and use English.
+        The key "normalizer" is omitted if the normaliser is "english" by default: older versions of
+        the package do not know the key and use English.
         """
         older = self.normalizer == suited(self.symbols, self.voice) == "english"
         return {

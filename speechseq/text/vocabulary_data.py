@@ -13,7 +13,9 @@ _UNITS = ("characters", "words", "pieces")  # without the key: characters, as in
 
 
 def read(data: Any) -> tuple[dict[str, Any], Spelling]:
-    """Check the output of `Vocabulary.to_dict`; return its values by key, and the spelling.
+    """Check the output of `Vocabulary.to_dict`; return arguments for Vocabulary, and its spelling.
+
+    The arguments are a dict by name, without the spelling.
 
     Raises:
         ConfigError: a key is missing or unknown, a type is wrong, or the sentencepiece model is

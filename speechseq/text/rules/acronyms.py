@@ -30,7 +30,10 @@ _AMPERSAND = re.compile(r"(?<![A-Za-z])([A-Z]{1,3})&([A-Z]{1,2})(?![A-Za-z])")
 
 
 def read_acronyms(text: str) -> str:
-    """Add full stops to spelled acronyms (FBI becomes F.B.I.); other words in capitals stay."""
+    """Add full stops to acronyms that are spelled out: "FBI" becomes "F.B.I.".
+
+    Acronyms read as words, such as NASA, and other words in capitals are unchanged.
+    """
     if "&" in text:
         text = _AMPERSAND.sub(lambda m: f"{_dotted(m[1])} and {_dotted(m[2])}", text)
     return _RUN.sub(_run, _HEALTH.sub("W.H.O.", text))

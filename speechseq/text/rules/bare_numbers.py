@@ -30,13 +30,14 @@ _DATED = re.compile(
 
 
 def bare(text: str, before: str, after: str) -> str:
-    """Return the words of a number without sign or unit, chosen by its context.
+    """Convert a number without sign or unit to words, chosen by the text around it.
 
     It is read as a year, an address, a page, a box or a plain count.
 
     Args:
         text: digits, perhaps with commas and decimals.
-        before, after: up to about 40 characters before and after the number.
+        before: up to about 40 characters before the number.
+        after: up to about 40 characters after it.
     """
     if not text.isdecimal():
         return number(text)

@@ -39,7 +39,7 @@ def _power(match: re.Match[str]) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Convert a Unicode text to printable ASCII and a few signs (° £ € ¥ ¢ ₹ ₩ ₽ ² ³).
+    """Convert a Unicode text to printable ASCII; only the signs ° £ € ¥ ¢ ₹ ₩ ₽ ² ³ are kept too.
 
     The result is the same for all Unicode normal forms of the text.
     """
@@ -83,9 +83,10 @@ def _spaced(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Compose a text to NFC, after shortening long runs of combining marks.
+    """Normalise a text to NFC, in which accents are composed with their letters where possible.
 
-    The result is the same for all Unicode normal forms of the text.
+    Long runs of combining marks are shortened first. The result is the same for all Unicode normal
+    forms of the text.
     """
     if text.isascii():
         return text

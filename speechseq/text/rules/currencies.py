@@ -53,10 +53,14 @@ SIGNS = f"[$£€¥₹₩₽{CODE_SIGNS[1:]}"
 
 
 def signs_for_codes(text: str) -> str:
-    """Replace each currency code in a text, such as USD, by one private-use character."""
+    """Replace each currency code in a text, such as USD, by one private-use Unicode character.
+
+    The rules for sums of money then treat it like a sign such as $. `codes_for_signs` is the
+    inverse.
+    """
     return _CODE.sub(lambda m: _STAND_INS[m[0]], text)
 
 
 def codes_for_signs(text: str) -> str:
-    """Replace the characters that `signs_for_codes` has put in a text by their currency codes."""
+    """Undo `signs_for_codes`: replace its private-use characters by currency codes such as USD."""
     return text.translate(_RESTORED)

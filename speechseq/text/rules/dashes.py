@@ -14,8 +14,8 @@ def read_dashes(text: str) -> str:
     """Rewrite en dashes between words: a hyphen in a range, " -- " (read as a pause) elsewhere.
 
     A range is one of times, amounts, days or months, such as "10am–noon", "£1m–£2m" or "Mon–Fri". A
-    dash with a digit directly before or after it, as in "5–10" or "10am–11am", is not changed: the
-    rules of numbers, which run later, read it.
+    dash next to a digit, as in "5–10" or "10am–11am", is not changed: rules that run later read it
+    as part of the number.
     """
     return _BETWEEN_WORDS.sub(_dash, text) if "–" in text else text
 

@@ -50,9 +50,10 @@ def read_spans(text: str) -> str:
 
 
 def read_dates(text: str) -> str:
-    """Read dates in digits, such as 1999-05-04, decades and short years, and expand short months.
+    """Convert dates, decades and short years to words: "1999-05-04", "the 1980s", "'99".
 
-    `numerals.read_numerals` reads the day and year in "May 4, 1999".
+    Short names of months become whole words. `numerals.read_numerals` reads the day and year in
+    "May 4, 1999" later.
     """
     text = _ISO.sub(lambda m: _date(m, m[1], m[3], m[4]) + ", " * m[0].endswith("T"), text)
     text = _NUMBERS.sub(lambda m: _date(m, m[3], m[1], m[2]), text)

@@ -78,9 +78,9 @@ _TURN = re.compile(r" (?:turn|angle|bend|rotation|view|arc|field|slope)")
 
 
 def read_measures(text: str) -> str:
-    """Read numbers with units: "5 kg" becomes "five kilograms".
+    """Convert numbers with units to words: "5 kg" becomes "five kilograms".
 
-    The unit is singular after "one" and after a hyphen: "5-kg bag".
+    The unit is singular after "one", and where a hyphen joins it to the number, as in "5-kg bag".
     """
     if "°" in text:
         text = _MINUTES.sub(_minutes, _SCALE.sub("°", text))

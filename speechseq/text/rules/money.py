@@ -44,9 +44,10 @@ _CENTS = re.compile(rf"{START}({AMOUNT}) ?¢")
 
 
 def read_money(text: str) -> str:
-    """Read sums of money, with a sign or code before or after the number: "$5", "5 EUR".
+    """Convert sums of money to words: "$5" becomes "five dollars", "5 EUR" "five euros".
 
-    A sign without a number is read by `signs.read_signs`.
+    A sign or a code may stand before or after the number. A sign without a number is read by
+    `signs.read_signs`.
     """
     if _FIGURE_P.search(text):
         text = _PENCE.sub(lambda m: _counted(m[1], "penny", "pence"), text)

@@ -35,9 +35,9 @@ _ORDINALS = {
 
 
 def apart(match: re.Match[str], words: str) -> str:
-    """Return replacement words for a match, with spaces that separate them from its neighbours.
+    """Return `words`, the replacement of a match, with a space on each side where one is needed.
 
-    Neighbours are letters, digits and signs of money, percent and degree next to the match.
+    It is needed next to a letter, a digit, or a sign of money, percent or degree.
     """
     text, start, end = match.string, match.start(), match.end()
     before = start > 0 and (text[start - 1].isalnum() or text[start - 1] in _SIGNS)
@@ -67,7 +67,7 @@ def _below_thousand(number: int) -> str:
 def cardinal(text: str) -> str:
     """Read a string of digits as a cardinal: "234" is "two hundred thirty-four".
 
-    More than 36 digits are read one by one.
+    A string of more than 36 digits is read digit by digit.
     """
     text = text.lstrip("0") or "0"
     if len(text) > 3 * len(_SCALES):
@@ -124,9 +124,9 @@ def plural(words: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def number(text: str) -> str:
-    """Read a number that matches the pattern `AMOUNT`, as words.
+    """Read a number with thousands commas and decimals as words.
 
-    "1,234.5" is "one thousand, two hundred thirty-four point five".
+    "1,234.5" is "one thousand, two hundred thirty-four point five". The text must match `AMOUNT`.
     """
     whole, _, fraction = text.partition(".")
     if len(whole.partition(",")[0]) > 3 and "," in whole:  # 12345,678 has no thousands comma

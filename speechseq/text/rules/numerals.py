@@ -49,10 +49,10 @@ _SAYINGS = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 
 def read_numerals(text: str) -> str:
-    """Read all digits that earlier rules have left in a text: ordinals, fractions, ranges, counts.
+    """Convert all digits that earlier rules have left in a text to words.
 
-    "1/2" is "one half", "1914-18" is "nineteen fourteen to eighteen", "C2766" its letter and
-    digits.
+    They are ordinals, fractions ("1/2" is "one half"), ranges ("1914-18" is "nineteen fourteen to
+    eighteen"), serial numbers (the letter and each digit of "C2766"), years and counts.
     """
     text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
     text = _NUMBER_SIGN.sub(lambda m: f"{m[1] or 'n'}umber{m[2] or ''} ", text)

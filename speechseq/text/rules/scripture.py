@@ -40,7 +40,7 @@ _PART = re.compile(r"(\d+):(\d+)|\d+|[,;] ?| ?- ?")
 
 
 def read_verses(text: str) -> str:
-    """Read chapter and verse after the name of a book: "Psalm twenty-three one to six"."""
+    """Convert Bible verses to words: "Psalm 23:1-6" is "Psalm twenty-three one to six"."""
     return _VERSE.sub(_verse, text) if _PAIR.search(text) else text
 
 

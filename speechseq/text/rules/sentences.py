@@ -12,8 +12,12 @@ _ENDS = re.compile(rf"[\"')]*(?:$| +[\"'(]*(?:{STARTERS})(?![A-Za-z.]))")
 
 
 def ends_sentence(text: str, position: int) -> bool:
-    """True if the text ends at an index, or a new sentence seems to begin there.
+    """True if the full stop of an abbreviation seems to end a sentence too.
 
-    `position` is the index after the full stop of an abbreviation.
+    This is so if the text ends after it, or a word that often begins sentences follows.
+
+    Args:
+        text: the text.
+        position: index of the character after the full stop.
     """
     return _ENDS.match(text, position) is not None

@@ -14,7 +14,10 @@ _ZONE = re.compile(r"-(?<=UTC-|GMT-)(?=\d)")
 
 
 def read_signed(text: str) -> str:
-    """Read a hyphen before a number as "minus", a plus sign as "plus", a tilde as "about"."""
+    """Read signs before a number: "-5" as "minus 5", "+5" as "plus 5", "~5" as "about 5".
+
+    The digits stay for later rules.
+    """
     text = _ABOUT.sub("about ", _EITHER.sub(" plus or minus ", text))
     text = _NEGATIVE.sub("minus ", _ZONE.sub(" minus ", text))
     return _POSITIVE.sub("plus ", text)

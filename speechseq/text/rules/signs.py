@@ -31,7 +31,7 @@ _LOOSE = re.compile(r" (?=[,;:!?.](?: |$))")
 
 
 def read_signs(text: str) -> str:
-    """Convert signs to words ("&" is "and"), and remove all characters outside `ALPHABET`."""
+    """Convert remaining signs to words ("&" is "and"), and remove characters outside `ALPHABET`."""
     if _OUTSIDE.search(text):
         text = _PER_UNIT.sub(lambda m: f" per {_UNITS[m[1]]}", _PER.sub(" per ", text))
         text = _ORNAMENT.sub(" ", text)

@@ -22,10 +22,10 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class NGramScorer:
-    """Scorer of a search by an n-gram model whose words are the symbols of the vocabulary.
+    """Language model for beam search: an n-gram model whose words are the recogniser's symbols.
 
-    The model's word <space> is the space. A symbol that is not in the model has the probability of
-    <unk>.
+    Pass it to a search in a `WeightedScorer`. The model's word <space> is the space. A symbol that
+    the model lacks has the probability of <unk>. `WordNGramScorer` is for models of whole words.
 
     Args:
         arpa: the n-gram model, read from an ARPA file or estimated.
@@ -59,7 +59,11 @@ class NGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "NGramScorer":
-        """Load the ARPA file `path`, for a recogniser's vocabulary.
+        """Load an n-gram model over the recogniser's symbols from an ARPA file.
+
+        Args:
+            path: ARPA file, plain or gzipped.
+            vocabulary: the recogniser's vocabulary.
 
         Raises:
             DataError: the file is missing or damaged; the message has file and line.
@@ -68,16 +72,21 @@ class NGramScorer:
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> Rows:
-        """Return the state of empty histories (rows), and move the tables to the device."""
+        """Return the state of `rows` hypotheses before any symbol; move tables to the device.
+
+        A state is the index of a history (rows), see `Backoff`.
+        """
         self._backoff, self._words = self._backoff.to(device), self._words.to(device)
         return torch.zeros(rows, dtype=torch.int64, device=device)
 
     def score(self, tokens: Rows, state: Rows) -> tuple[LogProbs, Rows]:
         """Return log-probabilities (rows, symbols) of the next symbol, and the new state (rows).
 
+        A row is a hypothesis.
+
         Args:
             tokens: (rows), the last symbol of each hypothesis.
-            state: (rows), result of `start` or of the previous call.
+            state: (rows), result of `start`, or state returned by the previous call.
         """
         _, state = self._backoff.advance(state, self._words[tokens])
         log_probs = self._backoff.all_log_probs(state)[:, self._words]
@@ -86,11 +95,11 @@ class NGramScorer:
 
 
 class WordState(NamedTuple):
-    """State of `WordNGramScorer` for each hypothesis.
+    """State of `WordNGramScorer`, one row per hypothesis.
 
     Attributes:
-        history: (rows), index of the history in words.
-        node: (rows), node of the trie that the letters of the unfinished word lead to.
+        history: (rows), index of the last complete words, see `Backoff`.
+        node: (rows), letters of the unfinished word, as a node of a `WordTrie`.
     """
 
     history: Rows
@@ -98,11 +107,12 @@ class WordState(NamedTuple):
 
 
 class WordNGramScorer:
-    """Scorer by an n-gram model over words, for a recogniser that spells words in smaller symbols.
+    """Language model for beam search: an n-gram model over words, while the recogniser spells them.
 
-    A word is scored once, when it is complete: at the symbol that brings the next space, or at eos.
-    So the scores of a sentence add up to its log-probability in words. Words that are not in the
-    model, or that the vocabulary spells differently, have the probability of <unk>.
+    Pass it to a search in a `WeightedScorer`. A word is scored once, when it is complete: at the
+    symbol that brings the next space, or at eos. So the scores of a sentence add up to its
+    log-probability in words. Words that are not in the model, or that the vocabulary cannot spell,
+    have the probability of <unk>. `NGramScorer` is for models over the recogniser's own symbols.
 
     Args:
         arpa: the n-gram model, read from an ARPA file or estimated.
@@ -124,7 +134,11 @@ class WordNGramScorer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], vocabulary: Vocabulary) -> "WordNGramScorer":
-        """Load the ARPA file `path`, for a recogniser's vocabulary.
+        """Load an n-gram model over words from an ARPA file.
+
+        Args:
+            path: ARPA file, plain or gzipped.
+            vocabulary: the recogniser's vocabulary.
 
         Raises:
             DataError: the file is missing or damaged; the message has file and line.
@@ -142,11 +156,11 @@ class WordNGramScorer:
     def score(self, tokens: Rows, state: WordState) -> tuple[LogProbs, WordState]:
         """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
 
-        They are 0 for symbols that do not complete a word.
+        A row is a hypothesis. A symbol that does not complete a word has 0.
 
         Args:
             tokens: (rows), the last symbol of each hypothesis.
-            state: result of `start` or of the previous call.
+            state: result of `start`, or state returned by the previous call.
         """
         closed = self._trie.closes[tokens]
         _, after = self._complete(state)

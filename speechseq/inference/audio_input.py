@@ -16,12 +16,13 @@ _LOUDEST = 100.0  # a higher peak means that the samples are on the scale of 16-
 
 
 def read_sound(sound: Sound, audio: AudioConfig, longest_seconds: float) -> Waveform:
-    """Read a sound file, or a pair of waveform and sample rate, at the model's rate: (1, samples).
+    """Load a sound for a model: mono, at the model's sample rate, as a waveform (1, samples).
 
     Args:
-        sound: path, or pair of a waveform, (samples,) or (1, samples), and its samples per second.
-        audio: the model's audio settings, for its rate and the shortest frame.
-        longest_seconds: maximum duration.
+        sound: path of a file, or a pair (waveform, sample rate) with the waveform (samples,) or (1,
+            samples).
+        audio: the model's audio settings.
+        longest_seconds: maximum duration in seconds; a longer sound is refused.
 
     Raises:
         DataError: the file is missing, not sound or truncated; the waveform has NaN or Inf, or is

@@ -16,19 +16,19 @@ Rows = Int[Tensor, " rows"]
 
 
 class Backoff(NamedTuple):
-    """Tables of a back-off n-gram model.
+    """Back-off n-gram model as tensors, to score many hypotheses at once; `tables` builds it.
 
-    A state is the index of a history; state 0 is the empty history. An entry is an n-gram, that is,
-    a word after a history.
+    A state is the index of a history, that is, of the words before the next one; state 0 is the
+    empty history. An entry is an n-gram: a history and the word after it.
 
     Attributes:
-        keys: (entries), state * words + word; entries are sorted by it.
-        log_probs: (entries), natural logarithms.
-        targets: (entries), state after the entry: the longest suffix of the n-gram that is a
+        keys: (entries), state * words + word of each entry; the entries are sorted by it.
+        log_probs: (entries), natural logarithms of the word's probability after the history.
+        targets: (entries), state after the word: the longest suffix of the n-gram that is a
             history.
-        starts: (states + 1), first entry of each state.
-        backoffs: (states), logarithm of the back-off weight.
-        shorter: (states), state of the history without its first word, which back-off leads to.
+        starts: (states + 1), index of the first entry of each state.
+        backoffs: (states), natural logarithm of the back-off weight.
+        shorter: (states), state to back off to: the history without its first word.
         words: number of words.
         order: maximum number of words of an n-gram.
     """
@@ -54,7 +54,7 @@ class Backoff(NamedTuple):
         )
 
     def advance(self, states: Rows, words: Rows) -> tuple[Float[Tensor, " rows"], Rows]:
-        """Return the log-probability of one word after each state, and the state after the word.
+        """Score one next word for each state; return log-probabilities in nats, and new states.
 
         Args:
             states: (rows), indices of histories.
@@ -91,9 +91,9 @@ class Backoff(NamedTuple):
 
 
 def tables(arpa: Arpa) -> tuple[Backoff, dict[str, int]]:
-    """Convert `arpa`, an n-gram model, to tables for many rows; also return the index of each word.
+    """Convert an n-gram model to tensors; return them, and a dict from each word to its index.
 
-    <s> and <unk> are added if the model lacks them.
+    The words <s> and <unk> are added if the model lacks them.
     """
     words = {word: i for i, word in enumerate(arpa.words)}
     unigrams = arpa.orders[0]

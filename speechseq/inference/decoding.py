@@ -25,8 +25,9 @@ class Decoded(NamedTuple):
     """Result of `decode` for one utterance.
 
     Attributes:
-        hypotheses: hypotheses, best first.
-        ctc_log_probs: (positions, symbols), output of the CTC head; None without a head.
+        hypotheses: transcripts that the search found, best first.
+        ctc_log_probs: (positions, symbols), log-probabilities of the CTC head, of which word times
+            are made; None if the model has no such head.
     """
 
     hypotheses: list[Hypothesis]
@@ -39,10 +40,11 @@ def decode(
     strategy: Strategy,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[Decoded | SpeechseqError]:
-    """Search for the transcripts of all utterances as one batch.
+    """Search for the transcripts of utterances, all in one batch, and survive those that fail.
 
     If the batch does not fit in memory, each half of it is decoded alone. Utterances whose features
-    or outputs have NaN or Inf are left out, and the others are decoded again.
+    or outputs have NaN or Inf are left out, and the others are decoded again. (`recognise` raises
+    an error in these cases.)
 
     Args:
         model: recogniser.
@@ -51,7 +53,7 @@ def decode(
         scorers: language models with their weights.
 
     Returns:
-        For each utterance its hypotheses, or the error because of which it has none.
+        For each utterance its result, or the error because of which it has none.
     """
     if not features:
         return []

@@ -21,17 +21,20 @@ _LEAST = 6.0  # dB between word and quietest place; with a smaller rise there is
 def into_pauses(
     spans: Sequence[Span], waveform: Waveform, rate: int, reach: float = _REACH
 ) -> list[Span]:
-    """Move each boundary between words to the quietest place nearby, with a resolution of 5 ms.
+    """Refine word times: move each boundary between words to the quietest place nearby.
 
-    If that place is a pause, the word before ends where the pause begins, and the next word begins
-    where the pause ends. No boundary passes the middle of a word, so the order of the words stays,
-    and every word keeps a duration above 0.
+    The resolution is 5 ms. If that place is a pause, the word before it ends where the pause
+    begins, and the next word begins where the pause ends. No boundary passes the middle of a word,
+    so the order of the words stays, and every word keeps a duration above 0.
 
     Args:
-        spans: start and end of each word in seconds.
+        spans: (start, end) of each word in seconds.
         waveform: sound (1, samples).
-        rate: its samples per second.
+        rate: samples per second of the waveform.
         reach: maximum shift of a boundary in seconds.
+
+    Returns:
+        The new (start, end) of each word in seconds.
     """
     loudness, times = _loudness(waveform, rate)
     if not spans or len(times) < 2:

@@ -30,13 +30,14 @@ _SHORT = 10  # words; where no text has more, each length is a bin of its own
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoredUtterance:
-    """Utterance with reference and hypothesis, and the edits between them.
+    """Utterance with its reference, its hypothesis and the errors of the hypothesis.
 
     Attributes:
         id, speaker: names of utterance and speaker; "" for an unknown speaker.
-        ref, hyp: true transcript and recognised transcript.
-        edits: edits of the words.
-        characters: counts of correct and wrong characters.
+        ref: true transcript.
+        hyp: recognised transcript.
+        edits: correct, substituted, deleted and inserted words, in order.
+        characters: numbers of correct and wrong characters.
     """
 
     id: str
@@ -48,7 +49,7 @@ class ScoredUtterance:
 
     @cached_property
     def words(self) -> Counts:
-        """Counts of correct, substituted, deleted and inserted words."""
+        """Numbers of correct, substituted, deleted and inserted words."""
         return word_counts(self.edits)
 
     @property
@@ -59,12 +60,14 @@ class ScoredUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """Counts over a group of utterances, such as those of a speaker.
+    """Numbers of errors of a group of utterances, such as those of one speaker.
 
     Attributes:
         name: name of the group.
-        utterances, wrong: number of utterances, and of those with an error.
-        words, characters: counts of correct and wrong words and characters.
+        utterances: number of utterances.
+        wrong: number of utterances that have an error.
+        words: numbers of correct and wrong words.
+        characters: numbers of correct and wrong characters.
     """
 
     name: str
@@ -92,10 +95,10 @@ class Confusion(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """Error rates of a set of utterances, the result of the function `score`.
+    """Word and character error rates of a set of utterances; the function `score` makes it.
 
     Attributes:
-        rows: the scored utterances.
+        rows: the scored utterances, in the order of the input.
     """
 
     rows: tuple[ScoredUtterance, ...]
@@ -151,7 +154,7 @@ class Score:
     def interval(
         self, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
     ) -> bootstrap.Interval | None:
-        """Bootstrap interval of the error rate; None if the references are empty.
+        """Confidence interval of the error rate by bootstrap; None if all references are empty.
 
         Args:
             unit: unit of the error rate, "words" or "characters".
@@ -165,8 +168,7 @@ class Score:
     def confusions(self, most: int = 10) -> tuple[Confusion, ...]:
         """Return the most frequent word errors, at most `most` of them, the most frequent first.
 
-        A `Confusion` has the reference word, the recognised word ("" where one is missing) and the
-        number of times.
+        Errors are substitutions, insertions and deletions.
         """
         found = Counter(pair for row in self.rows for pair in _confused(row.edits))
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
@@ -179,13 +181,14 @@ def score(
     ids: Sequence[str] | None = None,
     speakers: Sequence[str] | None = None,
 ) -> Score:
-    """Count the errors of (ref, hyp) pairs of texts.
+    """Compute word and character error rates of hypotheses against references.
 
     Words are separated by white space and compared as written. Either text may be empty.
 
     Args:
-        ids: name of each pair; None numbers the pairs from 1.
-        speakers: speaker of each pair, "" where unknown; None for all unknown.
+        pairs: (reference, hypothesis) of each utterance.
+        ids: name of each utterance; None numbers them from 1.
+        speakers: speaker of each utterance, "" where unknown; None if all are unknown.
 
     Raises:
         DataError: the number of ids or speakers is not that of the pairs.
@@ -223,13 +226,17 @@ def score(
 def compare_systems(
     first: Score, second: Score, unit: Unit = "words", *, level: float = 0.95, seed: int = 0
 ) -> bootstrap.Comparison:
-    """Compare the hypotheses of two systems for the same utterances.
+    """Compare the error rates of two systems on the same utterances, by bootstrap.
 
     Args:
-        first, second: scores of the two systems.
+        first: score of the first system.
+        second: score of the second system.
         unit: unit of the error rates, "words" or "characters".
         level: probability of the confidence interval.
         seed: seed of the resampling.
+
+    Returns:
+        The difference of the error rates with its confidence interval and p-value.
 
     Raises:
         DataError: the two scores do not have the same references in the same order.

@@ -19,14 +19,16 @@ _STILL = 20, 8  # steps, and multiples of a position's usual steps; a pause is s
 
 
 class Slip(NamedTuple):
-    """One fault of an attention alignment (steps, positions).
+    """One fault of a text-to-speech attention alignment, found by `slips`.
 
     Attributes:
         kind: "skip" (positions that no step reads), "repeat" (attention moves back to `first` after
-            it has reached `last`) or "stall" (attention stays for longer than a pause).
-        first, last: positions, inclusive.
-        step: step at which it begins: the first beyond skipped positions (the last step of all if
-            they end the text), the first back, the first of a stall.
+            it has reached `last`) or "stall" (attention stays for longer than a pause lasts).
+        first: first position of the fault.
+        last: last position of the fault.
+        step: step at which the fault begins. For a skip this is the first step beyond the skipped
+            positions (the last step of all if they end the text), for a repeat the first step after
+            the move back, for a stall its first step.
     """
 
     kind: Literal["skip", "repeat", "stall"]
@@ -36,12 +38,13 @@ class Slip(NamedTuple):
 
 
 def slips(alignment: Float[Tensor, "steps positions"]) -> list[Slip]:
-    """Return the skips, repeats and stalls of one alignment, by their steps.
+    """Find the skips, repeats and stalls of one alignment (steps, positions), in order of steps.
 
-    A skip is a run of positions without the least weight that `coverage` asks for, of more than 2
-    positions and more than twice as many as attention passes over in its usual move. A repeat moves
-    back by at least 3 positions, for more than one step if attention then goes on from `last`. A
-    stall stays for more than 20 steps plus 8 times the usual number of steps of a position.
+    The position of a step is the one with the most weight. A skip is a run of unread positions
+    (those that `coverage` does not count), more than 2 and more than twice as many as attention
+    usually passes over. A repeat is a move back by at least 3 positions; a single step back, after
+    which attention goes on where it was, does not count. A stall lasts more than 20 steps plus 8
+    times the usual number of steps of a position.
 
     Raises:
         DataError: the alignment has no steps or no positions.
@@ -54,10 +57,11 @@ def slips(alignment: Float[Tensor, "steps positions"]) -> list[Slip]:
 
 
 def alignment_score(alignment: Float[Tensor, "steps positions"]) -> float:
-    """Score an alignment by its quality, at most 1; higher is better.
+    """Score the quality of a text-to-speech alignment (steps, positions); higher is better.
 
-    It is the mean of focus, coverage and monotonicity, minus 1 for every slip; it is below 0 only
-    if there is a slip.
+    The score is the mean of focus, coverage and monotonicity (`nn.attention.diagnostics`), each
+    from 0 to 1, minus 1 for every fault (`slips`). So it is at most 1, and negative only if there
+    is a fault.
 
     Raises:
         DataError: the alignment has no steps or no positions.

@@ -19,13 +19,14 @@ _REASONS = ("limit", "attention_end", "stop")  # the first that any piece has co
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speech:
-    """Synthesised speech of one text.
+    """Synthesised speech of one text, a result of `Synthesizer.synthesize`.
 
     Attributes:
-        text, normalized: the text as given, and normalised for the vocabulary.
+        text: the text as given.
+        normalized: the text normalised for the vocabulary.
         symbols: symbols of the text, one per memory position.
         waveform: (samples,) float32 in [-1, 1].
-        sample_rate: of the waveform, in Hz.
+        sample_rate: samples per second of the waveform.
         mel: (frames, mels), log-mel.
         alignment: (steps, positions), attention weights of the decoder's steps.
         finished_reason: why it ended: "stop" (stop probability), "attention_end" (attention stayed
@@ -55,14 +56,14 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A text as input of a synthesiser's model, the result of `TextReader.read`.
+    """A text prepared for a synthesiser's model, as token ids; the result of `TextReader.read`.
 
     Attributes:
-        text: the text as given.
+        text: the text as given, which may be a piece of a longer one.
         normalized: the text normalised for the vocabulary.
         ids: token ids of the normalised text.
-        pause: seconds of silence that follow.
-        latent: style, one row; None for models without a style.
+        pause: seconds of silence that follow it.
+        latent: style of the speech, a batch of one; None for models without a style.
         speaker: id of the speaker; None for models without speakers.
     """
 
@@ -82,14 +83,16 @@ def speech(
     row: int,
     audio: AudioConfig,
 ) -> Speech:
-    """Return the speech of one row of the model's and the vocoder's output, without padding.
+    """Make the Speech of one text from a batch of a model's and a vocoder's output, unpadded.
+
+    A waveform whose peak is above 1 is scaled down to 1.
 
     Args:
-        reading: the text of the row, as the model read it.
-        symbols: its symbols, one per token id.
-        output: output of the model for a batch.
-        waveforms: the vocoder's, (batch, samples); a peak above 1 is scaled down to 1.
-        row: index into the batch.
+        reading: the text, as the model has read it.
+        symbols: symbols of the text, one per token id.
+        output: output of the model for the batch.
+        waveforms: (batch, samples), output of the vocoder.
+        row: index of the text in the batch.
         audio: the model's audio settings.
     """
     frames, steps = int(output.frame_lengths[row]), int(output.step_lengths[row])
@@ -109,11 +112,15 @@ def speech(
 
 
 def joined(text: str, pieces: Sequence[Speech]) -> Speech:
-    """Join the speech of the `pieces` of `text`, the whole; a single piece is returned unchanged.
+    """Join the speech of the pieces of a long text into one Speech.
 
     The waveform includes the pauses; mel and alignment do not. The alignment (steps, positions) is
     block-diagonal: one block per piece, zeros elsewhere. Since its size grows with the square of
     the text's length, alignment and symbols are empty for a text of several pages.
+
+    Args:
+        text: the whole text.
+        pieces: speech of its pieces; a single one is returned unchanged.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -134,7 +141,7 @@ def joined(text: str, pieces: Sequence[Speech]) -> Speech:
 
 
 def combined(reasons: Iterable[str]) -> str:
-    """Return the worst reason why a piece ended: "limit", then "attention_end", then "stop"."""
+    """Return the worst of several finished reasons: "limit", else "attention_end", else "stop"."""
     found = set(reasons)
     return next(reason for reason in _REASONS if reason in found)
 

@@ -12,16 +12,18 @@ _OTHER_TEXT = 0.4  # gain of pairing different texts for the same sound; equal t
 
 
 def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float) -> list[Word]:
-    """Join the words of two consecutive windows of a sound that overlap.
+    """Join the words of two overlapping windows of a sound, so that each word is there once.
 
-    Words in the first half of the overlap come from the left window, those in the second half from
-    the right one, because a window may cut a word at its edge. Words found in both windows are
-    paired first, by time and text; otherwise a word that the windows place on different sides of
-    the middle would be duplicated or lost.
+    A window may cut a word at its edge, so words in the first half of the overlap come from the
+    left window, those in the second half from the right one. Words found in both windows are paired
+    first, by time and text; otherwise a word that the windows place on different sides of the
+    middle would be duplicated or lost.
 
     Args:
-        left, right: words of the earlier and the later window, in order of time.
-        begin, end: of the overlap. All times are seconds from the start of the whole sound.
+        left: words of the earlier window, in order of time.
+        right: words of the later window, in order of time.
+        begin: start of the overlap. All times are seconds from the start of the whole sound.
+        end: end of the overlap.
     """
     middle = (begin + end) / 2
     pairs = same_words(left, right)
@@ -35,10 +37,18 @@ def stitch(left: Sequence[Word], right: Sequence[Word], begin: float, end: float
 
 
 def same_words(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
-    """Pair the words that both windows have recognised; return their indices (left, right).
+    """Pair the words that two overlapping windows have both recognised.
 
     Among all pairings that keep the order of the words, the best one is taken. The words of a pair
-    have equal texts and about the same time, or different texts for the same sound.
+    have about the same time and equal texts, or overlap so much in time that they must be the same
+    sound.
+
+    Args:
+        left: words of the earlier window, in order of time.
+        right: words of the later window, in order of time.
+
+    Returns:
+        Pairs (index in `left`, index in `right`).
     """
     best = np.zeros((len(left) + 1, len(right) + 1))
     gains = np.array([[_gain(one, other) for other in right] for one in left])

@@ -21,13 +21,14 @@ _FIRST = 16  # frames of the first chunk; the next ones double, so that sound be
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Consecutive part of streamed speech.
+    """Part of streamed speech, yielded by `Synthesizer.stream`; the parts joined are the speech.
 
     Attributes:
-        waveform: (samples,) float32 in [-1, 1]; a pause after a piece of a long text belongs to the
-            piece's last chunk.
+        waveform: (samples,) float32 in [-1, 1]. The pause after a piece of a long text is at the
+            end of the piece's last chunk.
         mel: (frames, mels), without frames for pauses.
-        finished_reason: "stop", "attention_end" or "limit" in the last chunk of a piece, else None.
+        finished_reason: "stop", "attention_end" or "limit" (see `Speech`) in the last chunk of a
+            piece, None in others.
     """
 
     waveform: Float[Tensor, " samples"]
@@ -36,7 +37,10 @@ class Chunk:
 
 
 def chunk_sizes(most: int) -> Iterator[int]:
-    """Iterate over the frames of chunks without end: few in the first one, then up to `most`."""
+    """Yield numbers of frames of successive chunks, without end: they double up to `most`.
+
+    The first chunk is small, so that sound begins early.
+    """
     size = min(_FIRST, most)
     while True:
         yield size
@@ -53,9 +57,17 @@ def stream_readings(
     max_steps: int | None,
     steering: Steering,
 ) -> Iterator[Chunk]:
-    """Iterate over the chunks of the pieces of a text, one piece after another.
+    """Yield the chunks of a text that was split into pieces, one piece after another.
 
-    The arguments are those of `MelStream` and `chunks`; each piece has a new vocoder.
+    Args:
+        model: the synthesiser's model.
+        readings: the pieces, prepared for the model.
+        vocoder: function that makes a new vocoder for each piece.
+        chunk_frames: maximum number of frames of a chunk.
+        precision: precision of the decoder's weights, see `Tacotron.generate`.
+        seed: seed of the pre-net's dropout.
+        max_steps: maximum number of decoder steps of a piece; None for the model's own limit.
+        steering: window and speed of the attention.
     """
     device = next(model.parameters()).device
     for reading in readings:
@@ -77,10 +89,16 @@ def stream_readings(
 def chunks(
     reading: Reading, mels: MelStream, vocoder: StreamVocoder, chunk_frames: int
 ) -> Iterator[Chunk]:
-    """Iterate over the chunks of one piece of a text, each at most `chunk_frames` frames.
+    """Yield the chunks of one piece of a text.
 
-    Sound above full scale is turned down from where it first occurs, for the rest of the piece; at
-    once, the whole piece would be.
+    Sound above full scale is turned down, from the chunk in which it first occurs to the end of the
+    piece; the whole piece cannot be scaled when parts of it have been yielded already.
+
+    Args:
+        reading: the piece, prepared for the model.
+        mels: its mel, which the decoder makes while it is read.
+        vocoder: a new vocoder.
+        chunk_frames: maximum number of frames of a chunk.
 
     Raises:
         CheckpointError: the model's mel has NaN or Inf; earlier chunks have been given.

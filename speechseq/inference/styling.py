@@ -21,7 +21,7 @@ LONGEST_REFERENCE = 60.0  # seconds of speech that a style is inferred from
 def styled(
     model: Tacotron, readings: list[list[Reading]], latent: Latent | None, speaker: str | None
 ) -> list[list[Reading]]:
-    """Return the pieces of texts with style and speaker, the same for all pieces of a text.
+    """Add a style and a speaker to readings (prepared texts), the same for all pieces of a text.
 
     Args:
         model: the synthesiser's model.
@@ -43,7 +43,7 @@ def styled(
 
 
 def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
-    """Return the id of the model's speaker of this name; None for a model of one voice.
+    """Return the id of a speaker, given by name; None for a model of one voice.
 
     Raises:
         ConfigError: the speaker is unknown, or None for a model with several speakers, or given
@@ -61,9 +61,9 @@ def speaker_id(model: Tacotron, speaker: str | None) -> int | None:
 
 
 def stacked(readings: Sequence[Reading]) -> tuple[Latent | None, Tensor | None]:
-    """Stack the styles and the speaker ids (batch) of readings, the pieces of texts in a batch.
+    """Make a batch of the styles and of the speaker ids (batch) of readings (prepared texts).
 
-    Each is None if the readings have none.
+    Each of the two results is None if the readings have none.
     """
     latents = [reading.latent for reading in readings if reading.latent is not None]
     ids = [reading.speaker for reading in readings if reading.speaker is not None]

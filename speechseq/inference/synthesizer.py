@@ -40,11 +40,14 @@ _MOST_SYMBOLS = 3200  # of a batch, padding included; it bounds the memory of a 
 
 
 class Synthesizer:
-    """Speaks texts with a model, its vocabulary and its audio settings.
+    """Text-to-speech with a trained Tacotron: turns texts into waveforms.
+
+    Make it by `load`; call `synthesize` for whole texts, `pieces` or `stream` for long ones.
 
     Args:
-        model, vocabulary, audio: a trained Tacotron, and the symbols and audio settings that it was
-            trained with; `load` takes all three from a checkpoint.
+        model: a trained Tacotron.
+        vocabulary: symbols that the model was trained with.
+        audio: audio settings that the model was trained with.
         vocoder: settings of Griffin-Lim, which makes the waveforms.
         batch_size: maximum number of texts in a batch.
         precision: precision of the weights in the decoder's loop, "float32", "bfloat16" or "int8";
@@ -111,11 +114,7 @@ class Synthesizer:
         return cls(model, vocabulary, audio, load_vocoder(stored.folder), precision=precision)
 
     def read(self, text: str) -> Reading:
-        """Normalise and encode a text in the same way as in training.
-
-        Raises:
-            DataError: the text has nothing to say, or symbols that the vocabulary lacks.
-        """
+        """Prepare a text for the model, as one piece, as in training; see `TextReader.read`."""
         return self._texts.read(text)
 
     def synthesize(
@@ -190,10 +189,14 @@ class Synthesizer:
         speaker: str | None = None,
         manner: Manner = _PLAIN,
     ) -> Iterator[Speech]:
-        """Synthesise a text of any length piece by piece, in the memory of a few pieces.
+        """Synthesise a text of any length, and yield the speech of its pieces, mostly sentences.
 
-        A piece does not depend on the others; `Speech.with_pause` adds the silence after it. seed,
-        max_steps, latent and speaker are those of `synthesize`; `manner` has its other arguments.
+        Memory holds a few pieces. `Speech.with_pause` adds the silence after a piece.
+
+        Args:
+            text: text to speak.
+            seed, max_steps, latent, speaker: see `synthesize`.
+            manner: attempts and control of the attention, the other arguments of `synthesize`.
 
         Raises:
             DataError: see `readings`; raised before the first piece.
@@ -221,13 +224,14 @@ class Synthesizer:
         speaker: str | None = None,
         steering: Steering = UNSTEERED,
     ) -> Iterator[Chunk]:
-        """Synthesise a text of any length, and give its sound in chunks while the decoder runs.
+        """Synthesise a text of any length, and yield its sound in chunks while the decoder runs.
 
-        The chunks joined are the speech of `synthesize`: as many samples, the same mel, and a
-        waveform that differs no more than between two seeds of Griffin-Lim. The other arguments are
-        those of `synthesize`.
+        The joined chunks are the speech of `synthesize`: as many samples, the same mel, and a
+        waveform that differs no more than between two seeds of Griffin-Lim.
 
         Args:
+            text: text to speak.
+            seed, max_steps, latent, speaker: see `synthesize`.
             chunk_frames: maximum number of frames of a chunk; the first chunks are shorter.
             steering: window and speed of the attention.
 
@@ -246,11 +250,7 @@ class Synthesizer:
         return stream_readings(self.model, parts, vocoder, chunk_frames, *options)
 
     def readings(self, text: str) -> list[Reading]:
-        """Normalise and encode a text, in pieces if it is long; see `TextReader.readings`.
-
-        Raises:
-            DataError: see `TextReader.readings`.
-        """
+        """Prepare a text for the model, in pieces if it is long; see `TextReader.readings`."""
         return self._texts.readings(text)
 
     def _speak(

@@ -14,7 +14,9 @@ _SHOWN = 5  # pieces of a text that an error names
 
 
 class TextReader:
-    """Normalises and encodes texts for a synthesiser; long texts in pieces.
+    """Prepares texts for a synthesiser's model: normalises, splits and encodes them.
+
+    `read` treats a text as one piece; `readings` splits a long one into sentences.
 
     Args:
         vocabulary: symbols and normaliser of the synthesiser's model.
@@ -43,7 +45,7 @@ class TextReader:
     def readings(self, text: str) -> list[Reading]:
         """Normalise and encode a text; a long one is split into pieces at sentences.
 
-        One is long if it has more than `splitting.LONGEST` characters. Pieces without a word are
+        A text is long if it has more than `splitting.LONGEST` characters. Pieces without a word are
         left out.
 
         Raises:
@@ -68,7 +70,7 @@ class TextReader:
         return found
 
     def read_all(self, texts: Sequence[str]) -> list[list[Reading]]:
-        """Normalise and encode texts; return the pieces of each, only one if the text is short.
+        """Normalise and encode several texts; return the pieces of each, only one if it is short.
 
         Raises:
             DataError: texts cannot be spoken; all are listed by index.

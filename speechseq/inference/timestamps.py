@@ -24,8 +24,9 @@ class Word:
 
     Attributes:
         text: the word.
-        start, end: seconds from the start of the sound.
-        confidence: product of its tokens' probabilities, each given all tokens before it.
+        start: start in seconds from the start of the sound.
+        end: end in seconds from the start of the sound.
+        confidence: product of the probabilities of its tokens, each given all tokens before it.
     """
 
     text: str
@@ -35,7 +36,13 @@ class Word:
 
 
 class WordTokens(NamedTuple):
-    """Word, and the range of the tokens that spell it: tokens[first:stop]."""
+    """Word of a decoded transcript, and the tokens that spell it; see `word_tokens`.
+
+    Attributes:
+        text: the word.
+        first: index of its first token.
+        stop: index of the token after its last one.
+    """
 
     text: str
     first: int
@@ -43,10 +50,14 @@ class WordTokens(NamedTuple):
 
 
 def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[WordTokens]:
-    """Group token ids by the word of `decode(tokens)` that they spell; spaces belong to no word.
+    """Find the words of a transcript, and which of its tokens spell each.
 
     A token belongs to the words that it adds or extends in the decoded text, so tokens may be
-    characters, pieces or whole words. `decode` turns ids into text, as `Vocabulary.decode` does.
+    characters, pieces or whole words. Spaces belong to no word.
+
+    Args:
+        tokens: ids of the transcript.
+        decode: function that turns ids into text, such as `Vocabulary.decode`.
     """
     words = decode(tokens).split()
     found: dict[int, list[int]] = {}
@@ -64,11 +75,17 @@ def word_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -
 
 
 def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]:
-    """Monotonic positions of the steps, from the medians of their attention weights.
+    """Estimate where each decoder step attends, as positions that never decrease.
 
-    `alignment` is (steps, positions); the result has a position for each step, from 0 to positions.
-    A median, unlike a mean, is robust to small weights far away. Where medians decrease, isotonic
-    regression gives these steps one shared position, closer to those with sharper weights.
+    A step's position is the median of its attention weights; a median, unlike a mean, is robust to
+    small weights far away. Where medians decrease, isotonic regression gives these steps one shared
+    position, closer to those with sharper weights.
+
+    Args:
+        alignment: (steps, positions), attention weights.
+
+    Returns:
+        A position for each step, a float from 0 to the number of positions.
     """
     steps, positions = alignment.shape
     if steps == 0 or positions == 0:
@@ -82,14 +99,17 @@ def attention_places(alignment: Float[Tensor, "steps positions"]) -> list[float]
 
 
 def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[int]) -> list[float]:
-    """Positions of the tokens on the likeliest CTC path that spells them.
+    """Estimate the memory position of each token, by the likeliest CTC path that spells them.
 
-    If the positions are too few for all tokens and the blanks between equal ones, the tokens are
-    spread evenly.
+    If there are fewer positions than tokens, and blanks between equal tokens, the tokens are spread
+    evenly.
 
     Args:
-        log_probs: (positions, symbols), of the CTC head.
+        log_probs: (positions, symbols), log-probabilities of the CTC head.
         tokens: ids of the transcript, without eos.
+
+    Returns:
+        The middle of each token, a float from 0 to the number of positions.
     """
     positions = log_probs.shape[0]
     doubles = sum(one == other for one, other in itertools.pairwise(tokens))
@@ -111,19 +131,22 @@ def ctc_places(log_probs: Float[Tensor, "positions symbols"], tokens: Sequence[i
 def word_spans(
     words: Sequence[WordTokens], places: Sequence[float], positions: int, lead: float
 ) -> list[tuple[float, float]]:
-    """Start and end of each word in memory positions, in order and without overlap.
+    """Estimate start and end of each word in memory positions, in order and without overlap.
 
-    The boundary of two words is half way between the last token of the first and the first token of
-    the second, or `lead` before the latter token if that is later. The reason: attention often
-    reads a word from its first sounds alone, so that its last token says little about its end, and
-    often attends to the start of the next word at a space. The last word ends at the position of
-    eos, if `places` has one after the tokens, and no later than the sound.
+    Two words meet half way between the last token of the first and the first token of the second,
+    or `lead` before the latter token if that is later. The reason: attention often reads a word
+    from its first sounds alone, so that its last token says little about its end, and often attends
+    to the start of the next word at a space. The last word ends at the position of eos, if `places`
+    has one after the tokens, and no later than the sound.
 
     Args:
         words: words with the ranges of their tokens.
         places: position of each token, and of eos if the transcript is finished.
         positions: number of positions of the sound.
         lead: number of positions that a word may begin before its first token.
+
+    Returns:
+        (start, end) of each word, in positions.
     """
     if not words:
         return []

@@ -31,7 +31,9 @@ _SECONDS = 10.0  # of one row of a full batch, which fits in the memory of a sma
 
 
 class Transcriber:
-    """Transcribes sounds with a model, its vocabulary and its audio settings.
+    """Speech recognition with a trained LAS: turns sounds into text with word times.
+
+    Make it by `load`, and call `transcribe`.
 
     Args:
         model: trained recogniser, or one in training.
@@ -109,7 +111,8 @@ class Transcriber:
 
         Args:
             sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
-            beam, n_best: width of the beam search, and number of hypotheses to return.
+            beam: width of the beam search.
+            n_best: number of hypotheses in each transcript's `n_best`.
             strategy: another search, such as Greedy(), instead of that beam.
             scorers: language models with their weights.
 
@@ -133,11 +136,12 @@ class Transcriber:
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript | SpeechseqError]:
-        """Transcribe every sound; the result of a sound that fails is its error.
+        """Transcribe every sound like `transcribe`, but return the error of a sound that fails.
 
         Args:
             sounds: files (WAV, FLAC, OGG), or pairs (waveform (samples,) or (1, samples), rate).
-            beam, n_best: width of the beam search, and number of hypotheses to return.
+            beam: width of the beam search.
+            n_best: number of hypotheses in each transcript's `n_best`.
             strategy: another search, such as Greedy(), instead of that beam.
             scorers: language models with their weights.
         """

@@ -12,11 +12,12 @@ NO_SPEECH = 0.5  # a transcript whose `no_speech` is higher is marked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One of the n best hypotheses of an utterance, as text.
+    """One of the n best hypotheses of an utterance, as text; a part of a Transcript.
 
     Attributes:
+        text: the text.
         score: the sum of `terms`, by which hypotheses are ranked.
-        log_prob: log-probability under the model alone.
+        log_prob: log-probability in nats under the recogniser alone, without language models.
         terms: terms of the score by name, after weighting and normalisation.
         finished: False if the hypothesis reached the length limit before eos.
     """
@@ -30,21 +31,23 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """Transcript of one utterance.
+    """Transcript of one sound, a result of `Transcriber.transcribe`.
 
     Attributes:
-        text, log_prob: text of the best hypothesis and its log-probability.
+        text: text of the best hypothesis.
+        log_prob: its log-probability in nats under the recogniser alone.
         finished: False if the best hypothesis reached the length limit before eos.
         words: words with times and confidences.
-        tokens, token_confidences: ids, and the probability of each given the previous ids.
+        tokens: ids of the text.
+        token_confidences: probability of each token given all tokens before it.
         symbols: a name for each step of the alignment, "<eos>" for the last when finished.
-        alignment: (steps, positions), the attention weights; a position lasts
-            `seconds_per_position`.
+        alignment: (steps, positions), the attention weights.
+        seconds_per_position: duration of a position of the alignment.
         n_best: the best hypotheses, the best first.
         seconds: duration of the sound.
         no_speech: probability, from 0 to 1, that the sound holds no speech: 1 - (1 - p) · c, where
-            p is the probability of eos at the first step and c is the mean confidence of the
-            tokens (1 without tokens). Above NO_SPEECH, trust no word of the text.
+            p is the probability of eos at the first step and c is the mean confidence of the tokens
+            (1 without tokens). Above the constant NO_SPEECH, the text is probably wrong.
     """
 
     text: str
@@ -63,7 +66,7 @@ class Transcript:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LongTranscript:
-    """Transcript of a long sound, window by window.
+    """Transcript of a long sound, made window by window; the result of `transcribe_long`.
 
     Attributes:
         words: words with times from the start of the whole sound.

@@ -16,15 +16,20 @@ _SEED_STEP = 0x9E3779B97F4A7C15  # far from the seeds that people count up
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manner:
-    """Way to synthesise a text: how often it is tried, and how attention moves.
+    """How to synthesise a text: number of attempts, and control of the attention.
+
+    The fields are arguments of `Synthesizer.synthesize`; `Synthesizer.pieces` takes a Manner.
 
     Args:
-        safe: attention reads through a window that only moves forward, and a try that slips or ends
-            by its limit is repeated with other seeds, `RETRIES` (4) times at most.
-        n: make exactly n tries of every text and keep the one with the best alignment score; there
-            are no further ones then.
-        window: positions (symbols) ahead of the furthest one reached, with `safe`.
-        length_scale: factor of the duration.
+        safe: attention may only move forward, within `window`. An attempt whose alignment has a
+            fault (`slips`), or that ends at the limit of steps, is repeated with other seeds,
+            `RETRIES` (4) times at most.
+        n: make exactly n attempts for every text and keep the one with the best alignment score;
+            None makes one, or with `safe` as many as needed.
+        window: with `safe`, number of positions (symbols) that attention may look ahead of the
+            furthest one it has reached.
+        length_scale: factor of the duration, for attention mechanisms that allow it (see
+            `Steering`).
 
     Raises:
         ConfigError: n or window is below 1, or length_scale beyond 0.1 to 10.
@@ -42,15 +47,15 @@ class Manner:
 
     @property
     def tries(self) -> int:
-        """Largest number of tries of a text."""
+        """Largest number of attempts for a text."""
         return self.n or (1 + RETRIES if self.safe else 1)
 
 
 class Kept(NamedTuple):
-    """Best try of each text, of those that a synthesiser made.
+    """Best attempts that `best_tries` has kept, for some of the texts.
 
     Attributes:
-        output: output of the model, with a row for each text.
+        output: output of the model, with a row for each of these texts.
         rows: index of the text of each row.
     """
 
@@ -61,15 +66,19 @@ class Kept(NamedTuple):
 def best_tries(
     read: Callable[[list[int], int], Generated], lengths: Sequence[int], seed: int, manner: Manner
 ) -> list[Kept]:
-    """Synthesise texts as often as their manner asks for, and keep the best try of each.
+    """Synthesise texts several times with different seeds, and keep the best attempt of each text.
 
-    A try is scored by its alignment (`alignment_score`).
+    Attempts are compared by `alignment_score`.
 
     Args:
-        read: function that synthesises a batch of some of the texts, by their indices, with a seed.
+        read: function that takes indices of texts and a seed, and returns the model's output for a
+            batch of these texts.
         lengths: number of tokens of each text.
-        seed: of the first try; the others have seeds made from it.
-        manner: number of tries, and when to stop.
+        seed: seed of the first attempt; the others have seeds made from it.
+        manner: number of attempts, and when to stop.
+
+    Returns:
+        The kept attempts; together they have each text once, in batches of one or of all texts.
     """
     rows = list(range(len(lengths)))
     if manner.tries == 1:

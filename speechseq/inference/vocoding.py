@@ -25,14 +25,14 @@ _LARGEST = 1 << 16  # bytes of a file of settings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VocoderConfig(Config):
-    """Settings of Griffin-Lim.
+    """Settings of Griffin-Lim, the vocoder of a Synthesizer.
 
     Args:
-        iterations, momentum: arguments of `griffin_lim`; by ear, 60 iterations are enough.
-        mel_power: exponent of the magnitudes of models that predict mels.
-        linear_power: exponent of the magnitudes of models that predict them (1.2 in Tacotron).
-        gain: added to the level of the sound, in dB; `evaluation.level` measures the gain with
-            which a voice is as loud as its recordings.
+        iterations: number of iterations; by ear, 60 are enough.
+        momentum: momentum of the iterations, see `griffin_lim`.
+        mel_power: exponent of the magnitudes, for models that predict mels.
+        linear_power: exponent of the magnitudes, for models that predict linear magnitudes (1.2 in
+            Tacotron).
     """
 
     iterations: Annotated[int, Range(0, 100_000)] = 60
@@ -47,7 +47,16 @@ class VocoderConfig(Config):
 
 
 def vocode(output: Generated, audio: AudioConfig, config: VocoderConfig, seed: int) -> Waveform:
-    """Return the waveforms (batch, samples) of a model's output."""
+    """Convert a model's output to waveforms (batch, samples) by Griffin-Lim.
+
+    Linear magnitudes are used if the model predicts them, otherwise mels.
+
+    Args:
+        output: free-running output of a Tacotron.
+        audio: the model's audio settings.
+        config: settings of Griffin-Lim.
+        seed: seed of the initial phases.
+    """
     linear = output.log_magnitude
     magnitude = (
         mel_to_magnitude(output.mel_after, audio) if linear is None else expand(linear, audio)
@@ -65,10 +74,18 @@ def vocode(output: Generated, audio: AudioConfig, config: VocoderConfig, seed: i
 
 
 class StreamVocoder:
-    """Vocoder of one mel that arrives in parts. Another vocoder has the same attribute and method.
+    """Griffin-Lim for one mel that arrives in parts, while the decoder still runs.
+
+    Call `add` with the next frames. A vocoder of your own needs the same attribute and method.
+
+    Args:
+        audio: the model's audio settings.
+        config: settings of Griffin-Lim.
+        seed: seed of the initial phases.
 
     Attributes:
-        look_ahead: number of frames after a sample that must have arrived before it is given.
+        look_ahead: number of frames that must have arrived after a frame before its samples are
+            returned.
     """
 
     def __init__(self, audio: AudioConfig, config: VocoderConfig, seed: int) -> None:
@@ -83,9 +100,10 @@ class StreamVocoder:
         self.look_ahead = self.inverse.look_ahead
 
     def add(self, mel: Mel, last: bool) -> Waveform:
-        """Return the samples (1, samples) that are final after these frames (1, frames, mels).
+        """Add the next frames (1, frames, mels); return the samples (1, samples) that are final.
 
-        They are those of whole frames, `hop` each, until the `last` ones give the rest.
+        They are whole frames of `hop` samples each. With `last`, all remaining samples are
+        returned.
         """
         return self.config.louder(self.inverse.add(mel_to_magnitude(mel, self.audio), last))
 
@@ -116,7 +134,12 @@ def save_vocoder(checkpoint: Path, config: VocoderConfig) -> None:
 
 
 def check_finite(mel: Mel, texts: Sequence[str]) -> None:
-    """Raise CheckpointError if the mel of a text has NaN or Inf."""
+    """Raise CheckpointError if a mel has NaN or Inf.
+
+    Args:
+        mel: (batch, frames, mels).
+        texts: text of each mel, for the message.
+    """
     finite = mel.isfinite().flatten(1).all(1).tolist()
     for row, text in enumerate(texts):
         if not finite[row]:

@@ -30,7 +30,7 @@ class WindowConfig(Config):
 
     @classmethod
     def of(cls, seconds: float) -> "WindowConfig":
-        """Return settings for windows of `seconds` that overlap by a fifth, at most by 4 s."""
+        """Return settings for windows of `seconds` that overlap by a fifth, at most by 4 s each."""
         return cls(seconds=seconds, overlap=min(seconds / 5, 4.0))
 
     def check(self) -> None:
@@ -43,7 +43,7 @@ class WindowConfig(Config):
 
 
 class Window(NamedTuple):
-    """Window of a sound.
+    """Part of a long sound that is transcribed on its own; `cut` yields them.
 
     Attributes:
         start: index of its first sample in the sound.
@@ -84,11 +84,12 @@ def cut(blocks: Iterable[Tensor], rate: int, config: WindowConfig) -> Iterator[W
 
 
 def quietest(waveform: Waveform, low: int, high: int, rate: int) -> int:
-    """Return the sample in the middle of the quietest 20 ms between two samples.
+    """Return the index of the sample in the middle of the quietest 20 ms of a range.
 
     Args:
         waveform: (1, samples).
-        low, high: indices of the samples.
+        low: first sample of the range.
+        high: sample after the last of the range.
         rate: samples per second.
     """
     size = max(1, int(_FRAME * rate))

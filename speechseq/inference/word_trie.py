@@ -14,14 +14,16 @@ _ASTRAY = 1  # the node of every character sequence that begins no word
 
 
 class WordTrie(NamedTuple):
-    """Trie of words, traversed by the symbols of a vocabulary; node 0 is the root.
+    """Trie (prefix tree) of words as tensors, which symbols follow from node 0, the root.
+
+    `WordNGramScorer` follows the unfinished word of each hypothesis in it. Build it by `of`.
 
     Attributes:
         after: (nodes, characters + 1), the node that each character leads to; the last column is
             for padding and leads to the node itself.
-        letters: (symbols, most), the characters of each symbol, padded.
+        letters: (symbols, most), indices of the characters of each symbol, padded.
         closes: (symbols), True if the symbol completes the word before it.
-        words: (nodes), the word that ends at a node, or <unk>.
+        words: (nodes), index of the word that ends at a node, or of <unk>.
     """
 
     after: Int[Tensor, "nodes characters"]
@@ -31,13 +33,13 @@ class WordTrie(NamedTuple):
 
     @staticmethod
     def of(words: Iterable[tuple[str, int]], vocabulary: Vocabulary, *, unknown: int) -> "WordTrie":
-        """Build a trie from pairs (word, index); of equal words the first counts.
+        """Build a trie of a language model's words.
 
         Words that the vocabulary cannot spell are left out.
 
         Args:
-            words: words of a language model.
-            vocabulary: the recogniser's vocabulary, whose symbols spell them.
+            words: pairs (word, index); of equal words the first counts.
+            vocabulary: the recogniser's vocabulary, whose symbols spell the words.
             unknown: index of <unk>, given to nodes at which no word ends.
 
         Raises:
@@ -78,9 +80,11 @@ class WordTrie(NamedTuple):
         return WordTrie(*(part.to(device) for part in self))
 
     def walk(self, nodes: Tensor, tokens: Tensor) -> Tensor:
-        """Return the node (rows) that each row reaches from `nodes` by the characters of its token.
+        """Return the node (rows) that is reached from each node by the characters of a symbol.
 
-        `nodes` and `tokens` are (rows), with a row for each hypothesis.
+        Args:
+            nodes: (rows), node of each hypothesis.
+            tokens: (rows), next symbol of each hypothesis.
         """
         for letters in self.letters[tokens].unbind(1):
             nodes = self.after[nodes, letters].long()

@@ -11,15 +11,18 @@ from speechseq.text.vocabulary import Vocabulary
 def estimate_symbols(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> NGramScorer:
-    """Estimate an n-gram model over the vocabulary's symbols, and write it to an ARPA file.
+    """Estimate an n-gram model over the recogniser's symbols, and write it to an ARPA file.
+
+    The symbols are those into which the vocabulary splits the texts, such as characters.
 
     Args:
-        path: the ARPA file.
+        path: ARPA file to write.
         texts: training texts.
         order: maximum number of symbols of an n-gram.
-        vocabulary: the recogniser's vocabulary, which splits the texts into symbols.
+        vocabulary: the recogniser's vocabulary.
+
     Returns:
-        The model as a scorer.
+        The model, for `WeightedScorer`.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `NGramScorer.load`.
@@ -33,15 +36,16 @@ def estimate_symbols(
 def estimate_words(
     path: Path, texts: Sequence[str], order: int, vocabulary: Vocabulary
 ) -> WordNGramScorer:
-    """Estimate an n-gram model over the words of the texts, and write it to an ARPA file.
+    """Estimate an n-gram model over the words of texts, and write it to an ARPA file.
 
     Args:
-        path: the ARPA file.
+        path: ARPA file to write.
         texts: training texts, whose words are separated by white space.
         order: maximum number of words of an n-gram.
         vocabulary: the recogniser's vocabulary, which spells the words.
+
     Returns:
-        The model as a scorer.
+        The model, for `WeightedScorer`.
 
     Raises:
         ConfigError, DataError: see `ngrams.estimate` and `WordNGramScorer.load`.

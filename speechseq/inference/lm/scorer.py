@@ -25,9 +25,9 @@ LogProbs = Float[Tensor, "rows symbols"]
 
 
 class RNNScorer:
-    """Scorer of a beam search by a recurrent language model over the recogniser's symbols.
+    """Language model for beam search: a recurrent network over the recogniser's symbols.
 
-    Make it by `RNNScorer.load(checkpoint)` and pass it to a search as `WeightedScorer("lm", scorer,
+    Load it by `RNNScorer.load(checkpoint)` and pass it to a search as `WeightedScorer("lm", scorer,
     weight=0.3)`.
 
     Args:
@@ -44,11 +44,12 @@ class RNNScorer:
         vocabulary: Vocabulary | None = None,
         device: torch.device | str = "cpu",
     ) -> "RNNScorer":
-        """Load the checkpoint of a trained language model.
+        """Load the checkpoint of a trained recurrent language model.
 
         Args:
             checkpoint: folder of the checkpoint, or of the run.
-            vocabulary: the recogniser's vocabulary, which the language model must share.
+            vocabulary: the recogniser's vocabulary, which the language model must share; None to
+                skip this check.
             device: device of the model.
 
         Raises:
@@ -74,9 +75,11 @@ class RNNScorer:
     def score(self, tokens: Rows, state: LanguageState) -> tuple[LogProbs, LanguageState]:
         """Return log-probabilities (rows, symbols) of the next symbol, and the new state.
 
+        A row is a hypothesis.
+
         Args:
             tokens: (rows), the last symbol of each hypothesis.
-            state: result of `start` or of the previous call.
+            state: result of `start`, or state returned by the previous call.
         """
         return self.model.step(tokens, state)
 
@@ -84,11 +87,15 @@ class RNNScorer:
 def load(
     path: str | Path, vocabulary: Vocabulary, device: torch.device | str = "cpu"
 ) -> RNNScorer | NGramScorer | WordNGramScorer:
-    """Load the language model at a path, for a recogniser's vocabulary.
+    """Load a language model, recurrent or n-gram, from a checkpoint folder or an ARPA file.
 
-    A folder is a checkpoint of a recurrent model, which is moved to `device`. A file is an ARPA
-    model: over the recogniser's symbols if all its words are symbols of the vocabulary, else over
-    words.
+    A folder is a checkpoint of a recurrent model. A file is an n-gram model: over the recogniser's
+    symbols if all its words are symbols of the vocabulary, otherwise over words.
+
+    Args:
+        path: the folder or file.
+        vocabulary: the recogniser's vocabulary.
+        device: device of a recurrent model.
 
     Raises:
         CheckpointError: the folder is not a checkpoint of a language model, or has another
@@ -106,12 +113,12 @@ def load(
 
 
 def weighted(path: str, vocabulary: Vocabulary, weight: float) -> list[WeightedScorer]:
-    """Return the scorers of a search with one language model, or [] if `path` is "".
+    """Load a language model as the argument `scorers` of a search; [] if `path` is "".
 
     Args:
-        path: checkpoint or ARPA file, see `load`.
+        path: checkpoint folder or ARPA file, see `load`.
         vocabulary: the recogniser's vocabulary.
-        weight: weight of the language model in the score.
+        weight: factor of the language model's log-probabilities in the score.
 
     Raises:
         CheckpointError, DataError, ConfigError: see `load`.

@@ -20,12 +20,18 @@ from speechseq.shapes import Encoded
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beam(Config):
-    """Beam search, which follows the `size` best hypotheses of each utterance by their score.
+    """Beam search, which keeps the `size` best open hypotheses of each utterance at every step.
 
-    At each step, all continuations of an utterance's open hypotheses compete for `size` places; a
-    chosen continuation by eos is a finished hypothesis. The search of an utterance ends when no
-    open hypothesis can enter its `n_best` any more, or at its length limit (`limit`). `score` has
-    the weights of the score's terms.
+    Pass it as `strategy` to `Transcriber.transcribe` or `recognise`. At each step, all open
+    hypotheses are continued by every symbol, and the `size` continuations with the best scores are
+    kept. One that ends with eos is finished. The search of an utterance ends when no open
+    hypothesis can enter the `n_best` finished ones any more, or at the length limit.
+
+    Attributes:
+        size: number of hypotheses kept per utterance.
+        n_best: number of hypotheses to return per utterance.
+        score: weights of the terms of the score, such as CTC and coverage.
+        limit: maximum number of tokens.
 
     Examples:
         >>> from speechseq.inference.search.scoring import ScoreConfig
@@ -52,7 +58,7 @@ class Beam(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the n-best list of each row of an encoded batch, best first.
+        """Return the n-best list of each utterance of an encoded batch, best first.
 
         Args:
             model: recogniser.
@@ -83,9 +89,13 @@ class Beam(Config):
 
 
 def usual_beam(size: int, n_best: int = 1) -> Beam:
-    """Return the default beam search of width `size`, for the `n_best` transcripts.
+    """Return the beam search that `Transcriber.transcribe` uses by default.
 
-    Its score has an end threshold (see `ScoreConfig`), because a hypothesis that ends too early
-    often has a higher summed log-probability than the whole transcript.
+    A hypothesis that ends too early often has a higher summed log-probability than the whole
+    transcript, so the score has an end threshold (see `ScoreConfig`), which `Beam` alone has not.
+
+    Args:
+        size: number of hypotheses kept per utterance.
+        n_best: number of hypotheses to return per utterance.
     """
     return Beam(size=size, n_best=n_best, score=ScoreConfig(end_threshold=1.5))

@@ -10,14 +10,15 @@ from speechseq.text.vocabulary import EOS
 
 
 class Candidates(NamedTuple):
-    """All continuations of all open hypotheses by one symbol.
+    """All continuations by one symbol of all open hypotheses of a beam search.
 
     Each tensor has the shape (utterances, hypotheses, symbols).
 
     Attributes:
         total: score of each continuation; -inf for symbols that may not follow.
-        parts: terms of the score; the symbol axis has size 1 if all symbols share one value.
-        log_probs: log-probability of each symbol under the model.
+        parts: the sums that the score is made of; their axis of symbols has size 1 where all
+            symbols share one value.
+        log_probs: log-probability of each symbol under the recogniser alone.
     """
 
     total: Tensor
@@ -26,17 +27,18 @@ class Candidates(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """Best candidates of each utterance, best first, each tensor (utterances, size).
+    """The `size` best continuations of each utterance, best first; the result of `pick`.
 
-    If there are fewer candidates than `size`, the rest has total -inf, and ends and goes_on False.
+    Each tensor has the shape (utterances, size). If an utterance has fewer continuations, the
+    others have total -inf, and ends and goes_on False.
 
     Attributes:
         total: score.
-        parts: terms of the score.
+        parts: the sums that the score is made of.
         parent: index of the hypothesis that is continued.
         token: symbol that continues it.
-        log_prob: log-probability of the token under the model.
-        ends: True if the token is eos.
+        log_prob: log-probability of the token under the recogniser alone.
+        ends: True if the token is eos, so that the hypothesis is finished.
         goes_on: True if the hypothesis stays open.
     """
 
@@ -49,27 +51,28 @@ class Picked(NamedTuple):
     goes_on: Tensor
 
     def select(self, utterances: Tensor) -> "Picked":
-        """Return the candidates of some utterances, given by their indices."""
+        """Return the continuations of some utterances, given by their indices."""
         parts = map_parts(self.parts, lambda part: part[utterances])
         return Picked(self.total[utterances], parts, *(x[utterances] for x in self[2:]))
 
 
 def pick(candidates: Candidates, size: int) -> Picked:
-    """Return the `size` best candidates of each utterance, best first.
+    """Return the `size` best continuations of each utterance, best first.
 
-    Of candidates with equal scores, the first is better. If an utterance has fewer candidates than
-    `size`, the rest has total -inf.
+    Of continuations with equal scores, the first is better. If an utterance has fewer than `size`,
+    the others have total -inf.
     """
     totals = candidates.total.flatten(1)
     return picked_at(candidates, stable_topk(totals, min(size, totals.shape[1])))
 
 
 def picked_at(candidates: Candidates, index: Tensor) -> Picked:
-    """Gather candidates of each utterance by index.
+    """Return given continuations of each utterance, for example those that a length limit ends.
 
     Args:
         candidates: all continuations of the open hypotheses.
-        index: (utterances, size), hypothesis · symbols + symbol of each candidate.
+        index: (utterances, size), index of each continuation: hypothesis · number of symbols +
+            symbol.
     """
     symbols = candidates.total.shape[2]
     parent, token = index // symbols, index % symbols

@@ -13,9 +13,10 @@ CURE = "take an earlier checkpoint, or leave these rows (error.rows) out"
 
 
 class FeaturesError(DataError):
-    """Error: features of some rows of a batch are empty or have NaN or Inf.
+    """Error: features of some utterances of a batch are empty or have NaN or Inf.
 
-    `rows` has the indices of these rows; the other rows can be recognised without them.
+    Its attribute `rows` has the indices of these utterances in the batch; the others can be
+    recognised without them.
     """
 
     def __init__(self, rows: Sequence[int]) -> None:
@@ -27,10 +28,10 @@ class FeaturesError(DataError):
 
 
 class NotFiniteError(CheckpointError):
-    """Error: the model's output has NaN or Inf for some rows of a batch with finite features.
+    """Error: a model's output has NaN or Inf for utterances whose features are finite.
 
-    `rows` has the indices of these rows; the other rows can be recognised without them. `what`
-    names the output in the message.
+    Its attribute `rows` has the indices of these utterances in the batch; the others can be
+    recognised without them. The argument `what` names the output in the message.
     """
 
     def __init__(self, rows: Sequence[int], what: str) -> None:

@@ -24,12 +24,16 @@ LEAST = -1e6  # log-probabilities are clamped to it, so that sums over positions
 
 
 class CTCState(NamedTuple):
-    """State of `CTCPrefix`: the prefix of each hypothesis (row), as sums over CTC paths.
+    """State of `CTCPrefix` between two steps, one row per hypothesis.
+
+    A prefix is the symbols of a hypothesis so far. It is stored as sums over CTC paths (forward
+    variables).
 
     Attributes:
-        symbol, blank: (rows, positions + 1), at index t the log-probability of all paths over the
-            first t positions that spell the prefix and end in its last symbol, or in blank.
-        last: (rows), last token.
+        symbol: (rows, positions + 1), at index t the log-probability of all paths over the first t
+            positions that spell the prefix and end in its last symbol.
+        blank: (rows, positions + 1), the same for paths that end in blank.
+        last: (rows), last symbol of the prefix.
     """
 
     symbol: Tensor
@@ -38,11 +42,12 @@ class CTCState(NamedTuple):
 
 
 class CTCPrefix:
-    """CTC scorer of the hypotheses of a beam search (Watanabe 2017).
+    """Scores the hypotheses of a beam search by a CTC head (Watanabe 2017).
 
-    A row is a hypothesis; its prefix, the symbols so far, has the summed probability of all CTC
-    paths that begin with it. The search calls `start` once, then `candidates` and `extend` for each
-    symbol. Every utterance has the same number of rows, which are adjacent.
+    The score of a hypothesis that is still open, a prefix of a transcript, is the summed
+    probability of all CTC paths that begin with it. The search calls `start` once, then
+    `candidates` and `extend` for each symbol. In all tensors a row is a hypothesis; the rows of an
+    utterance are adjacent, and every utterance has the same number of them.
 
     Args:
         log_probs: (utterances, positions, symbols), output of the CTC head.
@@ -72,11 +77,11 @@ class CTCPrefix:
         return CTCState(torch.full_like(blank, float("-inf")), blank, last)
 
     def candidates(self, state: CTCState) -> Tensor:
-        """Return log-probabilities (rows, symbols) of every prefix that is one symbol longer.
+        """Return the log-probabilities (rows, symbols) of every prefix with one more symbol.
 
-        `state` has the prefixes. The column of eos holds the log-probability of the finished
-        hypothesis: the sum of all paths that spell it. A prefix that has too many symbols for the
-        positions has -inf.
+        The column of eos has the log-probability of the hypothesis as a whole transcript: the sum
+        of all paths that spell exactly it. A prefix with too many symbols for the positions has
+        -inf. `state` has the prefixes.
         """
         either = torch.logaddexp(state.symbol, state.blank)
         found = self._product(either[:, :-1])

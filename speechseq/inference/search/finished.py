@@ -11,9 +11,9 @@ from speechseq.shapes import Lengths
 
 
 class Finished:
-    """Collects the finished hypotheses of a beam search, and decides when a search ends.
+    """Collects the finished hypotheses of a beam search, and decides when the search ends.
 
-    After each step, `Beam` calls `update`; while `going` is True it searches on, then calls `all`.
+    `Beam` calls `update` after each step while `going` is True, and `all` at the end.
 
     Args:
         score: computes scores and their upper bounds.
@@ -35,18 +35,18 @@ class Finished:
 
     @property
     def going(self) -> bool:
-        """True while the search of some utterance goes on."""
+        """True while the search of at least one utterance goes on."""
         return len(self.utterance) > 0
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
-        """Record picked candidates that end a hypothesis, and those at the length limit.
+        """Record the hypotheses that end at this step, by eos or at the length limit.
 
         Args:
             candidates: all continuations of this step.
             picked: the best of them.
 
         Returns:
-            Indices of the utterances whose search goes on; None if none of them stops.
+            Indices of the utterances whose search goes on; None if all of them go on.
 
         Raises:
             CheckpointError: a score is not finite (a NotFiniteError, which has the rows).

@@ -23,9 +23,13 @@ from speechseq.text.vocabulary import EOS, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Greedy(Config):
-    """Greedy search: takes the likeliest symbol at every step; scores are log-probabilities.
+    """Greedy search, which takes the likeliest symbol at every step.
 
-    `limit` has the maximum number of tokens.
+    Pass it as `strategy` to `Transcriber.transcribe` or `recognise`. The score of a hypothesis is
+    its log-probability.
+
+    Attributes:
+        limit: maximum number of tokens.
 
     Examples:
         >>> from speechseq.inference.transcriber import Transcriber
@@ -39,7 +43,7 @@ class Greedy(Config):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return a list of one hypothesis for each row of an encoded batch.
+        """Return a list of one hypothesis for each utterance of an encoded batch.
 
         Args:
             model: recogniser.

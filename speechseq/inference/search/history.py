@@ -11,12 +11,12 @@ from speechseq.text.vocabulary import EOS
 
 
 class Written(NamedTuple):
-    """One step of the search, for the rows that took part in it.
+    """One step of a search, kept for backtracking; each row is a hypothesis that was open then.
 
     Attributes:
-        token: (rows), input of the step, the last token of each row.
-        log_prob: (rows), log-probability of this token under the model.
-        parent: (rows), index of each row at the previous step.
+        token: (rows), input of the step: the last token of each hypothesis so far.
+        log_prob: (rows), log-probability of this token under the recogniser alone.
+        parent: (rows), row of the hypothesis at the previous step.
         weights: (rows, positions), attention weights of the step.
     """
 
@@ -27,12 +27,14 @@ class Written(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Hypotheses that ended with eos or at a limit, in the order in which they ended.
+    """Hypotheses that ended with eos or at the length limit, in the order in which they ended.
 
     Attributes:
         utterance: (ended), index of the utterance in the batch.
-        step, row: (ended), step of the search that gave the last token, and row in that step.
-        token, log_prob: (ended), last token, and its log-probability.
+        step: (ended), number of the step that gave the last token.
+        row: (ended), row of the hypothesis at that step, see `Written`.
+        token: (ended), last token; eos unless the limit ended the hypothesis.
+        log_prob: (ended), log-probability of the last token.
         terms: (ended, terms), terms of the score.
     """
 
@@ -87,7 +89,7 @@ def traced(
     memory_lengths: list[int],
     empty_log_probs: list[float],
 ) -> list[Hypothesis]:
-    """Build the hypotheses of `ended`, by backtracking each to its first token.
+    """Build the hypotheses that ended, by following each back to its first token.
 
     Args:
         steps: all steps of the search.

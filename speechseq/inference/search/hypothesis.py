@@ -12,7 +12,7 @@ from speechseq.text.vocabulary import EOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """Candidate transcript.
+    """Candidate transcript that a search has found, as token ids.
 
     Attributes:
         tokens: ids without eos.
@@ -20,9 +20,10 @@ class Hypothesis:
         terms: terms of the score by name, after weighting and normalisation.
         finished: True if it ended with eos, False if it reached the length limit.
         alignment: (steps, positions), attention weights at each token, and at eos if finished.
-        token_log_probs: log-probability of each token under the model alone, and of eos if
-            finished.
-        empty_log_prob: log-probability of an empty transcript (eos at once) under the model alone.
+        token_log_probs: (steps), log-probability in nats of each token under the recogniser alone,
+            and of eos if finished.
+        empty_log_prob: log-probability of an empty transcript (eos at once) under the recogniser
+            alone; it is high for sounds without speech.
     """
 
     tokens: tuple[int, ...]
@@ -35,7 +36,7 @@ class Hypothesis:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Token ids, followed by eos if finished: the form of the transcripts in `rescore`."""
+        """Token ids, followed by eos if finished: the form in which `rescore` takes transcripts."""
         return (*self.tokens, EOS) if self.finished else self.tokens
 
     @property
@@ -45,6 +46,9 @@ class Hypothesis:
 
 
 def posteriors(hypotheses: Sequence[Hypothesis], temperature: float = 1.0) -> list[float]:
-    """Posterior probabilities of an n-best list of `hypotheses`: softmax of score / temperature."""
+    """Return the posterior probability of each hypothesis of an n-best list, with the sum 1.
+
+    It is the softmax of score / temperature.
+    """
     scores = torch.tensor([item.score for item in hypotheses], dtype=torch.float64)
     return torch.softmax(scores / temperature, dim=0).tolist()

@@ -9,9 +9,9 @@ from speechseq.shapes import Encoded
 
 @runtime_checkable
 class Step(Protocol):
-    """Protocol of the result of `PreparedSpeller.step`; the rows are hypotheses.
+    """Protocol of the result of `PreparedSpeller.step`, for one symbol of each hypothesis (row).
 
-    `Greedy` and `Beam` read its three attributes; any NamedTuple or object that has them will do.
+    Any NamedTuple or object with these three attributes will do.
     """
 
     @property
@@ -34,9 +34,10 @@ class Step(Protocol):
 class PreparedSpeller(Protocol):
     """Protocol of an attention decoder during one search, the result of `SpellerProtocol.prepare`.
 
-    `Greedy` and `Beam` call `start` once per batch and then `step` once per symbol. A decoder of
-    your own needs no other methods: between steps, the search itself selects and repeats rows of
-    the state (`nn.rows.regroup_rows`).
+    `Greedy` and `Beam` call `start` once per batch and then `step` once per symbol. These two
+    methods are enough for a decoder of your own. Between steps the search itself selects and
+    repeats rows (hypotheses) of the state, which is nested tuples of tensors
+    (`nn.rows.regroup_rows`).
     """
 
     def start(self, memory: Tensor, memory_mask: Tensor) -> Any:
@@ -48,11 +49,12 @@ class PreparedSpeller(Protocol):
         """
 
     def step(self, tokens: Tensor, state: Any) -> Step:
-        """Run one step; the result has the log-probabilities of the next symbol and the next state.
+        """Run one decoder step; return the next symbol's log-probabilities and the new state.
 
         Args:
             tokens: (rows), ids of the last symbol of each hypothesis, SOS at the first step.
-            state: result of `start`, or `state` of the previous step with its rows selected.
+            state: result of `start`, or `state` of the previous step, in which the search may have
+                selected and repeated rows.
         """
 
 
@@ -112,16 +114,17 @@ class Scorer(Protocol):
 
         Args:
             tokens: (rows), ids of the last symbol of each hypothesis, SOS at the first step.
-            state: result of `start` or of the previous call, with its rows selected.
+            state: result of `start`, or state returned by the previous call, in which the search
+                may have selected and repeated rows.
         """
 
 
 class WeightedScorer(NamedTuple):
-    """Scorer, such as a language model, and its weight in the score (shallow fusion).
+    """A language model, or another `Scorer`, with its weight in a beam search (shallow fusion).
 
     Attributes:
-        name: name of its term in the score.
-        scorer: the scorer.
+        name: name of the term in the score, such as "lm".
+        scorer: the language model.
         weight: factor of its log-probabilities.
         most: upper bound of the scorer's values for one symbol; 0 for log-probabilities.
     """

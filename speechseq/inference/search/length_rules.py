@@ -16,42 +16,47 @@ from speechseq.ranges import Items, Range, Weight
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LengthRule(Config):
-    """Rule by which a hypothesis' score depends on its length; this base class changes nothing.
+    """Rule by which the score of a hypothesis depends on its length; this one changes nothing.
 
-    `ScoreConfig.length` takes one. A subclass may override `widths` (length of each symbol),
-    `share` (normalised log-probability) and `added` (a further term).
+    Set a rule as `ScoreConfig.length`. The other rules are subclasses: they override `widths`
+    (length of each symbol), `share` (log-probability after normalisation) or `added` (a further
+    term).
 
     Attributes:
-        divides_scorers: True if the rule divides the scorers' terms too, not only attention and
-            CTC.
+        divides_scorers: True if `share` is applied to the log-probabilities of language models too,
+            not only to those of attention and CTC.
     """
 
     kind: ClassVar[str] = "none"
     divides_scorers: ClassVar[bool] = False
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol, in the unit by which this rule measures transcripts.
+        """Return the length of each symbol: (symbols,), or (1,) if all have the same length.
 
-        Shape (symbols,), or (1,) if all symbols have the same length.
+        The length of a hypothesis is the sum over its symbols; here, the number of tokens.
         """
         return torch.ones(1, device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return a hypothesis' summed log-probability, normalised by its length; here unchanged.
+        """Return summed log-probabilities of hypotheses, normalised by length; here unchanged.
 
-        Both tensors, `log_prob` and `length`, have one value for each hypothesis; the length is in
-        the unit of `widths`.
+        Args:
+            log_prob: summed log-probability of each hypothesis, any shape.
+            length: length of each hypothesis, the same shape; see `widths`.
         """
         return log_prob
 
     def added(self, length: Tensor) -> Tensor | None:
-        """Return the term that the rule adds to the score for a length; None for no term."""
+        """Return the term that is added to the score of hypotheses of these lengths, or None."""
         return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerToken(LengthRule):
-    """Rule of the mean over a hypothesis' |y| tokens: log P / |y|, language models included."""
+    """Length rule: log P / |y|, the mean log-probability per token, language models included.
+
+    |y| is the number of tokens. Set it as `ScoreConfig.length`.
+    """
 
     kind: ClassVar[str] = "per_token"
     divides_scorers: ClassVar[bool] = True
@@ -63,10 +68,15 @@ class PerToken(LengthRule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerCharacter(LengthRule):
-    """Rule of LAS: log P / |y|_c plus the undivided language model (Chan 2015, equation 16).
+    """Length rule of LAS: log P / |y|_c, while language models are added undivided.
 
-    |y|_c is the length in characters. `symbol_widths` has the number of characters of each symbol,
-    by id; eos always counts as 1. If it is empty, every symbol is one character.
+    |y|_c is the number of characters. Set it as `ScoreConfig.length`.
+
+    Attributes:
+        symbol_widths: number of characters of each symbol, by id; eos always counts as 1. If it is
+            empty, every symbol is one character.
+
+    Source: Chan et al. 2015, equation 16.
     """
 
     kind: ClassVar[str] = "per_character"
@@ -83,9 +93,9 @@ class PerCharacter(LengthRule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GNMT(LengthRule):
-    """Rule of GNMT: log P / ((5 + |y|)^alpha / 6^alpha), language models included.
+    """Length rule of Google's NMT: log P / ((5 + |y|)^alpha / 6^alpha), language models included.
 
-    |y| is the length of the hypothesis in tokens.
+    |y| is the number of tokens. Set it as `ScoreConfig.length`.
 
     Source: Wu et al. 2016, equation 14.
     """
@@ -101,7 +111,7 @@ class GNMT(LengthRule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerTokenBonus(LengthRule):
-    """Rule that adds `bonus` to the score for every token."""
+    """Length rule that adds `bonus` to the score for every token, for `ScoreConfig.length`."""
 
     kind: ClassVar[str] = "bonus"
     bonus: Annotated[float, Range(-1e4, 1e4)] = 0.5

@@ -15,7 +15,9 @@ from speechseq.text.vocabulary import BLANK, EOS, PAD, SOS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitConfig(Config):
-    """Maximum number of tokens of a transcript, eos included, in proportion to the memory's length.
+    """Maximum number of tokens of a transcript, eos included; the field `limit` of a search.
+
+    It is tokens_per_position times the number of memory positions, but not below `at_least`.
 
     Attributes:
         tokens_per_position: maximum tokens per memory position. With characters as tokens, 3 is
@@ -27,7 +29,10 @@ class LimitConfig(Config):
     at_least: Annotated[int, Range(1, 100_000)] = 16
 
     def limits(self, memory_lengths: Lengths) -> Lengths:
-        """Return the maximum number of tokens (batch), eos included, for `memory_lengths`."""
+        """Return the maximum number of tokens of each utterance (batch), eos included.
+
+        `memory_lengths` (batch) are the numbers of valid memory positions.
+        """
         ratio = self.tokens_per_position
         tokens = [math.ceil(length * ratio) for length in memory_lengths.tolist()]
         return torch.tensor(tokens, device=memory_lengths.device).clamp(min=self.at_least)
@@ -61,10 +66,13 @@ def ends_too_early(log_probs: Tensor, never: Tensor, threshold: float) -> Tensor
 
 
 def refuse_end(total: Tensor, early: Tensor) -> Tensor:
-    """Set the score of eos to -inf in `total` (…, symbols) where `early` (…) is True.
+    """Set the score of eos to -inf for the hypotheses that must not end yet.
 
-    `total` has the scores of all continuations of hypotheses. eos keeps its score where no other
-    symbol is possible.
+    eos keeps its score where no other symbol is possible.
+
+    Args:
+        total: (…, symbols), scores of all continuations of hypotheses.
+        early: (…), True for the hypotheses that must not end; result of `ends_too_early`.
     """
     others = total.clone()
     others[..., EOS] = float("-inf")

@@ -21,10 +21,11 @@ NEVER = -1e30  # for symbols that a scorer excludes: finite, so that some symbol
 
 
 class OpenHypotheses:
-    """Open hypotheses of all utterances whose search goes on, in rows (utterances × hypotheses).
+    """Open hypotheses of a beam search over a batch, with the states of model and scorers.
 
-    Rows of an utterance are adjacent, and every utterance has the same number of rows; a row
-    without a hypothesis has the log-probability -inf. The search starts with a single empty
+    `Beam` calls `step` and then `advance` for each symbol. In all tensors a row is a hypothesis.
+    The rows of an utterance are adjacent, and every utterance has the same number of them; a row
+    that holds no hypothesis has the log-probability -inf. The search starts with one empty
     hypothesis per utterance.
 
     Args:
@@ -63,10 +64,7 @@ class OpenHypotheses:
         self.steps: list[Written] = []
 
     def step(self) -> Candidates:
-        """Run one step of model and scorers; score every continuation of every open hypothesis.
-
-        Returns the continuations with their scores.
-        """
+        """Run one step of model and scorers; return and score all continuations."""
         speller_state, *scorer_states = self.states
         spelled = self.speller.step(self.token, speller_state)
         self.steps.append(Written(self.token, self.log_prob, self.parent, spelled.weights))
@@ -80,10 +78,10 @@ class OpenHypotheses:
         return self._candidates(spelled.log_probs, [log_probs for log_probs, _ in scored])
 
     def advance(self, picked: Picked, staying: Tensor | None) -> None:
-        """Make the picked candidates the open hypotheses.
+        """Replace the open hypotheses by the chosen continuations, and select the states' rows.
 
         Args:
-            picked: candidates of all utterances.
+            picked: best continuations of all utterances.
             staying: indices of the utterances whose search goes on; None for all.
         """
         rows = self.first + picked.parent

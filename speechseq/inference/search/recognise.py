@@ -25,7 +25,7 @@ class Strategy(Protocol):
     def search(
         self, model: Recogniser, encoded: Encoded, scorers: Sequence[WeightedScorer] = ()
     ) -> list[list[Hypothesis]]:
-        """Return the best hypotheses of each row of an encoded batch, one list per row, best first.
+        """Return the best hypotheses of each utterance of an encoded batch, best first.
 
         Args:
             model: recogniser, whose `speller` runs the steps.
@@ -43,10 +43,11 @@ def recognise(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Transcribe a batch of features: the n best hypotheses of each row, best first.
+    """Transcribe a batch of features; return the n best hypotheses of each utterance, best first.
 
     The features are encoded once, with the model in evaluation mode; the modes of its modules are
-    restored afterwards. A row's transcripts depend neither on the other rows nor on the padding.
+    restored afterwards. An utterance's transcripts depend neither on the others nor on the padding.
+    To transcribe sound files, use `Transcriber.transcribe`.
 
     Args:
         model: recogniser, such as a LAS.

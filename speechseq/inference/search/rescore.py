@@ -30,17 +30,20 @@ def rescore(
     *,
     scorers: Sequence[WeightedScorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Score given transcripts of each row of a batch, by teacher forcing.
-
-    The result has a list for each row, with the hypotheses in the order of its transcripts.
+    """Score given transcripts of each utterance of a batch, by teacher forcing.
 
     Args:
         model: recogniser.
-        features, feature_lengths: (batch, frames, features) and (batch).
-        transcripts: for each row, the ids of its transcripts. A transcript that does not end with
-            eos counts as unfinished. `Hypothesis.ids` and the tokens of an ASRBatch have this form.
+        features: (batch, frames, features).
+        feature_lengths: (batch), number of valid frames.
+        transcripts: for each utterance, the ids of its transcripts. A transcript that does not end
+            with eos counts as unfinished. `Hypothesis.ids` and the tokens of an ASRBatch have this
+            form.
         score: score of the search, whose end threshold is ignored.
         scorers: language models with their weights.
+
+    Returns:
+        For each utterance, the scored transcripts in the given order.
 
     Raises:
         DataError: a transcript has no ids, or control ids other than a final eos; see also

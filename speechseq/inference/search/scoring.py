@@ -32,14 +32,18 @@ TERMS = ("attention", "ctc", "length", "coverage")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoreConfig(Config):
-    """Weights and rules of a hypothesis' score, a sum of terms.
+    """Settings of the score by which a beam search ranks hypotheses; the field `Beam.score`.
+
+    The score is a sum of terms: the log-probability under the attention decoder, and those that are
+    set here.
 
     Attributes:
         ctc_weight: weight of the CTC head's log-probability: of the prefix (Watanabe 2017), or, for
             a finished hypothesis, of the whole transcript.
-        length: rule of normalisation by length.
+        length: rule by which log-probabilities are normalised by the length.
         coverage_weight: added for every position whose attention weights over all steps sum to more
             than `coverage_threshold` (Chorowski and Jaitly 2016); SpecAugment takes .05.
+        coverage_threshold: see `coverage_weight`.
         end_threshold: accept eos only where log p(eos) > end_threshold × log p(best other symbol),
             under the attention decoder alone (Hannun 2019 takes 1.5); None always accepts it.
     """
@@ -54,18 +58,19 @@ class ScoreConfig(Config):
 
 
 class Parts(NamedTuple):
-    """Log-probabilities and lengths of hypotheses, the inputs of a `Score`, before weighting.
+    """Sums and lengths of hypotheses from which `Score` computes their score.
 
-    All tensors broadcast to (utterances, hypotheses, symbols); without an axis of symbols they
-    describe the hypotheses themselves.
+    All tensors broadcast to (utterances, hypotheses, symbols) if they describe continuations by
+    each symbol, or to (utterances, hypotheses) if they describe the hypotheses themselves.
+    Log-probabilities are summed over the tokens, and not weighted yet.
 
     Attributes:
-        attention: summed log-probabilities under the attention decoder.
-        ctc: summed log-probabilities under the CTC head, or None.
-        fused: summed log-probabilities under each scorer.
+        attention: log-probability under the attention decoder.
+        ctc: log-probability under the CTC head; None without it.
+        fused: log-probability under each scorer, such as a language model.
         length: length in the unit of the length rule, tokens or characters.
-        covered: number of memory positions whose summed attention weights exceed the threshold, or
-            None.
+        covered: number of memory positions whose summed attention weights exceed the threshold;
+            None if coverage has no weight.
     """
 
     attention: Tensor
@@ -76,12 +81,12 @@ class Parts(NamedTuple):
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Return the dtype for sums of many log-probabilities: float64, on MPS float32."""
+    """Return the dtype in which log-probabilities are summed: float64, but float32 on MPS."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
-    """Apply a function, `change`, to every tensor of `parts`, the terms before weighting."""
+    """Return `parts` with a function, `change`, applied to each of its tensors."""
     return Parts(
         attention=change(parts.attention),
         ctc=None if parts.ctc is None else change(parts.ctc),
@@ -92,15 +97,17 @@ def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
 
 
 class Score:
-    """Computes the score of hypotheses, a weighted sum of terms, for a beam search.
+    """Computes the scores of hypotheses for a beam search, as weighted sums of terms.
 
-    `total` and `terms` take the summed log-probabilities of hypotheses as `Parts`.
+    Call `total` for the scores, or `terms` for the terms by name.
 
     Args:
         config: weights of the terms, and the length rule.
         scorers: language models with their weights (shallow fusion).
+
     Attributes:
-        names: names of the score's terms.
+        names: names of the terms, such as "attention" and "ctc".
+
     Raises:
         ConfigError: two terms have the same name.
     """
@@ -116,7 +123,7 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol, float: (symbols,), or (1,) if all have the same length.
+        """Return the length of each symbol as floats, (symbols,), or (1,) if all lengths are equal.
 
         The length rule chooses the unit: tokens, so that every symbol has length 1, or characters.
         """
@@ -126,7 +133,10 @@ class Score:
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """Return the weighted terms of hypotheses by name, from their log-probabilities `parts`."""
+        """Return the terms of the score by name, weighted and normalised, for each hypothesis.
+
+        `parts` are the sums and lengths of the hypotheses; the terms have their shape.
+        """
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
         if parts.ctc is not None:
@@ -141,20 +151,20 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """Return the score of hypotheses, the sum of their weighted terms; see `terms`."""
+        """Return the score of each hypothesis, the sum of its `terms`."""
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term
         return first
 
     def most(self, parts: Parts, positions: Tensor, remaining: Tensor, widest: float) -> Tensor:
-        """Return an upper bound of the scores of all finished continuations of a hypothesis.
+        """Return an upper bound of the scores that open hypotheses can have when they are finished.
 
         The bound allows for these changes: log-probabilities only fall, a longer hypothesis may
         divide them by a larger length, and all positions may become covered.
 
         Args:
-            parts: inputs of the hypothesis' score.
+            parts: sums and lengths of the open hypotheses.
             positions: number of valid positions of the memory.
             remaining: maximum number of tokens still to come, eos included; at least 1.
             widest: length of the longest symbol.

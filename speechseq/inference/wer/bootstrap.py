@@ -19,11 +19,12 @@ _AT_ONCE = 1 << 20  # random numbers held in memory at a time
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Confidence interval of an error rate.
+    """Confidence interval of an error rate, or of the difference of two.
 
     Attributes:
-        low, high: its ends.
-        level: its probability, such as 0.95.
+        low: lower end.
+        high: upper end.
+        level: probability of the interval, such as 0.95.
     """
 
     low: float
@@ -58,13 +59,14 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Bootstrap confidence interval of the error rate sum(errors) / sum(ref).
+    """Confidence interval of an error rate, sum(errors) / sum(ref), by bootstrap over utterances.
 
-    The interval is between percentiles of resampled rates. Its width is 0 if no utterance has an
-    error, because every resample then has the rate 0.
+    The interval is between percentiles of the rates of resampled sets of utterances. Its width is 0
+    if no utterance has an error, because every resample then has the rate 0.
 
     Args:
-        errors, ref: numbers of errors and of reference units in each utterance.
+        errors: number of errors in each utterance.
+        ref: number of reference words or characters in each utterance.
         level: probability of the interval.
         resamples: number of sets of utterances that are drawn.
         seed: seed of the draws.
@@ -88,11 +90,12 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare the error rates of two systems on the same utterances.
+    """Compare the error rates of two systems on the same utterances, by bootstrap and permutation.
 
     Args:
-        first, second: numbers of errors of each system in each utterance.
-        ref: number of reference units in each utterance.
+        first: number of errors of the first system in each utterance.
+        second: number of errors of the second system in each utterance.
+        ref: number of reference words or characters in each utterance.
         level: probability of the confidence interval.
         resamples: number of sets of utterances that are drawn, and of random swaps.
         seed: seed of the draws.

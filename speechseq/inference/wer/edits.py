@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """One edit from a reference to a hypothesis.
+    """Consecutive words of a reference and a hypothesis that agree, or differ in one way.
 
     Attributes:
         kind: "equal", "substitute", "delete" or "insert".
-        ref, hyp: words of reference and hypothesis, separated by spaces; "" for none.
+        ref: words of the reference, separated by spaces; "" for an insertion.
+        hyp: words of the hypothesis, separated by spaces; "" for a deletion.
     """
 
     kind: str  # "equal", "substitute", "delete" or "insert"
@@ -22,7 +23,7 @@ class Edit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers of correct, substituted, deleted and inserted units (words or characters)."""
+    """Numbers of correct, substituted, deleted and inserted units, all words or all characters."""
 
     correct: int = 0
     substitutions: int = 0
@@ -48,7 +49,7 @@ class Counts:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """Sum of the counts of several utterances; its rate is the error rate of the corpus."""
+    """Sum up the counts of several utterances; the rate of the sum is the corpus's error rate."""
     kept = list(counts)
     return Counts(
         correct=sum(c.correct for c in kept),
@@ -59,14 +60,21 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def plain(text: str) -> str:
-    """Return the words of a text, separated by one space, with accents composed (NFC)."""
+    """Normalise white space and accents: words separated by one space, in Unicode's form NFC."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def word_edits(ref: Sequence[str], hyp: Sequence[str]) -> list[tuple[Edit, ...]]:
-    """Align each pair of plain texts by the fewest edits; adjacent edits of one kind are merged.
+    """Align the words of each reference and hypothesis with the fewest edits.
 
-    `ref` and `hyp` are the results of `plain`, one for each utterance.
+    Adjacent edits of one kind are merged.
+
+    Args:
+        ref: references, results of `plain`.
+        hyp: hypotheses, results of `plain`, in the same order.
+
+    Returns:
+        The edits of each pair, in order.
     """
     import jiwer
 
@@ -98,9 +106,11 @@ def word_counts(edits: Iterable[Edit]) -> Counts:
 
 
 def character_counts(ref: Sequence[str], hyp: Sequence[str]) -> list[Counts]:
-    """Count the edits of characters of each pair of plain texts; a space is a character.
+    """Count correct and wrong characters of each reference and hypothesis; a space is a character.
 
-    `ref` and `hyp` are the results of `plain`, one for each utterance.
+    Args:
+        ref: references, results of `plain`.
+        hyp: hypotheses, results of `plain`, in the same order.
     """
     import jiwer
 

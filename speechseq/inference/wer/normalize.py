@@ -6,5 +6,8 @@ from speechseq.text.normalize import normalize
 
 
 def spoken_words(text: str) -> str:
-    """Normalise an English text to its spoken words, in lower case and without punctuation."""
+    """Convert an English text to its spoken words: numbers and abbreviations as words.
+
+    They are in lower case, without punctuation and separated by single spaces.
+    """
     return " ".join(re.findall(r"[a-z]+(?:'[a-z]+)*", normalize(text).lower()))

@@ -70,7 +70,7 @@ def main(settings: Settings, run: Path) -> None:
     recordings = [features.load_waveform(cut, settings.audio) for cut in test]
     texts = [cut.supervisions[0].text for cut in test]
     vocabulary = Vocabulary.phonemes()
-    r = settings.model.decoder.reduction_factor
+    r = settings.model.decoder.frame_multiple
     batches = Batches(
         features.compute(train, settings.audio, run / "corpus" / "mels"),
         TTSCollate(vocabulary, settings.audio, frame_multiple=r),

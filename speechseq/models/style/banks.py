@@ -114,6 +114,11 @@ class TokenBank(nn.Module):
         self.query = nn.Linear(query_dim, width, bias=False) if config.queried else None
         self.key = nn.Linear(width // heads, width, bias=False) if config.queried else None
         self.value = nn.Linear(width // heads, width, bias=False)
+        # torch's own initial weights give energies of .04, and so weights that stay near 1 / tokens
+        # for thousands of updates; from these, queries and keys begin with values of about 1
+        if self.query is not None and self.key is not None:
+            nn.init.normal_(self.query.weight, std=4 / math.sqrt(query_dim))
+            nn.init.normal_(self.key.weight, std=2 / math.sqrt(width // heads))
 
     def initial(self) -> Tensor:
         """Return equal weights (heads, tokens), the default code until a reference is encoded."""

@@ -19,18 +19,20 @@ _ID = re.compile(r"\w+-(?P<speaker>\w+)-\w+")  # an251-fash-b
 
 
 def read(root: Path | str, *, lower: bool = True) -> Parts:
-    """Read the parts of AN4, one lhotse cut per utterance, with text and speaker as supervision.
+    """Read AN4 as a training and a test part, each with one lhotse cut per utterance.
+
+    Text and speaker are in the cut's supervision.
 
     Args:
-        root: the published folder, with wav/an4_clstk/<speaker>/<id>.sph,
+        root: the published folder, with wav/an4_clstk/<speaker>/<id>.sph and
             etc/an4_train.transcription with lines "<s> TEXT </s> (id)", and the same for the test
-            (.wav and .flac files work too); or a folder with train.tsv and test.tsv (path, text,
-            speaker).
+            (.wav and .flac files work too). Or a folder with train.tsv and test.tsv, see
+            `table.read`.
         lower: convert texts to lower case.
 
     Raises:
-        DataError: the folder has neither layout; or rows are bad or their sounds missing or
-            damaged, all of which are listed.
+        DataError: the folder has neither layout; or texts are bad or sounds missing or damaged, all
+            of which are listed.
     """
     folder = Path(root).resolve()
     if parts := read_parts(folder, lower=lower):
@@ -44,9 +46,12 @@ def read(root: Path | str, *, lower: bool = True) -> Parts:
 
 
 def hold_out(cuts: CutSet, count: int, seed: int) -> Parts:
-    """Split off a random test set of `count` cuts, but at most a quarter of all cuts.
+    """Split a corpus at random into a training and a test part.
 
-    `seed` determines the choice, whatever the order of the cuts.
+    Args:
+        cuts: lhotse cuts of the corpus.
+        count: number of cuts of the test part, which gets at most a quarter of all cuts.
+        seed: seed of the choice, which does not depend on the order of the cuts.
     """
     drawn = sorted(cuts, key=lambda cut: cut.id)
     random.Random(seed).shuffle(drawn)

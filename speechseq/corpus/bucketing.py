@@ -17,7 +17,9 @@ _JITTERS = (0.03, 0.02, 0.01, 0.0)  # relative noise of lengths, so that batches
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Plan of the batches of every epoch, as lists of indices into `frames`.
+    """Groups utterances of similar length into batches, for every epoch of a training.
+
+    `epoch` returns the batches of an epoch, as lists of indices into `frames`. `Batches` uses it.
 
     Attributes:
         frames: number of frames of each utterance.
@@ -62,7 +64,7 @@ class Plan:
         return self._filled(self._order(0.0, random.Random(0)))
 
     def padding(self, batches: list[list[int]]) -> float:
-        """Return the share of all frames in the batches, lists of indices, that is padding."""
+        """Return the share of padding in all frames of batches (lists of indices), from 0 to 1."""
         held = sum(len(batch) * max(self.frames[i] for i in batch) for batch in batches)
         return 1 - sum(self.frames) / held
 

@@ -21,17 +21,20 @@ from speechseq.text.vocabulary import PAD, Vocabulary
 class TTSCollate:
     """Turns a list of lhotse cuts (utterances with sound and text) into a TTSBatch.
 
+    Pass it to `Batches` as `collate`, or call it with a list of cuts.
+
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervision.
-        audio: settings of the mels (and of `features.compute`, when they come from a cache).
-        frame_multiple: r; each item is extended to a multiple of r by silent frames that count as
-            valid, so that all r frames of the decoder's last step are learned.
+        audio: settings of the mels; the same as those of `features.compute` if mels are cached.
+        frame_multiple: the model's reduction factor r (frames per decoder step). Each item is
+            extended to a multiple of r by silent frames that count as valid, so that all r frames
+            of the decoder's last step are learned.
         log_magnitude: also compute the linear-frequency target, with the same number of frames.
         normalizer: normaliser of texts before they are encoded. "vocabulary" takes that of the
-            vocabulary, which the Synthesizer also uses; None leaves texts unchanged. A
-            function must give the same result as the vocabulary's normaliser.
-        speakers: names of the model's speakers, to which the supervisions' speakers are mapped.
-            Empty for a model of one voice.
+            vocabulary, which the Synthesizer also uses; None leaves texts unchanged. A function
+            must give the same result as the vocabulary's normaliser.
+        speakers: names of the model's speakers, in the order of their ids; the speaker of each
+            supervision must be one of them. Empty for a model of one voice.
 
     Examples:
         >>> collate = TTSCollate(vocabulary, audio, frame_multiple=5)
@@ -70,7 +73,7 @@ class TTSCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """Number of frames of a cut in a batch, computed from its duration, without the sound."""
+        """Number of mel frames of a cut, computed from its duration, without the sound."""
         return self._rounded(features.frames(cut, self.audio))
 
     def __call__(self, cuts: Sequence[MonoCut]) -> TTSBatch:

@@ -16,9 +16,11 @@ from speechseq.text.vocabulary import PAD, Vocabulary
 class ASRCollate:
     """Turns a list of lhotse cuts (utterances with sound and text) into an ASRBatch.
 
+    Pass it to `Batches` as `collate`, or call it with a list of cuts.
+
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions, and appends eos.
-        audio: settings of the features (and of `features.compute`, when they come from a cache).
+        audio: settings of the features; the same as those of `features.compute` if mels are cached.
         normalizer: function that normalises a text before encoding; None leaves texts unchanged.
 
     Raises:
@@ -54,7 +56,7 @@ class ASRCollate:
         self._texts.check(cuts)
 
     def frames(self, cut: MonoCut) -> int:
-        """Number of frames of a cut in a batch, computed from its duration, without the sound."""
+        """Number of feature frames of a cut, computed from its duration, without the sound."""
         return features.frames(cut, self.audio)
 
     def __call__(self, cuts: Sequence[MonoCut]) -> ASRBatch:

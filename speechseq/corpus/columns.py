@@ -28,9 +28,9 @@ _SHORT = 3  # words of the name of a speaker, at most
 
 
 def parse(text: str) -> Columns:
-    """Parse the columns of a metadata file that a flag names, such as "id,text,speaker".
+    """Parse the user's names of the columns of a metadata file, such as "id,text,speaker".
 
-    "-" skips a column. Returns their names in order.
+    "-" stands for a column to skip. Returns the names in order.
 
     Raises:
         ConfigError: a name is unknown or repeated, or there is no id or no text.
@@ -49,7 +49,11 @@ def parse(text: str) -> Columns:
 
 
 def of_header(fields: Sequence[str]) -> Columns | None:
-    """Parse the columns that the fields of a header line name; None if the line is not a header."""
+    """Return the columns that a header line names; None if the line is not a header.
+
+    `fields` are the fields of the line. Common names such as "transcript" are understood; other
+    columns are skipped ("-").
+    """
     names = tuple(_HEAD_OF.get(field.strip().strip('"').lower(), "-") for field in fields)
     named = [name for name in names if name != "-"]
     if len(fields) < 2 or names[0] == "-" or "id" not in named or len(set(named)) < len(named):
@@ -58,18 +62,19 @@ def of_header(fields: Sequence[str]) -> Columns | None:
 
 
 def of_rows(where: str, rows: Sequence[Sequence[str]]) -> Columns:
-    """Recognise the columns of rows without a header, by the number of fields that most rows have.
+    """Guess the columns of a metadata file without a header, by the number of fields per row.
 
-    Two fields are id and text; three are id, text and normalised text.
+    The number that most rows have counts. Two fields are id and text; three are id, text and
+    normalised text.
 
     Args:
         where: name of the file, for errors.
         rows: fields of each row.
 
     Raises:
-        DataError: most rows have one field, which another delimiter than "|" seems to divide, or
-            more than three; or a column seems to hold speakers' names, which only a header or a
-            flag can tell.
+        DataError: most rows have more than three fields, or only one, which another delimiter than
+            "|" seems to divide. Or a column seems to hold the speakers' names, whose place only a
+            header or the user can tell.
     """
     count = Counter(map(len, rows)).most_common(1)[0][0] if rows else 3
     if count == 1:

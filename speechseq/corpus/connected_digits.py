@@ -23,15 +23,16 @@ _RATES, _PITCHES = (110, 140, 170, 200), (20, 35, 50, 65)  # of synthetic string
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConnectedDigitsConfig(Config):
-    """Settings of the corpus of digit strings, joined from recordings of single digits.
+    """Settings of `make`: a corpus of digit strings, joined from recordings of single digits.
 
     Attributes:
         root: folder of the recordings; see `fsdd.read`.
         held_out: speaker who occurs in the tests only; "" for the same speakers in all parts.
         utterances: number of training strings, of 1 to `longest` digits.
-        test_utterances, long_utterances: number of test strings, and of test strings ten times as
-            long.
+        test_utterances: number of test strings, of the same lengths.
+        long_utterances: number of test strings that are ten times as long.
         joined_utterances: number of test strings for each way of joining; see `evaluation.joining`.
+        longest: maximum number of digits of a string.
         wordless: number of training sounds without speech, whose transcripts are empty.
         synthetic: number of training strings spoken by espeak, which needs the extra `demo`.
         speed: maximum speed perturbation of training strings, as a share.
@@ -60,7 +61,7 @@ class ConnectedDigitsConfig(Config):
 def make(
     config: ConnectedDigitsConfig, folder: Path, *, sample_rate: int, seed: int
 ) -> tuple[CutSet, dict[str, CutSet]]:
-    """Make the training strings of connected digits, and two test sets from other recordings.
+    """Make a corpus of connected digits: training strings, and two test sets from other recordings.
 
     Args:
         config: numbers of strings, and the folder of the recordings.

@@ -18,9 +18,10 @@ _ROUNDING = 3  # samples by which roundings of rate, speed and span may differ
 
 
 def load(cut: MonoCut, sample_rate: int) -> Waveform:
-    """Load the sound of a lhotse cut (1, samples), with its speed perturbation.
+    """Load the sound of a lhotse cut as a waveform (1, samples), with its speed perturbation.
 
-    Several channels are mixed down, and the sound is resampled to `sample_rate`.
+    Several channels are mixed down, and the sound is resampled to `sample_rate` (samples per
+    second).
 
     Raises:
         DataError: see `wav.load`; also, the cut has effects other than lhotse's `perturb_speed`, or
@@ -47,7 +48,7 @@ def samples(cut: MonoCut, sample_rate: int) -> int:
 
 
 def speeds(cut: MonoCut) -> list[float]:
-    """Return the factors of a cut's speed perturbations, in the order of their application.
+    """Return the factors of a cut's speed perturbations, 1.1 being faster, in order of application.
 
     Raises:
         DataError: the cut has no recording, or another kind of effect.

@@ -55,20 +55,22 @@ def make(
     speakers: Collection[str] = (),
     without: Collection[str] = (),
 ) -> CutSet:
-    """Join recordings of single words to strings such as "three one four", 16-bit wavs in `folder`.
+    """Join recordings of single words to strings such as "three one four"; one lhotse cut for each.
 
-    Each string has one speaker. The speaker, the number of words (`shortest` to `longest`), each
-    word, its recording, and one of `ways` are drawn uniformly. With the same seed, every way joins
-    the same recordings (unless it mixes speakers). The supervision's alignment "word" has the time
-    of each recording. The same call gives the same folder on every machine; an existing folder that
-    matches is reused (`generated_folder.ensure`).
+    The sounds are 16-bit WAV files in `folder`; a folder that holds the same ones already is
+    reused. Each string has one speaker. The speaker, the number of words, each word and its
+    recording are drawn uniformly. The alignment "word" of a cut's supervision has the time of each
+    word. The same call gives the same sounds on every machine.
 
     Args:
         cuts: recordings of single words, with speakers; make training and test strings in separate
             calls, from different recordings.
+        folder: folder of the sounds.
         utterances: number of strings.
-        pause, gain, snr: settings of the way to join words (see `JoiningConfig`), if `ways` is
-            empty.
+        seed: seed of all draws. Every way of joining gets the same recordings.
+        shortest: minimum number of words of a string.
+        longest: maximum number of words of a string.
+        pause, gain, snr: see `JoiningConfig`; used if `ways` is empty.
         ways: ways to join words, one of which is drawn for each string.
         speakers: use only these speakers; empty for all.
         without: speakers to leave out.

@@ -20,11 +20,14 @@ _ARCHIVE = files.Kind(name="an archive", limit=1 << 40)
 
 
 def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
-    """Download `url` to `path` unless it exists; `path` appears only when complete and verified.
+    """Download a file; it appears at `path` only when it is complete and its checksum is right.
 
-    A partial download is kept in `path`.part, which the next call continues.
+    Nothing is done if `path` exists. A partial download is kept in `path`.part, which the next call
+    continues.
 
     Args:
+        url: address of the file.
+        path: where to save it; this path is returned.
         sha256: published SHA-256 in hexadecimal digits.
         size: published size in bytes.
 
@@ -53,7 +56,7 @@ def fetch(url: str, path: Path, *, sha256: str, size: int) -> Path:
 
 
 def unpack(archive: Path, folder: Path, *, size: int, inside: str = "") -> Path:
-    """Unpack a folder of a tar archive to `folder`, atomically, unless `folder` exists.
+    """Unpack one folder of a tar archive, atomically; nothing is done if `folder` exists.
 
     Args:
         archive: the tar file, compressed or not.

@@ -34,14 +34,14 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance(Config):
-    """Text to be spoken by espeak.
+    """Text to be spoken by the synthesiser espeak-ng, with its settings; see `speak`.
 
     Attributes:
         id: name of the sound file.
         text: what is spoken.
         voice: name of a voice, see `voices`.
         rate: words per minute, 80 to 449.
-        pitch: 0 to 99.
+        pitch: 0 (low) to 99 (high), in espeak's scale.
 
     Raises:
         ConfigError: the id cannot name a file, or a number is out of range.
@@ -66,7 +66,11 @@ class Utterance(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ProsodyUtterance(Utterance):
-    """Utterance that also sets espeak's pitch range (0–99) and volume (0–200).
+    """Utterance that also sets the pitch range and the volume of espeak.
+
+    Attributes:
+        range: pitch range, 0 (monotone) to 99, in espeak's scale.
+        volume: loudness, 0 to 200; 100 is espeak's usual one.
 
     Raises:
         ConfigError, DataError: see `Utterance`.
@@ -84,14 +88,15 @@ def drawn(
     rates: Sequence[int],
     pitches: Sequence[int],
 ) -> list[Utterance]:
-    """Make an utterance of each text; voice, rate and pitch are drawn from the given values.
+    """Make an Utterance of each text, with voice, rate and pitch drawn from the given values.
 
     Args:
-        prefix: of the ids, <prefix>-00000, <prefix>-00001, ….
+        prefix: beginning of the ids, <prefix>-00000, <prefix>-00001, ….
         texts: what is spoken.
         seed: seed of the draws.
         voices: names of espeak's voices.
-        rates, pitches: words per minute (80 to 449), and pitches (0 to 99).
+        rates: words per minute (80 to 449).
+        pitches: pitches in espeak's scale (0 to 99).
 
     Raises:
         ConfigError, DataError: see `Utterance`.
@@ -120,18 +125,20 @@ def speak(
     batch: int | None = None,
     processes: int = 1,
 ) -> CutSet:
-    """Speak texts into `folder`/wavs (22,050 Hz, 16 bits); return a lhotse cut per text, in order.
+    """Speak texts by espeak into `folder`/wavs (22,050 Hz, 16 bits); return a lhotse cut for each.
 
-    The same call gives the same bytes on every machine, because espeak's output depends only on
-    what its process has spoken before, and each process is new. Breathy variants (+f2, +f3, +f5)
-    are the exception: the library seeds their noise by the clock. `folder`/manifest.json keeps the
-    plan and a SHA-256 of every wav, and an existing folder that matches both is reused. The speaker
-    of a cut is its voice.
+    The same call gives the same bytes on every machine: espeak's output depends only on what its
+    process has spoken before, and each process is new. Breathy variants (+f2, +f3, +f5) are the
+    exception: the library seeds their noise by the clock. A folder that has the same sounds already
+    is reused; `folder`/manifest.json has a SHA-256 of each.
 
     Args:
-        texts: plain strings get ids 0000, 0001, … and the arguments `voice`, `rate` and `pitch`.
-        margin: seconds of silence at both ends; None keeps espeak's own (0 to 50 ms before, 7 ms
-            after).
+        texts: strings, which get ids 0000, 0001, …, or an `Utterance` each.
+        folder: folder of the corpus.
+        voice: name of espeak's voice for strings; the voice is the speaker of a cut.
+        rate: words per minute for strings, 80 to 449.
+        pitch: pitch for strings, 0 to 99 in espeak's scale.
+        margin: seconds of silence at both ends; None keeps espeak's own, at most 50 ms.
         batch: number of texts that one process speaks; None for all.
         processes: number of processes that run at the same time.
 
@@ -226,9 +233,11 @@ def _run_workers(folder: Path, plan: dict[str, Any], processes: int) -> None:
 
 
 def run_worker(module: str, plan: dict[str, Any]) -> str:
-    """Run a module in a new Python process with the plan as JSON on its stdin; return its stdout.
+    """Run a Python module in a new process, and return what it prints to stdout.
 
-    `module` is a dotted name, such as "speechseq.corpus.espeak_worker".
+    Args:
+        module: dotted name, such as "speechseq.corpus.espeak_worker".
+        plan: plain data, which the module reads as JSON from stdin.
 
     Raises:
         MachineError: the process failed.

@@ -39,14 +39,17 @@ _PATIENCE = 100  # draws for each requested sentence
 def texts(
     count: int, seed: int, *, exclude: Collection[str] = (), known: Collection[str] = ()
 ) -> list[str]:
-    """Draw different sentences of `sentence_grammar`, such as "anna sold nine hats last week".
+    """Draw different sentences from a grammar, such as "anna sold nine hats last week".
+
+    To draw test sentences, pass the training texts as `exclude` and as `known`: the sentences are
+    then new, but all their words occur in the training.
 
     Args:
         count: number of sentences.
         seed: seed of the draws.
         exclude: sentences that are never drawn.
-        known: texts all of whose words are known; only sentences of these words are drawn, if
-            given. To draw test sentences, pass the training texts as both.
+        known: texts; only sentences all of whose words occur in them are drawn. Empty for any
+            words.
 
     Raises:
         ConfigError: fewer than `count` sentences can be found.
@@ -70,9 +73,12 @@ def texts(
 
 
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
-    """Draw `count` different sentences of the grammar for a language model, none of `exclude`.
+    """Draw different sentences from the same grammar as `texts`, to train a language model.
 
-    The same `seed` draws the same sentences.
+    Args:
+        count: number of sentences.
+        seed: seed of the draws.
+        exclude: sentences that are never drawn, such as those of a test.
 
     Raises:
         ConfigError: see `texts`.
@@ -83,10 +89,11 @@ def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Senten
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EspeakSentencesConfig(Config):
-    """Settings of the corpus of sentences spoken by espeak.
+    """Settings of `make_splits`: a corpus of sentences of a grammar, spoken by espeak.
 
     Attributes:
-        utterances, test_utterances: number of sentences for training, and for each of both tests.
+        utterances: number of sentences for training.
+        test_utterances: number of sentences for each of the two tests.
     """
 
     utterances: Count = 6000
@@ -94,11 +101,18 @@ class EspeakSentencesConfig(Config):
 
 
 def make_splits(config: EspeakSentencesConfig, folder: Path, seed: int) -> dict[str, CutSet]:
-    """Speak the sentences of three splits: "train", "seen voices" and "unseen voices" (tests).
+    """Speak a training set and two test sets, one of the training's voices and one of others.
 
-    "train" and "seen voices" have the same voices. The three splits share no sentence. The texts of
-    both tests are written to `folder`/test.txt, so that a language model can exclude them. `config`
-    has the numbers of sentences, and `seed` draws them. Returns the cuts of each split by its name.
+    The three sets share no sentence. The texts of both tests are written to `folder`/test.txt, so
+    that a language model can exclude them.
+
+    Args:
+        config: numbers of sentences.
+        folder: folder of the corpus.
+        seed: seed of all draws.
+
+    Returns:
+        The cuts of each set by its name: "train", "seen voices" and "unseen voices".
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -133,17 +147,20 @@ def make(
     pitches: Sequence[int] = PITCHES,
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak `utterances` different sentences into `folder`/wavs, and return a lhotse cut for each.
+    """Speak different sentences of a grammar by espeak into `folder`/wavs; one lhotse cut for each.
 
-    Voice (the supervision's speaker), rate and pitch are drawn for each utterance. A folder that
-    has the same sounds already is reused.
+    Voice (the supervision's speaker), rate and pitch are drawn for each sentence. A folder that has
+    the same sounds already is reused.
 
     Args:
         folder: folder of the corpus.
         utterances: number of sentences.
-        seed: seed of sentences and draws.
-        exclude, known: arguments of `texts`: sentences never drawn; texts whose words are used.
-        voices, rates, pitches: values to draw from: espeak's names, words per minute, 0 to 99.
+        seed: seed of all draws.
+        exclude: sentences that are never drawn, see `texts`.
+        known: texts in which all words of the sentences must occur, see `texts`.
+        voices: names of espeak's voices to draw from.
+        rates: rates to draw from, in words per minute.
+        pitches: pitches to draw from, 0 to 99 in espeak's scale.
         margin: seconds of silence at both ends.
 
     Raises:

@@ -39,12 +39,13 @@ class _Event(ctypes.Structure):
 
 
 class SpeechEvent(NamedTuple):
-    """Event of espeak while it speaks: the start of a word or phoneme.
+    """Event that espeak reports while it speaks: the start of a word or a phoneme.
 
     Attributes:
-        type: WORD or PHONEME.
-        position, length: first character of a word in the text, from 0, and number of characters.
-        sample: index of its first sample in the sound.
+        type: WORD or PHONEME, constants of this module.
+        position: of a word, index of its first character in the text, from 0.
+        length: of a word, number of its characters.
+        sample: index in the sound of the first sample of the word or phoneme.
         name: name of a phoneme; "" for a word.
     """
 
@@ -61,9 +62,10 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def main() -> None:
-    """Read a plan, JSON with the keys "folder", "margin" and "utterances", from stdin; speak it.
+    """Speak utterances by espeak, in a process of its own; see `espeak.speak`.
 
-    Each utterance is written to <folder>/<id>.wav.
+    The plan comes from stdin: JSON with the keys "folder", "margin" and "utterances". Each
+    utterance is written to <folder>/<id>.wav.
     """
     plan = json.load(sys.stdin)
     say = speaker()
@@ -75,10 +77,11 @@ def main() -> None:
 
 
 def speaker() -> Callable[[dict[str, Any]], tuple[np.ndarray, list[SpeechEvent]]]:
-    """Return a function that speaks an utterance by espeak, and returns int16 samples and events.
+    """Return a function that speaks one utterance by espeak.
 
-    Its argument is a dict with "id", "text", "voice", "rate" and "pitch", and optionally "range"
-    and "volume".
+    It takes a dict with "id", "text", "voice", "rate" and "pitch", and optionally "range" and
+    "volume"; see `Utterance` and `ProsodyUtterance` of `corpus.espeak`. It returns the samples
+    (samples,) int16, and the events of words and phonemes.
     """
     espeak = library()
     pieces: list[bytes] = []

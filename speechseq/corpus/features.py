@@ -32,12 +32,11 @@ _FORMAT = 1  # version: increased when a fix of log_mel changes its values
 
 @register_extractor
 class LogMelExtractor(FeatureExtractor):
-    """lhotse feature extractor for `log_mel`: samples at the settings' rate to (frames, mels).
+    """Log-mel extractor with lhotse's interface; build it with an AudioConfig.
 
-    Build it with an AudioConfig; lhotse then calls `extract`. `compute` does not use lhotse's own
-    storage, which accepts only round(samples / hop) frames and drops or repeats the last frame on
-    reading, but stores the array itself, because no convention of the field has this number of
-    frames.
+    lhotse calls `extract`. `compute` uses it without lhotse's feature storage, which only accepts
+    round(samples / hop) frames and drops or repeats the last frame on reading: `log_mel` has
+    another number of frames.
     """
 
     name = "speechseq-log-mel"
@@ -45,7 +44,7 @@ class LogMelExtractor(FeatureExtractor):
 
     @property
     def frame_shift(self) -> float:
-        """Seconds between the starts of two frames."""
+        """Seconds from one frame to the next."""
         return float(self.config.hop / self.config.sample_rate)
 
     def feature_dim(self, sampling_rate: int) -> int:
@@ -53,11 +52,14 @@ class LogMelExtractor(FeatureExtractor):
         return int(self.config.mels)
 
     def extract(self, samples: np.ndarray | torch.Tensor, sampling_rate: int) -> np.ndarray:
-        """Compute the log-mel (frames, mels) of `samples` (samples) or (1, samples), as float32.
+        """Compute a log-mel (frames, mels), float32, of one waveform.
+
+        Args:
+            samples: (samples) or (1, samples).
+            sampling_rate: samples per second, which must be that of the settings.
 
         Raises:
-            DataError: `sampling_rate` is not that of the settings, or the waveform is shorter than
-                a window.
+            DataError: the rate is another one, or the waveform is shorter than a window.
         """
         if sampling_rate != self.config.sample_rate:
             wanted = self.config.sample_rate
@@ -67,17 +69,26 @@ class LogMelExtractor(FeatureExtractor):
 
 
 def key(config: Config) -> str:
-    """Return the name of the cache folder of these settings, 16 hexadecimal digits of a hash."""
+    """Return a name for settings, made of their hash: 16 hexadecimal digits.
+
+    `compute` names the folder of cached mels with these settings by it.
+    """
     plain = json.dumps([_FORMAT, config.to_dict()], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
-    """Give each lhotse cut its log-mel as `cut.mel`, computing only what `cache_dir` lacks.
+    """Compute the log-mel of each lhotse cut and cache it; the result has it as `cut.mel`.
 
-    A mel is stored as float32 in `cache_dir`/<key(config)>/, one file per cut, named by the path,
-    size, date and span of its sound, so that changed sounds or settings are computed again. Files
-    are written atomically, so that an interrupted call can be repeated. `load_mel` reads them.
+    A mel is stored as float32 in `cache_dir`/<key(config)>/, one file per cut, named by path, size,
+    date and span of its sound. So mels are computed only once, and again if the sound or the
+    settings change. Files are written atomically, so that an interrupted call can be repeated.
+    `load_mel` reads them.
+
+    Args:
+        cuts: utterances with sound.
+        config: settings of the mels.
+        cache_dir: folder of the cache.
 
     Raises:
         DataError: sounds cannot be used; all of them are listed.
@@ -110,9 +121,11 @@ def compute(cuts: CutSet, config: AudioConfig, cache_dir: Path | str) -> CutSet:
 
 
 def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """Load a cut's log-mel (frames, mels), float32, from the cache of `compute`, or compute it.
+    """Load the log-mel (frames, mels), float32, of a cut: from the cache, or computed.
 
-    `config` are the audio settings that the mel must have.
+    Args:
+        cut: a cut of the result of `compute`; for any other cut the mel is computed.
+        config: settings that the mel must have.
 
     Raises:
         DataError: the cached mel has other settings, or the cache was removed.
@@ -136,9 +149,9 @@ def load_mel(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
-    """Load a recogniser's input (frames, features): the cut's log-mel, and its deltas if set.
+    """Load a recogniser's input (frames, features) for a cut: its log-mel, followed by deltas.
 
-    `config` are the audio settings, of which `deltas` says how many derivatives are appended.
+    `config` are the audio settings; `config.deltas` is the number of derivatives, 0 for none.
 
     Raises:
         DataError: see `load_mel`.
@@ -150,7 +163,7 @@ def load_features(cut: MonoCut, config: AudioConfig) -> torch.Tensor:
 
 
 def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
-    """Load the sound of a cut (1, samples) at the settings' rate, with channels mixed down.
+    """Load the sound of a cut (1, samples) at the sample rate of `config`, mixed down to mono.
 
     Raises:
         DataError: see `cut_audio.load`.

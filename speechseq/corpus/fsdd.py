@@ -21,10 +21,13 @@ _NAME = re.compile(r"([0-9])_(\w+)_([0-9]+)")
 
 
 def read(root: Path | str) -> Parts:
-    """Read one lhotse cut per recording; its supervision has the digit as a word, and the speaker.
+    """Read the Free Spoken Digit Dataset as a training and a test part, one cut per recording.
 
-    `root` holds train.tsv and test.tsv (path, text, speaker), or the published repository's
-    recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test part.
+    They are lhotse cuts, whose supervision has the digit as a word, and the speaker.
+
+    Args:
+        root: folder with train.tsv and test.tsv (see `table.read`), or the published repository
+            with recordings/<digit>_<speaker>_<index>.wav, of which indices 0–4 are the test part.
 
     Raises:
         DataError: the folder has neither layout; or recordings are missing, damaged or wrongly

@@ -20,12 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(folder: Path, plan: dict[str, Any], fill: Callable[[Path], None]) -> None:
-    """Make `folder` hold wavs/<id>.wav for each of plan["utterances"], unless it already does.
+    """Generate a folder of WAV files by `fill`, unless it holds the same files already.
 
-    The plan is plain JSON data that determines the sounds, with a list of dicts "utterances" that
-    have an "id". It is kept in `folder`/manifest.json with a SHA-256 of every wav; a folder that
-    matches both is reused. Otherwise `fill(folder)` writes the wavs into a temporary folder, which
+    The plan describes the sounds. It is kept in `folder`/manifest.json with a SHA-256 of every
+    file; a folder that matches both is reused. New files are written to a temporary folder, which
     then replaces `folder`.
+
+    Args:
+        folder: folder that shall hold wavs/<id>.wav for each utterance.
+        plan: plain JSON data that determines the sounds; "utterances" is a list of dicts, each with
+            an "id".
+        fill: function that writes the WAV files into the folder that it is given.
 
     Raises:
         DataError: `folder` holds something else. Errors of `fill` are passed on.

@@ -23,7 +23,9 @@ _DITHER = 1 / 32768  # minimum background, as pauses of zeros would reveal the w
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningConfig(Config):
-    """Settings for joining recordings of words; values are drawn uniformly from the ranges.
+    """How to join recordings of words to strings; `digit_strings.make` takes it.
+
+    A value is drawn uniformly from each range, anew for every string or word.
 
     Attributes:
         pause: seconds between two words.
@@ -33,11 +35,11 @@ class JoiningConfig(Config):
             spectrum and the loudness of the edge of another speaker's recording.
         level: loudness of the background "noise": root mean square in dB, negative, 0 is full
             scale.
-        gain: attenuation of each word in dB.
+        gain: gain of each word in dB, 0 or negative.
         offset: constant added to every sample; full scale is 1.
         clicks: number of clicks per second; each lasts one sample.
-        snr: signal-to-noise ratio of the string and added noise (white to pink) in dB; None adds no
-            noise.
+        snr: signal-to-noise ratio in dB of noise (white to pink) that is added to the whole string;
+            None adds no noise.
         mixed: True if each word may come from another speaker.
     """
 
@@ -60,11 +62,11 @@ class JoiningConfig(Config):
 
 
 class Sound(NamedTuple):
-    """Recording of a word.
+    """Recording of a word, and the loudness of its background; result of `sound`.
 
     Attributes:
         samples: (samples,) in [-1, 1].
-        background: root mean square of its quietest 10 ms.
+        background: root mean square of its quietest 10 ms; full scale is 1.
     """
 
     samples: np.ndarray
@@ -72,9 +74,11 @@ class Sound(NamedTuple):
 
 
 def sound(samples: np.ndarray, rate: int) -> Sound:
-    """Measure the background of a recording (samples,), and return it with the samples.
+    """Measure the background of a recording of a word; return both as a Sound.
 
-    `rate` is the number of samples per second.
+    Args:
+        samples: (samples,) in [-1, 1].
+        rate: samples per second.
     """
     frame = min(len(samples), max(1, round(_FRAME * rate)))
     power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(1)
@@ -87,11 +91,13 @@ def join(
     rng: np.random.Generator,
     rate: int,
 ) -> np.ndarray:
-    """Make the waveform (samples,), float32, of a string that `digit_strings` has drawn.
+    """Join the recordings of words to the waveform (samples,), float32, of one string.
 
     Args:
-        utterance: "samples", the length; "words", each with "id", "start" (a sample) and "gain"
-            (dB); optionally "background" with its "level" or "room", "offset", "clicks" and "snr".
+        utterance: the string as `digit_strings.make` draws it. "samples" is its length; "words" is
+            a list of dicts with "id", "start" (a sample) and "gain" (dB). Optional keys are
+            "background" with its "level" or "room", "offset", "clicks" and "snr", see
+            `JoiningConfig`.
         sounds: recordings by id.
         rng: random generator of the noise.
         rate: samples per second.
@@ -109,7 +115,7 @@ def join(
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Make noise (samples,) of RMS 1, falling by 0 (white) to 3 dB (pink) per octave.
+    """Make noise (samples,) of RMS 1, whose spectrum falls by 0 (white) to 3 dB (pink) per octave.
 
     `rng` draws the slope and the noise.
     """

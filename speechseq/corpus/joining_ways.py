@@ -22,10 +22,11 @@ LEARNED = (
 
 
 def learned(snr: Span | None = None) -> tuple[JoiningConfig, ...]:
-    """Return the ways of joining for training.
+    """Return the ways of joining words that a recogniser of digit strings is trained on.
 
-    With `snr`, a range of signal-to-noise ratios in dB, each way is there twice: without and with
-    added noise.
+    Args:
+        snr: range of signal-to-noise ratios in dB: each way is then there twice, without and with
+            added noise. None for no noise.
     """
     noisy = [dataclasses.replace(way, snr=snr) for way in LEARNED] if snr else []
     return (*LEARNED, *noisy)

@@ -23,7 +23,7 @@ PAUSE = ""  # the name of a pause among phonemes
 
 
 class Event(NamedTuple):
-    """Word or phoneme in a sound.
+    """Word or phoneme with its time in a sound; a part of `Spoken`.
 
     Attributes:
         first: index of its first sample.
@@ -37,7 +37,7 @@ class Event(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """Speech of one text, with the times of its words and phonemes.
+    """Speech of one text by espeak, with the times of its words and phonemes; see `speak`.
 
     Words cover all samples without gaps, and so do phonemes: the `last` of each is the `first` of
     the next. A pause therefore belongs to the word before it.
@@ -56,17 +56,17 @@ class Spoken(NamedTuple):
 
 
 def speak(text: str, *, voice: str = "en-us", rate: int = 175, pitch: int = 50) -> Spoken:
-    """Speak a text by espeak, and return the speech with the start of each word and phoneme.
+    """Speak a text by espeak; return the speech with the time of each word and phoneme.
 
     Equal arguments give equal bytes, regardless of earlier calls; breathy variants such as "+f3"
-    are the exception, because espeak seeds their noise by the clock. Words are those of espeak: a
-    number is one word, and words that espeak contracts ("of the") may be one word.
+    are the exception, because espeak seeds their noise by the clock. Words are those that espeak
+    reports: a number is one word, and words that espeak contracts ("of the") may be one word.
 
     Args:
         text: text in the language of the voice.
         voice: a name of `corpus.espeak.voices()`.
         rate: words per minute, 80 to 449.
-        pitch: 0 to 99.
+        pitch: 0 to 99, in espeak's scale.
 
     Raises:
         ConfigError: the voice is unknown, or a number is out of range.
@@ -81,8 +81,14 @@ def speak_all(
 ) -> list[Spoken]:
     """Speak several texts in one process, which is faster than a call of `speak` for each.
 
-    The results, one for each text, are the same as those of `speak`. `voice` is a name of
-    `corpus.espeak.voices()`, `rate` is in words per minute, `pitch` from 0 to 99.
+    Args:
+        texts: texts in the language of the voice.
+        voice: a name of `corpus.espeak.voices()`.
+        rate: words per minute, 80 to 449.
+        pitch: 0 to 99, in espeak's scale.
+
+    Returns:
+        What `speak` returns for each text, in order.
 
     Raises:
         ConfigError, DataError, MachineError: see `speak`.
@@ -99,9 +105,10 @@ def speak_all(
 
 
 def frame_positions(events: Sequence[Event], frames: int, hop: int | float) -> Tensor:
-    """Return the index of the event at each frame (frames), int64.
+    """Return the index of the word or phoneme at each frame, (frames) int64.
 
-    Frame f is centred on sample f · hop. Frames after the end belong to the last event.
+    This is the true alignment of a text and a mel. Frame f is centred on sample f · hop. Frames
+    after the end belong to the last word or phoneme.
 
     Args:
         events: words or phonemes of a Spoken.

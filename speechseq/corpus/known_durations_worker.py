@@ -15,9 +15,10 @@ from speechseq.text.espeak_library import report_phonemes
 
 
 def main() -> None:
-    """Read a plan, JSON with the key "utterances", from stdin; speak the utterances.
+    """Speak utterances by espeak, in a process of its own; see `known_durations.speak_all`.
 
-    For each utterance, a line of JSON with the keys "samples" and "events" goes to stdout.
+    The plan comes from stdin: JSON with the key "utterances". For each utterance a line of JSON
+    goes to stdout, with the keys "samples" and "events".
     """
     plan = json.load(sys.stdin)
     report_phonemes()

@@ -40,13 +40,14 @@ _BATCH = 128  # utterances that one process says, whatever the number of process
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KnownProsodyConfig(Config):
-    """Settings of the corpus of digit strings with known prosody.
+    """Settings of `make_split`: digit strings spoken by espeak with drawn pitch, rate and volume.
 
     The default voice is high, because 80 mel bands at 22 kHz resolve the harmonics of a low voice
     badly.
 
     Attributes:
-        utterances, test_utterances: number of strings for training and test.
+        utterances: number of strings for training.
+        test_utterances: number of strings for the test.
         voices: names of espeak's voices to draw from.
     """
 
@@ -56,10 +57,15 @@ class KnownProsodyConfig(Config):
 
 
 def make_split(config: KnownProsodyConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak digit strings for training and for the test, into two folders of `folder`.
+    """Speak digit strings with known prosody for training and test; no string is in both.
 
-    `config` has the numbers of strings, and `seed` draws texts and prosody. No string is in both.
-    Returns the cuts of training and test.
+    Args:
+        config: numbers of strings, and voices.
+        folder: folder of the corpus, with a folder for each part.
+        seed: seed of texts and prosody.
+
+    Returns:
+        The cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -93,18 +99,22 @@ def make(
     exclude: Collection[str] = (),
     processes: int | None = None,
 ) -> CutSet:
-    """Speak `utterances` different digit strings into `folder`, and return one lhotse cut for each.
+    """Speak different digit strings with drawn prosody by espeak; one lhotse cut for each.
 
     Voice, pitch, pitch range, rate and volume are drawn uniformly (from the ranges in `FACTORS`),
-    independently of the text and of one another. `supervision.custom` and the rows of the manifest
-    have their values as "voice", "pitch", "range", "rate" and "volume". The speaker of a cut is its
-    voice. The same call gives the same bytes on every machine; `espeak.speak` describes the folder.
+    independently of the text and of one another. `supervision.custom` and the utterances in the
+    manifest have the drawn values as "voice", "pitch", "range", "rate" and "volume". The speaker of
+    a cut is its voice. The same call gives the same bytes on every machine; `espeak.speak`
+    describes the folder.
 
     Args:
-        utterances: the default is an hour of speech.
-        held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and factors.
+        folder: folder of the corpus.
+        utterances: number of strings; the default is an hour of speech.
+        seed: seed of texts and prosody.
+        held_out: draw from the voices `HELD_OUT` instead of `VOICES`, and other texts and prosody.
         voices: espeak's voices to draw from; empty for `VOICES` or `HELD_OUT`.
-        shortest, longest: range of the number of digits; their number is drawn uniformly.
+        shortest: minimum number of digits; the number is drawn uniformly.
+        longest: maximum number of digits.
         exclude: texts that are never spoken, such as those of a test.
         processes: number of processes; None for one per CPU, at most 8. The bytes do not depend on
             it.
@@ -129,10 +139,15 @@ def make(
 
 
 def draw(texts: Sequence[str], seed: int, voices: Sequence[str]) -> list[ProsodyUtterance]:
-    """Draw voice, pitch, pitch range, rate and volume for each text, from `voices` and `FACTORS`.
+    """Make an utterance of each text, with a random voice, pitch, pitch range, rate and volume.
 
-    Each factor has a random stream of its own, made of `seed`, so the factors do not affect one
-    another.
+    Each of these factors has a random stream of its own, so they do not affect one another.
+
+    Args:
+        texts: what is spoken.
+        seed: seed of the draws.
+        voices: names of espeak's voices to draw from; the other factors come from the ranges
+            `FACTORS`.
 
     Raises:
         ConfigError, DataError: see `espeak.Utterance`.

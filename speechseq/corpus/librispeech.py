@@ -55,13 +55,15 @@ PARTS = {
 def read(
     root: Path | str, parts: Sequence[str] = ("train-clean-100",), *, lower: bool = True
 ) -> CutSet:
-    """Read parts of the corpus, one lhotse cut per utterance, with its speaker in the supervision.
+    """Read parts of LibriSpeech, one lhotse cut per utterance.
+
+    Text and speaker are in the cut's supervision.
 
     Args:
         root: the folder LibriSpeech, or its parent, with
             <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt next to the sounds (flac or
             wav). Missing files, which lhotse's own recipe skips silently, are errors here.
-        parts: names of folders with this layout.
+        parts: names of parts, which are folders of this layout.
         lower: convert texts to lower case.
 
     Raises:
@@ -96,7 +98,11 @@ def read(
 
 
 def download(dest: Path | str, parts: Sequence[str] = ("train-clean-100",)) -> Path:
-    """Download parts of LibriSpeech (0.3 to 31 GB each) into `dest`; return `dest`/LibriSpeech.
+    """Download and unpack parts of LibriSpeech (0.3 to 31 GB each); return `dest`/LibriSpeech.
+
+    Args:
+        dest: folder to download into.
+        parts: names of published parts, such as "train-clean-100" or "test-clean".
 
     Raises:
         ConfigError: no published part has that name.

@@ -35,11 +35,15 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LJSpeechConfig(Config):
-    """Settings of the corpus in a recipe.
+    """Settings of LJSpeech, or of a corpus with its layout, in a recipe; `read` reads the corpus.
 
     Attributes:
-        root, skip_bad, columns, dev, test: arguments of `read_split`.
+        root: folder with metadata.csv and sounds.
         cache: folder of cached features; see `features.compute`.
+        skip_bad: log bad rows and leave them out, instead of raising an error.
+        columns: names of the columns, such as "id,text,speaker"; "" recognises them.
+        dev: number of utterances of the development part.
+        test: number of utterances of the test part.
         trim: cut the silence at both ends of every recording (`trimming.trim_cuts`).
     """
 
@@ -52,7 +56,7 @@ class LJSpeechConfig(Config):
     trim: bool = False
 
     def read(self) -> Splits:
-        """Read and split the corpus into training, development and test; see `read_split`."""
+        """Read the corpus and split it into training, development and test; see `read_split`."""
         splits = read_split(
             self.root, dev=self.dev, test=self.test, skip_bad=self.skip_bad, columns=self.columns
         )
@@ -62,18 +66,24 @@ class LJSpeechConfig(Config):
 def read(
     root: Path | str, *, skip_bad: bool = False, normalized: bool = True, columns: str = ""
 ) -> CutSet:
-    """Read one lhotse cut per row of `root`/metadata.csv, with its wav (or flac) and its text.
+    """Read a corpus with the layout of LJSpeech, one lhotse cut per row of `root`/metadata.csv.
 
-    All rows and the headers of all files are checked before an error is raised. Sounds are in
-    `root`/wavs, `root`/wav or `root`. The text comes from the normalised column, or the raw one
-    with `normalized=False`, or the only text column. `columns` names the columns, such as
-    "id,text,speaker"; "" takes the names of a header line, or LJSpeech's own (see `metadata.rows`).
+    The text is in the cut's supervision. All rows and the headers of all sounds are checked before
+    an error is raised.
+
+    Args:
+        root: folder with metadata.csv; sounds (wav or flac) are in `root`/wavs, `root`/wav or
+            `root`.
+        skip_bad: log bad rows and leave them out, instead of raising an error.
+        normalized: take texts from the column of normalised texts, if there is one; False takes the
+            column of raw texts.
+        columns: names of the columns, such as "id,text,speaker"; "" takes the names of a header
+            line, or LJSpeech's own (see `metadata.rows`).
 
     Raises:
         ConfigError: `columns` is invalid.
         DataError: rows are bad; the message has file, line and reason of at most 50. With
-            `skip_bad` bad rows are logged and left out, and this error means that no good row is
-            left.
+            `skip_bad` it means that no good row is left.
 
     Examples:
         >>> cuts = read("data/mine")
@@ -101,9 +111,13 @@ def read(
 def split(cuts: CutSet, *, dev: int = 100, test: int = 500) -> Splits:
     """Split a corpus by a hash of the ids, so that the split is the same on every machine.
 
-    `dev` and `test` are numbers of utterances; all others are for training. The defaults are those
-    of the lists that most Tacotron 2 and vocoder papers use, 12,500, 100 and 500 of 13,100; pass
-    smaller ones for a smaller corpus.
+    The default numbers are those of the lists that most Tacotron 2 and vocoder papers use for
+    LJSpeech: 12,500, 100 and 500 of 13,100 utterances.
+
+    Args:
+        cuts: the corpus.
+        dev: number of utterances of the development part.
+        test: number of utterances of the test part; all others are for training.
 
     Raises:
         ConfigError: no utterance would be left for training.
@@ -127,13 +141,17 @@ def read_split(
     normalized: bool = True,
     columns: str = "",
 ) -> Splits:
-    """Read a folder and split it by its metadata_{train,dev,test}.csv, or without them by `split`.
+    """Read a corpus with the layout of LJSpeech, and split it into training, development and test.
+
+    The files metadata_train.csv, metadata_dev.csv and metadata_test.csv in the folder determine the
+    parts; without them, `split` does.
 
     Args:
-        root: folder with metadata.csv and sounds.
-        dev, test: number of utterances of both parts, if `split` decides.
+        root: folder with metadata.csv and sounds, see `read`.
+        dev: number of utterances of the development part, for `split`.
+        test: number of utterances of the test part, for `split`.
         skip_bad: log bad rows and leave them out, instead of raising an error.
-        normalized: take texts from the normalised column.
+        normalized: take texts from the column of normalised texts, see `read`.
         columns: names of the columns, such as "id,text,speaker"; "" recognises them, see `read`.
 
     Raises:
@@ -159,7 +177,7 @@ def read_split(
 
 
 def download(dest: Path | str) -> Path:
-    """Download LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) into `dest`; return its folder.
+    """Download and unpack LJSpeech-1.1 (2.7 GB, 3.8 GB unpacked) in `dest`; return its folder.
 
     Raises:
         MachineError: there is no network, or the disk is full.

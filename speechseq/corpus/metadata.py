@@ -25,13 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """Good row of a metadata file.
+    """Row of a metadata file (one utterance) that has no error.
 
     Attributes:
         line: line number, from 1.
         id: name of the utterance and of its sound file.
-        raw, normalized: text as written, and as spoken.
-        speaker: name, or "".
+        raw: text as written.
+        normalized: text as spoken, with numbers and abbreviations as words.
+        speaker: name of the speaker; "" if the file has no column of speakers.
     """
 
     line: int
@@ -42,7 +43,7 @@ class Row(NamedTuple):
 
 
 def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
-    """Return the good rows of a metadata file, and a `file:line: problem` for every bad one.
+    """Read a metadata file; return its good rows, and a `file:line: problem` for every bad one.
 
     A byte order mark and Windows line ends are accepted and logged; empty lines are skipped.
 
@@ -79,7 +80,11 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
 
 
 def refuse(problems: list[str], cure: str) -> None:
-    """Raise one DataError that lists all problems, with a cure; do nothing without problems.
+    """Raise one DataError that lists all problems; do nothing if there are none.
+
+    Args:
+        problems: descriptions of the problems.
+        cure: what to do about them, the end of the message.
 
     Raises:
         DataError: there are problems.

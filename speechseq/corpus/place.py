@@ -6,12 +6,14 @@ from typing import Any
 
 
 def save(epoch: int, position: int, fingerprint: int, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the position in endless batches as plain data.
+    """Return a training run's position in its batches, as plain data for a checkpoint.
 
     Args:
-        epoch, position: epoch and index in it of the next batch.
-        fingerprint: number that is equal for two runs only if all their batches are equal.
-        numbers: settings and counts by name, for a message that names the changes.
+        epoch: epoch of the next batch.
+        position: index in the epoch of the next batch.
+        fingerprint: hash of all that determines the batches; equal for two runs only if all their
+            batches are equal.
+        numbers: settings and counts by name, to tell in a message what has changed.
     """
     return {
         "epoch": epoch,
@@ -27,15 +29,16 @@ def find(
     numbers: Mapping[str, Any],
     batches_of: Callable[[int], int],
 ) -> tuple[int, int]:
-    """Return the epoch and position at which a resumed run continues.
+    """Return the epoch and the position in it at which a resumed run continues.
 
     If the batches have not changed, this is the saved position. If they have (a larger corpus,
     another batch size), the saved epoch starts again, and a warning names the changes.
 
     Args:
         state: result of `save`.
-        fingerprint, numbers: arguments of `save`, for the batches of the resumed run.
-        batches_of: returns the number of batches of an epoch.
+        fingerprint: see `save`, for the batches of the resumed run.
+        numbers: see `save`, for the batches of the resumed run.
+        batches_of: function that returns the number of batches of an epoch.
 
     Raises:
         ValueError: the state holds no position, or one outside the epoch.

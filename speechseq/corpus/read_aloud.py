@@ -15,14 +15,16 @@ MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadAloudConfig(Config):
-    """Settings of the corpus.
+    """Settings of `make`: sentences of a text file, spoken by espeak.
 
     Attributes:
         texts: text file with one sentence per line, or a folder of such files.
         test_sentences: number of sentences that are kept for the test.
         digit_strings: number of strings such as "three one four" that are added for training,
             because sentences seldom have a digit after a digit.
-        voice, words_per_minute, pitch: espeak's settings.
+        voice: name of espeak's voice.
+        words_per_minute: speaking rate of espeak.
+        pitch: pitch, 0 to 99 in espeak's scale.
     """
 
     texts: str = "data/texts/ljspeech.txt"
@@ -34,10 +36,18 @@ class ReadAloudConfig(Config):
 
 
 def make(config: ReadAloudConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak the sentences for training into folder/train, and those of the test into folder/test.
+    """Speak sentences by espeak for training (folder/train) and for the test (folder/test).
 
     No sentence is in both. A hash of the texts chooses the test, so that it is the same for each
-    seed; the seed determines the digit strings.
+    seed.
+
+    Args:
+        config: settings of the corpus.
+        folder: folder of the corpus.
+        seed: seed of the digit strings.
+
+    Returns:
+        The cuts of training and test.
 
     Raises:
         ConfigError: the file has too few sentences, the voice is unknown, or a number is out of

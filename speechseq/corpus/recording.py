@@ -17,7 +17,9 @@ WORDLESS = "wordless"  # custom field of the supervision of a sound without spee
 
 
 def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
-    """Return the first existing file `folder`/`name` with one of the suffixes, in their order.
+    """Return the path of the sound file `folder`/`name` with one of the suffixes.
+
+    The first suffix whose file exists is taken.
 
     Raises:
         DataError: no such file exists.
@@ -40,7 +42,7 @@ def spoken(
     words: Sequence[AlignmentItem] = (),
     wordless: bool = False,
 ) -> MonoCut:
-    """Make a cut of a whole sound file with its text, by reading the file's header only.
+    """Make a lhotse cut of a whole sound file with its text; only the file's header is read.
 
     Args:
         path: sound file.

@@ -18,10 +18,10 @@ from speechseq.errors import ConfigError, DataError, SpeechseqError
 
 @runtime_checkable
 class Collate(Protocol):
-    """Protocol of what `Batches` needs to make a batch of lhotse cuts; `TTSCollate` is one.
+    """Protocol of a function that makes a batch of a list of lhotse cuts, such as TTSCollate.
 
-    Calling it with a list of cuts returns the batch. Its method `frames` gives the number of frames
-    of a cut in a batch, without reading the sound; batches are planned by it.
+    `Batches` calls it. It also needs the method `frames`, which returns the number of frames of a
+    cut in a batch without reading the sound; batches are planned by it.
     """
 
     def __call__(self, cuts: Sequence[MonoCut]) -> Any: ...
@@ -125,12 +125,19 @@ class Batches:
         return batch
 
     def one_epoch(self) -> Iterator[Any]:
-        """Iterate over batches with every utterance once, longest first, loaded in this process."""
+        """Yield batches that have every utterance once, from the longest to the shortest.
+
+        They are loaded in this process, for example for a validation; the position in the training
+        does not change.
+        """
         for batch in self._plan.sorted_epoch():
             yield self._collate([self._cuts[i] for i in batch])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the data as plain data; prefetched batches count once consumed."""
+        """Return the position in the data, as plain data to be saved with a checkpoint.
+
+        Batches that workers have prefetched do not count before they are returned.
+        """
         return place.save(self.epoch, self.position, self._fingerprint(), self._numbers)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

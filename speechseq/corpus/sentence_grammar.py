@@ -134,19 +134,19 @@ TEMPLATES = (
 
 
 def sentence(rng: random.Random) -> str:
-    """Draw a sentence of the grammar: its template and the words of its slots, uniformly."""
+    """Draw a random sentence from the grammar: a template, and a word for each of its slots."""
     return _SLOT.sub(lambda slot: rng.choice(SLOTS[slot[1]]), rng.choice(TEMPLATES))
 
 
 def possible() -> int:
-    """Return the number of sentences of the grammar."""
+    """Return the number of different sentences that the grammar can make."""
     return sum(
         math.prod(len(SLOTS[slot]) for slot in _SLOT.findall(template)) for template in TEMPLATES
     )
 
 
 def words() -> frozenset[str]:
-    """Return all words of the grammar."""
+    """Return all words that occur in sentences of the grammar."""
     fixed = " ".join(_SLOT.sub(" ", template) for template in TEMPLATES).split()
     slots = {slot for template in TEMPLATES for slot in _SLOT.findall(template)}
     drawn = " ".join(phrase for slot in slots for phrase in SLOTS[slot]).split()

@@ -24,10 +24,10 @@ _ID = re.compile(r"(?=\S*\d)\w+(?:[-.]\w+)+|\w*\d\w*_\w+")  # 1272-128104-0000, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """Sentence for a language model.
+    """Sentence to train or test a language model with; `read` makes them.
 
     Attributes:
-        id: the text's own id, or file and line.
+        id: the id that begins its line, or else file and line.
         text: the sentence.
     """
 
@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Split off `held_out` sentences from those for training, chosen by a hash of the texts.
+    """Split sentences into those for training and `held_out` others, chosen by a hash of the texts.
 
     A held-out text is not in the training part, even if it occurs several times; the choice does
     not depend on the order of the lines.
@@ -74,7 +74,9 @@ def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence],
 
 
 class SentenceBatches:
-    """Endless batches of sentences of similar length, epoch after epoch, resumable at any batch.
+    """Endless batches (TextBatch) of sentences of similar length, for training a language model.
+
+    Each epoch has every sentence once. The position can be saved and restored at any batch.
 
     Args:
         sentences: the corpus.
@@ -84,7 +86,8 @@ class SentenceBatches:
         seed: seed that determines the epochs, together with their numbers.
 
     Attributes:
-        epoch, position: epoch and index in it of the next batch.
+        epoch: epoch of the next batch.
+        position: index in the epoch of the next batch.
 
     Raises:
         ConfigError: `tokens_per_batch` is below 1, or the vocabulary lacks the control symbols of a

@@ -14,7 +14,7 @@ from speechseq.ranges import Count, Seed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeechChainConfig(Config):
-    """Settings of the corpus of the speech chain, and of the synthesiser transcribed at the end.
+    """Settings of `make`, and of the synthesiser that the trained recogniser transcribes later.
 
     Attributes:
         voice: run or checkpoint of a synthesiser that can say digits, such as that of
@@ -38,10 +38,16 @@ class SpeechChainConfig(Config):
 def make(
     config: SpeechChainConfig, folder: Path, *, seed: int, exclude: Collection[str]
 ) -> tuple[CutSet, CutSet]:
-    """Speak digit strings for training and for the test into two folders of `folder`.
+    """Speak digit strings by espeak for training and test of a recogniser; no string is in both.
 
-    `config` has the numbers of strings, and `seed` draws them. They share no string, and none is in
-    `exclude`. Returns the cuts of training and test.
+    Args:
+        config: numbers of strings, and espeak's settings.
+        folder: folder of the corpus, with a folder for each part.
+        seed: seed of the strings.
+        exclude: strings that are in neither part, such as those that a synthesiser says.
+
+    Returns:
+        The cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `spoken_digits.make`.

@@ -18,11 +18,13 @@ MARGIN = 0.05  # seconds of silence at both ends: espeak's own vary from 0 to 50
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OneVoiceConfig(Config):
-    """Settings of a corpus of digit strings by one espeak voice.
+    """Settings of `make_one_voice`: digit strings spoken by one espeak voice.
 
     Attributes:
-        utterances, test_utterances: number of strings for training and for the test.
-        voice, words_per_minute: espeak's voice and its rate.
+        utterances: number of strings for training.
+        test_utterances: number of strings for the test.
+        voice: name of espeak's voice.
+        words_per_minute: speaking rate.
     """
 
     utterances: Count = 400
@@ -39,16 +41,16 @@ def texts(
     longest: int = 7,
     exclude: Collection[str] = (),
 ) -> list[str]:
-    """Draw `count` different strings such as "three one four", with uniform lengths.
+    """Draw different strings of digits such as "three one four", with uniformly drawn lengths.
 
-    Strings of `exclude` are never drawn, so that held-out strings stay unseen. When all strings of
-    a length have been drawn, that length is not drawn any more.
+    When all strings of a length have been drawn, that length is not drawn any more.
 
     Args:
         count: number of strings.
         seed: seed of the draws.
-        shortest, longest: range of the number of digits.
-        exclude: strings that are never drawn.
+        shortest: minimum number of digits.
+        longest: maximum number of digits.
+        exclude: strings that are never drawn, such as those of a test.
 
     Raises:
         ConfigError: lengths out of range, or fewer than `count` different strings.
@@ -87,18 +89,21 @@ def make(
     pitches: Sequence[int] = (50,),
     margin: float = MARGIN,
 ) -> CutSet:
-    """Speak `utterances` different digit strings into `folder`, and return one lhotse cut for each.
+    """Speak different digit strings by espeak into `folder`, and return one lhotse cut for each.
 
-    Voice, rate and pitch are drawn for each utterance. 300 utterances with the defaults are 6.6
-    minutes of speech. `espeak.speak` describes the content of the folder.
+    Voice, rate and pitch are drawn for each string. 300 strings with the defaults are 6.6 minutes
+    of speech. `espeak.speak` describes the content of the folder.
 
     Args:
         folder: folder of the corpus; one that has the same sounds already is reused.
         utterances: number of strings.
-        seed: seed of strings and draws.
-        shortest, longest: range of the number of digits of a string.
+        seed: seed of all draws.
+        shortest: minimum number of digits.
+        longest: maximum number of digits.
         exclude: strings that are never drawn.
-        voices, rates, pitches: values to draw from: espeak's names, words per minute, 0 to 99.
+        voices: names of espeak's voices to draw from.
+        rates: rates to draw from, in words per minute.
+        pitches: pitches to draw from, 0 to 99 in espeak's scale.
         margin: seconds of silence at both ends.
 
     Raises:
@@ -110,10 +115,15 @@ def make(
 
 
 def make_one_voice(config: OneVoiceConfig, folder: Path, *, seed: int) -> tuple[CutSet, CutSet]:
-    """Speak digit strings by one voice for training and test, into two folders of `folder`.
+    """Speak digit strings by one espeak voice for training and test; no string is in both.
 
-    `config` has the voice and the numbers of strings, and `seed` draws them. No string is in both.
-    Returns the cuts of training and test.
+    Args:
+        config: voice and numbers of strings.
+        folder: folder of the corpus, with a folder for each part.
+        seed: seed of the strings.
+
+    Returns:
+        The cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.
@@ -141,14 +151,21 @@ def make_split(
     rates: Sequence[int] = (175,),
     pitches: Sequence[int] = (50,),
 ) -> tuple[CutSet, CutSet]:
-    """Speak digit strings for training into folder/train, and for the test into folder/test.
-
-    No string is in both, and none of `exclude` is in either. Returns the cuts of both.
+    """Speak digit strings by several espeak voices for training and test; no string is in both.
 
     Args:
-        utterances, seed: number of strings for training, and their seed.
-        test_utterances, test_seed: number of strings for the test, and their seed.
-        voices, rates, pitches: values from which espeak's settings are drawn for each string.
+        folder: folder of the corpus; the parts are in folder/train and folder/test.
+        utterances: number of strings for training.
+        test_utterances: number of strings for the test.
+        seed: seed of the strings for training.
+        test_seed: seed of the strings for the test.
+        exclude: strings that are in neither part.
+        voices: names of espeak's voices to draw from.
+        rates: rates to draw from, in words per minute.
+        pitches: pitches to draw from, 0 to 99 in espeak's scale.
+
+    Returns:
+        The cuts of training and test.
 
     Raises:
         ConfigError, DataError, MachineError: see `make`.

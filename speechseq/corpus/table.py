@@ -14,11 +14,12 @@ COLUMNS = ("path", "text", "speaker")
 
 
 class Row(NamedTuple):
-    """Row of a table of recordings.
+    """Row of a table of recordings, a file train.tsv or test.tsv; see `read`.
 
     Attributes:
-        path: sound file, relative to the table.
-        text, speaker: transcript, and name of the speaker.
+        path: sound file, relative to the table's folder.
+        text: transcript.
+        speaker: name of the speaker.
     """
 
     path: str
@@ -34,9 +35,11 @@ class Parts(NamedTuple):
 
 
 def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
-    """Read the parts of a folder with train.tsv and test.tsv; None if it has no train.tsv.
+    """Read a corpus with the tables train.tsv and test.tsv; None if there is no train.tsv.
 
-    `lower` converts texts to lower case; `read` describes the tables.
+    Args:
+        folder: folder of the tables, see `read`.
+        lower: convert texts to lower case.
 
     Raises:
         DataError: see `read`.
@@ -47,10 +50,14 @@ def read_parts(folder: Path, *, lower: bool = False) -> Parts | None:
 
 
 def read(path: Path, *, lower: bool = False) -> CutSet:
-    """Read one lhotse cut per row of a table; its id is the name of the sound file without suffix.
+    """Read a table of recordings, a tsv file, one lhotse cut per row.
 
-    The table has tab-separated columns path, text and speaker below a header line. Text and speaker
-    are in the cut's supervision. `lower` converts texts to lower case.
+    Columns are separated by tabs; a header line names them path, text and speaker. Text and speaker
+    are in the cut's supervision. The id of a cut is the name of the sound file without suffix.
+
+    Args:
+        path: the table.
+        lower: convert texts to lower case.
 
     Raises:
         DataError: the table is missing or has another header; or rows are bad, which are listed

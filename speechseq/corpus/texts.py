@@ -13,7 +13,9 @@ from speechseq.text.vocabulary import Vocabulary
 
 
 class Texts:
-    """Encodes the texts of lhotse cuts to ids, each text once.
+    """Encodes the texts of lhotse cuts to token ids; the result for each text is cached.
+
+    Call `ids` for one cut, or `check` to find all bad texts in advance.
 
     Args:
         vocabulary: vocabulary that encodes the text of each cut's supervisions.
@@ -26,7 +28,7 @@ class Texts:
         self._encoded: dict[str, Tensor] = {}
 
     def ids(self, cut: MonoCut) -> Tensor:
-        """Return the ids (tokens), int64, of a cut's text.
+        """Return the token ids of a cut's text, (tokens) int64.
 
         Raises:
             DataError: the text is empty and the cut not marked as wordless, or symbols are unknown;
@@ -66,10 +68,10 @@ class Texts:
 
 
 def padded(items: list[Tensor], value: float | int) -> Tensor:
-    """Pad items of different lengths with `value`, and stack them to (batch, longest, …)."""
+    """Stack tensors (length, …) of different lengths to (batch, longest, …), padded by `value`."""
     return torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=value)
 
 
 def lengths(items: list[Tensor]) -> Tensor:
-    """Return the lengths of items, int64 (batch)."""
+    """Return the lengths of tensors (length, …) as a tensor (batch), int64."""
     return torch.tensor([len(item) for item in items])

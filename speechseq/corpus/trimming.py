@@ -11,15 +11,18 @@ from speechseq.errors import DataError
 
 
 def trim_cuts(cuts: CutSet, *, threshold: float = 40.0, margin: float = 0.05) -> CutSet:
-    """Narrow each cut to its sound; pauses inside stay, and no file is written or changed.
+    """Cut off the silence at both ends of each lhotse cut; pauses inside stay.
 
-    Every sound is read once. Start and duration of the cuts and of their texts change, so that
-    `features.compute`, called afterwards, makes mels of the shorter sounds. A sound that cannot be
-    read is left as it is, since `features.compute` lists all of them.
+    No file is written or changed: only start and duration of the cuts and of their supervisions are
+    new. `features.compute`, called afterwards, makes mels of the shorter sounds. Every sound is
+    read once. A sound that cannot be read is left as it is, since `features.compute` lists all of
+    them.
 
     Args:
         cuts: cuts without mels.
-        threshold, margin: in dB and seconds, see `audio.trim.trim_silence`.
+        threshold: dB below the loudest part at which sound becomes silence, see
+            `audio.trim.trim_silence`.
+        margin: seconds of silence that are kept at both ends.
 
     Raises:
         ConfigError: a number out of range.

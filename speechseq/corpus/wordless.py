@@ -33,13 +33,15 @@ def make(
     kinds: Sequence[Kind] = (*KINDS, "music"),
     recordings: CutSet | None = None,
 ) -> CutSet:
-    """Make sounds without speech as 16-bit wavs in `folder`; kinds and lengths are drawn uniformly.
+    """Make sounds without speech, with empty transcripts, as 16-bit WAV files in `folder`.
 
-    "zeros" is digital silence, "noise" is white to pink, "tone" a sine, "music" chords that decay,
-    "room" noise with the spectrum of a recording's edge; loudness is drawn from -70 to -10 dB. The
-    transcripts are empty; `Texts` accepts them because the supervisions are marked as "wordless".
+    A recogniser learns from them to write nothing. Kinds and lengths are drawn uniformly. "zeros"
+    is digital silence, "noise" is white to pink, "tone" a sine, "music" chords that decay, "room"
+    noise with the spectrum of a recording's edge; loudness is drawn from -70 to -10 dB. The
+    supervisions are marked as "wordless", so that `Texts` accepts empty transcripts.
 
     Args:
+        folder: folder of the sounds.
         utterances: number of sounds.
         sample_rate: samples per second.
         seed: seed of all draws.
@@ -47,6 +49,9 @@ def make(
         kinds: kinds to draw from; music, the most similar to speech, is twice in the default.
         recordings: recordings of speech, whole files, whose edges "room" imitates; None makes no
             "room".
+
+    Returns:
+        A lhotse cut for each sound.
 
     Raises:
         ConfigError: a number is out of range.

@@ -6,11 +6,11 @@ import threading
 
 
 def heed_parent_alone(worker: int) -> None:
-    """Ignore signals to the whole process group; for a DataLoader's worker_init_fn.
+    """Make a DataLoader's worker ignore signals that are meant for the training process.
 
-    Ctrl-C, `timeout` and job managers signal the workers as well as the trainer; if a worker died,
-    the update that the trainer is about to finish and save would be lost. The number of the
-    `worker`, which the DataLoader passes, is not used.
+    Pass it as worker_init_fn. Ctrl-C, `timeout` and job managers signal the whole process group; if
+    a worker died, the update that the trainer is about to finish and save would be lost. Only a
+    signal from the parent process ends the worker. `worker`, its number, is not used.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -9,9 +9,11 @@ from speechseq.file_writing import cannot_write, open_to_append
 
 
 class AppendedFile:
-    """File to which whole records are appended; a record that cannot be written is retried later.
+    """File to which whole records are appended, such as a log, and which survives a full disk.
 
-    Training continues meanwhile, because a line of a log is worth less than an update.
+    A record that cannot be written is kept and written later; the first one gives a warning.
+    Training goes on meanwhile, because a line of a log is worth less than an update. Call `write`
+    for each record and `close` at the end.
 
     Args:
         path: the file; it is created if missing.

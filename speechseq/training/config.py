@@ -17,26 +17,32 @@ from speechseq.training.schedule import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig(Config):
-    """Settings of a training run; the defaults are Tacotron 2's where the paper gives them.
+    """Settings of a run of a `Trainer`; the defaults are Tacotron 2's where the paper gives them.
 
     Attributes:
         updates: total number of updates of the run, including those before a resume.
         optimizer: "adam" adds weight_decay to the gradient (L2); "adamw" decays the weights.
-        learning_rate, betas, eps: of the optimizer; the schedule multiplies the learning rate.
+        learning_rate: learning rate, multiplied by the schedule's factor.
+        betas: decay rates of the optimizer's two moments.
+        eps: constant in the optimizer's denominator.
+        weight_decay: factor of the weights in their decay, see `optimizer`.
         schedule: schedule of the learning rate, a factor that depends only on the update's number.
         clip_norm: maximum norm of all gradients together; None for no limit.
         accumulate: batches per update, each weighted by its valid frames or tokens.
         amp: "bf16" computes model and loss under bfloat16 autocast.
         ema_decay: decay of an exponential moving average of the weights, which is validated and
             saved; None validates and saves the weights themselves.
-        log_every: updates between lines of the log; `tensorboard` also writes event files.
+        log_every: updates between lines of the log.
         validate_every: updates between validations, in addition to those at checkpoints.
-        checkpoint_every, keep: updates between checkpoints; number of newest checkpoints to keep.
+        checkpoint_every: updates between checkpoints.
+        keep: number of newest checkpoints to keep.
         best_by: name of a value of the validation; the checkpoint that minimises it is kept as
             `best`.
         most_skips: consecutive updates with non-finite numbers after which the run fails.
-        max_seconds: time limit, after which a checkpoint is saved and the run ends; a resumed run
-            has the whole time again.
+        seed: seed of all random numbers of the training.
+        max_seconds: time limit in seconds, after which a checkpoint is saved and the run ends; a
+            resumed run has the whole time again.
+        tensorboard: write the log as event files for tensorboard too.
         resume: resume from the newest checkpoint in the run's folder. False refuses a folder that
             has a checkpoint.
         init: checkpoint or run folder with the initial weights of a new run (see `warm_start`); ""

@@ -27,15 +27,15 @@ _DEEP = 50.0  # dB below the loudest band, where the centroid's weights end
 
 
 class Utterance(NamedTuple):
-    """Measurements of one utterance, as `utterance_facts` makes them; no model is needed.
+    """Measurements of the text and the mel of one utterance, made by `utterance_facts`.
 
-    The level of a frame is that of its loudest mel band. Levels are 20 log10 of the magnitude.
+    The level of a frame is that of its loudest mel band, as 20 log10 of the magnitude, in dB. A
+    frame is silent if its level is 40 dB or more below that of the utterance's loudest frame.
 
     Attributes:
         text: ids of its tokens.
         frames: number of frames.
-        quiet: number of silent frames before the first other one; a frame is silent if its level is
-            40 dB or more below that of the utterance's loudest frame.
+        quiet: number of silent frames at the beginning.
         moments: (number, sum of levels in dB, sum of their squares) over all mel bands of the
             frames that are not silent.
         centroid: mean frequency in Hz; a band's weight is its bandwidth times the dB by which its
@@ -50,7 +50,7 @@ class Utterance(NamedTuple):
 
 
 def corpus_facts(utterances: Sequence[Utterance], audio: AudioConfig) -> dict[str, float]:
-    """Summarise the facts of utterances, as numbers by name.
+    """Summarise the measurements of a corpus's utterances, as numbers by name.
 
     - "utterances": their number.
     - "text_diversity": entropy of the texts over its maximum: 1 if all differ, 0 if all are equal.
@@ -60,12 +60,13 @@ def corpus_facts(utterances: Sequence[Utterance], audio: AudioConfig) -> dict[st
     - "tokens_per_second": median over utterances.
     - "leading_silence": median of the seconds before the first frame that is not silent.
     - "level_spread": standard deviation of the mels of frames that are not silent, in dB.
-    - "centroid": median over utterances, in Hz.
+    - "centroid": median over utterances of the mean frequency, in Hz.
 
-    Seconds are those after the leading silence. Facts that are undefined are NaN.
+    Seconds are those after the leading silence. Values that are undefined are NaN.
 
     Args:
-        utterances: facts of at least one utterance, from `utterance_facts`.
+        utterances: at least one, from `utterance_facts`.
+        audio: settings of the mels.
     """
     seen = utterances
     hop = audio.hop / audio.sample_rate
@@ -88,7 +89,7 @@ def corpus_facts(utterances: Sequence[Utterance], audio: AudioConfig) -> dict[st
 
 
 def utterance_facts(batch: TTSBatch, audio: AudioConfig) -> Iterator[Utterance]:
-    """Iterate over the facts of a batch's utterances.
+    """Yield the measurements of each utterance of a batch, from its text and its mel.
 
     Args:
         batch: texts, and the log-mels of their recordings.

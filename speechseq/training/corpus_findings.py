@@ -20,7 +20,7 @@ NARROW, WIDE = 12.0, 30.0
 
 
 def one_text(course: Course) -> Iterator[Finding]:
-    """Texts that do not differ.
+    """Yield a finding if the texts of the corpus hardly differ ("text_diversity").
 
     Principle: attention learns which sound belongs to which symbol only from texts that differ. The
     entropy of the texts is 0 if all are equal, and the logarithm of their number if all differ; a
@@ -34,12 +34,12 @@ def one_text(course: Course) -> Iterator[Finding]:
 
 
 def foreign_texts(course: Course) -> Iterator[Finding]:
-    """Texts that belong to other recordings.
+    """Yield a finding if the texts seem to belong to other recordings ("length_correlation").
 
-    Principle: it takes longer to say more, so the lengths of texts and recordings correlate (.73 to
-    .96), and do not if texts are those of other recordings (-.17 to .18). A correlation whose upper
-    bound, two standard errors above it in Fisher's transform, is still below .5 is no accident.
-    Lengths that hardly vary say nothing.
+    Principle: it takes longer to say more, so the lengths of texts and recordings correlate: by .73
+    to .96 if they belong together, and by -.17 to .18 if they do not. If even the upper bound of
+    the correlation (two standard errors above it, in Fisher's transform) is below .5, this is no
+    accident. Texts whose lengths hardly vary give no finding.
     """
     if _shuffled(course):
         yield Finding(
@@ -71,11 +71,11 @@ def partial_texts(course: Course) -> Iterator[Finding]:
 
 
 def silence_in_front(course: Course) -> Iterator[Finding]:
-    """Silence before the first symbol.
+    """Yield a finding if there is much silence before the first symbol ("leading_silence").
 
     Principle: in silence no symbol is read, so attention has to wait for a time that no text tells
-    it, and guided attention pulls it away meanwhile. Half a second is the length of a long pause
-    between phrases, or of about seven symbols (.00 to .02 s; digits with margins .05).
+    it, and guided attention pulls it away meanwhile. The limit of half a second is the length of a
+    long pause between phrases, or of about seven symbols. Good corpora have .00 to .05 s.
     """
     seconds = course.last("leading_silence")
     if seconds > QUIET:
@@ -86,12 +86,12 @@ def silence_in_front(course: Course) -> Iterator[Finding]:
 
 
 def wrong_rate(course: Course) -> Iterator[Finding]:
-    """Recordings at another sample rate than they say.
+    """Yield a finding if the recordings seem to have another sample rate than their files say.
 
     Principle: a wrong sample rate changes tempo and frequencies by the same factor. A slow reader
     changes only the tempo, a dull microphone only the spectrum. Readers say 12 to 19 symbols a
     second, and the centroid of their spectrum up to 8 kHz is at 2,400 to 2,650 Hz; at half the rate
-    these are 6 to 8 and 1,340 to 1,630. Tempos that no reader has are enough alone.
+    these are 6 to 8 and 1,340 to 1,630. A tempo that no reader has is enough alone.
     """
     tempo, centroid = course.last("tokens_per_second"), course.last("centroid")
     slow = tempo < SLOWEST or (tempo < SLOW and centroid < LOW)
@@ -106,12 +106,12 @@ def wrong_rate(course: Course) -> Iterator[Finding]:
 
 
 def other_convention(course: Course) -> Iterator[Finding]:
-    """Mels of another convention than the run's audio settings.
+    """Yield a finding if the mels seem to have another convention than the run's audio settings.
 
     Principle: the levels of speech, over bands and time, have a standard deviation of 17 to 20 dB
-    with any voice. Log-mels read in the convention in which they were made give this; another
-    logarithm, power instead of amplitude, or a scale from 0 to 1 is wrong by a factor of 2 or more
-    (log10 read as ln: 8.6 dB; [0, 1]: 1.5 dB; power: 40 dB).
+    with any voice ("level_spread"). Log-mels read in the convention in which they were made give
+    this. Another logarithm, power instead of amplitude, or a scale from 0 to 1 gives a value that
+    is wrong by a factor of 2 or more (log10 read as ln: 8.6 dB; [0, 1]: 1.5 dB; power: 40 dB).
     """
     spread = course.last("level_spread")
     if spread <= NARROW or spread >= WIDE:

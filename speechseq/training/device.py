@@ -6,7 +6,7 @@ from speechseq.errors import MachineError
 
 
 def usable_device(name: torch.device | str) -> torch.device:
-    """Return the device called `name`, such as "cuda", after allocating a tensor on it.
+    """Return a device by its name, such as "cuda", after allocating a tensor on it as a test.
 
     Raises:
         MachineError: there is no such device, or it cannot be used.

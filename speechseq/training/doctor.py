@@ -21,7 +21,7 @@ from speechseq.training.restart import RESTART
 def measure(
     alignment: Alignment, step_lengths: Lengths, token_lengths: Lengths, stop_logits: StopLogits
 ) -> dict[str, float]:
-    """Measure the alignments and stop decisions of a batch, as numbers by name.
+    """Measure alignments and stop decisions of a batch of a Tacotron, as numbers by name.
 
     "focus", "coverage", "monotonicity" and "entropy" (nats) are means over utterances, see
     `nn.attention.diagnostics`. "stop_accuracy" is the share of valid steps whose decision is right:
@@ -30,7 +30,8 @@ def measure(
 
     Args:
         alignment: (batch, steps, positions), teacher-forced or free-running.
-        step_lengths, token_lengths: (batch), at least 1.
+        step_lengths: (batch), number of valid decoder steps, at least 1.
+        token_lengths: (batch), number of valid tokens, at least 1.
         stop_logits: (batch, steps).
 
     Examples:
@@ -51,7 +52,7 @@ def measure(
 
 
 def diagnose(history: Sequence[tuple[int, dict[str, Any]]], updates: int) -> list[Finding]:
-    """Return what is wrong with a run, with the cause first and what follows from it after it.
+    """Find out what is wrong with a run; a problem comes before those that it causes.
 
     A run that trains well gives []. Values that are missing, None or not finite are ignored.
 
@@ -74,10 +75,10 @@ def examine(run: Path | str) -> list[Finding]:
 
 
 def read_history(run: Path | str) -> tuple[list[tuple[int, dict[str, float]]], int]:
-    """Read the history of a run, and its total number of updates, from its log, for `diagnose`.
+    """Read the validations of a run and its total number of updates from its log, for `diagnose`.
 
-    The history has pairs of an update and the values of its validation by name. `run` is the run's
-    folder.
+    The first result has pairs of an update and the values of its validation by name. `run` is the
+    run's folder.
 
     Raises:
         DataError: the run has no log.

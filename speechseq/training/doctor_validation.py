@@ -28,13 +28,13 @@ _SCORES = ("focus", "coverage", "monotonicity")
 def doctor_validation(
     loss: Loss, batches: Callable[[], Iterable[TTSBatch]], audio: AudioConfig
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function that returns the held-out loss and what the doctor reads.
+    """Make a function, for `validate` of a Trainer, that measures all that the doctor reads.
 
-    The values are those of `held_out_loss` and of `doctor.measure`, from one pass over the batches,
-    and those of `corpus_facts`. The means do not depend on the batching.
+    It takes a model and returns, by name, the values of `held_out_loss`, of `doctor.measure` and of
+    `corpus_facts`, from one pass over the batches. The means do not depend on the batching.
 
     Args:
-        loss: loss, see `Trainer`.
+        loss: the loss that the Trainer minimises.
         batches: function called at each validation, which returns every held-out batch once.
         audio: settings that the mels should have.
     """

@@ -33,7 +33,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Context manager: the model's weights are the mean; at the end they are restored."""
+        """Context manager: gives the model the averaged weights; restores its own at the end."""
         own = self.own()
         self._fill(self.mean)
         try:
@@ -42,11 +42,14 @@ class EMA:
             self._fill(own)
 
     def own(self) -> dict[str, Tensor]:
-        """Return a copy of the weights in the model by name: outside `applied`, its own."""
+        """Return a copy of the weights that the model has now, by name.
+
+        Called outside of `applied`, these are the weights in training, not their mean.
+        """
         return {name: p.detach().clone() for name, p in self._live.items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the mean from `weights`, a `state_dict` that was saved inside `applied()`."""
+        """Load the averaged weights, a `state_dict` of the model saved inside `applied()`."""
         for name, mean in self.mean.items():
             mean.copy_(weights[name])
 

@@ -19,19 +19,20 @@ MakeSamples = Callable[[nn.Module], Sequence[Sample]]
 
 
 class Evaluator:
-    """Runs validation and samples in eval mode, on averaged weights (EMA) if there are any.
+    """Runs validation and samples of a model in training, without an effect on the training.
 
-    A `Trainer` calls `validation` and `write_samples`. Each evaluation starts from `seed`, so that
-    the results of different updates are comparable. Afterwards modes, weights and random states are
-    restored.
+    A `Trainer` calls `validation` and `write_samples`. The model is in evaluation mode and has its
+    averaged weights (EMA) if there are any. Each evaluation starts from `seed`, so that the results
+    of different updates are comparable. Afterwards modes, weights and random states are restored.
 
     Args:
         model: model in training.
         ema: moving average of its weights, or None.
         seed: seed of every evaluation.
-        validate: function of the model that returns values by name, such as "loss" or "wer".
-        samples: function of the model that returns samples to write.
-        best_by: name of the value of `validate` that is to be minimised.
+        validate: function that takes the model and returns values by name, such as "loss" or "wer";
+            None for no validation.
+        samples: function that takes the model and returns samples to write; None for none.
+        best_by: name of the value of `validate` that is to be minimised; None for none.
 
     Raises:
         ConfigError: `best_by` is given without `validate`.
@@ -63,11 +64,14 @@ class Evaluator:
             return {name: float(value) for name, value in self._validate(self._model).items()}
 
     def write_samples(self, run: Path, update: int) -> list[str]:
-        """Write pictures and sounds of the samples; return the problems of those left out.
+        """Make samples, and write their pictures and sounds; return what went wrong, as messages.
 
         Args:
             run: folder of the run; files go to its pictures/ and audio/.
-            update: number of the update, the beginning of their names.
+            update: number of the update, with which the files' names begin.
+
+        Returns:
+            A message for each sample that could not be written.
 
         Raises:
             MachineError: the disk is full.

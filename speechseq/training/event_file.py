@@ -14,7 +14,10 @@ from speechseq.training.appended_file import AppendedFile
 
 
 class EventFile:
-    """New event file in a folder, written without a thread, so that no error goes unnoticed.
+    """Event file for tensorboard, written without a thread, so that no error goes unnoticed.
+
+    Each instance begins a new file in the folder. Call `write` for each update and `close` at the
+    end.
 
     Args:
         folder: folder of the file; it is created if missing.
@@ -41,7 +44,7 @@ class EventFile:
         self._append(self._event(step=update + 1, session_log=started))
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
-        """Append the values of one update, given by name."""
+        """Append scalar values of one update, given by name."""
         value = self._summary.Value
         rows = [value(tag=name, simple_value=number) for name, number in values.items()]
         self._append(self._event(step=update, summary=self._summary(value=rows)))

@@ -8,9 +8,11 @@ MOVED = "moved_"  # before the name of a part: how far its weights have moved
 
 
 class Finding(NamedTuple):
-    """Problem of a training run, and its cure: what to do about it.
+    """Problem of a training run that the doctor has found; see `doctor.diagnose`.
 
-    A problem begins with the part that it concerns, such as "attention: …".
+    Attributes:
+        problem: what is wrong; it begins with the part concerned, such as "attention: …".
+        cure: what to do about it.
     """
 
     problem: str
@@ -19,10 +21,11 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """Measures of all validations of a run so far; the input of each check.
+    """Validations of a run so far, from which the checks of the doctor make findings.
 
     Attributes:
-        history: pairs of an update and its finite values by name, in order, at least one.
+        history: pairs of an update and the finite values of its validation by name, at least one,
+            in order.
         updates: number of updates of the whole run.
     """
 
@@ -35,7 +38,7 @@ class Course:
         return self.history[-1][0] / max(self.updates, 1)
 
     def series(self, name: str) -> list[float]:
-        """Return the values called `name`, in order, of the updates that have one."""
+        """Return the values called `name` of all validations that have it, in order."""
         return [values[name] for _, values in self.history if name in values]
 
     def last(self, name: str, default: float = math.nan) -> float:

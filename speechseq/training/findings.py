@@ -17,14 +17,13 @@ USED = 0.02
 
 
 def too_fast(course: Course) -> Iterator[Finding]:
-    """Updates that overwrite what earlier ones have learned.
+    """Yield a finding if updates are so large that they overwrite what earlier ones have learned.
 
     Principle: Adam changes a weight by about the learning rate, whatever the size of its gradient.
     Usual rates are a hundredth to a tenth of the median size of the weights. Where the rate is more
     than a quarter of it, four updates can overwrite any weight, and what is learned is lost again;
-    the weights then grow, so the beginning of the run counts as well as its end.
-    More than one in a hundred updates that are skipped, because numbers are not finite, say the
-    same.
+    the weights then grow, so the beginning of the run counts as well as its end. The same finding
+    is made if more than one in a hundred updates is skipped because numbers are not finite.
     """
     rates = [
         values["learning_rate"] / max(values["weight_size"], 1e-9)
@@ -44,10 +43,10 @@ def too_fast(course: Course) -> Iterator[Finding]:
 
 
 def untrained_part(course: Course) -> Iterator[Finding]:
-    """A part whose weights stay as they are.
+    """Yield a finding if the weights of a part of the model do not change.
 
-    Principle: every part of a model that is trained moves at every update. A norm of change of
-    exactly 0 between validations means that no update reaches it. (Parts named by --freeze are not
+    Principle: every part of a model that is trained moves at every update. A change of exactly 0
+    between validations means that no update reaches the part. (Parts named by --freeze are not
     counted.)
     """
     names = sorted({n for _, values in course.history for n in values if n.startswith(MOVED)})
@@ -62,13 +61,13 @@ def untrained_part(course: Course) -> Iterator[Finding]:
 
 
 def never_stops(course: Course) -> Iterator[Finding]:
-    """Stop decisions that know less than the average length of an utterance does.
+    """Yield a finding if the stop decisions are worse than a guess by the average length.
 
-    Principle: a head that predicts nothing but the share of last steps among all steps has a
-    cross-entropy that is the entropy of this share (stop_skill 0). One that is trained passes below
-    it in the first half of a run; one that is not trained stays far above it, since its logits say
-    nothing about the rare last step. Without this number: a head that is wrong at a tenth of the
-    steps is worse than one that never stops.
+    Principle: a stop head that predicts, at every step, the share of last steps among all steps has
+    a cross-entropy equal to the entropy of this share ("stop_skill" 0). A trained head is better in
+    the first half of a run; an untrained one stays far worse, since its logits say nothing about
+    the rare last step. Without "stop_skill": a head that is wrong at a tenth of the steps is worse
+    than one that never stops.
     """
     skill, accuracy = course.series("stop_skill"), course.last("stop_accuracy")
     if skill:
@@ -85,11 +84,11 @@ def never_stops(course: Course) -> Iterator[Finding]:
 
 
 def collapsed(course: Course) -> Iterator[Finding]:
-    """An alignment that was there, and is lost.
+    """Yield a finding if there was an alignment, and it is lost.
 
-    Principle: a run that goes well does not unlearn its alignment. Less than half of the best
-    quality so far (the smallest of focus, coverage and monotonicity) is no noise of a validation,
-    which reads the same utterances with the same seed each time.
+    Principle: a run that goes well does not unlearn its alignment. The quality is the smallest of
+    focus, coverage and monotonicity. A fall to less than half of the best quality so far is no
+    noise, because each validation reads the same utterances with the same seed.
     """
     quality = course.quality()
     best = max(quality, default=0.0)
@@ -102,13 +101,13 @@ def collapsed(course: Course) -> Iterator[Finding]:
 
 
 def unaligned(course: Course) -> Iterator[Finding]:
-    """Attention that does not align.
+    """Yield a finding if the attention does not align.
 
     Principle: an alignment is of use if each step reads few symbols (focus), all symbols are read
-    (coverage), and in their order (monotonicity); one alone can be perfect for a useless alignment.
-    Before half of a run, the smallest of the three may be small as long as it grows: a run without
-    any growth in its first tenth has no gradient towards an alignment yet, and most such runs never
-    align.
+    (coverage), and in their order (monotonicity); one of these alone can be perfect for a useless
+    alignment. Before half of a run, the smallest of the three may be small as long as it grows. A
+    run without any growth in its first tenth has no gradient towards an alignment yet, and most
+    such runs never align.
     """
     quality = course.quality()
     if not quality or course.share < EARLY / 2 or next(collapsed(course), None):
@@ -121,10 +120,10 @@ def unaligned(course: Course) -> Iterator[Finding]:
 
 
 def unused_text(course: Course) -> Iterator[Finding]:
-    """Mels that do not depend on the text.
+    """Yield a finding if the predicted mels do not depend on the text.
 
-    Principle: a model that reads its text predicts mels worse if it is given another one. If it
-    does not in the second half of a run, the true frames alone make the prediction: attention reads
+    Principle: a model that reads its text predicts mels worse if it is given another text. If it
+    does not in the second half of a run, it predicts from the true frames alone: attention reads
     nothing of use, or texts do not belong to their recordings.
     """
     gain = course.last("text_gain")
@@ -137,10 +136,10 @@ def unused_text(course: Course) -> Iterator[Finding]:
 
 
 def drifts(course: Course) -> Iterator[Finding]:
-    """An alignment that holds only as long as the true frames are fed in.
+    """Yield a finding if the alignment only holds while the true frames are fed in.
 
-    Principle: synthesis has no true frames. A mean of focus, coverage and monotonicity that falls
-    by a quarter without them means that the decoder follows the frames, and not the text.
+    Principle: synthesis has no true frames. If the mean of focus, coverage and monotonicity is
+    lower by a quarter in free-running synthesis, the decoder follows the frames, and not the text.
     """
     gap = course.last("gap")
     if course.share >= LATE and gap > CLOSE:

@@ -17,38 +17,41 @@ Entry = tuple[str, str]  # whether it is a control, symbol or speaker, and its n
 
 
 class Names(NamedTuple):
-    """Names of the rows of a model's tensors, by which rows of two models are matched.
+    """Names of the symbols and speakers of a model, in the order of the rows of its tensors.
+
+    `fit` matches the rows of two models by these names.
 
     Attributes:
-        vocabulary: symbols of the embeddings and output projections.
-        speakers: names in the table of speakers; empty for a model without one.
+        vocabulary: symbols, one row of embeddings and output projections each.
+        speakers: names of the speakers, one row of the speaker table each; empty for a model of one
+            voice.
     """
 
     vocabulary: Vocabulary
     speakers: tuple[str, ...] = ()
 
     def entries(self) -> dict[Entry, int]:
-        """Map ("control" or "symbol", name) of every entry of the vocabulary to its row."""
+        """Map each entry of the vocabulary to its row, by ("control" or "symbol", name)."""
         named = [("control", name) for name in self.vocabulary.controls]
         named += [("symbol", name) for name in self.vocabulary.symbols]
         return _numbered(named)
 
     def voices(self) -> dict[Entry, int]:
-        """Map ("speaker", name) of every speaker to its row in the table of speakers."""
+        """Map each speaker to the row in the speaker table, by ("speaker", name)."""
         return _numbered([("speaker", name) for name in self.speakers])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """Result of `fit`: weights to load into a new model, and the names that were matched.
+    """Result of `fit`: weights to load into a new model, and which names were matched.
 
     Attributes:
-        weights: tensors by name; a tensor whose shape differs from the model's is the checkpoint's,
-            unchanged, for the caller to report.
-        taken: number of entries of the vocabulary that both have.
-        new: symbols that only the model has.
+        weights: tensors by name, as for `load_state_dict`. A tensor whose shape differs from the
+            model's is that of the checkpoint, unchanged; the caller has to report it.
+        taken: number of entries of the vocabulary that both models have.
+        new: symbols that only the new model has.
         missing: symbols that only the checkpoint has.
-        new_parts: optional parts and speakers that only the model has.
+        new_parts: optional parts and speakers that only the new model has.
         missing_parts: optional parts and speakers that only the checkpoint has.
     """
 
@@ -61,17 +64,17 @@ class Fitted:
 
 
 def fit(weights: Mapping[str, Tensor], model: nn.Module, old: Names, new: Names) -> Fitted:
-    """Match a checkpoint's weights with a model by the names of rows; the model is not changed.
+    """Fit a checkpoint's weights to a model with other symbols, speakers or optional parts.
 
-    Rows are copied by the names of `old` and `new`; further rows, and optional parts that the
-    checkpoint lacks as a whole, keep the model's values. Optional parts that only the checkpoint
-    has are left out.
+    Rows of embeddings, output projections and speaker tables are copied by name. Rows and optional
+    parts that the checkpoint lacks keep the model's values; optional parts that only the checkpoint
+    has are left out. The model is not changed.
 
     Args:
         weights: tensors of the checkpoint, by name.
         model: the new model.
-        old: names of the rows of the checkpoint's tensors.
-        new: names of the rows of the model's tensors.
+        old: symbols and speakers of the checkpoint.
+        new: symbols and speakers of the model.
     """
     state, (theirs, ours) = model.state_dict(), (old.entries(), new.entries())
     fitted = dict(weights)

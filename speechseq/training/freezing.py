@@ -9,7 +9,7 @@ from speechseq.errors import ConfigError
 
 
 def freeze(model: nn.Module, parts: Iterable[str]) -> None:
-    """Take the parameters of parts of a model out of training.
+    """Freeze parts of a model: their parameters get no gradients and are not trained.
 
     Args:
         parts: names of modules, such as "encoder" or "decoder.core.attention".
@@ -30,7 +30,14 @@ def freeze(model: nn.Module, parts: Iterable[str]) -> None:
 
 
 def hold_statistics(model: nn.Module, parts: Iterable[str]) -> None:
-    """Set the normalisations inside frozen `parts` to evaluation: their running statistics stay."""
+    """Put the normalisation layers of frozen parts in evaluation mode.
+
+    Their running statistics then stay as they are. Call it after each `model.train()`.
+
+    Args:
+        model: the model.
+        parts: names of modules, as for `freeze`.
+    """
     for name in parts:
         for module in model.get_submodule(name).modules():
             if "running_mean" in dict(module.named_buffers(recurse=False)):
@@ -38,7 +45,7 @@ def hold_statistics(model: nn.Module, parts: Iterable[str]) -> None:
 
 
 def frozen_line(model: nn.Module, parts: Iterable[str]) -> str:
-    """Return a line that says which `parts` are frozen, and how many of the model's parameters."""
+    """Return a line for the log that names the frozen parts and counts their parameters."""
     numbers = [parameter.numel() for parameter in model.parameters()]
     held = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     return f"frozen: {', '.join(parts)}, {held:,} of {sum(numbers):,} parameters"

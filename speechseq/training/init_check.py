@@ -17,10 +17,10 @@ from speechseq.training.warm_start import check_settings, fitted_weights, speake
 
 
 def check_warm_start(checkpoint: Path | str, config: Config, audio: AudioConfig | None) -> None:
-    """Check that a model of these settings can begin from a checkpoint, before there is a corpus.
+    """Check that a new model can begin from a checkpoint, before the corpus is read.
 
-    No vocabulary is needed. Parts that a recipe may add later, style and speakers, are taken from
-    the checkpoint where the settings have none.
+    See `warm_start`. No vocabulary is needed. If the settings lack a style or speakers, which a
+    recipe may add later, those of the checkpoint are assumed.
 
     Args:
         checkpoint: a checkpoint or run folder.

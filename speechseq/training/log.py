@@ -18,10 +18,11 @@ _LOG = files.Kind(name="the log of a run", limit=4 << 30, cure="name the folder 
 
 
 class Log:
-    """Log of a run: appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
+    """Log of a training run: appends to RUN/log.jsonl, and to RUN/tensorboard if enabled.
 
-    A line that cannot be written because the disk is full is kept in memory and written later; the
-    first of them gives a warning.
+    Use it in a `with` statement, and call `write`. `read` and `curves` read the log. A line that
+    cannot be written because the disk is full is kept in memory and written later; the first of
+    them gives a warning.
 
     Args:
         run: folder of the run.

@@ -25,7 +25,7 @@ class Meter:
         self._reset()
 
     def add(self, report: Report, seconds: float) -> None:
-        """Add the report of one update and its duration in seconds, data loading included."""
+        """Add one update: its report, and its duration in seconds, data loading included."""
         self._seconds += seconds
         self._frames += report.weight
         if not report.applied:

@@ -26,13 +26,16 @@ _LONG = 100  # updates; shorter runs are tests
 
 
 class Monitor:
-    """Diagnoses a run of a Tacotron while it trains.
+    """Diagnoses a run of a Tacotron while it trains, and acts if its alignment collapses.
 
-    Each kind of finding is printed and logged once, when it first appears. What else happens when
-    the alignment collapses is `TrainerConfig.on_collapse`.
+    A `Trainer` calls `begin` once and `report` after each validation. Each kind of finding is
+    printed and logged once, when it first appears. `TrainerConfig.on_collapse` says what happens at
+    a collapse.
 
     Args:
-        model, optimizer, ema: those of the run.
+        model: model in training.
+        optimizer: its optimizer.
+        ema: moving average of its weights, or None.
         config: settings of the run.
     """
 
@@ -65,7 +68,11 @@ class Monitor:
         return size
 
     def is_early(self, update: int) -> bool:
-        """Return True at a twentieth and a tenth of a run that would not be validated by then."""
+        """True if a validation is due at an early update, so that problems are found soon.
+
+        This is so at a twentieth and a tenth of a long run whose first regular validation comes
+        later.
+        """
         config = self._config
         tenth = config.updates // _EARLY[1]
         usual = min(config.checkpoint_every, config.validate_every or config.checkpoint_every)
@@ -81,9 +88,10 @@ class Monitor:
         log: Log,
         say: Callable[[str], None],
     ) -> None:
-        """Log and print a validation, and what is wrong with the run if alignments were measured.
+        """Log and print a validation; if it has measures of alignment, diagnose the run as well.
 
         Args:
+            counters: number of updates, and other totals of the run.
             validation: values by name; see `doctor_validation`.
             losses: last mean losses in training by name.
             log: log to which the validation and new findings are written.

@@ -19,10 +19,16 @@ _SAMPLE = 1000  # weights of each parameter that are compared
 
 
 def text_gain(model: nn.Module, batch: TTSBatch, output: TacotronOutput) -> float:
-    """Return the share of the mel's error that the right text saves: 0 if the text is not used.
+    """Measure how much a Tacotron uses its text: the share of the mel's error that it saves.
 
-    The batch is read again with the text of another row in each row. Without a second text, the
-    gain is NaN.
+    The mels of the batch are predicted once more, with another row's text in each row. The gain is
+    1 - (error with the right text) / (error with the wrong one). 0 means that the text is not used.
+    NaN if the batch has one row.
+
+    Args:
+        model: the Tacotron, teacher-forced.
+        batch: texts and mels.
+        output: output of the model for the batch.
     """
     if len(batch) < 2:
         return math.nan
@@ -33,9 +39,14 @@ def text_gain(model: nn.Module, batch: TTSBatch, output: TacotronOutput) -> floa
 
 
 def mel_skill(output: TacotronOutput, batch: TTSBatch) -> float:
-    """Return the share of the mels' variance that is predicted: 0 for the mean frame everywhere.
+    """Return the share of the mels' variance that a Tacotron predicts: 1 is perfect.
 
-    It is 1 - (mean squared error) / (variance of each band over all valid frames).
+    It is 1 - (mean squared error) / (variance of each band over all valid frames): 0 for a model
+    that always predicts the mean frame.
+
+    Args:
+        output: output of the model for the batch.
+        batch: batch with the true mels.
     """
     mask = length_mask(batch.frame_lengths, batch.mel.shape[1])
     missed = valid_difference(output.mel_after, batch.mel, mask).square().sum()
@@ -44,11 +55,15 @@ def mel_skill(output: TacotronOutput, batch: TTSBatch) -> float:
 
 
 def stop_skill(stop_logits: StopLogits, step_lengths: Lengths) -> float:
-    """Return the share of the uncertainty about the last step that the stop logits remove.
+    """Compare the stop decisions of a Tacotron with a guess by the average length.
 
-    It is 1 - (cross-entropy) / (entropy of the share of last steps among all): 1 for a head that
-    knows, 0 for one that knows the average length only, below 0 for one that is worse than that. It
-    is NaN if every utterance has one step.
+    It is 1 - (cross-entropy of the stop logits) / (entropy of the share of last steps among all
+    steps): 1 for perfect decisions, 0 for that guess, negative for worse ones. NaN if every
+    utterance has one step.
+
+    Args:
+        stop_logits: (batch, steps).
+        step_lengths: (batch), number of valid steps.
     """
     share = len(step_lengths) / float(step_lengths.sum())
     if share == 1:
@@ -58,17 +73,17 @@ def stop_skill(stop_logits: StopLogits, step_lengths: Lengths) -> float:
 
 
 class Movement:
-    """Measures how far each part of a model has moved since the last call, on a sample of weights.
+    """Measures how far each part of a model moves between two calls of `read`.
 
-    The result of `read` is the norm of the change over the norm of the weights, by "moved_" and the
-    part's name: 0 for a part that is not trained. The first call has nothing to compare with.
+    A change is the norm of the difference over the norm of the weights, on a sample of the weights:
+    0 for a part that is not trained.
     """
 
     def __init__(self) -> None:
         self._before: dict[str, Tensor] = {}
 
     def read(self, model: nn.Module) -> dict[str, float]:
-        """Return the changes by name; {} at the first call."""
+        """Return the changes since the last call, by "moved_" and the part's name; {} at first."""
         now = {name: part for name, child in model.named_children() if len(part := _sample(child))}
         before, self._before = self._before, now
         return {
@@ -79,9 +94,15 @@ class Movement:
 
 
 def free_running(model: Tacotron, batch: TTSBatch, rows: int = 8) -> dict[str, float]:
-    """Return the scores of the first rows of a batch read without the true frames, by name.
+    """Synthesise the first rows of a batch without the true frames, and score the alignments.
 
-    A row is read for at most one and a half times the true number of steps.
+    The synthesis of a row ends after one and a half times the true number of steps. The scores are
+    those of `doctor.measure`, by name.
+
+    Args:
+        model: the Tacotron.
+        batch: texts, and the mels that give the true numbers of steps.
+        rows: number of rows.
     """
     kept = min(rows, len(batch))
     speaker = None if batch.speaker is None else batch.speaker[:kept]
@@ -92,7 +113,7 @@ def free_running(model: Tacotron, batch: TTSBatch, rows: int = 8) -> dict[str, f
 
 
 def weight_size(model: nn.Module) -> float:
-    """Return the median size of a sample of a model's weights, without those of exactly 0."""
+    """Return the median absolute value of a sample of a model's weights; zeros are left out."""
     sizes = _sample(model).abs()
     return float(sizes[sizes > 0].median())
 

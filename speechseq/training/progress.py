@@ -10,7 +10,9 @@ from speechseq.printable import message, printable
 
 
 class Progress:
-    """Shows the progress of a run's updates: a bar on a terminal, lines of text elsewhere.
+    """Shows the progress of a training run: a bar on a terminal, lines of text elsewhere.
+
+    Call `advance` after each update.
 
     Args:
         total: number of updates of the whole run.

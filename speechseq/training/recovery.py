@@ -21,7 +21,7 @@ class OtherRunError(CheckpointError):
 
 
 def newest_whole(folder: RunFolder, read: Callable[[Path], T]) -> T | None:
-    """Read the newest intact checkpoint of a run; return None if the run has no checkpoint.
+    """Read the newest intact checkpoint of a run; None if the run has no checkpoint.
 
     Newer checkpoints that are damaged are renamed, never deleted, so that the run can save under
     their names again; a DamagedCheckpointWarning is given for each.

@@ -19,7 +19,17 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 def follow_schedule(
     model: nn.Module, update: int, optimizer: torch.optim.Optimizer, ema: EMA | None
 ) -> None:
-    """Set a Tacotron's scheduled reduction factor for this update, in all that belongs to it."""
+    """Set the reduction factor of a Tacotron with a schedule (`gradual`) to that of an update.
+
+    The weights of the output layer, the optimizer's moments and the moving average get rows of the
+    new number of frames per step. Other models are unchanged.
+
+    Args:
+        model: model in training.
+        update: number of the update.
+        optimizer: its optimizer.
+        ema: moving average of its weights, or None.
+    """
     if isinstance(model, Tacotron) and (gradual := model.config.decoder.gradual) is not None:
         _set_reduction_factor(model, gradual.at(update), optimizer, ema)
 
@@ -44,7 +54,12 @@ def raise_reduction_factor(
 
 
 def current_config(config: Config, model: nn.Module) -> Config:
-    """Return the settings that a checkpoint stores: with the current reduction factor."""
+    """Return a model's settings with the reduction factor that it has now, for a checkpoint.
+
+    Args:
+        config: settings that the model was built from.
+        model: the model, whose reduction factor may have changed in training.
+    """
     if not (isinstance(config, TacotronConfig) and isinstance(model, Tacotron)):
         return config
     return _with_factor(config, model.config.decoder.reduction_factor)

@@ -11,10 +11,10 @@ ATTENTION = "decoder.core.attention"
 
 
 def restart_attention(model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> bool:
-    """Draw the weights of a Tacotron's attention anew, and forget the optimizer's state of them.
+    """Give a Tacotron's attention new random weights, and reset the optimizer's state for them.
 
-    Encoder, decoder and post-net keep what they have learned. The weights come from torch's global
-    generator.
+    Encoder, decoder and post-net keep what they have learned. It is the cure of a collapsed
+    alignment (`TrainerConfig.on_collapse`). The weights come from torch's global generator.
 
     Returns:
         False, and nothing is changed, if the model is no Tacotron or its attention is frozen.

@@ -21,14 +21,17 @@ DELETE = "delete this checkpoint to go on from the one before"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResumeState:
-    """State of a run after an update, as plain data and tensors only.
+    """State of a run that resuming needs besides weights and settings; the file `resume.pt`.
+
+    It holds plain data and tensors only.
 
     Attributes:
         optimizer: the optimizer's moments, by index of the parameter.
-        own_weights: the model's weights if the checkpoint holds their moving average, else None.
+        own_weights: the weights in training, if the checkpoint has their moving average instead;
+            otherwise None.
         random_state: result of `random_state`.
-        batches: position in the data.
-        tally: counters of the run.
+        batches: position in the data, the `state_dict` of the batches.
+        tally: number of updates and other totals, see `Counters`.
         parameters: names of the parameters that the optimizer has a state for; None in files of
             older versions.
     """
@@ -92,7 +95,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore `state`, a result of `random_state`; states of missing CUDA devices are ignored."""
+    """Restore random states, a result of `random_state`; those of missing GPUs are ignored."""
     torch.set_rng_state(state["torch"])
     for device, value in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(value, device)
@@ -110,7 +113,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def aside(seed: int) -> Iterator[None]:
-    """Context manager: seeds all generators with `seed`, and restores their states afterwards.
+    """Context manager: a block with its own seed, after which all random states are restored.
 
     The generators are those of torch on every device, of NumPy and of Python.
     """

@@ -21,7 +21,7 @@ _WORD = Range(0, 2**32 - 1)
 
 
 def check_state(state: ResumeState, parameters: Mapping[str, Tensor], update: int) -> None:
-    """Check that a saved state fits a run with these parameters, at this update.
+    """Check that a saved state fits the run that resumes from it, before any of it is loaded.
 
     Args:
         state: content of a checkpoint's `resume.pt`.

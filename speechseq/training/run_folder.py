@@ -14,9 +14,10 @@ LAST, BEST = "last", "best"
 
 
 class RunFolder:
-    """Folder of a run: checkpoints in RUN/checkpoints, locked against a second trainer.
+    """Folder of a training run, with its checkpoints, locked against a second trainer.
 
-    Use it in a `with` statement, which holds the lock.
+    Use it in a `with` statement, which holds the lock. Checkpoints are folders
+    RUN/checkpoints/<update>, and the links "last" and "best" point to two of them.
 
     Args:
         path: the folder; it is created if missing.
@@ -65,7 +66,7 @@ class RunFolder:
             self._lock = None
 
     def newest(self) -> Path | None:
-        """Return the newest checkpoint, intact or damaged; None in a new run."""
+        """Return the checkpoint of the last update, intact or damaged; None in a new run."""
         return next(iter(self.candidates()), None)
 
     def candidates(self) -> list[Path]:
@@ -103,7 +104,10 @@ class RunFolder:
         return os.path.exists(self.folder(update) / CONFIG)
 
     def point(self, name: str, update: int) -> None:
-        """Point the link `name`, "last" or "best", to the checkpoint of an update, atomically."""
+        """Make the link RUN/checkpoints/`name` point to the checkpoint of an update, atomically.
+
+        `name` is "last" or "best".
+        """
         link = self.checkpoints / name
         fresh = temporary_name(link)
         if link.is_dir() and not link.is_symlink():

@@ -19,9 +19,9 @@ _LONGEST_NAME = 120  # bytes of an utterance's name in the names of its files
 
 @runtime_checkable
 class Written(Protocol):
-    """Protocol of a recogniser's result, from which `Sample.of_transcript` makes a sample.
+    """Protocol of a recogniser's transcript, of which `Sample.of_transcript` makes a sample.
 
-    `speechseq.inference.transcript.Transcript` has these attributes.
+    A `Transcript` has these attributes.
 
     Attributes:
         text: the transcript.
@@ -39,16 +39,17 @@ class Written(Protocol):
 
 @runtime_checkable
 class Spoken(Written, Protocol):
-    """Protocol of a synthesiser's result, from which `Sample.of` makes a sample.
+    """Protocol of a synthesiser's speech, of which `Sample.of` makes a sample.
 
-    `speechseq.inference.speech.Speech` has these attributes.
+    A `Speech` has these attributes.
 
     Attributes:
         text: what was to be spoken.
         alignment: (steps, positions), attention weights.
         symbols: name of each position of the alignment.
         mel: (frames, mels).
-        waveform: (samples) in [-1, 1], at `sample_rate` samples per second.
+        waveform: (samples) in [-1, 1].
+        sample_rate: samples per second of the waveform.
     """
 
     @property
@@ -61,17 +62,20 @@ class Spoken(Written, Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Utterance of a model in training, to be written to files; None fields are not written.
+    """Output of a model in training for one utterance, to be looked at; `write` makes files of it.
+
+    Fields that are None are left out.
 
     Attributes:
         name: name of the utterance, part of the names of its files.
         text: title of the pictures.
-        alignment: (steps, positions).
+        alignment: (steps, positions), attention weights.
         symbols: name of each position of the alignment.
         across: label of the alignment's axis of steps.
         mel: (frames, mels).
-        target: (frames, mels), mel of the recording, drawn below the model's.
-        waveform: (samples), at `sample_rate` samples per second.
+        target: (frames, mels), mel of the recording, drawn below `mel`.
+        waveform: (samples), in [-1, 1].
+        sample_rate: samples per second of the waveform.
     """
 
     name: str
@@ -86,7 +90,10 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, spoken: Spoken) -> "Sample":
-        """Make a sample `name` of synthesised speech, `spoken`: alignment, mel and waveform."""
+        """Make a sample of synthesised speech, such as a `Speech`: alignment, mel and waveform.
+
+        `name` is part of the names of the files.
+        """
         return cls(
             name=name,
             text=spoken.text,
@@ -99,7 +106,10 @@ class Sample:
 
     @classmethod
     def of_transcript(cls, name: str, written: Written) -> "Sample":
-        """Make a sample `name` of a transcript, `written`: an alignment with time as x axis."""
+        """Make a sample of a transcript, such as a `Transcript`: its alignment, time on the x axis.
+
+        `name` is part of the names of the files.
+        """
         return cls(
             name=name,
             text=written.text,
@@ -110,10 +120,18 @@ class Sample:
 
 
 def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
-    """Write RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav of each sample.
+    """Write the pictures and the sound of each sample into the folder of a run.
 
-    Returns the problems of waveforms that cannot be written. (An untrained model may make a
-    waveform without samples, or with samples that are not finite, which must not end the training.)
+    Files are RUN/pictures/<update>-<name>-….png and RUN/audio/<update>-<name>.wav.
+
+    Args:
+        run: folder of the run.
+        update: number of the update.
+        samples: what to write.
+
+    Returns:
+        A message for each waveform that cannot be written: an untrained model may make one without
+            samples, or with samples that are not finite, which must not end the training.
 
     Raises:
         MachineError: the disk is full.

@@ -33,7 +33,7 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Settings that a checkpoint stores with the weights.
+    """What a checkpoint stores besides the weights, so that the model can be built again.
 
     Attributes:
         model: config that builds the model.
@@ -48,13 +48,14 @@ class ModelDescription:
 
 @dataclasses.dataclass
 class Counters:
-    """Progress of a run.
+    """Totals of a run so far, which are saved with it.
 
     Attributes:
         update: number of updates made, skipped ones included.
         skipped: number of updates that were not applied, because numbers were not finite.
         seconds: duration so far.
-        best, best_update: best value of the validation, and its update; None before the first.
+        best: best value of the validation; None before the first.
+        best_update: update of the best value; None before the first.
     """
 
     update: int = 0
@@ -65,13 +66,15 @@ class Counters:
 
 
 class Saver:
-    """Writes and reads the complete state of a run.
+    """Saves and restores the complete state of a run: `save` after an update, `load` to resume.
 
     Args:
         folder: folder of the run.
         about: model config, audio settings and vocabulary, stored with the weights.
-        model, optimizer, ema: of the run; `ema` is None without a moving average of the weights.
+        model: model in training.
+        optimizer: its optimizer.
         batches: source of batches with `state_dict` and `load_state_dict`.
+        ema: moving average of the model's weights, or None.
         keep: number of checkpoints to keep, in addition to the best.
         raises_r: True if the run may raise the reduction factor of its model.
     """
@@ -207,10 +210,14 @@ def _unfit(folder: Path, reason: str) -> CheckpointError:
 
 
 def filled(found: Any, config: Config | None) -> Any:
-    """Fill keys that a later version has added to stored settings with their defaults.
+    """Add settings that stored ones lack, because a later version has introduced them.
 
-    `found` are the stored settings as plain data, `config` present ones of the same kind, whose
-    class has the defaults; None, or settings of another kind, returns `found`.
+    They get their default values.
+
+    Args:
+        found: stored settings as plain data.
+        config: present settings, whose class has the defaults; None returns `found`, as do stored
+            settings of another kind.
     """
     if found is None or config is None:
         return found

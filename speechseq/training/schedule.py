@@ -30,13 +30,14 @@ class ConstantConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialConfig(Config):
-    """Schedule of the learning rate with an exponential decay.
+    """Schedule of the learning rate with a linear warm-up and an exponential decay.
 
-    The factor is 1 until update `start`, decays exponentially to `floor` at `end`, and stays there;
-    before, it rises linearly from 0 over `warmup` updates. Tacotron 2 (Shen 2018, §3.1) decays from
-    1e-3 to 1e-5 after 50,000 updates; the paper does not say when the decay ends, so the default
-    `end` is a choice. `basic`, `double` and `long` are SpecAugment's schedules B, D and L (Park
-    2019, §3), except that no noise is added to the weights.
+    The learning rate is multiplied by a factor that rises from 0 to 1 over `warmup` updates, is 1
+    until update `start`, decays exponentially to `floor` at update `end`, and stays there. Tacotron
+    2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not say when
+    the decay ends, so the default `end` is a choice. The methods `basic`, `double` and `long`
+    return SpecAugment's schedules B, D and L (Park 2019, §3), except that no noise is added to the
+    weights.
     """
 
     kind: ClassVar[str] = "exponential"

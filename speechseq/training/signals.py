@@ -14,12 +14,13 @@ _DOUBLE = 0.5  # seconds: `timeout` and process managers send SIGTERM to the pro
 
 
 class StopRequest:
-    """Context manager that notes Ctrl-C, SIGTERM, SIGHUP and SIGUSR1, so that a run can end well.
+    """Context manager that catches signals such as Ctrl-C, so that a run can save before it ends.
 
-    The first signal is stored in the attribute `signal`, None before; a second ends the process at
-    once. It must be Ctrl-C or SIGTERM; further SIGHUPs and SIGUSR1s have no effect, since a closing
-    terminal sends several. Signals that are ignored at the start, as under `nohup`, stay ignored.
-    Outside of the main thread, where signals cannot be caught, it does nothing.
+    The first of Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 is stored in the attribute `signal`, which is
+    None before. A second Ctrl-C or SIGTERM ends the process at once; further SIGHUPs and SIGUSR1s
+    have no effect, since a closing terminal sends several. Signals that are ignored at the start,
+    as under `nohup`, stay ignored. Outside of the main thread, where signals cannot be caught, it
+    does nothing.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ def _say(text: str) -> None:
 
 
 class Interrupted(SystemExit):
-    """Exit of a training run after a signal, when the checkpoint is saved.
+    """Exit of a training run that was stopped by a signal, after its checkpoint was saved.
 
     The exit code is 128 plus the signal's `number`: 130 after Ctrl-C, 143 after SIGTERM, 129 after
     SIGHUP, 138 after SIGUSR1.

@@ -15,10 +15,11 @@ from speechseq.models.tacotron import Tacotron
 def style_watch(
     batches: Callable[[], Iterable[TTSBatch]],
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function that measures a style's codes, and warns if they carry nothing.
+    """Make a function, for `validate` of a Trainer, that measures the codes of a Tacotron's style.
 
-    The function takes a model and returns the values of `models.style.statistics`, with "style_" in
-    front of each name. It warns if no unit is active: then all references have the same code.
+    It takes the model and returns the values of `models.style.statistics`, with "style_" in front
+    of each name. It warns if no unit is active: all references then have the same code, and the
+    style has no effect.
 
     Args:
         batches: function called at each validation, which returns a few held-out batches, such as

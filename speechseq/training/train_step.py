@@ -42,10 +42,10 @@ class Losses(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """Protocol of a loss that a `Trainer` can minimise, such as `TacotronLoss`.
+    """Protocol of a loss that a `Trainer` minimises, such as `TacotronLoss`.
 
-    It is called as `loss(model(batch), batch, update=update)` and returns means over valid frames
-    or tokens; `update` is the number of optimizer updates.
+    It is called as `loss(model(batch), batch, update=update)`, where `update` is the number of
+    optimizer updates, and returns `Losses`: means over valid frames or tokens.
     """
 
     def __call__(self, output: Any, batch: Any, *, update: int) -> Losses: ...
@@ -53,10 +53,10 @@ class Loss(Protocol):
 
 @runtime_checkable
 class FollowsUpdates(Protocol):
-    """Protocol of a model whose computation depends on the number of optimizer updates.
+    """Protocol of a model that changes with the number of optimizer updates, such as a LAS.
 
-    `TrainStep` calls `at_update(update)` before each update, if the model has this method. A LAS,
-    for example, sets its depth and its rate of scheduled sampling there.
+    `TrainStep` calls `at_update(update)` before each update, if the model has this method. A LAS
+    sets its depth and its rate of scheduled sampling there.
     """
 
     def at_update(self, update: int) -> None: ...
@@ -82,6 +82,9 @@ class Report:
 
 class TrainStep:
     """Makes one optimizer update of a model: `step(batches, update)` returns a `Report`.
+
+    The batches of an update are weighted by their valid frames or tokens. If a loss or gradient is
+    not finite, the model is left unchanged.
 
     Args:
         model: called as `model(batch)`.

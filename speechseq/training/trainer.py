@@ -31,7 +31,7 @@ from speechseq.training.warm_start import WarmStart, warm_start
 
 @runtime_checkable
 class Batches(Protocol):
-    """Protocol of an endless iterator of batches, whose state counts the batches consumed."""
+    """Protocol of an endless iterator of batches, such as `corpus.sampling.Batches`; resumable."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -40,11 +40,11 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Result of a training run.
+    """Result of a training run, returned by `Trainer.run`.
 
     Attributes:
-        updates, skipped, seconds: totals, also before a resume; skipped for non-finite numbers.
-        losses, validation: means over the last updates, and the last validation, by name.
+        updates, skipped, seconds: totals of the run; skipped updates had non-finite numbers.
+        losses, validation: mean losses over the last updates, and the last validation, by name.
         checkpoint, finished_reason: last checkpoint's folder; "time" if `max_seconds` ended it.
     """
 
@@ -64,10 +64,10 @@ class Trainer:
         model: model that is called as `model(batch)`; it is moved to the device.
         loss: called as `loss(output, batch, update=...)`; its result has `total` and `terms`.
         batches: endless batches, each with `to(device)` and `weight`, its valid frames or tokens.
-        config, device: settings of the run, and the device that it trains on.
+        config: settings of the run; `device` is the device that it trains on.
         run: folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
         about: model, audio settings and vocabulary, which checkpoints store with the weights.
-        validate, samples: functions of the model in eval mode: values to log, samples to write.
+        validate, samples: functions of the model in eval mode; return values to log, and samples.
 
     Raises:
         ConfigError: settings contradict each other, or there is no part to freeze of this name.

@@ -10,9 +10,9 @@ from speechseq.training.train_step import Loss
 
 
 class Means:
-    """Weighted means of values by name; each name has its own weights.
+    """Weighted means of values by name, over the batches of a validation.
 
-    Call `add` for each batch and `read` at the end.
+    Call `add` for each batch and `read` at the end. A name's mean is over the batches that have it.
     """
 
     def __init__(self) -> None:
@@ -33,13 +33,14 @@ class Means:
 def held_out_loss(
     loss: Loss, batches: Callable[[], Iterable[Any]]
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function that returns the loss, by term and in total, on held-out batches.
+    """Make a function, for `validate` of a Trainer, that returns the loss on held-out batches.
 
-    Batches are weighted by their valid frames or tokens, so the mean does not depend on the
-    batching. Terms that fade with updates have their value at update 0.
+    It takes a model and returns, by name, the total as "loss" and each term. Batches are weighted
+    by their valid frames or tokens, so the mean does not depend on the batching. Terms that fade
+    with updates have their value at update 0.
 
     Args:
-        loss: loss, see `Trainer`.
+        loss: the loss that the Trainer minimises.
         batches: function called at each validation, which returns every held-out batch once.
     """
 
@@ -54,9 +55,12 @@ def held_out_loss(
 
 
 def loss_by_term(loss: Loss, output: Any, batch: Any) -> dict[str, Tensor]:
-    """Return the total of a held-out batch's loss as "loss", and its terms by name.
+    """Return the loss of one held-out batch by name: the total as "loss", and each term.
 
-    `loss` is called as in `Trainer`, on the model's `output` for the `batch`, at update 0.
+    Args:
+        loss: loss as of a `Trainer`; it is called at update 0.
+        output: output of the model for the batch.
+        batch: the batch.
     """
     losses = loss(output, batch, update=0)
     return {"loss": losses.total, **losses.terms}

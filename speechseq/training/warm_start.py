@@ -31,7 +31,7 @@ _SETTINGS = 6  # settings listed in one message
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """Report of a warm start, as `warm_start` returns it: the origin of a run's initial weights.
+    """Report of a warm start, returned by `warm_start`: which weights come from a checkpoint.
 
     Attributes:
         folder: folder of the checkpoint.
@@ -53,7 +53,7 @@ class WarmStart:
     reduction_factors: tuple[int, ...] = ()
 
     def line(self) -> str:
-        """Format this origin of the weights as one sentence, for the log and the terminal."""
+        """Format the report as one sentence, for the log and the terminal."""
         line = f"weights of {self.folder}: "
         line += f"{self.taken} of {self.taken + len(self.new)} symbols taken over"
         line += f", new: {_listed(self.new)}" if self.new else ""
@@ -83,20 +83,18 @@ def warm_start(
     *,
     config: Config | None = None,
 ) -> WarmStart:
-    """Replace the weights of a freshly built model, in place, by those of a checkpoint.
+    """Load a checkpoint's weights into a new model, in place, also if symbols or speakers differ.
 
     Tensors are matched by name:
 
     - Embeddings and output projections have one row per symbol, and tables of speakers one row per
     speaker. These rows are copied by the symbol's or speaker's name; rows that the checkpoint lacks
-    keep their initial values.
-    - If the models differ in the reduction factor r (frames per decoder step), the rows of the
-    decoder's projection are rearranged: the first frames of a step keep their rows, further frames
-    repeat those of the last one.
-    - A part that the new model has and the checkpoint lacks keeps its initial values, if the model
-    lists the part's name in its attribute `optional_parts` (a Tacotron's style, speakers and their
-    join).
-    - All other tensors are copied and must have the same shape.
+    keep their initial values. - If the models differ in the reduction factor r (frames per decoder
+    step), the rows of the decoder's projection are rearranged: the first frames of a step keep
+    their rows, further frames repeat those of the last one. - A part that the new model has and the
+    checkpoint lacks keeps its initial values, if the model lists the part's name in its attribute
+    `optional_parts` (a Tacotron's style, speakers and their join). - All other tensors are copied
+    and must have the same shape.
 
     If an error is raised, the model is unchanged.
 
@@ -129,10 +127,12 @@ def warm_start(
 
 
 def check_settings(stored: Contents, config: Config | None, audio: AudioConfig | None) -> None:
-    """Check that a checkpoint's contents, `stored`, have the model and mels of a new run.
+    """Check that a checkpoint has the same kind of model and the same mels as a new run.
 
-    `config` has the new model's settings, or is None; `audio` those of its features, None for a
-    model of text only.
+    Args:
+        stored: contents of the checkpoint.
+        config: settings of the new model; None skips their check.
+        audio: audio settings of the new run; None for a model of text only.
 
     Raises:
         CheckpointError: another kind of model, or mels of another convention.
@@ -163,7 +163,8 @@ def fitted_weights(
         stored: contents of the checkpoint.
         model: the new model, which is not changed.
         new: names of its rows: symbols and speakers.
-        config, audio: settings of the new model and its features, None for those it has not.
+        config: settings of the new model; None if it has none.
+        audio: audio settings of the new run; None for a model of text only.
 
     Returns:
         the fitted weights, and (factor of the checkpoint, factor of the model) or ().
@@ -199,7 +200,7 @@ def _reduction_factors(stored: Contents, config: Config | None) -> tuple[int, in
 
 
 def speakers_of(model: Any) -> tuple[str, ...]:
-    """Return the names of the speakers in a model's settings, given as plain data (a dict)."""
+    """Return the names of a model's speakers from its settings as plain data; () for none."""
     speakers = model.get("speakers") if isinstance(model, dict) else None
     names = speakers.get("names") if isinstance(speakers, dict) else None
     return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()

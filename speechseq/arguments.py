@@ -36,7 +36,8 @@ def checked_lengths(
         shape: (batch, time) of the padded rows; None accepts any size.
         name: the argument's name, for messages.
         least: smallest valid length: 0, or 1 if an empty row has no result.
-        wait: check the values on a GPU too.
+        wait: check the values of tensors on a GPU too, which waits for all queued work; the values
+            of CPU tensors are always checked.
 
     Raises:
         ConfigError: the lengths are not a tensor of integers (batch).
@@ -78,7 +79,8 @@ def checked_ids(ids: Tensor, symbols: int, name: str = "tokens", *, wait: bool =
         ids: integers of any shape.
         symbols: number of entries of the vocabulary.
         name: the argument's name, for messages.
-        wait: check the values on a GPU too, which waits for all queued work.
+        wait: check the values of tensors on a GPU too, which waits for all queued work; those of
+            CPU tensors are always checked.
 
     Raises:
         DataError: an id is outside 0 … symbols - 1.

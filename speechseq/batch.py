@@ -18,13 +18,15 @@ class TTSBatch:
 
     Attributes:
         tokens: (batch, tokens) int64, padded; the padding is never read.
-        token_lengths, frame_lengths: (batch) int64, at least 1.
+        token_lengths: (batch) int64, number of valid tokens, at least 1.
         mel: (batch, frames, mels), padded; the padding is never read.
+        frame_lengths: (batch) int64, number of valid frames, at least 1.
         log_magnitude: (batch, frames, bins), linear-frequency target of Tacotron 1, compressed in
             the same way as the mel.
-        reference, reference_lengths: (batch, reference_frames, mels) and (batch): speech that a
-            style is inferred from; by default the mel itself.
-        speaker: (batch), ids for a model with several speakers.
+        reference: (batch, reference_frames, mels), mel of the speech that a style is inferred from;
+            None takes `mel`.
+        reference_lengths: (batch), number of valid frames of `reference`.
+        speaker: (batch), ids of the speakers; None for a model of one voice.
         ids: names of the utterances.
 
     Raises:

@@ -15,13 +15,15 @@ C = TypeVar("C", bound="Config")  # the runtime checker of hints does not suppor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base class of all configurations; subclasses are frozen, keyword-only dataclasses.
+    """Base class of all settings; subclasses are frozen, keyword-only dataclasses.
 
-    Fields hold numbers, booleans, strings, tuples and other Configs. A number's type hint declares
-    its range (`layers: Depth = 2`, see `ranges`); the constructor checks types and ranges. A field
-    that may hold one of several Configs is declared with `choice(...)`; each of these classes has a
-    `kind`, its name in plain data. The constructor calls `check()` last, which raises ConfigError
-    for invalid combinations of values.
+    Fields hold numbers, booleans, strings, tuples and other Configs. The constructor checks their
+    types, and the ranges of numbers, which are part of the type hints (`layers: Depth = 2`, see
+    `ranges`). It calls `check()` last, which raises ConfigError for invalid combinations of values.
+    `to_dict` and `from_dict` convert to plain data and back.
+
+    A field that may hold one of several Configs is declared with `choice(...)`. Each of these
+    classes has a `kind`, the name by which plain data tells them apart.
     """
 
     kind: ClassVar[str] = ""
@@ -99,7 +101,7 @@ def choice(*options: type[Config], default: Config) -> Any:
 
 
 def nearest(key: object, valid: Iterable[str]) -> str:
-    """Return the cure for an unknown key, as a sentence: the most similar valid name, all names."""
+    """Return advice for an unknown key: the most similar valid name, and all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(key)[:200], names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

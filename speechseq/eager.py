@@ -14,10 +14,11 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def is_eager() -> bool:
-    """True if operations run immediately on real values, with at most reverse-mode autograd.
+    """True if torch operations run at once on real values, so that a C++ kernel may replace them.
 
-    False under `torch.jit.trace`, `torch.compile`, `torch.export`, `torch.onnx.export`, the
-    transforms of `torch.func`, forward-mode differentiation, and modes that intercept operations.
+    At most reverse-mode autograd is active. False under `torch.jit.trace`, `torch.compile`,
+    `torch.export`, `torch.onnx.export`, the transforms of `torch.func`, forward-mode
+    differentiation, and modes that intercept operations.
     """
     if torch.compiler.is_compiling():  # first: Dynamo then leaves the rest out of its graph
         return False
@@ -31,10 +32,11 @@ def is_eager() -> bool:
 
 
 def has_memory(*tensors: Tensor | None) -> bool:
-    """True if `is_eager()` and each tensor is exactly a Tensor or Parameter over dense memory.
+    """True if a C++ kernel may read the memory of the tensors: they are plain, dense tensors.
 
-    False for subclasses (fake, functional, quantised, distributed tensors), sparse layouts, and
-    views with a pending negation. None is accepted.
+    Each must be exactly a Tensor or a Parameter; None is accepted. False unless `is_eager()`, and
+    for subclasses (fake, functional, quantised, distributed tensors), sparse layouts, and views
+    with a pending negation.
     """
     return is_eager() and all(
         x is None or (type(x) in _PLAIN and x.layout is torch.strided and not x.is_neg())

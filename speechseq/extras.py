@@ -14,8 +14,11 @@ _MODULES = {
 def need(*extras: str) -> None:
     """Check that optional packages are installed, without importing them.
 
+    Call it before the import of such a package.
+
     Args:
-        extras: names of speechseq's extras, "espeak", "judge" or "style".
+        extras: names of groups of optional packages of speechseq ("extras"): "espeak", "judge" or
+            "style".
 
     Raises:
         MachineError: a package is missing; the cure is the command that installs it.

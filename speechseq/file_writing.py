@@ -20,7 +20,7 @@ _FULL = {errno.ENOSPC: "make room on the disk", errno.EDQUOT: "make room within 
 
 
 def temporary_name(target: Path) -> Path:
-    """Return a path with a random name in `target`'s folder.
+    """Return a path with a random name in the folder of `target`, for a temporary file.
 
     The name is short, because one that extends `target`'s name could be too long for the disk.
     """
@@ -30,7 +30,9 @@ def temporary_name(target: Path) -> Path:
 def replace_file(
     path: str | os.PathLike[str], data: bytes | memoryview, *, durable: bool = False
 ) -> None:
-    """Write a file atomically; if the name is a link, the link is replaced, not followed.
+    """Write a file atomically: readers see the old content or the new one, never a part.
+
+    A link is replaced, not followed.
 
     Args:
         path: the file.
@@ -48,10 +50,10 @@ def replace_file(
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, needed: int | None = None) -> Iterator[int]:
-    """Context manager: yields the descriptor of a temporary file, which replaces `path` at the end.
+    """Context manager to write a large file atomically, part by part.
 
-    The descriptor is open for writing; the context manager closes it. If the body raises anything,
-    the temporary file is removed, and `path` is unchanged.
+    It yields the descriptor of a temporary file, open for writing, which replaces `path` at the
+    end. If the body raises anything, the temporary file is removed, and `path` is unchanged.
 
     Args:
         path: the file to replace; it need not exist.
@@ -159,7 +161,7 @@ def check_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> MachineError:
-    """Build the error that explains why a file or folder cannot be written.
+    """Build the MachineError that explains why a file or folder cannot be written.
 
     Args:
         path: the file or folder.

@@ -29,7 +29,7 @@ _HANDED = re.compile(r"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)|/dev/stdin|-")
 class Kind:
     """Limits and messages for reading one kind of file, such as a language model.
 
-    The functions of this module take it as their argument `kind`.
+    The functions of this module, such as `read_bytes`, take it as their argument `kind`.
 
     Args:
         name: name of the kind in messages, with an article: "a language model".

@@ -23,7 +23,7 @@ def printable(text: object) -> str:
 
 
 def message(text: object) -> str:
-    """Format a message of several lines: each line `printable`, long words and lines cut.
+    """Format a message of several lines for a terminal: each line `printable`, long words cut.
 
     A line break followed by two spaces is part of the layout. Other line breaks belong to a value,
     such as a file name, and are escaped, so that no value can begin a new line.
@@ -33,9 +33,12 @@ def message(text: object) -> str:
 
 
 def lines_of(text: str, longest: int | None = None) -> str:
-    """Apply `printable` to each line of a text, such as a table or traceback.
+    """Make a text of several lines, such as a table or a traceback, safe to print on a terminal.
+
+    `printable` is applied to each line.
 
     Args:
+        text: the text.
         longest: maximum number of characters of a line; the middle of longer lines is left out.
             None sets no limit.
     """

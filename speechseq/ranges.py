@@ -18,11 +18,13 @@ from speechseq.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Range of numbers, for a type hint: `Annotated[float, Range(0, 1)]`.
+    """Range of numbers in a type hint: `Annotated[float, Range(0, 1)]`; `checked` enforces it.
 
     Attributes:
-        low, high: ends of the range.
-        above, below: exclude `low`, exclude `high`.
+        low: lowest value.
+        high: highest value.
+        above: exclude `low` itself.
+        below: exclude `high` itself.
     """
 
     low: float | int
@@ -41,14 +43,22 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    r"""Range of strings, for a type hint: at most `longest` characters, without "\0"."""
+    r"""Maximum length of strings, in a type hint: `Annotated[str, Text(100)]`.
+
+    `longest` is the number of characters. "\0" is never allowed.
+    """
 
     longest: int = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """Range of tuples, for a type hint: from `least` to `most` items."""
+    """Number of items of tuples, in a type hint: `Annotated[tuple[int, ...], Items(1, 8)]`.
+
+    Attributes:
+        least: minimum number.
+        most: maximum number.
+    """
 
     least: int = 0
     most: int = 10_000
@@ -85,7 +95,7 @@ DrawSeed = Annotated[int, Range(-(2**63), 2**64 - 1)]  # seeds that torch.Genera
 
 
 def checked(key: str, value: Any, hint: Any) -> Any:
-    """Check a value against a hint's type and range, and convert it to the type.
+    """Check that a value has the type and the range of a type hint; return it in that type.
 
     Args:
         key: name of the value in error messages, such as "trainer.seed" or "--seed".
@@ -115,9 +125,10 @@ def checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def unwrapped(hint: Any) -> tuple[Any, Any]:
-    """Split a type hint into the type and its limits, a Range, Text or Items.
+    """Split a type hint into the type and its limits (a Range, Text or Items).
 
-    The limits are those of `Annotated`; a hint without `Annotated` gets its type's default limits.
+    The limits are those of `Annotated`; a hint without `Annotated` gets the default limits of its
+    type.
     """
     if typing.get_origin(hint) is Annotated:
         base, *limits = typing.get_args(hint)
@@ -126,7 +137,7 @@ def unwrapped(hint: Any) -> tuple[Any, Any]:
 
 
 def shown(value: object) -> str:
-    """Return a short form of a value for error messages."""
+    """Return a value as text for error messages, cut if it is long."""
     return _SHORT.repr(value)
 
 

@@ -32,7 +32,7 @@ Scalar = Float[Tensor, ""]
 
 
 class Encoded(NamedTuple):
-    """Output of an encoder.
+    """Output of an encoder: the memory that a decoder's attention reads.
 
     Attributes:
         memory: (batch, positions, memory_dim).

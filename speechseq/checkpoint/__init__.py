@@ -52,12 +52,14 @@ _LARGEST_VOCABULARY = 64 << 20  # bytes; it may contain a sentencepiece model
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint(Generic[C]):
-    """Contents of a checkpoint folder, with the settings as objects.
+    """Checkpoint of a trained model, read by `load`; `restore` builds the model.
+
+    `Contents` is the same without interpretation.
 
     Attributes:
         folder: the checkpoint's folder.
         model: config that builds the model.
-        hearing: audio settings; None for text-only models.
+        hearing: audio settings; None for text-only models. `audio` is the same, never None.
         vocabulary: symbols and their ids.
         weights: tensors by name, as of `state_dict()`.
         update: number of optimizer updates before the checkpoint was saved.
@@ -85,11 +87,14 @@ class Checkpoint(Generic[C]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Verified contents of a checkpoint folder, as uninterpreted plain data and tensors.
+    """Contents of a checkpoint folder as plain data, read without the class of its model.
+
+    `read` returns them; `load` returns the settings as objects.
 
     Attributes:
         folder: the checkpoint's folder.
-        config: content of config.json.
+        config: content of config.json: settings of the model ("model") and facts about the
+            checkpoint.
         vocabulary: content of vocabulary.json.
         weights: tensors by name.
     """
@@ -169,7 +174,7 @@ def save(
 def load(
     folder: str | os.PathLike[str], expect: type[C], *, also: Sequence[type[Config]] = ()
 ) -> Checkpoint[C]:
-    """Open a checkpoint folder, or the last checkpoint of a run's folder.
+    """Load a checkpoint, or the last one of a run's folder; `restore` then builds the model.
 
     Args:
         folder: the checkpoint, the run, or the run's folder `checkpoints`.
@@ -207,7 +212,7 @@ def load(
 
 
 def read(folder: str | os.PathLike[str]) -> Contents:
-    """Read and verify a checkpoint folder without interpreting its configuration.
+    """Read and verify a checkpoint as plain data, without the Config classes of its model.
 
     `folder` may also be that of a run, whose last checkpoint is read.
 
@@ -224,7 +229,7 @@ def read(folder: str | os.PathLike[str]) -> Contents:
 
 
 def read_file(folder: Path, name: str, config: Mapping[str, Any], most: int | None = None) -> bytes:
-    """Read one file of a checkpoint, verified by the size and SHA-256 in the description.
+    """Read one file of a checkpoint, verified by the size and the SHA-256 in config.json.
 
     Args:
         folder: the checkpoint's folder.

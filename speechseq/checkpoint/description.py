@@ -19,9 +19,9 @@ _MOST_UPDATES = 10**12
 
 
 def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the checksum "sha256" to a checkpoint's description, the content of its config.json.
+    """Add a checksum to the content of a checkpoint's config.json, which describes the checkpoint.
 
-    It is the SHA-256 of the other keys as canonical JSON.
+    The key "sha256" is added: the SHA-256 of the other keys as canonical JSON.
     """
     rest = {key: value for key, value in config.items() if key != SEAL}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -29,7 +29,9 @@ def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read and verify config.json in a checkpoint's folder; version 1, without a checksum, too.
+    """Read and verify config.json, the description of a checkpoint, in its folder.
+
+    Version 1 of the format, which has no checksum, is accepted too.
 
     Raises:
         CheckpointError: the file is missing, truncated, modified, of a later version, or not a

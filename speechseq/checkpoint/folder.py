@@ -17,7 +17,9 @@ COPY_AGAIN = "copy the whole checkpoint folder again, or use an earlier checkpoi
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Find the checkpoint folder for a checkpoint, a run or a run's `checkpoints` folder.
+    """Find the checkpoint that a path means: a checkpoint's folder, a run, or RUN/checkpoints.
+
+    For a run it is the last one.
 
     Raises:
         CheckpointError: there is no checkpoint; the message names the nearest ones.
@@ -33,9 +35,9 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Return the checkpoints in a run's `checkpoints` folder that have an update's number as name.
+    """Return the checkpoints in a folder RUN/checkpoints, the earliest update first.
 
-    The earliest update comes first.
+    They are the folders whose name is an update's number.
     """
     if not os.path.isdir(folder):
         return []
@@ -85,9 +87,14 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files to a temporary folder next to `folder`, and rename it when it is complete.
+    """Write a folder of files atomically: complete, or not at all.
 
-    `files` has the content of each file by its name. An older checkpoint at `folder` is replaced.
+    The files are written to a temporary folder, which is then renamed. An older checkpoint at
+    `folder` is replaced.
+
+    Args:
+        folder: the folder.
+        files: content of each file, by name.
 
     Raises:
         ConfigError: the folder exists and is not a checkpoint.

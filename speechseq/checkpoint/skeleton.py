@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 def differences(weights: Mapping[str, Tensor], skeleton: Mapping[str, Tensor]) -> str:
-    """Describe how tensors of a checkpoint differ from a model's in name, shape or dtype.
+    """Describe how a checkpoint's tensors differ from a model's in name, shape or dtype.
 
     Args:
         weights: the checkpoint's tensors by name.
-        skeleton: state dict of a model built without memory (on the device "meta").
+        skeleton: state dict of the model, built on the device "meta", so that it needs no memory.
 
     Returns:
         A text for an error message; "" if there is no difference.

@@ -22,9 +22,9 @@ _PICKLES = {b"PK", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6))}
 
 
 def check_header(path: Path) -> None:
-    """Check that the header of a safetensors file describes all bytes of the file.
+    """Check that a safetensors file is as long as its header says, before it is read.
 
-    A large sparse file is thus refused before it is read.
+    A large sparse file, for example, is refused.
 
     Raises:
         CheckpointError: the header is not of safetensors, or the sizes of tensors and file differ.
@@ -66,7 +66,7 @@ def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
 
 
 def pickle_hint(data: bytes) -> str:
-    """Return a hint for an error message if the bytes look like a pickle, otherwise ""."""
+    """Return a hint for an error message if bytes look like a pickle (a .pt file), else ""."""
     return "; it looks like a Python pickle, never opened" if data[:2] in _PICKLES else ""
 
 

@@ -16,11 +16,15 @@ from speechseq.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the `speechseq` command and return its exit code.
+    """Run the command `speechseq` and return its exit code.
 
-    `argv` are the words after the command's name; None takes those of the process. The code is 0
-    for success; 2 for errors in usage, configuration or recipe; 3 data; 4 checkpoint; 5 machine;
-    and 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1.
+    Args:
+        argv: words after the command's name; None takes those of the process.
+
+    Returns:
+        0 for success; 2 for an error in usage, configuration or recipe, 3 in data, 4 in a
+            checkpoint, 5 of the machine; 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129
+            SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 
@@ -47,7 +51,7 @@ def run_recipe(
 
 
 def command_parser() -> Parser:
-    """Parser of `speechseq` and all its commands; docs/cli.md is generated from it."""
+    """Build the parser of `speechseq` and all its commands; docs/cli.md is generated from it."""
     parser = Parser(
         prog="speechseq", description="Text to speech and speech to text, from corpus to model."
     )

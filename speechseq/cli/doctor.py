@@ -19,7 +19,10 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the last measures of a run, and each finding with its cure."""
+    """Print the last measures of a run, and each problem found, with its cure.
+
+    `arguments` are the parsed flags of the command.
+    """
     from speechseq.errors import DataError
     from speechseq.training.doctor import diagnose, read_history
 

@@ -19,11 +19,11 @@ _LONGEST = 500  # most characters of a traceback's line
 
 
 def guarded(action: Callable[[], object]) -> int:
-    """Run an action without arguments and return its exit code; SystemExit is not caught.
+    """Call a function without arguments, print its errors, and return an exit code (see `main`).
 
     An error that users can fix is printed with its cure. Warnings are printed as single lines.
-    Unexpected errors keep their traceback. It is no error if the reader of standard output closes
-    the pipe, as in `| head -1`.
+    Unexpected errors keep their traceback; SystemExit is not caught. It is no error if the reader
+    of standard output closes the pipe, as in `| head -1`.
     """
     with streams.prepared(), _signals_unwind():
         try:

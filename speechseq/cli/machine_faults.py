@@ -20,9 +20,10 @@ _USAGE = {errno.ENAMETOOLONG: "use a shorter name", errno.ELOOP: "remove the lin
 
 
 def machine_error(error: Exception) -> SpeechseqError | None:
-    """Convert an error to a MachineError or ConfigError, for instance for a full disk.
+    """Convert an error of the operating system, such as a full disk, to one with a cure.
 
-    Returns None if neither the machine nor its usage caused the error.
+    Returns a MachineError, or a ConfigError for a bad path; None if neither the machine nor its
+    usage caused the error.
     """
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""

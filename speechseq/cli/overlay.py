@@ -48,7 +48,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_file(path: str | Path) -> Any:
-    """Read a YAML file of settings as plain data, nested dicts of numbers.
+    """Read a YAML file of settings as plain data: nested dicts of numbers, strings and lists.
 
     Raises:
         ConfigError: the file is missing, empty or not YAML; the message names the line.
@@ -59,7 +59,11 @@ def read_file(path: str | Path) -> Any:
 
 
 def parse(text: str, source: str) -> Any:
-    """Parse a YAML text to plain data; `source` is its file or flag, for the error.
+    """Parse a YAML text, such as the value of a flag, to plain data.
+
+    Args:
+        text: the YAML.
+        source: file or flag of the text, for errors.
 
     Raises:
         ConfigError: the text is not YAML; the message names the line.
@@ -79,7 +83,7 @@ def parse(text: str, source: str) -> Any:
 
 
 def overlay(settings: C, data: Any, source: str) -> C:
-    """Return a copy of the settings in which the values of `data` replace the old ones.
+    """Return a copy of settings in which some values are replaced.
 
     Args:
         settings: the old settings.
@@ -100,9 +104,9 @@ def overlay(settings: C, data: Any, source: str) -> C:
 
 
 def leaves(data: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
-    """Iterate over dotted keys and values of nested plain data, leaving out the key `kind`.
+    """Yield the dotted key and the value of every setting in nested plain data.
 
-    `head` is put before every key.
+    The key `kind`, which names a class, is left out. `head` is put before every key.
     """
     for key, value in data.items():
         if isinstance(value, Mapping):
@@ -118,9 +122,12 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def merge(base: Any, data: Any, where: str = "") -> Any:
-    """Return nested plain data `base` in which values of `data` replace those at the same keys.
+    """Return nested plain data in which values of `data` replace those of `base` at the same keys.
 
-    `where` is the dotted key of `base` with a final dot, for the error.
+    Args:
+        base: the old data.
+        data: new values; it may have only some of the keys.
+        where: dotted key of `base` with a final dot, for errors; "" for the top.
 
     Raises:
         ConfigError: `data` gives a part another `kind` than `base`.

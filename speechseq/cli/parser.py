@@ -17,7 +17,7 @@ _FEW = 20  # most flags that one message lists
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser whose errors are ConfigErrors.
+    """Argument parser of the commands; it raises ConfigErrors instead of exiting.
 
     After "--" no word is taken as a flag.
 
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = _NEGATIVE  # argparse's own pattern takes -1e-3 for a flag
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help and flush the stream, so that errors of printing are raised."""
+        """Print the help and flush the stream, so that a broken pipe raises its error here."""
         print(self.format_help(), end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
@@ -54,9 +54,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str], namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse `args` as argparse does; unknown flags are reported before missing arguments.
+        """Parse `args` as argparse does, but report an unknown flag before missing arguments.
 
-        Returns the namespace and the words that are left.
+        Returns the namespace, and the words that are no arguments of this parser.
 
         Raises:
             ConfigError: a flag is unknown (the message names the nearest), or a word has a NUL

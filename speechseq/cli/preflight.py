@@ -11,10 +11,11 @@ _FILES = (".lock", "log.jsonl", "report.html", "result.json")
 
 
 def check_start(settings: Config, run: Path) -> None:
-    """Check that a recipe's device exists and that its run and cache folders are writable.
+    """Check what a recipe needs before it starts: its device, and folders that can be written.
 
     Args:
-        settings: settings of the recipe, perhaps with fields `device` and `cache`.
+        settings: settings of the recipe. Its fields `device` and `cache` (a folder) are checked, if
+            it has them.
         run: folder of the run. No files are left behind.
 
     Raises:

@@ -53,7 +53,7 @@ def run_librispeech(arguments: argparse.Namespace) -> None:
 
 
 def run_parts(arguments: argparse.Namespace) -> None:
-    """Check every recording of a corpus with a training and a test part; print their sizes.
+    """Check every recording of a small corpus, such as AN4, and print the sizes of its two parts.
 
     `arguments` are the parsed flags of the command: root, and corpus, its name.
     """

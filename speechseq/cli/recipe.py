@@ -21,7 +21,7 @@ C = TypeVar("C", bound=Config)
 def read_flags(
     recipe: Callable[[Any, Path], None], settings_class: type[C], flags: list[str]
 ) -> tuple[C, Path]:
-    """Return the settings and the run folder that the flags of a recipe ask for.
+    """Make a recipe's settings and run folder of its flags.
 
     The files of --config override the default settings in their order, then the other flags do.
 

@@ -19,10 +19,10 @@ _CALL = "check what is passed there; when that is right, report it to speechseq"
 
 
 class RecipeError(ConfigError):
-    """Error in a recipe's own code.
+    """Error in the code of a recipe, as opposed to one in its settings or in speechseq.
 
     Attributes:
-        trace: lines of the traceback that are useful to the recipe's author.
+        trace: lines of the traceback that help the recipe's author.
     """
 
     trace = ""
@@ -32,8 +32,8 @@ class RecipeError(ConfigError):
 def recipe_code() -> Iterator[None]:
     """Context manager that turns errors in a recipe's code into RecipeErrors.
 
-    An error belongs to the recipe if its traceback has a frame outside of Python, libraries and
-    speechseq. SpeechseqErrors and errors of the machine are not changed.
+    An error belongs to the recipe if its traceback has a frame outside of Python, installed
+    libraries and speechseq. SpeechseqErrors and errors of the machine pass unchanged.
 
     Raises:
         RecipeError: the recipe or a part that it defines failed; the message names file and line.

@@ -43,7 +43,7 @@ def say(text: str) -> None:
 
 
 def flush_or_forget() -> None:
-    """Flush standard output and error; a broken stream is replaced, so that no exit complains."""
+    """Flush standard output and error; replace a broken one, so that the process exits silently."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()

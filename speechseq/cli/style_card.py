@@ -32,10 +32,11 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def card_lines(card: dict[str, Any]) -> Iterator[str]:
-    """Iterate over the lines of a style card, as text for a terminal.
+    """Yield the lines of a style card, as text for a terminal.
 
-    Each knob (dimension of the style's code, or style token) has a line with what it changes in the
-    speech. The last line names the knobs without an effect.
+    A knob is a dimension of the style's code, or a style token. Each has a line with what it
+    changes in the speech; the last line names the knobs without an effect. `card` is a result of
+    `read_card`.
     """
     for knob in card["knobs"]:
         parts = [f"{knob['name']:>3}:"]

@@ -48,16 +48,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Style, strength and speaker that the flags ask for, checked without a model.
+    """Style and speaker that the flags of `speechseq synthesize` ask for, before a model is loaded.
 
-    A knob is a dimension of the style's code, or a style token, given by its index.
+    `of` makes the styles with a model. A knob is a dimension of the style's code, or a style token,
+    given by its index.
 
     Attributes:
-        reference: sound file whose style is taken.
+        reference: sound file whose style is imitated.
         knobs: value of each knob (`--style`).
         moves: change of each knob in standard deviations (`--style-move`).
-        sample: draw a style for each text.
-        scale: factor of the style's vector.
+        sample: draw a random style for each text.
+        scale: factor of the style's vector; 1 leaves it as it is.
         speaker: name of the voice.
     """
 
@@ -69,9 +70,12 @@ class Wanted:
     speaker: str | None
 
     def of(self, synthesizer: "Synthesizer", items: int, seed: int) -> "Styles":
-        """Make the styles of `items` texts with the model of a synthesizer.
+        """Make the styles of several texts with the model of a synthesiser.
 
-        `seed` is that of drawn styles.
+        Args:
+            synthesizer: the synthesiser.
+            items: number of texts.
+            seed: seed of random styles.
 
         Raises:
             ConfigError: the model has no style, no speakers, or not the knobs that the flags name.
@@ -119,7 +123,7 @@ class Wanted:
 
 @dataclasses.dataclass(kw_only=True)
 class Styles:
-    """Styles of all texts of a command, consumed in the order of the texts.
+    """Styles and speaker of all texts of a command; `take` gives those of the next texts.
 
     Attributes:
         latent: styles, one row per text; None for the default style.
@@ -132,7 +136,10 @@ class Styles:
     taken: int = 0
 
     def take(self, texts: int) -> dict[str, Any]:
-        """Return the style arguments of `Synthesizer.synthesize` for the next `texts` texts."""
+        """Return the arguments latent and speaker of `Synthesizer.synthesize` for the next texts.
+
+        `texts` is their number.
+        """
         rows = slice(self.taken, self.taken + texts)
         self.taken += texts
         latent = self.latent

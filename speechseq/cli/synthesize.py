@@ -28,10 +28,10 @@ _AT_ONCE = 64  # lines spoken before their WAVs are written, so that a failure l
 
 
 class Line(NamedTuple):
-    """Text to speak.
+    """Text that `speechseq synthesize` speaks, and the file for its sound.
 
     Attributes:
-        where: its origin for messages, such as file and line.
+        where: origin of the text for messages, such as file and line.
         text: what is spoken.
         out: the WAV file to write.
     """

@@ -18,7 +18,9 @@ STDOUT = Path("-")
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Check flags against each other, before the model is loaded.
+    """Check the flags of `speechseq synthesize --stream`, before the model is loaded.
+
+    `arguments` are the parsed flags.
 
     Raises:
         ConfigError: a flag does not go with --stream, or --out - has no pipe or no --stream.
@@ -39,7 +41,17 @@ def check(arguments: argparse.Namespace) -> None:
 def write(
     out: Path, text: str, synthesizer: "Synthesizer", options: dict[str, Any]
 ) -> tuple[float, str]:
-    """Stream a text to its output; return the seconds, and the reason of the end."""
+    """Speak a text, and write its sound part by part to a WAV file or to standard output.
+
+    Args:
+        out: the file; "-" is standard output.
+        text: text to speak.
+        synthesizer: speaks the text.
+        options: further arguments of `Synthesizer.stream`.
+
+    Returns:
+        Duration in seconds, and why the speech ended: "stop", "attention_end" or "limit".
+    """
     from speechseq.inference.speech import combined
 
     samples, rate, reasons = 0, synthesizer.audio.sample_rate, set()

@@ -69,13 +69,14 @@ def add(commands: Any) -> None:
 
 
 class Options(NamedTuple):
-    """Options of the command.
+    """Options of `speechseq transcribe`, read from its flags.
 
     Attributes:
         search: beam search.
         scorers: language models with their weights.
         windows: length and overlap of the windows of long files.
-        as_json, timestamps: what is printed.
+        as_json: print JSON instead of text.
+        timestamps: print the time of each word.
     """
 
     search: "Beam"

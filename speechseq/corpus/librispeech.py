@@ -21,7 +21,12 @@ _UNPACKED = 1.15  # maximum ratio to the archive's size, as FLAC cannot be compr
 
 
 class Archive(NamedTuple):
-    """Published archive of a part of the corpus: its size in bytes, and its SHA-256."""
+    """Published archive of a part of LibriSpeech, to check a download of it.
+
+    Attributes:
+        size: size in bytes.
+        sha256: SHA-256 in hexadecimal digits.
+    """
 
     size: int
     sha256: str

@@ -26,7 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 class Splits(NamedTuple):
-    """Corpus in three parts that share no utterance: training, development (`dev`) and test."""
+    """Corpus as lhotse cuts in three parts that share no utterance; result of `read_split`.
+
+    Attributes:
+        train: utterances for training.
+        dev: utterances for development, such as validation.
+        test: utterances for the test.
+    """
 
     train: CutSet
     dev: CutSet

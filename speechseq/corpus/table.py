@@ -28,7 +28,12 @@ class Row(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Corpus in two parts that share no recording: `train` for training, and `test`."""
+    """Corpus as lhotse cuts in two parts that share no recording.
+
+    Attributes:
+        train: recordings for training.
+        test: recordings for the test.
+    """
 
     train: CutSet
     test: CutSet

@@ -9,10 +9,10 @@ from speechseq.nn.attention.diagnostics import coverage, focus, monotonicity
 
 
 def alignment_scores(alignment: Tensor) -> dict[str, float]:
-    """Focus, coverage and monotonicity of one alignment (steps, positions), each from 0 to 1.
+    """Focus, coverage and monotonicity of one alignment (steps, positions), by name; 1 is best.
 
-    1 is best: every step attends to one position, no position is skipped, attention never moves
-    back.
+    Each is from 0 to 1. At 1, every step attends to one position (focus), no position is skipped
+    (coverage), and attention never moves back (monotonicity). See `nn.attention.diagnostics`.
     """
     steps, positions = (torch.tensor([size]) for size in alignment.shape)
     batch = alignment.unsqueeze(0)
@@ -24,7 +24,10 @@ def alignment_scores(alignment: Tensor) -> dict[str, float]:
 
 
 def mean_scores(alignments: Sequence[Tensor]) -> dict[str, float]:
-    """Mean of each score over several alignments (steps, positions), by name; {} for none."""
+    """Mean of each of the `alignment_scores` over several alignments (steps, positions), by name.
+
+    The result is {} for no alignments.
+    """
     scores = [alignment_scores(alignment) for alignment in alignments]
     names = scores[0] if scores else ()
     return {name: sum(score[name] for score in scores) / len(scores) for name in names}

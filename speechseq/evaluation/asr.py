@@ -30,7 +30,7 @@ _AT_ONCE = 256  # sounds transcribed in one call
 
 @runtime_checkable
 class Recogniser(Protocol):
-    """Protocol of a recogniser that can be evaluated, such as a `Transcriber`."""
+    """Protocol of a recogniser that `evaluate_asr` can evaluate, such as a `Transcriber`."""
 
     @property
     def audio(self) -> AudioConfig:
@@ -44,10 +44,10 @@ class Recogniser(Protocol):
         strategy: Strategy | None = None,
         scorers: Sequence[WeightedScorer] = (),
     ) -> list[Transcript]:
-        """Return a Transcript for each pair of waveform (1, samples) and sample rate.
+        """Return a Transcript for each sound.
 
         Args:
-            sounds: the pairs.
+            sounds: pairs of a waveform (1, samples) and its samples per second.
             beam: width of the beam search.
             strategy: another search instead of that beam.
             scorers: language models with their weights.
@@ -55,12 +55,13 @@ class Recogniser(Protocol):
 
 
 class Item(NamedTuple):
-    """Sound with its reference text, to be transcribed and scored.
+    """Sound with its reference text, an item of a test set for `evaluate_asr`.
 
     Attributes:
         text: the true transcript.
-        waveform: (1, samples) at the recogniser's rate.
-        id, speaker: names, if known.
+        waveform: (1, samples) at the recogniser's sample rate.
+        id: name of the utterance; "" for none.
+        speaker: name of the speaker; "" if unknown.
     """
 
     text: str
@@ -71,13 +72,14 @@ class Item(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASREvaluation:
-    """Result of an evaluation of a recogniser.
+    """Result of `evaluate_asr`: transcripts of a test set, and their error rates.
 
     Attributes:
-        items: the sounds, at `sample_rate` samples per second.
+        items: the sounds and their reference texts.
+        sample_rate: samples per second of the sounds.
         transcripts: transcript of each item.
-        score: error rates.
-        scores: means of the alignments' focus, coverage and monotonicity over all items.
+        score: word and character error rates.
+        scores: means over all items of focus, coverage and monotonicity of the alignments.
     """
 
     items: tuple[Item, ...]
@@ -112,14 +114,15 @@ class ASREvaluation:
         settings: Mapping[str, Any] | None = None,
         shown: int = 20,
     ) -> ASRSection:
-        """Build a section of a report: the score of all items, and the first `shown` utterances.
+        """Build a section of an HTML report: the error rates of all items, and some utterances.
 
         Args:
-            title, summary: headline of the section and the sentence below it.
+            title: headline of the section.
+            summary: sentence below the headline.
             figures: headline figures before the error rates, such as time and updates.
             curves: (update, value) pairs by name, such as "loss/total" and "validation/wer".
             settings: nested plain data, the result of `Config.to_dict`.
-            shown: number of utterances on the page.
+            shown: number of utterances, from the first on, that the section shows.
         """
         return ASRSection(
             title=title,
@@ -144,7 +147,9 @@ class ASREvaluation:
 
 
 def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
-    """Load the sounds and texts of lhotse cuts, mixed down and resampled to the settings' rate.
+    """Load the sounds and texts of lhotse cuts as items of a test set.
+
+    Sounds are mixed down, and resampled to the rate of `audio`, the recogniser's audio settings.
 
     Raises:
         DataError: a recording cannot be read; the message names it.
@@ -162,9 +167,10 @@ def items_of(cuts: CutSet, audio: AudioConfig) -> list[Item]:
 
 
 def items_of_speech(speech: Sequence[Speech], sample_rate: int) -> list[Item]:
-    """Convert synthesised speech to items, resampled to a recogniser's `sample_rate`.
+    """Convert synthesised speech to items of a test set, to evaluate a recogniser on it.
 
-    The items are named "string 1", "string 2", ….
+    The items are named "string 1", "string 2", …. `sample_rate` is the recogniser's, to which the
+    speech is resampled.
     """
     return [
         Item(
@@ -185,16 +191,16 @@ def evaluate_asr(
     scorers: Sequence[WeightedScorer] = (),
     normalizer: Callable[[str], str] | None = None,
 ) -> ASREvaluation:
-    """Transcribe every item and score the transcripts.
+    """Transcribe a test set, and compute error rates of the transcripts and alignment scores.
 
     Args:
         recogniser: such as a `Transcriber`.
-        items: sounds with their texts.
+        items: sounds with their reference texts.
         beam: width of the beam search.
         strategy: another search instead of that beam.
         scorers: language models with their weights.
-        normalizer: function from an item's text to the form that the recogniser was trained to
-            write.
+        normalizer: function that converts reference texts to the form that the recogniser writes,
+            such as lower case; None leaves them unchanged.
 
     Raises:
         DataError, CheckpointError, MachineError: see `Transcriber.transcribe`.
@@ -227,14 +233,15 @@ def report_asr(
     title: str,
     text: str,
 ) -> None:
-    """Write RUN/report.html with the run's training curves, and print the result in one line.
+    """Write RUN/report.html about a recogniser and its training, and print the result in one line.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, whose training curves are shown.
         evaluation: result of `evaluate_asr`.
         settings: all settings of the run, which the page shows.
         training: summary of the training.
-        title, text: headline of the page, and sentence below it.
+        title: headline of the page.
+        text: sentence below the headline.
 
     Raises:
         MachineError: the page cannot be written.

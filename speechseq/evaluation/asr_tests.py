@@ -29,13 +29,16 @@ def evaluate_tests(
     strategy: Strategy | None = None,
     scorers: Sequence[WeightedScorer] = (),
 ) -> dict[str, ASREvaluation]:
-    """Evaluate a recogniser on each test set, with the same search strategy.
+    """Evaluate a recogniser on several test sets, with the same search strategy.
 
     Args:
         recogniser: such as a `Transcriber`.
         tests: lhotse cuts of each test set, by name.
         strategy: search; None for the recogniser's default beam.
         scorers: language models with their weights.
+
+    Returns:
+        The evaluation of each test set, by name.
 
     Raises:
         DataError, CheckpointError, MachineError: see `items_of` and `evaluate_asr`.
@@ -59,16 +62,17 @@ def report_tests(
     sections: Mapping[str, str],
     result: str = "result.json",
 ) -> None:
-    """Write RUN/report.html and the error rates to RUN/<result>, and print a line for each test.
+    """Write an HTML report and a JSON file about several test sets, and print a line for each.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; the report is RUN/report.html.
         tests: evaluations by name; the first one is at the top of the page.
         settings: all settings of the run, which the page shows.
         training: summary of the training.
-        title, text: headline of the page, and sentence below it.
-        sections: title of the page's section for each further test.
-        result: name of the JSON file.
+        title: headline of the page.
+        text: sentence below the headline.
+        sections: for each further test, by name, the title of its section of the page.
+        result: name of the JSON file of error rates in RUN.
 
     Raises:
         MachineError: a file cannot be written.

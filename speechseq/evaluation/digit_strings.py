@@ -25,7 +25,7 @@ from speechseq.training.trainer import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitStringsEvaluation:
-    """Evaluation of a recogniser of connected digits.
+    """Evaluation of a recogniser of connected digits, the result of `evaluate_digit_strings`.
 
     Attributes:
         tests: evaluation of each test set, by name.
@@ -66,7 +66,10 @@ def evaluate_digit_strings(
     seed: int,
     strategy: Strategy | None = None,
 ) -> DigitStringsEvaluation:
-    """Transcribe the test sets, and strings joined from the test's recordings in each way.
+    """Evaluate a recogniser of connected digits on test sets and on differently joined strings.
+
+    The strings are joined from the test's recordings of single digits in each way of
+    `joining_ways`, to see whether the recogniser depends on the way.
 
     Args:
         recogniser: such as a `Transcriber`.

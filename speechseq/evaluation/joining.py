@@ -21,11 +21,15 @@ _SECONDS = (1.0, 10.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningEvaluation:
-    """Evaluation of a recogniser on strings joined in several ways, and on sounds without speech.
+    """How a recogniser does on strings joined in several ways, and on sounds without speech.
+
+    It is the result of `evaluate_joining`. A transcript is `marked` if the recogniser itself says
+    that the sound probably holds no speech.
 
     Attributes:
-        joined: evaluation of the strings, for each way of joining the recordings of their words.
-        wordless: transcripts of sounds without speech, for each kind of sound.
+        joined: evaluation of the strings, by name of the way in which the recordings of their words
+            were joined.
+        wordless: transcripts of sounds without speech, by kind of sound.
     """
 
     joined: Mapping[str, ASREvaluation]
@@ -38,9 +42,9 @@ class JoiningEvaluation:
 
     @property
     def invented(self) -> dict[str, int]:
-        """Number of words that were recognised in sounds without speech, for each kind of sound.
+        """Number of words that were recognised in sounds without speech, by kind of sound.
 
-        Transcripts for which `marked` is True count too.
+        Words of marked transcripts count too.
         """
         return {
             name: sum(len(found.words) for found in transcripts)
@@ -49,7 +53,7 @@ class JoiningEvaluation:
 
     @property
     def unmarked(self) -> dict[str, int]:
-        """Number of words recognised in sounds without speech, if `marked` is False for them."""
+        """Number of words in transcripts of sounds without speech that are not marked, by kind."""
         return {
             name: sum(len(found.words) for found in transcripts if not marked(found))
             for name, transcripts in self.wordless.items()
@@ -57,7 +61,7 @@ class JoiningEvaluation:
 
     @property
     def doubted(self) -> int:
-        """Number of strings of words for whose transcripts `marked` is wrongly True."""
+        """Number of strings of words whose transcripts are wrongly marked as without speech."""
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
@@ -87,7 +91,10 @@ class JoiningEvaluation:
 
 
 def marked(transcript: Transcript) -> bool:
-    """True if the sound probably holds no speech: `transcript.no_speech` is above NO_SPEECH."""
+    """True if a transcript says that its sound probably holds no speech.
+
+    This is so if `transcript.no_speech` is above the constant NO_SPEECH.
+    """
     return transcript.no_speech > NO_SPEECH
 
 
@@ -103,7 +110,10 @@ def evaluate_joining(
     strategy: Strategy | None = None,
     ways: Mapping[str, JoiningConfig] = TESTED,
 ) -> JoiningEvaluation:
-    """Join `recordings` of single words in each way, and transcribe all strings.
+    """Test whether a recogniser depends on the way in which recordings of words were joined.
+
+    Strings are joined from recordings of single words in several ways, and transcribed; so are
+    sounds without speech.
 
     Args:
         recogniser: such as a `Transcriber`.

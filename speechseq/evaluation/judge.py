@@ -28,10 +28,10 @@ _LEVEL = 0.1  # root mean square that every waveform is brought to
 
 
 class Judge:
-    """External recogniser for synthesised speech: pocketsphinx with its US-English model.
+    """External recogniser to judge synthesised speech: pocketsphinx with its US-English model.
 
-    Make one by `Judge.digits()` or `Judge.sentences()`; `transcribe` and `judge` then take
-    waveforms in [-1, 1]. Transcripts do not depend on earlier calls.
+    Make one by `Judge.digits()`, `Judge.sentences()` or `Judge.of_texts(texts)`; `transcribe` and
+    `judge` then take waveforms in [-1, 1]. Transcripts do not depend on earlier calls.
 
     Args:
         decoder: decoder of pocketsphinx.
@@ -63,12 +63,11 @@ class Judge:
 
     @classmethod
     def of_texts(cls, texts: Iterable[str]) -> "Judge":
-        """Return a judge whose language model is a trigram of the given texts.
+        """Return a judge whose language model is a trigram of texts, the spoken ones included.
 
-        pocketsphinx mishears three of four words of espeak's voices with its own language model,
-        and one of eight with the texts that are spoken among those of its language model. Such a
-        judge knows the texts; it tells a good voice from a fair one, but its error rate is not
-        that of a listener.
+        With its own language model, pocketsphinx mishears three of four words of espeak's voices,
+        and with such a model one of eight. A judge that knows the texts tells a good voice from a
+        fair one, but its error rate is not that of a listener.
 
         Args:
             texts: sentences, including those that will be judged. Words that are not in
@@ -109,16 +108,16 @@ class Judge:
         return re.sub(r"\(\d+\)", "", found.hypstr).strip() if found else ""
 
     def judge(self, texts: Sequence[str], waveforms: Sequence[Tensor], sample_rate: int) -> Score:
-        """Transcribe waveforms, each (samples,), and score the transcripts against their texts.
+        """Transcribe waveforms, each (samples,), and compute error rates against their texts.
 
-        `sample_rate` is that of all waveforms. Case and punctuation of the texts are ignored.
+        Case and punctuation of the texts are ignored. `sample_rate` is in samples per second.
         """
         pairs = zip(texts, waveforms, strict=True)
         return compare([(text, self.transcribe(waveform, sample_rate)) for text, waveform in pairs])
 
 
 def compare(pairs: Sequence[tuple[str, str]]) -> Score:
-    """Score pairs (reference, hypothesis) of texts; case and punctuation are ignored."""
+    """Compute error rates of (reference, hypothesis) pairs; case and punctuation are ignored."""
     return score([(spoken_words(ref), spoken_words(hyp)) for ref, hyp in pairs])
 
 

@@ -21,9 +21,10 @@ _MOST = 60  # recordings; the median over as many varies by a few tenths of a dB
 
 
 def missing_gain(voice: StyledVoice, recordings: Sequence[Reference]) -> float:
-    """Return the gain in dB that a voice lacks: the median of recording minus speech.
+    """Return the gain in dB that a voice lacks to be as loud as its recordings.
 
-    The voice speaks the text of each recording in the style inferred from it, free-running.
+    The voice speaks the text of each recording in the style inferred from it, free-running. The
+    gain is the median of the recordings' energy minus that of the speech.
 
     Args:
         voice: voice with a style.
@@ -43,8 +44,12 @@ def missing_gain(voice: StyledVoice, recordings: Sequence[Reference]) -> float:
 def match_level(voice: StyledVoice, recordings: Sequence[Reference], checkpoint: Path) -> float:
     """Set the gain of a voice so that it is as loud as its recordings, and return it in dB.
 
-    The settings of the vocoder are changed in `voice.synthesizer`, and written into the folder
-    `checkpoint`, where `Synthesizer.load` finds them. See `missing_gain` for the other arguments.
+    The settings of the vocoder are changed in `voice.synthesizer`, and written to a file.
+
+    Args:
+        voice: voice with a style.
+        recordings: utterances of the training set, see `missing_gain`.
+        checkpoint: the voice's checkpoint folder, for the file; `Synthesizer.load` reads it.
 
     Raises:
         ConfigError, DataError: see `missing_gain`.

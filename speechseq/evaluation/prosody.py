@@ -21,13 +21,15 @@ Rows = Float[Tensor, "_ _"]  # (utterances, measures)
 
 
 class Distance(NamedTuple):
-    """Wasserstein distance of prosodies, in standard deviations of the real data.
+    """Wasserstein distance W2 between the prosodies of two sets; result of `prosody_distance`.
+
+    W2 is in standard deviations of the real data.
 
     Attributes:
-        value: W2 between the utterances that are compared and the real ones.
+        value: W2 between our utterances and the real ones.
         null: W2 between two random halves of the real utterances, for comparison: the distance of
             two samples, of half the size, from the same distribution.
-        gap: bound of the error of value²: no transport plan has a cost below value² - gap.
+        gap: bound of the numerical error: no transport plan has a cost below value² - gap.
     """
 
     value: float
@@ -36,22 +38,25 @@ class Distance(NamedTuple):
 
 
 def rows(measured: Summary) -> Rows:
-    """Stack the four measures of the utterances in `measured`, to (utterances, 4).
+    """Stack the four measures of the prosody of utterances to an array (utterances, 4).
 
-    They are F0 and its spread in semitones, energy in dB, and rate in octaves.
+    The columns are F0 and its standard deviation in semitones, energy in dB, and rate in octaves;
+    see `audio.prosody_summary.Summary`.
     """
     return torch.stack(tuple(measured), 1)
 
 
 def prosody_distance(ours: Rows, real: Rows) -> Distance:
-    """Compute the Wasserstein distance W2 between the prosodies of two sets of utterances.
+    """Compute how far the prosodies of our utterances are from real ones, as distributions.
 
-    Both sets are standardised by mean and standard deviation of the real one. W2 is the root of the
-    least mean squared distance over all couplings of the two sets.
+    It is the Wasserstein distance W2: the root of the least mean squared distance over all
+    couplings of the two sets, which are first standardised by mean and standard deviation of the
+    real one.
 
     Args:
-        ours, real: (utterances, 4), results of `rows`: F0 and F0 spread in semitones, energy in
-            dB, rate in octaves.
+        ours: (utterances, 4), result of `rows`: F0 and F0 spread in semitones, energy in dB, rate
+            in octaves.
+        real: (utterances, 4), the same for real utterances.
 
     Raises:
         DataError: a number is undefined or infinite, such as F0 without a voiced frame; the rows
@@ -83,8 +88,12 @@ def f0_frame_error(
     than 20 % of the real F0.
 
     Args:
-        ours, real: F0 (batch, frames) in Hz, NaN in unvoiced frames.
-        frame_lengths: number of valid frames of each item; None if all are valid.
+        ours: F0 (batch, frames) in Hz, NaN in unvoiced frames.
+        real: true F0 (batch, frames) in Hz, NaN in unvoiced frames.
+        frame_lengths: (batch), number of valid frames of each item; None if all are valid.
+
+    Returns:
+        The error of each item (batch).
 
     Raises:
         DataError: an item has no frame.

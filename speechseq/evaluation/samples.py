@@ -21,12 +21,14 @@ def spoken(
     *,
     speaker: str | None = None,
 ) -> MakeSamples:
-    """Return a function that makes samples of a Tacotron in training: its speech of the texts.
+    """Make a function, for `samples` of a Trainer, that speaks texts with a Tacotron in training.
 
-    The seed is fixed, so that samples of different updates are comparable.
+    It takes the model and returns a `Sample` for each text. The seed is fixed, so that samples of
+    different updates are comparable.
 
     Args:
-        vocabulary, audio: vocabulary and audio settings of the model.
+        vocabulary: vocabulary of the model.
+        audio: audio settings of the model.
         texts: texts to speak.
         name: samples are named <name>0, <name>1, ….
         speaker: name of the voice, for a model with several speakers.
@@ -43,10 +45,13 @@ def spoken(
 def transcribed(
     vocabulary: Vocabulary, audio: AudioConfig, items: Sequence[Item], name: str = "dev"
 ) -> MakeSamples:
-    """Return a function that makes samples of a LAS in training: greedy transcripts of the items.
+    """Make a function, for `samples` of a Trainer, that transcribes sounds with a LAS in training.
+
+    It takes the model and returns a `Sample` for each sound, by greedy search.
 
     Args:
-        vocabulary, audio: vocabulary and audio settings of the model.
+        vocabulary: vocabulary of the model.
+        audio: audio settings of the model.
         items: sounds to transcribe.
         name: samples are named <name>0, <name>1, ….
     """

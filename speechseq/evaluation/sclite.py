@@ -14,17 +14,18 @@ _HEADS = ("Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
 
 def report(score: Score, title: str) -> str:
-    """Return a score as text: the alignment of every utterance, then the table by speaker.
+    """Format a score as text, in the style of NIST's sclite.
 
-    `title` is the head of the table.
+    The alignment of every utterance comes first, then the table by speaker, with the head `title`.
     """
     return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
 
 
 def aligned(row: ScoredUtterance) -> str:
-    """Format an utterance: id, counts, and reference above hypothesis with words in columns.
+    """Format the alignment of one utterance: the reference above the hypothesis, word by word.
 
-    *** marks a missing word, and a last line marks the errors.
+    Its id and its counts of errors come first. *** marks a missing word, and a last line marks the
+    errors.
     """
     columns = [column for edit in row.edits for column in _columns(edit)]
     widths = [max(map(len, column)) for column in columns]
@@ -41,7 +42,7 @@ def aligned(row: ScoredUtterance) -> str:
 
 
 def table(score: Score, title: str) -> str:
-    """Return a table of correct words and errors in percent, for each speaker and for all.
+    """Format a table of correct words and errors in percent, by speaker and for all utterances.
 
     A speaker whose name is "" is shown as "-"; `title` is the head of the table.
     """

@@ -21,7 +21,9 @@ def evaluate_speakers(
     held_out: Sequence[Reference],
     texts: Sequence[str],
 ) -> dict[str, Any]:
-    """Fit a speaker classifier on recordings, and classify other recordings and our speech.
+    """Test whether a synthesiser's speakers sound like themselves, by a classifier of speakers.
+
+    The classifier is fitted to recordings, and applied to other recordings and to our speech.
 
     Args:
         synthesizer: synthesiser whose model has several speakers.

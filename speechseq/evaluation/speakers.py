@@ -21,11 +21,12 @@ Features = Float[Tensor, "utterances features"]
 
 
 class SpeakerJudge(NamedTuple):
-    """Linear classifier of utterances by speaker, the result of `fit`.
+    """Linear classifier of speech by speaker, which `fit` fits to recordings; call `classify`.
 
     Attributes:
         names: names of the speakers, sorted.
-        weights, bias: features · weights + bias has the score of each speaker.
+        weights: (features, speakers); features · weights + bias is the score of each speaker.
+        bias: (speakers).
     """
 
     names: tuple[str, ...]
@@ -54,10 +55,10 @@ class SpeakerJudge(NamedTuple):
 
 
 def fit(features: Features, speakers: Sequence[str]) -> SpeakerJudge:
-    """Fit the classifier by linear discriminant analysis.
+    """Fit a linear classifier of speech by speaker, by linear discriminant analysis.
 
-    The prior of all speakers is equal. They share one covariance matrix, to whose diagonal 0.1 % of
-    its mean is added.
+    All speakers have the same prior probability. They share one covariance matrix, to whose
+    diagonal 0.1 % of its mean is added.
 
     Args:
         features: (utterances, features), results of `speaker_features` for recordings.
@@ -93,10 +94,10 @@ def fit(features: Features, speakers: Sequence[str]) -> SpeakerJudge:
 def speaker_features(
     waveform: Waveform, sample_rate: int, lengths: Lengths | None = None
 ) -> Features:
-    """Means and standard deviations of 24 MFCCs over the active frames: (batch, 48).
+    """Compute features by which `SpeakerJudge` tells speakers apart: (batch, 48).
 
-    The first coefficient, the loudness, is left out. Active frames are those at most 35 dB below
-    the loudest frame of the utterance.
+    They are means and standard deviations of 24 MFCCs over the active frames, those at most 35 dB
+    below the loudest frame of the utterance. Coefficient 0, the loudness, is left out.
 
     Args:
         waveform: (batch, samples).

@@ -16,12 +16,12 @@ VOICE, WORDS_PER_MINUTE = "en-us", 150  # of the recordings in recipes/tts/spoke
 
 
 def evaluate_voice(config: SpeechChainConfig, folder: Path) -> TTSEvaluation:
-    """Let the synthesiser of the run `config.voice` say strings of digits, and evaluate it.
+    """Evaluate a synthesiser of digit strings: word error rates by pocketsphinx.
 
-    espeak says the same strings, as recordings to compare with. pocketsphinx transcribes both.
+    espeak speaks the same strings, as recordings to compare with.
 
     Args:
-        config: names the voice, and the number and seed of the strings.
+        config: checkpoint of the synthesiser (`voice`), and number and seed of the strings.
         folder: folder for espeak's recordings; made if it is missing.
 
     Raises:
@@ -50,12 +50,13 @@ def report_chain(
     training: Summary,
     seconds: float,
 ) -> None:
-    """Write RUN/report.html about synthesiser and recogniser; print a line for each evaluation.
+    """Write RUN/report.html about a synthesiser and a recogniser; print a line per evaluation.
 
     Args:
         run: folder of the recogniser's run.
-        voice, unseen, chain: evaluations of the synthesiser, of the recogniser on unseen strings of
-            espeak's voices, and of the recogniser on the synthesiser's speech.
+        voice: evaluation of the synthesiser.
+        unseen: evaluation of the recogniser on new strings by espeak's voices.
+        chain: evaluation of the recogniser on the synthesiser's speech.
         settings: all settings of the run, which the page shows.
         training: summary of the recogniser's training.
         seconds: duration of the recogniser's run, including evaluation.

@@ -38,11 +38,12 @@ UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "%"}
 
 
 class Sweep(NamedTuple):
-    """Measures of speech at several settings of one knob of a style.
+    """Measures of speech while one knob of a style is turned; see `measure` for knobs.
 
     Attributes:
         name: name of the knob.
-        values: (settings, 4), mean F0, spread, energy and rate of the speech at each setting.
+        values: (settings, 4), mean F0, F0 spread, energy and rate of the speech at each setting of
+            the knob.
         wer: word error rate over all settings; None without a judge.
     """
 
@@ -58,9 +59,10 @@ def measure(
     judge: Judge | None = None,
     speaker: str | None = None,
 ) -> dict[str, Any]:
-    """Speak texts at several settings of every knob of a style, and measure the changes.
+    """Measure what each knob of a style changes in the speech; the result is the style card.
 
-    A knob is a dimension of the style's code, or a style token.
+    A knob is a dimension of the style's code, or a style token. Texts are spoken at several
+    settings of every knob, with the others at their default.
 
     Args:
         synthesizer: synthesiser whose model has a style.
@@ -93,7 +95,11 @@ def measure(
 
 
 def write(folder: Path, card: dict[str, Any]) -> None:
-    """Write a style card, the result of `measure`, and its picture into a checkpoint's folder.
+    """Write a style card and its picture into a checkpoint's folder.
+
+    Args:
+        folder: the checkpoint's folder.
+        card: result of `measure`.
 
     Raises:
         MachineError: the folder cannot be written.
@@ -104,10 +110,10 @@ def write(folder: Path, card: dict[str, Any]) -> None:
 
 
 def picture(card: dict[str, Any]) -> bytes:
-    """Draw a style card as PNG bytes: bars of the change that each knob makes.
+    """Draw a style card as a PNG: bars of the change in the speech that each knob makes.
 
-    There is one chart for each of F0, its spread, energy and rate; `card` is a result of `measure`.
-    A knob is a dimension of the style's code, or a style token.
+    There is one chart for each of F0, its spread, energy and rate. `card` is a result of `measure`,
+    which says what a knob is.
     """
     figure = empty_figure(10.0, 3.2)
     for i, (key, unit) in enumerate(UNITS.items()):
@@ -139,12 +145,12 @@ def _speak(
 
 
 def measured(waveforms: Sequence[Tensor], sample_rate: int) -> np.ndarray:
-    """Measure the prosody of waveforms (samples,): F0, spread, energy, rate (items, 4).
+    """Measure the prosody of waveforms, each (samples,): an array (items, 4).
 
-    F0 is the median in semitones above 100 Hz, spread the standard deviation of F0 in semitones,
-    and energy the mean in dB. Rate is log2 of 1 / duration, in seconds from the first to the last
-    active frame: one octave more is half the duration. A value that is undefined, such as the F0 of
-    whispering, is NaN.
+    The columns are F0 (median, in semitones above 100 Hz), F0 spread (standard deviation in
+    semitones), energy (mean in dB) and rate. Rate is log2 of 1 / duration, in seconds from the
+    first to the last active frame: one octave more is half the duration. A value that is undefined,
+    such as the F0 of whispering, is NaN.
     """
     rows = []
     for waveform in waveforms:

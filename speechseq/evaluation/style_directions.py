@@ -22,26 +22,28 @@ Coefficients = Float[np.ndarray, "4 _"]  # of the flat code and of 1, for each m
 
 
 def regression(codes: Tensor, targets: Rows) -> Coefficients:
-    """Fit a linear model of each measure on the style's codes by least squares.
+    """Fit linear models that predict the prosody of utterances from their style codes.
 
     Args:
         codes: (items, …), one code per utterance, flattened here.
-        targets: (items, 4), measures of these utterances; rows with NaN are left out.
+        targets: (items, 4), prosody of these utterances, see `style_card.measured`; rows with NaN
+            are left out.
 
     Returns:
-        (4, code_size + 1), coefficients of each measure; the last one is the constant.
+        (4, code_size + 1), coefficients of each measure by least squares; the last one is the
+            constant.
     """
     rows = np.isfinite(targets).all(1)
     return np.linalg.lstsq(_with_one(codes)[rows], targets[rows], rcond=None)[0].T
 
 
 def recovered(coefficients: Coefficients, codes: Tensor, truth: Rows) -> dict[str, float | None]:
-    """Measure how well linear models predict the prosody of other utterances from their codes.
+    """Measure how well linear models predict the prosody of utterances from their style codes.
 
     Args:
-        coefficients: result of `regression`.
+        coefficients: result of `regression`, fitted to other utterances.
         codes: (items, …), codes of the utterances.
-        truth: (items, 4), measures of the utterances in the order of `MEASURES`; rows with NaN are
+        truth: (items, 4), prosody of the utterances, see `style_card.measured`; rows with NaN are
             left out.
 
     Returns:
@@ -73,7 +75,9 @@ def along(style: Style, step: Tensor, setting: float) -> Tensor:
 def direction(
     voice: StyledVoice, coefficients: Coefficients, measure: str, texts: Sequence[str]
 ) -> dict[str, Any]:
-    """Speak texts at 7 codes along the direction that changes a measure most, and measure it.
+    """Speak texts in styles along the direction that should change a measure most; measure it.
+
+    There are 7 codes along the direction in the space of the style's codes.
 
     Args:
         voice: synthesiser with a style, and the judge of its speech.

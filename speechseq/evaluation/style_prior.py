@@ -14,7 +14,7 @@ _FEWEST = 4  # real utterances: two halves of two
 
 
 def evaluate_prior(voice: StyledVoice, texts: Sequence[str], real: Rows) -> dict[str, Any]:
-    """Speak each text in a style drawn from the prior, and compare the prosody with real speech.
+    """Speak each text in a random style, drawn from the prior; compare prosody with real speech.
 
     Args:
         voice: synthesiser with a style, and the judge of its speech.

@@ -20,12 +20,12 @@ from speechseq.training.trainer import Summary
 
 
 class Trained(NamedTuple):
-    """Description of a trained model with a style, for its report.
+    """Facts about the training of a model with a style, which its report shows; see `report_style`.
 
     Attributes:
-        style: name of the style's kind.
+        style: kind of the style, a name such as that of its Config.
         seed: seed of the training.
-        settings: all settings of the run, which the page shows.
+        settings: all settings of the run.
         summary: summary of the training.
     """
 

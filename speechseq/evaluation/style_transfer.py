@@ -31,12 +31,12 @@ from speechseq.models.style.latent import Latent
 
 
 class Reference(NamedTuple):
-    """Recording that a style is inferred from.
+    """Recording whose style a model is to imitate; `references` loads them from a corpus.
 
     Attributes:
-        waveform: (1, samples).
+        waveform: (1, samples) at the model's sample rate.
         text: transcript.
-        speaker: name, if known.
+        speaker: name of the speaker; "" if unknown.
     """
 
     waveform: Tensor
@@ -52,7 +52,7 @@ class Reference(NamedTuple):
 def references(
     cuts: Iterable[MonoCut], audio: AudioConfig, *, most: int | None = None
 ) -> list[Reference]:
-    """Load the recording, text and speaker of each lhotse cut.
+    """Load recordings of lhotse cuts, with text and speaker, as references for a style.
 
     Args:
         cuts: utterances of a corpus.

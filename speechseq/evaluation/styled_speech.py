@@ -21,7 +21,7 @@ Rows = Float[np.ndarray, "_ 4"]  # F0, spread, energy, rate
 
 
 class StyledVoice(NamedTuple):
-    """Synthesiser whose style is evaluated, and the judge that transcribes its speech.
+    """Synthesiser whose style is evaluated, together with the judge that transcribes its speech.
 
     Attributes:
         synthesizer: speaks the texts.
@@ -48,7 +48,10 @@ class StyledVoice(NamedTuple):
         return self.synthesizer.audio.sample_rate
 
     def speak(self, texts: Sequence[str], latent: Latent) -> list[Tensor]:
-        """Speak each text in the style of its row of `latent`; return waveforms (samples,)."""
+        """Speak each text in its own style; return a waveform (samples,) for each.
+
+        `latent` has a row for each text.
+        """
         spoken = self.synthesizer.synthesize(texts, seed=0, latent=latent, speaker=self.speaker)
         return [speech.waveform for speech in spoken]
 
@@ -65,7 +68,10 @@ class StyledVoice(NamedTuple):
 
     @torch.no_grad()
     def copies(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Invert the mels of recordings (samples,) by Griffin-Lim: the best that a model can do."""
+        """Convert recordings (samples,) to mels and back by Griffin-Lim (copy synthesis).
+
+        This is the best that a model of mels can reach with this vocoder.
+        """
         audio, vocoder = self.synthesizer.audio, self.synthesizer.vocoder
         return [
             griffin_lim(
@@ -81,11 +87,14 @@ class StyledVoice(NamedTuple):
 
 
 def per_letter(rows: Rows, texts: Sequence[str]) -> Rows:
-    """Convert the rate from items to letters per second, so that different texts are comparable.
+    """Convert speaking rates from utterances to letters per second, to compare different texts.
 
     Args:
-        rows: (items, 4), F0, spread, energy, and rate as log2 of items per second.
-        texts: text of each item.
+        rows: (items, 4), F0, F0 spread, energy, and rate as log2 of utterances per second.
+        texts: text of each utterance.
+
+    Returns:
+        A copy of `rows`, with the rate as log2 of letters per second.
     """
     rows = rows.copy()
     rows[:, 3] += np.log2([len(text) for text in texts])

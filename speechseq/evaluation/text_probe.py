@@ -16,15 +16,17 @@ _FEWEST = 2  # fitted texts with a word at a place, from which it counts
 def text_probe(
     fitted: Tensor, fitted_texts: Sequence[str], held_out: Tensor, texts: Sequence[str]
 ) -> dict[str, float] | None:
-    """Predict the first and the last word of utterances from their codes by a linear classifier.
+    """Test whether style codes contain the text, by predicting words from them with a linear probe.
 
-    Linear discriminant analyses of the codes by word are fitted on some utterances and tested on
-    others. The number of words is not predicted, since it follows from rate and duration, which a
-    style may contain.
+    Linear discriminant analyses predict the first and the last word of an utterance from its code.
+    They are fitted on some utterances and tested on others. The number of words is not predicted,
+    since it follows from rate and duration, which a style may contain.
 
     Args:
-        fitted, fitted_texts: codes (items, …) and texts that the classifiers are fitted to.
-        held_out, texts: codes (items, …) and texts of the test.
+        fitted: (items, …), codes that the classifiers are fitted to.
+        fitted_texts: texts of these codes.
+        held_out: (items, …), codes of the test.
+        texts: texts of the test.
 
     Returns:
         "accuracy": share of the tested words that are predicted. "chance" and "spread": mean and

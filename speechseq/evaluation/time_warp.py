@@ -18,14 +18,15 @@ _HIGHEST = 8000.0  # Hz
 def warped_f0_error(
     ours: Float[Tensor, " ours"], real: Float[Tensor, " real"], sample_rate: int
 ) -> float:
-    """F0 frame error of our speech against a recording of the same text, 0 to 1.
+    """F0 frame error of synthesised speech against a recording of the same text, 0 to 1.
 
     The two utterances are aligned by dynamic time warping of 13 mel cepstra without the level, so
     that neither loudness nor speed counts. The error is the share of the recording's frames whose
     F0 is wrong, see `f0_frame_error`.
 
     Args:
-        ours, real: synthesised speech and recording, both (samples,).
+        ours: synthesised speech (samples,).
+        real: recording (samples,).
         sample_rate: samples per second of both.
 
     Raises:

@@ -30,7 +30,13 @@ _ENDINGS = {".trn": "trn", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
 
 
 class Utterance(NamedTuple):
-    """Utterance of a file of transcripts: id, text, and speaker if the file has one."""
+    """Utterance of a file of transcripts, of references or hypotheses; see `read`.
+
+    Attributes:
+        id: name of the utterance.
+        text: transcript.
+        speaker: name of the speaker; "" if the file does not tell.
+    """
 
     id: str
     text: str
@@ -42,11 +48,13 @@ File = dict[str, Utterance]
 
 
 class Alike(NamedTuple):
-    """Several files of transcripts of the same utterances.
+    """Files of transcripts of the same utterances, such as references and hypotheses.
+
+    `read_alike` reads them.
 
     Attributes:
-        files: utterances of each file, by id.
-        forms: format of each file.
+        files: for each file, its utterances by id.
+        forms: format of each file: "text", "tsv", "trn" or "json".
         by_ids: True if a format was chosen by comparing the ids of the files.
     """
 
@@ -56,9 +64,11 @@ class Alike(NamedTuple):
 
 
 def read(path: Path, form: str = "") -> File:
-    """Read the utterances of a file of transcripts, by id, in the order of the file.
+    """Read a file of transcripts: its utterances by id, in the order of the file.
 
-    `form` is its format, "text", "tsv", "trn" or "json"; "" recognises it, see `read_alike`.
+    Args:
+        path: the file.
+        form: format, "text", "tsv", "trn" or "json"; "" recognises it, see `read_alike`.
 
     Raises:
         DataError: the file is missing, empty or not UTF-8, or lines cannot be read.
@@ -69,10 +79,14 @@ def read(path: Path, form: str = "") -> File:
 def read_alike(paths: Sequence[Path], form: str = "") -> Alike:
     """Read several files of transcripts of the same utterances, such as references and hypotheses.
 
-    `form` is the format of all files, "text", "tsv", "trn" or "json". If it is "", the format of
-    each file follows from the suffix (.trn, .tsv, .json, .jsonl) or from the lines: JSON begins
-    with a brace, and the first line of a tsv file has a tab. A file whose lines all end with a word
-    in parentheses may be trn or text: of its possible ids, those that the other files have decide.
+    If no format is given, that of each file follows from the suffix (.trn, .tsv, .json, .jsonl) or
+    from the lines: JSON begins with a brace, and the first line of a tsv file has a tab. A file
+    whose lines all end with a word in parentheses may be trn (the word is the id) or text: of the
+    two possible ids of its lines, those that the other files have decide.
+
+    Args:
+        paths: the files.
+        form: format of all files, "text", "tsv", "trn" or "json"; "" recognises each.
 
     Raises:
         DataError: a file is missing, empty or not UTF-8; the ids do not decide the format; or lines
@@ -112,7 +126,11 @@ def _read(path: Path, lines: Lines, form: str) -> File:
 
 
 def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -> None:
-    """Check that references and hypotheses, utterances by id, have the same ids.
+    """Check that references and hypotheses are of the same utterances.
+
+    Args:
+        ref: references by id.
+        hyp: hypotheses by id.
 
     Raises:
         DataError: the ids differ; the message has those that only one of the two has.
@@ -125,7 +143,10 @@ def check_same_ids(ref: Mapping[str, Utterance], hyp: Mapping[str, Utterance]) -
 
 
 def with_all_ids(files: Sequence[Mapping[str, Utterance]]) -> list[dict[str, Utterance]]:
-    """Add to each file the ids that it lacks and another file has, as empty transcripts."""
+    """Give all files the same ids: add an utterance that a file lacks, with an empty transcript.
+
+    `files` have their utterances by id.
+    """
     ids = list(dict.fromkeys(name for file in files for name in file))
     return [{name: file.get(name, Utterance(name, "")) for name in ids} for file in files]
 

@@ -23,13 +23,16 @@ from speechseq.training.trainer import Summary
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSEvaluation:
-    """Synthesised speech, recordings of the same texts, and the judge's scores of both.
+    """Result of `evaluate_tts`: synthesised speech and recordings, and word error rates of both.
+
+    The transcripts of both are those of an external recogniser, the judge.
 
     Attributes:
         speech: synthesised speech of each text.
         recordings: recording (1, samples) of each text.
-        ours, original: scores of the judge's transcripts of the speech, and of the recordings.
-        scores: means of the alignments' focus, coverage and monotonicity over all texts.
+        ours: error rates of the synthesised speech.
+        original: error rates of the recordings, for comparison.
+        scores: means over all texts of focus, coverage and monotonicity of the alignments.
     """
 
     speech: tuple[Speech, ...]
@@ -40,7 +43,7 @@ class TTSEvaluation:
 
     @property
     def stopped(self) -> int:
-        """Number of utterances that ended by the stop prediction."""
+        """Number of utterances that ended by the stop prediction, not by the limit of steps."""
         return sum(speech.finished_reason == "stop" for speech in self.speech)
 
     def line(self) -> str:
@@ -59,7 +62,7 @@ class TTSEvaluation:
         curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> TTSSection:
-        """Build a section of a report, with the judge's figures and every text.
+        """Build a section of an HTML report: error rates, and the speech of every text.
 
         Args:
             figures: headline figures before those of the judge, such as time and updates.
@@ -83,7 +86,10 @@ def evaluate_tts(
     seed: int = 0,
     speaker: str | None = None,
 ) -> TTSEvaluation:
-    """Synthesise texts, and transcribe the speech and recordings of the same texts by the judge.
+    """Measure how intelligible a synthesiser is: word error rates of its speech by a recogniser.
+
+    The judge, an external recogniser, transcribes the speech, and recordings of the same texts for
+    comparison.
 
     Args:
         synthesizer: synthesiser to evaluate.
@@ -120,15 +126,16 @@ def report_tts(
     text: str,
     seconds: float | None = None,
 ) -> None:
-    """Write RUN/report.html with the run's training curves, and print the result in one line.
+    """Write RUN/report.html about a synthesiser and its training, and print the result in one line.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, whose training curves are shown.
         evaluation: result of `evaluate_tts`.
         settings: all settings of the run, which the page shows.
         training: summary of the training.
-        title, text: headline of the page, and sentence below it.
-        seconds: duration of the whole run, shown next to the number of updates.
+        title: headline of the page.
+        text: sentence below the headline.
+        seconds: duration of the whole run, shown next to the number of updates; None leaves it out.
 
     Raises:
         MachineError: the page cannot be written.

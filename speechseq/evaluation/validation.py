@@ -22,16 +22,17 @@ def error_rate(
     *,
     limit: LimitConfig | None = None,
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a validation function that returns "wer" and "cer" over all held-out batches.
+    """Make a function, for `validate` of a Trainer, that returns error rates on held-out batches.
 
-    The model reads its own output (free-running). Errors (of words and characters) are summed over
-    the corpus, so that the result does not depend on the batching.
+    It takes a recogniser and returns "wer" and "cer", from 0. The model reads its own output
+    (free-running). Errors are summed over all batches, so that the result does not depend on the
+    batching.
 
     Args:
         batches: function called at each validation, which returns every held-out batch once.
         vocabulary: maps the tokens of model and references to text.
         strategy: search strategy; None for greedy search.
-        limit: length limit of the greedy search, without a strategy; None for its default.
+        limit: length limit of the greedy search, if no strategy is given; None for its default.
     """
     search = strategy or (GREEDY if limit is None else Greedy(limit=limit))
 
@@ -45,7 +46,7 @@ def error_rate(
 def free_running_score(
     model: Any, batches: Iterable[ASRBatch], vocabulary: Vocabulary, strategy: Strategy = GREEDY
 ) -> Score:
-    """Score the model's best transcripts against the reference tokens of the batches.
+    """Transcribe batches with a recogniser, and compute error rates against their tokens.
 
     Args:
         model: a recogniser such as `speechseq.models.las.LAS`, on any device.

@@ -8,7 +8,9 @@ from speechseq.inference.transcript import Transcript
 
 
 def boundary_errors(cuts: CutSet, transcripts: Sequence[Transcript]) -> list[float]:
-    """Absolute errors of word starts and ends in seconds, in transcripts without word errors.
+    """Absolute errors in seconds of the starts and ends of words in transcripts.
+
+    Transcripts with word errors are left out.
 
     Args:
         cuts: lhotse cuts with the true times in the alignment "word" of their supervision.

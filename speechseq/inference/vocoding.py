@@ -33,6 +33,8 @@ class VocoderConfig(Config):
         mel_power: exponent of the magnitudes, for models that predict mels.
         linear_power: exponent of the magnitudes, for models that predict linear magnitudes (1.2 in
             Tacotron).
+        gain: added to the level of the sound, in dB; `evaluation.level` measures the gain with
+            which a voice is as loud as its recordings.
     """
 
     iterations: Annotated[int, Range(0, 100_000)] = 60
@@ -42,7 +44,7 @@ class VocoderConfig(Config):
     gain: Annotated[float, Range(-60, 60)] = 0.0
 
     def louder(self, waveform: Tensor) -> Tensor:
-        """Apply the gain to samples of any shape."""
+        """Apply the gain (`gain`, in dB) to a waveform of any shape."""
         return waveform * 10 ** (self.gain / 20) if self.gain else waveform
 
 
@@ -109,7 +111,7 @@ class StreamVocoder:
 
 
 def load_vocoder(checkpoint: Path) -> VocoderConfig:
-    """Read the settings of the vocoder beside a checkpoint's weights; the defaults without a file.
+    """Read the vocoder's settings from a checkpoint's folder; without a file, the defaults.
 
     Raises:
         CheckpointError: the file has unknown settings or values out of range.

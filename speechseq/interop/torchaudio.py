@@ -36,11 +36,16 @@ _RENAMES = (
 
 
 def tacotron2_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of `torchaudio.models.Tacotron2` to those of `tacotron2().build(...)`.
+    """Convert weights of torchaudio's Tacotron2 to a state dict of `tacotron2().build(...)`.
 
-    `weights` is torchaudio's state dict, and the result a state dict of this package. Only models
-    with one frame per step are supported: with more, torchaudio feeds all frames of a step to the
-    pre-net, whereas the paper and this package feed the last one.
+    Tensors are renamed. Only models with one frame per step are supported: with more, torchaudio
+    feeds all frames of a step to the pre-net, whereas the paper and this package feed the last one.
+
+    Args:
+        weights: state dict of `torchaudio.models.Tacotron2`.
+
+    Returns:
+        State dict of this package's model.
 
     Raises:
         CheckpointError: a name does not occur in torchaudio's model.

@@ -25,14 +25,16 @@ _SURE = 0.9  # a mean confidence of an utterance's words below this asks for a l
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TranscribedUtterance:
-    """Utterance of a report about a recogniser.
+    """Utterance that a report about a recogniser shows; an item of `ASRSection.utterances`.
 
     Attributes:
-        id, ref: name and reference text.
-        waveform: (samples,) at `sample_rate` samples per second.
+        id: name of the utterance.
+        ref: reference text.
+        waveform: (samples,) in [-1, 1].
+        sample_rate: samples per second of the waveform.
         edits: edits from the reference to the transcript.
         confidence: mean confidence of the words, in [0, 1]; None if the transcript is empty.
-        picture: picture of the alignment.
+        picture: picture of the alignment; None for none.
     """
 
     id: str
@@ -46,13 +48,14 @@ class TranscribedUtterance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ASRSection:
-    """Section of a report about a recogniser on one test set.
+    """Section of an HTML report: a recogniser on one test set; an item of `Report.sections`.
 
     Attributes:
-        score: score of the whole test set, also if `utterances` has only a part of it.
-        title, summary: headline of the section, and sentence below it.
+        score: error rates on the whole test set, also if `utterances` has only a part of it.
+        title: headline of the section.
+        summary: sentence below the headline.
         figures: further headline figures.
-        utterances: what is shown in the table.
+        utterances: utterances that the table shows.
         curves: pictures of training curves.
         settings: nested plain data, the result of `Config.to_dict`.
     """

@@ -16,10 +16,12 @@ _SHOWN = 4  # utterances whose pictures stand open; those of the others unfold
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Headline figure of a report.
+    """Headline figure of a report, such as a word error rate, shown large at its top.
 
     Attributes:
-        label, value, note: texts; the note is small.
+        label: name of the figure.
+        value: the figure as text, such as "3.2 %".
+        note: explanation in small print.
         good: colour, green if True, red if False, neutral if None.
     """
 
@@ -31,7 +33,13 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """PNG picture of a report, as the bytes `png`, with a title and a caption."""
+    """Picture of a report.
+
+    Attributes:
+        title: title above the picture.
+        png: the picture as PNG bytes.
+        caption: text below the picture.
+    """
 
     title: str
     png: bytes
@@ -40,20 +48,21 @@ class Picture:
 
 @runtime_checkable
 class Section(Protocol):
-    """Protocol of a section of a report, such as that of a synthesiser or a recogniser."""
+    """Protocol of a section of a report, such as `TTSSection` or `ASRSection`."""
 
     def html(self) -> Iterator[str]:
-        """Iterate over the section's lines of HTML; texts of users are escaped."""
+        """Yield the section's lines of HTML; special characters of texts are escaped."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Content of a report, one HTML page.
+    """Content of an HTML report, which `write` writes as one file.
 
     Attributes:
-        title, summary: headline of the page, and sentence below it.
-        sections: from top to bottom.
+        title: headline of the page.
+        summary: sentence below the headline.
+        sections: sections of the page, from top to bottom.
         footer: last line.
     """
 
@@ -64,7 +73,7 @@ class Report:
 
 
 def write(path: str | Path, report: Report) -> None:
-    """Write a report as one HTML file, atomically.
+    """Write a report as one HTML file, with all pictures and sounds inside, atomically.
 
     Raises:
         MachineError: the folder is missing, not writable or full.
@@ -74,7 +83,7 @@ def write(path: str | Path, report: Report) -> None:
 
 
 def page(report: Report) -> str:
-    """Return a report as HTML, without references to other files; all texts in it are escaped."""
+    """Return a report as the text of an HTML page, with all pictures and sounds inside."""
     style = Path(__file__).with_name("report.css").read_text("utf-8")
     title = escape(report.title)
     return "\n".join(
@@ -97,7 +106,7 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
-    """Iterate over lines of HTML that show headline figures side by side."""
+    """Yield lines of HTML that show headline figures side by side."""
     if not figures:
         return
     yield '<dl class="figures">'
@@ -110,16 +119,19 @@ def figures_html(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def curves_html(curves: Sequence[Picture]) -> Iterator[str]:
-    """Iterate over lines of HTML that show training curves under a heading."""
+    """Yield lines of HTML that show training curves under a heading."""
     if curves:
         yield "<h2>How it learned</h2>" + _grid(curves)
 
 
 def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[Picture]:
-    """Draw the curves whose names begin with "loss/", then those of "validation/": two pictures.
+    """Draw the training curves of a run as two pictures: "loss/…", and "validation/…".
+
+    Other curves are left out.
 
     Args:
-        curves: (update, value) pairs of each curve, by the curve's name.
+        curves: (update, value) pairs of each curve, by name, such as the result of
+            `training.log.curves`.
     """
     for group in ("loss", "validation"):
         head = f"{group}/"
@@ -129,12 +141,12 @@ def curve_pictures(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Iterato
 
 
 def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterator[str]:
-    """Iterate over lines of HTML that show the pictures of each utterance under its name.
+    """Yield lines of HTML that show the pictures of each utterance under its name.
 
-    The reader of the page must unfold all galleries but the first ones.
+    Only the first utterances are visible; the reader of the page can unfold the others.
 
     Args:
-        galleries: pairs of an utterance's name and pictures.
+        galleries: pairs of an utterance's name and its pictures.
     """
     yield from (_gallery(*gallery) for gallery in galleries[:_SHOWN])
     if rest := galleries[_SHOWN:]:
@@ -142,9 +154,9 @@ def galleries_html(galleries: Sequence[tuple[str, Sequence[Picture]]]) -> Iterat
 
 
 def pictures_html(pictures: Sequence[Picture]) -> Iterator[str]:
-    """Iterate over lines of HTML that show pictures side by side.
+    """Yield lines of HTML that show pictures side by side.
 
-    The reader of the page must unfold all pictures but the first ones.
+    Only the first pictures are visible; the reader of the page can unfold the others.
     """
     yield _grid(pictures[:_SHOWN])
     if rest := pictures[_SHOWN:]:

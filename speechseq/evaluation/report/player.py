@@ -21,11 +21,12 @@ MARKS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Take:
-    """Sound on a page, with its transcript.
+    """Sound on a page of a report, with a transcript of it.
 
     Attributes:
-        waveform: (samples,) in [-1, 1], at `sample_rate` samples per second.
-        edits: edits from the asked text to the transcript; None if there is no transcript.
+        waveform: (samples,) in [-1, 1].
+        sample_rate: samples per second.
+        edits: edits from the reference text to the transcript; None if there is no transcript.
     """
 
     waveform: Float[Tensor, " samples"]
@@ -34,21 +35,24 @@ class Take:
 
 
 def form_of(takes: Iterable[Take]) -> str:
-    """Choose the sound format of a table: "FLAC" if all takes together are long, else "WAV"."""
+    """Choose the format of the sounds of a page: "FLAC" if they are long altogether, else "WAV"."""
     return "FLAC" if sum(len(take.waveform) for take in takes) > _HEAVY else "WAV"
 
 
 def take_html(take: Take, name: str, form: str) -> str:
-    """Return the HTML of a player and, below it, the transcript of its sound.
+    """Return the HTML of a player for a sound, with the transcript below it.
 
-    `name` labels the player for screen readers; `form` is the sound's format, "WAV" or "FLAC".
+    Args:
+        take: the sound.
+        name: label of the player for screen readers.
+        form: format of the embedded sound, "WAV" or "FLAC".
     """
     words = "" if take.edits is None else f'<div class="hyp">{marked_html(take.edits)}</div>'
     return player_html(take, name, form) + words
 
 
 def player_html(take: Take, name: str, form: str) -> str:
-    """Return the HTML of a player for a take.
+    """Return the HTML of a player for a sound, without its transcript.
 
     Args:
         take: the sound.

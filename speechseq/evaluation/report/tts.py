@@ -18,13 +18,14 @@ from speechseq.evaluation.report.player import MARKS, Take, form_of, take_html
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """Text of a report about a synthesiser, with its speech.
+    """Text with its speech, shown in a report about a synthesiser; an item of `TTSSection.spoken`.
 
     Attributes:
         ref: the text.
-        ours, original: synthesised speech, and a recording if there is one.
+        ours: synthesised speech.
+        original: recording of the text; None for none.
         finished_reason: why the synthesis ended: "stop", "attention_end" or "limit".
-        pictures: such as the alignment.
+        pictures: pictures to show, such as the alignment.
     """
 
     ref: str
@@ -36,14 +37,14 @@ class Spoken:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TTSSection:
-    """Section of a report about a synthesiser on some texts.
+    """Section of an HTML report: a synthesiser on some texts; an item of `Report.sections`.
 
     Attributes:
         figures: headline figures.
         spoken: texts with their speech.
         curves: pictures of training curves.
         settings: nested plain data, the result of `Config.to_dict`.
-        original_name: heading of the column of original speech.
+        original_name: heading of the column of recordings.
     """
 
     figures: tuple[Figure, ...] = ()

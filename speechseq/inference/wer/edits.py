@@ -23,7 +23,14 @@ class Edit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers of correct, substituted, deleted and inserted units, all words or all characters."""
+    """Numbers of correct and wrong units of one text or more, all words or all characters.
+
+    Attributes:
+        correct: units that agree with the reference.
+        substitutions: units recognised as others.
+        deletions: units of the reference that are missing.
+        insertions: units that the reference does not have.
+    """
 
     correct: int = 0
     substitutions: int = 0

@@ -63,7 +63,11 @@ def checked_lengths(
 
 
 def checked_tokens(tokens: Tensor, name: str = "tokens") -> Tensor:
-    """Check token ids (batch, tokens), and convert them to int64; `name` is for messages.
+    """Check the shape and dtype of token ids (batch, tokens), and convert them to int64.
+
+    Args:
+        tokens: integers of any dtype.
+        name: the argument's name, for messages.
 
     Raises:
         ConfigError: the tokens are not a two-dimensional tensor of integers.

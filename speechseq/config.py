@@ -91,7 +91,7 @@ class Config:
 
 
 def choice(*options: type[Config], default: Config) -> Any:
-    """Declare a dataclass field that holds one of several Configs.
+    """Declare a dataclass field that holds one of several Configs: `part: Part = choice(A, B, …)`.
 
     Args:
         options: the classes that the field may hold; in plain data, `kind` names the class.

@@ -53,7 +53,9 @@ class Kind:
 def check_regular(path: PathLike, kind: Kind) -> None:
     """Check that a path is a regular file, without opening it.
 
-    `kind` has the messages and the class of the error.
+    Args:
+        path: the file.
+        kind: texts of messages and class of errors for such files.
 
     Raises:
         kind.error: the path does not exist or is something else.
@@ -72,9 +74,11 @@ def check_regular(path: PathLike, kind: Kind) -> None:
 
 @contextmanager
 def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
-    """Context manager: open a file for reading; files above the kind's limit are refused.
+    """Context manager: opens a file for reading; one above the limit `kind.limit` is refused.
 
-    `kind` has the limit, the messages and the class of errors.
+    Args:
+        path: the file.
+        kind: limit, texts of messages and class of errors for such files.
 
     Raises:
         kind.error: the file is missing, not regular, too large or unreadable; also for errors while
@@ -93,7 +97,11 @@ def opened(path: PathLike, kind: Kind) -> Iterator[BufferedReader]:
 
 
 def read_bytes(path: PathLike, kind: Kind) -> bytes:
-    """Read all bytes of a file, at most `kind.limit`.
+    """Read all bytes of a file; one above the limit `kind.limit` is refused.
+
+    Args:
+        path: the file.
+        kind: limit, texts of messages and class of errors for such files.
 
     Raises:
         kind.error: see `opened`.
@@ -106,7 +114,11 @@ def read_bytes(path: PathLike, kind: Kind) -> bytes:
 
 
 def sha256(path: PathLike, kind: Kind) -> str:
-    """SHA-256 of a file of at most `kind.limit` bytes, in hexadecimal digits.
+    """SHA-256 of a file in hexadecimal digits; a file above the limit `kind.limit` is refused.
+
+    Args:
+        path: the file.
+        kind: limit, texts of messages and class of errors for such files.
 
     Raises:
         kind.error: see `opened`.
@@ -161,14 +173,16 @@ def lines(path: PathLike, kind: Kind) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(path: PathLike, kind: Kind, number: int, line: bytes) -> str:
-    """Decode a line of a file as UTF-8.
+    """Decode one line of a file from UTF-8; an error names the file and the line.
 
     Args:
-        path, kind, number: the file, its kind and the line's number, for the error.
+        path: the file, for the error.
+        kind: class of errors for such files.
+        number: number of the line, from 1, for the error.
         line: the line's bytes.
 
     Raises:
-        kind.error: the line is not UTF-8; the message names file and line.
+        kind.error: the line is not UTF-8.
     """
     try:
         return line.decode("utf-8")

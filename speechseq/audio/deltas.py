@@ -42,7 +42,15 @@ def add_deltas(
 
 
 def frames_at(x: Mel, index: Int[Tensor, "batch frames"]) -> Mel:
-    """Gather frames of each row of x (batch, frames, mels) by index (batch, frames): same shape."""
+    """Gather frames by index: row b of the result has the frames x[b, index[b, t]].
+
+    Args:
+        x: (batch, frames, mels).
+        index: (batch, frames).
+
+    Returns:
+        Tensor of the same shape as x.
+    """
     flat = index + x.shape[1] * torch.arange(len(x), device=x.device).unsqueeze(1)
     # index_select on a flat view is 3 times faster than gathering each channel
     return x.flatten(0, 1).index_select(0, flat.flatten()).view_as(x)

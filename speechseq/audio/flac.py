@@ -37,7 +37,8 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
     Args:
         name: name of the file in error messages.
         file: open file, whose position changes.
-        begin, end: byte range of the sound in the file.
+        begin: first byte of the sound in the file, its header included.
+        end: byte after the last of the sound.
 
     Returns:
         The number, or None if both differ or the last frame cannot be read; then only decoding can

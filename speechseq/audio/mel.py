@@ -134,7 +134,7 @@ def frames_of(samples: Count, config: AudioConfig) -> Count:
 
 
 def samples_of(frames: Count, config: AudioConfig) -> Count:
-    """Smallest number of samples that has `frames` frames, the length of Griffin-Lim's output."""
+    """Smallest number of samples that gives `frames` frames; `griffin_lim` returns as many."""
     if config.snip_edges:
         return (frames - 1) * config.hop + config.window
     return (frames - (1 if config.centred else 0)) * config.hop
@@ -143,8 +143,8 @@ def samples_of(frames: Count, config: AudioConfig) -> Count:
 def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Magnitude:
     """Compute linear STFT magnitudes: (batch, samples) to (batch, frames, bins).
 
-    `config.power` is not applied. With `lengths` (batch) in samples, the result of a row does not
-    depend on its padding, and padding frames are 0.
+    `config.power` is not applied. With `lengths` (batch), the number of valid samples of each row,
+    the result of a row does not depend on its padding, and padding frames are 0.
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.
@@ -161,8 +161,8 @@ def magnitude(waveform: Waveform, config: AudioConfig, lengths: Lengths | None =
 def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = None) -> Mel:
     """Compute log-mels: (batch, samples) to (batch, frames, mels).
 
-    With `lengths` (batch) in samples, the result of a row does not depend on its padding, and
-    padding frames are silence (`config.floor_value`).
+    With `lengths` (batch), the number of valid samples of each row, the result of a row does not
+    depend on its padding, and padding frames are silence (`config.floor_value`).
 
     Raises:
         DataError: a waveform is shorter than `config.shortest`.

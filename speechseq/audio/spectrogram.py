@@ -130,9 +130,9 @@ def _triangles(
 
 
 def hz_to_mel(hz: float, scale: MelScale) -> float:
-    """Convert hz to mel, by Slaney's scale (linear to 1 kHz, logarithmic above) or HTK's formula.
+    """Convert a frequency from Hz to mel, on the scale "slaney" or "htk" (HTK's formula).
 
-    `scale` is "slaney" or "htk".
+    Slaney's scale is linear up to 1 kHz, and logarithmic above.
     """
     if scale == "htk":
         return 2595.0 * math.log10(1.0 + hz / 700.0)

@@ -290,7 +290,7 @@ def mono(name: str, waveform: Tensor) -> np.ndarray:
 
 
 def to_int16(name: str, samples: np.ndarray) -> np.ndarray:
-    """Convert samples in [-1, 1] to 16 bits; louder ones are clipped with a WavWarning."""
+    """Convert samples in [-1, 1] to int16; samples beyond are clipped, with a WavWarning."""
     if (peak := float(np.abs(samples).max())) > 1:
         _warn(f"{name}: clipped, the loudest of its samples is {peak:.3g} and 1 is full scale")
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)

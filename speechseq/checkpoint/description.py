@@ -42,7 +42,11 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def parse_description(path: Path, data: bytes) -> dict[str, Any]:
-    """Parse and verify the bytes of a config.json; `path` is for messages.
+    """Parse the content of a checkpoint's config.json, and verify its checksum and version.
+
+    Args:
+        path: the file, for messages.
+        data: content of the file.
 
     Raises:
         CheckpointError: see `read_description`.

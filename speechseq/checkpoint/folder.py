@@ -77,7 +77,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes; a FIFO is refused, as reading it may block.
+    """Read a regular file of at most `limit` bytes; a FIFO is refused, since reading it may block.
 
     Raises:
         CheckpointError: the file is missing, not regular or larger.

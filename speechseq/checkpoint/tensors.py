@@ -47,7 +47,11 @@ def check_header(path: Path) -> None:
 
 
 def parse_weights(path: Path, data: bytes) -> dict[str, Tensor]:
-    """Parse the bytes of a safetensors file to tensors by name; `path` is for messages.
+    """Parse the content of a safetensors file; return the tensors by name.
+
+    Args:
+        path: the file, for messages.
+        data: content of the file.
 
     Raises:
         CheckpointError: the file is not safetensors, or a tensor is not finite.

@@ -56,7 +56,12 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse `args` as argparse does, but report an unknown flag before missing arguments.
 
-        Returns the namespace, and the words that are no arguments of this parser.
+        Args:
+            args: words of the command line.
+            namespace: object that gets the values; None makes a new one.
+
+        Returns:
+            The namespace, and the words that are no arguments of this parser.
 
         Raises:
             ConfigError: a flag is unknown (the message names the nearest), or a word has a NUL

@@ -35,7 +35,7 @@ class ConnectedDigitsConfig(Config):
         longest: maximum number of digits of a string.
         wordless: number of training sounds without speech, whose transcripts are empty.
         synthetic: number of training strings spoken by espeak, which needs the extra `demo`.
-        speed: maximum speed perturbation of training strings, as a share.
+        speed: maximum speed perturbation of training strings, as a share: 0.05 for 0.95 to 1.05.
         snr: range of signal-to-noise ratios in dB, for about half of the joined training strings;
             None adds no noise.
     """

@@ -41,7 +41,10 @@ def load(cut: MonoCut, sample_rate: int) -> Waveform:
 
 
 def samples(cut: MonoCut, sample_rate: int) -> int:
-    """Number of samples at `sample_rate` that `load` returns, computed without opening the file."""
+    """Number of samples that `load` returns for a cut, computed without opening the file.
+
+    `sample_rate` is the argument of `load`, in samples per second.
+    """
     if cut.recording is not None and _whole(cut) and not cut.recording.transforms:
         return -(-cut.recording.num_samples * sample_rate // cut.recording.sampling_rate)
     return int(cut.duration * sample_rate + 0.5)

@@ -70,7 +70,9 @@ def make(
         seed: seed of all draws. Every way of joining gets the same recordings.
         shortest: minimum number of words of a string.
         longest: maximum number of words of a string.
-        pause, gain, snr: see `JoiningConfig`; used if `ways` is empty.
+        pause: range of seconds between words; this and the next two are used if `ways` is empty.
+        gain: range of the gain of a word in dB.
+        snr: range of signal-to-noise ratios in dB; None adds no noise.
         ways: ways to join words, one of which is drawn for each string.
         speakers: use only these speakers; empty for all.
         without: speakers to leave out.

@@ -172,7 +172,11 @@ def load_waveform(cut: MonoCut, config: AudioConfig) -> Waveform:
 
 
 def frames(cut: MonoCut, config: AudioConfig) -> int:
-    """Return the number of frames of the cut's mel under the settings, without reading the sound.
+    """Return the number of frames of a cut's mel, without reading the sound.
+
+    Args:
+        cut: utterance, with or without a cached mel.
+        config: settings of the mel.
 
     Raises:
         DataError: the cached mel belongs to another part of the file, or to another speed.

@@ -17,9 +17,12 @@ WORDLESS = "wordless"  # custom field of the supervision of a sound without spee
 
 
 def wav_of(folder: Path, name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
-    """Return the path of the sound file `folder`/`name` with one of the suffixes.
+    """Return the path of the sound file of an utterance.
 
-    The first suffix whose file exists is taken.
+    Args:
+        folder: folder of the sounds.
+        name: name of the file without suffix.
+        suffixes: suffixes to try; the first one whose file exists is taken.
 
     Raises:
         DataError: no such file exists.

@@ -134,7 +134,10 @@ TEMPLATES = (
 
 
 def sentence(rng: random.Random) -> str:
-    """Draw a random sentence from the grammar: a template, and a word for each of its slots."""
+    """Draw a random sentence of the grammar, such as "anna sold nine hats last week".
+
+    The template and the word for each of its slots are drawn uniformly.
+    """
     return _SLOT.sub(lambda slot: rng.choice(SLOTS[slot[1]]), rng.choice(TEMPLATES))
 
 

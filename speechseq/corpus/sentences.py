@@ -54,10 +54,14 @@ def read(path: str | os.PathLike[str]) -> list[Sentence]:
 
 
 def split(sentences: Sequence[Sentence], held_out: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Split sentences into those for training and `held_out` others, chosen by a hash of the texts.
+    """Split sentences into a training and a held-out part, chosen by a hash of the texts.
 
-    A held-out text is not in the training part, even if it occurs several times; the choice does
-    not depend on the order of the lines.
+    A held-out text is not in the training part, even if it occurs several times. The choice does
+    not depend on the order of the sentences.
+
+    Args:
+        sentences: sentences of a corpus.
+        held_out: number of sentences of the second part.
 
     Raises:
         ConfigError: there are not more than `held_out` different texts.

@@ -19,10 +19,14 @@ class SpeechChainConfig(Config):
     Attributes:
         voice: run or checkpoint of a synthesiser that can say digits, such as that of
             recipes/tts/any_sentence.py or recipes/tts/spoken_digits.py.
-        voice_strings, voice_seed: number and seed of the strings that it says; by default those of
-            the test of recipes/tts/spoken_digits.py.
-        utterances, test_utterances: number of strings for training and for the test.
-        voices, rates, pitches: values from which espeak's settings are drawn for every string.
+        voice_strings: number of digit strings that the synthesiser says.
+        voice_seed: seed of these strings; the default gives the test strings of
+            recipes/tts/spoken_digits.py.
+        utterances: number of strings for training the recogniser, spoken by espeak.
+        test_utterances: number of strings for its test.
+        voices: names of espeak's voices, one of which is drawn for every string.
+        rates: rates to draw from, in words per minute.
+        pitches: pitches to draw from, 0 to 99 in espeak's scale.
     """
 
     voice: str = "runs/demo/voice"

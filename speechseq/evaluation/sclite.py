@@ -14,9 +14,13 @@ _HEADS = ("Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
 
 def report(score: Score, title: str) -> str:
-    """Format a score as text, in the style of NIST's sclite.
+    """Format a score as text, in the style of NIST's tool sclite.
 
-    The alignment of every utterance comes first, then the table by speaker, with the head `title`.
+    The alignment of every utterance comes first, then the table of errors by speaker.
+
+    Args:
+        score: error rates of a set of utterances.
+        title: headline of the table.
     """
     return "\n\n".join([*map(aligned, score.rows), table(score, title)]) + "\n"
 
@@ -44,7 +48,9 @@ def aligned(row: ScoredUtterance) -> str:
 def table(score: Score, title: str) -> str:
     """Format a table of correct words and errors in percent, by speaker and for all utterances.
 
-    A speaker whose name is "" is shown as "-"; `title` is the head of the table.
+    Args:
+        score: error rates of a set of utterances.
+        title: headline of the table; a speaker whose name is "" is shown as "-".
     """
     groups = [(group.name or "-", group) for group in score.by_speaker]
     width = max(len(name) for name in ("Sum/Avg", *(name for name, _ in groups)))

@@ -63,7 +63,10 @@ class StyledVoice(NamedTuple):
         return measured(waveforms, self.sample_rate)
 
     def wer(self, texts: Sequence[str], waveforms: Sequence[Tensor]) -> float:
-        """Word error rate of the judge's transcripts of waveforms (samples,) of these texts."""
+        """Word error rate of speech, each waveform (samples,), by the judge's transcripts.
+
+        `texts` are the texts that were spoken.
+        """
         return self.judge.judge(texts, waveforms, self.sample_rate).wer
 
     @torch.no_grad()

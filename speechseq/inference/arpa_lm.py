@@ -147,7 +147,7 @@ class WordNGramScorer:
         return cls(arpa_files.read(path), vocabulary)
 
     def start(self, rows: int, device: torch.device | str) -> WordState:
-        """Return the state of `rows` hypotheses before any word; move the tables to the device."""
+        """Return the state of `rows` hypotheses before any word; move the tables to `device`."""
         self._backoff, self._trie = self._backoff.to(device), self._trie.to(device)
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         _, history = self._backoff.advance(zeros, torch.full_like(zeros, self._begin))

@@ -22,6 +22,8 @@ NARROW, WIDE = 12.0, 30.0
 def one_text(course: Course) -> Iterator[Finding]:
     """Yield a finding if the texts of the corpus hardly differ ("text_diversity").
 
+    "text_diversity" is a value of `corpus_facts`.
+
     Principle: attention learns which sound belongs to which symbol only from texts that differ. The
     entropy of the texts is 0 if all are equal, and the logarithm of their number if all differ; a
     tenth of it is fewer than two texts among ten utterances.
@@ -35,6 +37,8 @@ def one_text(course: Course) -> Iterator[Finding]:
 
 def foreign_texts(course: Course) -> Iterator[Finding]:
     """Yield a finding if the texts seem to belong to other recordings ("length_correlation").
+
+    "length_correlation" is a value of `corpus_facts`.
 
     Principle: it takes longer to say more, so the lengths of texts and recordings correlate: by .73
     to .96 if they belong together, and by -.17 to .18 if they do not. If even the upper bound of
@@ -73,6 +77,8 @@ def partial_texts(course: Course) -> Iterator[Finding]:
 def silence_in_front(course: Course) -> Iterator[Finding]:
     """Yield a finding if there is much silence before the first symbol ("leading_silence").
 
+    "leading_silence" is a value of `corpus_facts`.
+
     Principle: in silence no symbol is read, so attention has to wait for a time that no text tells
     it, and guided attention pulls it away meanwhile. The limit of half a second is the length of a
     long pause between phrases, or of about seven symbols. Good corpora have .00 to .05 s.
@@ -87,6 +93,8 @@ def silence_in_front(course: Course) -> Iterator[Finding]:
 
 def wrong_rate(course: Course) -> Iterator[Finding]:
     """Yield a finding if the recordings seem to have another sample rate than their files say.
+
+    It compares "tokens_per_second" and "centroid", values of `corpus_facts`.
 
     Principle: a wrong sample rate changes tempo and frequencies by the same factor. A slow reader
     changes only the tempo, a dull microphone only the spectrum. Readers say 12 to 19 symbols a
@@ -106,12 +114,14 @@ def wrong_rate(course: Course) -> Iterator[Finding]:
 
 
 def other_convention(course: Course) -> Iterator[Finding]:
-    """Yield a finding if the mels seem to have another convention than the run's audio settings.
+    """Yield a finding if the mels seem to have other settings than the run's ("level_spread").
+
+    "level_spread" is a value of `corpus_facts`.
 
     Principle: the levels of speech, over bands and time, have a standard deviation of 17 to 20 dB
-    with any voice ("level_spread"). Log-mels read in the convention in which they were made give
-    this. Another logarithm, power instead of amplitude, or a scale from 0 to 1 gives a value that
-    is wrong by a factor of 2 or more (log10 read as ln: 8.6 dB; [0, 1]: 1.5 dB; power: 40 dB).
+    with any voice. Log-mels read in the convention in which they were made give this. Another
+    logarithm, power instead of amplitude, or a scale from 0 to 1 gives a value that is wrong by a
+    factor of 2 or more (log10 read as ln: 8.6 dB; [0, 1]: 1.5 dB; power: 40 dB).
     """
     spread = course.last("level_spread")
     if spread <= NARROW or spread >= WIDE:

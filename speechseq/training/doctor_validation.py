@@ -28,7 +28,7 @@ _SCORES = ("focus", "coverage", "monotonicity")
 def doctor_validation(
     loss: Loss, batches: Callable[[], Iterable[TTSBatch]], audio: AudioConfig
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Make a function, for `validate` of a Trainer, that measures all that the doctor reads.
+    """Make a function, for `validate` of a Trainer, that measures what `doctor.diagnose` needs.
 
     It takes a model and returns, by name, the values of `held_out_loss`, of `doctor.measure` and of
     `corpus_facts`, from one pass over the batches. The means do not depend on the batching.

@@ -64,10 +64,10 @@ def never_stops(course: Course) -> Iterator[Finding]:
     """Yield a finding if the stop decisions are worse than a guess by the average length.
 
     Principle: a stop head that predicts, at every step, the share of last steps among all steps has
-    a cross-entropy equal to the entropy of this share ("stop_skill" 0). A trained head is better in
-    the first half of a run; an untrained one stays far worse, since its logits say nothing about
-    the rare last step. Without "stop_skill": a head that is wrong at a tenth of the steps is worse
-    than one that never stops.
+    a cross-entropy equal to the entropy of this share ("stop_skill" 0, see `probes.stop_skill`). A
+    trained head is better in the first half of a run; an untrained one stays far worse, since its
+    logits say nothing about the rare last step. Without "stop_skill": a head that is wrong at a
+    tenth of the steps is worse than one that never stops.
     """
     skill, accuracy = course.series("stop_skill"), course.last("stop_accuracy")
     if skill:

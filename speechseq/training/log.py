@@ -101,7 +101,9 @@ def curves(run: Path | str) -> dict[str, list[tuple[int, float]]]:
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Flatten nested numbers: {"loss": {"total": 1}} gives {"loss/total": 1.0}.
 
-    Other values, NaN and infinity are left out. `prefix` is put before each name.
+    Args:
+        values: numbers and nested dicts of them; other values, NaN and infinity are left out.
+        prefix: put before each name.
     """
     numbers: dict[str, float] = {}
     for name, value in values.items():

@@ -38,7 +38,13 @@ class Progress:
             self._bar.update()
 
     def losses(self, update: int, terms: Mapping[str, float], speed: float) -> None:
-        """Show mean losses by name (`terms`) at an update, and the speed in frames per second."""
+        """Show the losses and the speed of the training at an update.
+
+        Args:
+            update: number of the update.
+            terms: mean losses by name.
+            speed: frames per second.
+        """
         parts = [f"{name} {value:.4f}" for name, value in terms.items()]
         if self._terminal:
             with _unread:

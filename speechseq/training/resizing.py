@@ -37,11 +37,20 @@ def follow_schedule(
 def raise_reduction_factor(
     model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None
 ) -> int | None:
-    """Double a Tacotron's reduction factor, with all that belongs to it; return the new one.
+    """Double the reduction factor (frames per decoder step) of a Tacotron in training; return it.
 
-    With half as many steps, an utterance is easier to align. Returns None, and nothing is changed,
-    if the model is no Tacotron, has a schedule of its factor, has a coarse decoder whose steps
-    would not cover whole steps, or if a step would make more than 10 frames.
+    With half as many steps, an utterance is easier to align. The weights of the output layer, the
+    optimizer's moments and the moving average get rows of the new number of frames.
+
+    Args:
+        model: model in training.
+        optimizer: its optimizer.
+        ema: moving average of its weights, or None.
+
+    Returns:
+        The new factor. None, and nothing is changed, if the model is no Tacotron, has a schedule of
+            its factor, has a coarse decoder whose steps would not cover whole steps, or if a step
+            would make more than 10 frames.
     """
     if not isinstance(model, Tacotron) or model.config.decoder.gradual is not None:
         return None

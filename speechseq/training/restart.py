@@ -16,6 +16,11 @@ def restart_attention(model: nn.Module, optimizer: torch.optim.Optimizer, ema: E
     Encoder, decoder and post-net keep what they have learned. It is the cure of a collapsed
     alignment (`TrainerConfig.on_collapse`). The weights come from torch's global generator.
 
+    Args:
+        model: model in training.
+        optimizer: its optimizer.
+        ema: moving average of its weights, or None.
+
     Returns:
         False, and nothing is changed, if the model is no Tacotron or its attention is frozen.
     """

@@ -116,7 +116,7 @@ class RunFolder:
         os.replace(fresh, link)
 
     def prune(self, keep: int) -> None:
-        """Delete all checkpoints except the newest `keep` and those that last and best point to."""
+        """Delete all checkpoints except the newest `keep`, and those called last and best."""
         linked = {os.path.realpath(self.checkpoints / name) for name in (LAST, BEST)}
         for folder in numbered(self.checkpoints)[:-keep]:
             if os.path.realpath(folder) not in linked:

@@ -237,17 +237,19 @@ def first_difference(found: Any, expected: Any, where: str = "") -> str:
     The result is one line of text, "" for equal data.
 
     Args:
-        found, expected: dicts, lists, strings and numbers, such as settings.
+        found: dicts, lists, strings and numbers, such as stored settings.
+        expected: data of the same kind, such as the settings of the run.
         where: dotted key of the data itself, put before the keys.
     """
     return next(all_differences(found, expected, where), "")
 
 
 def all_differences(found: Any, expected: Any, where: str = "") -> Iterator[str]:
-    """Iterate over the keys at which two pieces of plain data differ: a line of text for each.
+    """Yield a line of text for each key at which two pieces of plain data differ, with both values.
 
     Args:
-        found, expected: dicts, lists, strings and numbers, such as settings.
+        found: dicts, lists, strings and numbers, such as stored settings.
+        expected: data of the same kind, such as the settings of the run.
         where: dotted key of the data itself, put before the keys.
     """
     if not (isinstance(found, dict) and isinstance(expected, dict)):

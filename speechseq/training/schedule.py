@@ -15,9 +15,9 @@ from speechseq.ranges import Every, Factor, Range, Share, Update
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantConfig(Config):
-    """Constant learning rate after a linear warm-up.
+    """Constant learning rate after a linear warm-up, for `TrainerConfig.schedule`.
 
-    The configured learning rate is multiplied by min(update / warmup, 1); by 1 if `warmup` is 0.
+    The learning rate is multiplied by min(update / warmup, 1), or by 1 if `warmup` is 0.
     """
 
     kind: ClassVar[str] = "constant"
@@ -30,14 +30,18 @@ class ConstantConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentialConfig(Config):
-    """Schedule of the learning rate with a linear warm-up and an exponential decay.
+    """Exponential decay of the learning rate after a linear warm-up, for `TrainerConfig.schedule`.
 
-    The learning rate is multiplied by a factor that rises from 0 to 1 over `warmup` updates, is 1
-    until update `start`, decays exponentially to `floor` at update `end`, and stays there. Tacotron
-    2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not say when
-    the decay ends, so the default `end` is a choice. The methods `basic`, `double` and `long`
-    return SpecAugment's schedules B, D and L (Park 2019, §3), except that no noise is added to the
-    weights.
+    Tacotron 2 (Shen 2018, §3.1) decays from 1e-3 to 1e-5 after 50,000 updates; the paper does not
+    say when the decay ends, so the default `end` is a choice. The methods `basic`, `double` and
+    `long` return SpecAugment's schedules B, D and L (Park 2019, §3), except that no noise is added
+    to the weights.
+
+    Attributes:
+        warmup: updates over which the factor of the learning rate rises from 0 to 1.
+        start: update until which the factor is 1; it then decays.
+        end: update at which the factor reaches `floor`, where it stays.
+        floor: smallest factor.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -75,8 +79,8 @@ class ExponentialConfig(Config):
 class InverseSquareRootConfig(Config):
     """Noam schedule: the learning rate rises linearly, then falls with the root of the update.
 
-    The configured learning rate, which is the peak, is multiplied by update / warmup up to update
-    `warmup`, and by sqrt(warmup / update) afterwards; both are 1 at update `warmup`.
+    The learning rate, which is the peak, is multiplied by update / warmup up to update `warmup`,
+    and by sqrt(warmup / update) afterwards. Set it as `TrainerConfig.schedule`.
 
     Source: Vaswani et al. 2017, §5.3, which scales by the width of the model instead.
     """
@@ -91,11 +95,14 @@ class InverseSquareRootConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepsConfig(Config):
-    """Learning rate that changes at given updates, after a linear warm-up.
+    """Learning rate that changes at given updates, for `TrainerConfig.schedule`.
 
-    The configured learning rate is multiplied by 1 before update at[0], by factors[0] from there
-    until update at[1], and so on. These factors replace one another. During the first `warmup`
-    updates, update / warmup is a further factor. The default is Tacotron's (Wang 2017, §4.2).
+    The default is Tacotron's (Wang 2017, §4.2).
+
+    Attributes:
+        warmup: updates over which the learning rate rises linearly from 0.
+        at: updates at which the factor of the learning rate changes; before the first one it is 1.
+        factors: factor from each of these updates on; factors replace one another.
     """
 
     kind: ClassVar[str] = "steps"
@@ -118,11 +125,12 @@ class StepsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CosineConfig(Config):
-    """Learning rate with a linear warm-up, then half a cosine down to `floor`.
+    """Learning rate that falls along half a cosine, for `TrainerConfig.schedule`.
 
-    The configured learning rate is multiplied by update / warmup up to update `warmup`, then by a
-    factor that falls from 1 to `floor` at update `end` along half a cosine, and by `floor`
-    afterwards.
+    Attributes:
+        warmup: updates over which the factor of the learning rate rises linearly from 0 to 1.
+        end: update at which the factor has fallen to `floor`, where it stays.
+        floor: smallest factor.
 
     Source: Loshchilov and Hutter 2017, without restarts.
     """

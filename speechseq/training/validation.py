@@ -20,7 +20,7 @@ class Means:
         self._weights: dict[str, int] = {}
 
     def add(self, values: Mapping[str, float | Tensor], weight: int) -> None:
-        """Add `values` by name, such as those of a batch, each with the same `weight`."""
+        """Add the values of one batch, by name, with the weight of the batch."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value) * weight
             self._weights[name] = self._weights.get(name, 0) + weight

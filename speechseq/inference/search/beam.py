@@ -68,7 +68,8 @@ class Beam(Config):
         Raises:
             ConfigError: the score has a ctc_weight and the model no CTC head, or scorers share a
                 name.
-            CheckpointError: the model's output has NaN (a NotFiniteError, which has the rows).
+            CheckpointError: the model's output has NaN (a NotFiniteError, whose `rows` are the
+                utterances).
         """
         score = Score(self.score, scorers)
         lengths = encoded.memory_lengths

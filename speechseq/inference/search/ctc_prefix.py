@@ -91,7 +91,12 @@ class CTCPrefix:
         return found.masked_fill(found < LEAST / 2, float("-inf"))
 
     def extend(self, state: CTCState, tokens: Tensor) -> CTCState:
-        """Append one of the `tokens` (rows) to the prefix of each row; return the new state."""
+        """Append a symbol to the prefix of each hypothesis (row); return the new state.
+
+        Args:
+            state: state of the prefixes.
+            tokens: (rows), the symbols.
+        """
         repeats = (tokens == state.last).unsqueeze(1)
         before = torch.where(repeats, state.blank, torch.logaddexp(state.symbol, state.blank))
         symbol = _paths(before[:, :-1], self._of(tokens))

@@ -49,7 +49,8 @@ class Finished:
             Indices of the utterances whose search goes on; None if all of them go on.
 
         Raises:
-            CheckpointError: a score is not finite (a NotFiniteError, which has the rows).
+            CheckpointError: a score is not finite (a NotFiniteError, whose `rows` are the
+                utterances).
         """
         self.step += 1
         bad = candidates.total.amax(dim=(1, 2)).isnan()

@@ -52,7 +52,8 @@ class Greedy(Config):
 
         Raises:
             ConfigError: there are scorers, which only a beam search supports.
-            CheckpointError: the model's output has NaN (a NotFiniteError, which has the rows).
+            CheckpointError: the model's output has NaN (a NotFiniteError, whose `rows` are the
+                utterances).
         """
         if scorers:
             raise ConfigError(

@@ -82,9 +82,11 @@ class Recogniser(Protocol):
         """Attention decoder of the model."""
 
     def encode(self, features: Tensor, feature_lengths: Tensor) -> Encoded:
-        """Encode features (batch, frames, features), of `feature_lengths` (batch).
+        """Encode features to a memory (batch, positions, memory_dim) and its lengths (batch).
 
-        Returns the memory (batch, positions, memory_dim) and its lengths (batch).
+        Args:
+            features: (batch, frames, features).
+            feature_lengths: (batch), number of valid frames.
         """
 
     def ctc_log_probs(self, memory: Tensor, memory_lengths: Tensor) -> Tensor | None:

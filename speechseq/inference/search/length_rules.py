@@ -62,7 +62,7 @@ class PerToken(LengthRule):
     divides_scorers: ClassVar[bool] = True
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y|: summed log-probabilities over the lengths |y| in tokens."""
+        """Divide summed log-probabilities by the lengths of the hypotheses in tokens."""
         return log_prob / length
 
 
@@ -87,7 +87,7 @@ class PerCharacter(LengthRule):
         return torch.tensor(self.symbol_widths or (1.0,), device=device)
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / |y|_c: summed log-probabilities over the lengths |y|_c in characters."""
+        """Divide summed log-probabilities by the lengths of the hypotheses in characters."""
         return log_prob / length.clamp(min=1.0)
 
 
@@ -105,7 +105,7 @@ class GNMT(LengthRule):
     alpha: Annotated[float, Range(0, 100)] = 0.6
 
     def share(self, log_prob: Tensor, length: Tensor) -> Tensor:
-        """Return log P / ((5 + |y|)^alpha / 6^alpha), for the length |y| in tokens."""
+        """Divide summed log-probabilities by (5 + length)^alpha / 6^alpha, length in tokens."""
         return log_prob / ((5.0 + length) / 6.0) ** self.alpha
 
 

@@ -63,7 +63,10 @@ _NAME_AFTER = re.compile(rf" ?(?!(?:{STARTERS})(?![A-Za-z'.]))[A-Z]")
 
 
 def read_abbreviations(text: str) -> str:
-    """Expand abbreviations to full words: "Dr. Smith", "5 Main St." and "etc." by their context."""
+    """Expand abbreviations to full words, chosen by the words around them.
+
+    "Dr. Smith" becomes "Doctor Smith", "5 Elm Dr." becomes "5 Elm Drive".
+    """
     if "/" in text:
         text = _SLASHED.sub(_slashed, text)
     if " v" in text:

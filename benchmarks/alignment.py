@@ -6,8 +6,9 @@ espeak speaks sentences of a grammar; tokens are its phonemes, and corpus.known_
 true token of every frame. A Tacotron 2 is trained until 90 % of the frames of held-out sentences
 attend to the true token or a neighbour of it, teacher-forced. The table has one row per system: the
 number of seeds that aligned, mean and standard deviation of updates and of seconds (training only),
-and the last accuracy. --json FILE keeps every measurement. It needs the extra `espeak`; --quick
-takes about a minute on an idle core, and its results mean nothing.
+and the last accuracy. --json FILE keeps every training when it ends; the same command goes on after
+those that the file has. It needs the extra `espeak`; --quick takes about a minute on an idle core,
+and its results mean nothing.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from speechseq.nn.attention.stepwise_monotonic import StepwiseMonotonicConfig
 from speechseq.nn.eval_mode import evaluating
 
 AUDIO = AudioConfig.preset("nvidia")
-ALIGNED, GUIDE = 0.9, 5.0
+ALIGNED, GUIDE = 0.9, 50.0
 LOCATION = LocationSensitiveConfig(dim=64, filters=16, kernel=15)
 FIRST_ID = 1  # 0 is padding
 
@@ -213,15 +214,29 @@ def main() -> None:
     plan = dataclasses.replace(QUICK if arguments.quick else Plan(), **changed)
     if not arguments.quick:
         plan = dataclasses.replace(plan, updates=arguments.updates)
-    data, kept = items(plan), []
+    kept = read(arguments.json, plan)
+    data = items(plan)
     print("| system | aligned | updates | seconds | last accuracy |\n|---|---|---|---|---|")
     for name in fnmatch.filter(SYSTEMS, arguments.only):
         seeds = range(1 if arguments.quick else arguments.seeds)
-        runs = [train(name, seed, data, plan) for seed in seeds]
-        kept += [run._asdict() for run in runs]
-        print(row(runs), flush=True)
-        if arguments.json:
-            arguments.json.write_text(json.dumps({"plan": vars(plan), "runs": kept}, indent=1))
+        for seed in seeds:
+            if not any((run.system, run.seed) == (name, seed) for run in kept):
+                kept.append(train(name, seed, data, plan))
+                if arguments.json:
+                    runs = [run._asdict() for run in kept]
+                    arguments.json.write_text(json.dumps({"plan": vars(plan), "runs": runs}))
+        print(row([run for run in kept if run.system == name and run.seed in seeds]), flush=True)
+
+
+def read(path: Path | None, plan: Plan) -> list[Run]:
+    """Read the trainings that a file has; the file of another plan is refused."""
+    if path is None or not path.exists():
+        return []
+    saved = json.loads(path.read_text())
+    if saved["plan"] != vars(plan):
+        raise SystemExit(f"{path}: made with other settings: {saved['plan']}; name another file")
+    runs = [Run(**run) for run in saved["runs"]]
+    return [run._replace(curve=[(update, score) for update, score in run.curve]) for run in runs]
 
 
 if __name__ == "__main__":

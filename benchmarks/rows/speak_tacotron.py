@@ -10,12 +10,14 @@ from torch import Tensor
 
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.generation import free_run
+from speechseq.models.streaming import MelStream
 from speechseq.models.tacotron import Tacotron, tacotron2
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Encoded
 
 LONG = 10**6
 SYMBOLS_EACH = 100
+FIRST_FRAMES = 16
 
 
 class Texts(NamedTuple):
@@ -86,6 +88,18 @@ def whole(precision: str) -> Make:
     return make
 
 
+def first_frames(data: Texts, device: torch.device) -> Step:
+    """First frames after the post-net of a stream, with which a vocoder can begin."""
+    model = speaker(device)
+    tokens, lengths, steps = data
+
+    def step() -> Tensor:
+        stream = MelStream(model, tokens, lengths, seed=0, max_steps=steps)
+        return stream.read(FIRST_FRAMES).mel
+
+    return step
+
+
 def row(batch: int, aims: dict[str, Aim]) -> Row:
     """Row for decoder steps of `batch` utterances at once, in the precisions that have aims."""
     return Row(
@@ -119,5 +133,16 @@ ROWS = (
         item="utterance",
         items=lambda sizes: sizes[0],
         devices=("cpu", "cuda"),
+    ),
+    Row(
+        name="first-frames",
+        work="first frames of a text with a Tacotron 2",
+        about="first 16 frames of a Tacotron 2, of 100 symbols in {1} steps",
+        threads=2,
+        sizes={"toy": (1, 20), "quick": (1, 500), "full": (1, 500)},
+        data=texts,
+        ours=[Contender(name="stream", make=first_frames, aims={"at once": Aim(speed=5.0)})],
+        item="utterance",
+        items=lambda sizes: sizes[0],
     ),
 )

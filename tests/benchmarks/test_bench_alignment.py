@@ -1,5 +1,7 @@
 """The alignment benchmark: every system trains at both sizes; rows count what aligned."""
 
+import json
+
 import alignment
 import pytest
 import torch
@@ -53,3 +55,17 @@ def test_a_row_counts_the_seeds_that_aligned():
     ]
     assert alignment.row(runs) == "| x | 2 of 3 | 200 ± 141 | 3 ± 1 | 70.0% |"
     assert alignment.row(runs[2:]) == "| x | 0 of 1 | – | – | 25.0% |"
+
+
+def test_trainings_that_a_file_has_are_not_made_again(tmp_path):
+    path = tmp_path / "runs.json"
+    assert alignment.read(None, TOY) == alignment.read(path, TOY) == []
+    runs = [
+        alignment.Run("content, guided", 0, 2, 0.5, [(1, 0.1), (2, 0.9)]),
+        alignment.Run("forward", 1, None, None, [(1, 0.0)]),
+    ]
+    saved = {"plan": vars(TOY), "runs": [run._asdict() for run in runs]}
+    path.write_text(json.dumps(saved))
+    assert alignment.read(path, TOY) == runs
+    with pytest.raises(SystemExit, match="other settings"):
+        alignment.read(path, alignment.QUICK)

@@ -183,7 +183,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> Machi
 
 
 def free_bytes(path: Path) -> int:
-    """Free bytes for this user on the disk of a path; the path need not exist."""
+    """Number of free bytes for this user on the disk of a path, which need not exist."""
     for folder in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
             disk = os.statvfs(folder)

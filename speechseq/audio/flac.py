@@ -42,7 +42,7 @@ def samples(name: str, file: BinaryIO, begin: int, end: int) -> int | None:
 
     Returns:
         The number, or None if both differ or the last frame cannot be read; then only decoding can
-            tell.
+        tell.
 
     Raises:
         DataError: the header is incomplete, or neither header nor last frame gives a number.

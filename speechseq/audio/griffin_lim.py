@@ -171,7 +171,7 @@ def clean(
 
     Returns:
         The new magnitudes (batch, frames, bins), and the number of valid frames of each item
-            (batch).
+        (batch).
 
     Raises:
         ConfigError: the number of bins differs from the config's.

@@ -96,12 +96,12 @@ class AudioConfig(Framing):
 
     @property
     def bins_in_mels(self) -> int:
-        """Number of the lowest bins that the mel bands use; all higher bins are above fmax."""
+        """Number of frequency bins that the mel bands use, from the lowest on: those up to fmax."""
         return min(self.bins, int(self.fmax * self.n_fft / self.sample_rate) + 1)
 
     @property
     def floor_value(self) -> float:
-        """Value of silence after the logarithm (nvidia: ln 1e-5 = -11.51)."""
+        """Value of a log-mel in digital silence (for `nvidia`, ln 1e-5 = -11.51)."""
         return float(compress(torch.zeros((), dtype=torch.float64), self))
 
     def check(self) -> None:
@@ -187,7 +187,7 @@ def log_mel(waveform: Waveform, config: AudioConfig, lengths: Lengths | None = N
 
 
 def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Apply the logarithm and the scaling of `config` to mel or linear magnitudes of any shape."""
+    """Convert mel or linear magnitudes, of any shape, to the logarithmic scale of `config`."""
     level = magnitude.clamp(min=config.floor)
     level = level.log() if config.log == "ln" else level.log10()
     if config.log == "db":
@@ -200,7 +200,7 @@ def compress(magnitude: Float[Tensor, "*any"], config: AudioConfig) -> Float[Ten
 
 
 def expand(level: Float[Tensor, "*any"], config: AudioConfig) -> Float[Tensor, "*any"]:
-    """Undo `compress`: turn levels, on the logarithmic scale of `config`, into magnitudes."""
+    """Convert levels on the logarithmic scale of `config` to magnitudes; undoes `compress`."""
     if config.lowest_level is not None:
         level = (1 - level.clamp(0, 1)) * config.lowest_level
     level = level + config.reference_level

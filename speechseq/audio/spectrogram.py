@@ -74,8 +74,7 @@ def mel_filters(
         scale: mel scale on which the bands are equally spaced, "slaney" or "htk".
         area_norm: scale each filter to the area 1 over Hz (Slaney's Auditory Toolbox) instead of
             the peak 1.
-        device: device of the result.
-        dtype: dtype of the result.
+        device, dtype: those of the result.
         triangles: scale on which the filters are triangular, "hz" or "mel" (Kaldi).
     """
     with torch.inference_mode(False):
@@ -130,10 +129,7 @@ def _triangles(
 
 
 def hz_to_mel(hz: float, scale: MelScale) -> float:
-    """Convert a frequency from Hz to mel, on the scale "slaney" or "htk" (HTK's formula).
-
-    Slaney's scale is linear up to 1 kHz, and logarithmic above.
-    """
+    """Convert Hz to mel, on the scale "slaney" (linear to 1 kHz, then logarithmic) or "htk"."""
     if scale == "htk":
         return 2595.0 * math.log10(1.0 + hz / 700.0)
     if hz < _SLANEY_HZ:
@@ -242,11 +238,15 @@ def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
 def unmix(
     bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
 ) -> Float[Tensor, "batch frames bins"]:
-    """Estimate linear magnitudes x (batch, frames, bins) from mel bands: x @ filters ≈ bands.
+    """Estimate linear magnitudes from mel bands, so that magnitudes @ filters ≈ bands.
 
-    Each of `steps` multiplicative updates, which keep x non-negative, lowers the Kullback-Leibler
-    divergence from `bands` (batch, frames, mels), which are not logarithmic. `filters` are (bins,
-    mels). The initial x spreads each band evenly over its bins; bins that no filter covers are 0.
+    Multiplicative updates keep them non-negative, and lower the Kullback-Leibler divergence. Bins
+    that no filter covers are 0.
+
+    Args:
+        bands: mel magnitudes (batch, frames, mels), not logarithmic.
+        filters: (bins, mels), see `mel_filters`.
+        steps: number of updates; before the first, each band is spread evenly over its bins.
 
     Source: Lee and Seung 2001.
     """

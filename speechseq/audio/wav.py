@@ -37,7 +37,7 @@ _KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's 
 
 
 class Header(NamedTuple):
-    """Number of samples and sample rate (samples per second) of a sound file, for one channel."""
+    """Number of samples per channel, and sample rate (samples per second), of a sound file."""
 
     samples: int
     rate: int

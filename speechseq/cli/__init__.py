@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 for success; 2 for an error in usage, configuration or recipe, 3 in data, 4 in a
-            checkpoint, 5 of the machine; 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129
-            SIGHUP, 138 SIGUSR1.
+        checkpoint, 5 of the machine; 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM, 129
+        SIGHUP, 138 SIGUSR1.
     """
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 

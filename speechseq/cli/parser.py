@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         print(self.format_help(), end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError with argparse's message instead of printing it and exiting."""
+        """Raise a ConfigError with argparse's message, where argparse would print it and exit."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             problem = f"{self.prog}: {message[: wrong.start()]}unknown {wrong[1]!r}"
             raise ConfigError(problem, nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])))

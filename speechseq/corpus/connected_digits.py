@@ -54,7 +54,7 @@ class ConnectedDigitsConfig(Config):
 
     @property
     def test_speakers(self) -> tuple[str, ...]:
-        """Names of the speakers of the tests; () for all speakers."""
+        """Names of the speakers of the tests: the one that is held out, or () for all speakers."""
         return (self.held_out,) if self.held_out else ()
 
 

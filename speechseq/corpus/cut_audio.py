@@ -68,7 +68,7 @@ def speeds(cut: MonoCut) -> list[float]:
 
 
 def source(cut: MonoCut) -> Path:
-    """Return the path of the cut's sound file."""
+    """Return the path of the sound file of a lhotse cut."""
     return Path(cut.recording.sources[0].source)
 
 

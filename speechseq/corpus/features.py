@@ -193,7 +193,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
 
 @contextlib.contextmanager
 def one_warning() -> Iterator[None]:
-    """Context manager that merges the warnings of many mixed-down or resampled files into one."""
+    """Context manager: many warnings that files were mixed down or resampled become one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", wav.WavWarning)
         yield

@@ -40,7 +40,7 @@ class DigitStringsEvaluation:
     seconds: float
 
     def data(self) -> dict[str, Any]:
-        """Return all figures as plain data, to be written as JSON."""
+        """Return error rates and all other results as plain data, to be written as JSON."""
         return {
             "wer": {name: evaluation.score.wer for name, evaluation in self.tests.items()},
             "joining": self.joining.data(),
@@ -48,7 +48,7 @@ class DigitStringsEvaluation:
         }
 
     def lines(self) -> list[str]:
-        """Format all figures as lines of text, one for each test."""
+        """Format error rates and all other results as lines of text, one for each test."""
         milliseconds = 1000 * (self.boundary_error or 0)
         return [
             *(f"{name}: {evaluation.line()}" for name, evaluation in self.tests.items()),

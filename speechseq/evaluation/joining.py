@@ -37,7 +37,7 @@ class JoiningEvaluation:
 
     @property
     def wer(self) -> dict[str, float]:
-        """Word error rate for each way of joining, by name."""
+        """Word error rate of the strings, by name of the way in which their words were joined."""
         return {name: evaluation.score.wer for name, evaluation in self.joined.items()}
 
     @property
@@ -65,7 +65,7 @@ class JoiningEvaluation:
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:
-        """Return all figures as plain data, to be written as JSON."""
+        """Return error rates and numbers of words as plain data, to be written as JSON."""
         return {
             "wer": self.wer,
             "invented_words": self.invented,
@@ -74,13 +74,13 @@ class JoiningEvaluation:
         }
 
     def figures(self) -> list[Figure]:
-        """Return all figures with their labels, for the head of a report."""
+        """Return error rates and numbers of words with labels, for the head of an HTML report."""
         told = [Figure(label=f"WER, {name}", value=f"{wer:.2%}") for name, wer in self.wer.items()]
         said = sum(self.unmarked.values())
         return [*told, Figure(label="words of nobody", value=str(said), good=not said)]
 
     def line(self) -> str:
-        """Format the figures as one line."""
+        """Format error rates and numbers of words as one line of text."""
         rates = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in self.wer.items())
         sounds = sum(map(len, self.wordless.values()))
         return (

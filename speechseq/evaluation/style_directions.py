@@ -31,7 +31,7 @@ def regression(codes: Tensor, targets: Rows) -> Coefficients:
 
     Returns:
         (4, code_size + 1), coefficients of each measure by least squares; the last one is the
-            constant.
+        constant.
     """
     rows = np.isfinite(targets).all(1)
     return np.linalg.lstsq(_with_one(codes)[rows], targets[rows], rcond=None)[0].T
@@ -129,7 +129,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
 
 
 def middle(values: np.ndarray) -> float | None:
-    """Median of the finite values; None if there are none."""
+    """Median of the finite values of an array; None if there are none."""
     defined = values[np.isfinite(values)]
     return float(np.median(defined)) if len(defined) else None
 

@@ -22,11 +22,13 @@ _OPENED_BY = "([{-–—“„«‹‘\"'"  # characters before an opening mark,
 class Passages:
     """Finds the quotations and brackets of a text, so that no sentence is split inside of them.
 
-    Build it with the text, and call `contains` for each place to cut. A passage begins and ends
-    with a pair of marks; a mark without a partner is ignored. Curved and angular double quotation
-    marks may be paragraphs apart. Brackets, straight quotation marks and single ones only pair
-    within a paragraph, because some of them are also apostrophes or inches. Time and memory are
-    linear in the text.
+    Call `contains` for each place to cut. A passage begins and ends with a pair of marks; a mark
+    without a partner is ignored. Curved and angular double quotation marks may be paragraphs apart.
+    Brackets, straight quotation marks and single ones only pair within a paragraph, because some of
+    them are also apostrophes or inches. Time and memory are linear in the text.
+
+    Args:
+        text: the text.
     """
 
     def __init__(self, text: str) -> None:

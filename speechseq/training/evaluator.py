@@ -57,7 +57,7 @@ class Evaluator:
         self._validate, self._samples, self._best_by = validate, samples, best_by
 
     def validation(self) -> dict[str, float]:
-        """Return the values of `validate` by name; {} if there is no `validate`."""
+        """Run the function `validate` and return its values by name; {} if there is none."""
         if self._validate is None:
             return {}
         with self._evaluating():

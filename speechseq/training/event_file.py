@@ -44,7 +44,7 @@ class EventFile:
         self._append(self._event(step=update + 1, session_log=started))
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
-        """Append scalar values of one update, given by name."""
+        """Append the scalar values of one update to the file, by name."""
         value = self._summary.Value
         rows = [value(tag=name, simple_value=number) for name, number in values.items()]
         self._append(self._event(step=update, summary=self._summary(value=rows)))

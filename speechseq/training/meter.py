@@ -70,7 +70,7 @@ class Meter:
 
 
 class Stopwatch:
-    """Measures the seconds since its last lap and since its creation."""
+    """Measures the seconds since its creation (`total`) and since the last call of `lap`."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()

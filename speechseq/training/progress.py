@@ -33,7 +33,7 @@ class Progress:
             self._bar.close()
 
     def advance(self) -> None:
-        """Count one update."""
+        """Count one update, and move the bar."""
         with _unread:
             self._bar.update()
 

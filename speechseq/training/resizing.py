@@ -49,8 +49,8 @@ def raise_reduction_factor(
 
     Returns:
         The new factor. None, and nothing is changed, if the model is no Tacotron, has a schedule of
-            its factor, has a coarse decoder whose steps would not cover whole steps, or if a step
-            would make more than 10 frames.
+        its factor, has a coarse decoder whose steps would not cover whole steps, or if a step
+        would make more than 10 frames.
     """
     if not isinstance(model, Tacotron) or model.config.decoder.gradual is not None:
         return None

@@ -44,7 +44,7 @@ class ResumeState:
     parameters: list[str] | None = None
 
     def to_bytes(self) -> bytes:
-        """Serialise to the content of `resume.pt`."""
+        """Serialise to the content of the file `resume.pt`; `from_bytes` is the inverse."""
         stream = io.BytesIO()
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         torch.save(fields, stream)

@@ -131,7 +131,7 @@ def write(run: Path, update: int, samples: Sequence[Sample]) -> list[str]:
 
     Returns:
         A message for each waveform that cannot be written: an untrained model may make one without
-            samples, or with samples that are not finite, which must not end the training.
+        samples, or with samples that are not finite, which must not end the training.
 
     Raises:
         MachineError: the disk is full.

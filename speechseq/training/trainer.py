@@ -31,7 +31,7 @@ from speechseq.training.warm_start import WarmStart, warm_start
 
 @runtime_checkable
 class Batches(Protocol):
-    """Protocol of an endless iterator of batches, such as `corpus.sampling.Batches`; resumable."""
+    """Protocol of endless batches for a `Trainer`; their `state_dict` has the position in them."""
 
     def __next__(self) -> Any: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -43,7 +43,7 @@ class Summary:
     """Result of a training run, returned by `Trainer.run`.
 
     Attributes:
-        updates, skipped, seconds: totals of the run; skipped updates had non-finite numbers.
+        updates, skipped, seconds: totals of the run; updates are skipped for non-finite numbers.
         losses, validation: mean losses over the last updates, and the last validation, by name.
         checkpoint, finished_reason: last checkpoint's folder; "time" if `max_seconds` ended it.
     """

@@ -64,7 +64,7 @@ class CTCPrefix:
         self.log_probs = torch.where(mask, wide, behind)
 
     def select(self, utterances: Tensor) -> "CTCPrefix":
-        """Return the scorer of some utterances, given by their indices."""
+        """Return a scorer for some of the utterances, given by their indices."""
         chosen = object.__new__(CTCPrefix)
         chosen.probs, chosen.log_probs = self.probs[utterances], self.log_probs[utterances]
         return chosen

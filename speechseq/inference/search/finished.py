@@ -77,7 +77,7 @@ class Finished:
         return staying
 
     def all(self) -> Ended:
-        """Return all hypotheses that have ended."""
+        """Return all hypotheses that have ended, of all utterances."""
         return Ended.joined(self.ended)
 
     def _most(self, picked: Picked) -> Tensor:

@@ -46,13 +46,13 @@ class Ended(NamedTuple):
     terms: Tensor
 
     def take(self, places: list[int]) -> "Ended":
-        """Return the hypotheses at the indices `places`."""
+        """Return some of the hypotheses, given by their indices."""
         index = torch.tensor(places, dtype=torch.long, device=self.row.device)
         return Ended(*(field[index] for field in self))
 
     @staticmethod
     def joined(parts: list["Ended"]) -> "Ended":
-        """Concatenate several groups of ended hypotheses, `parts`."""
+        """Concatenate groups of ended hypotheses, in the order of `parts`."""
         return Ended(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 

@@ -27,7 +27,10 @@ class Step(Protocol):
 
     @property
     def state(self) -> Any:
-        """Next state: nested tuples of tensors with rows as first axis; a search re-orders them."""
+        """State for the next step: nested tuples of tensors whose first axis is hypotheses (rows).
+
+        Between steps a search selects and repeats rows.
+        """
 
 
 @runtime_checkable

@@ -117,5 +117,5 @@ class PerTokenBonus(LengthRule):
     bonus: Annotated[float, Range(-1e4, 1e4)] = 0.5
 
     def added(self, length: Tensor) -> Tensor:
-        """Return bonus × |y| for lengths |y| in tokens."""
+        """Return `bonus` times the length of each hypothesis in tokens."""
         return self.bonus * length

@@ -39,7 +39,7 @@ class Counts:
 
     @property
     def ref(self) -> int:
-        """Number of units of the reference."""
+        """Number of units (words or characters) of the reference."""
         return self.correct + self.substitutions + self.deletions
 
     @property

@@ -100,7 +100,7 @@ def as_ordinal(words: str) -> str:
 
 
 def pairs(text: str) -> str:
-    """Read three or four digits as in years, pages and rooms: "1905" is "nineteen oh five"."""
+    """Read three or four digits in pairs, as in years and rooms: "1905" is "nineteen oh five"."""
     head, tail = text[:-2], int(text[-2:])
     first = below_hundred(int(head))
     if tail == 0:

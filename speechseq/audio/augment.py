@@ -29,8 +29,7 @@ class SpecAugmentPolicy(Config):
         band_width: maximum width of a frequency mask, in channels (F).
         band_masks: number of frequency masks per utterance (m_F).
         frame_width: maximum width of a time mask, in frames (T).
-        frame_share: maximum width of a time mask, as a share of the utterance's frames (p). The
-            smaller of both maxima counts.
+        frame_share: a time mask covers at most this share of the utterance's frames, too (p).
         frame_masks: number of time masks per utterance (m_T).
     """
 

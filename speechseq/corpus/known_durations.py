@@ -23,7 +23,7 @@ PAUSE = ""  # the name of a pause among phonemes
 
 
 class Event(NamedTuple):
-    """Word or phoneme with its time in a sound; a part of `Spoken`.
+    """Word or phoneme with its time in the samples of a `Spoken`.
 
     Attributes:
         first: index of its first sample.

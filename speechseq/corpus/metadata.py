@@ -48,7 +48,7 @@ def rows(path: Path, *, columns: int | str = 3) -> tuple[list[Row], list[str]]:
     A byte order mark and Windows line ends are accepted and logged; empty lines are skipped.
 
     Args:
-        path: the file, with columns separated by "|".
+        path: metadata.csv or a file like it, with columns separated by "|".
         columns: names of the columns, such as "id,text,speaker" (see `columns.parse`). A number
             takes the names of a header line or, without one, recognises `id|text`, whose text is
             both raw and normalised, and `id|text|normalized text`; 2 accepts rows without the

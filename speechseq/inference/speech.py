@@ -56,7 +56,7 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A text prepared for a synthesiser's model, as token ids; the result of `TextReader.read`.
+    """A text prepared for a synthesiser's model, as token ids; made by `TextReader`.
 
     Attributes:
         text: the text as given, which may be a piece of a longer one.

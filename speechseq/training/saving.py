@@ -210,14 +210,14 @@ def _unfit(folder: Path, reason: str) -> CheckpointError:
 
 
 def filled(found: Any, config: Config | None) -> Any:
-    """Add settings that stored ones lack, because a later version has introduced them.
+    """Add the settings that a stored checkpoint lacks, because a later version introduced them.
 
     They get their default values.
 
     Args:
         found: stored settings as plain data.
-        config: present settings, whose class has the defaults; None returns `found`, as do stored
-            settings of another kind.
+        config: present settings, whose class has the defaults. If it is None, or the stored
+            settings are of another kind, `found` is returned.
     """
     if found is None or config is None:
         return found

@@ -89,12 +89,14 @@ def warm_start(
 
     - Embeddings and output projections have one row per symbol, and tables of speakers one row per
     speaker. These rows are copied by the symbol's or speaker's name; rows that the checkpoint lacks
-    keep their initial values. - If the models differ in the reduction factor r (frames per decoder
-    step), the rows of the decoder's projection are rearranged: the first frames of a step keep
-    their rows, further frames repeat those of the last one. - A part that the new model has and the
-    checkpoint lacks keeps its initial values, if the model lists the part's name in its attribute
-    `optional_parts` (a Tacotron's style, speakers and their join). - All other tensors are copied
-    and must have the same shape.
+    keep their initial values.
+    - If the models differ in the reduction factor r (frames per decoder step), the rows of the
+    decoder's projection are rearranged: the first frames of a step keep their rows, further frames
+    repeat those of the last one.
+    - A part that the new model has and the checkpoint lacks keeps its initial values, if the model
+    lists the part's name in its attribute `optional_parts` (a Tacotron's style, speakers and their
+    join).
+    - All other tensors are copied and must have the same shape.
 
     If an error is raised, the model is unchanged.
 

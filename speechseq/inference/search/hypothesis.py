@@ -48,8 +48,7 @@ class Hypothesis:
 def posteriors(hypotheses: Sequence[Hypothesis], temperature: float = 1.0) -> list[float]:
     """Return the posterior probability of each hypothesis of an n-best list; they sum to 1.
 
-    They are the softmax of the scores, divided by `temperature`; a higher one makes them more
-    equal.
+    They are softmax(scores / temperature); a higher temperature makes them more equal.
     """
     scores = torch.tensor([item.score for item in hypotheses], dtype=torch.float64)
     return torch.softmax(scores / temperature, dim=0).tolist()

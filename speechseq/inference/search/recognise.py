@@ -57,9 +57,9 @@ def recognise(
         scorers: language models with their weights.
 
     Raises:
-        DataError: features are empty or not finite (`error.rows` has the rows), or a length is
+        DataError: features are empty or not finite (`error.rows` are their indices), or a length is
             beyond the frames.
-        CheckpointError: the model's output is not finite; `error.rows` has the rows.
+        CheckpointError: the model's output is not finite for the utterances `error.rows`.
         ConfigError: the strategy needs a CTC head that the model lacks, or lengths are not
             integers.
 

@@ -52,7 +52,9 @@ def own_style(style: Style | None) -> Style:
 def batch_latent(
     style: Style | None, batch: TTSBatch, inward: Callable[[Tensor], Tensor]
 ) -> Latent | None:
-    """Infer the style of each row from its reference speech, by default the row's own target mel.
+    """Infer the style of each utterance of a batch from its reference mel.
+
+    An utterance without a reference is its own: its target mel is used.
 
     Args:
         style: the model's style module; None gives None.
@@ -144,8 +146,10 @@ def encoded(
 
     Args:
         encoder: text encoder.
-        speakers, join: table of speakers and the module that joins vectors; None if there is none.
+        speakers: table of the speakers' vectors; None for one voice.
+        join: module that joins the vectors of style and speaker; None without both.
         text: tokens, lengths, styles and speaker ids of a batch.
+
     Returns:
         Memory (batch, tokens, memory_dim) and its lengths.
 

@@ -31,7 +31,7 @@ class CoarseDecoderConfig(Config):
     reduction_factor: ReductionFactor = 6
 
     def check_multiple(self, of: int) -> None:
-        """Raise ConfigError unless a coarse step covers whole groups of `of` frames."""
+        """Raise ConfigError unless the reduction factor is a multiple of `of` frames."""
         if self.reduction_factor % of:
             problem = f"coarse.reduction_factor: {self.reduction_factor} is no multiple of {of}"
             raise ConfigError(problem, f"choose a multiple of the reduction factors: {2 * of}")
@@ -46,10 +46,12 @@ def alignment_consistency(
     *,
     ratio: int | None = None,
 ) -> Scalar:
-    """Mean absolute difference of two alignments over valid fine steps and positions.
+    """Return the mean absolute difference of two decoders' alignments of the same utterances.
 
-    A coarse step is repeated for every fine step that it covers. Gradients flow to both alignments;
-    padding is never read (Gölge 2020, double decoder consistency).
+    The decoders have different reduction factors; a step of the coarse one is repeated for every
+    step of the fine one that it covers. The mean is over the fine decoder's valid steps and the
+    valid positions. Gradients flow to both alignments; padding is never read (Gölge 2020, double
+    decoder consistency).
 
     Args:
         fine: (batch, steps, positions), of the decoder with the smaller reduction factor.

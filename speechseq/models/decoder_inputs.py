@@ -70,7 +70,9 @@ def step_limits(
     max_steps: int | None,
     length_scale: float = 1.0,
 ) -> Lengths:
-    """Maximum number of steps (batch): by each row's length, scaled, and at most `max_steps`.
+    """Return the maximum number of decoder steps (batch) of each text.
+
+    It grows with the number of tokens, and is at most `max_steps`.
 
     Args:
         config: settings of the decoder, with frames_per_token, spare_frames and the reduction

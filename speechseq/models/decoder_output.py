@@ -31,9 +31,13 @@ class CoarseOutput(NamedTuple):
     def of(
         cls, output: "DecoderOutput", frame_lengths: Lengths, coarse_factor: int, fine_factor: int
     ) -> "CoarseOutput":
-        """Return the output of a decoder as that of a coarse one beside a finer one.
+        """Convert the output of a coarse decoder to a `CoarseOutput`.
 
-        The factors are frames per step of both, the first a multiple of the second.
+        Args:
+            output: teacher-forced output of the coarse decoder.
+            frame_lengths: (batch), number of valid frames.
+            coarse_factor: its reduction factor, a multiple of `fine_factor`.
+            fine_factor: reduction factor of the main decoder.
         """
         steps, ratio = -(-frame_lengths // coarse_factor), coarse_factor // fine_factor
         return cls(output.mel, output.stop_logits, output.alignment, steps, ratio)

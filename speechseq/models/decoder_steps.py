@@ -14,7 +14,7 @@ from speechseq.shapes import Memory, MemoryMask
 
 @dataclasses.dataclass(frozen=True)
 class Steering:
-    """Control of the attention in free-running synthesis.
+    """Control of the attention in free-running synthesis, for `free_run` and `MelStream`.
 
     Args:
         window: positions ahead of the furthest one reached (the median of the weights) that may
@@ -32,7 +32,7 @@ class Steering:
         checked("length_scale", self.length_scale, LengthScale)
 
     def windowed(self, decoder: FrameDecoder) -> bool:
-        """True if a window is set and the decoder's attention, not being monotonic, needs it."""
+        """Return True if there is a window that this decoder's attention needs."""
         return self.window is not None and steering.needs_window(decoder.core.attention)
 
 
@@ -42,8 +42,9 @@ UNSTEERED = Steering()
 class EagerSteps:
     """Runs a frame decoder on its own output, one step per call, in torch on any device.
 
-    `torch_steps` makes it, and calls it with the state of `start` and then with that of the
-    previous call. `GraphSteps` has the same methods and runs several steps per call.
+    Calling it with the decoder's state returns the output of the next step and the new state; the
+    first state comes from `start`. `GraphSteps` has the same interface and runs several steps per
+    call on a GPU.
 
     Args:
         decoder: frame decoder in evaluation mode.
@@ -70,7 +71,7 @@ class EagerSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Return the row indices unchanged: other backends pad them, here no padding is needed."""
+        """Return indices of utterances (rows) unchanged; `GraphSteps.fill` pads them instead."""
         return rows
 
 
@@ -103,7 +104,9 @@ class WindowedSteps(EagerSteps):
         self.window = window
 
     def begin(self, state: DecoderState, mask: MemoryMask) -> WindowedState:
-        """Return the windowed state before the first step, from the decoder's: no row has moved.
+        """Return the state before the first step: the window begins at the first position.
+
+        `state` is the decoder's own state before its first step.
 
         `mask` (batch, positions) is True at the valid positions of the memory.
 

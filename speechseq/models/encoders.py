@@ -21,7 +21,7 @@ from speechseq.shapes import Encoded, Lengths, Tokens
 
 
 class Encoder(nn.Module):
-    """Base class of text encoders: token ids and their lengths to a memory of width `memory_dim`.
+    """Base class of text encoders, which map token ids and lengths to a memory for attention.
 
     `EncoderConfig.build(symbols)` makes one; a Tacotron calls it (`forward`). A subclass sets the
     attributes and implements `forward`, which may begin with `valid_ids` and `embedded`. An encoder

@@ -109,13 +109,13 @@ class FrameDecoderConfig(Config):
     coarse: CoarseDecoderConfig | None = None
 
     def check(self) -> None:
-        """Raise ConfigError if a step of the coarse decoder does not cover whole steps."""
+        """Raise ConfigError unless the coarse decoder's factor is a multiple of this one's."""
         if self.coarse is not None:
             self.coarse.check_multiple(math.lcm(self.reduction_factor, self.frame_multiple))
 
     @property
     def frame_multiple(self) -> int:
-        """Number of frames to whose multiples utterances are padded with silence in training."""
+        """Number of frames of which the length of a training batch must be a multiple."""
         return self.reduction_factor if self.gradual is None else self.gradual.frame_multiple
 
     def step_limits(self, token_lengths: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class FrameDecoder(nn.Module):
         return DecoderOutput(frames, stop, core.alignment)
 
     def at_update(self, update: int) -> None:
-        """Set the reduction factor and the rate of sampling of this optimizer update."""
+        """Set the scheduled reduction factor and rate of scheduled sampling for an update."""
         self.sampling_rate = self.config.sampling.at(update)
         if self.config.gradual is not None:
             self.set_reduction_factor(self.config.gradual.at(update))

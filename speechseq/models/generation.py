@@ -44,10 +44,12 @@ class FreeRun(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """State of the running rows after some steps, each field (rows).
+    """State of the utterances after a block of steps; each field is (rows).
+
+    A row is an utterance that had not ended before the block.
 
     Attributes:
-        steps: number of these steps that count; those after a row's end do not.
+        steps: number of the block's steps up to the end of the row.
         reason: index into `REASONS` ("stop", "attention_end", "limit"), or -1 if the row goes on.
         resting: number of steps for which attention has now stayed on the last position.
     """
@@ -118,9 +120,9 @@ def kernel_run(
     noise: UtteranceNoise | None,
     steering: Steering,
 ) -> frame_decoder_cpp.KernelRun | None:
-    """Begin a run in the C++ kernel, or return None for a run that needs `torch_steps`.
+    """Begin a run in the C++ kernel, or return None if the kernel does not support it.
 
-    decoder, precision, encoded, limits, noise and steering are arguments of `free_run`.
+    Another run is made by `torch_steps`. The arguments are those of `free_run`.
     """
     if not _by_kernel(decoder, steering):
         return None
@@ -130,10 +132,9 @@ def kernel_run(
 def checked_run(
     decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
 ) -> tuple[Encoded, Lengths]:
-    """Check the inputs of a run; return the first two, with integer lengths and limits as int64.
+    """Check these inputs of `free_run`; return `encoded` and `limits` with int64 numbers.
 
-    `encoded` is the memory and its lengths, `limits` (batch) the maximum number of steps, `fed`
-    frames (batch, steps, mels) to read, or None. The errors are those of `free_run`.
+    Arguments and errors are those of `free_run`.
     """
     memory, lengths = encoded
     name, shape = "memory_lengths", memory.shape
@@ -198,11 +199,15 @@ def torch_steps(
     fed: StepInputs | None,
     steering: Steering = UNSTEERED,
 ) -> Iterator[tuple[Tensor, StepOutput, Ended]]:
-    """Iterate over the steps of `torch_run`: the rows that still ran, their outputs and endings.
+    """Iterate over blocks of decoder steps, run in torch; `torch_run` joins them.
 
-    A graph runs a block of steps, and only after a block is it checked which rows have ended: steps
-    of a row after its end take time and are to be discarded. With `fed` or a window, no graph is
-    used.
+    A block is one step, or several if they are replayed as a CUDA graph, which `fed` and a window
+    exclude. The arguments are those of `torch_run`.
+
+    Yields:
+        indices (rows) of the utterances that had not ended before the block; their outputs, with an
+        axis of steps after the first one; and which of them have ended (`Ended`), whose steps after
+        the end are to be discarded.
     """
     advance = _steps(decoder, precision, steering, fed)
     batch, positions = encoded.memory.shape[:2]

@@ -17,7 +17,7 @@ ReductionFactor = Annotated[int, Range(1, 100)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GradualReductionConfig(Config):
-    """Schedule of the reduction factor r.
+    """Schedule of the reduction factor r, the number of frames per decoder step, in training.
 
     Attributes:
         steps: pairs (update, r), in the order of the updates; r holds from its update on, and the
@@ -39,7 +39,7 @@ class GradualReductionConfig(Config):
                 raise ConfigError(problem, "give the pairs (update, r) in the order of updates")
 
     def at(self, update: int) -> int:
-        """Reduction factor at an optimizer update."""
+        """Return the reduction factor at an optimizer update."""
         return next((r for first, r in reversed(self.steps) if update >= first), self.steps[0][1])
 
     @property

@@ -33,7 +33,8 @@ class LanguageModelConfig(Config):
 
     Attributes:
         embedding: channels of a symbol's embedding.
-        hidden, layers: units of an LSTM layer, and number of layers.
+        hidden: units of an LSTM layer.
+        layers: number of LSTM layers.
         dropout: rate for the inputs of each layer and of the output layer (Zaremba 2014).
         tied: use the embeddings as weights of the output layer too (Press 2017); if `embedding` and
             `hidden` differ, a projection comes before the output layer.
@@ -87,6 +88,7 @@ class LanguageModel(nn.Module):
     Args:
         symbols: number of entries of the vocabulary, control symbols included.
         config: a `LanguageModelConfig`.
+
     Raises:
         ConfigError: the vocabulary has control symbols only.
     """
@@ -183,9 +185,10 @@ class LanguageModelLoss(nn.Module):
 
 @torch.no_grad()
 def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
-    """Perplexity of a model on texts: exp of the mean cross-entropy over all tokens of `batches`.
+    """Return the perplexity of a language model on texts.
 
-    It does not depend on the batching, unlike the mean of the batches' perplexities.
+    It is exp of the mean cross-entropy over all tokens of all `batches`, so it does not depend on
+    how the texts are batched.
     """
     device = next(model.parameters()).device
     total, tokens = 0.0, 0

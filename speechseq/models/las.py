@@ -195,9 +195,11 @@ class LASOutput:
 
 
 class LAS(nn.Module):
-    """Listen, Attend and Spell (Chan 2015): listener, speller and, optionally, a CTC head.
+    """Listen, Attend and Spell (Chan 2015): speech features to symbols.
 
-    It maps speech features to symbols.
+    `LASConfig().build(symbols, features)` makes it. Calling it with an `ASRBatch` runs it
+    teacher-forced, as in training, and returns a `LASOutput`. A search calls `encode` once and then
+    the steps of `speller.prepare()`.
 
     Args:
         symbols: number of entries of the vocabulary, control symbols included.
@@ -227,14 +229,15 @@ class LAS(nn.Module):
                 nn.init.uniform_(parameter, -config.init, config.init)
 
     def at_update(self, update: int) -> None:
-        """Set the listener's depth and the rate of scheduled sampling for this optimizer update."""
+        """Set the listener's number of layers and the rate of scheduled sampling for an update."""
         self.listener.at_update(update)
         self.speller.at_update(update)
 
     def forward(self, batch: ASRBatch) -> LASOutput:
         """Run teacher-forced: each step reads the previous target tokens of the batch.
 
-        Returns log-probabilities of every symbol at each step, the alignment, and those of CTC.
+        Returns the log-probabilities of every symbol at each step, the alignment, and the
+        log-probabilities of the CTC head.
 
         Raises:
             DataError: a token is not in the model's vocabulary.
@@ -276,7 +279,7 @@ class LAS(nn.Module):
         return x
 
     def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
-        """CTC log-probabilities (batch, positions, symbols), with blank; None without a CTC head.
+        """Return CTC's log-probabilities (batch, positions, symbols); None without a CTC head.
 
         `memory` is (batch, positions, memory_dim) and `memory_lengths` (batch), the result of
         `encode`.

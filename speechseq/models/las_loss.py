@@ -48,7 +48,7 @@ class LASLossConfig(Config):
             raise ConfigError(f"ctc_to: {self.ctc_to} comes before ctc_from {self.ctc_from}")
 
     def ctc_at(self, update: int) -> float:
-        """Weight of CTC, from 0 to 1, at an optimizer update."""
+        """Return the weight of CTC, from 0 to 1, at an optimizer update."""
         if self.ctc_to == 0:
             return self.ctc
         progress = (update - self.ctc_from) / max(1, self.ctc_to - self.ctc_from)
@@ -108,11 +108,12 @@ class LASLoss(nn.Module):
 def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
-    """Cross-entropy with label smoothing, as a mean over valid tokens, in nats.
+    """Return the cross-entropy with label smoothing, a mean over valid tokens, in nats.
 
     Args:
         log_probs: (batch, tokens, symbols).
-        tokens, token_lengths: (batch, tokens), targets, and (batch), number of valid ones.
+        tokens: (batch, tokens), targets.
+        token_lengths: (batch), number of valid tokens.
         smoothing: share of the target that is spread evenly over all symbols that can be written.
     """
     tokens = checked_tokens(tokens)
@@ -127,7 +128,7 @@ def symbol_loss(
 
 
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
-    """CTC loss (Graves 2006) of the transcripts without eos, in nats per valid token.
+    """Return the CTC loss (Graves 2006) of transcripts without eos, in nats per valid token.
 
     A transcript with more tokens than positions has no CTC path; it counts as 0, not infinity.
 

@@ -35,7 +35,7 @@ class GrowthConfig(Config):
 
     @property
     def wanted(self) -> bool:
-        """True if the listener grows, by layers or by a shrinking reduction of the memory."""
+        """Return True if the listener changes in training, in layers or in reduction."""
         return self.layer_every > 0 or self.pool_until > 0
 
 
@@ -63,7 +63,7 @@ class ListenerConfig(Config):
     growth: GrowthConfig = GrowthConfig()
 
     def check(self) -> None:
-        """Raise ConfigError for a reduction so large that a memory position outlasts any speech."""
+        """Raise ConfigError for a reduction so large that it makes one position of any speech."""
         reduction = self.join**self.pyramid_layers * 2 ** len(self.convolutions)
         if reduction > _LONGEST_POSITION:
             problem = f"join: one position stands for {reduction:,} frames"

@@ -52,5 +52,5 @@ def guided_attention_loss(
 
 
 def fade(update: int, half_life: float) -> float:
-    """Factor that is 1 at update 0 and halves every `half_life` updates; 1 for half_life 0."""
+    """Return 0.5 ** (update / half_life), by which a weight fades; 1 if half_life is 0."""
     return 0.5 ** (update / half_life) if half_life else 1.0

@@ -164,7 +164,7 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
 def valid_difference(
     output: Float[Tensor, "batch longer channels"], true: Sequence, mask: Mask
 ) -> Float[Tensor, "valid channels"]:
-    """Difference output - true at valid positions, flat: (valid, channels).
+    """Return output - true at the valid positions of all rows, (valid, channels).
 
     Padding is dropped before any computation: a mask on the finished loss keeps its value finite,
     but NaN in the padding would still make the gradient NaN.
@@ -183,7 +183,9 @@ def valid_difference(
 def stop_loss(
     stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
 ) -> Scalar:
-    """Binary cross-entropy of stop logits over valid steps: target 1 at each row's last step.
+    """Return the binary cross-entropy of stop logits; the target is 1 at each row's last step.
+
+    It is a mean over valid steps.
 
     Args:
         stop_logits: (batch, steps).

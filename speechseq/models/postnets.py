@@ -100,7 +100,7 @@ class ConvPostnet(OutputNet):
     their mask (batch, frames) to mels of the same shape.
 
     Args:
-        net: the convolutions, which return the residual.
+        net: convolutions (`nn.postnet`), which map mels and their mask to the residual.
     """
 
     def __init__(self, net: Postnet) -> None:

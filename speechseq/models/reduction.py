@@ -26,7 +26,7 @@ def fit_reduction(
         mels: number of mel bands.
 
     Raises:
-        ConfigError: a factor below 1, or a projection that has not before * mels rows.
+        ConfigError: a factor below 1, or a projection that does not have before * mels rows.
     """
     if min(before, after, mels) < 1:
         problem = f"reduction factors {before} and {after} of {mels} mels"
@@ -45,7 +45,16 @@ def fit_reduction(
 
 
 def resize_head(head: nn.Linear, before: int, after: int, mels: int) -> None:
-    """Fit a projection to frames, in place, as `fit_reduction` does; gradients are dropped."""
+    """Convert a decoder's projection to frames to another reduction factor, in place.
+
+    Rows are kept or repeated as by `fit_reduction`; gradients are dropped.
+
+    Args:
+        head: projection with before * mels outputs.
+        before: present reduction factor.
+        after: new reduction factor.
+        mels: number of mel bands.
+    """
     parameters = dict(zip(HEAD, (head.weight, head.bias), strict=True))
     values = {name: parameter.detach() for name, parameter in parameters.items()}
     for name, value in fit_reduction(values, before, after, mels).items():

@@ -17,7 +17,7 @@ class SamplingConfig(Config):
 
     Attributes:
         rate: share of the steps, from 0 to 1, in the end.
-        start, end: optimizer updates.
+        start, end: optimizer updates between which the rate rises.
     """
 
     rate: Share = 0.0
@@ -30,7 +30,7 @@ class SamplingConfig(Config):
             raise ConfigError(f"end: update {self.end} comes before start {self.start}")
 
     def at(self, update: int) -> float:
-        """Rate of sampling, from 0 to 1, at an optimizer update."""
+        """Return the share of steps, from 0 to 1, at an optimizer update."""
         if update >= self.end:
             return self.rate
         return self.rate * max(0, update - self.start) / (self.end - self.start)

@@ -109,7 +109,9 @@ class Speakers(nn.Module):
 
 
 def ids_of(config: SpeakersConfig | None, names: Iterable[str]) -> Tensor | None:
-    """Ids (batch) of speakers by their names; None if `config` is None, for a model of one voice.
+    """Return the ids (batch) of the speakers with these names.
+
+    The result is None if `config` is None, for a model of one voice.
 
     Raises:
         ConfigError: an unknown speaker.

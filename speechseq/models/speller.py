@@ -122,6 +122,9 @@ class SpellerOutput(NamedTuple):
 class Speller(nn.Module):
     """Attention decoder of a recogniser: LSTM layers, attention, and a distribution over symbols.
 
+    `SpellerConfig().build(symbols, memory_dim)` makes it. Training calls it with all target tokens;
+    a search calls `start` once and then `step` for each symbol, of the result of `prepare`.
+
     The LSTM layers read [previous symbol; context], and the top layer queries the attention. The
     distributions are over the transcript's symbols and eos (end of sequence); the other control
     symbols, pad, sos and blank, are excluded (Chan 2015, §3.2).
@@ -155,7 +158,7 @@ class Speller(nn.Module):
         self.sampling_rate = config.sampling.at(0)
 
     def at_update(self, update: int) -> None:
-        """Set the rate of scheduled sampling for this optimizer update."""
+        """Set the rate of scheduled sampling for an optimizer update."""
         self.sampling_rate = self.config.sampling.at(update)
 
     def forward(self, tokens: Tokens, memory: Memory, memory_mask: MemoryMask) -> SpellerOutput:
@@ -184,7 +187,7 @@ class Speller(nn.Module):
     def step(
         self, tokens: Tensor, state: SpellerState, weights: SpellerWeights | None = None
     ) -> Spelled:
-        """Run one step in plain torch operations; kernels are compared with it.
+        """Run one step in plain torch operations, the reference of all kernels.
 
         A search calls the `step` of the result of `prepare` instead, which is faster.
 
@@ -200,7 +203,10 @@ class Speller(nn.Module):
         return Spelled(self._log_probs(core.hidden, core.context), attended, SpellerState(core))
 
     def weights(self) -> SpellerWeights:
-        """Return the weights for many calls of `step`, packed if gradients are disabled."""
+        """Return the weights that all calls of `step` share, to compute them once.
+
+        They are laid out for speed if gradients are disabled.
+        """
         core = self.core.prepare()
         if torch.is_grad_enabled():
             return SpellerWeights(core, None)
@@ -257,7 +263,9 @@ class Speller(nn.Module):
 
 
 class TorchSpeller:
-    """Speller for one search in torch operations, with methods `start` and `step` like `Speller`'s.
+    """Speller for one search in torch operations, for devices without a kernel.
+
+    `Speller.prepare` makes it. `start` and `step` are those of `Speller`, without `weights`.
 
     Args:
         speller: the module.

@@ -51,10 +51,10 @@ class MelPart(NamedTuple):
 class MelStream:
     """Mel of one text, read in parts while the decoder runs.
 
-    The parts joined are the `mel_after` of `Tacotron.generate` with the same arguments. The decoder
-    is ahead of the frames that have been read by the post-net's `reach` (the frames that its result
-    for a frame depends on), and by at most one block of steps. Between two reads, the model is in
-    the mode that the caller left it in.
+    Call `read` until its result has a `finished_reason`. All parts together are the `mel_after` of
+    `Tacotron.generate` with the same arguments. The decoder only makes the frames that have been
+    asked for and those that the post-net needs after them (its `reach`), rounded up to a whole
+    block of steps.
 
     Args:
         model: Tacotron whose post-net can stream, see `check_streams`.

@@ -158,7 +158,7 @@ def tacotron2_small(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return a small Tacotron 2, of 2 million parameters, for few words; see `tacotron2`."""
+    """Return a small Tacotron 2 of 2 million parameters, for a CPU; arguments: see `tacotron2`."""
     return TacotronConfig(
         style=style,
         speakers=speakers,
@@ -180,7 +180,7 @@ def tacotron2_small(
 
 
 class Tacotron(nn.Module):
-    """Text to mels, by encoder, frame decoder and post-net; `TacotronConfig.build` makes it."""
+    """Text to mels; `TacotronConfig.build` makes it, training calls it, `generate` speaks texts."""
 
     optional_parts = ("style", "speakers", "join", "decoder.coarse")  # see `training.fitting`
 
@@ -198,7 +198,7 @@ class Tacotron(nn.Module):
         self._update = 0
 
     def at_update(self, update: int) -> None:
-        """Set the optimizer update, on which penalties of the style and the decoder depend."""
+        """Set the optimizer update, on which penalties and schedules depend."""
         self._update = update
         self.decoder.at_update(update)
         if self.decoder.config != self.config.decoder:  # another reduction factor

@@ -51,9 +51,13 @@ class TacotronOutput:
         latent: Latent | None,
         penalties: dict[str, Tensor],
     ) -> "TacotronOutput":
-        """Return the output of a decoder with what the post-net made of its frames.
+        """Combine the outputs of decoder and post-net.
 
-        `outward` maps the decoder's mels to log-mels (`Tacotron.outward`).
+        Args:
+            decoded: output of the decoder.
+            step_lengths: (batch), number of steps of each row.
+            outward: function that maps the decoder's mels to log-mels (`Tacotron.outward`).
+            mel_after, log_magnitude, latent, penalties: fields of the result.
         """
         coarse = decoded.coarse
         steps = length_mask(step_lengths, decoded.alignment.shape[1])

@@ -21,7 +21,7 @@ from speechseq.shapes import Alignment, Hidden, Lengths, Memory, MemoryMask, Seq
 
 
 class AttentionRNNState(NamedTuple):
-    """State of an `AttentionRNN` between two steps.
+    """State of an `AttentionRNN` between two steps, from `start` or `step`.
 
     Attributes:
         rnn: states of the RNN's layers, `LSTMState` or `GRUState`, from the bottom.
@@ -44,8 +44,8 @@ class StepWeights(NamedTuple):
 
     Attributes:
         products: linear layers of each cell that run at every step, from the bottom cell upwards.
-        biases: (1, gates), the gates' biases of each cell above the bottom one; that of the bottom
-            cell is already in the inputs' share of its gates (see `SplitCell.hoist`).
+        biases: (1, gates), biases of the gates of each cell above the bottom one; `SplitCell.hoist`
+            adds that of the bottom cell.
     """
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]
@@ -92,7 +92,7 @@ class AttentionRNN(nn.Module):
 
     @property
     def cells(self) -> list[SplitCell]:
-        """All layers of the RNN, from the bottom."""
+        """Return all layers of the RNN, from the bottom."""
         return [self.cell, *(cell for cell in self.upper if isinstance(cell, SplitCell))]
 
     def prepare(self) -> StepWeights:
@@ -159,6 +159,7 @@ class AttentionRNN(nn.Module):
             memory_mask: (batch, positions), True = valid.
             lengths: (batch), number of steps of each row, by default all. The outputs after a row's
                 last step are zeros.
+
         Raises:
             ConfigError: inputs and memory differ in batch size, or the memory has another width.
         """

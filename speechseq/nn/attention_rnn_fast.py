@@ -74,7 +74,7 @@ def reading_of(attention: nn.Module) -> ReadingConfig | None:
 def attention_supported(
     attention: nn.Module,
 ) -> TypeGuard[LocationSensitiveAttention | ContentAttention]:
-    """True if the C++ and Triton backends can compute a mechanism from its weights alone.
+    """Return True if the kernels can compute an attention mechanism from its weights alone.
 
     These are content-based and location-sensitive attention whose layers have no hooks. The
     mechanism's `reading`, and the layer that projects the keys, are not checked here.

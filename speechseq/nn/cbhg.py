@@ -17,9 +17,11 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class CBHG(nn.Module):
-    """CBHG, the sequence encoder of Tacotron: convolution bank, highway layers, bidirectional GRU.
+    """CBHG, the sequence encoder of Tacotron (Wang 2017, figure 2 and table 1).
 
-    Padding changes no output (Wang 2017, figure 2 and table 1).
+    It has a bank of convolutions, two more convolutions, highway layers and a bidirectional GRU.
+    Calling it maps x (batch, time, input_dim) and lengths (batch) to (batch, time, 2 * gru).
+    Padding changes no output.
 
     Args:
         input_dim: channels of the input; the last projection has as many, for the residual
@@ -94,7 +96,7 @@ class CBHG(nn.Module):
 
 
 def pool_pairs(x: Rows, rows: Varlen) -> Rows:
-    """Max-pooling with width 2 and stride 1 along each utterance: x (rows, channels), same shape.
+    """Take the maximum of each position and the next one, within each utterance.
 
     x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows which
     row belongs to which utterance. The last position of an utterance is unchanged.

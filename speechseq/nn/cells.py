@@ -25,14 +25,14 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class LSTMState(NamedTuple):
-    """State of an LSTM cell, each (batch, hidden)."""
+    """State of an LSTM cell: `hidden` and `cell`, both (batch, hidden)."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class GRUState(NamedTuple):
-    """State of a GRU cell (batch, hidden)."""
+    """State of a GRU cell: `hidden` (batch, hidden)."""
 
     hidden: Tensor
 
@@ -43,7 +43,7 @@ Bits = Tensor | None  # of `recurrent_dropout_bits`
 
 
 class FourGates(NamedTuple):
-    """Weights of a cell as four gates of `hidden` units over [inputs; context; hidden].
+    """Weights of an LSTM or GRU cell in the layout of the kernels, as four gates.
 
     inputs (4 * hidden, input_dim), recurrent (4 * hidden, context_dim + hidden), bias (4 * hidden).
     """
@@ -54,10 +54,11 @@ class FourGates(NamedTuple):
 
 
 class SplitCell(nn.Module):
-    """Recurrent cell in two halves: the inputs' share of the gates, and the recurrent rest.
+    """Base class of LSTM and GRU cells whose step is split in two parts, for speed.
 
-    The inputs' share is hoisted: computed for all steps in one product before the loop. Parameters
-    are named and shaped as in nn.LSTMCell and nn.GRUCell over [inputs; context].
+    `hoist` multiplies the inputs of all steps by their weights in one product before the loop; the
+    call (`forward`) adds context and hidden state, step by step. Parameters are named and shaped as
+    in nn.LSTMCell and nn.GRUCell over [inputs; context].
 
     Args:
         input_dim: channels of the inputs, which are known for all steps beforehand.
@@ -91,7 +92,7 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """Compute the inputs' share (…, gates · hidden) of the gates, for all steps at once."""
+        """Multiply inputs of all steps (…, input_dim) by their weights: (…, gates · hidden)."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
@@ -122,7 +123,7 @@ class SplitCell(nn.Module):
 
     @property
     def dropout_scale(self) -> float:
-        """Factor by which dropout multiplies the units that it keeps, 1 / (1 - dropout)."""
+        """Return 1 / (1 - dropout), by which dropout multiplies the units that it keeps."""
         return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
 
     def forward(
@@ -141,7 +142,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """Run all steps of (batch, steps, input_dim) without context: (batch, steps, hidden)."""
+        """Run a cell without context over (batch, steps, input_dim): (batch, steps, hidden)."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -210,7 +211,7 @@ def _no_context(inputs: Tensor) -> Tensor:
 
 
 class SplitLSTM(SplitCell):
-    """LSTM cell in two halves (see `SplitCell`); gates in the order input, forget, cell, output."""
+    """LSTM cell (see `SplitCell`); its gates are in the order input, forget, cell, output."""
 
     gates = 4
     kind = "lstm"
@@ -250,7 +251,7 @@ class SplitLSTM(SplitCell):
 
 
 class SplitGRU(SplitCell):
-    """GRU cell in two halves (see `SplitCell`); gates in the order reset, update, new."""
+    """GRU cell (see `SplitCell`); its gates are in the order reset, update, new."""
 
     gates = 3
     kind = "gru"

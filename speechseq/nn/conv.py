@@ -113,7 +113,8 @@ class MaskedConv(nn.Module):
     extends one position further to the right.
 
     Args:
-        input_dim, output_dim: channels in and out.
+        input_dim: channels of the input.
+        output_dim: channels of the output.
         kernel: width in positions.
         activation: "linear", "relu" or "tanh".
         dropout: probability of dropping an output in training.
@@ -170,7 +171,7 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Apply `convs`, `MaskedConv`s or modules with the same interface, one after another.
+    """Apply several `MaskedConv`s, or modules with the same interface, one after another.
 
     x (rows, channels) has the valid positions of all utterances without padding; `rows`, a
     `Varlen`, knows which row belongs to which utterance.

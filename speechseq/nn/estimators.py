@@ -25,7 +25,9 @@ _PILOT = 100  # the fewest other draws from which a control variate's coefficien
 def reparameterised(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate by reparameterisation: the derivative of f at draws z = T(noise, parameter).
+    """Estimate the derivative of E f(z) in a parameter by reparameterisation.
+
+    An estimate is the derivative of f at a draw z = T(noise, parameter).
 
     Args:
         f: differentiable function of draws (samples, …), with one value per draw (samples).
@@ -47,16 +49,20 @@ def reparameterised(
 def implicit(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate by implicit reparameterisation: draws with the derivative −(∂F/∂parameter) / q(z).
+    """Estimate the derivative of E f(z) in a parameter by implicit reparameterisation.
 
+    A draw z has the derivative −(∂F/∂parameter) / q(z).
     F(z; parameter) is the distribution function and q the density (Figurnov 2018), so no inverse of
     F is needed. torch's `rsample` of gamma distributions works in this way. For distributions with
     a location and a scale the result equals that of `reparameterised`.
 
     Args:
-        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
-            (samples); a function from the parameter to the distribution; a number; number and seed
-            of the draws.
+        f: differentiable function of draws (samples, …), with one value per draw (samples).
+        build: makes the distribution of z from the parameter.
+        parameter: a number, or a tensor of one number.
+        samples: number of draws; the result has one estimate for each.
+        seed: seed of the draws.
+
     Raises:
         ConfigError: the conditions of `reparameterised`.
     """
@@ -73,7 +79,7 @@ def generalised(
     seed: int,
     correction: bool = True,
 ) -> Estimates:
-    """Estimate by generalised reparameterisation (Ruiz 2016), with a correction term.
+    """Estimate the derivative of E f(z) by generalised reparameterisation (Ruiz 2016).
 
     The logarithm of a gamma draw, the logit of a beta draw, or a draw on the real line is
     standardised to mean 0 and standard deviation 1. The distribution of this noise may still depend
@@ -81,9 +87,11 @@ def generalised(
     accounts for it.
 
     Args:
-        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
-            (samples); a function from the parameter to the distribution; a number; number and seed
-            of the draws.
+        f: differentiable function of draws (samples, …), with one value per draw (samples).
+        build: makes the distribution of z from the parameter.
+        parameter: a number, or a tensor of one number.
+        samples: number of draws; the result has one estimate for each.
+        seed: seed of the draws.
         correction: False leaves the correction term out. The estimate is then biased, unless the
             distribution of the noise does not depend on the parameter, as for a normal draw.
     Raises:
@@ -105,14 +113,19 @@ def generalised(
 
 
 def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int) -> Estimates:
-    """Estimate by the score function: f times the derivative of the log density (Williams 1992).
+    """Estimate the derivative of E f(z) by the score function (Williams 1992).
+
+    An estimate is f(z) times the derivative of the log density of z.
 
     f may have jumps, and the distribution needs only `log_prob` and `sample`.
 
     Args:
-        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
-            (samples); a function from the parameter to the distribution; a number; number and seed
-            of the draws.
+        f: differentiable function of draws (samples, …), with one value per draw (samples).
+        build: makes the distribution of z from the parameter.
+        parameter: a number, or a tensor of one number.
+        samples: number of draws; the result has one estimate for each.
+        seed: seed of the draws.
+
     Raises:
         ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.
     """
@@ -123,16 +136,19 @@ def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed
 def score_with_control(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate by the score function with a control variate (Ranganath 2014).
+    """Estimate the derivative of E f(z) by the score with a control variate (Ranganath 2014).
 
     The control variate is a* times the score (the derivative of the log density), whose mean is 0;
     a* = −Cov(f·score, score) / Var(score) minimises the variance. a* is estimated from other draws,
     as many as `samples` and at least 100, because the same draws would bias the estimate.
 
     Args:
-        f, build, parameter, samples, seed: as in `reparameterised`: a function of draws, its values
-            (samples); a function from the parameter to the distribution; a number; number and seed
-            of the draws.
+        f: differentiable function of draws (samples, …), with one value per draw (samples).
+        build: makes the distribution of z from the parameter.
+        parameter: a number, or a tensor of one number.
+        samples: number of draws; the result has one estimate for each.
+        seed: seed of the draws.
+
     Raises:
         ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.
     """

@@ -8,7 +8,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Context manager: sets `model` to evaluation mode, and restores every module's mode after."""
+    """Set `model` to evaluation mode in a `with` block; restore the modes of all modules after."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -46,7 +46,8 @@ def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
 
     Args:
         dim: size of the vectors.
-        layers, hidden: number of transforms, and width of the two hidden layers of each.
+        layers: number of transforms.
+        hidden: width of the two hidden layers of each transform's network.
         context: size of a vector that conditions the flow, given when it is called; 0 for none.
     Returns:
         A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
@@ -65,7 +66,8 @@ def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
 
     Args:
         dim: size of the vectors.
-        layers, hidden: number of transforms, and width of the two hidden layers of each.
+        layers: number of transforms.
+        hidden: width of the two hidden layers of each transform's network.
         context: size of a vector that conditions the flow, given when it is called; 0 for none.
     Returns:
         A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
@@ -85,7 +87,8 @@ def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn
 
     Args:
         dim: size of the vectors.
-        layers, hidden: number of couplings, and width of the two hidden layers of each.
+        layers: number of couplings.
+        hidden: width of the two hidden layers of each coupling's network.
         context: size of a vector that conditions the flow, given when it is called; 0 for none.
     Returns:
         A zuko `Flow`: `flow()` or `flow(context)` is the distribution.

@@ -51,10 +51,11 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 
 
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
-    """Inputs of a teacher-forced decoder (batch, steps, mels): zeros, then each group's last frame.
+    """Return the inputs of a teacher-forced decoder, one frame per step: (batch, steps, mels).
 
-    With mel (batch, frames, mels) and r = `reduction_factor` frames per step, the input of step t >
-    0 is frame `t*r - 1`, the last frame of the previous step (Tacotron, §3.2).
+    With mel (batch, frames, mels) and r = `reduction_factor` frames per step, the input of step 0
+    is zeros, and that of step t > 0 is frame `t*r - 1`, the last frame of the previous step
+    (Tacotron, §3.2).
 
     Raises:
         ConfigError: a reduction factor below 1.

@@ -8,7 +8,7 @@ from speechseq.shapes import Lengths, Mask, Sequence
 
 
 def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
-    """Mask (batch, time) that is True at the first `lengths[i]` positions of row i.
+    """Return a mask (batch, time) that is True at the first `lengths[i]` positions of row i.
 
     `max_length` is the padded length; by default the length of the longest row.
 

@@ -29,10 +29,11 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
 
 
 def with_values(build: Callable[[], M]) -> M:
-    """Build a part whose constructor reads values of tensors: on the CPU, even inside of `built`.
+    """Build a part of a module on the CPU, even if `built` only checks sizes on the meta device.
 
-    The meta device has no values. The part takes memory while sizes are only checked, so its config
-    must bound its size. `build` is its constructor, without arguments.
+    It is for parts whose constructor reads values of tensors, which the meta device lacks. The
+    part then takes memory, so its config must bound its size. `build` is its constructor, without
+    arguments.
     """
     if torch.get_default_device().type != "meta":
         return build()
@@ -45,6 +46,7 @@ def built(build: Callable[[], M]) -> M:
 
     Args:
         build: constructor of the module, without arguments; it is called twice.
+
     Raises:
         ConfigError: the module has more than MOST_PARTS (20,000) modules and parameters, or more
             than MOST_PARAMETERS (2³⁰) parameter values.

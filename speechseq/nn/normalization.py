@@ -108,7 +108,7 @@ class UtteranceNorm(nn.Module):
         self.config = config
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise x (batch, time, channels), of lengths (batch); padding becomes 0."""
+        """Normalise x (batch, time, channels) with `lengths` (batch); padding becomes 0."""
         lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]
@@ -170,7 +170,7 @@ class GlobalNorm(nn.Module):
         self.frames.fill_(total.frames)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise x (batch, time, channels), of lengths (batch); padding becomes 0.
+        """Normalise x (batch, time, channels) with `lengths` (batch); padding becomes 0.
 
         Raises:
             ConfigError: the statistics were neither fitted nor loaded.

@@ -45,7 +45,7 @@ class Postnet(nn.Module):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """(before, after): numbers of frames around a frame that its residual depends on."""
+        """Numbers of frames (before, after) around a frame that its residual depends on."""
         before, after = zip(*(conv.reach for conv in self.convs), strict=True)
         return sum(before), sum(after)
 

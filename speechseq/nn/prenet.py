@@ -12,7 +12,9 @@ from speechseq.ops.linear import project
 
 
 class Prenet(nn.Module):
-    """Fully connected ReLU layers with dropout (Tacotron, table 1; Tacotron 2, §2.2).
+    """Pre-net of a decoder: ReLU layers with dropout (Tacotron, table 1; Tacotron 2, §2.2).
+
+    Calling it maps x (…, input_dim) to (…, the last of `sizes`).
 
     Args:
         input_dim: channels of the input.
@@ -89,13 +91,14 @@ class UtteranceNoise:
         Args:
             step: index of the decoder step; steps must be requested in order.
             rows: (rows), indices of the utterances.
+
         Returns:
             One tensor (rows, size) for each layer.
         """
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:
-        """Return the multipliers of all rows for the block of steps that contains `step`.
+        """Return the dropout multipliers of all utterances for the block of steps with `step`.
 
         They are (batch, block, sum of sizes): the layers' units, one layer after another.
         """

@@ -17,7 +17,12 @@ Joining = Literal["concatenate", "subsample", "max_pool"]
 
 
 class Joined(NamedTuple):
-    """Joined frames (batch, time, channels), and the number of them in each row."""
+    """Result of `join_frames`.
+
+    Attributes:
+        x: (batch, time, channels), joined frames.
+        lengths: (batch), number of valid joined frames.
+    """
 
     x: Tensor
     lengths: Tensor

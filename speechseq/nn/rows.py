@@ -28,7 +28,7 @@ def select_rows(state: Any, rows: Tensor) -> Any:
 
 
 def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
-    """Index a nested state of a beam search.
+    """Select or re-order the hypotheses of a nested state of a beam search.
 
     Args:
         state: nested tuples of batch-first tensors.
@@ -49,7 +49,7 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 
 
 def num_utterances(state: Any) -> int:
-    """Number of utterances of a nested state, read from its first `PerUtterance` tensor.
+    """Return the number of utterances of a nested state, from its first `PerUtterance` tensor.
 
     `PerUtterance` tensors have one row per utterance however many hypotheses a beam search has.
 

@@ -20,7 +20,7 @@ _OFF = 1e-6  # how far a sum of masses may be from 1
 
 
 class Plan(NamedTuple):
-    """Optimal plan and its cost, in float64, with a proof that the plan is optimal.
+    """Result of `transport`: the optimal plan with a proof that it is optimal, in float64.
 
     Attributes:
         plan: (rows, columns), the mass that moves from row i to column j.
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """Bounds of the exact transport cost, in float64.
+    """Result of `sinkhorn`: bounds of the exact transport cost, in float64.
 
     Attributes:
         lower: dual value of the potentials; no plan costs less.
@@ -128,7 +128,7 @@ def sinkhorn(
 def wasserstein_1d(
     x: Float[Tensor, " items"], y: Float[Tensor, " others"], *, p: float | int = 1
 ) -> Float[Tensor, ""]:
-    """Wasserstein distance of order p between two samples of numbers, by their quantile functions.
+    """Return the Wasserstein distance of order p between two samples of numbers.
 
     The samples x (items) and y (others) may differ in size. The distance is differentiable; its
     gradient at 0 is 0.
@@ -148,7 +148,7 @@ def sliced(
     p: float | int = 2,
     seed: int,
 ) -> Float[Tensor, ""]:
-    """Sliced Wasserstein distance (Rabin 2011): (mean over directions of W_p^p)^(1/p).
+    """Return the sliced Wasserstein distance (Rabin 2011), (mean over directions of W_p^p)^(1/p).
 
     W_p is the distance of order p of the samples projected on a direction (`wasserstein_1d`). The
     result is differentiable.
@@ -158,6 +158,7 @@ def sliced(
         projections: number of directions, uniform on the sphere.
         p: order of the distance.
         seed: seed of the directions, drawn on the CPU; torch's global generator is not used.
+
     Raises:
         DataError: an empty sample, or values that are not finite.
         ConfigError: p or projections below 1.

@@ -25,7 +25,11 @@ KERNEL = "frame_decoder"
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if the kernel supports the decoder's parts, gradients are off, and a compiler exists."""
+    """Return True if the C++ kernel can run this decoder on its own output.
+
+    It can if it supports all parts of the decoder, the weights are float32 on a CPU, gradients are
+    disabled, and there is a C++ compiler.
+    """
     return (
         not torch.is_grad_enabled()
         and decoders.supported(decoder, "cpu")

@@ -17,7 +17,11 @@ from speechseq.ops.cuda_graph import GraphCache, graph_cache
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if CUDA graphs are enabled, the decoder can be captured, and gradients are disabled."""
+    """Return True if the steps of this decoder can be replayed as a CUDA graph.
+
+    They can if CUDA graphs are enabled, the decoder is on a GPU and has supported parts only, and
+    gradients are disabled.
+    """
     return not torch.is_grad_enabled() and _graphs(decoder) is not None
 
 
@@ -28,9 +32,9 @@ def _graphs(decoder: FrameDecoder) -> GraphCache | None:
 class GraphSteps:
     """Runs a frame decoder on its own output in blocks of steps, each replayed as a CUDA graph.
 
-    `torch_steps` uses it like an `EagerSteps`: it calls the object with the state of the previous
-    call. Triton kernels are used where supported. Rows that have ended are found between two blocks
-    only; steps of a row after its end are discarded.
+    It is used like an `EagerSteps`: each call takes the decoder's state and returns the outputs of
+    the next steps and the new state. Triton kernels are used where supported. Whether an utterance
+    has ended is only checked between two blocks; its steps after the end are discarded.
 
     Args:
         decoder: frame decoder; check `supported` first.
@@ -62,7 +66,9 @@ class GraphSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Pad row indices (rows) with copies of the last one, up to the next power of two.
+        """Pad a batch, given as indices of its utterances (rows), to the next power of two.
+
+        The last index is repeated.
 
         Each number of rows needs a graph of its own, so this saves graphs.
         """

@@ -19,7 +19,10 @@ from speechseq.ops.triton import launch
 
 
 def supported(decoder: FrameDecoder) -> bool:
-    """True if Triton launches on the decoder's device and its kernels support every part of it."""
+    """Return True if the Triton kernels can run this decoder on its own output.
+
+    They can if Triton works on the decoder's device and has a kernel for every part of it.
+    """
     device = next(decoder.parameters()).device
     return decoders.supported(decoder, device.type) and launch.supported(device)
 

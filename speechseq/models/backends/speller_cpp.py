@@ -62,7 +62,7 @@ class CppSpelled(NamedTuple):
 
 
 def supported(core: AttentionRNN, heads: Series[nn.Module], parameters: list[Tensor]) -> bool:
-    """True if the kernel can run the steps of a speller.
+    """Return True if the C++ kernel can run the steps of a speller with these parts.
 
     Args:
         core: the attention RNN; the kernel supports some cells and attention mechanisms.
@@ -96,8 +96,8 @@ class CppSpeller:
         gates: results of `hoist` for all symbols (symbols, 4 * hidden); None if there are too many
             symbols, so that `hoist` is called at each step.
         heads: one or two output layers; two have a tanh between them.
-        never: (symbols), True for symbols that may not be written.
-        lowest: log-probability of the symbols that may not be written.
+        never: (symbols), True for symbols that are never output, such as padding.
+        lowest: log-probability that these symbols get.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 def supported(decoder: FrameDecoder, device: str) -> bool:
-    """True if the kernels for a device type ("cpu" or "cuda") can run the decoder free-running.
+    """Return True if the kernels of a device type, "cpu" or "cuda", can run the decoder freely.
 
     They support the RNNs, decoder stacks and attentions of both Tacotrons, with a plain softmax, in
     float32, and only plain modules (see `ops.plain`).

@@ -3,11 +3,11 @@
 from typing import Literal
 
 from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
+from speechseq.models.style.matching import MMDConfig
 from speechseq.models.style.penalties import (
     Anneal,
     CapacityConfig,
     KLConfig,
-    MMDConfig,
     NoPenaltyConfig,
 )
 from speechseq.models.style.posteriors import IAFConfig, NormalConfig, PointConfig

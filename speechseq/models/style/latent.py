@@ -11,7 +11,7 @@ StyleVector = Float[Tensor, "batch style_dim"]
 
 
 class Latent(NamedTuple):
-    """Styles of a batch of utterances.
+    """Styles of a batch of utterances, which the methods of `Style` return.
 
     Attributes:
         code: (batch, *code_shape), which a user reads and sets: the latent variable z, or the

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.style.latent import Latent
-from speechseq.nn.mmd import mmd
-from speechseq.nn.transport import sinkhorn
 from speechseq.ranges import Factor, Update, Weight
 from speechseq.shapes import Scalar
 
@@ -68,7 +66,10 @@ class KLConfig(Config):
 
 
 class KL(nn.Module):
-    """KL divergence of the posterior from the prior, with an annealed weight; term "kl"."""
+    """Penalty by the KL divergence of the posterior from the prior, with a weight that rises.
+
+    `KLConfig().build()` makes it.
+    """
 
     def __init__(self, config: KLConfig) -> None:
         super().__init__()
@@ -107,7 +108,9 @@ class CapacityConfig(Config):
 
 
 class Capacity(nn.Module):
-    """Penalty β (KL - capacity), with a learned multiplier β ≥ 0; its term is "capacity".
+    """Penalty β (KL - capacity), with a learned multiplier β ≥ 0.
+
+    `CapacityConfig().build()` makes it. Its term of the loss is called "capacity".
 
     The gradient minimises the term in the model's parameters and maximises it in β, so that the KL
     divergence settles at the capacity. The posterior must be a distribution, as for `KL`.
@@ -120,7 +123,7 @@ class Capacity(nn.Module):
 
     @property
     def beta(self) -> Tensor:
-        """Learned multiplier β of the KL divergence, a scalar of at least 0."""
+        """Return the learned multiplier β of the KL divergence, a scalar of at least 0."""
         return F.softplus(self.raw)
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
@@ -132,88 +135,6 @@ class Capacity(nn.Module):
         return {"capacity": self.config.weight * term}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MMDConfig(Config):
-    """Settings of the maximum mean discrepancy of codes and prior (WAE-MMD, Tolstikhin 2018).
-
-    `kernel`, `statistic` and `sigma` are arguments of `nn.mmd.mmd`; `weight` is the term's.
-    """
-
-    kind: ClassVar[str] = "mmd"
-    weight: Weight = 10.0
-    kernel: Literal["imq", "rbf"] = "imq"
-    statistic: Literal["u", "v"] = "u"
-    sigma: Factor = 1.0
-
-    def build(self) -> "MMD":
-        """Build the penalty module with these settings."""
-        return MMD(self)
-
-
-class MMD(nn.Module):
-    """Maximum mean discrepancy of a batch's codes and equally many prior samples; term `mmd`."""
-
-    def __init__(self, config: MMDConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"mmd": weighted discrepancy} of the codes of `latent` from samples of `prior`.
-
-        Raises:
-            DataError: the batch has only one utterance.
-        """
-        c, code = self.config, latent.code.flatten(1)
-        drawn = prior.sample(code.shape[:1]).flatten(1)
-        value = mmd(code, drawn, kernel=c.kernel, statistic=c.statistic, sigma=c.sigma)
-        return {"mmd": c.weight * value}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SinkhornConfig(Config):
-    """Settings of the Sinkhorn divergence of codes and prior (Genevay 2018).
-
-    Attributes:
-        weight: weight of the term.
-        epsilon: entropic regularisation, as a share of the mean squared distance.
-    """
-
-    kind: ClassVar[str] = "sinkhorn"
-    weight: Weight = 1.0
-    epsilon: Factor = 0.1
-
-    def build(self) -> "Sinkhorn":
-        """Build the penalty module with these settings."""
-        return Sinkhorn(self)
-
-
-class Sinkhorn(nn.Module):
-    """Sinkhorn divergence of a batch's codes and equally many prior samples; term `sinkhorn`.
-
-    Half of the transport cost from each set to itself is subtracted, so that the divergence of
-    equal distributions is near 0.
-    """
-
-    def __init__(self, config: SinkhornConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"sinkhorn": weighted divergence} of the codes of `latent` from prior samples."""
-        code = latent.code.flatten(1)
-        drawn = prior.sample(code.shape[:1]).flatten(1)
-        apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))
-        return {"sinkhorn": self.config.weight * apart}
-
-    def _cost(self, x: Tensor, y: Tensor) -> Tensor:
-        cost = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
-        share = torch.full((len(x),), 1 / len(x), dtype=torch.float64, device=x.device)
-        scale = max(float(cost.detach().mean()), 1e-12)
-        return sinkhorn(
-            cost, share, share, epsilon=self.config.epsilon * scale, iterations=50
-        ).upper
-
-
 def kl(
     posterior: Distribution,
     prior: Distribution,
@@ -221,7 +142,9 @@ def kl(
     free_bits: float = 0.0,
     code: Tensor | None = None,
 ) -> Scalar:
-    """KL divergence of posterior from prior: mean over items of the sum over dimensions.
+    """Return the KL divergence of a posterior from a prior, in nats.
+
+    It is the mean over items of the sum over dimensions.
 
     The closed form is used where torch has one; otherwise one draw estimates the divergence.
 
@@ -253,10 +176,13 @@ def _closed_form(posterior: Distribution, prior: Distribution) -> Tensor | None:
 
 
 def anneal(update: int, *, kind: Anneal, end: float, start: int, length: int) -> float:
-    """Weight of a penalty at an update: 0 up to `start`, `end` from `start + length` on.
+    """Return the weight of a penalty at an update: 0 up to `start`, then rising to `end`.
 
     Args:
-        start, length: in updates; with length 0 the weight is always `end`.
+        update: number of the optimizer update.
+        end: weight from update `start + length` on.
+        start: update at which the rise begins.
+        length: updates that the rise takes; with 0 the weight is always `end`.
         kind: shape of the rise. "linear"; "logistic", a sigmoid (Bowman 2016); "cyclic", four
             cycles, each of which rises from 0 to `end` in its first half and stays at `end` in its
             second half (Fu 2019).

@@ -16,12 +16,11 @@ from speechseq.config import Config, choice
 from speechseq.errors import ConfigError
 from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
 from speechseq.models.style.latent import Latent
+from speechseq.models.style.matching import MMDConfig, SinkhornConfig
 from speechseq.models.style.penalties import (
     CapacityConfig,
     KLConfig,
-    MMDConfig,
     NoPenaltyConfig,
-    SinkhornConfig,
 )
 from speechseq.models.style.posteriors import (
     DirichletConfig,
@@ -87,7 +86,10 @@ class StyleConfig(Config):
     )
 
     def check(self) -> None:
-        """Raise ConfigError unless token weights come from attention or a Dirichlet posterior."""
+        """Raise ConfigError for style tokens whose weights no part computes.
+
+        They come from attention over the tokens, or from a `DirichletConfig`.
+        """
         if not isinstance(self.bank, TokenBankConfig):
             return
         weights = isinstance(self.posterior, DirichletConfig)

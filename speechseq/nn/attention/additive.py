@@ -23,7 +23,7 @@ class AdditiveAttention(Attention):
         raise NotImplementedError
 
     def is_readable(self) -> bool:
-        """True if all `read_layers` are plain torch layers without hooks and without bias.
+        """Return True if all `read_layers` are plain torch layers without hooks and bias.
 
         If False, kernels, which read the weights only, may not replace calls of the layers.
         `ops.plain` defines plain.

@@ -17,7 +17,10 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContentConfig(AttentionConfig):
-    """Settings of content-based attention; `dim` is the width that query and keys are projected to.
+    """Settings of content-based attention (Bahdanau 2015).
+
+    Attributes:
+        dim: width that query and memory are projected to.
 
     Examples:
         >>> attention = ContentConfig(dim=128).build(query_dim=16, memory_dim=8)

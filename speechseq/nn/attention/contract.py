@@ -90,7 +90,12 @@ class AttentionConfig(Config):
 
 
 class Read(NamedTuple):
-    """Context (batch, memory_dim) and weights (batch, positions) of one attention step."""
+    """Result of `attend` for one step.
+
+    Attributes:
+        context: (batch, memory_dim), mean of the memory.
+        weights: (batch, positions), attention weights.
+    """
 
     context: Tensor
     weights: Tensor

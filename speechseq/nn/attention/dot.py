@@ -109,7 +109,7 @@ class DotAttention(Attention):
 def dot_energies(
     query: Float[Tensor, "batch dim"], keys: Float[Tensor, "utterances positions dim"]
 ) -> Weights:
-    """Dot product of each query with the keys of its utterance: energies (batch, positions).
+    """Return the energies (batch, positions): dot products of each query with its keys.
 
     Args:
         query: (batch, dim). In a beam search, batch is utterances × k, and the k queries of an

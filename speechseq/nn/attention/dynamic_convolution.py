@@ -27,7 +27,7 @@ Shape = Annotated[float, Range(0, 1e6, above=True)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DynamicConvolutionConfig(AttentionConfig):
-    """Settings of dynamic convolution attention; the defaults are the paper's.
+    """Settings of dynamic convolution attention (Battenberg 2020); the defaults are the paper's.
 
     Attributes:
         dim: width of the tanh layer.
@@ -95,7 +95,7 @@ class DynamicConvolutionAttention(Attention):
 
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
-        config: settings; see `DynamicConvolutionConfig`.
+        config: a `DynamicConvolutionConfig`, whose `build` makes the module.
     """
 
     def __init__(self, query_dim: int, config: DynamicConvolutionConfig) -> None:

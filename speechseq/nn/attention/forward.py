@@ -29,7 +29,7 @@ SUREST = 30.0  # of the logit of moving on, so that staying remains possible on 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForwardConfig(AttentionConfig):
-    """Settings of forward attention.
+    """Settings of forward attention (Zhang 2018).
 
     Attributes:
         dim: width of the tanh layer of the energies.
@@ -96,7 +96,7 @@ class ForwardAttention(LocationSensitiveAttention):
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings; see `ForwardConfig`.
+        config: a `ForwardConfig`, whose `build` makes the module.
     """
 
     monotonic = True

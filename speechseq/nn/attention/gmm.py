@@ -29,7 +29,7 @@ FIRST_STEP, FIRST_WIDTH = 1.0, 10.0  # of v2b, in positions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GMMConfig(AttentionConfig):
-    """Settings of GMM attention.
+    """Settings of GMM attention, a mixture of Gaussians that move forward over the positions.
 
     Attributes:
         version: "v2b" has normalised Gaussians, whose steps and widths are softplus functions;
@@ -86,7 +86,7 @@ class GMMAttention(Attention):
 
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
-        config: settings; see `GMMConfig`.
+        config: a `GMMConfig`, whose `build` makes the module.
     """
 
     monotonic = True

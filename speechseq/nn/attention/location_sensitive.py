@@ -81,7 +81,7 @@ class LocationSensitiveAttention(AdditiveAttention):
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings; see `LocationSensitiveConfig`.
+        config: a `LocationSensitiveConfig`, whose `build` makes the module.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: LocationSensitiveConfig) -> None:

@@ -20,7 +20,7 @@ from speechseq.shapes import Context, Memory, MemoryMask, Query, Weights
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiHeadConfig(AttentionConfig):
-    """Settings of multi-head attention.
+    """Settings of multi-head attention (Chiu 2018).
 
     Attributes:
         heads: number of heads.
@@ -64,7 +64,7 @@ class MultiHeadAttention(Attention):
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings; see `MultiHeadConfig`.
+        config: a `MultiHeadConfig`, whose `build` makes the module.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, config: MultiHeadConfig) -> None:
@@ -82,7 +82,7 @@ class MultiHeadAttention(Attention):
 
     @property
     def reading(self) -> ReadingConfig:
-        """Settings by which energies become weights; setting them sets those of all heads."""
+        """Options by which energies become weights; assigning them sets those of all heads."""
         return self._heads()[0].reading
 
     @reading.setter

@@ -55,7 +55,7 @@ class ReadingConfig(Config):
 
     @property
     def is_plain(self) -> bool:
-        """True if weights are a softmax over all positions, with or without sharpening.
+        """Return True if the weights are a softmax over all positions, sharpened or not.
 
         Kernels support no other options.
         """
@@ -86,8 +86,10 @@ def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: Reading
     Mechanisms that only move the previous weights need it: zeros would stay zeros.
 
     Args:
-        memory, memory_mask: (batch, positions, memory_dim) and (batch, positions).
+        memory: (batch, positions, memory_dim), for dtype and device.
+        memory_mask: (batch, positions), True = valid.
         reading: its `first` chooses the weights.
+
     Returns:
         Weights (batch, positions), a distribution in each row.
     """
@@ -124,6 +126,7 @@ def weigh(
         memory_mask: (…, positions) or of a shape that broadcasts to it, True = valid.
         reading: options of the normalisation.
         previous: (…, positions), weights of the previous step; only a window needs them.
+
     Raises:
         ConfigError: `reading` has a window and `previous` is None.
     """

@@ -19,7 +19,7 @@ Reached = Int[Tensor, " batch"]
 
 
 def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> MemoryMask:
-    """Mask (batch, positions) of the positions that attention may read at the next step.
+    """Return a mask (batch, positions) of the positions that the next step may attend to.
 
     They are the valid ones from window // 2 behind the furthest position reached to `window` ahead.
 
@@ -45,7 +45,7 @@ def next_reached(reached: Reached, weights: Weights) -> Reached:
 
 
 def needs_window(attention: nn.Module) -> bool:
-    """False for mechanisms that by construction only move forward; True for all others."""
+    """Return False for mechanisms that can only move forward, and True for all others."""
     return not getattr(attention, "monotonic", False)
 
 
@@ -78,6 +78,7 @@ def with_pace(attention: nn.Module, state: Any, pace: float) -> Any:
         attention: the mechanism, named in the message of an error.
         state: result of its `start`.
         pace: factor of the speed; 1 changes nothing, with any mechanism.
+
     Raises:
         ConfigError: the mechanism's speed cannot be set: its state has no field `pace`.
     """

@@ -65,7 +65,7 @@ class StepwiseMonotonicAttention(ContentAttention):
     Args:
         query_dim: width of the queries, the hidden states of the decoder.
         memory_dim: width of the memory, the output of the encoder.
-        config: settings; see `StepwiseMonotonicConfig`.
+        config: a `StepwiseMonotonicConfig`, whose `build` makes the module.
     """
 
     monotonic = True

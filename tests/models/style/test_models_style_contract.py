@@ -11,7 +11,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.models.style import builders
 from speechseq.models.style.banks import LinearBankConfig, TokenBankConfig
-from speechseq.models.style.penalties import SinkhornConfig
+from speechseq.models.style.matching import SinkhornConfig
 from speechseq.models.style.posteriors import DirichletConfig, LaplaceConfig, PointConfig
 from speechseq.models.style.priors import DirichletPriorConfig, GlowConfig, MAFConfig
 from speechseq.models.style.reference import ReferenceConfig

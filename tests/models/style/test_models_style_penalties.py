@@ -9,11 +9,10 @@ from torch.distributions import Dirichlet, Independent, Laplace, Normal
 
 from speechseq.errors import ConfigError, DataError
 from speechseq.models.style.latent import Latent
+from speechseq.models.style.matching import MMDConfig, SinkhornConfig
 from speechseq.models.style.penalties import (
     CapacityConfig,
     KLConfig,
-    MMDConfig,
-    SinkhornConfig,
     anneal,
     kl,
     mutual_information,

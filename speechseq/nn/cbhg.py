@@ -17,18 +17,19 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class CBHG(nn.Module):
-    """CBHG, the sequence encoder of Tacotron (Wang 2017, figure 2 and table 1).
+    """CBHG, the encoder of Tacotron for text and, as its post-net, for spectrograms (Wang 2017).
 
-    It has a bank of convolutions, two more convolutions, highway layers and a bidirectional GRU.
-    Calling it maps x (batch, time, input_dim) and lengths (batch) to (batch, time, 2 * gru).
-    Padding changes no output.
+    It has a bank of convolutions of widths 1 … bank, max-pooling, two convolutions of width 3 with
+    a residual connection, highway layers and a bidirectional GRU (figure 2 and table 1). Calling it
+    maps x (batch, time, input_dim) and lengths (batch) to (batch, time, 2 * gru). Padding changes
+    no output.
 
     Args:
-        input_dim: channels of the input; the last projection has as many, for the residual
-            connection.
-        bank: width of the widest convolution; there is one of each width 1 … bank.
+        input_dim: channels of the input.
+        bank: width of the widest convolution in the bank.
         channels: channels of each convolution in the bank, and of the highway layers.
-        projections: channels of the two convolutions of width 3; the last equals `input_dim`.
+        projections: channels of the two convolutions of width 3; the last must equal `input_dim`,
+            because the input is added to its output.
         highways: number of highway layers.
         gru: units of the GRU in each direction.
 

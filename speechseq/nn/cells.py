@@ -54,11 +54,12 @@ class FourGates(NamedTuple):
 
 
 class SplitCell(nn.Module):
-    """Base class of LSTM and GRU cells whose step is split in two parts, for speed.
+    """Base class of `SplitLSTM` and `SplitGRU`, recurrent cells that multiply their inputs early.
 
-    `hoist` multiplies the inputs of all steps by their weights in one product before the loop; the
-    call (`forward`) adds context and hidden state, step by step. Parameters are named and shaped as
-    in nn.LSTMCell and nn.GRUCell over [inputs; context].
+    For the inputs x (batch, steps, input_dim) of a loop, `gates = cell.hoist(x)` is computed once.
+    Then `state = cell(gates[:, t], context, state, products)` runs step t, with `products =
+    cell.step_weights()` and the first state from `start`. Without context, call `run`. Parameters
+    are those of nn.LSTMCell or nn.GRUCell over [inputs; context].
 
     Args:
         input_dim: channels of the inputs, which are known for all steps beforehand.
@@ -92,7 +93,7 @@ class SplitCell(nn.Module):
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def hoist(self, inputs: Float[Tensor, "*rest input_dim"]) -> Float[Tensor, "*rest gates"]:
-        """Multiply inputs of all steps (…, input_dim) by their weights: (…, gates · hidden)."""
+        """Multiply inputs (…, input_dim) by their weights: pre-activations (…, gates · hidden)."""
         renew(self)
         return linear(inputs, self.weight_ih[:, : self.input_dim], self._hoisted_bias())
 
@@ -100,7 +101,7 @@ class SplitCell(nn.Module):
         return self.bias_ih
 
     def step_weights(self) -> Products:
-        """Return the linear layers of a step, which all steps of an utterance share."""
+        """Return the linear layers that each step applies, the argument `products` of `forward`."""
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> State:
@@ -108,7 +109,7 @@ class SplitCell(nn.Module):
         raise NotImplementedError
 
     def four_gates(self) -> FourGates:
-        """Return weights and biases as four gates, so that LSTM and GRU share one kernel."""
+        """Return all weights and biases as a `FourGates`; a GRU's new gate counts as two gates."""
         raise NotImplementedError
 
     def recurrent_dropout_bits(
@@ -142,7 +143,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """Run a cell without context over (batch, steps, input_dim): (batch, steps, hidden)."""
+        """Map inputs (batch, steps, input_dim) to hidden states (batch, steps, hidden)."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -150,12 +151,11 @@ class SplitCell(nn.Module):
         return rows.pad(self.run_rows(rows.unpad(inputs), rows))
 
     def run_rows(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run a cell without context over rows (rows, input_dim) to states (rows, hidden).
+        """Compute `run` without padding: inputs (rows, input_dim) to hidden states (rows, hidden).
 
-        `inputs` are the valid steps of all utterances one after another, laid out by `rows`. A
-        kernel runs all steps in one call if possible, or torch's RNN if there is no zoneout or
-        dropout; otherwise, and for cells that are not plain (see `ops.plain`), the steps run one by
-        one.
+        The rows of `inputs` are the valid steps of all utterances, one utterance after another; the
+        `Varlen` `rows` has their layout. One kernel or torch RNN runs all steps if it gives the
+        same result.
         """
         batch, steps = rows.shape
         bits = self.recurrent_dropout_bits(steps, batch, inputs.device)
@@ -222,7 +222,7 @@ class SplitLSTM(SplitCell):
         return LSTMState(like.new_zeros(batch, self.hidden), like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Return the one linear layer of a step, over [context; hidden]; `hoist` adds the bias."""
+        """Return one linear layer, from [context; hidden] to the gates; `hoist` adds the bias."""
         renew(self)
         weights: Tensor = self.weight_hh
         if self.context_dim:  # without one there is nothing to copy at every free-running step
@@ -262,13 +262,13 @@ class SplitGRU(SplitCell):
         return GRUState(like.new_zeros(batch, self.hidden))
 
     def step_weights(self) -> Products:
-        """Return two layers, of context and of hidden state: the reset gate scales the second."""
+        """Return two linear layers to the gates, from the context and from the hidden state."""
         renew(self)
         context = self.weight_ih[:, self.input_dim :]
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Return weights of reset, update, and the new gate's shares of inputs and hidden state."""
+        """Return a `FourGates`: reset, update, new gate of the inputs, new gate of hidden state."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)

@@ -22,16 +22,19 @@ def mmd(
 
     The kernel is a sum over the scales C = 2·dim·sigma²·s, s in `SCALES`, of C / (C + ‖x−y‖²) for
     "imq" (Tolstikhin 2018) or exp(−‖x−y‖² / C) for "rbf". 2·dim·sigma² is the expected squared
-    distance of two points of a normal distribution with standard deviation `sigma`. The result is
-    differentiable.
+    distance of two points of a normal distribution with standard deviation `sigma`.
 
     Args:
         x: sample (items, dim) of the first distribution.
         y: sample (others, dim) of the second distribution.
-        kernel: "imq" (heavy-tailed, so that far points keep a gradient) or "rbf".
+        kernel: "imq" (inverse multiquadric, heavy-tailed, so that far points keep a gradient) or
+            "rbf".
         statistic: "u" leaves out the kernel of each point with itself: unbiased, may be negative.
             "v" keeps it: at least 0, with a bias that shrinks as one over the number of points.
         sigma: standard deviation of the distribution that is compared with, such as a prior.
+
+    Returns:
+        The estimate, a differentiable scalar.
 
     Raises:
         DataError: one of the samples has fewer than 2 points.

@@ -11,14 +11,16 @@ from speechseq.ops.varlen import Rows, RowsOut, Varlen
 def on_rows(module: nn.Module, x: Rows, rows: Varlen, by: Literal["mask", "lengths"]) -> RowsOut:
     """Apply a module to a batch without padding: x (rows, channels) to (rows, outputs).
 
-    The module's own `of_rows` is called; if the module is not plain (see `ops.plain`), for instance
-    because it has a hook, the module is called on the padded batch instead.
+    The method `of_rows` of the module is called. If the module has a hook, or `forward` was
+    replaced (see `ops.plain`), the batch is padded and the module itself is called, so that neither
+    is bypassed.
 
     Args:
-        module: module with `of_rows(x, rows)` and a call on padded batches.
-        x: valid positions of all utterances, one after another.
-        rows: the `Varlen` that knows which row belongs to which utterance.
-        by: second argument of the module's call on a padded batch, its mask or its lengths.
+        module: module with a method `of_rows(x, rows)`, which computes the same as its call.
+        x: valid positions of all utterances, one utterance after another.
+        rows: the `Varlen` that describes which row belongs to which utterance.
+        by: second argument of the module's call on a padded batch: the mask (batch, time) or the
+            lengths (batch).
     """
     own: Any = module
     if is_plain(module):

@@ -18,22 +18,31 @@ Indexed = Annotated[Tensor, "rows that another field indexes"]
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """Select rows, by index, of every tensor of a nested state; for one hypothesis per utterance.
+    """Select some items of the batch, in every tensor of a nested state, such as a decoder's.
+
+    Unlike `regroup_rows`, it is for states with one hypothesis per utterance.
 
     Args:
-        state: nested tuples of batch-first tensors.
+        state: nested tuples of tensors whose first axis is the batch.
         rows: (selected), indices into the first axis of every tensor.
+
+    Returns:
+        The state of the same type with the selected items.
     """
     return regroup_rows(state, rows, rows)
 
 
 def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
-    """Select or re-order the hypotheses of a nested state of a beam search.
+    """Select or re-order the hypotheses of a beam search in a nested state, such as a decoder's.
 
     Args:
-        state: nested tuples of batch-first tensors.
-        rows: indices into tensors with one row per hypothesis.
-        utterances: indices into `PerUtterance` tensors, with one row per utterance; None keeps all.
+        state: nested tuples of tensors whose first axis is the hypotheses of all utterances or, for
+            fields annotated `PerUtterance`, the utterances.
+        rows: indices of hypotheses, to select from all other tensors.
+        utterances: indices of utterances, to select from `PerUtterance` tensors; None keeps all.
+
+    Returns:
+        The state of the same type with the selected hypotheses.
     """
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
@@ -49,12 +58,13 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 
 
 def num_utterances(state: Any) -> int:
-    """Return the number of utterances of a nested state, from its first `PerUtterance` tensor.
+    """Return the number of utterances in the nested state of a beam search.
 
-    `PerUtterance` tensors have one row per utterance however many hypotheses a beam search has.
+    It is the size of the first axis of the first field that is annotated `PerUtterance`; other
+    tensors have one row per hypothesis.
 
     Raises:
-        ValueError: the state has no such tensor.
+        ValueError: the state has no such field.
     """
     tuples: list[Any] = [state]
     for parts in tuples:  # the list grows

@@ -44,7 +44,10 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
-    """Draw a mask of `shape`, True with probability `rate`, rounded to a multiple of 2^-16."""
+    """Draw a Boolean mask of `shape`, True with probability `rate`, by torch's global generator.
+
+    On a CPU, the rate is rounded to a multiple of 2^-16.
+    """
     if not is_eager():
         return torch.rand(shape, device=device) < rate
     mask = torch.empty(shape, dtype=torch.bool, device=device)

@@ -31,9 +31,12 @@ def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None
 
 
 def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor, "*rest outputs"]:
-    """Return `layer(x)` for x (…, inputs), by `linear` if that gives the same and rows are many.
+    """Return `layer(x)` for x (…, inputs), computed by the faster function `linear` if possible.
 
-    A layer with hooks, or of another class than nn.Linear, is called, so that nothing is bypassed.
+    Args:
+        layer: an nn.Linear, or any module; a module of another class, or with hooks, is always
+            called.
+        x: (…, inputs); few rows are also left to the layer.
     """
     many = x.shape[:-1].numel() >= _FEW
     if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):

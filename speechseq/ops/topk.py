@@ -16,8 +16,12 @@ Indices = Int[Tensor, "utterances best"]
 def stable_topk(scores: Scores, count: int) -> Indices:
     """Return the indices (rows, count) of the `count` highest scores of each row, best first.
 
-    Of equal scores (rows, candidates), that with the lowest index comes first. Scores are compared
-    in single precision, as differences from the row's highest score.
+    Unlike torch.topk, equal scores are ordered by index, the lowest first. Scores are compared in
+    single precision, as differences from the row's highest score.
+
+    Args:
+        scores: (rows, candidates).
+        count: number of indices per row.
     """
     on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float64
     if not on_cpu or not has_memory(scores) or library(KERNELS) is None:

@@ -16,15 +16,19 @@ Gathered = Float[Tensor, "places channels"]
 
 
 class Varlen(NamedTuple):
-    """Layout of an unpadded batch: its rows are the valid positions, utterance after utterance.
+    """Layout of a batch without padding: its rows are the valid positions, utterance by utterance.
+
+    `Varlen.of(mask)` builds it from a mask (batch, time). `unpad` maps a padded tensor (batch,
+    time, channels) to (rows, channels), where `rows` is the number of valid positions of the whole
+    batch; `pad` is the inverse.
 
     Attributes:
         shape: (batch, time) of the padded batch.
         positions: (rows), index of each row in the flattened padded batch.
-        item: (rows), utterance of each row.
+        item: (rows), index in the batch of the utterance that each row belongs to.
         lengths: (batch), number of rows of each utterance.
         whole: True if the valid positions of every utterance are known to be contiguous; False
-            while tracing, which cannot record a branch on the mask.
+            while torch traces a graph, which cannot record a branch on the mask.
     """
 
     shape: tuple[int, int]
@@ -49,7 +53,7 @@ class Varlen(NamedTuple):
         return x if full else gather_rows(x, self.positions)
 
     def pad(self, rows: Rows) -> Sequence:
-        """Scatter rows (rows, channels) to a padded batch (batch, time, channels), 0 elsewhere."""
+        """Map rows (rows, channels) to a padded batch (batch, time, channels), 0 in the padding."""
         size = self.shape[0] * self.shape[1]
         if not is_eager() or len(rows) < size:
             rows = scatter_rows(rows, self.positions, size)
@@ -69,15 +73,25 @@ class Varlen(NamedTuple):
 
 
 def gather_rows(x: Rows, index: Index) -> Gathered:
-    """Gather the rows `index` (places), all distinct, of x (rows, channels): (places, channels).
+    """Return x[index], (places, channels), of x (rows, channels) for an index without repetition.
 
-    As they are distinct, the backward pass needs no sums.
+    Because no row is taken twice, the backward pass writes gradients without adding them up.
+
+    Args:
+        x: (rows, channels).
+        index: (places), distinct indices of rows of x.
     """
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """Write x (places, channels) to distinct rows `index` (places) of zeros (rows, channels)."""
+    """Return zeros (rows, channels) with x in the rows `index`; the adjoint of `gather_rows`.
+
+    Args:
+        x: (places, channels).
+        index: (places), distinct indices of rows of the result.
+        rows: number of rows of the result.
+    """
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)
     return _Put.apply(x, index, rows)

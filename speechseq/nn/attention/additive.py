@@ -44,8 +44,8 @@ def called_energies(
         keys: (utterances, positions, dim), the projected memory. In a beam search, batch is
             utterances × k, and the k queries of an utterance are adjacent rows.
         energy: last layer, (batch × positions, dim) to (batch × positions, 1).
-        around: (batch × positions, dim), projected output of the location filters; None without
-            filters.
+        around: (batch × positions, dim), projected output of the location filters; None for
+            mechanisms without location filters.
     """
     layer = (by_utterance(query, len(keys)).unsqueeze(2) + keys.unsqueeze(1)).flatten(0, 2)
     energies = energy(torch.tanh(layer if around is None else layer + around))

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def run_in_own_group(command: Sequence[str], *, timeout: int) -> None:
-    """Run a command in its own process group; an exception here kills the whole group.
+    """Run a command in a process group of its own; if this function raises, the group is killed.
 
     A compiler starts other processes, which would survive if only the compiler were killed. Ctrl-C
-    on the terminal does not reach the group, so only this process ends the group.
+    on the terminal does not reach the group; the KeyboardInterrupt raised here ends it.
 
     Args:
         command: program and arguments.

@@ -31,15 +31,20 @@ def gate(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Forward of one cell (Triton): computes gates and new state from pre-activations.
+    """Triton kernel: gates and new state of an LSTM or GRU cell from the pre-activations.
 
-    `gates` (rows, 4 · HIDDEN) holds the pre-activations and is overwritten with the gates, in the
-    order of `decoder_step.cell`. `cells` and `hidden` (rows, HIDDEN) are the old states,
-    `cells_after` and `hidden_after` the new ones. The new hidden state is also written to `own`,
-    the inputs of the cell's next product, and if ABOVE to `above`, those of the layer above.
-    `bits`, `scale` and `zoneout` are those of recurrent dropout, DROPOUT is False without bits,
-    LSTM is False for a GRU. A program computes UNITS units of a row; a stride is the distance of
-    two rows of a tensor.
+    A program computes UNITS units of one row (item of the batch). A stride is the distance of two
+    rows of a tensor. Without DROPOUT, `bits` is not read.
+
+    Args:
+        gates: (rows, 4 · HIDDEN) pre-activations, overwritten with gates as in `decoder_step.cell`.
+        cells, cells_after: (rows, HIDDEN), an LSTM's cell state before and after the step.
+        hidden, hidden_after: (rows, HIDDEN), the hidden state before and after the step.
+        own: where the new hidden state is written as input of this cell's next product.
+        above: where it is written, if ABOVE, as input of the layer above.
+        bits: (rows, HIDDEN) of `recurrent_dropout_bits`.
+        scale, zoneout: factor of the units that dropout keeps, and zoneout rate.
+        LSTM: False for a GRU.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -77,14 +82,17 @@ def gate_backward(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, HAS_GRAD: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Backward of one cell (Triton): gradient of the pre-activations from the hidden state's.
+    """Triton kernel: gradient of the pre-activations of a cell from that of its hidden state.
 
-    `gates`, `cells` and `hidden` are saved by `gate`, which explains `bits`, `scale`, `zoneout` and
-    the names in capitals. The hidden state has gradients from the output (`grad_out`, if HAS_GRAD),
-    from the layer above (`above`) and from the next step (`behind`); a stride is the distance of
-    two rows. `carry_hidden` and `carry_cells` (rows, HIDDEN) hold the gradients of hidden state and
-    cell state that reach the previous step without passing a product. Writes `grad_gates` (rows, 4
-    · HIDDEN).
+    `gates`, `cells`, `hidden`, `bits`, `scale` and `zoneout` are those of `gate`. A program
+    computes UNITS units of one row (item of the batch). A stride is the distance of two rows.
+
+    Args:
+        grad_out: gradient of the hidden state from the output, if HAS_GRAD.
+        above, behind: gradients of the hidden state from the layer above and the next step.
+        carry_hidden, carry_cells: (rows, HIDDEN), gradients of hidden and cell state that reach the
+            previous step without passing a product; read and overwritten.
+        grad_gates: (rows, 4 · HIDDEN), written.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -217,12 +225,17 @@ def history_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the location filters (Triton): gradients of their input, the previous weights.
+    """Triton kernel: gradients of the input of the location filters, the attention weights.
 
-    From `grad_argument` (rows, positions, DIM) and the `folded` filters (CHANNELS · TAPS, DIM) it
-    overwrites `previous` (rows, positions), the gradient of the previous weights, and, if CHANNELS
-    is 2, adds to `cumulative`, the gradient of the sum of all weights. A program computes PLACES
-    positions of a row; WIDE is DIM rounded up to a power of two.
+    A program computes PLACES positions of one row (item of the batch).
+
+    Args:
+        grad_argument: (rows, positions, DIM), read; see `energies_backward`.
+        folded: (CHANNELS · TAPS, DIM), the filters multiplied by their projection, read.
+        previous: (rows, positions), overwritten with the gradient of the previous weights.
+        cumulative: (rows, positions); if CHANNELS is 2, the gradient of the sum of all weights is
+            added.
+        WIDE: DIM rounded up to a power of two.
     """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -252,13 +265,16 @@ def filters_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Backward of the location filters (Triton): gradient of the folded filters.
+    """Triton kernel: gradient of the location filters multiplied by their projection.
 
-    From `grad_argument` (rows, positions, DIM) and the filters' inputs, the weights of the
-    `previous` step and the sum of all weights (`cumulative`, if CHANNELS is 2), gradients are added
-    to `grad_folded` (rows, CHANNELS · TAPS, DIM). A program computes SOME taps of a row, PLACES
-    positions at a time; WIDE and ALL are DIM and `positions` rounded up to powers of two; a stride
-    is the distance of two rows.
+    A program computes SOME of the TAPS of one row (item of the batch), PLACES positions at a time.
+
+    Args:
+        grad_argument: (rows, positions, DIM), read; see `energies_backward`.
+        previous: (rows, positions), attention weights of the previous step.
+        cumulative: (rows, positions), sum of all weights; read if CHANNELS is 2.
+        grad_folded: (rows, CHANNELS · TAPS, DIM), to which the gradients are added.
+        WIDE, ALL: DIM and `positions` rounded up to powers of two.
     """
     row, dims = tl.program_id(0), tl.arange(0, WIDE)
     which = tl.program_id(1) * SOME + tl.arange(0, SOME)

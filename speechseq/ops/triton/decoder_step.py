@@ -55,12 +55,18 @@ def linear(
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Linear layer (Triton): output = relu(weight · [x; y] + bias) · keep, for each row of a batch.
+    """Triton kernel: linear layer, output = relu(weight · [x; y] + bias) · keep.
 
-    x and y have X and Y columns. Bias, ReLU and the dropout multipliers `keep` are optional
-    (BIASED, RELU, KEPT). `weight` is (OUTPUTS padded, X + Y); a stride is the distance of two rows
-    of a tensor. A program computes OUTS outputs of ROWS rows, CHUNK inputs at a time, as a matrix
-    product if MATRIX.
+    A program computes OUTS outputs of ROWS items of the batch, CHUNK inputs at a time, as a matrix
+    product if MATRIX. A stride is the distance of two rows of a tensor.
+
+    Args:
+        x, y: (batch, X) and (batch, Y), the two parts of the input.
+        weight: (OUTPUTS rounded up to a multiple of OUTS, X + Y).
+        bias: (OUTPUTS), added if BIASED.
+        keep: (batch, OUTPUTS), dropout multipliers, applied if KEPT.
+        output: (batch, OUTPUTS), written.
+        RELU: whether ReLU is applied.
     """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -97,15 +103,22 @@ def cell(
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Step of an LSTM or GRU with the inputs [x; y] of X and Y columns (Triton).
+    """Triton kernel: one step of an LSTM or GRU with the inputs [x; y].
 
-    `before` and `after` (rows, HIDDEN) are the hidden state before and after the step, `inner` and
-    `inner_after` an LSTM's cell state; if PASSED, x + after is written to `passed`. `zoneout` is
-    the share of the old state. `weight` (blocks · 4 · UNITS, X + Y + HIDDEN) and `bias` are ordered
-    by block, then by gate: input, forget, cell, output in an LSTM; in a GRU reset, update, and the
-    new gate in two parts, of the inputs and of the hidden state. A program computes UNITS units of
-    ROWS rows of the batch, CHUNK inputs at a time, as a matrix product if MATRIX; a stride is the
-    distance of two rows.
+    A program computes UNITS units of ROWS items of the batch, CHUNK inputs at a time, as a matrix
+    product if MATRIX. A stride is the distance of two rows of a tensor.
+
+    Args:
+        x, y: (batch, X) and (batch, Y), the two parts of the input.
+        weight: (blocks · 4 · UNITS, X + Y + HIDDEN), ordered by block of UNITS units, then by gate:
+            input, forget, cell, output in an LSTM; in a GRU reset, update, and the new gate in two
+            parts, of the inputs and of the hidden state.
+        bias: (blocks · 4 · UNITS), in the same order.
+        before, after: (batch, HIDDEN), hidden state before and after the step.
+        inner, inner_after: (batch, HIDDEN), an LSTM's cell state before and after the step.
+        passed: (batch, HIDDEN); if PASSED, x + after is written to it.
+        zoneout: share of the old state in the new one.
+        LSTM: False for a GRU.
     """
     block = tl.program_id(0)
     outs = block * 4 * UNITS + tl.arange(0, 4 * UNITS)
@@ -172,13 +185,20 @@ def energies(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Energies direction · tanh(query + keys + location) (Triton), PLACES positions per program.
+    """Triton kernel: attention energies direction · tanh(query + keys + location).
 
-    `location` is the projected output of the filters, which read the previous weights `previous`
-    and the sum of all weights `cumulative` (0, 1 or 2 CHANNELS of them). `folded` (CHANNELS · TAPS,
-    DIM) combines the filters and their projection; `query` is (rows, DIM), `keys` (rows, positions,
-    DIM). Writes `output` (rows, positions). WIDE is DIM rounded up to a power of two; a stride is
-    the distance of two rows.
+    `location` is the projected output of the location filters. A program computes PLACES positions
+    of one row (item of the batch). A stride is the distance of two rows of a tensor.
+
+    Args:
+        query: (rows, DIM), projected.
+        keys: (rows, positions, DIM), the projected memory.
+        direction: (DIM), weights of the last layer.
+        previous: (rows, positions), weights of the previous step; read if CHANNELS is 1 or 2.
+        cumulative: (rows, positions), sum of all weights; read if CHANNELS is 2.
+        folded: (CHANNELS · TAPS, DIM), the filters multiplied by their projection.
+        output: (rows, positions), the energies, written.
+        WIDE: DIM rounded up to a power of two.
     """
     row = tl.program_id(0)
     place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
@@ -213,13 +233,22 @@ def read(
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Weights softmax(factor · energies), and COLUMNS columns of the context per program (Triton).
+    """Triton kernel: attention weights softmax(factor · energy) and the context, their mean memory.
 
-    `energy` and `mask` (bytes) are (rows, positions), `memory` is (rows, positions, DIM), `context`
-    (rows, DIM). The first program of a row also writes the `weights`, and `history_after` (rows,
-    CHANNELS, positions): the weights and the sum of all weights, that of `history` included. ALL is
-    the number of positions rounded up to a power of two, PLACES that of one loop; a stride is the
-    distance of two rows.
+    A program computes COLUMNS columns of the context of one row (item of the batch), PLACES
+    positions at a time; the first program of a row also writes the weights and the history. A
+    stride is the distance of two rows of a tensor.
+
+    Args:
+        energy: (rows, positions).
+        mask: (rows, positions) bytes, not 0 at valid positions.
+        memory: (rows, positions, DIM).
+        factor: sharpening of the softmax.
+        weights: (rows, positions), written.
+        context: (rows, DIM), written.
+        history, history_after: (rows, CHANNELS, positions), read and written: the previous weights
+            and the sum of all weights, before and after the step.
+        ALL: `positions` rounded up to a power of two.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
     everywhere = tl.arange(0, ALL)

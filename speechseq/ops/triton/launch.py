@@ -41,7 +41,7 @@ def _launches(device: torch.device) -> bool:
 
 
 def cdiv(count: int, each: int) -> int:
-    """Ceiling of count / each: number of programs for `count` items, `each` per program."""
+    """Return count / each, rounded up: the programs that `count` items need, `each` per program."""
     return -(-count // each)
 
 

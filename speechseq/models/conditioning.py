@@ -34,7 +34,12 @@ def build_join(
 
 
 def build_speakers(config: SpeakersConfig | None, encoder: Encoder) -> Speakers | None:
-    """Build the table of speakers for an encoder; None if `config` is None, for one voice."""
+    """Build the table of the speakers' learned vectors; None for a model of one voice.
+
+    Args:
+        config: names of the speakers and width of the vectors; None for one voice.
+        encoder: text encoder, to whose embeddings the vectors may be added.
+    """
     return None if config is None else config.build(encoder.embedding_dim)
 
 

@@ -22,7 +22,9 @@ from speechseq.shapes import Alignment, Lengths, Scalar
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CoarseDecoderConfig(Config):
-    """Settings of the second decoder; all others are those of the first one.
+    """Settings of the second, coarse decoder in double decoder consistency (Gölge 2020).
+
+    It has fewer and longer steps; all its other settings are those of the first decoder.
 
     Attributes:
         reduction_factor: frames per step, a multiple of the first decoder's.

@@ -17,9 +17,10 @@ class Steering:
     """Control of the attention in free-running synthesis, for `free_run` and `MelStream`.
 
     Args:
-        window: positions ahead of the furthest one reached (the median of the weights) that may
-            get weight, with half as many behind it; neither edge ever moves back. None for all
-            positions. Mechanisms that are monotonic by themselves need no window and get none.
+        window: number of positions ahead of the furthest position reached that may get weight;
+            half as many behind it may too. The position of a step is the median of its weights,
+            and neither edge of the window ever moves back. None allows all positions. Mechanisms
+            that are monotonic by themselves need no window and get none.
         length_scale: factor of the duration, for mechanisms whose speed can be set (GMM).
     """
 
@@ -134,7 +135,7 @@ class WindowedSteps(EagerSteps):
 def start(
     steps: Any, memory: Memory, memory_mask: MemoryMask, length_scale: float
 ) -> DecoderState | WindowedState:
-    """Return the state before the first step.
+    """Return the decoder's state before the first step of synthesis.
 
     Args:
         steps: an object that runs steps, such as `EagerSteps` or `WindowedSteps`.

@@ -161,8 +161,13 @@ class CBHGEncoderConfig(EncoderConfig):
 
     Attributes:
         embedding: width of a symbol's embedding.
-        prenet, dropout: widths of the pre-net's layers, and its dropout in training.
-        bank, channels, projections, highways, gru: arguments of `CBHG`.
+        prenet: widths of the pre-net's layers.
+        dropout: probability of dropping a unit of the pre-net, in training.
+        bank: width in symbols of the widest convolution in the CBHG's bank.
+        channels: channels of the bank's convolutions and of the highway layers.
+        projections: channels of the two convolutions after the bank.
+        highways: number of highway layers.
+        gru: units of the bidirectional GRU, per direction.
     """
 
     kind: ClassVar[str] = "cbhg"

@@ -55,7 +55,7 @@ class FrameDecoderConfig(Config):
     """Settings of the decoder; the defaults are Tacotron 2's as NVIDIA and torchaudio build it.
 
     Attributes:
-        reduction_factor: r, mel frames per step; with `gradual`, r at first or of the checkpoint.
+        reduction_factor: r, mel frames per decoder step; `gradual` changes it in training.
         prenet: widths of the pre-net's layers, through which the previous frame enters a step;
             `prenet_dropout` and `prenet_bias` belong to these layers.
         free_running_dropout: keep the pre-net's dropout in synthesis.
@@ -210,7 +210,7 @@ class FrameDecoder(nn.Module):
         return DecoderOutput(frames, stop, core.alignment)
 
     def at_update(self, update: int) -> None:
-        """Set the scheduled reduction factor and rate of scheduled sampling for an update."""
+        """Set reduction factor and scheduled sampling as scheduled for an optimizer update."""
         self.sampling_rate = self.config.sampling.at(update)
         if self.config.gradual is not None:
             self.set_reduction_factor(self.config.gradual.at(update))

@@ -122,7 +122,7 @@ def kernel_run(
 ) -> frame_decoder_cpp.KernelRun | None:
     """Begin a run in the C++ kernel, or return None if the kernel does not support it.
 
-    Another run is made by `torch_steps`. The arguments are those of `free_run`.
+    After None, use `torch_steps`. The arguments are those of `free_run`.
     """
     if not _by_kernel(decoder, steering):
         return None

@@ -43,6 +43,8 @@ class LASConfig(Config):
             `perturb_vocal_tract`.
         feature_groups: number of equal groups of channels that get the same masks by SpecAugment: 3
             for mels, deltas and double deltas.
+        listener: settings of the encoder of speech.
+        speller: settings of the attention decoder, which writes symbols.
         ctc: add a CTC head on the memory; its weight in training is a setting of the loss.
         reading: options of the attention in transcription, such as a window, which helps on long
             speech (Chorowski 2015, §2.3); None keeps those of training.
@@ -208,6 +210,7 @@ class LAS(nn.Module):
 
     Attributes:
         reduction: frames per position of the memory.
+        never: (symbols), True for the symbols that the CTC head never outputs: pad, eos and sos.
     """
 
     symbol_rows = ("ctc.weight", "ctc.bias")

@@ -29,8 +29,9 @@ class LASLossConfig(Config):
         ctc: weight of CTC in the total; the cross-entropy of the attention gets 1 - ctc (Watanabe
             2017: .3 to .5).
         ctc_last: final weight of CTC, which changes linearly from update `ctc_from` to `ctc_to`.
-        guide, guide_sigma, guide_half_life: weight of guided attention, width of its diagonal, and
-            the updates after which the weight has halved (0: never), as in `TacotronLossConfig`.
+        guide: weight of guided attention, see `guided_attention_loss`.
+        guide_sigma: width of its diagonal, as a share of the length.
+        guide_half_life: updates after which its weight has halved; 0 keeps the weight.
     """
 
     label_smoothing: Share = 0.0

@@ -89,6 +89,7 @@ class Listener(nn.Module):
     Attributes:
         memory_dim: channels of the memory.
         reduction: frames per position of the memory when all layers run.
+        grown: numbers (2) saved in checkpoints: layers that run, and factor of the pooling.
     """
 
     grown: Tensor

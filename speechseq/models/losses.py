@@ -33,8 +33,9 @@ class TacotronLossConfig(Config):
             alone; the rest is for all bins. Public implementations of Tacotron take half for 0 to
             3 kHz.
         stop: weight of the stop loss; `stop_positive_weight` applies to the last step of each row.
-        guide: weight of guided attention (Tachibana 2018) with standard deviation `guide_sigma`; it
-            halves every `guide_half_life` updates (0: never).
+        guide: weight of guided attention, see `guided_attention_loss`.
+        guide_sigma: width of its diagonal, as a share of the length.
+        guide_half_life: updates after which its weight has halved; 0 keeps the weight.
         coarse: weight of mel and stop loss of the coarse decoder, if the model has one.
         consistency: weight of the difference of both decoders' alignments.
     """

@@ -121,9 +121,12 @@ class LinearPostnetConfig(OutputNetConfig):
     """Settings of Tacotron's post-processing net: CBHG (K = 8), projection to the linear spectrum.
 
     Attributes:
-        projections: widths of the CBHG's convolutions before the one that returns to the width of
-            the mel.
-        bank, channels, highways, gru: other arguments of `CBHG`.
+        bank: K, the width in frames of the widest convolution in the CBHG's bank.
+        channels: channels of the bank's convolutions and of the highway layers.
+        projections: channels of the CBHG's convolutions after the bank, before a last one that
+            returns to the width of the mel.
+        highways: number of highway layers.
+        gru: units of the bidirectional GRU, per direction.
     """
 
     kind: ClassVar[str] = "linear"

@@ -133,6 +133,9 @@ class Speller(nn.Module):
         symbols: number of entries of the vocabulary, control symbols included.
         memory_dim: channels of the memory.
         config: settings; see `SpellerConfig`.
+
+    Attributes:
+        never: (symbols), True for pad, sos and blank, which get no probability.
     """
 
     symbol_rows = ("embedding.weight", "symbols.weight", "symbols.bias")

@@ -13,18 +13,22 @@ from speechseq.config import Config, choice
 from speechseq.models import conditioning
 from speechseq.models.conditioning import Text
 from speechseq.models.decoder_inputs import run_inputs
-from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
+from speechseq.models.decoder_stack import LSTMStackConfig
 from speechseq.models.decoder_steps import Steering
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import free_run
 from speechseq.models.postnets import ConvPostnetConfig, LinearPostnetConfig, OutputNetConfig
+from speechseq.models.published_parts import (
+    tacotron1_decoder,
+    tacotron1_encoder,
+    tacotron2_decoder,
+)
 from speechseq.models.speakers import Speaker, SpeakersConfig
 from speechseq.models.style.join import Join
 from speechseq.models.style.latent import Latent
 from speechseq.models.style.style import StyleConfig
 from speechseq.models.tacotron_output import Generated, TacotronOutput
-from speechseq.nn.attention.content import ContentConfig
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.masks import length_mask, zero_padding
@@ -37,9 +41,15 @@ from speechseq.shapes import Encoded, Lengths, Mel, Tokens
 class TacotronConfig(Config):
     """Parts of a Tacotron, and the affine map between log-mels and the network's scale.
 
-    The network works on (mel - mel_mean) / mel_scale; numbers that give mels near zero mean and
-    unit variance make small models learn faster. The vectors of `style` (see `models.style`) and of
-    `speakers` are added or appended (`join`) to every valid position of the memory.
+    Attributes:
+        encoder: settings of the text encoder, whose output is the memory of the attention.
+        decoder: settings of the decoder, which makes the frames.
+        postnet: settings of the post-net, which refines them.
+        mel_mean, mel_scale: the network works on (mel - mel_mean) / mel_scale; numbers that give
+            mels near zero mean and unit variance make small models learn faster.
+        style: settings of a style (see `models.style`), or None.
+        speakers: settings of several speakers; None for one voice.
+        join: "add" or "concat": how the vectors of style and speaker enter the memory.
     """
 
     kind: ClassVar[str] = "tacotron"
@@ -60,6 +70,8 @@ class TacotronConfig(Config):
         """Build the model for a vocabulary of `symbols` entries and mels of `mels` bands.
 
         Args:
+            symbols: number of entries of the vocabulary.
+            mels: number of mel bands.
             bins: width of the linear spectrum, if the post-net predicts one: `bins` of the
                 AudioConfig that the mels come from. None takes the 513 of `AudioConfig()`.
 
@@ -86,26 +98,8 @@ def tacotron1(
         style=style,
         speakers=speakers,
         join=join,
-        encoder=CBHGEncoderConfig(
-            embedding=256,
-            prenet=(256, 128),
-            bank=16,
-            channels=128,
-            projections=(128, 128),
-            highways=4,
-            gru=128,
-        ),
-        decoder=FrameDecoderConfig(
-            reduction_factor=reduction_factor,
-            prenet=(256, 128),
-            prenet_bias=True,
-            attention_rnn="gru",
-            attention_rnn_dim=256,
-            attention_rnn_dropout=0.0,
-            attention=ContentConfig(dim=256),
-            stack=ResidualGRUStackConfig(layers=2, dim=256),
-            project_context=False,
-        ),
+        encoder=tacotron1_encoder(),
+        decoder=tacotron1_decoder(reduction_factor),
         postnet=LinearPostnetConfig(bank=8, channels=128, projections=(256,), highways=4, gru=128),
     )
 
@@ -122,8 +116,9 @@ def tacotron2(
     """Return Tacotron 2 (Shen 2018, §2.2) in the variant of NVIDIA and torchaudio.
 
     Args:
-        reduction_factor: mel frames per decoder step; the others are fields of `TacotronConfig`.
-        dropout, zoneout: of the decoder's RNNs; the paper has dropout=0.0, zoneout=0.1.
+        reduction_factor: mel frames per decoder step.
+        dropout, zoneout: rates of the decoder's RNNs; the paper has dropout=0.0, zoneout=0.1.
+        style, speakers, join: fields of `TacotronConfig`.
 
     Examples:
         >>> model = tacotron2().build(symbols=40, mels=80)
@@ -135,18 +130,7 @@ def tacotron2(
         encoder=ConvEncoderConfig(
             embedding=512, layers=3, channels=512, kernel=5, dropout=0.5, lstm=256
         ),
-        decoder=FrameDecoderConfig(
-            reduction_factor=reduction_factor,
-            prenet=(256, 256),
-            prenet_bias=False,
-            attention_rnn="lstm",
-            attention_rnn_dim=1024,
-            attention_rnn_dropout=dropout,
-            attention_rnn_zoneout=zoneout,
-            attention=LocationSensitiveConfig(dim=128, filters=32, kernel=31),
-            stack=LSTMStackConfig(layers=1, dim=1024, dropout=dropout, zoneout=zoneout),
-            project_context=True,
-        ),
+        decoder=tacotron2_decoder(reduction_factor, dropout, zoneout),
         postnet=ConvPostnetConfig(layers=5, channels=512, kernel=5, dropout=0.5),
     )
 
@@ -180,7 +164,18 @@ def tacotron2_small(
 
 
 class Tacotron(nn.Module):
-    """Text to mels; `TacotronConfig.build` makes it, training calls it, `generate` speaks texts."""
+    """Tacotron or Tacotron 2: maps texts to log-mels, from which a vocoder makes speech.
+
+    `TacotronConfig().build(symbols, mels)` makes it. Training calls it with a `TTSBatch`; it then
+    runs teacher-forced and returns a `TacotronOutput`. To synthesise, call `generate`: tokens
+    (batch, tokens) and their lengths (batch) to a `Generated` with mels (batch, frames, mels).
+
+    Args:
+        symbols: number of entries of the vocabulary.
+        mels: number of mel bands.
+        bins: width of the linear spectrum, if the post-net predicts one.
+        config: settings of the parts.
+    """
 
     optional_parts = ("style", "speakers", "join", "decoder.coarse")  # see `training.fitting`
 
@@ -198,7 +193,7 @@ class Tacotron(nn.Module):
         self._update = 0
 
     def at_update(self, update: int) -> None:
-        """Set the optimizer update, on which penalties and schedules depend."""
+        """Set the number of the optimizer update, on which penalties and schedules depend."""
         self._update = update
         self.decoder.at_update(update)
         if self.decoder.config != self.config.decoder:  # another reduction factor

@@ -109,7 +109,9 @@ class KernelRun:
         self.step, self.most = 0, int(limits.max())
 
     def advance(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Make at most `steps` further steps, and no more than to the end of a block of `noise`.
+        """Make at most `steps` further steps.
+
+        A call ends at the latest with a block of 64 steps, whose dropout masks are drawn at once.
 
         Returns:
             frames (batch, steps, r * mels), stop logits (batch, steps) and attention weights

@@ -61,8 +61,10 @@ def cached(
 ) -> Output:
     """Return `make(decoder, precision)` from a cache; it is computed anew if weights changed.
 
-    Used for weights that are packed or rounded: `make` gets the decoder and "float32", "bfloat16"
-    or "int8".
+    Args:
+        decoder: frame decoder, whose weights `make` packs or rounds.
+        precision: "float32", "bfloat16" or "int8".
+        make: function of decoder and precision.
     """
     entries, state = _CACHE.setdefault(decoder, {}), _fingerprint(decoder)
     if entries.get((make, precision), (None,))[0] != state:

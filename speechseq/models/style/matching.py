@@ -47,6 +47,8 @@ class MMD(nn.Module):
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
         """Return {"mmd": weighted discrepancy} of the codes of `latent` from samples of `prior`.
 
+        The weight is constant: `update`, the number of the optimizer update, has no effect.
+
         Raises:
             DataError: the batch has only one utterance.
         """

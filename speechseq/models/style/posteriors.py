@@ -223,6 +223,9 @@ class FlowDistribution(Distribution):
 
     `log_prob` costs nothing for the tensor that `rsample` returned last; for other values it
     inverts the flow, with one pass per dimension if the flow is inverse autoregressive.
+
+    Args:
+        flow: distribution of zuko, of batch shape (batch) and event shape (dim,).
     """
 
     has_rsample = True

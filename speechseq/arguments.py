@@ -140,7 +140,7 @@ def _check_integers(x: Tensor, shape: Sequence[int | None], name: str, cure: str
 
 
 def _readable(x: Tensor, wait: bool) -> bool:
-    """True if values can be read: eager mode, a plain tensor, on a CPU or with `wait`."""
+    """Return True if values can be read: eager mode, a plain tensor, on a CPU or with `wait`."""
     there = x.device.type == "cpu" or (wait and x.device.type == "cuda")
     return is_eager() and there and type(x) is Tensor
 

@@ -14,7 +14,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def is_eager() -> bool:
-    """True if torch operations run at once on real values, so that a C++ kernel may replace them.
+    """Return True if torch operations run at once on real values, as C++ kernels need.
 
     At most reverse-mode autograd is active. False under `torch.jit.trace`, `torch.compile`,
     `torch.export`, `torch.onnx.export`, the transforms of `torch.func`, forward-mode
@@ -32,7 +32,7 @@ def is_eager() -> bool:
 
 
 def has_memory(*tensors: Tensor | None) -> bool:
-    """True if a C++ kernel may read the memory of the tensors: they are plain, dense tensors.
+    """Return True if a C++ kernel may read the memory of the tensors: plain, dense ones.
 
     Each must be exactly a Tensor or a Parameter; None is accepted. False unless `is_eager()`, and
     for subclasses (fake, functional, quantised, distributed tensors), sparse layouts, and views
@@ -45,6 +45,6 @@ def has_memory(*tensors: Tensor | None) -> bool:
 
 
 def _only_default_device() -> bool:
-    """True if the one mode is `torch.set_default_device("cpu")` or its context manager."""
+    """Return True if the one mode is `torch.set_default_device("cpu")` or its context manager."""
     modes = _get_current_function_mode_stack()
     return all(type(mode) is DeviceContext and mode.device.type == "cpu" for mode in modes)

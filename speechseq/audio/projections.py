@@ -154,7 +154,7 @@ def _envelope(
 
 
 def works_row_by_row(target: Magnitude) -> bool:
-    """True if the items of a batch are inverted one after another, which is the case on a CPU.
+    """Return True if the items of a batch are inverted one after another, as on a CPU.
 
     It is faster there: no padding is processed, and an item stays in the cache.
     """

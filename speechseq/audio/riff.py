@@ -98,7 +98,7 @@ def find(name: str, file: BinaryIO, begin: int, end: int, size: int) -> Data:
 
 
 def _is_no_promise(length: int) -> bool:
-    """True if the length is a placeholder of a writer that did not know the size."""
+    """Return True if the length is a placeholder of a writer that did not know the size."""
     near = abs(length - (1 << 31)) <= _NEAR or 0 <= _WIDE - length <= _NEAR
     return length <= 0 or near or length >= _BEYOND
 
@@ -141,14 +141,14 @@ def _chunks(file: BinaryIO, begin: int, size: int) -> Iterator[_Chunk]:
 
 
 def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
-    """True if a chunk begins at `place`: a printable name, with space for its length."""
+    """Return True if a chunk begins at `place`: a printable name, with space for its length."""
     file.seek(place)
     kind = file.read(4)
     return place + 8 <= size and kind.isascii() and kind.decode().isprintable()
 
 
 def _is_whole(file: BinaryIO, place: int, size: int) -> bool:
-    """True if only complete chunks follow from `place` to the end."""
+    """Return True if only complete chunks follow from `place` to the end."""
     while _is_chunk(file, place, size):
         file.seek(place + 4)
         length = struct.unpack("<I", file.read(4))[0]

@@ -72,7 +72,7 @@ def row_magnitudes(
 
 
 def supported(n_fft: int) -> bool:
-    """True if the C++ kernels of the STFT are available and n_fft is a power of two.
+    """Return True if the C++ kernels of the STFT are available and n_fft is a power of two.
 
     The kernels also need tensors with memory; see `has_memory`.
     """

@@ -54,7 +54,7 @@ def flush_or_forget() -> None:
 
 
 def reader_left() -> bool:
-    """True if standard output is a pipe that nobody reads any more, as after `| head -1`."""
+    """Return True if standard output is a pipe that nobody reads any more, as after `| head -1`."""
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -201,7 +201,7 @@ def _print(path: Path, result: "Transcript | LongTranscript", options: Options) 
 
 
 def _is_doubtful(result: "Transcript | LongTranscript") -> bool:
-    """True if the transcript has words although silence is more likely."""
+    """Return True if the transcript has words although silence is more likely."""
     from speechseq.inference.transcript import NO_SPEECH
 
     return bool(result.text) and result.no_speech > NO_SPEECH

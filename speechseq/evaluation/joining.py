@@ -91,7 +91,7 @@ class JoiningEvaluation:
 
 
 def marked(transcript: Transcript) -> bool:
-    """True if a transcript says that its sound probably holds no speech.
+    """Return True if a transcript says that its sound probably holds no speech.
 
     This is so if `transcript.no_speech` is above the constant NO_SPEECH.
     """

@@ -54,7 +54,7 @@ class ScoredUtterance:
 
     @property
     def right(self) -> bool:
-        """True if the hypothesis equals the reference, word for word."""
+        """Return True if the hypothesis equals the reference, word for word."""
         return self.ref == self.hyp
 
 

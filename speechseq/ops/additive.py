@@ -27,7 +27,7 @@ def by_utterance(x: Tensor, utterances: int) -> Tensor:
 def fold_filters(
     filters: Float[Tensor, "filters channels kernel"], location: Float[Tensor, "dim filters"]
 ) -> Float[Tensor, "taps dim"]:
-    """Multiply location filters by their projection: one matrix (channels * kernel, dim).
+    """Combine location filters and their projection in one matrix (channels * kernel, dim).
 
     Args:
         filters: (filters, channels, kernel), convolution weights.
@@ -44,7 +44,9 @@ def additive_energies(
     filters: Float[Tensor, "filters histories kernel"] | None = None,
     location: Float[Tensor, "dim filters"] | None = None,
 ) -> Weights:
-    """Energies direction · tanh(query + keys + location conv(history)), (batch, positions).
+    """Compute energies (batch, positions) of additive attention.
+
+    They are direction · tanh(query + keys + location conv(history)).
 
     The tanh layer (batch, positions, dim) is recomputed in the backward pass instead of saved: at
     800 steps of 16 utterances this saves 0.9 GB, for one more product, sum and tanh per step.
@@ -74,7 +76,7 @@ def additive_energies(
 
 
 def supported(*parts: Tensor | None) -> bool:
-    """True if the C++ kernel takes these tensors: float32 on a CPU, with gradients disabled."""
+    """Return True if the C++ kernel takes these tensors: float32, CPU, gradients disabled."""
     return (
         not torch.is_grad_enabled()
         and has_memory(*parts)

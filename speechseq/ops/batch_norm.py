@@ -17,7 +17,7 @@ _NUMBERS = {"linear": 0, "relu": 1, "tanh": 2}
 
 
 def supported(*tensors: Tensor) -> bool:
-    """True if the kernels of pointwise.cpp take these tensors: float32 on a CPU, not empty."""
+    """Return True if the C++ kernels take these tensors: float32 on a CPU, not empty."""
     return (
         has_memory(*tensors)
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)

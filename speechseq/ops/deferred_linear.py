@@ -43,8 +43,9 @@ class _GradBuffer:
 class DeferredGradLinear:
     """Linear layer y = W x + b for the steps of one loop; build a new one for each batch.
 
-    Plain autograd adds a gradient of the size of W at every step; for Tacotron 2 this moves 25 MB
-    of memory several hundred times per update. This layer keeps only input and output gradient of
+    Calling it maps x (batch, input_dim) to (batch, output_dim). Plain autograd adds a gradient of
+    the size of W at every step; for Tacotron 2 this moves 25 MB several hundred times per update.
+    This layer keeps only input and output gradient of
     each step, and computes the gradient of W by one product over all steps. A graph may be run
     backward several times (`retain_graph=True`); second derivatives raise an error.
 

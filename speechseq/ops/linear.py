@@ -17,7 +17,7 @@ _FEW = 64  # number of rows below which packing the weights does not pay
 
 
 def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Linear layer, like torch's `linear`: x (…, inputs), weight (outputs, inputs), bias (outputs).
+    """Apply a linear layer, like torch's `linear`: x (…, inputs) to (…, outputs).
 
     On processors with AVX-512 that are not Intel's, torch's library (MKL) runs its AVX2 code in
     float32, at half the speed. There a C++ kernel computes the three products of a training step;
@@ -45,7 +45,7 @@ def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor,
 
 
 def supported(a: Tensor, b: Tensor) -> bool:
-    """True if the C++ kernel takes the factors a and b and is faster than torch on this processor.
+    """Return True if the C++ kernel takes the matrices a and b and is faster than torch here.
 
     They are float32 tensors on a CPU, not empty; the kernel is faster where MKL does not use
     AVX-512.

@@ -17,7 +17,7 @@ _REMAKING = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if the module is exactly of one of these classes, and a call runs only their `forward`.
+    """Return True if a call of the module runs nothing but the `forward` of one of these classes.
 
     The module then has no hooks (and torch no global ones), no parametrization, no replaced
     `forward`, and its parameters are plain tensors. Submodules are not checked.
@@ -38,7 +38,7 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 
 def all_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """True if a module and all its submodules are plain: no hooks, no replaced layers.
+    """Return True if a module and all its submodules are plain: no hooks, no replaced layers.
 
     `kinds` are the classes allowed, by default those of torch.nn and of speechseq; see `is_plain`.
     """
@@ -46,7 +46,7 @@ def all_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 
 def is_plain_conv(conv: nn.Module) -> bool:
-    """True for a plain Conv1d without padding, stride, dilation or groups, as kernels require."""
+    """Return True for a plain Conv1d without padding, stride, dilation or groups."""
     return (
         is_plain(conv, nn.Conv1d)
         and isinstance(conv, nn.Conv1d)
@@ -55,7 +55,7 @@ def is_plain_conv(conv: nn.Module) -> bool:
 
 
 def is_plain_rnn(layer: nn.Module) -> bool:
-    """True for a plain nn.LSTM or nn.GRU with one layer, one direction and biases."""
+    """Return True for a plain nn.LSTM or nn.GRU with one layer, one direction and biases."""
     return (
         is_plain(layer, nn.LSTM, nn.GRU)
         and isinstance(layer, nn.RNNBase)

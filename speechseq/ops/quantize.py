@@ -56,7 +56,8 @@ class Packed(NamedTuple):
     Attributes:
         weights: (panels, inputs, vectors, lanes); a panel has vectors · lanes outputs, whose
             weights are adjacent for each input.
-        scales, bias: of the outputs, padded to whole panels, or None.
+        scales: factor of each output, padded to whole panels; None unless int8.
+        bias: bias of each output, padded to whole panels, or None.
     """
 
     weights: Tensor
@@ -88,7 +89,8 @@ def pack(weight: Tensor, bias: Tensor | None, precision: str, shape: Shape) -> P
     """Round a layer's weight (outputs, inputs) to a precision and pack it in the order of kernels.
 
     Args:
-        weight, bias: (outputs, inputs) and (outputs) or None; the bias becomes float32.
+        weight: (outputs, inputs).
+        bias: (outputs), or None; it becomes float32.
         precision: "float32", "bfloat16" or "int8".
         shape: how many outputs a kernel computes together.
     """

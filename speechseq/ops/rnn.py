@@ -18,7 +18,7 @@ Kind = Literal["lstm", "gru"]
 
 
 class Weights(NamedTuple):
-    """Weights of one direction, with the names, shapes and order of torch's layers and cells."""
+    """Weights of one direction of an RNN, named and shaped as in nn.LSTMCell and nn.GRUCell."""
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
 
 
 def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
-    """True if a C++ kernel takes these tensors: float32 or bfloat16 on a CPU.
+    """Return True if a C++ kernel takes these tensors: float32 or bfloat16 on a CPU.
 
     Args:
         kind: "lstm" or "gru".

@@ -22,6 +22,8 @@ class Varlen(NamedTuple):
     time, channels) to (rows, channels), where `rows` is the number of valid positions of the whole
     batch; `pad` is the inverse.
 
+    `Varlen.of(mask)` makes it; `unpad` and `pad` convert between padded batch and rows.
+
     Attributes:
         shape: (batch, time) of the padded batch.
         positions: (rows), index of each row in the flattened padded batch.
@@ -66,7 +68,7 @@ class Varlen(NamedTuple):
         return flat.index_fill(0, self.positions, True).view(self.shape)
 
     def has_next(self) -> Bool[Tensor, " rows"]:
-        """True for each row whose next row is the next position of the same utterance: (rows)."""
+        """Return (rows) True for each row whose next row belongs to the same utterance."""
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)

@@ -41,7 +41,7 @@ class Passages:
         self._ends = [end for _, end in merged]
 
     def contains(self, position: int) -> bool:
-        """True if the character at index `position` is in a passage, but not its first character.
+        """Return True if the character at index `position` is in a passage after its first.
 
         A cut in front of this character would divide the passage.
         """
@@ -83,7 +83,7 @@ def _closing(text: str, marks: list[re.Match[str]], place: int) -> str:
 
 
 def _may_close(text: str, position: int) -> bool:
-    """True if the mark is at the end of a word, or, if it is a double one, alone."""
+    """Return True if the mark is at the end of a word, or, if it is a double one, alone."""
     if text[position + 1 : position + 2].isalnum() or not position:
         return False
     alone = text[position] == '"' and not text[position + 1 : position + 2].strip()

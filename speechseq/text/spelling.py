@@ -23,7 +23,7 @@ class Spelling(Protocol):
 
     @property
     def leads_with_space(self) -> bool:
-        """True if the text of each word begins with a space, the first word included."""
+        """Return True if the text of each word begins with a space, the first word included."""
 
     def check(self, symbols: Sequence[str]) -> None:
         """Raise ConfigError if a vocabulary cannot have these symbols, such as empty ones."""

@@ -165,7 +165,7 @@ def _closes(text: str, end: re.Match[str]) -> bool:
 
 
 def _is_abbreviated(text: str, mark: re.Match[str]) -> bool:
-    """True if a single full stop belongs to an abbreviation and does not end the sentence."""
+    """Return True if a single full stop ends an abbreviation and not the sentence."""
     if mark[0].rstrip("\"'”’“»«›)]}」』") != ".":
         return False
     stop = mark.start()

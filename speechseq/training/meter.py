@@ -37,7 +37,7 @@ class Meter:
 
     @property
     def is_empty(self) -> bool:
-        """True if no update was added since the last `read`."""
+        """Return True if no update was added since the last `read`."""
         return self._frames == 0
 
     def read(self) -> dict[str, Any]:

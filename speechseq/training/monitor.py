@@ -68,7 +68,7 @@ class Monitor:
         return size
 
     def is_early(self, update: int) -> bool:
-        """True if a validation is due at an early update, so that problems are found soon.
+        """Return True if a validation is due at an early update, so that problems are found soon.
 
         This is so at a twentieth and a tenth of a long run whose first regular validation comes
         later.

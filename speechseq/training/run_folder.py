@@ -100,7 +100,7 @@ class RunFolder:
         return self.checkpoints / str(update)
 
     def holds(self, update: int) -> bool:
-        """True if there is a checkpoint of this update."""
+        """Return True if there is a checkpoint of this update."""
         return os.path.exists(self.folder(update) / CONFIG)
 
     def point(self, name: str, update: int) -> None:

@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
     @property
     def draws(self) -> bool:
-        """True if a step draws random numbers; such a step is never captured in a CUDA graph."""
+        """Return True if a step draws random numbers, so that no CUDA graph may capture it."""
         return False
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:

@@ -77,7 +77,7 @@ class StepwiseMonotonicAttention(ContentAttention):
 
     @property
     def draws(self) -> bool:
-        """True if a step draws random numbers: in training mode, if the noise is not 0.
+        """Return True if a step draws random numbers: in training mode, if the noise is not 0.
 
         Such a step is never captured in a CUDA graph.
         """

@@ -23,7 +23,7 @@ LANES = 16  # the attention's dim and filters are padded to multiples of a vecto
 
 
 def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
-    """True if the kernel is available, tensors are on a CPU, and padding is at the end of rows."""
+    """Return True if the kernel is available and these tensors are on a CPU, padded at the end."""
     if not has_memory(inputs, memory) or inputs.device.type != "cpu" or library(NAME) is None:
         return False
     lengths = memory_mask.sum(1, keepdim=True)
@@ -33,12 +33,10 @@ def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
 def run(
     spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run all steps; return hidden states, contexts and alignment, each (batch, steps, …).
+    """Run all steps of the attention RNN in the C++ kernel; check `supported` first.
 
-    The dtype is `spec.dtype`, for the alignment float32. Steps beyond a row's length are not
-    computed; their outputs are zeros. `inputs` (batch, steps, input_dim) are multiplied by
-    `input_weight` (4 * hidden, input_dim), their part of the bottom layer's gates; `tensors` are
-    the weights, the memory and all else that `LoopInputs` lists.
+    The arguments are those of `triton.run`. Returns hidden states, contexts and alignment, each
+    (batch, steps, …), in `spec.dtype` (the alignment: float32), 0 beyond a row's length.
     """
     batch, steps = inputs.shape[:2]
     packed = PackedSteps.of(spec.lengths, steps)
@@ -83,7 +81,8 @@ class PackedSteps(NamedTuple):
     Args:
         order: (batch) items, the longest first: row i of every step is item `order[i]`.
         starts: (steps + 1) first row of each step, then the number of all rows.
-        items, steps: (rows) item and step of each row.
+        items: (rows), item of each row.
+        steps: (rows), step of each row.
         before: (rows) index of each row's previous state, in tensors (batch + rows, …) whose first
             `batch` rows are the states before the first step.
     """
@@ -160,8 +159,9 @@ class Grads(NamedTuple):
 class AttentionRNNFunction(torch.autograd.Function):
     """Autograd Function of all steps of the attention RNN, on the rows of a `PackedSteps`.
 
-    It overwrites its argument `gates`, the hoisted gates (rows, 4 * hidden); `flat` is
-    `LoopInputs.flat()`. It returns hidden states and contexts, (rows, …), and the alignment.
+    `run` calls its `apply`. It overwrites its argument `gates` (rows, 4 * hidden), the products of
+    inputs and weights; `flat` is `LoopInputs.flat()`. It returns hidden states and contexts,
+    (rows, …), and the alignment (batch, steps, positions).
     """
 
     @staticmethod

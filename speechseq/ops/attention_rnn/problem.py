@@ -25,8 +25,9 @@ class LoopSpec(NamedTuple):
         first_weights: (batch, positions) float32, the attention weights before the first step.
         sharpening: factor of the energies.
         through_previous: True if gradients flow through the previous weights.
-        channels, kernel: sizes of the location filters; 0 channels for content-based attention, 1
-            if they read the previous weights, 2 if they also read the sum of all previous weights.
+        channels: inputs of the location filters: 0 for content-based attention, 1 if they read the
+            previous weights, 2 if they also read the sum of all previous weights.
+        kernel: width of the location filters, in positions.
         lstm: for each layer from the bottom, True for an LSTM and False for a GRU.
         dropout_bits: `recurrent_dropout_bits` (steps, batch, hidden) of each layer, or None.
         rates: dropout scale and zoneout rate of each layer. Without bits, the state is a mean of

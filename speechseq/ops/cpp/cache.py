@@ -89,7 +89,7 @@ def _exposed(status: os.stat_result) -> str:
 
 
 def _whole(path: Path) -> bool:
-    """True if the file belongs to this user and matches its checksum."""
+    """Return True if the file belongs to this user and matches its checksum."""
     try:
         content, checksum = _read(path), _read(_checksum_file(path))
     except OSError:

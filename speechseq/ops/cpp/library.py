@@ -27,7 +27,7 @@ _HERE = Path(__file__).parents[1] / "csrc"
 
 
 def wanted() -> bool:
-    """True unless the environment has `SPEECHSEQ_NATIVE=0`, which disables all kernels."""
+    """Return False if the environment has `SPEECHSEQ_NATIVE=0`, which disables all kernels."""
     return os.environ.get("SPEECHSEQ_NATIVE", "1") != "0"
 
 

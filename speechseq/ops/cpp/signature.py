@@ -42,7 +42,7 @@ class KernelArgumentError(ConfigError, ValueError):
 
 
 def within(x: Tensor, least: int, most: int) -> bool:
-    """True if all values of x are from `least` to `most`, both included, as rules may demand."""
+    """Return True if all values of x are from `least` to `most`; for rules of a `Signature`."""
     if not x.numel():
         return True
     if x.numel() <= FEW:
@@ -53,14 +53,15 @@ def within(x: Tensor, least: int, most: int) -> bool:
 
 
 def falling(x: Tensor) -> bool:
-    """True if no value of x (n) is larger than the previous one, as a rule may demand."""
+    """Return True if no value of x (n) exceeds the previous one; for rules of a `Signature`."""
     return bool((x[1:] <= x[:-1]).all())
 
 
 def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
-    """True if all utterances lie within `frames` frames and are sorted, the longest first.
+    """Return True if utterances lie within `frames` frames and the longest come first.
 
-    `starts` and `lengths` are the first frame of each utterance and its number of frames.
+    `starts` and `lengths` are the first frame of each utterance and its number of frames. It is for
+    rules of a `Signature`.
     """
     begin, long = starts.tolist(), lengths.tolist()
     sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames

@@ -12,7 +12,7 @@ KIND = "cuda"  # device type that the kernels are for
 
 
 def supported(device: torch.device) -> bool:
-    """True if kernels are enabled and a small one runs on the device; a failure gives a warning."""
+    """Return True if a small Triton kernel runs on the device; a failure gives a warning."""
     installed = importlib.util.find_spec("triton") is not None
     return wanted() and device.type == KIND and installed and _launches(device)
 
@@ -46,5 +46,5 @@ def cdiv(count: int, each: int) -> int:
 
 
 def next_power_of_2(least: int) -> int:
-    """Smallest power of 2 that is at least `least`; block sizes of Triton must be powers of 2."""
+    """Return the smallest power of 2 that is at least `least`, for block sizes of Triton."""
     return 1 << (least - 1).bit_length()

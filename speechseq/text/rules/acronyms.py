@@ -62,7 +62,7 @@ def _kept(word: str, shouted: bool) -> bool:
 
 
 def _is_word(word: str) -> bool:
-    """True for common words of up to three letters, and for longer ones that are pronounceable."""
+    """Return True for common words of up to three letters and for pronounceable ones."""
     if len(word) <= 3:
         return word in _WORDS
     return re.search("[AEIOUY]", word) is not None and not re.search(

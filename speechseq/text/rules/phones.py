@@ -25,7 +25,7 @@ def read_phones(text: str) -> str:
 
 
 def _is_phone(groups: list[str], text: str) -> bool:
-    """True for eight digits or more, except thousands ("+50 000 000") and decimals ("+7.3")."""
+    """Return True for eight digits or more, but not for "+50 000 000" and "+7.3"."""
     thousands = len(groups[0]) <= 3 and set(groups[1:]) == {"000"}
     decimals = "." in text and len(groups) == 2
     return len("".join(groups)) >= 8 and not thousands and not decimals

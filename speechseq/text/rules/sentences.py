@@ -12,7 +12,7 @@ _ENDS = re.compile(rf"[\"')]*(?:$| +[\"'(]*(?:{STARTERS})(?![A-Za-z.]))")
 
 
 def ends_sentence(text: str, position: int) -> bool:
-    """True if the full stop of an abbreviation seems to end a sentence too.
+    """Return True if the full stop of an abbreviation seems to end a sentence too.
 
     This is so if the text ends after it, or a word that often begins sentences follows.
 

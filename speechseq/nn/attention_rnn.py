@@ -40,12 +40,12 @@ class AttentionRNNState(NamedTuple):
 
 
 class StepWeights(NamedTuple):
-    """Weights of an `AttentionRNN` that all steps share.
+    """Weights that all steps of an `AttentionRNN` share: result of `prepare`, argument of `step`.
 
     Attributes:
-        products: linear layers of each cell that run at every step, from the bottom cell upwards.
-        biases: (1, gates), biases of the gates of each cell above the bottom one; `SplitCell.hoist`
-            adds that of the bottom cell.
+        products: for each layer from the bottom, the linear layers that run at every step.
+        biases: (1, gates · hidden), biases of each layer above the bottom one, whose own bias is
+            already in the result of `SplitCell.hoist`.
     """
 
     products: tuple[tuple[DeferredGradLinear, ...], ...]

@@ -41,15 +41,19 @@ def choose(
     memory: Tensor,
     memory_mask: Tensor,
 ) -> Run:
-    """Return the fastest function that computes the same as `step_by_step` for these inputs.
+    """Return the fastest function that runs all steps of an attention RNN on these inputs.
+
+    It runs C++ kernels on a CPU, captures Triton kernels or `step_by_step` in a CUDA graph on a
+    GPU, or is `step_by_step` itself. All have the same arguments and results.
 
     Args:
         core: the attention RNN that `cells` and `attention` belong to; its CUDA graphs are cached.
         cells: layers of the RNN, from the bottom.
         attention: mechanism that the top layer queries.
-        step_by_step: the method `AttentionRNN.step_by_step`, returned if no backend is faster.
+        step_by_step: the method `AttentionRNN.step_by_step`.
         inputs: (batch, steps, input_dim).
-        memory, memory_mask: (batch, positions, memory_dim) and (batch, positions).
+        memory: (batch, positions, memory_dim).
+        memory_mask: (batch, positions), True = valid.
     """
     dtype = _dtype(cells, attention, inputs)
     if dtype is not None and cpp.supported(inputs, memory, memory_mask):

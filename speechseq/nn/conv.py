@@ -171,10 +171,15 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Apply several `MaskedConv`s, or modules with the same interface, one after another.
+    """Apply several `MaskedConv`s to a batch without padding, one after another.
 
-    x (rows, channels) has the valid positions of all utterances without padding; `rows`, a
-    `Varlen`, knows which row belongs to which utterance.
+    Args:
+        convs: modules that `on_rows` can call.
+        x: (rows, channels), the valid positions of all utterances, one utterance after another.
+        rows: the `Varlen` that describes which row belongs to which utterance.
+
+    Returns:
+        Output of the last module, (rows, its channels).
     """
     for conv in convs:
         x = on_rows(conv, x, rows, "mask")

@@ -98,9 +98,13 @@ class UtteranceNoise:
         return self.steps(step)[rows, step % self.block].split(self.sizes, dim=-1)
 
     def steps(self, step: int) -> Tensor:
-        """Return the dropout multipliers of all utterances for the block of steps with `step`.
+        """Return the dropout multipliers of all utterances for several steps at once.
 
-        They are (batch, block, sum of sizes): the layers' units, one layer after another.
+        Args:
+            step: index of a decoder step; the result is for the block of steps that contains it.
+
+        Returns:
+            (batch, block, sum of sizes): the units of all layers, one layer after another.
         """
         if step // self.block != self.drawn:
             self.drawn = step // self.block

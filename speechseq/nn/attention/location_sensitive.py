@@ -120,9 +120,10 @@ class LocationSensitiveAttention(AdditiveAttention):
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
     def folded(self) -> Tensor:
-        """Multiply the location filters by their projection: (channels · kernel, dim), for kernels.
+        """Return location filters and their projection as one matrix (channels · kernel, dim).
 
-        channels is 1 or 2, the rows of the history; dim is the width of the tanh layer.
+        Kernels multiply it with windows of the history. channels is 1 (previous weights) or 2 (with
+        the sum of all weights), kernel the width of a filter, and dim that of the tanh layer.
         """
         return fold_filters(self.filters.weight, self.location.weight)
 

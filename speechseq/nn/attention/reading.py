@@ -81,17 +81,18 @@ def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingCon
 
 
 def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """Return `first_alignment`, but with all weight on position 0 where that would be all zeros.
+    """Return weights before the first step that sum to 1: uniform, or all on position 0.
 
-    Mechanisms that only move the previous weights need it: zeros would stay zeros.
+    Mechanisms that only move the previous weights need it, because the zeros that `first_alignment`
+    may return would stay zeros.
 
     Args:
         memory: (batch, positions, memory_dim), for dtype and device.
         memory_mask: (batch, positions), True = valid.
-        reading: its `first` chooses the weights.
+        reading: if its `first` is "uniform", the weights are uniform over the valid positions.
 
     Returns:
-        Weights (batch, positions), a distribution in each row.
+        Weights (batch, positions).
     """
     if reading.first == "zeros":
         reading = dataclasses.replace(reading, first="one_hot")
@@ -99,10 +100,10 @@ def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: Reading
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """Return the median position of `alignment` (…, positions), weights of each position: (…).
+    """Return the median position (…) of attention weights `alignment` (…, positions).
 
-    It is the first position at which the cumulative sum of the weights reaches one half; 0 for a
-    row of zeros.
+    It is the first position at which the cumulative sum of the weights reaches one half, and 0 if
+    all weights are zeros.
     """
     before = (alignment.cumsum(-1) < HALF).sum(-1)
     return before % alignment.shape[-1]  # a row of zeros never reaches the half

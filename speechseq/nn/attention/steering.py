@@ -50,11 +50,12 @@ def needs_window(attention: nn.Module) -> bool:
 
 
 def check_window(attention: nn.Module, state: Any) -> None:
-    """Raise ConfigError if a mechanism's state has no mask that a window could narrow.
+    """Raise ConfigError if the attention of a mechanism cannot be limited to a window by a mask.
 
     Args:
         attention: the mechanism, named in the message.
-        state: result of its `start`; the field `mask` may also be in the states of its heads.
+        state: result of its `start`. It must have a field `mask`, or, for multi-head attention, the
+            states of the heads must have one.
     """
     if not _has(state, "mask"):
         raise ConfigError(
@@ -64,9 +65,11 @@ def check_window(attention: nn.Module, state: Any) -> None:
 
 
 def with_mask(state: Any, mask: MemoryMask) -> Any:
-    """Return a mechanism's state with `mask` (batch, positions) in place of its own mask.
+    """Return a mechanism's state with another mask, which limits where the next step attends.
 
-    Attention then reads only the positions where `mask` is True. Heads get the same mask.
+    Args:
+        state: state of a mechanism; with several heads, the states of all heads get the mask.
+        mask: (batch, positions), True where attention is allowed.
     """
     return _replaced(state, "mask", mask)
 

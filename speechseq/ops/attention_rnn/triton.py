@@ -23,16 +23,18 @@ from speechseq.ops.linear import linear
 def run(
     spec: LoopSpec, inputs: Tensor, input_weight: Tensor, tensors: LoopInputs
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run all steps of the attention RNN.
-
-    Returns hidden states, contexts and alignment, each (batch, steps, …). The dtype is
-    `spec.dtype`, that of the alignment float32.
+    """Run all steps of the attention RNN by Triton kernels, on a GPU.
 
     Args:
         spec: sizes, masks and other data without gradients.
         inputs: (batch, steps, input_dim).
-        input_weight: (4 * hidden, input_dim), of the bottom layer's gates.
-        tensors: parameters and memory.
+        input_weight: (4 * hidden, input_dim), weight of the inputs in the bottom layer's four
+            gates.
+        tensors: weights, keys and memory.
+
+    Returns:
+        Hidden states (batch, steps, hidden), contexts (batch, steps, memory_dim), both of dtype
+            `spec.dtype`, and the alignment (batch, steps, positions) in float32.
     """
     gates = linear(inputs.transpose(0, 1), input_weight, tensors.biases[0])
     with torch.autocast(inputs.device.type, enabled=False):

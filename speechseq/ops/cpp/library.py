@@ -79,11 +79,14 @@ def _loaded(name: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def call(name: str, function: str, *arguments: Tensor | Structs | int | float | None) -> None:
-    """Call `function` of the loaded library `name` with torch's number of threads.
+    """Call a C++ kernel, with torch's number of threads as its last argument.
 
-    The `arguments` are checked by the function's signature. Tensors and structs are passed as
-    addresses, None as the null pointer, int as int64_t, and float as float. The number of threads
-    is appended as the last argument.
+    Args:
+        name: name of the library, which must be loaded (`library`).
+        function: name of the kernel.
+        arguments: one value for each parameter but the last, checked by the kernel's `Signature`.
+            Tensors and structs are passed as addresses, None as the null pointer, int as int64_t,
+            and float as float.
 
     Raises:
         KernelArgumentError: the kernel would read or write an argument wrongly.
@@ -99,10 +102,15 @@ def call(name: str, function: str, *arguments: Tensor | Structs | int | float | 
 
 
 def pack(name: str, struct: str, *rows: Sequence[Tensor | Structs | int | None]) -> Structs:
-    """Pack instances of the C++ struct `struct` of an available library `name`.
+    """Pack rows of values to an array of C++ structs, for an argument of a kernel.
 
-    Each of `rows` has the values of all fields of one instance. The result also holds references to
-    the tensors, so that they stay in memory.
+    Args:
+        name: name of a library that is available (`library` returns it).
+        struct: name of the C++ struct.
+        rows: one sequence for each struct, with the values of its fields in their order.
+
+    Returns:
+        The array, which holds references to the tensors, so that they stay in memory.
 
     Raises:
         KernelArgumentError: the kernel would read or write a value wrongly.

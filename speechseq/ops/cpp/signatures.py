@@ -31,11 +31,17 @@ STRUCTS: dict[str, dict[str, Struct]] = {
 
 
 def prepare(name: str, kernels: ctypes.CDLL) -> str:
-    """Set the ctypes of the functions of library `name`, loaded as `kernels`.
+    """Declare the argument types of all functions of a loaded library to ctypes.
 
-    Each source exports its version, and the number of 64-bit words in each of its structs: if only
-    one side had a field, all later fields would be shifted. Returns "", or the reason why the
-    library does not match the signatures.
+    The library exports its version and the number of 64-bit words in each of its structs; these are
+    compared with the signatures, because a field that only one side has would shift all later ones.
+
+    Args:
+        name: name of the library.
+        kernels: the loaded library.
+
+    Returns:
+        "", or the reason why the library does not match the signatures.
     """
     expected = {"version": VERSION}
     expected |= {f"words_{own}": len(s.parameters) for own, s in STRUCTS.get(name, {}).items()}

@@ -24,11 +24,9 @@ class Slip(NamedTuple):
     Attributes:
         kind: "skip" (positions that no step reads), "repeat" (attention moves back to `first` after
             it has reached `last`) or "stall" (attention stays for longer than a pause lasts).
-        first: first position of the fault.
-        last: last position of the fault.
-        step: step at which the fault begins. For a skip this is the first step beyond the skipped
-            positions (the last step of all if they end the text), for a repeat the first step after
-            the move back, for a stall its first step.
+        first, last: positions of the text that are skipped, read again or stayed on, both included.
+        step: decoder step at which the fault begins: the first step of a stall, or the first step
+            after a skip or a move back. It is the last step if the end of the text is skipped.
     """
 
     kind: Literal["skip", "repeat", "stall"]

@@ -54,7 +54,7 @@ class TacotronLossConfig(Config):
     consistency: Weight = 1.0
 
     def check(self) -> None:
-        """Raise ConfigError for a low-frequency share without a number of bins."""
+        """Raise ConfigError if `low_frequency_share` is set without `low_frequency_bins`."""
         if self.low_frequency_share and self.low_frequency_bins < 1:
             raise ConfigError(
                 f"low_frequency_bins: {self.low_frequency_bins} bins cannot carry a share of "

@@ -268,7 +268,7 @@ class SplitGRU(SplitCell):
         return DeferredGradLinear(context, None), DeferredGradLinear(self.weight_hh, self.bias_hh)
 
     def four_gates(self) -> FourGates:
-        """Return a `FourGates`: reset, update, new gate of the inputs, new gate of hidden state."""
+        """Return the weights for kernels: reset, update, and the new state's two parts."""
         no_new = (0, 0, 0, self.hidden)
         inputs, context = F.pad(self.weight_ih, no_new).split([self.input_dim, self.context_dim], 1)
         recurrent = torch.cat([context, _new_apart(self.weight_hh)], 1)

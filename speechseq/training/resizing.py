@@ -19,10 +19,11 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 def follow_schedule(
     model: nn.Module, update: int, optimizer: torch.optim.Optimizer, ema: EMA | None
 ) -> None:
-    """Set the reduction factor of a Tacotron with a schedule (`gradual`) to that of an update.
+    """Set the reduction factor of a Tacotron as its schedule (`gradual`) has it for an update.
 
-    The weights of the output layer, the optimizer's moments and the moving average get rows of the
-    new number of frames per step. Other models are unchanged.
+    If the factor changes, the output layer is resized to the new number of frames per step, in
+    place, and so are the optimizer's moments and the moving average of its weights. A model without
+    a schedule is left unchanged.
 
     Args:
         model: model in training.

@@ -106,9 +106,11 @@ class Sample:
 
     @classmethod
     def of_transcript(cls, name: str, written: Written) -> "Sample":
-        """Make a sample of a transcript, such as a `Transcript`: its alignment, time on the x axis.
+        """Make the sample of a transcribed utterance: text and alignment, with time on the x axis.
 
-        `name` is part of the names of the files.
+        Args:
+            name: part of the names of the sample's files.
+            written: result of a recogniser, such as a `Transcript`.
         """
         return cls(
             name=name,

@@ -35,7 +35,7 @@ class Finished:
 
     @property
     def going(self) -> bool:
-        """True while the search of at least one utterance goes on."""
+        """Return True while the search of at least one utterance goes on."""
         return len(self.utterance) > 0
 
     def update(self, candidates: Candidates, picked: Picked) -> Tensor | None:
@@ -46,11 +46,12 @@ class Finished:
             picked: the best of them.
 
         Returns:
-            Indices of the utterances whose search goes on; None if all of them go on.
+            Rows of the utterances whose search goes on, as indices into this step's batch; None if
+            all of them go on.
 
         Raises:
             CheckpointError: a score is not finite (a NotFiniteError, whose `rows` are the
-                utterances).
+                utterances' numbers in the whole batch).
         """
         self.step += 1
         bad = candidates.total.amax(dim=(1, 2)).isnan()

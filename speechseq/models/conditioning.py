@@ -174,7 +174,7 @@ def encoded(
 
 
 def encoded_alone(encode: Callable[[Text], Encoded], text: Text) -> Encoded:
-    """Encode a batch of texts, on a CPU each by itself, so that no bit depends on the others.
+    """Encode a batch of texts, on a CPU each by itself, so that none depends on the others.
 
     In a batch, the sums of a convolution or a matrix product are made in another order, which
     changes an encoding by 1e-6, and free-running speech by as much as 1e-3 after some seconds. The

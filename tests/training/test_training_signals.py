@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -30,38 +31,20 @@ def train(run: Path, seconds: float) -> None:
 
 
 class Child:
-    """A fork of this process that trains: importing torch anew takes seconds."""
+    """A new process that trains; a fork cannot once this process has used autograd's threads."""
 
     def __init__(self, run: Path, seconds: float, ignored: Sequence[int] = ()) -> None:
-        (out, outer), (err, errer) = os.pipe(), os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.dup2(outer, 1)
-            os.dup2(errer, 2)
-            for descriptor in (out, outer, err, errer):
-                os.close(descriptor)
-            self._train(run, seconds, ignored)
-        os.close(outer)
-        os.close(errer)
-        self.out, self.err = open(out), open(err)  # noqa: SIM115
-
-    def _train(self, run: Path, seconds: float, ignored: Sequence[int]) -> NoReturn:
-        code = 99
-        try:
-            sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-                signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            for number in ignored:
-                signal.signal(number, signal.SIG_IGN)
-            code = guarded(lambda: train(run, seconds))
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        finally:
-            os._exit(code)
+        words = [sys.executable, __file__, str(run), str(seconds), *(str(int(n)) for n in ignored)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.process.stdout
+        assert self.process.stderr
+        self.out, self.err = self.process.stdout, self.process.stderr
 
     def send(self, number: int) -> None:
-        os.kill(self.pid, number)
+        self.process.send_signal(number)
 
     def wait_for_update(self, update: int) -> None:
         for line in self.out:
@@ -73,7 +56,7 @@ class Child:
         """The exit code, and what was said on standard error."""
         with self.out, self.err:
             said = self.err.read()
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), said
+        return self.process.wait(), said
 
 
 def start(run: Path, seconds: float, ignored: Sequence[int] = ()) -> Child:
@@ -137,5 +120,25 @@ def test_output_that_nobody_reads_ends_no_training(tmp_path: Path) -> None:
     child.err.close()
     time.sleep(1)  # lines of the log come and go
     child.send(signal.SIGHUP)
-    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == 129
+    assert child.process.wait() == 129
     assert len(saved(tmp_path)) == 1
+
+
+def work(run: Path, seconds: float, ignored: Sequence[int]) -> NoReturn:
+    """Train in this process, with the signals as a shell sets them, and end it."""
+    code = 99
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+        code = guarded(lambda: train(run, seconds))
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), float(sys.argv[2]), [int(number) for number in sys.argv[3:]])

@@ -46,10 +46,11 @@ class ListenerConfig(Config):
     Attributes:
         convolutions: channels of each 3 × 3 convolution of stride 2 before the pyramid.
         hidden: units of a BiLSTM per direction.
-        base_layers, pyramid_layers: BiLSTM layers on every frame, and above them layers that first
-            join `join` frames to one.
+        base_layers: number of BiLSTM layers that read every frame.
+        pyramid_layers: number of BiLSTM layers above them, each of which first joins frames.
+        join: number of neighbouring frames that each pyramid layer joins to one.
         joining, layer_norm, dropout: see `PyramidBiLSTM`.
-        growth: see `GrowthConfig`.
+        growth: layers that are added in training, see `GrowthConfig`.
     """
 
     convolutions: Annotated[tuple[Width, ...], Items(0, 8)] = ()

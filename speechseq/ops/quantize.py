@@ -65,7 +65,10 @@ class Packed(NamedTuple):
     bias: Tensor | None
 
     def descriptor(self) -> tuple[Tensor | int | None, ...]:
-        """Return the fields of the C++ struct `Matrix`: tensors, sizes and the kind of dtype."""
+        """Return the fields of the C++ struct `Matrix` in their order, to pass to a kernel.
+
+        They are weights, scales, bias, sizes, and 0 (float32), 1 (bfloat16) or 2 (int8).
+        """
         panels, inputs, vectors, _ = self.weights.shape
         kind = (torch.float32, torch.bfloat16, torch.int8).index(self.weights.dtype)
         return *self, inputs, panels, vectors, kind

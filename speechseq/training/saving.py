@@ -239,7 +239,7 @@ def first_difference(found: Any, expected: Any, where: str = "") -> str:
     Args:
         found: dicts, lists, strings and numbers, such as stored settings.
         expected: data of the same kind, such as the settings of the run.
-        where: dotted key of the data itself, put before the keys.
+        where: prefix of the keys, such as "model" for settings at that key of larger ones.
     """
     return next(all_differences(found, expected, where), "")
 
@@ -250,7 +250,7 @@ def all_differences(found: Any, expected: Any, where: str = "") -> Iterator[str]
     Args:
         found: dicts, lists, strings and numbers, such as stored settings.
         expected: data of the same kind, such as the settings of the run.
-        where: dotted key of the data itself, put before the keys.
+        where: prefix of the keys, such as "model" for settings at that key of larger ones.
     """
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         if found != expected:

@@ -23,7 +23,7 @@ _DITHER = 1 / 32768  # minimum background, as pauses of zeros would reveal the w
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningConfig(Config):
-    """How to join recordings of words to strings; `digit_strings.make` takes it.
+    """Settings of joining recordings of words to strings; `digit_strings.make` takes them.
 
     A value is drawn uniformly from each range, anew for every string or word.
 

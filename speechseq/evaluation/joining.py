@@ -21,7 +21,7 @@ _SECONDS = (1.0, 10.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoiningEvaluation:
-    """How a recogniser does on strings joined in several ways, and on sounds without speech.
+    """Errors of a recogniser on strings joined in several ways and on sounds without speech.
 
     It is the result of `evaluate_joining`. A transcript is `marked` if the recogniser itself says
     that the sound probably holds no speech.

@@ -16,7 +16,7 @@ _SEED_STEP = 0x9E3779B97F4A7C15  # far from the seeds that people count up
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How to synthesise a text: number of attempts, and control of the attention.
+    """Options of synthesis: number of attempts, and control of the attention.
 
     The fields are arguments of `Synthesizer.synthesize`; `Synthesizer.pieces` takes a Manner.
 

@@ -33,7 +33,7 @@ _OTHER_RUN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What a checkpoint stores besides the weights, so that the model can be built again.
+    """Settings that a checkpoint stores beside the weights, to build the model again.
 
     Attributes:
         model: config that builds the model.

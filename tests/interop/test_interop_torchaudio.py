@@ -112,7 +112,7 @@ def test_teacher_forced_the_longest_row_of_a_padded_batch_agrees(pair):
 
 
 def test_trap_2_theirs_lets_padding_into_a_short_row_and_ours_does_not(pair):
-    """Why only the longest row can be compared; the day theirs is mended, this test says so."""
+    """Only the longest row can be compared; the day theirs is mended, this test says so."""
     theirs, ours = pair
     whole = batch()
     row, frames = 2, FRAMES[2]

@@ -80,7 +80,7 @@ class Case:
         self.memory[~self.mask] = math.nan
 
     def run(self, kernel: bool, double: bool = False) -> tuple[AttentionRNNOutput, list[Tensor]]:
-        """What comes out, and what is differentiable in it; the same draws every time."""
+        """Return all outputs, and the differentiable ones; the same draws every time."""
         kind = torch.float64 if double else torch.float32
         core = self.core.to(kind)
         leaves = [x.to(kind, copy=True).requires_grad_() for x in (self.inputs, self.memory)]

@@ -68,7 +68,7 @@ class Fed:
         self.memory.requires_grad_()
 
     def through(self, loop: AttentionRNN) -> tuple[AttentionRNNOutput, list[Tensor]]:
-        """What comes out, and the gradients of everything; dropout is the same every time."""
+        """Return outputs and the gradients of everything; dropout is the same every time."""
         torch.manual_seed(self.seed)
         out = loop(self.inputs, self.memory, self.mask, self.steps)
         leaves = [self.inputs, self.memory, *loop.parameters()]

@@ -116,7 +116,7 @@ print(json.dumps(times))
 
 
 def _times(seeds: Sequence[str], size: int) -> dict[str, float]:
-    """How often a fixed substitution fits into the reading of each seed, repeated to so many bytes.
+    """Count fixed substitutions that fit into the reading of each seed, repeated to so many bytes.
 
     The substitution takes about 0.025 s of a quiet processor and is timed before and after each
     reading: seconds alone tell more about the machine than about the text. In a process of its
@@ -144,7 +144,7 @@ def _above(
 
 
 def test_100_kb_take_less_than_two_seconds() -> None:
-    """Of a quiet processor. The slowest, '½', takes 30 of the 80 units that fit into 2 seconds."""
+    """Units of a quiet processor. The slowest, '½', takes 30 of the 80 units that fit into 2 seconds."""
     assert _above(80, lambda seeds: _times(seeds, 100_000), HEAVIEST) == {}
 
 

@@ -144,7 +144,7 @@ def _above(
 
 
 def test_100_kb_take_less_than_two_seconds() -> None:
-    """Units of a quiet processor. The slowest, '½', takes 30 of the 80 units that fit into 2 seconds."""
+    """A quiet processor takes 30 of the 80 units that fit into 2 seconds for the slowest, '½'."""
     assert _above(80, lambda seeds: _times(seeds, 100_000), HEAVIEST) == {}
 
 

@@ -1,6 +1,5 @@
 """Free-running synthesis of a batch: choice of backend, decoder loop in torch, rules of ending."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -73,8 +72,8 @@ def free_run(
 
     A row ends when its stop probability exceeds the threshold, when attention has stayed on the
     last position for `attention_end_steps` steps, or at its limit; no further steps of the row are
-    computed. On a CPU a C++ kernel runs the steps if it supports the decoder and has no window to
-    keep; otherwise `torch_run` computes the same with weights rounded in the same way.
+    computed. On a CPU a C++ kernel runs the steps if it supports the decoder; otherwise `torch_run`
+    computes the same with weights rounded in the same way.
 
     Args:
         decoder: in evaluation mode.
@@ -95,9 +94,8 @@ def free_run(
     check_precision(precision)
     encoded, limits = checked_run(decoder, encoded, limits, fed)
     steering = steering if fed is None else UNSTEERED
-    in_torch = functools.partial(torch_run, steering=steering)
-    run = frame_decoder_cpp.run if _by_kernel(decoder, steering) else in_torch
-    steps = run(decoder, precision, encoded, limits, noise, fed)
+    run = frame_decoder_cpp.run if _by_kernel(decoder, steering) else torch_run
+    steps = run(decoder, precision, encoded, limits, noise, fed, steering)
     return FreeRun(
         ungroup_frames(steps.frames, decoder.config.reduction_factor),
         steps.stop_logits,
@@ -108,8 +106,7 @@ def free_run(
 
 
 def _by_kernel(decoder: FrameDecoder, steering: Steering) -> bool:
-    plain = steering.length_scale == 1 and not steering.windowed(decoder)
-    return plain and frame_decoder_cpp.supported(decoder)
+    return steering.length_scale == 1 and frame_decoder_cpp.supported(decoder)
 
 
 def kernel_run(
@@ -126,7 +123,7 @@ def kernel_run(
     """
     if not _by_kernel(decoder, steering):
         return None
-    return frame_decoder_cpp.KernelRun(decoder, precision, encoded, limits, noise, None)
+    return frame_decoder_cpp.KernelRun(decoder, precision, encoded, limits, noise, None, steering)
 
 
 def checked_run(

@@ -13,6 +13,7 @@ from speechseq.models.backends import frame_decoder_cpp
 from speechseq.models.backends.frame_decoder_cpp import KERNEL
 from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.decoder_stack import LSTMStackConfig, ResidualGRUStackConfig
+from speechseq.models.decoder_steps import Steering
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
 from speechseq.models.generation import FreeRun, free_run
 from speechseq.models.tacotron import tacotron1, tacotron2_small
@@ -124,6 +125,22 @@ def test_the_kernel_makes_what_torch_makes_over_several_blocks_of_steps(config, 
     heard = encoded([9, 1, 12], padding=1e4)
     how = {"precision": precision}
     check_same(run(decoder, heard, limits, **how), by_torch(decoder, heard, limits, **how))
+
+
+@pytest.mark.parametrize("window", [1, 3, 10**7])
+@each_decoder
+def test_the_kernel_keeps_the_window_that_torch_keeps(config, window):
+    decoder, limits = decoder_of(config), torch.tensor([70, 3, 64])
+    with torch.no_grad():  # larger energies, so that attention moves, and would jump
+        decoder.core.attention.energy.weight *= 20.0
+        decoder.core.attention.query.weight *= 3.0
+    heard, how = encoded([40, 1, 12], padding=1e4), {"steering": Steering(window)}
+    ours = run(decoder, heard, limits, **how)
+    check_same(
+        ours, by_torch(decoder, heard, limits, **how), 1e-4
+    )  # energies are 60 times as large
+    free = run(decoder, heard, limits)
+    assert torch.equal(ours.mel, free.mel) == (window > 40)
 
 
 @each_tacotron

@@ -74,7 +74,7 @@ def test_an_item_alone_equals_its_row_of_a_padded_batch(config: Any) -> None:
         torch.testing.assert_close(weights, alone.alignment[0])
 
 
-def test_a_window_over_the_whole_text_changes_nothing_though_the_kernel_stands_aside() -> None:
+def test_a_window_over_the_whole_text_changes_nothing() -> None:
     model = never(LocationSensitiveConfig(dim=8, filters=3, kernel=5))
     plain = speak(model, LENGTHS, seed=3, max_steps=12)
     windowed = speak(model, LENGTHS, seed=3, max_steps=12, window=60)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from speechseq.models.backends import supported as decoders
 from speechseq.models.decoder_output import Steps
 from speechseq.models.decoder_stack import ResidualGRUStack
+from speechseq.models.decoder_steps import UNSTEERED, Steering
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
@@ -44,6 +45,7 @@ def run(
     limits: Lengths,
     noise: UtteranceNoise | None,
     fed: StepInputs | None,
+    steering: Steering = UNSTEERED,
 ) -> Steps:
     """Run the free-running decoder in the C++ kernel, one block of steps per call.
 
@@ -57,8 +59,9 @@ def run(
         limits: (batch), maximum number of steps of each row.
         noise: dropout masks of the pre-net; None for no dropout.
         fed: (batch, steps, mels), frames that steps read instead of the decoder's own, or None.
+        steering: window of the attention; its speed must be 1.
     """
-    kernel = KernelRun(decoder, precision, encoded, limits, noise, fed)
+    kernel = KernelRun(decoder, precision, encoded, limits, noise, fed, steering)
     blocks = [kernel.advance(UtteranceNoise.block)]
     while bool((kernel.ending < 0).any()):
         blocks.append(kernel.advance(UtteranceNoise.block))
@@ -81,6 +84,7 @@ class KernelRun:
         limits: maximum number of steps (batch) of each row.
         noise: dropout masks of the pre-net; None for no dropout.
         fed: input frames (batch, steps, mels) instead of the decoder's own output, or None.
+        steering: window of the attention; its speed must be 1.
 
     Attributes:
         step: number of steps made.
@@ -97,6 +101,7 @@ class KernelRun:
         limits: Lengths,
         noise: UtteranceNoise | None,
         fed: StepInputs | None,
+        steering: Steering = UNSTEERED,
     ) -> None:
         self.decoder, self.noise, self.fed = decoder, noise, fed
         self.packed = decoders.cached(decoder, precision, _pack)
@@ -104,8 +109,9 @@ class KernelRun:
         self.inputs = _attention_inputs(decoder, encoded)
         self.lengths, self.limits = encoded.memory_lengths.contiguous(), limits.contiguous()
         self.state = _new_state(self.packed, self.batch, self.positions)
-        rows = torch.tensor([[0], [-1], [0]]).repeat(1, self.batch)
-        self.resting, self.ending, self.step_lengths = rows.unbind()
+        self.window = steering.window or 0  # 0 in the kernel
+        rows = torch.tensor([[0], [-1], [0], [0]]).repeat(1, self.batch)
+        self.resting, self.ending, self.step_lengths, self.reached = rows.unbind()
         self.step, self.most = 0, int(limits.max())
 
     def advance(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,7 +134,8 @@ class KernelRun:
         call(
             *(KERNEL, "decode", *self.packed, *self.inputs, self.state),
             *(keep, fed, self.lengths, self.limits, self.resting, self.ending),
-            *(self.step_lengths, *outputs, self.batch, self.positions, self.step, steps),
+            *(self.step_lengths, self.reached, *outputs),
+            *(self.batch, self.positions, self.step, steps, self.window),
             *(decoder.core.cell.zoneout, decoder.stack.cells[0].zoneout),
             decoder.config.stop_threshold,
         )

@@ -13,10 +13,14 @@ struct Reader {
 
     void energies(int64_t step) {
         const auto &rows = run.rows(step);
-        const int64_t blocks = (run.positions + MOST_ROWS - 1) / MOST_ROWS;
+        const int64_t most = run.window ? std::min(run.window + run.window / 2 + 1, run.positions)
+                                        : run.positions;
+        const int64_t blocks = (most + MOST_ROWS - 1) / MOST_ROWS;
         worker.share_out(int64_t(rows.size()) * blocks, [&](int64_t task) {
-            const int64_t row = rows[task / blocks], first = task % blocks * MOST_ROWS;
-            const int64_t count = std::min(run.lengths[row] - first, MOST_ROWS);
+            const int64_t row = rows[task / blocks];
+            const Share readable = run.readable(row);
+            const int64_t first = readable.first + task % blocks * MOST_ROWS;
+            const int64_t count = std::min(readable.last - first, MOST_ROWS);
             if (count > 0) some_energies(row, first, count);
         });
     }
@@ -76,10 +80,11 @@ struct Reader {
         });
     }
 
-    // The softmax of a row's energies, into the scratch.
+    // The softmax of a row's energies in its window, into the scratch from its beginning.
     void weigh(int64_t row) {
-        const int64_t length = run.lengths[row];
-        const float *energies = run.row(row, run.place.energies);
+        const Share readable = run.readable(row);
+        const int64_t length = readable.last - readable.first;
+        const float *energies = run.row(row, run.place.energies) + readable.first;
         scratch.resize(std::max<int64_t>(vectors_of(length) * LANES, scratch.size()));
         float *weights = scratch.data();
         float most = energies[0];
@@ -97,11 +102,13 @@ struct Reader {
 
     void remember(int64_t row, int64_t step) {
         const Sizes &n = run.n;
-        const int64_t length = run.lengths[row], whole = run.positions + 2 * n.reach;
+        const int64_t whole = run.positions + 2 * n.reach;
+        const Share readable = run.readable(row);
         float *latest = run.history + row * n.channels * whole + n.reach;
         float *drawn = run.alignment + (row * run.steps + step - run.first_step) * run.positions;
-        for (int64_t i = 0; i < length; ++i) {
-            const float weight = scratch[i];
+        for (int64_t i = 0; i < run.lengths[row]; ++i) {
+            const bool inside = i >= readable.first && i < readable.last;
+            const float weight = inside ? scratch[i - readable.first] : 0.0f;
             drawn[i] = weight;
             if (n.channels) latest[i] = weight;
             if (n.channels == 2) latest[whole + i] += weight;
@@ -111,11 +118,13 @@ struct Reader {
     void context(int64_t row, Share panels) {
         constexpr int64_t wide = 4;
         const int64_t width = run.n.memory;
+        const Share readable = run.readable(row);
+        const int64_t top = row * run.positions + readable.first;
         for (int64_t panel = panels.first; panel < panels.last; panel += wide) {
             const int64_t first = panel * LANES, last = std::min(panels.last * LANES, width);
-            const float *memory = run.memory + row * run.positions * width + first;
+            const float *memory = run.memory + top * width + first;
             Floats sums[wide] = {};
-            for (int64_t i = 0; i < run.lengths[row]; ++i, memory += width)
+            for (int64_t i = 0; i < readable.last - readable.first; ++i, memory += width)
                 for (int64_t j = 0; j < wide; ++j)
                     if (const int64_t there = last - first - j * LANES; there > 0)
                         sums[j] += scratch[i] * load(memory + j * LANES, there);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "skinny_gemm.h"
+#include "thread_team.h"
 
 namespace {
 
@@ -76,7 +77,8 @@ struct Layout {
 // What one call works on. Shapes: memory (batch, positions, memory), keys (batch, positions, dim),
 // history (batch, channels, positions + 2 * reach), keep (batch, steps, all prenet widths) or null,
 // fed (batch, steps, mels) or null, mel (batch, steps, outputs - 1), stop (batch, steps), alignment
-// (batch, steps, positions); lengths, limits, resting, ending, step_lengths (batch).
+// (batch, steps, positions); lengths, limits, resting, ending, step_lengths, reached (batch).
+// A window of 0 is none; reached is the furthest median of a row's weights so far.
 struct Run {
     const Sizes &n;
     Weights weights;
@@ -85,17 +87,32 @@ struct Run {
     float *history, *working;
     const float *keep, *fed;
     const int64_t *lengths, *limits;
-    int64_t *resting, *ending, *step_lengths;
+    int64_t *resting, *ending, *step_lengths, *reached;
     float *mel, *stop, *alignment;
-    int64_t batch, positions, first_step, steps;
+    int64_t batch, positions, first_step, steps, window;
     float rnn_zoneout, stack_zoneout, threshold;
     std::vector<std::vector<int64_t>> going;  // the rows of each step, and of the next
+
+    // The positions of a row that its next step may read, as `nn.attention.steering.window_mask`.
+    Share readable(int64_t row) const {
+        if (!window) return {0, lengths[row]};
+        const int64_t here = reached[row];
+        return {std::max<int64_t>(here - window / 2, 0), std::min(here + window + 1, lengths[row])};
+    }
 
     const std::vector<int64_t> &rows(int64_t step) const { return going[step - first_step]; }
 
     Piece piece(int64_t at, int64_t inputs) const { return {working + at, place.size, inputs}; }
     float *row(int64_t number, int64_t at) const { return working + number * place.size + at; }
 };
+
+// The position where the sum of a row's weights reaches a half, as `nn.attention.reading.median`.
+int64_t median(const float *weights, int64_t length) {
+    float sum = 0.0f;
+    for (int64_t i = 0; i < length; ++i)
+        if ((sum += weights[i]) >= 0.5f - 1e-5f) return i;
+    return 0;
+}
 
 // Hands a row's step out, and says whether the row ends with it.
 bool finish(Run &run, int64_t row, int64_t step) {
@@ -106,6 +123,8 @@ bool finish(Run &run, int64_t row, int64_t step) {
     const float *last = weights + run.lengths[row] - 1;
     run.resting[row] = std::max_element(weights, last + 1) == last ? run.resting[row] + 1 : 0;
     run.step_lengths[row] = step + 1;
+    if (run.window)
+        run.reached[row] = std::max(run.reached[row], median(weights, run.lengths[row]));
     int64_t why = step + 1 >= run.limits[row] ? LIMIT : -1;
     if (!run.fed) {
         if (run.resting[row] >= run.n.attention_end_steps) why = ATTENTION_END;

@@ -145,14 +145,15 @@ void row_size(const int64_t *sizes, int64_t *size, int64_t positions, int64_t) {
 void decode(const int64_t *sizes, const int64_t *matrices, const float *direction,
             const float *memory, const float *keys, float *history, float *working,
             const float *keep, const float *fed, const int64_t *lengths, const int64_t *limits,
-            int64_t *resting, int64_t *ending, int64_t *step_lengths, float *mel, float *stop,
-            float *alignment, int64_t batch, int64_t positions, int64_t first_step, int64_t steps,
-            float rnn_zoneout, float stack_zoneout, float threshold, int64_t threads) {
+            int64_t *resting, int64_t *ending, int64_t *step_lengths, int64_t *reached, float *mel,
+            float *stop, float *alignment, int64_t batch, int64_t positions, int64_t first_step,
+            int64_t steps, int64_t window, float rnn_zoneout, float stack_zoneout, float threshold,
+            int64_t threads) {
     const Sizes &n = *(const Sizes *)sizes;
     Run run{n, Weights((const Matrix *)matrices, n), Layout(n, positions), direction, memory, keys,
-            history, working, keep, fed, lengths, limits, resting, ending, step_lengths, mel, stop,
-            alignment, batch, positions, first_step, steps, rnn_zoneout, stack_zoneout, threshold,
-            std::vector<std::vector<int64_t>>(steps + 1)};
+            history, working, keep, fed, lengths, limits, resting, ending, step_lengths, reached,
+            mel, stop, alignment, batch, positions, first_step, steps, window, rnn_zoneout,
+            stack_zoneout, threshold, std::vector<std::vector<int64_t>>(steps + 1)};
     for (int64_t row = 0; row < batch; ++row)
         if (ending[row] < 0) run.going[0].push_back(row);
     Team team(threads);

@@ -11,13 +11,14 @@ from torch import Tensor
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.models.generation import free_run
 from speechseq.models.streaming import MelStream
-from speechseq.models.tacotron import Tacotron, tacotron2
+from speechseq.models.tacotron import Tacotron, TacotronConfig, tacotron2, tacotron2_small
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.shapes import Encoded
 
 LONG = 10**6
 SYMBOLS_EACH = 100
 FIRST_FRAMES = 16
+WINDOW = 4  # positions ahead
 
 
 class Texts(NamedTuple):
@@ -35,9 +36,9 @@ def texts(sizes: tuple[int, int]) -> Texts:
     return Texts(tokens, torch.full((batch,), SYMBOLS_EACH), steps)
 
 
-def speaker(device: torch.device) -> Tacotron:
-    """Build a full-size model that never stops by itself."""
-    config = tacotron2()
+def speaker(device: torch.device, config: TacotronConfig | None = None) -> Tacotron:
+    """Build a model, of full size by default, that never stops by itself."""
+    config = config or tacotron2()
     endless = dataclasses.replace(config.decoder, attention_end_steps=LONG)
     model = dataclasses.replace(config, decoder=endless).build(symbols=SYMBOLS, mels=MELS)
     with torch.no_grad():
@@ -100,6 +101,18 @@ def first_frames(data: Texts, device: torch.device) -> Step:
     return step
 
 
+def windowed(data: Texts, device: torch.device) -> Step:
+    """Text to mel through an attention window, as in safe synthesis, with a small model."""
+    model = speaker(device, tacotron2_small(reduction_factor=4))
+    tokens, lengths, steps = data
+
+    def step() -> Tensor:
+        made = model.generate(tokens, lengths, seed=0, max_steps=steps, window=WINDOW)
+        return made.mel_after
+
+    return step
+
+
 def row(batch: int, aims: dict[str, Aim]) -> Row:
     """Row for decoder steps of `batch` utterances at once, in the precisions that have aims."""
     return Row(
@@ -144,5 +157,18 @@ ROWS = (
         ours=[Contender(name="stream", make=first_frames, aims={"at once": Aim(speed=5.0)})],
         item="utterance",
         items=lambda sizes: sizes[0],
+    ),
+    Row(
+        name="speak-window",
+        work="text to mel with a small Tacotron 2 and an attention window",
+        about="text to mel, small Tacotron 2, r = 4, attention window, 100 symbols, {1} steps",
+        threads=1,
+        sizes={"toy": (1, 3), "quick": (1, 200), "full": (1, 500)},
+        data=texts,
+        ours=[
+            Contender(name="float32", make=windowed, aims={"torch operations only": Aim(speed=8.0)})
+        ],
+        item="step",
+        items=lambda sizes: sizes[1],
     ),
 )

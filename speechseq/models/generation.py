@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechseq.arguments import checked_lengths, checked_memory
 from speechseq.models.backends import frame_decoder_cpp, frame_decoder_graph
 from speechseq.models.backends.supported import rounded_decoder
 from speechseq.models.decoder_output import Keep, StepOutput, Steps
 from speechseq.models.decoder_steps import UNSTEERED, EagerSteps, Steering, WindowedSteps, start
 from speechseq.models.frame_decoder import FrameDecoder, FrameDecoderConfig
+from speechseq.models.run_inputs import RunInputs
 from speechseq.nn.frames import ungroup_frames
 from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.nn.rows import select_rows
-from speechseq.ops.quantize import check_precision
 from speechseq.shapes import Alignment, Encoded, Lengths, Mel, StepInputs, StopLogits
 
 REASONS = ("stop", "attention_end", "limit")
@@ -91,11 +90,11 @@ def free_run(
             memory, limits or `fed` of another shape or dtype.
         DataError: a length is below 1 or beyond the memory, or a limit is below 1.
     """
-    check_precision(precision)
-    encoded, limits = checked_run(decoder, encoded, limits, fed)
-    steering = steering if fed is None else UNSTEERED
-    run = frame_decoder_cpp.run if _by_kernel(decoder, steering) else torch_run
-    steps = run(decoder, precision, encoded, limits, noise, fed, steering)
+    inputs = RunInputs.checked(
+        decoder.core.cell.context_dim, encoded, limits, noise, precision, fed, steering
+    )
+    run = frame_decoder_cpp.run if _by_kernel(decoder, inputs) else torch_run
+    steps = run(decoder, inputs)
     return FreeRun(
         ungroup_frames(steps.frames, decoder.config.reduction_factor),
         steps.stop_logits,
@@ -105,80 +104,27 @@ def free_run(
     )
 
 
-def _by_kernel(decoder: FrameDecoder, steering: Steering) -> bool:
-    return steering.length_scale == 1 and frame_decoder_cpp.supported(decoder)
-
-
-def kernel_run(
-    decoder: FrameDecoder,
-    precision: str,
-    encoded: Encoded,
-    limits: Lengths,
-    noise: UtteranceNoise | None,
-    steering: Steering,
-) -> frame_decoder_cpp.KernelRun | None:
+def kernel_run(decoder: FrameDecoder, inputs: RunInputs) -> frame_decoder_cpp.KernelRun | None:
     """Begin a run in the C++ kernel, or return None if the kernel does not support it.
 
-    After None, use `torch_steps`. The arguments are those of `free_run`.
+    After None, use `torch_steps`.
     """
-    if not _by_kernel(decoder, steering):
-        return None
-    return frame_decoder_cpp.KernelRun(decoder, precision, encoded, limits, noise, None, steering)
+    return frame_decoder_cpp.KernelRun(decoder, inputs) if _by_kernel(decoder, inputs) else None
 
 
-def checked_run(
-    decoder: FrameDecoder, encoded: Encoded, limits: Lengths, fed: StepInputs | None
-) -> tuple[Encoded, Lengths]:
-    """Check these inputs of `free_run`; return `encoded` and `limits` with int64 numbers.
-
-    Arguments and errors are those of `free_run`.
-    """
-    memory, lengths = encoded
-    name, shape = "memory_lengths", memory.shape
-    lengths = checked_lengths(lengths, shape, name, least=1, wait=True)
-    longest = None if fed is None else fed.shape[1]
-    limits = checked_lengths(limits, (len(memory), longest), "limits", least=1, wait=True)
-    mask = length_mask(lengths, memory.shape[1])
-    return Encoded(checked_memory(memory, mask, decoder.core.cell.context_dim), lengths), limits
+def _by_kernel(decoder: FrameDecoder, inputs: RunInputs) -> bool:
+    return inputs.steering.length_scale == 1 and frame_decoder_cpp.supported(decoder)
 
 
-def _steps(
-    decoder: FrameDecoder, precision: str, steering: Steering, fed: StepInputs | None
-) -> EagerSteps | frame_decoder_graph.GraphSteps:
-    if steering.window is not None and steering.windowed(decoder):
-        return WindowedSteps(rounded_decoder(decoder, precision), steering.window)
-    if fed is None and frame_decoder_graph.supported(decoder):
-        return frame_decoder_graph.GraphSteps(decoder, precision)
-    return EagerSteps(rounded_decoder(decoder, precision))
-
-
-def torch_run(
-    decoder: FrameDecoder,
-    precision: str,
-    encoded: Encoded,
-    limits: Lengths,
-    noise: UtteranceNoise | None,
-    fed: StepInputs | None,
-    steering: Steering = UNSTEERED,
-) -> Steps:
+def torch_run(decoder: FrameDecoder, inputs: RunInputs) -> Steps:
     """Run the decoder's steps in torch on any device, in CUDA graphs where supported.
 
-    Args:
-        decoder: frame decoder in evaluation mode.
-        precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded.
-        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
-        limits: maximum number of steps (batch) of each row.
-        noise: dropout masks of the pre-net; None for no dropout.
-        fed: input frames (batch, steps, mels); None: each step reads the last frame of the
-            previous.
-        steering: window and speed of the attention.
+    The decoder is in evaluation mode.
     """
-    batch = len(encoded.memory)
-    reason = torch.full_like(encoded.memory_lengths, -1)
+    batch = len(inputs.memory)
+    reason = torch.full_like(inputs.memory_lengths, -1)
     step_lengths, collected = torch.zeros_like(reason), _Collected(batch)
-    for rows, output, ended in torch_steps(
-        decoder, precision, encoded, limits, noise, fed, steering
-    ):
+    for rows, output, ended in torch_steps(decoder, inputs):
         collected.add(rows, output)
         step_lengths[rows] += ended.steps
         reason[rows] = ended.reason
@@ -188,29 +134,23 @@ def torch_run(
 
 
 def torch_steps(
-    decoder: FrameDecoder,
-    precision: str,
-    encoded: Encoded,
-    limits: Lengths,
-    noise: UtteranceNoise | None,
-    fed: StepInputs | None,
-    steering: Steering = UNSTEERED,
+    decoder: FrameDecoder, inputs: RunInputs
 ) -> Iterator[tuple[Tensor, StepOutput, Ended]]:
     """Iterate over blocks of decoder steps, run in torch; `torch_run` joins them.
 
     A block is one step, or several if they are replayed as a CUDA graph, which `fed` and a window
-    exclude. The arguments are those of `torch_run`.
+    exclude.
 
     Yields:
         indices (rows) of the utterances that had not ended before the block; their outputs, with an
         axis of steps after the first one; and which of them have ended (`Ended`), whose steps after
         the end are to be discarded.
     """
-    advance = _steps(decoder, precision, steering, fed)
-    batch, positions = encoded.memory.shape[:2]
-    rows = torch.arange(batch, device=encoded.memory.device)
+    advance, noise, fed = _steps(decoder, inputs), inputs.noise, inputs.fed
+    batch, positions = inputs.memory_mask.shape
+    rows = torch.arange(batch, device=inputs.memory.device)
     resting, step = torch.zeros_like(rows), 0
-    places, state = advance.fill(rows), _start(advance, encoded, steering.length_scale)
+    places, state = advance.fill(rows), _start(advance, inputs)
     if len(places) > batch:
         state = select_rows(state, places)
     while len(rows):
@@ -221,7 +161,7 @@ def torch_steps(
             noise.steps(step + advance.block)  # drawn on the host while the device is at work
         output = StepOutput(*(x[: len(rows)] for x in output))
         output = output._replace(weights=output.weights[..., :positions])
-        last_position, remaining = encoded.memory_lengths[rows] - 1, limits[rows] - step
+        last_position, remaining = inputs.memory_lengths[rows] - 1, inputs.limits[rows] - step
         ended = _ended(decoder.config, output, last_position, remaining, resting[rows], fed is None)
         yield rows, output, ended
         step += advance.block
@@ -232,14 +172,20 @@ def torch_steps(
             places, state = advance.fill(rows), select_rows(state, advance.fill(going))
 
 
-def _start(
-    advance: EagerSteps | frame_decoder_graph.GraphSteps, encoded: Encoded, length_scale: float
-) -> Any:
+def _steps(decoder: FrameDecoder, inputs: RunInputs) -> EagerSteps | frame_decoder_graph.GraphSteps:
+    window, precision = inputs.steering.window, inputs.precision
+    if window is not None and inputs.steering.windowed(decoder):
+        return WindowedSteps(rounded_decoder(decoder, precision), window)
+    if inputs.fed is None and frame_decoder_graph.supported(decoder):
+        return frame_decoder_graph.GraphSteps(decoder, precision)
+    return EagerSteps(rounded_decoder(decoder, precision))
+
+
+def _start(advance: EagerSteps | frame_decoder_graph.GraphSteps, inputs: RunInputs) -> Any:
     """The state before the first step, the number of positions padded to a multiple."""
-    memory = F.pad(encoded.memory, (0, 0, 0, -encoded.memory.shape[1] % advance.multiple))
-    return start(
-        advance, memory, length_mask(encoded.memory_lengths, memory.shape[1]), length_scale
-    )
+    more = -inputs.memory.shape[1] % advance.multiple
+    memory, mask = F.pad(inputs.memory, (0, 0, 0, more)), F.pad(inputs.memory_mask, (0, more))
+    return start(advance, memory, mask, inputs.steering.length_scale)
 
 
 def _keep(noise: UtteranceNoise | None, step: int, rows: Tensor, steps: int) -> Keep | None:

@@ -9,19 +9,18 @@ from torch import Tensor
 
 from speechseq.errors import ConfigError
 from speechseq.models import conditioning
-from speechseq.models.decoder_inputs import run_inputs
 from speechseq.models.decoder_steps import UNSTEERED, Steering
 from speechseq.models.frame_decoder import FrameDecoder
-from speechseq.models.generation import REASONS, checked_run, kernel_run, torch_steps
+from speechseq.models.generation import REASONS, kernel_run, torch_steps
 from speechseq.models.postnets import OutputNet
+from speechseq.models.run_inputs import RunInputs
 from speechseq.models.speakers import Speaker
 from speechseq.models.style.latent import Latent
 from speechseq.models.tacotron import Tacotron
+from speechseq.models.text_inputs import text_inputs
 from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.frames import ungroup_frames
-from speechseq.nn.prenet import UtteranceNoise
-from speechseq.ops.quantize import check_precision
-from speechseq.shapes import Encoded, Lengths, Mel, Tokens
+from speechseq.shapes import Lengths, Mel, Tokens
 
 
 class _Block(NamedTuple):
@@ -89,16 +88,17 @@ class MelStream:
         speaker: Speaker | None = None,
         steering: Steering = UNSTEERED,
     ) -> None:
-        check_precision(precision)
         self.model, self.refined = model, _Refined(model.postnet, check_streams(model))
         lengths = token_lengths, seed, max_steps, steering.length_scale
-        inputs = run_inputs(model.config.decoder, tokens, *lengths)
+        texts = text_inputs(model.config.decoder, tokens, *lengths)
+        decoder, limits, noise = model.decoder, texts.limits, texts.noise
         with evaluating(model):
             latent = conditioning.checked_latent(model.style, latent, 1)
-            encoded = model.encode(inputs.text(latent, speaker))
-            encoded, limits = checked_run(model.decoder, encoded, inputs.limits, None)
-            run = model.decoder, precision, encoded, limits, inputs.noise
-            self.blocks = _blocks(run, steering)
+            encoded = model.encode(texts.text(latent, speaker))
+            inputs = RunInputs.checked(
+                decoder.core.cell.context_dim, encoded, limits, noise, precision, None, steering
+            )
+            self.blocks = _blocks(decoder, inputs)
             next(self.blocks)
         self.finished_reason: str | None = None
 
@@ -136,17 +136,14 @@ def check_streams(model: Tacotron) -> tuple[int, int]:
     return reach
 
 
-_Run = tuple[FrameDecoder, str, Encoded, Lengths, UtteranceNoise | None]
-
-
-def _blocks(run: _Run, steering: Steering) -> Generator[_Block, int, None]:
+def _blocks(decoder: FrameDecoder, inputs: RunInputs) -> Generator[_Block, int, None]:
     """Iterate over the decoder's steps; each `send` asks for a number of further steps.
 
     At most as many are made, or one block of a CUDA graph. The first `next` makes none.
     """
-    kernel = kernel_run(*run, steering)
+    kernel = kernel_run(decoder, inputs)
     if kernel is None:
-        yield from _torch_blocks(run, steering)
+        yield from _torch_blocks(decoder, inputs)
         return
     steps = yield _NOTHING
     while True:
@@ -156,8 +153,8 @@ def _blocks(run: _Run, steering: Steering) -> Generator[_Block, int, None]:
         steps = yield _Block(frames[:, :valid], int(kernel.ending))
 
 
-def _torch_blocks(run: _Run, steering: Steering) -> Generator[_Block, int, None]:
-    found = torch_steps(*run, None, steering)
+def _torch_blocks(decoder: FrameDecoder, inputs: RunInputs) -> Generator[_Block, int, None]:
+    found = torch_steps(decoder, inputs)
     steps, held = (yield _NOTHING), []
     for _, output, ended in found:
         held.append(output.frames[:, : int(ended.steps)])

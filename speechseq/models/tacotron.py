@@ -12,7 +12,6 @@ from speechseq.batch import TTSBatch
 from speechseq.config import Config, choice
 from speechseq.models import conditioning
 from speechseq.models.conditioning import Text
-from speechseq.models.decoder_inputs import run_inputs
 from speechseq.models.decoder_stack import LSTMStackConfig
 from speechseq.models.decoder_steps import Steering
 from speechseq.models.encoders import CBHGEncoderConfig, ConvEncoderConfig, EncoderConfig
@@ -29,6 +28,7 @@ from speechseq.models.style.join import Join
 from speechseq.models.style.latent import Latent
 from speechseq.models.style.style import StyleConfig
 from speechseq.models.tacotron_output import Generated, TacotronOutput
+from speechseq.models.text_inputs import text_inputs
 from speechseq.nn.attention.location_sensitive import LocationSensitiveConfig
 from speechseq.nn.eval_mode import evaluating
 from speechseq.nn.masks import length_mask, zero_padding
@@ -266,11 +266,11 @@ class Tacotron(nn.Module):
             >>> mel = output.mel_after[0, : output.frame_lengths[0]]
         """
         steering, config = Steering(window, length_scale), self.config.decoder
-        inputs = run_inputs(config, tokens, token_lengths, seed, max_steps, length_scale)
+        texts = text_inputs(config, tokens, token_lengths, seed, max_steps, length_scale)
         with evaluating(self):
             latent = conditioning.checked_latent(self.style, latent, len(tokens))
-            encoded = conditioning.encoded_alone(self.encode, inputs.text(latent, speaker))
-            decode = self.decoder, encoded, inputs.limits, inputs.noise
+            encoded = conditioning.encoded_alone(self.encode, texts.text(latent, speaker))
+            decode = self.decoder, encoded, texts.limits, texts.noise
             run = free_run(*decode, precision=precision, steering=steering)
             frame_lengths = run.step_lengths * config.reduction_factor
             mask = length_mask(frame_lengths, run.mel.shape[1])

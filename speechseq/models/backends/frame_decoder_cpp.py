@@ -9,18 +9,16 @@ from torch.nn import functional as F
 from speechseq.models.backends import supported as decoders
 from speechseq.models.decoder_output import Steps
 from speechseq.models.decoder_stack import ResidualGRUStack
-from speechseq.models.decoder_steps import UNSTEERED, Steering
 from speechseq.models.frame_decoder import FrameDecoder
+from speechseq.models.run_inputs import RunInputs
 from speechseq.nn.attention.content import ContentAttention
 from speechseq.nn.attention.location_sensitive import LocationSensitiveAttention
 from speechseq.nn.cells import SplitCell
-from speechseq.nn.masks import length_mask
 from speechseq.nn.prenet import UtteranceNoise
 from speechseq.ops.cpp.library import call, library
 from speechseq.ops.cpp.library import pack as pack_structs
 from speechseq.ops.cpp.signature import Structs
 from speechseq.ops.quantize import Packed, Shape, pack
-from speechseq.shapes import Encoded, Lengths, StepInputs
 
 KERNEL = "frame_decoder"
 
@@ -38,31 +36,13 @@ def supported(decoder: FrameDecoder) -> bool:
     )
 
 
-def run(
-    decoder: FrameDecoder,
-    precision: str,
-    encoded: Encoded,
-    limits: Lengths,
-    noise: UtteranceNoise | None,
-    fed: StepInputs | None,
-    steering: Steering = UNSTEERED,
-) -> Steps:
+def run(decoder: FrameDecoder, inputs: RunInputs) -> Steps:
     """Run the free-running decoder in the C++ kernel, one block of steps per call.
 
     Check `supported` first. The weights are packed at the first call, and again after they have
     changed.
-
-    Args:
-        decoder: Tacotron's frame decoder, on a CPU.
-        precision: "float32", "bfloat16" or "int8", of the weights.
-        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
-        limits: (batch), maximum number of steps of each row.
-        noise: dropout masks of the pre-net; None for no dropout.
-        fed: (batch, steps, mels), frames that steps read instead of the decoder's own, or None.
-        steering: window of the attention; its speed must be 1.
     """
-    kernel = KernelRun(decoder, precision, encoded, limits, noise, fed, steering)
-    blocks = [kernel.advance(UtteranceNoise.block)]
+    kernel, blocks = KernelRun(decoder, inputs), []
     while bool((kernel.ending < 0).any()):
         blocks.append(kernel.advance(UtteranceNoise.block))
     frames, stop_logits, alignment = (
@@ -79,12 +59,7 @@ class KernelRun:
 
     Args:
         decoder: frame decoder in evaluation mode; check `supported` first.
-        precision: "float32", "bfloat16" or "int8", to which the loop's weights are rounded.
-        encoded: memory (batch, positions, memory_dim) and its lengths (batch).
-        limits: maximum number of steps (batch) of each row.
-        noise: dropout masks of the pre-net; None for no dropout.
-        fed: input frames (batch, steps, mels) instead of the decoder's own output, or None.
-        steering: window of the attention; its speed must be 1.
+        inputs: memory, limits and dropout masks, on a CPU; the attention's speed must be 1.
 
     Attributes:
         step: number of steps made.
@@ -93,26 +68,15 @@ class KernelRun:
             attention_end, 2 limit.
     """
 
-    def __init__(
-        self,
-        decoder: FrameDecoder,
-        precision: str,
-        encoded: Encoded,
-        limits: Lengths,
-        noise: UtteranceNoise | None,
-        fed: StepInputs | None,
-        steering: Steering = UNSTEERED,
-    ) -> None:
-        self.decoder, self.noise, self.fed = decoder, noise, fed
-        self.packed = decoders.cached(decoder, precision, _pack)
-        self.batch, self.positions = encoded.memory.shape[:2]
-        self.inputs = _attention_inputs(decoder, encoded)
-        self.lengths, self.limits = encoded.memory_lengths.contiguous(), limits.contiguous()
-        self.state = _new_state(self.packed, self.batch, self.positions)
-        self.window = steering.window or 0  # 0 in the kernel
-        rows = torch.tensor([[0], [-1], [0], [0]]).repeat(1, self.batch)
+    def __init__(self, decoder: FrameDecoder, inputs: RunInputs) -> None:
+        batch, positions = inputs.memory_mask.shape
+        self.decoder, self.inputs = decoder, inputs
+        self.packed = decoders.cached(decoder, inputs.precision, _pack)
+        self.attention = _attention_inputs(decoder, inputs)
+        self.state = _new_state(self.packed, batch, positions)
+        rows = torch.tensor([[0], [-1], [0], [0]]).repeat(1, batch)
         self.resting, self.ending, self.step_lengths, self.reached = rows.unbind()
-        self.step, self.most = 0, int(limits.max())
+        self.step, self.most = 0, int(inputs.limits.max())
 
     def advance(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Make at most `steps` further steps.
@@ -123,19 +87,23 @@ class KernelRun:
             frames (batch, steps, r * mels), stop logits (batch, steps) and attention weights
                 (batch, steps, positions), zero after a row's end.
         """
-        decoder, begin = self.decoder, self.step % UtteranceNoise.block
+        decoder, inputs, begin = self.decoder, self.inputs, self.step % UtteranceNoise.block
         steps = min(steps, UtteranceNoise.block - begin, self.most - self.step)
-        keep, fed, part = None, None, slice(self.step, self.step + steps)
-        if self.noise is not None:
-            keep = self.noise.steps(self.step)[:, begin : begin + steps].contiguous()
-        if self.fed is not None:
-            fed = self.fed[:, part].float().contiguous()
-        outputs = _outputs(decoder, self.batch, steps, self.positions)
+        keep, fed, (batch, positions) = None, None, inputs.memory_mask.shape
+        if inputs.noise is not None:
+            keep = inputs.noise.steps(self.step)[:, begin : begin + steps].contiguous()
+        if inputs.fed is not None:
+            fed = inputs.fed[:, self.step : self.step + steps].float().contiguous()
+        outputs = (
+            torch.zeros(batch, steps, decoder.frames.out_features),
+            torch.zeros(batch, steps),
+            torch.zeros(batch, steps, positions),
+        )
         call(
-            *(KERNEL, "decode", *self.packed, *self.inputs, self.state),
-            *(keep, fed, self.lengths, self.limits, self.resting, self.ending),
-            *(self.step_lengths, self.reached, *outputs),
-            *(self.batch, self.positions, self.step, steps, self.window),
+            *(KERNEL, "decode", *self.packed, *self.attention, self.state, keep, fed),
+            *(inputs.memory_lengths.contiguous(), inputs.limits.contiguous()),
+            *(self.resting, self.ending, self.step_lengths, self.reached, *outputs),
+            *(batch, positions, self.step, steps, inputs.steering.window or 0),
             *(decoder.core.cell.zoneout, decoder.stack.cells[0].zoneout),
             decoder.config.stop_threshold,
         )
@@ -152,27 +120,13 @@ class _AttentionInputs(NamedTuple):
     history: Tensor
 
 
-def _attention_inputs(decoder: FrameDecoder, encoded: Encoded) -> _AttentionInputs:
+def _attention_inputs(decoder: FrameDecoder, inputs: RunInputs) -> _AttentionInputs:
     attention = decoder.core.attention
-    memory_mask = length_mask(encoded.memory_lengths, encoded.memory.shape[1])
-    state = attention.start(encoded.memory.float(), memory_mask)
-    history = encoded.memory.new_empty(len(encoded.memory), 0, encoded.memory.shape[1])
+    state = attention.start(inputs.memory.float(), inputs.memory_mask)
+    history = inputs.memory.new_empty(len(inputs.memory), 0, inputs.memory.shape[1])
     if isinstance(attention, LocationSensitiveAttention):
         history = F.pad(state.history, (attention.reach, attention.reach)).contiguous()
     return _AttentionInputs(state.memory.contiguous(), state.keys.float().contiguous(), history)
-
-
-def _outputs(
-    decoder: FrameDecoder, batch: int, steps: int, positions: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Zeros for a block's frames, stop logits and weights; the kernel fills rows that still run."""
-    shapes = (
-        (batch, steps, decoder.frames.out_features),
-        (batch, steps),
-        (batch, steps, positions),
-    )
-    frames, stop_logits, alignment = (torch.zeros(shape) for shape in shapes)
-    return frames, stop_logits, alignment
 
 
 class _PackedDecoder(NamedTuple):

@@ -38,14 +38,13 @@ def supported(decoder: FrameDecoder, device: str) -> bool:
     They support the RNNs, decoder stacks and attentions of both Tacotrons, with a plain softmax, in
     float32, and only plain modules (see `ops.plain`).
     """
-    if not all_plain(decoder, *_SUPPORTED):
-        return False
     core = decoder.core
+    if not attention_supported(core.attention) or not all_plain(decoder, *_SUPPORTED):
+        return False
     reading = core.attention.reading
     plain = ReadingConfig(first=reading.first, through_previous=reading.through_previous)
     return (
-        attention_supported(core.attention)
-        and decoder.frames.bias is not None
+        decoder.frames.bias is not None
         and decoder.stop.bias is not None
         and len(core.cells) == 1
         and len(decoder.stack.cells) >= 1

@@ -1,4 +1,4 @@
-"""Inputs of a free run besides the memory: checked tokens, limits of steps, dropout masks."""
+"""Texts to speak, checked: their tokens, limits of steps and dropout masks of the pre-net."""
 
 from collections.abc import Sequence as Series
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from speechseq.ranges import DrawSeed, Every, checked
 from speechseq.shapes import Lengths, Tokens
 
 
-class RunInputs(NamedTuple):
-    """Inputs of a free run of the decoder, in which it reads its own output.
+class TextInputs(NamedTuple):
+    """Checked tokens of a batch of texts, and what follows from texts and seeds for a free run.
 
     Attributes:
         tokens, token_lengths: (batch, tokens) and (batch), checked.
@@ -35,14 +35,14 @@ class RunInputs(NamedTuple):
         return Text(self.tokens, self.token_lengths, latent, speaker)
 
 
-def run_inputs(
+def text_inputs(
     config: FrameDecoderConfig,
     tokens: Tokens,
     token_lengths: Lengths,
     seed: int | Series[int] | None,
     max_steps: int | None,
     length_scale: float,
-) -> RunInputs:
+) -> TextInputs:
     """Check the tokens of a batch, and prepare limits and dropout masks for them.
 
     Args:
@@ -61,7 +61,7 @@ def run_inputs(
     shape, name = tokens.shape, "token_lengths"
     token_lengths = checked_lengths(token_lengths, shape, name, least=1, wait=True)
     limits = step_limits(config, token_lengths, max_steps, length_scale)
-    return RunInputs(tokens, token_lengths, limits, utterance_noise(config, seed, tokens))
+    return TextInputs(tokens, token_lengths, limits, utterance_noise(config, seed, tokens))
 
 
 def step_limits(

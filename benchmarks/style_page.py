@@ -15,7 +15,8 @@ from speechseq.corpus.generated_folder import MANIFEST
 from speechseq.evaluation.report.page import Figure, figures_html
 from speechseq.evaluation.report.player import Take, player_html
 from speechseq.evaluation.style_card import measured
-from speechseq.evaluation.style_directions import MEASURES, SETTINGS, UNITS, along
+from speechseq.evaluation.style_directions import SETTINGS, UNITS, along
+from speechseq.evaluation.style_regression import MEASURES
 from speechseq.inference.synthesizer import Synthesizer
 from speechseq.models import conditioning
 from speechseq.models.style.latent import Latent

@@ -8,51 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from speechseq.evaluation.styled_speech import Rows, StyledVoice
+from speechseq.evaluation.style_regression import MEASURES, Regression
+from speechseq.evaluation.styled_speech import StyledVoice
 from speechseq.models.style.style import Style
 
-MEASURES = ("f0", "spread", "energy", "rate")
 UNITS = {"f0": "semitones", "spread": "semitones", "energy": "dB", "rate": "octaves"}
 SETTINGS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # standard deviations along a direction
-Coefficients = Float[np.ndarray, "4 _"]  # of the flat code and of 1, for each measure
-
-
-def regression(codes: Tensor, targets: Rows) -> Coefficients:
-    """Fit linear models that predict the prosody of utterances from their style codes.
-
-    Args:
-        codes: (items, …), one code per utterance, flattened here.
-        targets: (items, 4), prosody of these utterances, see `style_card.measured`; rows with NaN
-            are left out.
-
-    Returns:
-        (4, code_size + 1), coefficients of each measure by least squares; the last one is the
-        constant.
-    """
-    rows = np.isfinite(targets).all(1)
-    return np.linalg.lstsq(_with_one(codes)[rows], targets[rows], rcond=None)[0].T
-
-
-def recovered(coefficients: Coefficients, codes: Tensor, truth: Rows) -> dict[str, float | None]:
-    """Measure how well linear models predict the prosody of utterances from their style codes.
-
-    Args:
-        coefficients: result of `regression`, fitted to other utterances.
-        codes: (items, …), codes of the utterances.
-        truth: (items, 4), prosody of the utterances, see `style_card.measured`; rows with NaN are
-            left out.
-
-    Returns:
-        The R² of the prediction of each measure, by name; None for a measure that does not vary.
-    """
-    rows = np.isfinite(truth).all(1)
-    wrong = truth[rows] - _with_one(codes)[rows] @ coefficients.T
-    spreads = zip(MEASURES, wrong.T, truth[rows].T, strict=True)
-    return {name: 1 - float(x.var() / y.var()) if y.std() else None for name, x, y in spreads}
 
 
 def along(style: Style, step: Tensor, setting: float) -> Tensor:
@@ -62,8 +26,8 @@ def along(style: Style, step: Tensor, setting: float) -> Tensor:
 
     Args:
         style: module with mean and standard deviation of the training's codes.
-        step: direction, a tensor of norm 1 with the shape of a code. Each element counts in
-            standard deviations that this element of the codes has in the training set.
+        step: direction, a tensor with the shape of a code. Each element counts in standard
+            deviations that this element of the codes has in the training set.
         setting: length of the move; 0 gives the default code.
     """
     code = style.mean_code + setting * step * style.code_sd
@@ -73,15 +37,16 @@ def along(style: Style, step: Tensor, setting: float) -> Tensor:
 
 
 def direction(
-    voice: StyledVoice, coefficients: Coefficients, measure: str, texts: Sequence[str]
+    voice: StyledVoice, fitted: Regression, measure: str, texts: Sequence[str]
 ) -> dict[str, Any]:
     """Speak texts in styles along the direction that should change a measure most; measure it.
 
-    There are 7 codes along the direction in the space of the style's codes.
+    There are 7 codes along the direction in the space of the style's codes, from -1.5 to 1.5
+    standard deviations of what the regression predicts for the training's codes.
 
     Args:
         voice: synthesiser with a style, and the judge of its speech.
-        coefficients: result of `regression`, which gives the direction.
+        fitted: result of `regression`, which gives the direction.
         measure: "f0", "spread", "energy" or "rate".
         texts: texts to speak at each code; results are means over them.
 
@@ -94,9 +59,11 @@ def direction(
         undefined.
     """
     style, place = voice.style, MEASURES.index(measure)
-    slope = torch.as_tensor(coefficients[place, :-1]).to(style.code_sd).view(style.code_shape)
-    step = slope * style.code_sd
-    step = step / step.norm()
+    slope, move = (
+        torch.as_tensor(row).to(style.code_sd).view(style.code_shape)
+        for row in (fitted.coefficients[place, :-1], fitted.moves[place])
+    )
+    step = torch.where(style.code_sd > 0, move / style.code_sd, 0.0)
     codes = [along(style, step, setting) for setting in SETTINGS]
     found, errors = [], []
     for code in codes:
@@ -138,8 +105,3 @@ def _mean(values: np.ndarray) -> float:
     """Mean of the defined values, NaN without one."""
     defined = values[np.isfinite(values)]
     return float(defined.mean()) if len(defined) else float("nan")
-
-
-def _with_one(codes: Tensor) -> np.ndarray:
-    flat = codes.flatten(1).double().cpu().numpy()
-    return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)

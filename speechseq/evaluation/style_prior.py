@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from speechseq.evaluation.prosody import Distance, prosody_distance
-from speechseq.evaluation.style_directions import MEASURES
+from speechseq.evaluation.style_regression import MEASURES
 from speechseq.evaluation.styled_speech import Rows, StyledVoice, per_letter
 
 _FEWEST = 4  # real utterances: two halves of two

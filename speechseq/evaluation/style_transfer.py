@@ -14,15 +14,9 @@ from torch import Tensor
 from speechseq.audio.mel import AudioConfig
 from speechseq.corpus import features
 from speechseq.evaluation.judge import Judge
-from speechseq.evaluation.style_directions import (
-    MEASURES,
-    direction,
-    middle,
-    rank_correlation,
-    recovered,
-    regression,
-)
+from speechseq.evaluation.style_directions import direction, middle, rank_correlation
 from speechseq.evaluation.style_prior import evaluate_default, evaluate_prior
+from speechseq.evaluation.style_regression import MEASURES, recovered, regression
 from speechseq.evaluation.styled_speech import Rows, StyledVoice, per_letter
 from speechseq.evaluation.text_probe import text_probe
 from speechseq.evaluation.time_warp import warped_f0_error
@@ -116,16 +110,14 @@ def evaluate_style(
         for group in (fitted, held_out)
     )
     targets, truth = (voice.measured([r.sound for r in group]) for group in (fitted, held_out))
-    coefficients = regression(known.code, targets)
+    models = regression(known.code, targets)
     known_texts, held_texts = ([r.text for r in group] for group in (fitted, held_out))
     real = per_letter(np.concatenate([truth, targets]), held_texts + known_texts)
     recordings = [reference.sound for reference in held_out]
     return {
-        "recovered": recovered(coefficients, new.code, truth),
+        "recovered": recovered(models, new.code, truth),
         "directions": {
-            name: direction(voice, coefficients, name, texts)
-            for name in MEASURES
-            if name != "spread"
+            name: direction(voice, models, name, texts) for name in MEASURES if name != "spread"
         },
         "same_text": _errors(voice, voice.speak(held_texts, new), held_out, truth),
         "copy_synthesis": _errors(voice, voice.copies(recordings), held_out, truth),

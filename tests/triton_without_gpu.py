@@ -29,9 +29,11 @@ from speechseq.models.backends.frame_decoder_triton import advance
 from speechseq.models.frame_decoder import FrameDecoder
 from speechseq.nn import attention_rnn_fast
 from speechseq.ops.attention_rnn import triton as attention_rnn_triton
+from speechseq.ops.triton import attention_backward as attention_backward_kernels
 from speechseq.ops.triton import attention_rnn as attention_rnn_kernels
 from speechseq.ops.triton import decoder_step as decoder_step_kernels
 
+KERNELS = decoder_step_kernels, attention_rnn_kernels, attention_backward_kernels
 NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
 
 
@@ -41,7 +43,7 @@ def interpret(patch: pytest.MonkeyPatch, backwards: bool = False) -> None:
     Programs of one launch run side by side on a GPU: what they make may not depend on their order.
     """
     patch.setenv("TRITON_INTERPRET", "1")
-    for module in (decoder_step_kernels, attention_rnn_kernels, triton.language, standard):
+    for module in (*KERNELS, triton.language, standard):
         _replace(patch, module, InterpretedFunction)
     if backwards:
         builder = interpreter.interpreter_builder
@@ -126,7 +128,7 @@ def train(decoder: FrameDecoder) -> None:
 
 def main(what: str, name: str, capability: str) -> None:
     """Compile what a full-size model launches."""
-    for module in (decoder_step_kernels, attention_rnn_kernels):
+    for module in KERNELS:
         for kernel, launched in list(vars(module).items()):
             if isinstance(launched, JITFunction) and not kernel.startswith("_"):
                 setattr(module, kernel, Compiled(launched, int(capability)))

@@ -14,7 +14,7 @@ _REACH = 2  # frames on either side: the regression uses five
 def add_deltas(
     mel: Mel, frame_lengths: Lengths, order: int
 ) -> Float[Tensor, "batch frames features"]:
-    """Append deltas to log-mels: (batch, frames, mels) to (batch, frames, mels·(1 + order)).
+    """Append deltas, the time derivatives of each channel, to log-mels.
 
     A delta is the slope of a regression line over five frames of the next lower order: the sum of
     n·(x[t+n] - x[t-n]) / 10 for n = 1, 2. Before the first and after the last valid frame of each
@@ -25,6 +25,9 @@ def add_deltas(
         mel: (batch, frames, mels).
         frame_lengths: (batch), number of valid frames of each row.
         order: 0 appends nothing, 1 deltas, 2 deltas and double deltas, and so on.
+
+    Returns:
+        Features (batch, frames, mels · (1 + order)).
 
     Raises:
         ConfigError: the order is negative; lengths are not integers (batch).

@@ -80,7 +80,9 @@ def header(file: BinaryIO, begin: int, samples: int) -> bytes:
 def promised(file: BinaryIO, begin: int) -> int | None:
     """Number of samples per channel that a FLAC header states, or None if it states none.
 
-    `begin` is the position of the header in `file`, in bytes.
+    Args:
+        file: open file, whose position changes.
+        begin: position of the header in the file, in bytes.
     """
     file.seek(begin)
     return _info(file.read(HEADER)[8:]).samples

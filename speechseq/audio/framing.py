@@ -66,7 +66,7 @@ class Framing(Config):
     def span(self) -> int:
         """Number of samples that are cut out for a frame; the window covers the middle of them.
 
-        It is `n_fft`, or `window` with `snip_edges`. See `spectrogram.frame`.
+        It is `n_fft`, or `window` with `snip_edges`.
         """
         return self.window if self.snip_edges else self.n_fft
 

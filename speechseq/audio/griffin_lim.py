@@ -38,11 +38,11 @@ def griffin_lim(
     seed: int | None = None,
     frame_lengths: Lengths | None = None,
 ) -> Waveform:
-    """Invert linear magnitudes (batch, frames, bins) to waveforms (batch, samples).
+    """Invert linear magnitudes to waveforms by the Griffin-Lim algorithm.
 
-    The number of samples is (frames - 1)·hop for centred configs, frames·hop for the others (such
-    as `hifigan`). An item's result does not depend on the rest of the batch or on padding; zeros
-    follow its last sample. Pre-emphasis is undone.
+    Phases are estimated by alternating projections: the STFT of a waveform gives phases, the given
+    magnitudes with these phases give the next waveform. An item's result does not depend on the
+    rest of the batch or on padding. Pre-emphasis is undone.
 
     Args:
         magnitude: (batch, frames, bins), not logarithmic.
@@ -54,9 +54,13 @@ def griffin_lim(
             torch.
         frame_lengths: (batch), number of valid frames of each item; None if all are valid.
 
+    Returns:
+        Waveforms (batch, samples), zeros after an item's last sample. The number of samples is
+        (frames - 1)·hop for centred configs, frames·hop for the others (such as `hifigan`).
+
     Raises:
         ConfigError: iterations or momentum is out of range, the number of bins differs from the
-            config's, or the settings have no inverse (see `check_invertible`).
+            config's, or the settings have no inverse (such as the preset `kaldi`).
         DataError: an item has NaN or Inf; a length is below 1 or exceeds the number of frames.
 
     Source: Griffin and Lim 1984; Perraudin, Balazs and Søndergaard 2013 (momentum).
@@ -87,7 +91,7 @@ def griffin_lim(
 def spectral_convergence(
     waveform: Waveform, magnitude: Magnitude, config: AudioConfig
 ) -> Float[Tensor, " batch"]:
-    """Relative error of a waveform's STFT magnitudes, (batch); lower is better, 0 is exact.
+    """Compute the relative error of a waveform's STFT magnitudes; lower is better, 0 is exact.
 
     It is |S - T| / |T|, where S are the magnitudes of `waveform` and T is `magnitude`; 20·log10 of
     it is in decibels. The norm is taken over positive and negative frequencies, since that is the
@@ -97,6 +101,9 @@ def spectral_convergence(
         waveform: (batch, samples), such as a result of `griffin_lim`.
         magnitude: target (batch, frames, bins).
         config: audio settings of the target.
+
+    Returns:
+        The error of each item, (batch).
     """
     weights = magnitude.new_full((config.bins,), 2.0)
     weights[0] = 1.0
@@ -113,6 +120,9 @@ def check_invertible(config: AudioConfig) -> None:
     Settings must have a Hann window, no snipped edges and no mean removal, which excludes the
     preset `kaldi`. Every sample must lie under a window that is not nearly 0 there, which excludes
     a hop almost as long as the window.
+
+    Args:
+        config: audio settings of the magnitudes.
 
     Raises:
         ConfigError: the magnitudes cannot be inverted.
@@ -139,7 +149,7 @@ def check_settings(
     power: float | int,
     seed: int | None,
 ) -> None:
-    """Check the arguments of `griffin_lim`, except the magnitudes (see `clean`).
+    """Check the arguments of `griffin_lim`, except the magnitudes and their lengths.
 
     Args:
         config: audio settings, which Griffin-Lim must be able to invert (`check_invertible`).
@@ -219,7 +229,14 @@ class Phases:
         self.left = torch.empty(0, bins)
 
     def take(self, frames: int) -> Float[Tensor, "frames bins"]:
-        """Return the phases of the next `frames` frames, (frames, bins), in [0, 2π)."""
+        """Return the initial phases of the next frames, uniform in [0, 2π).
+
+        Args:
+            frames: number of frames.
+
+        Returns:
+            Phases in radians, (frames, bins).
+        """
         parts, bins = [self.left], self.left.shape[1]
         for _ in range(len(self.left), frames, _DRAW):
             parts.append(torch.rand(_DRAW, bins, generator=self.generator))
@@ -231,13 +248,16 @@ class Phases:
 def undo_pre_emphasis(
     waveform: Waveform, config: AudioConfig, before: Float[Tensor, "batch 1"]
 ) -> Waveform:
-    """Undo pre-emphasis of waveforms (batch, samples): y[t] = x[t] + a·y[t-1].
+    """Undo pre-emphasis of waveforms: y[t] = x[t] + a·y[t-1].
 
     Args:
-        waveform: x, with the pre-emphasis of `config`.
+        waveform: x (batch, samples), with the pre-emphasis of `config`.
         config: audio settings, of which a is `pre_emphasis`; 0 changes nothing.
         before: y[-1] (batch, 1), the result's sample before the first one; 0 at the start of a
             sound.
+
+    Returns:
+        y (batch, samples).
     """
     if not config.pre_emphasis or not waveform.shape[1]:
         return waveform

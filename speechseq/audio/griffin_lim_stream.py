@@ -26,17 +26,17 @@ class GriffinLimStream:
 
     Args:
         config: audio settings of the magnitudes.
-        iterations: as in `griffin_lim`, for each part.
-        momentum: as in `griffin_lim`.
-        power: as in `griffin_lim`.
-        seed: as in `griffin_lim`.
-
-    Raises:
-        ConfigError: a number is out of range, or the settings have no inverse.
+        iterations: number of projections of each part after its first inverse.
+        momentum: 0 is the classic algorithm, 0.99 the fast one.
+        power: exponent to which magnitudes are raised first (Tacotron: 1.2).
+        seed: seed of the initial phases; None draws a seed from torch.
 
     Attributes:
         look_ahead: number of frames after a part that must have arrived: those that overlap its
             last sample.
+
+    Raises:
+        ConfigError: a number is out of range, or the settings have no inverse.
 
     Source: Zhu, Beauregard and Wyse 2007 (real-time inversion with look-ahead, frame by frame).
 

@@ -35,16 +35,22 @@ class Part(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position and return it: `offset` bytes from the start, the position or the end.
+        """Set the position in the file and return it, in bytes.
 
-        `whence` is os.SEEK_SET, os.SEEK_CUR or os.SEEK_END, as in `io.IOBase`.
+        Args:
+            offset: distance in bytes from the origin.
+            whence: origin: os.SEEK_SET (the start), os.SEEK_CUR (the position) or os.SEEK_END.
         """
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         self._place = max(0, origin + offset)
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        """Read bytes into a buffer, such as a bytearray, and return their number, 0 at the end."""
+        """Read bytes into a buffer and return their number, 0 at the end.
+
+        Args:
+            buffer: writable buffer, such as a bytearray, whose size bounds the number.
+        """
         count = max(0, min(len(buffer), self._size - self._place))
         inside = self._place - len(self._header)
         if inside < 0:

@@ -56,7 +56,7 @@ def invert(
     lengths: Lengths | None = None,
     known: Known | None = None,
 ) -> Waveform:
-    """Run Griffin-Lim on magnitudes from given initial phases; returns waveforms (batch, samples).
+    """Run Griffin-Lim on magnitudes from given initial phases.
 
     `griffin_lim` is the function to call: it checks its arguments, draws the phases and undoes
     pre-emphasis.
@@ -69,6 +69,9 @@ def invert(
         momentum: 0 is the classic algorithm, 0.99 the fast one.
         lengths: (batch), number of valid frames of each item; None if all are valid.
         known: samples at the beginning of the waveforms that are fixed or preferred; None for none.
+
+    Returns:
+        Waveforms (batch, samples).
     """
     batch, frames, _ = target.shape
     samples, padding = samples_of(frames, config), config.padding
@@ -157,6 +160,9 @@ def works_row_by_row(target: Magnitude) -> bool:
     """Return True if the items of a batch are inverted one after another, as on a CPU.
 
     It is faster there: no padding is processed, and an item stays in the cache.
+
+    Args:
+        target: magnitudes (batch, frames, bins); only the device matters.
     """
     return target.device.type == "cpu"
 

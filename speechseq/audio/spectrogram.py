@@ -1,8 +1,8 @@
-"""Frames, windows, mel filters and their adjoints, shared by all conventions."""
+"""Frames, windows, magnitudes and their adjoints, shared by all conventions."""
 
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -10,20 +10,23 @@ from torch import Tensor
 
 from speechseq.shapes import Lengths, Waveform
 
-MelScale = Literal["slaney", "htk"]
-Triangles = Literal["hz", "mel"]
 WindowShape = Literal["hann", "hamming", "povey"]
 Padded = Float[Tensor, "batch padded"]  # a waveform and its mirrored ends
 _CACHE_BYTES = 1 << 20
-_FILTERS_A_BAND = 20
-_SLANEY_HZ, _SLANEY_MELS, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 27.0
 
 
 @functools.lru_cache(maxsize=32)
 def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " window"]:
-    """Periodic Hann window of `window` samples, computed in float64 and converted to `dtype`.
+    """Return the periodic Hann window, computed in float64 and converted to `dtype`.
 
     The tensor is cached; do not modify it.
+
+    Args:
+        window: number of samples.
+        device, dtype: those of the result.
+
+    Returns:
+        The weights (window).
     """
     with torch.inference_mode(False):  # a cached inference tensor would break later training
         return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
@@ -33,10 +36,18 @@ def hann(window: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor,
 def window_weights(
     shape: WindowShape, window: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, " window"]:
-    """Window of `window` samples with the shape `shape`, "hann", "hamming" or "povey".
+    """Return the weights of a window.
 
     The Hann window is periodic; Hamming and Povey (Hann to the power of 0.85) are symmetric. The
     tensor is cached; do not modify it.
+
+    Args:
+        shape: "hann", "hamming" or "povey".
+        window: number of samples.
+        device, dtype: those of the result.
+
+    Returns:
+        The weights (window).
     """
     if shape == "hann":
         return hann(window, device, dtype)
@@ -48,113 +59,23 @@ def window_weights(
         return weights.to(device, dtype)
 
 
-@functools.lru_cache(maxsize=32)
-def mel_filters(
-    sample_rate: int,
-    n_fft: int,
-    mels: int,
-    fmin: float,
-    fmax: float,
-    scale: MelScale,
-    area_norm: bool,
-    device: torch.device,
-    dtype: torch.dtype,
-    triangles: Triangles = "hz",
-) -> Float[Tensor, "bins mels"]:
-    """Triangular mel filters (bins, mels); magnitudes (frames, bins) @ filters are mel bands.
-
-    The filters are computed in float64, and the tensor is cached; do not modify it.
-
-    Args:
-        sample_rate: samples per second.
-        n_fft: length of the Fourier transform in samples; there are n_fft // 2 + 1 bins.
-        mels: number of bands.
-        fmin: lower edge of the lowest band, in Hz.
-        fmax: upper edge of the highest band, in Hz.
-        scale: mel scale on which the bands are equally spaced, "slaney" or "htk".
-        area_norm: scale each filter to the area 1 over Hz (Slaney's Auditory Toolbox) instead of
-            the peak 1.
-        device, dtype: those of the result.
-        triangles: scale on which the filters are triangular, "hz" or "mel" (Kaldi).
-    """
-    with torch.inference_mode(False):
-        bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-        low, high = hz_to_mel(fmin, scale), hz_to_mel(fmax, scale)
-        corners = torch.linspace(low, high, mels + 2, dtype=torch.float64)
-        edges = mel_to_hz(corners, scale)
-        if triangles == "hz":
-            filters = _triangles(bins, edges)
-        else:
-            places = [hz_to_mel(hz, scale) for hz in bins.tolist()]
-            filters = _triangles(torch.tensor(places, dtype=torch.float64), corners)
-        if area_norm:
-            filters *= 2 / (edges[2:] - edges[:-2])
-        return filters.to(device, dtype)
-
-
-class Band(NamedTuple):
-    """Group of neighbouring mel filters, cut to the frequency bins where they are not 0.
-
-    Attributes:
-        bins: slice of all bins that the group uses.
-        filters: (bins of the slice, filters of the group).
-    """
-
-    bins: slice
-    filters: Float[Tensor, "bins mels"]
-
-
-def bands_of(filters: Float[Tensor, "bins mels"]) -> list[Band]:
-    """Split mel filters (bins, mels) into groups of neighbours, each cut to the bins that it uses.
-
-    A product of magnitudes with each group is faster than one with all filters, which are mostly 0.
-    """
-    return [_band(some.contiguous()) for some in filters.split(_FILTERS_A_BAND, 1)]
-
-
-def _band(filters: Float[Tensor, "bins mels"]) -> Band:
-    heard = filters.any(1).nonzero().flatten().tolist() or [0]
-    bins = slice(heard[0], heard[-1] + 1)
-    return Band(bins, filters[bins])
-
-
-def _triangles(
-    places: Float[Tensor, " bins"], edges: Float[Tensor, " corners"]
-) -> Float[Tensor, "bins mels"]:
-    """Value of each triangular filter at `places`; filter i spans edges i to i + 2, peak 1."""
-    width = edges.diff()
-    rising = (places[:, None] - edges[:-2]) / width[:-1]
-    falling = (edges[2:] - places[:, None]) / width[1:]
-    return torch.minimum(rising, falling).clamp_(min=0)
-
-
-def hz_to_mel(hz: float, scale: MelScale) -> float:
-    """Convert Hz to mel, on the scale "slaney" (linear to 1 kHz, then logarithmic) or "htk"."""
-    if scale == "htk":
-        return 2595.0 * math.log10(1.0 + hz / 700.0)
-    if hz < _SLANEY_HZ:
-        return hz * _SLANEY_MELS / _SLANEY_HZ
-    return _SLANEY_MELS + math.log(hz / _SLANEY_HZ) / _SLANEY_STEP
-
-
-def mel_to_hz(mel: Float[Tensor, " n"], scale: MelScale) -> Float[Tensor, " n"]:
-    """Convert mels (n) to Hz (n), on the scale "slaney" or "htk"; the inverse of `hz_to_mel`."""
-    if scale == "htk":
-        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    linear = mel * _SLANEY_HZ / _SLANEY_MELS
-    curved = _SLANEY_HZ * torch.exp(_SLANEY_STEP * (mel - _SLANEY_MELS).clamp(min=0))
-    return torch.where(mel < _SLANEY_MELS, linear, curved)
-
-
 def reflect(
     waveform: Waveform, padding: int, lengths: Lengths | None = None, out: Padded | None = None
 ) -> Padded:
-    """Extend waveforms by reflection: (batch, samples) to (batch, samples + 2·padding).
+    """Extend waveforms by their mirror image at both ends, like torch's padding mode "reflect".
 
-    With `lengths` (batch), each row is mirrored at its own end: its first lengths[i] + 2·padding
-    samples do not depend on the padding of the batch; later samples are finite and meaningless.
-    Items shorter than `padding` are mirrored repeatedly. `out` is a tensor for the result; None
-    allocates one.
+    Unlike torch's, items shorter than `padding` are mirrored repeatedly.
+
+    Args:
+        waveform: (batch, samples).
+        padding: number of samples added at each end.
+        lengths: (batch), number of valid samples of each row, which is then mirrored at its own
+            end; None if all are valid.
+        out: tensor for the result; None allocates one.
+
+    Returns:
+        Extended waveforms (batch, samples + 2·padding); those of row i after the first lengths[i] +
+        2·padding are finite and meaningless.
     """
     if lengths is None and waveform.shape[1] > padding:
         before, after = waveform[:, 1 : padding + 1], waveform[:, -padding - 1 : -1]
@@ -165,11 +86,19 @@ def reflect(
 def fold_back(
     padded: Padded, samples: int, padding: int, lengths: Lengths | None = None
 ) -> Waveform:
-    """Apply the adjoint of `reflect`: add each mirrored sample to the sample it was copied from.
+    """Add each mirrored sample to the sample that it was copied from: the adjoint of `reflect`.
 
-    `padded` (batch, samples + 2·padding) is overwritten; the result is (batch, samples). `padding`
-    and `lengths` are those of `reflect`; the samples of row i after the first lengths[i] +
-    2·padding must be 0.
+    It is the backward pass of `reflect`, and it undoes the mirroring in an overlap-add.
+
+    Args:
+        padded: (batch, samples + 2·padding), overwritten; the samples of row i after the first
+            lengths[i] + 2·padding must be 0.
+        samples: number of samples before `reflect`.
+        padding: number of samples that `reflect` added at each end.
+        lengths: (batch), number of valid samples of each row; None if all are valid.
+
+    Returns:
+        Waveforms (batch, samples).
     """
     waveform = padded[:, padding : padding + samples]
     if lengths is None and samples > padding:
@@ -193,13 +122,16 @@ def _mirror_index(
 
 
 def frame(padded: Padded, span: int, hop: int, window: int) -> Float[Tensor, "batch frames window"]:
-    """Cut signals (batch, padded) into overlapping frames; returns a view (batch, frames, window).
+    """Cut signals into overlapping frames.
 
     Args:
-        padded: (batch, padded), waveforms extended at both ends, see `reflect`.
+        padded: (batch, padded), waveforms extended at both ends (`reflect`).
         span: number of samples of a frame, at least `window`.
         hop: distance from one frame to the next, in samples.
         window: number of samples in the middle of each frame that are returned.
+
+    Returns:
+        A view (batch, frames, window).
     """
     start = (span - window) // 2
     return padded.unfold(1, span, hop)[..., start : start + window]
@@ -219,7 +151,10 @@ def magnitudes(
         n_fft: length of the transform in samples.
         epsilon: added to the power.
         bins: number of lowest bins to return.
-        dtype: dtype of the result (batch, frames, bins).
+        dtype: dtype of the result.
+
+    Returns:
+        Magnitudes (batch, frames, bins).
     """
     spectrum = torch.fft.rfft(frames, n=n_fft)[..., :bins]
     if frames.requires_grad and not epsilon:
@@ -231,46 +166,43 @@ def magnitudes(
 
 
 def pre_emphasise(waveform: Waveform, factor: float) -> Waveform:
-    """Apply pre-emphasis, x[t] - factor·x[t-1], to waveforms (batch, samples); x[0] is kept."""
+    """Apply pre-emphasis, a high-pass filter: y[t] = x[t] - factor·x[t-1]; x[0] is kept.
+
+    Args:
+        waveform: x (batch, samples).
+        factor: factor of the previous sample, such as 0.97.
+
+    Returns:
+        y (batch, samples).
+    """
     return torch.cat([waveform[:, :1], waveform[:, 1:] - factor * waveform[:, :-1]], 1)
 
 
-def unmix(
-    bands: Float[Tensor, "batch frames mels"], filters: Float[Tensor, "bins mels"], steps: int
-) -> Float[Tensor, "batch frames bins"]:
-    """Estimate linear magnitudes from mel bands, so that magnitudes @ filters ≈ bands.
+def working_dtype(samples: Tensor) -> torch.dtype:
+    """Return the dtype in which to compute an STFT.
 
-    Multiplicative updates keep them non-negative, and lower the Kullback-Leibler divergence. Bins
-    that no filter covers are 0.
+    On a CPU it is float64, so that quiet bins next to loud ones are exact; on other devices it is
+    the dtype of the samples.
 
     Args:
-        bands: mel magnitudes (batch, frames, mels), not logarithmic.
-        filters: (bins, mels), see `mel_filters`.
-        steps: number of updates; before the first, each band is spread evenly over its bins.
-
-    Source: Lee and Seung 2001.
-    """
-    tiny = 1e-20  # small enough to be silence, large enough to divide by
-    spread = (filters / filters.sum(1, keepdim=True).clamp(min=tiny)).T
-    magnitude = (bands / filters.sum(0).clamp(min=tiny)) @ spread
-    for _ in range(steps):
-        magnitude = magnitude * ((bands / (magnitude @ filters).clamp(min=tiny)) @ spread)
-    return magnitude
-
-
-def working_dtype(samples: Tensor) -> torch.dtype:
-    """Dtype of an STFT: double on a CPU, so that quiet bins next to loud ones are exact.
-
-    On other devices it is the dtype of `samples`.
+        samples: a waveform of any shape.
     """
     return torch.float64 if samples.device.type == "cpu" else samples.dtype
 
 
 def pieces(count: int, device: torch.device, dtype: torch.dtype, n_fft: int) -> list[slice]:
-    """Split the `count` frames of an STFT into slices to process one by one, small on a CPU.
+    """Split the frames of an STFT into slices to process one by one.
 
-    There, each fits into the cache; `n_fft` and `dtype` give the size of a frame. Other devices get
-    one slice.
+    On a CPU each slice fits into the cache; other devices get one slice.
+
+    Args:
+        count: number of frames.
+        device: device of the waveform.
+        dtype: dtype of the transform.
+        n_fft: length of the transform in samples.
+
+    Returns:
+        Slices of the range of frames, in order.
     """
     most = _CACHE_BYTES // (n_fft * dtype.itemsize) if device.type == "cpu" else count
     size = math.ceil(count / math.ceil(count / max(1, most))) if count else 1

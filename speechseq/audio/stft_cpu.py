@@ -23,13 +23,16 @@ LANES = 16  # maximum number of frames that the kernel processes at a time
 
 
 def windowed(padded: Padded, config: Framing) -> Float[Tensor, "batch frames window"]:
-    """Cut a signal into frames and multiply them by the window: (batch, frames, window).
+    """Cut signals into frames and multiply them by the window.
 
     Before the window, the frame's mean is removed and pre-emphasis applied, if `config` says so.
 
     Args:
-        padded: (batch, padded), waveforms with mirrored ends, see `spectrogram.reflect`.
+        padded: (batch, padded), waveforms extended by their mirror image at both ends.
         config: settings of the STFT.
+
+    Returns:
+        Frames (batch, frames, window).
     """
     dtype = working_dtype(padded)
     frames = frame(padded, config.span, config.hop, config.window)
@@ -72,25 +75,37 @@ def row_magnitudes(
 
 
 def supported(n_fft: int) -> bool:
-    """Return True if the C++ kernels of the STFT are available and n_fft is a power of two.
+    """Return True if the C++ kernels of the STFT are available and take a transform of this length.
 
-    The kernels also need tensors with memory; see `has_memory`.
+    Args:
+        n_fft: length of the transform in samples, which must be a power of two.
     """
     return n_fft >= 8 and n_fft & (n_fft - 1) == 0 and library("stft") is not None
 
 
 @functools.lru_cache(maxsize=32)
 def turns(n_fft: int, dtype: torch.dtype) -> Float[Tensor, "n_fft 2"]:
-    """Twiddle factors of the kernels' FFT: cos and sin of 2πk/n_fft for each k, (n_fft, 2).
+    """Return the twiddle factors of the kernels' FFT: cos and sin of 2πk/n_fft for each k.
 
     The tensor is cached; do not modify it.
+
+    Args:
+        n_fft: length of the transform in samples.
+        dtype: dtype of the result.
+
+    Returns:
+        (n_fft, 2), cosine and sine.
     """
     angle = torch.arange(n_fft, dtype=torch.float64) * (2 * math.pi / n_fft)
     return torch.stack([angle.cos(), angle.sin()], 1).to(dtype)
 
 
 def room_for(frames: int) -> int:
-    """Round a number of frames up to a multiple of LANES (16), which a kernel does at once."""
+    """Round a number of frames up to a multiple of LANES (16), which a kernel does at once.
+
+    Args:
+        frames: number of frames.
+    """
     return math.ceil(frames / LANES) * LANES
 
 
@@ -104,8 +119,8 @@ def project(
     by the window, is overlap-added into `sums`; the caller divides by the sum of squared windows.
 
     Args:
-        padded: (1, padded), waveform with mirrored ends.
-        target: (bins, room), magnitudes in the layout of `turned`.
+        padded: (1, padded), waveform extended by its mirror image at both ends.
+        target: (bins, room), magnitudes transposed by `turned`; room is `room_for(frames)`.
         frames: number of frames.
         config: settings of the STFT.
         sums: (1, room_of_sums), which is overwritten; at least as long as `padded`.
@@ -117,9 +132,14 @@ def project(
 
 
 def turned(target: Float[Tensor, "1 frames bins"]) -> Float[Tensor, "bins room"]:
-    """Transpose magnitudes (1, frames, bins) to (bins, room), the layout that `project` reads.
+    """Transpose magnitudes to the layout that `project` reads.
 
-    room is `room_for(frames)`, the number of frames rounded up; the added frames are 0.
+    Args:
+        target: (1, frames, bins).
+
+    Returns:
+        (bins, room), where room is `room_for(frames)`, the number of frames rounded up; the added
+        frames are 0.
     """
     _, frames, bins = target.shape
     padded = target.new_zeros(bins, room_for(frames))

@@ -5,7 +5,11 @@ from typing import BinaryIO
 
 
 def begin_of_sound(file: BinaryIO) -> int:
-    """Return the byte position of the sound in an open file, after the ID3v2 tags before it."""
+    """Return the byte position of the sound in a file, after the ID3v2 tags before it.
+
+    Args:
+        file: open file, whose position changes.
+    """
     begin = 0
     while (head := _at(file, begin, 10))[:3] == b"ID3" and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0

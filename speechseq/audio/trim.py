@@ -49,9 +49,23 @@ def trim_silence(
 def sound_span(
     waveform: Waveform, sample_rate: int, *, threshold: float = 40.0, margin: float = 0.05
 ) -> tuple[int, int]:
-    """Return the first sample that `trim_silence` keeps, and the sample after the last.
+    """Return the span of samples of a recording that `trim_silence` keeps.
 
-    Arguments and errors are those of `trim_silence`.
+    A window of 20 ms is sound if its power, in the loudest channel, is no more than `threshold` dB
+    below that of the loudest window. A recording that is digital silence, or shorter than 20 ms, is
+    kept whole.
+
+    Args:
+        waveform: (channels, samples) in [-1, 1], one recording.
+        sample_rate: samples per second.
+        threshold: in dB; larger keeps more.
+        margin: seconds of silence that are kept at both ends.
+
+    Returns:
+        Index of the first sample that is kept, and of the sample after the last.
+
+    Raises:
+        ConfigError: a number out of range.
     """
     rate = checked("sample_rate", sample_rate, Rate)
     threshold, margin = (

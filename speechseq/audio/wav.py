@@ -17,27 +17,23 @@ import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
-from speechseq import files
-from speechseq.audio.container import SOUND, Checked, checked
-from speechseq.audio.part import Part
-from speechseq.audio.rates import check_rate
+from speechseq.audio.decoding import BLOCK, check_count, check_samples, opened, sound_blocks
 from speechseq.errors import ConfigError, DataError
 from speechseq.file_writing import replace_file, replacing
 from speechseq.shapes import Waveform
 
-_BLOCK = 1 << 20  # numbers read at a time, so that no header decides how much is allocated
-_AGAIN = "it is cut or damaged: copy it again, or convert it to 16-bit WAV"
 _MOST = 1 << 29  # most numbers that `load` reads: 9 hours at 16 kHz, 2 GB
-_BY_BYTES = ("WAV", "WAVEX", "RF64", "NIST")  # formats whose size in bytes gives the samples
-_PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-_DENSEST = 1 << 14  # most samples per byte of an OGG file, in silence
 _LARGEST_WAV = (1 << 32) - 64  # bytes of samples: the header counts in 32 bits
-_LOUDEST = 100.0  # a higher peak means the scale of 16-bit integers, not of [-1, 1]
 _KERNEL = 1 << 23  # size of torchaudio's resampling kernel above which scipy's is smaller
 
 
 class Header(NamedTuple):
-    """Number of samples per channel, and sample rate (samples per second), of a sound file."""
+    """Length and sample rate of a sound file.
+
+    Attributes:
+        samples: number of samples per channel.
+        rate: samples per second.
+    """
 
     samples: int
     rate: int
@@ -49,7 +45,13 @@ class Header(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Samples per channel, sample rate (per second) and channels of a file, as it is stored."""
+    """Length, sample rate and channels of a sound file, as it is stored.
+
+    Attributes:
+        samples: number of samples per channel.
+        rate: samples per second.
+        channels: number of channels.
+    """
 
     samples: int
     rate: int
@@ -61,10 +63,17 @@ class WavWarning(UserWarning):
 
 
 def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Waveform, int]:
-    """Read a WAV, FLAC, OGG or SPHERE file: waveform (1, samples) float32, and sample rate.
+    """Read a WAV, FLAC, OGG or SPHERE file as a waveform of one channel.
 
-    The format is recognised by the content. Several channels are mixed down, and the sound is
-    resampled to `sample_rate` samples per second (None keeps its rate); both give a WavWarning.
+    The format is recognised by the content. Several channels are mixed down with a WavWarning.
+
+    Args:
+        path: the file.
+        sample_rate: samples per second to which the sound is resampled, with a WavWarning; None
+            keeps its own rate.
+
+    Returns:
+        Waveform (1, samples) float32 in [-1, 1], and its sample rate.
 
     Raises:
         DataError: the file is missing, not sound, truncated or empty, or has NaN or Inf.
@@ -76,7 +85,7 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
     if sample_rate is not None and sample_rate < 1:
         raise ConfigError(f"sample_rate: {sample_rate} is not positive", "for example 22050")
     samples, rate = _read(name)
-    waveform = _one_channel(name, _check_samples(name, samples))
+    waveform = _one_channel(name, check_samples(name, samples))
     if sample_rate is None or sample_rate == rate:
         return waveform, rate
     _warn(f"{name}: resampled from {rate} to {sample_rate} Hz")
@@ -85,6 +94,9 @@ def load(path: str | os.PathLike, sample_rate: int | None = None) -> tuple[Wavef
 
 def header(path: str | os.PathLike) -> Header:
     """Return the number of samples and the sample rate that `load` gives at the file's own rate.
+
+    Args:
+        path: a WAV, FLAC, OGG or SPHERE file.
 
     Raises:
         DataError: the file is missing, not regular, not sound, truncated or empty.
@@ -98,35 +110,55 @@ def info(path: str | os.PathLike) -> Info:
     Headers are read and compared with the size of the file. The sound is decoded only if they do
     not give the length (as in a streamed FLAC file).
 
+    Args:
+        path: the file.
+
     Raises:
         DataError: the file is missing, not regular, not sound, truncated or empty.
     """
-    with _opened(os.fspath(path)) as (sound, samples):
+    with opened(os.fspath(path)) as (sound, samples):
         return Info(samples, sound.samplerate, sound.channels)
 
 
 def blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Waveform]:
-    """Read a file in blocks (1, samples) of at most `seconds`, float32, at its own rate.
+    """Read a sound file block by block, at its own rate.
 
     Memory holds no more than one block. Several channels are mixed down with one WavWarning.
 
+    Args:
+        path: a WAV, FLAC, OGG or SPHERE file.
+        seconds: longest duration of a block.
+
+    Yields:
+        Waveforms (1, samples) float32 in [-1, 1].
+
     Raises:
-        DataError: see `load`; earlier blocks have been yielded.
+        DataError: the file is missing, not sound, truncated or empty, or has NaN or Inf; earlier
+            blocks have been yielded.
     """
     name = os.fspath(path)
-    with _opened(name) as (sound, samples):
+    with opened(name) as (sound, samples):
         if sound.channels > 1:
             _warn(f"{name}: {sound.channels} channels mixed down to one")
         size, read = max(1, int(seconds * sound.samplerate)), 0
-        for block in _blocks(sound, size):
-            mixed = _check_samples(name, block, read).mean(1)
+        for block in sound_blocks(sound, size):
+            mixed = check_samples(name, block, read).mean(1)
             read += len(block)
             yield torch.from_numpy(mixed[None])
-        _check_count(name, samples, read)
+        check_count(name, samples, read)
 
 
 def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch resampled"]:
-    """Resample a waveform (batch, samples) from `rate` to `wanted` samples per second, on a CPU."""
+    """Resample waveforms on a CPU.
+
+    Args:
+        waveform: (batch, samples).
+        rate: samples per second of the waveforms.
+        wanted: samples per second of the result.
+
+    Returns:
+        Waveforms (batch, ceil(samples · wanted / rate)).
+    """
     common = math.gcd(rate, wanted)
     if (wanted // common) * (rate // common) <= _KERNEL:
         return torchaudio.functional.resample(waveform, rate, wanted)
@@ -136,9 +168,13 @@ def resample(waveform: Waveform, rate: int, wanted: int) -> Float[Tensor, "batch
 
 
 def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
-    """Write a waveform (samples,) or (1, samples) in [-1, 1] as a 16-bit WAV, atomically.
+    """Write a waveform as a 16-bit WAV, atomically.
 
-    Samples beyond [-1, 1] are clipped with a WavWarning.
+    Args:
+        path: the file, which is replaced if it exists.
+        waveform: (samples) or (1, samples) in [-1, 1]; samples beyond are clipped with a
+            WavWarning.
+        rate: samples per second.
 
     Raises:
         DataError: the waveform has NaN or Inf, no samples, or more than one channel.
@@ -161,13 +197,20 @@ def save(path: str | os.PathLike, waveform: Tensor, rate: int) -> None:
 
 @contextlib.contextmanager
 def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], None]]:
-    """Context manager: yields a function that appends waveforms (samples,) to a 16-bit WAV.
+    """Open a 16-bit WAV for writing, in a `with` block; the file appears at its end.
 
-    The file appears at the end, with `rate` samples per second. Memory holds one waveform.
+    Memory holds one waveform.
+
+    Args:
+        path: the file, which is replaced if it exists.
+        rate: samples per second.
+
+    Yields:
+        A function that appends a waveform (samples) or (1, samples) in [-1, 1].
 
     Raises:
         DataError: a waveform has NaN or Inf; the sound exceeds the limit of a WAV, 4 GiB.
-        MachineError: see `save`.
+        MachineError: the folder is missing, not writable or full.
     """
     name = os.fspath(path)
     with (
@@ -188,79 +231,15 @@ def writer(path: str | os.PathLike, rate: int) -> Iterator[Callable[[Tensor], No
 
 
 def _read(name: str) -> tuple[np.ndarray, int]:
-    with _opened(name) as (sound, samples):
+    with opened(name) as (sound, samples):
         if samples * sound.channels > _MOST:
             raise DataError(
                 f"{name}: {samples / sound.samplerate / 3600:.1f} hours do not fit in memory",
                 "read it in windows: speechseq transcribe --window 20, or wav.blocks",
             )
-        read = list(_blocks(sound, max(1, _BLOCK // sound.channels)))
-        _check_count(name, samples, sum(map(len, read)))
+        read = list(sound_blocks(sound, max(1, BLOCK // sound.channels)))
+        check_count(name, samples, sum(map(len, read)))
         return np.concatenate(read), sound.samplerate
-
-
-def _blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
-    while len(block := sound.read(size, dtype="float32", always_2d=True)):
-        yield block
-
-
-@contextlib.contextmanager
-def _opened(name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
-    """Open and check a file; gives the decoder and the number of samples."""
-    try:
-        with files.opened(name, SOUND) as file:
-            found = checked(name, file)
-            with _decoder(found) as sound:
-                check_rate(name, sound.samplerate)
-                samples = _told(found, sound, os.fstat(file.fileno()).st_size)
-                if samples is not None:
-                    _check_count(name, 0, samples)
-                    yield sound, samples
-                    return
-                samples = sum(map(len, _blocks(sound, max(1, _BLOCK // sound.channels))))
-                _check_count(name, found.promised or 0, samples)
-            with _decoder(found) as sound:
-                yield sound, samples
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise DataError(f"{name}: cannot be decoded: {error}", _AGAIN) from None
-
-
-def _decoder(found: Checked) -> soundfile.SoundFile:
-    """Open libsndfile at the beginning of the sound."""
-    if isinstance(found.file, Part):
-        found.file.seek(0)
-        return soundfile.SoundFile(found.file)
-    os.lseek(found.file.fileno(), 0, os.SEEK_SET)
-    return soundfile.SoundFile(found.file.fileno(), closefd=False)
-
-
-def _told(found: Checked, sound: soundfile.SoundFile, size: int) -> int | None:
-    """Number of samples; None if only an unverified header gives it."""
-    if found.samples is not None:
-        return found.samples
-    by_bytes = sound.format in _BY_BYTES and sound.subtype in _PLAIN
-    likely = sound.format == "OGG" and 0 < sound.frames <= size * _DENSEST
-    return int(sound.frames) if by_bytes or likely else None
-
-
-def _check_count(name: str, claimed: int, samples: int) -> None:
-    if samples < claimed:
-        problem = f"{name}: cut: the header claims {claimed} samples, {samples} are there"
-        raise DataError(problem, _AGAIN)
-    if samples <= 0:
-        raise DataError(f"{name}: has 0 samples", "remove it or make it again")
-
-
-def _check_samples(name: str, samples: np.ndarray, before: int = 0) -> np.ndarray:
-    finite = np.isfinite(samples).all(1)
-    if not finite.all():
-        count, first = int((~finite).sum()), before + int(finite.argmin())
-        problem = f"{name}: {count} samples are NaN or Inf, the first is sample {first}"
-        raise DataError(problem, "make it again, or cut that part out")
-    if (peak := float(np.abs(samples).max())) > _LOUDEST:
-        problem = f"{name}: float samples up to {peak:g}, where [-1, 1] is full scale"
-        raise DataError(problem, "divide them by 32768 when they were 16-bit integers")
-    return samples
 
 
 def _one_channel(name: str, samples: np.ndarray) -> Waveform:
@@ -272,7 +251,18 @@ def _one_channel(name: str, samples: np.ndarray) -> Waveform:
 
 
 def mono(name: str, waveform: Tensor) -> np.ndarray:
-    """Check a waveform (samples,) or (1, samples) as `save` does; return its samples (samples,)."""
+    """Check that a waveform can be saved, and return its samples.
+
+    Args:
+        name: name of the file, for messages.
+        waveform: (samples) or (1, samples).
+
+    Returns:
+        The samples (samples) in float64.
+
+    Raises:
+        DataError: the waveform has NaN or Inf, no samples, or more than one channel.
+    """
     samples = waveform.detach().to("cpu", torch.float64)
     if samples.dim() == 2 and len(samples) == 1:
         samples = samples[0]
@@ -290,7 +280,15 @@ def mono(name: str, waveform: Tensor) -> np.ndarray:
 
 
 def to_int16(name: str, samples: np.ndarray) -> np.ndarray:
-    """Convert samples in [-1, 1] to int16; samples beyond are clipped, with a WavWarning."""
+    """Convert samples to int16; samples beyond [-1, 1] are clipped, with a WavWarning.
+
+    Args:
+        name: name of the file, for the warning.
+        samples: floats in [-1, 1], of any shape.
+
+    Returns:
+        int16 samples of the same shape; 1 becomes 32767.
+    """
     if (peak := float(np.abs(samples).max())) > 1:
         _warn(f"{name}: clipped, the loudest of its samples is {peak:.3g} and 1 is full scale")
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)

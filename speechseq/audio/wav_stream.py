@@ -12,9 +12,10 @@ _UNKNOWN = 0xFFFFFFFF  # the length that ffmpeg writes to a pipe; readers go on 
 
 
 def header(rate: int) -> bytes:
-    """Header, as bytes, of a mono 16-bit WAV of unknown length: samples follow until the file ends.
+    """Return the header of a mono 16-bit WAV of unknown length: samples follow until the file ends.
 
-    `rate` is the number of samples per second.
+    Args:
+        rate: samples per second.
     """
     form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
     length = struct.pack("<I", _UNKNOWN)
@@ -22,15 +23,17 @@ def header(rate: int) -> bytes:
 
 
 def writer(file: BinaryIO, rate: int) -> Callable[[Tensor], None]:
-    """Return a function that appends waveforms (samples,) to a file or pipe as a 16-bit mono WAV.
+    """Return a function that writes waveforms to a file or pipe as a 16-bit mono WAV.
 
     Samples are written at once; the header comes with the first waveform, so that nothing is
-    written if there is none. Unlike `wav.writer`, it never goes back to correct the length in the
-    header.
+    written if there is none. The length in the header is unknown and never corrected.
 
     Args:
         file: file open for writing, which need not be seekable.
         rate: samples per second.
+
+    Returns:
+        A function that appends a waveform (samples) in [-1, 1].
 
     Raises:
         DataError: a waveform has NaN or Inf, or no samples.

@@ -16,10 +16,16 @@ KERNELS = "speller"
 
 
 def by_utterance(x: Tensor, utterances: int) -> Tensor:
-    """Reshape x (utterances · k, …) to (utterances, k, …).
+    """Group adjacent rows by utterance: x (utterances · k, …) to (utterances, k, …).
 
-    The k rows of an utterance, its hypotheses in a beam search, are adjacent. `utterances` is their
-    number.
+    The k rows of an utterance are its hypotheses in a beam search; k is 1 in training.
+
+    Args:
+        x: (utterances · k, …).
+        utterances: number of utterances.
+
+    Returns:
+        A view (utterances, k, …).
     """
     return x.view(utterances, -1, *x.shape[1:])
 
@@ -27,11 +33,15 @@ def by_utterance(x: Tensor, utterances: int) -> Tensor:
 def fold_filters(
     filters: Float[Tensor, "filters channels kernel"], location: Float[Tensor, "dim filters"]
 ) -> Float[Tensor, "taps dim"]:
-    """Combine location filters and their projection in one matrix (channels * kernel, dim).
+    """Multiply location filters by their projection, which follows them without a nonlinearity.
 
     Args:
         filters: (filters, channels, kernel), convolution weights.
         location: (dim, filters), weight of the projection of their output.
+
+    Returns:
+        One matrix (channels * kernel, dim), which maps a window of the history to the energies'
+        tanh.
     """
     return torch.einsum("fck,df->ckd", filters, location).flatten(0, 1)
 
@@ -61,6 +71,9 @@ def additive_energies(
             a second channel, the sum of all weights (Chorowski 2015); None without filters.
         filters: (filters, channels, kernel), with an odd kernel; None without filters.
         location: (dim, filters), projection of the filters' output; None without filters.
+
+    Returns:
+        Energies of all positions, (batch, positions); padded positions are not masked.
     """
     if supported(query, keys, direction, history, filters, location):
         return _kernel(query, keys, direction, history, filters, location)
@@ -76,7 +89,11 @@ def additive_energies(
 
 
 def supported(*parts: Tensor | None) -> bool:
-    """Return True if the C++ kernel takes these tensors: float32, CPU, gradients disabled."""
+    """Return True if the C++ kernel takes these tensors: float32, CPU, gradients disabled.
+
+    Args:
+        parts: the arguments of `additive_energies`; None is skipped.
+    """
     return (
         not torch.is_grad_enabled()
         and has_memory(*parts)

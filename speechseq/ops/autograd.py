@@ -22,9 +22,15 @@ class SavedTensors(NamedTuple):
 
 
 def saved_tensors(ctx: Any) -> SavedTensors:
-    """Return the saved tensors of `ctx`, the context of a custom autograd Function's backward pass.
+    """Return the saved tensors of a custom autograd Function, in its backward pass.
 
-    The second value is False with `retain_graph`: the tensors must then not be overwritten.
+    With `retain_graph`, a later backward pass reads them again: they must then not be overwritten.
+
+    Args:
+        ctx: context that the Function's `backward` gets.
+
+    Returns:
+        The tensors, and True if they may be overwritten.
     """
     tensors, may_overwrite = ctx.saved_tensors, not _KEEPS_GRAPH()
     if may_overwrite:

@@ -17,7 +17,11 @@ _NUMBERS = {"linear": 0, "relu": 1, "tanh": 2}
 
 
 def supported(*tensors: Tensor) -> bool:
-    """Return True if the C++ kernels take these tensors: float32 on a CPU, not empty."""
+    """Return True if the C++ kernels take these tensors: float32 on a CPU, the first not empty.
+
+    Args:
+        tensors: the tensors of a call.
+    """
     return (
         has_memory(*tensors)
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)

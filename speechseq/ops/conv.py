@@ -19,7 +19,7 @@ def convolve(
     weight: Float[Tensor, "outputs inputs kernel"],
     bias: Float[Tensor, " outputs"] | None,
 ) -> Float[Tensor, "rows outputs"]:
-    """Convolve each utterance with "same" padding: x (rows, inputs) to (rows, outputs).
+    """Convolve each utterance of an unpadded batch, with "same" padding.
 
     An even kernel extends one position further to the right. Rows are contiguous, so each window is
     contiguous in memory, and the convolution is one matrix product of all windows (not copied) with
@@ -27,9 +27,12 @@ def convolve(
     conv1d on the padded batch.
 
     Args:
-        x: valid positions of all utterances, one after another.
-        rows: the `Varlen` that knows which row belongs to which utterance.
+        x: (rows, inputs), valid positions of all utterances, one after another.
+        rows: layout of the batch, which tells the utterance of each row.
         weight, bias: (outputs, inputs, kernel) and (outputs) or None.
+
+    Returns:
+        The output at each valid position, (rows, outputs).
     """
     if rows.whole and supported(x, weight):
         return _Convolve.apply(x.contiguous(), weight, bias, rows)

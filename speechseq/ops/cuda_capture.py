@@ -46,6 +46,9 @@ class Recorder:
         """Call a function a few times, until libraries have chosen kernels and allocated memory.
 
         A capture needs this. With `emulated`, the function is called once.
+
+        Args:
+            function: the function to be captured, without arguments.
         """
         if self.emulated:
             return function()
@@ -57,7 +60,13 @@ class Recorder:
         return current.wait_stream(side)
 
     def record(self, function: Callable[[], Outputs]) -> Recording:
-        """Capture a `function` without arguments, which returns its output tensors.
+        """Capture a function's launches as a CUDA graph.
+
+        Args:
+            function: function without arguments, which returns its output tensors.
+
+        Returns:
+            The captured call, which can be replayed.
 
         Raises:
             RuntimeError: the function cannot be captured, for instance because it synchronises.

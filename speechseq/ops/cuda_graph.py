@@ -30,7 +30,11 @@ def graph_cache(module: nn.Module, device: torch.device) -> "GraphCache | None":
     """Return the cache of CUDA graphs of a module for a device; it lives as long as the module.
 
     The result is None if graphs are disabled (without `SPEECHSEQ_CUDA_GRAPHS=1` in the
-    environment), or if a replay would bypass hooks or replaced modules (see `ops.plain`).
+    environment), or if a replay would bypass hooks or replaced modules of the module.
+
+    Args:
+        module: module whose loop is captured.
+        device: device of the tensors.
     """
     setting = os.environ.get("SPEECHSEQ_CUDA_GRAPHS", "0")
     emulated = setting == "rehearse"

@@ -165,9 +165,12 @@ class PrepackedLinear(DeferredGradLinear):
 
 
 def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
-    """Return the layer `linear` with prepacked weights if possible, otherwise unchanged.
+    """Return a linear layer with prepacked weights if possible, otherwise the layer unchanged.
 
     Possible means float32, on a CPU, without gradients, and with the package's kernel or oneDNN.
+
+    Args:
+        linear: layer (batch, input_dim) to (batch, output_dim).
     """
     weight = linear.buffer.weight
     if not has_memory(weight, linear.bias) or torch.is_grad_enabled():
@@ -180,9 +183,15 @@ def prepacked(linear: DeferredGradLinear) -> DeferredGradLinear:
 
 
 def pack_weight(weight: Tensor) -> Tensor:
-    """Pack a weight (outputs, inputs) in the order in which the C++ kernel reads it: (size).
+    """Pack a weight in the order in which the C++ kernel reads it.
 
     The library of the kernel must be available.
+
+    Args:
+        weight: (outputs, inputs) float32 on a CPU.
+
+    Returns:
+        A flat float32 tensor of as many elements as the kernel needs.
     """
     outputs, inputs = weight.shape
     size = torch.empty(1, dtype=torch.int64)

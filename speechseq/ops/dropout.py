@@ -31,10 +31,17 @@ NO_DROPOUT = RecurrentDropout()
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Apply dropout to x like torch's; on a CPU in half of the time, with one byte per unit.
+    """Apply dropout like torch's; on a CPU in half of the time, with one byte per unit.
 
-    On a CPU, torch draws and saves a float per unit. The rate, the probability of dropping a unit,
-    is rounded to a multiple of 2^-16; without `training`, x is returned unchanged.
+    On a CPU, torch draws and saves a float per unit, this function 16 random bits.
+
+    Args:
+        x: tensor of any shape.
+        rate: probability of dropping a unit, rounded on a CPU to a multiple of 2^-16.
+        training: without it, x is returned unchanged.
+
+    Returns:
+        A tensor shaped as x; kept units are multiplied by 1 / (1 - rate).
     """
     if not training or not rate:
         return x
@@ -44,9 +51,15 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -> Tensor:
-    """Draw a Boolean mask of `shape`, True with probability `rate`, by torch's global generator.
+    """Draw a Boolean mask by torch's global generator.
 
-    On a CPU, the rate is rounded to a multiple of 2^-16.
+    Args:
+        shape: shape of the mask.
+        rate: probability of True, rounded on a CPU to a multiple of 2^-16.
+        device: device of the mask.
+
+    Returns:
+        A bool tensor of `shape`.
     """
     if not is_eager():
         return torch.rand(shape, device=device) < rate
@@ -61,14 +74,21 @@ def bernoulli(shape: tuple[int, ...], rate: float, device: torch.device | str) -
 def recurrent_dropout_bits(
     shape: tuple[int, int, int], dropout: float, zoned: dict[int, float], device: torch.device | str
 ) -> Tensor | None:
-    """Draw bits (steps, batch, hidden) uint8 for all steps of a cell; None if all rates are 0.
+    """Draw the random bits of recurrent dropout and zoneout for all steps of a cell.
+
+    Dropout sets units of the hidden state to zero; zoneout lets units keep their previous value
+    (Krueger et al. 2017).
 
     Args:
         shape: (steps, batch, hidden).
-        dropout: probability of the bit DROPPED: the unit of the hidden state is dropped.
-        zoned: zoneout probability for each bit in it: HIDDEN_KEPT, CELL_KEPT or both. The bit means
-            that the unit of the hidden state (or the cell state) keeps its previous value.
+        dropout: probability of the bit DROPPED (1): the unit of the hidden state is dropped.
+        zoned: zoneout probability for each bit in it: HIDDEN_KEPT (2), CELL_KEPT (4) or both. The
+            bit means that the unit of the hidden state (or the cell state) keeps its previous
+            value.
         device: device of the result.
+
+    Returns:
+        uint8 bits (steps, batch, hidden), or None if all rates are 0.
     """
     rates = {bit: rate for bit, rate in {DROPPED: dropout, **zoned}.items() if rate}
     if not rates:

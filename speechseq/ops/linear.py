@@ -17,11 +17,19 @@ _FEW = 64  # number of rows below which packing the weights does not pay
 
 
 def linear(x: Float[Tensor, "*rest inputs"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Apply a linear layer, like torch's `linear`: x (…, inputs) to (…, outputs).
+    """Apply a linear layer, like torch's `linear`, faster than torch on some CPUs.
 
     On processors with AVX-512 that are not Intel's, torch's library (MKL) runs its AVX2 code in
     float32, at half the speed. There a C++ kernel computes the three products of a training step;
     second derivatives are not supported.
+
+    Args:
+        x: (…, inputs).
+        weight: (outputs, inputs).
+        bias: (outputs), or None.
+
+    Returns:
+        The output x · weight^T + bias, (…, outputs).
     """
     if not supported(x, weight) or x.shape[:-1].numel() < _FEW:
         return F.linear(x, weight, bias)
@@ -34,9 +42,12 @@ def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor,
     """Return `layer(x)` for x (…, inputs), computed by the faster function `linear` if possible.
 
     Args:
-        layer: an nn.Linear, or any module; a module of another class, or with hooks, is always
-            called.
+        layer: an nn.Linear (inputs to outputs), or any module; a module of another class, or with
+            hooks, is always called.
         x: (…, inputs); few rows are also left to the layer.
+
+    Returns:
+        The output, (…, outputs).
     """
     many = x.shape[:-1].numel() >= _FEW
     if many and isinstance(layer, nn.Linear) and is_plain(layer, nn.Linear):
@@ -45,10 +56,14 @@ def project(layer: nn.Module, x: Float[Tensor, "*rest inputs"]) -> Float[Tensor,
 
 
 def supported(a: Tensor, b: Tensor) -> bool:
-    """Return True if the C++ kernel takes the matrices a and b and is faster than torch here.
+    """Return True if the C++ kernel takes two matrices and is faster than torch on this machine.
 
-    They are float32 tensors on a CPU, not empty; the kernel is faster where MKL does not use
-    AVX-512.
+    It takes float32 tensors on a CPU that are not empty, outside autocast; it is faster where MKL
+    does not use AVX-512.
+
+    Args:
+        a: (rows, columns), the first factor of a product.
+        b: (rows, columns), the second factor.
     """
     plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
     if not has_memory(a, b) or not plain or torch.is_autocast_enabled("cpu"):
@@ -57,10 +72,14 @@ def supported(a: Tensor, b: Tensor) -> bool:
 
 
 def weight_grad(gradient: Tensor, x: Tensor) -> Tensor:
-    """Return the weight gradient (outputs, inputs) of a linear layer, gradient^T x.
+    """Return the weight gradient of a linear layer, gradient^T · x.
 
-    `gradient` (rows, outputs) is the gradient of the layer's output and x (rows, inputs) its input;
-    both may be column slices of wider matrices.
+    Args:
+        gradient: (rows, outputs), gradient of the layer's output; may be a column slice.
+        x: (rows, inputs), the layer's input; may be a column slice of a wider matrix.
+
+    Returns:
+        The gradient of the weight, (outputs, inputs).
     """
     if not supported(gradient, x) or gradient.stride(1) != 1 or x.stride(1) != 1:
         return gradient.t() @ x

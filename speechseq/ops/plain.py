@@ -38,15 +38,24 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 
 def all_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Return True if a module and all its submodules are plain: no hooks, no replaced layers.
+    """Return True if calls of a module and of all its submodules run nothing but their `forward`.
 
-    `kinds` are the classes allowed, by default those of torch.nn and of speechseq; see `is_plain`.
+    They then have no hooks, no parametrization, no replaced `forward` and no quantised or adapted
+    layers, so a fast path may read the parameters instead of calling the modules.
+
+    Args:
+        module: the module to check.
+        kinds: the classes allowed; by default every class of torch.nn and of speechseq.
     """
     return all(is_plain(part, *kinds) for part in module.modules())
 
 
 def is_plain_conv(conv: nn.Module) -> bool:
-    """Return True for a plain Conv1d without padding, stride, dilation or groups."""
+    """Return True for an nn.Conv1d without padding, stride, dilation, groups, hooks or adapters.
+
+    Args:
+        conv: the module to check.
+    """
     return (
         is_plain(conv, nn.Conv1d)
         and isinstance(conv, nn.Conv1d)
@@ -55,7 +64,11 @@ def is_plain_conv(conv: nn.Module) -> bool:
 
 
 def is_plain_rnn(layer: nn.Module) -> bool:
-    """Return True for a plain nn.LSTM or nn.GRU with one layer, one direction and biases."""
+    """Return True for an nn.LSTM or nn.GRU with one layer, one direction, biases, and no hooks.
+
+    Args:
+        layer: the module to check.
+    """
     return (
         is_plain(layer, nn.LSTM, nn.GRU)
         and isinstance(layer, nn.RNNBase)
@@ -69,6 +82,9 @@ def renew(module: nn.Module) -> None:
 
     This is needed if parameters are used before the module is called: without it, they are computed
     from the parameters before the last update, and their autograd graph has been freed.
+
+    Args:
+        module: module whose parameters are about to be read.
     """
     for hook in list(module._forward_pre_hooks.values()):
         if isinstance(hook, _REMAKING):

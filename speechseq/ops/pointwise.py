@@ -13,10 +13,17 @@ from speechseq.ops.varlen import Rows
 
 
 def max_pool_pairs(x: Rows, has_next: Bool[Tensor, " rows"]) -> Rows:
-    """Return the maximum of each row and the next row if `has_next`, otherwise the row itself.
+    """Take the maximum of each position and the next of its utterance (max pooling of width 2).
 
-    x is (rows, channels), like the result; `has_next` (rows) is True if the next row belongs to the
-    same utterance. Two equal values get half of the gradient each.
+    Two equal values get half of the gradient each.
+
+    Args:
+        x: (rows, channels), valid positions of all utterances, one after another.
+        has_next: (rows) bool, True if the next row belongs to the same utterance; the other rows
+            are returned unchanged.
+
+    Returns:
+        The maxima, (rows, channels).
     """
     if supported(x):
         return _Pool.apply(x.contiguous(), has_next)
@@ -31,8 +38,15 @@ def highway(
 ) -> Float[Tensor, "*rest dim"]:
     """Compute the output of a highway layer, g * relu(fresh) + (1 - g) * x with g = sigmoid(gate).
 
-    `fresh` and `gate` are linear maps of x (…, dim), before their activations; all have the same
-    shape. Source: Srivastava et al. 2015.
+    Source: Srivastava et al. 2015.
+
+    Args:
+        x: (…, dim), input of the layer.
+        fresh: (…, dim), a linear map of x, before its ReLU.
+        gate: (…, dim), another linear map of x, before its sigmoid.
+
+    Returns:
+        The output, (…, dim).
     """
     if supported(x, fresh, gate):
         return _Highway.apply(x.contiguous(), fresh.contiguous(), gate.contiguous())

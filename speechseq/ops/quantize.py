@@ -12,7 +12,14 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def check_precision(precision: str) -> None:
-    """Raise ConfigError if a precision is not one of "float32", "bfloat16" and "int8"."""
+    """Raise ConfigError if a precision is not one of "float32", "bfloat16" and "int8".
+
+    Args:
+        precision: the name to check.
+
+    Raises:
+        ConfigError: the precision is not known.
+    """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: {precision!r} is not known", "use one of " + _known())
 
@@ -39,9 +46,16 @@ class Quantized(NamedTuple):
 
 
 def quantize(weight: Tensor, precision: str) -> Quantized:
-    """Round a weight (outputs, inputs) to a precision: "float32", "bfloat16" or "int8".
+    """Round a weight to a precision.
 
     int8 has a scale for each output, the largest absolute weight divided by 127.
+
+    Args:
+        weight: (outputs, inputs).
+        precision: "float32", "bfloat16" or "int8".
+
+    Returns:
+        The rounded values (outputs, inputs), and their scales (outputs) if int8.
     """
     weight = weight.detach()
     if precision == "int8":
@@ -53,11 +67,15 @@ def quantize(weight: Tensor, precision: str) -> Quantized:
 class Packed(NamedTuple):
     """Linear layer in the layout that the C++ kernels of csrc/skinny_gemm.h read.
 
+    A panel is the block of outputs that a kernel computes together, `vectors` vector registers of
+    `lanes` floats.
+
     Attributes:
-        weights: (panels, inputs, vectors, lanes); a panel has vectors · lanes outputs, whose
-            weights are adjacent for each input.
-        scales: factor of each output, padded to whole panels; None unless int8.
-        bias: bias of each output, padded to whole panels, or None.
+        weights: (panels, inputs, vectors, lanes), float32, bfloat16 or int8; the weights of a panel
+            are adjacent for each input.
+        scales: (panels · vectors · lanes) float32, factor of each output, padded to whole panels;
+            None unless int8.
+        bias: (panels · vectors · lanes) float32, padded to whole panels, or None.
     """
 
     weights: Tensor

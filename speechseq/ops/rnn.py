@@ -18,7 +18,16 @@ Kind = Literal["lstm", "gru"]
 
 
 class Weights(NamedTuple):
-    """Weights of one direction of an RNN, named and shaped as in nn.LSTMCell and nn.GRUCell."""
+    """Weights of one direction of an RNN, named and shaped as in nn.LSTMCell and nn.GRUCell.
+
+    `gates` is 4 for an LSTM (input, forget, cell, output) and 3 for a GRU (reset, update, new).
+
+    Attributes:
+        weight_ih: (gates * hidden, input_dim), weight of the inputs.
+        weight_hh: (gates * hidden, hidden), weight of the hidden state.
+        bias_ih: (gates * hidden), bias of the inputs.
+        bias_hh: (gates * hidden), bias of the hidden state.
+    """
 
     weight_ih: Tensor
     weight_hh: Tensor
@@ -44,17 +53,20 @@ def supported(kind: Kind, x: Tensor, weights: Weights) -> bool:
 def run_lstm(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run an LSTM over each utterance: x (rows, input_dim) to (rows, directions * hidden).
+    """Run an LSTM over each utterance of an unpadded batch, from zero states.
 
     Under autocast, matrix products run in autocast's dtype; sums, cells and gate functions run in
     float32.
 
     Args:
-        x: valid frames of all utterances, one after another, without padding.
-        rows: the `Varlen` that knows which row belongs to which utterance.
+        x: (rows, input_dim), valid frames of all utterances, one after another, without padding.
+        rows: layout of the batch, which tells the utterance of each row.
         directions: weights of one or two directions; the second runs backwards, from the last frame
             of each utterance.
         dropout: dropout and zoneout of the states, only for one direction.
+
+    Returns:
+        Hidden states of each frame, (rows, directions * hidden).
     """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih + own.bias_hh for own in directions])
@@ -66,13 +78,17 @@ def run_lstm(
 def run_gru(
     x: Rows, rows: Varlen, directions: Series[Weights], dropout: RecurrentDropout = NO_DROPOUT
 ) -> RowsOut:
-    """Run a GRU over each utterance: x (rows, input_dim) to (rows, directions * hidden).
+    """Run a GRU over each utterance of an unpadded batch, from zero states.
 
     Args:
-        x: valid frames of all utterances, one after another, without padding.
-        rows: the `Varlen` that knows which row belongs to which utterance.
-        directions: weights of one or two directions; the second runs backwards.
+        x: (rows, input_dim), valid frames of all utterances, one after another, without padding.
+        rows: layout of the batch, which tells the utterance of each row.
+        directions: weights of one or two directions; the second runs backwards, from the last frame
+            of each utterance.
         dropout: dropout and zoneout of the states, only for one direction.
+
+    Returns:
+        Hidden states of each frame, (rows, directions * hidden).
     """
     frames = _Frames.of(rows)
     bias = torch.cat([own.bias_ih for own in directions])

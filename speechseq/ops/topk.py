@@ -14,7 +14,7 @@ Indices = Int[Tensor, "utterances best"]
 
 
 def stable_topk(scores: Scores, count: int) -> Indices:
-    """Return the indices (rows, count) of the `count` highest scores of each row, best first.
+    """Return the indices of the highest scores of each row, best first.
 
     Unlike torch.topk, equal scores are ordered by index, the lowest first. Scores are compared in
     single precision, as differences from the row's highest score.
@@ -22,6 +22,9 @@ def stable_topk(scores: Scores, count: int) -> Indices:
     Args:
         scores: (rows, candidates).
         count: number of indices per row.
+
+    Returns:
+        Indices of candidates (rows, count), int64.
     """
     on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float64
     if not on_cpu or not has_memory(scores) or library(KERNELS) is None:

@@ -22,8 +22,6 @@ class Varlen(NamedTuple):
     time, channels) to (rows, channels), where `rows` is the number of valid positions of the whole
     batch; `pad` is the inverse.
 
-    `Varlen.of(mask)` makes it; `unpad` and `pad` convert between padded batch and rows.
-
     Attributes:
         shape: (batch, time) of the padded batch.
         positions: (rows), index of each row in the flattened padded batch.
@@ -41,7 +39,11 @@ class Varlen(NamedTuple):
 
     @staticmethod
     def of(mask: Mask) -> "Varlen":
-        """Build the layout of a mask (batch, time), True = valid; valid positions may have gaps."""
+        """Build the layout of a padded batch.
+
+        Args:
+            mask: (batch, time) bool, True for valid positions, which may have gaps.
+        """
         batch, time = mask.shape
         positions, lengths = mask.flatten().nonzero().squeeze(1), mask.sum(1)
         packed = torch.arange(time, device=mask.device) < lengths[:, None]
@@ -49,13 +51,27 @@ class Varlen(NamedTuple):
         return Varlen((batch, time), positions, positions // time, lengths, whole)
 
     def unpad(self, x: Sequence) -> Rows:
-        """Gather the valid positions of x: (batch, time, channels) to (rows, channels)."""
+        """Gather the valid positions of a padded tensor.
+
+        Args:
+            x: (batch, time, channels).
+
+        Returns:
+            The valid positions, utterance by utterance, (rows, channels).
+        """
         x = x.flatten(0, 1)
         full = is_eager() and len(x) == len(self.positions)  # a trace must work for other lengths
         return x if full else gather_rows(x, self.positions)
 
     def pad(self, rows: Rows) -> Sequence:
-        """Map rows (rows, channels) to a padded batch (batch, time, channels), 0 in the padding."""
+        """Scatter rows to a padded batch; the inverse of `unpad`.
+
+        Args:
+            rows: (rows, channels), the valid positions, utterance by utterance.
+
+        Returns:
+            A tensor (batch, time, channels), 0 in the padding.
+        """
         size = self.shape[0] * self.shape[1]
         if not is_eager() or len(rows) < size:
             rows = scatter_rows(rows, self.positions, size)
@@ -68,31 +84,41 @@ class Varlen(NamedTuple):
         return flat.index_fill(0, self.positions, True).view(self.shape)
 
     def has_next(self) -> Bool[Tensor, " rows"]:
-        """Return (rows) True for each row whose next row belongs to the same utterance."""
+        """Tell for each row whether the next row is the next position of the same utterance.
+
+        Returns:
+            (rows) bool.
+        """
         behind = self.positions + 1
         following = torch.cat([self.positions[1:], self.positions[:0].new_full((1,), -1)])
         return (following == behind) & (behind % self.shape[1] != 0)
 
 
 def gather_rows(x: Rows, index: Index) -> Gathered:
-    """Return x[index], (places, channels), of x (rows, channels) for an index without repetition.
+    """Select rows of a matrix by an index without repetition: x[index].
 
     Because no row is taken twice, the backward pass writes gradients without adding them up.
 
     Args:
         x: (rows, channels).
         index: (places), distinct indices of rows of x.
+
+    Returns:
+        The selected rows, (places, channels).
     """
     return _Take.apply(x, index) if has_memory(x) else x.index_select(0, index)
 
 
 def scatter_rows(x: Gathered, index: Index, rows: int) -> Rows:
-    """Return zeros (rows, channels) with x in the rows `index`; the adjoint of `gather_rows`.
+    """Write rows into a matrix of zeros; the inverse (adjoint) of `gather_rows`.
 
     Args:
-        x: (places, channels).
+        x: (places, channels), the rows to write.
         index: (places), distinct indices of rows of the result.
         rows: number of rows of the result.
+
+    Returns:
+        A matrix (rows, channels) with x in the rows `index`, zeros elsewhere.
     """
     if not has_memory(x):
         return x.new_zeros(rows, x.shape[1]).index_copy(0, index, x)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from speechseq.audio.mel import AudioConfig, expand
-from speechseq.audio.spectrogram import mel_filters
+from speechseq.audio.mel_filters import mel_filters
 from speechseq.batch import TTSBatch
 
 FACTS = (

@@ -5,19 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechseq.audio.spectrogram import (
-    bands_of,
-    fold_back,
-    frame,
-    hann,
-    hz_to_mel,
-    mel_filters,
-    mel_to_hz,
-    overlap_add,
-    pieces,
-    reflect,
-    unmix,
-)
+from speechseq.audio.mel_filters import bands_of, hz_to_mel, mel_filters, mel_to_hz, unmix
+from speechseq.audio.spectrogram import fold_back, frame, hann, overlap_add, pieces, reflect
 
 CPU = torch.device("cpu")
 

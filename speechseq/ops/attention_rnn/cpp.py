@@ -4,7 +4,7 @@ The plain torch formula is `speechseq.nn.attention_rnn.AttentionRNN.step_by_step
 """
 
 from collections.abc import Sequence as Series
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechseq.eager import has_memory
+from speechseq.ops.attention_rnn.cpp_tensors import Grads, LoopSaved, PackedSteps
 from speechseq.ops.attention_rnn.problem import LoopInputs, LoopSpec
 from speechseq.ops.autograd import saved_tensors
 from speechseq.ops.cpp.library import call, library, pack
@@ -23,7 +24,14 @@ LANES = 16  # the attention's dim and filters are padded to multiples of a vecto
 
 
 def supported(inputs: Tensor, memory: Tensor, memory_mask: Tensor) -> bool:
-    """Return True if the kernel is available and these tensors are on a CPU, padded at the end."""
+    """Return True if the C++ kernel is available and takes these tensors: CPU, padded at the end.
+
+    Args:
+        inputs: (batch, steps, input_dim).
+        memory: (batch, positions, memory_dim).
+        memory_mask: (batch, positions) bool, True for valid positions; they must precede the
+            others.
+    """
     if not has_memory(inputs, memory) or inputs.device.type != "cpu" or library(NAME) is None:
         return False
     lengths = memory_mask.sum(1, keepdim=True)
@@ -35,8 +43,17 @@ def run(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run all steps of the attention RNN in the C++ kernel; check `supported` first.
 
-    The arguments are those of `triton.run`. Returns hidden states, contexts and alignment, each
-    (batch, steps, …), in `spec.dtype` (the alignment: float32), 0 beyond a row's length.
+    Args:
+        spec: sizes, masks and other data without gradients.
+        inputs: (batch, steps, input_dim), float32 or bfloat16.
+        input_weight: (4 * hidden, input_dim), weight of the inputs in the bottom layer's four
+            gates.
+        tensors: weights, keys and memory.
+
+    Returns:
+        Hidden states (batch, steps, hidden) and contexts (batch, steps, memory_dim), both of dtype
+        `spec.dtype`, and the alignment (batch, steps, positions) in float32; zeros beyond an item's
+        length.
     """
     batch, steps = inputs.shape[:2]
     packed = PackedSteps.of(spec.lengths, steps)
@@ -75,93 +92,13 @@ def _padded(x: Tensor, dim: int) -> Tensor:
     return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, missing)).contiguous()
 
 
-class PackedSteps(NamedTuple):
-    """Rows of all valid steps, concatenated step by step, as in torch's PackedSequence.
-
-    Args:
-        order: (batch) items, the longest first: row i of every step is item `order[i]`.
-        starts: (steps + 1) first row of each step, then the number of all rows.
-        items: (rows), item of each row.
-        steps: (rows), step of each row.
-        before: (rows) index of each row's previous state, in tensors (batch + rows, …) whose first
-            `batch` rows are the states before the first step.
-    """
-
-    order: Tensor
-    starts: Tensor
-    items: Tensor
-    steps: Tensor
-    before: Tensor
-
-    @staticmethod
-    def of(lengths: Tensor, steps: int) -> "PackedSteps":
-        """Pack the steps of items of these lengths (batch), each clamped to 1 … `steps`."""
-        lengths, order = lengths.clamp(1, steps).sort(descending=True, stable=True)
-        step, row = (torch.arange(steps).unsqueeze(1) < lengths).nonzero().unbind(1)
-        starts = F.pad(step.bincount(minlength=steps).cumsum(0), (1, 0))
-        previous_row = starts[step - 1] + len(lengths)
-        before = torch.where(step > 0, previous_row, 0) + row
-        return PackedSteps(order, starts, order[row], step, before)
-
-
-class LoopSaved(NamedTuple):
-    """Tensors that the forward pass saves for the backward pass; rows are those of `PackedSteps`.
-
-    Args:
-        queries: (rows, dim).
-        context: (batch + rows, memory_dim); the first `batch` rows are zeros.
-        alignment: (batch, steps, positions).
-        gates: (rows, 4 * hidden) of each layer, after their activations.
-        hidden: (batch + rows, hidden) of each layer; the first `batch` rows are zeros.
-        cells: cell states of LSTM layers, shaped as `hidden`; None for GRU layers.
-    """
-
-    queries: Tensor
-    context: Tensor
-    alignment: Tensor
-    gates: tuple[Tensor, ...]
-    hidden: tuple[Tensor, ...]
-    cells: tuple[Tensor | None, ...]
-
-    def flat(self) -> tuple[Tensor | None, ...]:
-        """Return all tensors in one tuple, as an autograd Function saves them."""
-        return *self[:3], *self.gates, *self.hidden, *self.cells
-
-    @staticmethod
-    def of(flat: Series[Any]) -> "LoopSaved":
-        """Rebuild the tuple from the flat tensors that `flat` returned."""
-        layers = (len(flat) - 3) // 3
-        return LoopSaved(*flat[:3], *(flat[i : i + layers] for i in range(3, len(flat), layers)))
-
-
-class Grads(NamedTuple):
-    """Gradients that the backward kernel reads and fills, each with the shape of its tensor.
-
-    The kernel reads the gradients of the outputs (`hidden`, `context`, `alignment`), and
-    `cumulative`, the sum of the alignment over the steps; it fills all other fields. `read` (batch,
-    steps, memory_dim) is the total gradient of the contexts. `energy`, `filters` and `location`
-    have one gradient per row of the batch. `gates` may use the memory of the saved gates.
-    """
-
-    cumulative: Tensor
-    hidden: Tensor | None
-    context: Tensor | None
-    alignment: Tensor | None
-    queries: Tensor
-    read: Tensor
-    keys: Tensor
-    energy: Tensor
-    filters: Tensor
-    location: Tensor
-    gates: tuple[Tensor, ...]
-
-
 class AttentionRNNFunction(torch.autograd.Function):
-    """Autograd Function of all steps of the attention RNN, on the rows of a `PackedSteps`.
+    """Autograd Function of all steps of the attention RNN in C++; `run` calls its `apply`.
 
-    `run` calls its `apply`. It overwrites its argument `gates` (rows, 4 * hidden), the products of
-    inputs and weights; `flat` is `LoopInputs.flat()`. It returns hidden states and contexts,
-    (rows, …), and the alignment (batch, steps, positions).
+    Args of `apply`: a `LoopSpec`; a `PackedSteps`, which lists the valid steps of all items as
+    rows; the input gates (rows, 4 * hidden), the products of the inputs with the bottom layer's
+    weights, which it overwrites; and the tensors of `LoopInputs.flat()`. It returns hidden states
+    (rows, hidden), contexts (rows, memory_dim), and the alignment (batch, steps, positions).
     """
 
     @staticmethod

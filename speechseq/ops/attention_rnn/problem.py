@@ -4,8 +4,9 @@ At each step, the RNN's layers read [input; previous context], the top layer's h
 the memory by additive attention, and the context goes to the next step. The plain torch formula,
 which the backends are tested against, is `speechseq.nn.attention_rnn.AttentionRNN.step_by_step`.
 
-The inputs are known before the loop, so the part of the bottom layer's gates that depends on them
-is computed, "hoisted", for all steps at once. Backends run the loop from these hoisted gates.
+The inputs of all steps are known before the loop. Their products with the weights of the bottom
+layer's gates, with the bias, are computed before it for all steps at once; these are the "input
+gates", to which each step adds the products of context and hidden state.
 """
 
 from collections.abc import Sequence as Series
@@ -16,22 +17,26 @@ from torch import Tensor
 
 
 class LoopSpec(NamedTuple):
-    """Data without gradients of one run of the attention RNN over all steps.
+    """Settings and tensors without gradients of one run of the attention RNN over all steps.
 
     Args:
-        dtype: of states and matrix products, float32 or bfloat16.
-        lengths: (batch) steps of each row; outputs are zeros after them.
-        memory_mask: (batch, positions).
+        dtype: dtype of states and matrix products, float32 or bfloat16.
+        lengths: (batch) int64, number of valid steps of each item; outputs are zeros after them.
+        memory_mask: (batch, positions) bool, True for valid positions of the memory.
         first_weights: (batch, positions) float32, the attention weights before the first step.
-        sharpening: factor of the energies.
-        through_previous: True if gradients flow through the previous weights.
-        channels: inputs of the location filters: 0 for content-based attention, 1 if they read the
-            previous weights, 2 if they also read the sum of all previous weights.
+        sharpening: factor of the energies before the softmax.
+        through_previous: True if gradients flow through the previous attention weights, which the
+            location filters read.
+        channels: number of inputs of the location filters: 0 for content-based attention (no
+            filters), 1 if they read the previous weights, 2 if they also read the sum of all
+            earlier weights.
         kernel: width of the location filters, in positions.
         lstm: for each layer from the bottom, True for an LSTM and False for a GRU.
-        dropout_bits: `recurrent_dropout_bits` (steps, batch, hidden) of each layer, or None.
-        rates: dropout scale and zoneout rate of each layer. Without bits, the state is a mean of
-            old and new state, with the zoneout rate as the share of the old one.
+        dropout_bits: for each layer, the uint8 bits (steps, batch, hidden) of
+            `recurrent_dropout_bits`, or None.
+        rates: for each layer, the factor of the units that dropout keeps and the zoneout rate.
+            Zoneout keeps units of the previous state; without bits, each state is (1 - rate) · new
+            + rate · old.
     """
 
     dtype: torch.dtype
@@ -48,21 +53,23 @@ class LoopSpec(NamedTuple):
 
 
 class LoopInputs(NamedTuple):
-    """Differentiable tensors of one run of the attention RNN, apart from its inputs.
+    """Tensors with gradients of one run of the attention RNN, apart from its inputs.
 
-    Each layer has four gates: those of an LSTM, or of a GRU whose new gate is split into the share
-    of the inputs and the share of the hidden state.
+    Each layer has four gates: those of an LSTM (input, forget, cell, output), or reset, update and
+    the new gate of a GRU, whose part from the inputs and part from the hidden state are apart. All
+    are float32, or of the run's dtype.
 
     Args:
-        keys: (batch, positions, dim).
+        keys: (batch, positions, dim), the projected memory.
         memory: (batch, positions, memory_dim), zeros where the mask is False.
         query: (dim, hidden), weight of the query's projection.
-        energy: (dim), weight of the energies.
+        energy: (dim), weight of the energies: energy · tanh(query + keys + location).
         filters: (filters, channels, kernel), location filters; None for content-based attention.
         location: (dim, filters), projection of the filters' outputs; None for content-based
             attention.
-        weights: (4 * hidden, inputs + hidden) of each layer, over [context or layer below; hidden].
-        biases: (4 * hidden) of each layer; that of the bottom layer is part of the hoisted gates.
+        weights: for each layer from the bottom, (4 * hidden, inputs + hidden), applied to [context
+            or hidden state of the layer below; own hidden state].
+        biases: for each layer, (4 * hidden); that of the bottom layer is part of the input gates.
     """
 
     keys: Tensor
@@ -75,12 +82,16 @@ class LoopInputs(NamedTuple):
     biases: tuple[Tensor, ...]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        """Return all tensors in one tuple, as an autograd Function takes them."""
+        """Return all tensors in one tuple (6 + 2 · layers), as an autograd Function takes them."""
         return *self[:6], *self.weights, *self.biases
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopInputs":
-        """Rebuild the tuple from the flat tensors that `flat` returned."""
+        """Rebuild the named tuple from its flat form.
+
+        Args:
+            flat: the tuple that `flat` returned, or gradients in the same order.
+        """
         keys, memory, query, energy, filters, location, *rest = flat
         parts = keys, memory, query, energy, filters, location
         layers = len(rest) // 2

@@ -33,8 +33,9 @@ def run(
         tensors: weights, keys and memory.
 
     Returns:
-        Hidden states (batch, steps, hidden), contexts (batch, steps, memory_dim), both of dtype
-            `spec.dtype`, and the alignment (batch, steps, positions) in float32.
+        Hidden states (batch, steps, hidden) and contexts (batch, steps, memory_dim), both of dtype
+        `spec.dtype`, and the alignment (batch, steps, positions) in float32; zeros beyond an item's
+        length.
     """
     gates = linear(inputs.transpose(0, 1), input_weight, tensors.biases[0])
     with torch.autocast(inputs.device.type, enabled=False):
@@ -66,11 +67,12 @@ def _prepared(tensors: LoopInputs, dtype: torch.dtype) -> LoopInputs:
 
 
 class AttentionRNNFunction(torch.autograd.Function):
-    """Autograd Function of all steps of the attention RNN; `run` calls its `apply`.
+    """Autograd Function of all steps of the attention RNN in Triton; `run` calls its `apply`.
 
-    It takes a `LoopSpec`, the hoisted gates (steps, batch, 4 * hidden), which it overwrites, and
-    the tensors of `LoopInputs.flat()`. It returns hidden states (steps, batch, hidden), contexts
-    (steps, batch, memory_dim) and the alignment (batch, steps, positions).
+    Args of `apply`: a `LoopSpec`; the input gates (steps, batch, 4 * hidden), the products of all
+    inputs with the bottom layer's weights, which it overwrites; and the tensors of
+    `LoopInputs.flat()`. It returns hidden states (steps, batch, hidden), contexts (steps, batch,
+    memory_dim) and the alignment (batch, steps, positions).
     """
 
     @staticmethod

@@ -15,6 +15,7 @@ from speechseq.ops.attention_rnn.triton_common import (
     own_hidden,
 )
 from speechseq.ops.linear import weight_grad
+from speechseq.ops.triton import attention_backward as attention_kernels
 from speechseq.ops.triton import attention_rnn as kernels
 from speechseq.ops.triton.launch import cdiv, next_power_of_2
 
@@ -22,15 +23,16 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 class Backward(LoopPass):
     """Backward pass of the attention RNN over all steps, by Triton kernels (experimental).
 
-    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` uses it: `run` returns the gradients.
-    Those of each weight and of the memory are one product over all steps.
+    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` builds one and calls `run`, which
+    returns the gradients. Those of each weight and of the memory are one product over all steps.
 
     Args:
         spec: sizes, masks and other data of the run without gradients.
         tensors: memory, keys and weights.
         out: tensors that the forward pass saved.
-        gradients: those of the outputs, None where there is none: hidden states (steps, batch,
-            hidden), contexts (steps, batch, memory_dim), alignment (batch, steps, positions).
+        gradients: gradients of the outputs, each None if an output was not used: hidden states
+            (steps, batch, hidden), contexts (steps, batch, memory_dim), alignment (batch, steps,
+            positions).
     """
 
     def __init__(
@@ -59,9 +61,12 @@ class Backward(LoopPass):
         self.carry_cells = [torch.zeros_like(cells[0]) for cells in out.cells]
 
     def run(self) -> list[Tensor | None]:
-        """Return the gradient of the hoisted gates, then those of `LoopInputs.flat()`.
+        """Run all steps from the last to the first and return the gradients.
 
-        Hoisted gates (steps, batch, 4 * hidden) are the bottom layer's, from the inputs alone.
+        Returns:
+            Gradient of the input gates (steps, batch, 4 * hidden), which are the products of all
+            inputs with the bottom layer's weights; then one gradient for each tensor of
+            `LoopInputs.flat()`, shaped as the tensor, or None.
         """
         for step in reversed(range(self.steps)):
             grad_argument = self._attend_backward(step)
@@ -81,7 +86,7 @@ class Backward(LoopPass):
         context, grad_next = self.grad_context, self.grad_inputs[0]
         alignment, weights = self.grad_alignment, out.alignment[:, step]
         grad_out = grad_weights if alignment is None else alignment[:, step]  # unread if None
-        kernels.read_backward[self.batch, self.tiles](
+        attention_kernels.read_backward[self.batch, self.tiles](
             *((grad_next, 0) if context is None else (context[step], context.stride(1))),
             *(grad_next, grad_next.stride(0), tensors.memory, self.grad_previous, self.grad_sum),
             *(grad_out, grad_out.stride(0), self.grad_read[step], grad_weights, self.positions),
@@ -91,7 +96,7 @@ class Backward(LoopPass):
             CHUNK=8 * COLUMNS,
             PLACES=POSITIONS,
         )
-        kernels.energies_backward[self.batch, self.tiles](
+        attention_kernels.energies_backward[self.batch, self.tiles](
             *(grad_weights, weights, weights.stride(0), spec.sharpening, out.queries[step]),
             *(tensors.keys, tensors.energy, *self._before(step), self.folded),
             *(grad_argument, self.grad_keys, parts, self.grad_energy, self.positions, self.tiles),
@@ -126,14 +131,14 @@ class Backward(LoopPass):
 
     def _history_backward(self, step: int, grad_argument: Tensor) -> None:
         constants = self.energy()
-        kernels.filters_backward[self.batch, cdiv(self.grad_folded.shape[1], TAPS)](
+        attention_kernels.filters_backward[self.batch, cdiv(self.grad_folded.shape[1], TAPS)](
             *(grad_argument, *self._before(step), self.grad_folded, self.positions),
             **constants | {"PLACES": 2 * TAPS},
             ALL=next_power_of_2(self.positions),
             SOME=TAPS,
         )
         if self.spec.through_previous:
-            kernels.history_backward[self.batch, self.tiles](
+            attention_kernels.history_backward[self.batch, self.tiles](
                 *(grad_argument, self.folded, self.grad_previous, self.grad_sum, self.positions),
                 **constants,
             )

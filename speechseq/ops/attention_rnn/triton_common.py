@@ -14,15 +14,18 @@ UNITS, POSITIONS, COLUMNS, TAPS = 256, 8, 32, 16
 
 
 class LoopSaved(NamedTuple):
-    """Tensors that the forward pass saves for the backward pass, by layer from the bottom.
+    """Tensors that the forward pass in Triton saves for the backward pass; layers from the bottom.
+
+    `inputs + hidden` is the width of a layer's product: its inputs and its hidden state.
 
     Args:
-        queries: (steps, batch, dim).
-        alignment: (batch, steps, positions).
-        gates: (steps, batch, 4 * hidden), after their activations.
-        inputs: (steps + 1, batch, inputs + hidden), inputs of each step's product: [context or
-            layer below; previous hidden state].
-        hidden: (steps + 1, batch, hidden) float32, beginning with the state before the first step.
+        queries: (steps, batch, dim), projected queries of the attention.
+        alignment: (batch, steps, positions) float32, attention weights.
+        gates: for each layer, (steps, batch, 4 * hidden), after their activations.
+        inputs: for each layer, (steps + 1, batch, inputs + hidden), input of each step's product:
+            [context or hidden state of the layer below; own previous hidden state].
+        hidden: for each layer, (steps + 1, batch, hidden) float32; the first is the state before
+            the first step.
         cells: cell states of LSTM layers, shaped as `hidden`; of width 0 for GRU layers.
     """
 
@@ -34,12 +37,16 @@ class LoopSaved(NamedTuple):
     cells: tuple[Tensor, ...]
 
     def flat(self) -> tuple[Tensor, ...]:
-        """Return all tensors in one tuple, as an autograd Function saves them."""
+        """Return all tensors in one tuple (2 + 4 · layers), as an autograd Function saves them."""
         return *self[:2], *self.gates, *self.inputs, *self.hidden, *self.cells
 
     @staticmethod
     def of(flat: Series[Any]) -> "LoopSaved":
-        """Rebuild the tuple from the flat tensors that `flat` returned."""
+        """Rebuild the named tuple from its flat form.
+
+        Args:
+            flat: the tuple that `flat` returned.
+        """
         layers = (len(flat) - 2) // 4
         return LoopSaved(*flat[:2], *(flat[i : i + layers] for i in range(2, len(flat), layers)))
 
@@ -48,10 +55,13 @@ def allocate(spec: LoopSpec, hoisted: Tensor, tensors: LoopInputs) -> LoopSaved:
     """Allocate the tensors that the forward pass of the attention RNN fills.
 
     Args:
-        spec: sizes of the run, and the dtype of its weights.
-        hoisted: (steps, batch, 4 * hidden), the bottom layer's gates without context and
-            recurrence; the forward pass overwrites them with the gates.
+        spec: settings of the run; tells which layers are LSTMs.
+        hoisted: (steps, batch, 4 * hidden), the bottom layer's gates from the inputs alone, without
+            context and hidden state; the forward pass overwrites them with the activated gates.
         tensors: memory, keys and weights, for their sizes.
+
+    Returns:
+        A `LoopSaved` of uninitialised tensors, with zeros as the states before the first step.
     """
     steps, batch, _ = hoisted.shape
     widths = [len(weight) // 4 for weight in tensors.weights]
@@ -76,9 +86,14 @@ def _after_zeros(like: Tensor, width: int, dtype: torch.dtype | None = None) -> 
 
 
 def own_hidden(inputs: Tensor, hidden: Tensor) -> Tensor:
-    """Slice the last columns of the inputs (…, inputs + width), as wide as `hidden` (…, width).
+    """Slice a layer's previous hidden state from the inputs of its product.
 
-    They are a layer's previous hidden state in `LoopSaved.inputs`; the result is a view (…, width).
+    Args:
+        inputs: (…, inputs + width), tensors of `LoopSaved.inputs`: [inputs; hidden state].
+        hidden: (…, width), a tensor that is as wide as the hidden state.
+
+    Returns:
+        The last `width` columns of `inputs`, a view (…, width).
     """
     return inputs[..., -hidden.shape[-1] :]
 
@@ -105,15 +120,29 @@ class LoopPass:
         self.folded = tensors.energy if tensors.filters is None else tensors.filters
 
     def dropout(self, layer: int, step: int) -> tuple[Tensor | float, ...]:
-        """Return a step's dropout bits (a dummy tensor if none), dropout scale and zoneout rate.
+        """Return a step's arguments of dropout and zoneout for the kernels of a layer.
 
-        `layer` counts from the bottom. The bits are (batch, hidden) of `recurrent_dropout_bits`.
+        Args:
+            layer: index of the layer, from the bottom.
+            step: index of the step.
+
+        Returns:
+            Bits (batch, hidden) uint8 of `recurrent_dropout_bits` (without dropout another tensor,
+            which the kernels do not read), factor of the units that dropout keeps, and zoneout
+            rate.
         """
         bits = self.spec.dropout_bits[layer]
         return self.mask if bits is None else bits[step], *self.spec.rates[layer]
 
     def cell(self, layer: int) -> dict[str, Any]:
-        """Return the compile-time constants of the kernels of a layer (counted from the bottom)."""
+        """Return the compile-time constants of the gate kernels of a layer.
+
+        Args:
+            layer: index of the layer, from the bottom.
+
+        Returns:
+            HIDDEN (width), LSTM (False: GRU), DROPOUT (has bits) and UNITS (units per program).
+        """
         return {
             "HIDDEN": self.out.hidden[layer].shape[2],
             "LSTM": self.spec.lstm[layer],
@@ -122,11 +151,20 @@ class LoopPass:
         }
 
     def cell_grid(self, layer: int) -> tuple[int, int]:
-        """Return the launch grid of the kernels of a layer: rows by blocks of units."""
+        """Return the launch grid of the gate kernels of a layer: (batch, blocks of UNITS units).
+
+        Args:
+            layer: index of the layer, from the bottom.
+        """
         return self.batch, cdiv(self.out.hidden[layer].shape[2], UNITS)
 
     def energy(self) -> dict[str, int]:
-        """Return the compile-time constants of the kernels that compute attention energies."""
+        """Return the compile-time constants of the kernels that compute attention energies.
+
+        Returns:
+            DIM (width of the keys), WIDE (DIM rounded up to a power of 2), CHANNELS and TAPS
+            (inputs and width of the location filters; 0 without), PLACES (positions per program).
+        """
         return {
             "DIM": self.dim,
             "WIDE": next_power_of_2(max(self.dim, TAPS)),

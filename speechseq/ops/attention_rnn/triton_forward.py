@@ -12,15 +12,14 @@ from speechseq.ops.triton.launch import cdiv, next_power_of_2
 class Forward(LoopPass):
     """Forward pass of the attention RNN over all steps, by Triton kernels (experimental).
 
-    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` uses it: `Forward(spec, tensors,
-    out).run()`, where `out = allocate(spec, hoisted, tensors)` has the tensors that `run` fills,
-    and the hoisted gates (steps, batch, 4 * hidden).
+    `speechseq.ops.attention_rnn.triton.AttentionRNNFunction` calls `Forward(spec, tensors,
+    out).run()`, with the tensors to fill that `allocate` made.
 
     Args:
         spec: sizes, masks and other data without gradients.
         tensors: memory, keys and weights.
-        out: the tensors to fill; hidden states, contexts and alignment are read from them
-            afterwards.
+        out: the tensors to fill, whose first gates are those of all inputs; hidden states, contexts
+            and alignment are read from it afterwards.
     """
 
     def run(self) -> None:

@@ -51,9 +51,12 @@ def _named(setting: str) -> tuple[str, ...] | None:
 
 
 def compile_library(source: Path, command: tuple[str, ...], target: Path) -> None:
-    """Compile a C++ source file to a shared library `target`.
+    """Compile a C++ source file to a shared library, in at most 300 s.
 
-    `command` is the compiler's, as `compiler` returns it; the time limit is 300 s.
+    Args:
+        source: the .cpp file.
+        command: the compiler's command, as `compiler` returns it.
+        target: file of the library, written.
 
     Raises:
         subprocess.SubprocessError: the source does not compile; `stderr` has the reason.
@@ -66,7 +69,14 @@ def compile_library(source: Path, command: tuple[str, ...], target: Path) -> Non
 def digest(source: Path, command: tuple[str, ...]) -> str:
     """Return a digest of a C++ source, the headers in its folder, the compiler and the processor.
 
-    A library compiled under the same digest can be used again. `command` is the compiler's.
+    A library compiled under the same digest can be used again.
+
+    Args:
+        source: the .cpp file.
+        command: the compiler's command, as `compiler` returns it.
+
+    Returns:
+        20 hexadecimal digits.
 
     Raises:
         subprocess.SubprocessError, OSError: the compiler does not print its version.

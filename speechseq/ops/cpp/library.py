@@ -33,9 +33,12 @@ def wanted() -> bool:
 
 @functools.cache
 def library(name: str) -> ctypes.CDLL | None:
-    """Load the library compiled from csrc/`name`.cpp; None if it is not available.
+    """Load the library compiled from csrc/NAME.cpp; None if it is not available.
 
     It is compiled on first use. A failure to compile or load it is reported once, as a warning.
+
+    Args:
+        name: name of the source file, without ".cpp".
     """
     command = compiler() if wanted() else None
     if command is None:

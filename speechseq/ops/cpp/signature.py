@@ -42,7 +42,12 @@ class KernelArgumentError(ConfigError, ValueError):
 
 
 def within(x: Tensor, least: int, most: int) -> bool:
-    """Return True if all values of x are from `least` to `most`; for rules of a `Signature`."""
+    """Return True if all values of a tensor are in a range; for rules of a `Signature`.
+
+    Args:
+        x: integers of any shape.
+        least, most: smallest and largest value allowed.
+    """
     if not x.numel():
         return True
     if x.numel() <= FEW:
@@ -53,15 +58,16 @@ def within(x: Tensor, least: int, most: int) -> bool:
 
 
 def falling(x: Tensor) -> bool:
-    """Return True if no value of x (n) exceeds the previous one; for rules of a `Signature`."""
+    """Return True if no value of x (n integers) exceeds the previous one; for rules of kernels."""
     return bool((x[1:] <= x[:-1]).all())
 
 
 def inside(starts: Tensor, lengths: Tensor, frames: int) -> bool:
-    """Return True if utterances lie within `frames` frames and the longest come first.
+    """Return True if utterances lie within a range of frames, the longest first; for rules.
 
-    `starts` and `lengths` are the first frame of each utterance and its number of frames. It is for
-    rules of a `Signature`.
+    Args:
+        starts, lengths: (utterances) int64, first frame and number of frames of each utterance.
+        frames: number of frames of all utterances.
     """
     begin, long = starts.tolist(), lengths.tolist()
     sound = min(begin) >= 0 and long[-1] >= 0 and max(*begin, long[0]) <= frames

@@ -1,4 +1,4 @@
-"""Triton kernels for training the attention RNN (experimental): gates and backward passes.
+"""Triton kernels for training the attention RNN (experimental): gates of a cell, and backward.
 
 Matrix products of whole batches are left to cuBLAS; these kernels compute what comes between two
 products. If several programs contribute to one number, each writes to a separate place, so that no
@@ -8,7 +8,7 @@ sum depends on the order of the programs. Tensors may be bfloat16, sums are floa
 import triton
 import triton.language as tl
 
-from speechseq.ops.triton.decoder_step import _between, _layer, _tanh
+from speechseq.ops.triton.decoder_step import _between, _tanh
 
 
 @triton.jit
@@ -31,19 +31,20 @@ def gate(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, ABOVE: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: gates and new state of an LSTM or GRU cell from the pre-activations.
+    """Triton kernel: gates and new state of an LSTM or GRU cell from its pre-activations.
 
-    A program computes UNITS units of one row (item of the batch). A stride is the distance of two
-    rows of a tensor. Without DROPOUT, `bits` is not read.
+    A program computes UNITS units of one row (item of the batch). `…_stride` is the distance of two
+    rows of a tensor, in elements. Tensors are float32, those marked * float32 or bfloat16.
 
     Args:
-        gates: (rows, 4 · HIDDEN) pre-activations, overwritten with gates as in `decoder_step.cell`.
+        gates: * (rows, 4 · HIDDEN) pre-activations, overwritten with the activated gates: input,
+            forget, cell, output (GRU: reset, update, new gate, recurrent part of the new gate).
         cells, cells_after: (rows, HIDDEN), an LSTM's cell state before and after the step.
         hidden, hidden_after: (rows, HIDDEN), the hidden state before and after the step.
-        own: where the new hidden state is written as input of this cell's next product.
-        above: where it is written, if ABOVE, as input of the layer above.
-        bits: (rows, HIDDEN) of `recurrent_dropout_bits`.
-        scale, zoneout: factor of the units that dropout keeps, and zoneout rate.
+        own, above: * (rows, HIDDEN), copies of the new hidden state for the next product of this
+            cell and, if ABOVE, of the layer above; written.
+        bits: (rows, HIDDEN) uint8 of `recurrent_dropout_bits`, read if DROPOUT.
+        scale, zoneout: factor of the units that dropout keeps; zoneout rate, used without DROPOUT.
         LSTM: False for a GRU.
     """
     row = tl.program_id(0)
@@ -82,17 +83,21 @@ def gate_backward(
     HIDDEN: tl.constexpr, LSTM: tl.constexpr, DROPOUT: tl.constexpr, HAS_GRAD: tl.constexpr,
     UNITS: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: gradient of the pre-activations of a cell from that of its hidden state.
+    """Triton kernel: gradient of a cell's pre-activations from that of its hidden state.
 
-    `gates`, `cells`, `hidden`, `bits`, `scale` and `zoneout` are those of `gate`. A program
-    computes UNITS units of one row (item of the batch). A stride is the distance of two rows.
+    A program computes UNITS units of one row (item of the batch). `…_stride` is the distance of two
+    rows of a tensor, in elements. Tensors are float32, those marked * float32 or bfloat16.
 
     Args:
-        grad_out: gradient of the hidden state from the output, if HAS_GRAD.
-        above, behind: gradients of the hidden state from the layer above and the next step.
-        carry_hidden, carry_cells: (rows, HIDDEN), gradients of hidden and cell state that reach the
-            previous step without passing a product; read and overwritten.
-        grad_gates: (rows, 4 · HIDDEN), written.
+        gates: * (rows, 4 · HIDDEN), the activated gates that `gate` wrote.
+        cells, hidden: (rows, HIDDEN), an LSTM's cell state and the hidden state before the step.
+        bits, scale, zoneout: dropout bits (rows, HIDDEN) uint8, read if DROPOUT; factor of the kept
+            units; zoneout rate.
+        grad_out: * (rows, HIDDEN), gradient of the hidden state as an output, read if HAS_GRAD.
+        above, behind: * (rows, HIDDEN), its gradients from the layer above and from the next step.
+        carry_hidden, carry_cells: (rows, HIDDEN), gradients of both states that reach the previous
+            step without passing a product; read and overwritten. LSTM: False for a GRU.
+        grad_gates: * (rows, 4 · HIDDEN), gradient of the pre-activations, written.
     """
     row = tl.program_id(0)
     unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
@@ -132,169 +137,3 @@ def gate_backward(
     tl.store(grad_gates + place + HIDDEN, grad_second, mask=valid)
     tl.store(grad_gates + place + 2 * HIDDEN, grad_third, mask=valid)
     tl.store(grad_gates + place + 3 * HIDDEN, grad_fourth, mask=valid)
-
-
-@triton.jit
-def read_backward(
-    grad_out, grad_out_stride, behind, behind_stride, memory, previous, cumulative,
-    aligned, aligned_stride, grad_read, grad_weights, positions,
-    DIM: tl.constexpr, HAS_GRAD: tl.constexpr, ALIGNED: tl.constexpr,
-    CHUNK: tl.constexpr, PLACES: tl.constexpr,
-):  # fmt: skip
-    """Backward of the context (Triton): gradient of the attention weights (rows, positions).
-
-    It sums the gradients from the context (`grad_out` if HAS_GRAD, and `behind` from the next step)
-    times the `memory` (rows, positions, DIM), from the location filters of later steps (`previous`,
-    `cumulative`) and from the alignment (`aligned` if ALIGNED), and writes `grad_weights`. The
-    first program of a row also stores the total gradient of the context in `grad_read` (rows, DIM).
-    A program computes PLACES positions of a row, CHUNK columns of the memory at a time; a stride is
-    the distance of two rows.
-    """
-    row = tl.program_id(0)
-    place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
-    there = place < positions
-    acc = tl.zeros((PLACES, CHUNK), tl.float32)
-    for start in range(0, DIM, CHUNK):
-        column = start + tl.arange(0, CHUNK)
-        within = column < DIM
-        whole = tl.load(behind + row * behind_stride + column, mask=within, other=0.0)
-        whole = whole.to(tl.float32)
-        if HAS_GRAD:
-            part = tl.load(grad_out + row * grad_out_stride + column, mask=within, other=0.0)
-            whole += part.to(tl.float32)
-        if tl.program_id(1) == 0:
-            tl.store(grad_read + row * DIM + column, whole, mask=within)
-        held = memory + (row * positions + place[:, None]) * DIM + column[None, :]
-        acc += whole[None, :] * tl.load(held, mask=there[:, None] & within[None, :], other=0.0)
-    at = row * positions + place
-    total = tl.sum(acc, 1) + tl.load(previous + at, mask=there, other=0.0)
-    total += tl.load(cumulative + at, mask=there, other=0.0)
-    if ALIGNED:
-        total += tl.load(aligned + row * aligned_stride + place, mask=there, other=0.0)
-    tl.store(grad_weights + at, total, mask=there)
-
-
-@triton.jit
-def energies_backward(
-    grad_weights, weights, weights_stride, factor, query, keys, direction,
-    previous, previous_stride, cumulative, cumulative_stride, folded,
-    grad_argument, grad_keys, parts, grad_direction, positions, tiles,
-    DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
-    ALL: tl.constexpr, PLACES: tl.constexpr,
-):  # fmt: skip
-    """Backward of softmax and energies (Triton), for PLACES positions per program.
-
-    `weights` and `grad_weights` (rows, positions) are attention weights and their gradient;
-    `factor` is the sharpening. The tanh layer is computed again from the arguments of
-    `decoder_step.energies`, `query` to `folded`, which explains the names in capitals. Writes the
-    gradient of the tanh's argument (rows, positions, DIM) to `grad_argument`, adds it to
-    `grad_keys`, and writes its sum over the program's positions to `parts` (rows, tiles, DIM). The
-    gradient of the energy weight is added to `grad_direction`, in a separate place for each
-    program.
-    """
-    row, tile = tl.program_id(0), tl.program_id(1)
-    everywhere = tl.arange(0, ALL)
-    all_there = everywhere < positions
-    every = tl.load(weights + row * weights_stride + everywhere, mask=all_there, other=0.0)
-    each = tl.load(grad_weights + row * positions + everywhere, mask=all_there, other=0.0)
-    mean = tl.sum(every * each, 0)
-    place, dims = tile * PLACES + tl.arange(0, PLACES), tl.arange(0, WIDE)
-    there, within = place < positions, dims < DIM
-    weight = tl.load(weights + row * weights_stride + place, mask=there, other=0.0)
-    own = tl.load(grad_weights + row * positions + place, mask=there, other=0.0)
-    energy = factor * weight * (own - mean)
-    layer = _layer(
-        query, keys, previous, previous_stride, cumulative, cumulative_stride, folded, row, place,
-        positions, dims, DIM, CHANNELS, TAPS,
-    )  # fmt: skip
-    along = tl.load(direction + dims, mask=within, other=0.0)
-    grad = energy[:, None] * along[None, :] * (1.0 - layer * layer)
-    at = (row * positions + place[:, None]) * DIM + dims[None, :]
-    inside = there[:, None] & within[None, :]
-    tl.store(grad_argument + at, grad, mask=inside)
-    tl.store(grad_keys + at, grad + tl.load(grad_keys + at, mask=inside, other=0.0), mask=inside)
-    at = (row * tiles + tile) * DIM + dims
-    tl.store(parts + at, tl.sum(grad, 0), mask=within)
-    known = tl.load(grad_direction + at, mask=within, other=0.0)
-    tl.store(grad_direction + at, known + tl.sum(energy[:, None] * layer, 0), mask=within)
-
-
-@triton.jit
-def history_backward(
-    grad_argument, folded, previous, cumulative, positions,
-    DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
-    PLACES: tl.constexpr,
-):  # fmt: skip
-    """Triton kernel: gradients of the input of the location filters, the attention weights.
-
-    A program computes PLACES positions of one row (item of the batch).
-
-    Args:
-        grad_argument: (rows, positions, DIM), read; see `energies_backward`.
-        folded: (CHANNELS · TAPS, DIM), the filters multiplied by their projection, read.
-        previous: (rows, positions), overwritten with the gradient of the previous weights.
-        cumulative: (rows, positions); if CHANNELS is 2, the gradient of the sum of all weights is
-            added.
-        WIDE: DIM rounded up to a power of two.
-    """
-    row, dims = tl.program_id(0), tl.arange(0, WIDE)
-    place = tl.program_id(1) * PLACES + tl.arange(0, PLACES)
-    within, there = dims < DIM, place < positions
-    one = tl.zeros((PLACES, WIDE), tl.float32)
-    two = tl.zeros((PLACES, WIDE), tl.float32)
-    for tap in range(TAPS):
-        neighbour = place - tap + TAPS // 2
-        read = (neighbour >= 0) & (neighbour < positions)
-        source = grad_argument + (row * positions + neighbour[:, None]) * DIM + dims[None, :]
-        grad = tl.load(source, mask=read[:, None] & within[None, :], other=0.0)
-        filters = folded + tap * DIM + dims
-        one += grad * tl.load(filters, mask=within, other=0.0)[None, :]
-        if CHANNELS > 1:
-            filters += TAPS * DIM
-            two += grad * tl.load(filters, mask=within, other=0.0)[None, :]
-    at = row * positions + place
-    tl.store(previous + at, tl.sum(one, 1), mask=there)
-    if CHANNELS > 1:
-        total = tl.sum(two, 1) + tl.load(cumulative + at, mask=there, other=0.0)
-        tl.store(cumulative + at, total, mask=there)
-
-
-@triton.jit
-def filters_backward(
-    grad_argument, previous, previous_stride, cumulative, cumulative_stride, grad_folded, positions,
-    DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
-    ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
-):  # fmt: skip
-    """Triton kernel: gradient of the location filters multiplied by their projection.
-
-    A program computes SOME of the TAPS of one row (item of the batch), PLACES positions at a time.
-
-    Args:
-        grad_argument: (rows, positions, DIM), read; see `energies_backward`.
-        previous: (rows, positions), attention weights of the previous step.
-        cumulative: (rows, positions), sum of all weights; read if CHANNELS is 2.
-        grad_folded: (rows, CHANNELS · TAPS, DIM), to which the gradients are added.
-        WIDE, ALL: DIM and `positions` rounded up to powers of two.
-    """
-    row, dims = tl.program_id(0), tl.arange(0, WIDE)
-    which = tl.program_id(1) * SOME + tl.arange(0, SOME)
-    channel, tap = which // TAPS, which % TAPS
-    within = dims < DIM
-    acc = tl.zeros((SOME, WIDE), tl.float32)
-    for begin in range(0, ALL, PLACES):
-        place = begin + tl.arange(0, PLACES)
-        there = place < positions
-        neighbour = place[None, :] + tap[:, None] - TAPS // 2
-        read = there[None, :] & (neighbour >= 0) & (neighbour < positions)
-        first = read & (channel == 0)[:, None]
-        seen = tl.load(previous + row * previous_stride + neighbour, mask=first, other=0.0)
-        if CHANNELS > 1:
-            second = read & (channel == 1)[:, None]
-            start = cumulative + row * cumulative_stride
-            seen += tl.load(start + neighbour, mask=second, other=0.0)
-        source = grad_argument + (row * positions + place[:, None]) * DIM + dims[None, :]
-        grad = tl.load(source, mask=there[:, None] & within[None, :], other=0.0)
-        acc = tl.dot(seen, grad, acc, input_precision="ieee")
-    at = (row * CHANNELS * TAPS + which[:, None]) * DIM + dims[None, :]
-    inside = (which < CHANNELS * TAPS)[:, None] & within[None, :]
-    tl.store(grad_folded + at, acc + tl.load(grad_folded + at, mask=inside, other=0.0), mask=inside)

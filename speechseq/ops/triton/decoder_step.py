@@ -55,18 +55,19 @@ def linear(
     BIASED: tl.constexpr, RELU: tl.constexpr, KEPT: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: linear layer, output = relu(weight · [x; y] + bias) · keep.
+    """Triton kernel: linear layer of two inputs, output = relu(weight · [x; y] + bias) · keep.
 
     A program computes OUTS outputs of ROWS items of the batch, CHUNK inputs at a time, as a matrix
-    product if MATRIX. A stride is the distance of two rows of a tensor.
+    product if MATRIX. `…_stride` is the distance of two rows of a tensor, in elements.
 
     Args:
-        x, y: (batch, X) and (batch, Y), the two parts of the input.
-        weight: (OUTPUTS rounded up to a multiple of OUTS, X + Y).
-        bias: (OUTPUTS), added if BIASED.
-        keep: (batch, OUTPUTS), dropout multipliers, applied if KEPT.
-        output: (batch, OUTPUTS), written.
-        RELU: whether ReLU is applied.
+        x, y: (batch, X) and (batch, Y) float32, the two parts of the input.
+        weight: (OUTPUTS rounded up to a multiple of OUTS, X + Y), float32 or narrower.
+        bias: (OUTPUTS) float32, added if BIASED.
+        keep: (batch, OUTPUTS) float32 dropout multipliers, applied if KEPT.
+        output: (batch, OUTPUTS) float32, written.
+        batch: number of items.
+        RELU: True to apply ReLU.
     """
     outs = tl.program_id(0) * OUTS + tl.arange(0, OUTS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -103,10 +104,11 @@ def cell(
     LSTM: tl.constexpr, PASSED: tl.constexpr,
     ROWS: tl.constexpr, UNITS: tl.constexpr, CHUNK: tl.constexpr, MATRIX: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: one step of an LSTM or GRU with the inputs [x; y].
+    """Triton kernel: one step of an LSTM or GRU cell with the inputs [x; y].
 
     A program computes UNITS units of ROWS items of the batch, CHUNK inputs at a time, as a matrix
-    product if MATRIX. A stride is the distance of two rows of a tensor.
+    product if MATRIX. `…_stride` is the distance of two rows of a tensor, in elements. Tensors are
+    float32; weights may be narrower.
 
     Args:
         x, y: (batch, X) and (batch, Y), the two parts of the input.
@@ -188,16 +190,18 @@ def energies(
     """Triton kernel: attention energies direction · tanh(query + keys + location).
 
     `location` is the projected output of the location filters. A program computes PLACES positions
-    of one row (item of the batch). A stride is the distance of two rows of a tensor.
+    of one row (item of the batch). `…_stride` is the distance of two rows of a tensor, in elements.
+    Tensors are float32.
 
     Args:
-        query: (rows, DIM), projected.
-        keys: (rows, positions, DIM), the projected memory.
+        query: (rows, DIM), projected query.
+        keys: (rows, positions, DIM), projected memory.
         direction: (DIM), weights of the last layer.
         previous: (rows, positions), weights of the previous step; read if CHANNELS is 1 or 2.
-        cumulative: (rows, positions), sum of all weights; read if CHANNELS is 2.
-        folded: (CHANNELS · TAPS, DIM), the filters multiplied by their projection.
+        cumulative: (rows, positions), sum of all earlier weights; read if CHANNELS is 2.
+        folded: (CHANNELS · TAPS, DIM), the location filters multiplied by their projection.
         output: (rows, positions), the energies, written.
+        positions: number of positions of the memory.
         WIDE: DIM rounded up to a power of two.
     """
     row = tl.program_id(0)
@@ -233,22 +237,19 @@ def read(
     DIM: tl.constexpr, CHANNELS: tl.constexpr,
     ALL: tl.constexpr, COLUMNS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: attention weights softmax(factor · energy) and the context, their mean memory.
-
-    A program computes COLUMNS columns of the context of one row (item of the batch), PLACES
-    positions at a time; the first program of a row also writes the weights and the history. A
-    stride is the distance of two rows of a tensor.
+    """Triton kernel: attention weights softmax(factor · energy), and the context they average.
 
     Args:
         energy: (rows, positions).
-        mask: (rows, positions) bytes, not 0 at valid positions.
+        mask: (rows, positions) uint8, 1 for valid positions.
         memory: (rows, positions, DIM).
         factor: sharpening of the softmax.
         weights: (rows, positions), written.
         context: (rows, DIM), written.
-        history, history_after: (rows, CHANNELS, positions), read and written: the previous weights
-            and the sum of all weights, before and after the step.
-        ALL: `positions` rounded up to a power of two.
+        history, history_after: (rows, CHANNELS, positions), inputs of the location filters before
+            and after the step: the previous weights and the sum of all weights; read and written.
+        positions: number of positions of the memory.
+        ALL: positions rounded up to a power of two.
     """
     row, start = tl.program_id(0), tl.program_id(1) * COLUMNS
     everywhere = tl.arange(0, ALL)

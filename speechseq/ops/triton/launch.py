@@ -12,7 +12,11 @@ KIND = "cuda"  # device type that the kernels are for
 
 
 def supported(device: torch.device) -> bool:
-    """Return True if a small Triton kernel runs on the device; a failure gives a warning."""
+    """Return True if a small Triton kernel runs on the device; a failure to run it gives a warning.
+
+    Args:
+        device: the device to check; the result is False unless it is a CUDA device.
+    """
     installed = importlib.util.find_spec("triton") is not None
     return wanted() and device.type == KIND and installed and _launches(device)
 
@@ -41,10 +45,19 @@ def _launches(device: torch.device) -> bool:
 
 
 def cdiv(count: int, each: int) -> int:
-    """Return count / each, rounded up: the programs that `count` items need, `each` per program."""
+    """Return count / each, rounded up: the number of Triton programs for `count` items.
+
+    Args:
+        count: number of items.
+        each: number of items that one program computes.
+    """
     return -(-count // each)
 
 
 def next_power_of_2(least: int) -> int:
-    """Return the smallest power of 2 that is at least `least`, for block sizes of Triton."""
+    """Return the smallest power of 2 that is at least `least`, for block sizes of Triton.
+
+    Args:
+        least: a positive number.
+    """
     return 1 << (least - 1).bit_length()

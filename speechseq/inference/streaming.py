@@ -37,9 +37,12 @@ class Chunk:
 
 
 def chunk_sizes(most: int) -> Iterator[int]:
-    """Yield numbers of frames of successive chunks, without end: they double up to `most`.
+    """Yield numbers of frames of successive chunks, without end: they double up to a maximum.
 
     The first chunk is small, so that sound begins early.
+
+    Args:
+        most: maximum number of frames.
     """
     size = min(_FIRST, most)
     while True:

@@ -14,6 +14,7 @@ from speechseq.config import Config
 from speechseq.errors import ConfigError
 from speechseq.inference import styling
 from speechseq.inference.audio_input import Sound
+from speechseq.inference.batch_generation import generate_batch
 from speechseq.inference.device import checked_device
 from speechseq.inference.speech import Reading, Speech, batches, joined, speech
 from speechseq.inference.streaming import Chunk, stream_readings
@@ -22,7 +23,6 @@ from speechseq.inference.tries import WINDOW, Manner, best_tries
 from speechseq.inference.vocoding import (
     StreamVocoder,
     VocoderConfig,
-    check_finite,
     load_vocoder,
     vocode,
 )
@@ -48,10 +48,10 @@ class Synthesizer:
         model: a trained Tacotron.
         vocabulary: symbols that the model was trained with.
         audio: audio settings that the model was trained with.
-        vocoder: settings of Griffin-Lim, which makes the waveforms.
+        vocoder: settings of Griffin-Lim, which makes waveforms of the mels of `Tacotron.generate`.
         batch_size: maximum number of texts in a batch.
-        precision: precision of the weights in the decoder's loop, "float32", "bfloat16" or "int8";
-            fewer bits are faster on a CPU (see `Tacotron.generate`).
+        precision: "float32", "bfloat16" or "int8", the type of the weights in the decoder's loop;
+            fewer bits are faster on a CPU.
 
     Raises:
         ConfigError: the precision is unknown, or Griffin-Lim cannot invert the audio settings.
@@ -114,7 +114,11 @@ class Synthesizer:
         return cls(model, vocabulary, audio, load_vocoder(stored.folder), precision=precision)
 
     def read(self, text: str) -> Reading:
-        """Prepare a text for the model, as one piece, as in training; see `TextReader.read`."""
+        """Prepare a text for the model, as one piece, as in training: normalise and encode it.
+
+        Raises:
+            DataError: the text has nothing to say, or symbols that the vocabulary lacks.
+        """
         return self._texts.read(text)
 
     def synthesize(
@@ -139,8 +143,10 @@ class Synthesizer:
             latent: one style per text, from `references`, `model.style.sample` or
                 `model.style.by_hand`; None takes the mean of all codes in training.
             speaker: name of the voice, for a model with several speakers.
-            safe, n, window, length_scale: repeated tries and control of the attention, see
-                `Manner`.
+            safe: let attention only move forward, and repeat attempts that fail, at most 4 times.
+            n: number of attempts, of which the best is kept; None makes one, or with `safe` more.
+            window: with `safe`, number of symbols that attention may look ahead.
+            length_scale: factor of the duration, for attention mechanisms that allow it.
 
         Raises:
             ConfigError: the seed exceeds 64 bits, max_steps is below 1, or the model lacks a style
@@ -168,10 +174,14 @@ class Synthesizer:
         ]
 
     def references(self, sounds: Sequence[Sound], *, seed: int | None = None) -> Latent:
-        """Infer one style from each reference: a sound file, or (waveform (samples,), sample rate).
+        """Infer one style from each reference recording.
 
         Args:
+            sounds: sound files, or pairs of a waveform (samples,) and its sample rate.
             seed: seed of a draw from the posterior; None takes the posterior's mean.
+
+        Returns:
+            The styles as a batch, an argument of `synthesize`.
 
         Raises:
             ConfigError: the model has no style.
@@ -191,16 +201,20 @@ class Synthesizer:
     ) -> Iterator[Speech]:
         """Synthesise a text of any length, and yield the speech of its pieces, mostly sentences.
 
-        Memory holds a few pieces. `Speech.with_pause` adds the silence after a piece.
+        `Speech.with_pause` adds the silence after a piece.
 
         Args:
             text: text to speak.
-            seed, max_steps, latent, speaker: see `synthesize`.
-            manner: attempts and control of the attention, the other arguments of `synthesize`.
+            seed: seed of the pre-net's dropout and the vocoder's phases; None draws one.
+            max_steps: maximum number of decoder steps of a piece, besides the model's own limit.
+            latent: style of the text, a batch of one; None takes the mean of training.
+            speaker: name of the voice, for a model with several speakers.
+            manner: number of attempts, and control of the attention.
 
         Raises:
-            DataError: see `readings`; raised before the first piece.
-            CheckpointError: see `synthesize`.
+            ConfigError: an argument is out of range, or the model lacks a style or this speaker.
+            DataError: the text cannot be spoken; raised before the first piece.
+            CheckpointError: the model's output is not finite.
         """
         (parts,) = styling.styled(self.model, [self.readings(text)], latent, speaker)
         return self._pieces(parts, *_checked(seed, max_steps), manner)
@@ -231,15 +245,18 @@ class Synthesizer:
 
         Args:
             text: text to speak.
-            seed, max_steps, latent, speaker: see `synthesize`.
+            seed: seed of the pre-net's dropout and the vocoder's phases; None draws one.
             chunk_frames: maximum number of frames of a chunk; the first chunks are shorter.
+            max_steps: maximum number of decoder steps of a piece, besides the model's own limit.
+            latent: style of the text, a batch of one; None takes the mean of training.
+            speaker: name of the voice, for a model with several speakers.
             steering: window and speed of the attention.
 
         Raises:
-            ConfigError: see `synthesize`; or the model's post-net needs the whole mel, as that of
-                Tacotron does.
-            DataError: see `readings`; raised before the first chunk.
-            CheckpointError: see `synthesize`.
+            ConfigError: an argument is out of range; the model lacks a style or this speaker, or
+                its post-net needs the whole mel, as that of Tacotron does.
+            DataError: the text cannot be spoken; raised before the first chunk.
+            CheckpointError: the model's output is not finite.
         """
         check_streams(self.model)
         checked("chunk_frames", chunk_frames, Count)
@@ -250,14 +267,20 @@ class Synthesizer:
         return stream_readings(self.model, parts, vocoder, chunk_frames, *options)
 
     def readings(self, text: str) -> list[Reading]:
-        """Prepare a text for the model, in pieces if it is long; see `TextReader.readings`."""
+        """Prepare a text for the model, in pieces (mostly sentences) if it is long.
+
+        Raises:
+            DataError: as for `read`, or the text is too long.
+        """
         return self._texts.readings(text)
 
     def _speak(
         self, readings: list[Reading], seed: int, max_steps: int | None, manner: Manner
     ) -> list[Speech]:
         def read(rows: list[int], seed: int) -> Generated:
-            return self._generate([readings[row] for row in rows], seed, max_steps, manner)
+            some = [readings[row] for row in rows]
+            options = self.precision, seed, max_steps, manner
+            return generate_batch(self.model, some, self.vocabulary.pad_id, *options)
 
         spoken: dict[int, Speech] = {}
         for output, rows in best_tries(read, [len(x.ids) for x in readings], seed, manner):
@@ -266,29 +289,6 @@ class Synthesizer:
                 symbols = tuple(map(self._symbol, readings[row].ids))
                 spoken[row] = speech(readings[row], symbols, output, waveforms, place, self.audio)
         return [spoken[row] for row in range(len(readings))]
-
-    def _generate(
-        self, readings: list[Reading], seed: int, max_steps: int | None, manner: Manner
-    ) -> Generated:
-        device = next(self.model.parameters()).device
-        lengths = torch.tensor([len(reading.ids) for reading in readings], device=device)
-        tokens = torch.full((len(readings), int(lengths.max())), self.vocabulary.pad_id)
-        for row, reading in enumerate(readings):
-            tokens[row, : len(reading.ids)] = torch.tensor(reading.ids)
-        latent, speaker = styling.stacked(readings)
-        output = self.model.generate(
-            tokens.to(device),
-            lengths,
-            seed=[seed] * len(readings),
-            max_steps=max_steps,
-            precision=self.precision,
-            latent=latent,
-            speaker=speaker if speaker is None else speaker.to(device),
-            window=manner.window if manner.safe else None,
-            length_scale=manner.length_scale,
-        )
-        check_finite(output.mel_after, [reading.text for reading in readings])
-        return output
 
     def _symbol(self, token: int) -> str:
         return self.vocabulary.decode([token]) or self.vocabulary.controls[token]

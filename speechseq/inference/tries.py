@@ -21,15 +21,14 @@ class Manner:
     The fields are arguments of `Synthesizer.synthesize`; `Synthesizer.pieces` takes a Manner.
 
     Args:
-        safe: attention may only move forward, within `window`. An attempt whose alignment has a
-            fault (`slips`), or that ends at the limit of steps, is repeated with other seeds,
-            `RETRIES` (4) times at most.
+        safe: attention may only move forward, within `window`. An attempt that skips or repeats
+            words, judged by its alignment, or that ends at the limit of steps, is repeated with
+            other seeds, `RETRIES` (4) times at most.
         n: make exactly n attempts for every text and keep the one with the best alignment score;
             None makes one, or with `safe` as many as needed.
         window: with `safe`, number of positions (symbols) that attention may look ahead of the
             furthest one it has reached.
-        length_scale: factor of the duration, for attention mechanisms that allow it (see
-            `Steering`).
+        length_scale: factor of the duration, for attention mechanisms whose speed can be set (GMM).
 
     Raises:
         ConfigError: n or window is below 1, or length_scale beyond 0.1 to 10.

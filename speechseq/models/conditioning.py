@@ -26,7 +26,7 @@ def build_join(
     Args:
         memory_dim: width of the encoder's output.
         style, speakers: modules whose vectors are joined, or None.
-        how: "add" or "concat", see `MemoryJoin`.
+        how: "add" adds a projection of the vector to each position, "concat" appends the vector.
     """
     width = 0 if style is None else style.style_dim
     width += 0 if speakers is None else speakers.config.dim
@@ -65,6 +65,9 @@ def batch_latent(
         style: the model's style module; None gives None.
         batch: batch with mels, and optionally references.
         inward: function that maps log-mels to the scale of the network (`Tacotron.inward`).
+
+    Returns:
+        Style vectors (batch, style_dim), with their codes and posterior.
     """
     if style is None:
         return None
@@ -74,18 +77,29 @@ def batch_latent(
 
 
 def penalties(style: Style | None, latent: Latent | None, update: int) -> dict[str, Tensor]:
-    """Return the weighted terms of the style's penalty by name; {} for a model without a style.
+    """Compute the penalty of a style, as weighted terms of the loss.
 
-    `latent` are the inferred styles of a batch, `update` the number of the optimizer update, on
-    which weights depend.
+    Args:
+        style: the model's style module, or None.
+        latent: styles that were inferred for the batch, or None.
+        update: number of the optimizer update, on which weights depend.
+
+    Returns:
+        Scalars by name; empty for a model without a style.
     """
     return {} if style is None or latent is None else style.penalty(latent, update=update)
 
 
 def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Latent | None:
-    """Check a latent (styles) for `rows` texts, or return the default style if `latent` is None.
+    """Check the styles of a batch, or return the default style of each text.
 
-    The result has style vectors (rows, style_dim); it is None for a model without a `style`.
+    Args:
+        style: the model's style module, or None.
+        latent: styles of the batch; None for the default style, the mean of training.
+        rows: number of texts.
+
+    Returns:
+        Style vectors (rows, style_dim) with their codes; None for a model without a style.
 
     Raises:
         ConfigError: the latent has another shape, or the model has no style.
@@ -100,7 +114,15 @@ def checked_latent(style: Style | None, latent: Latent | None, rows: int) -> Lat
 
 
 def speaker_vector(speakers: Speakers | None, speaker: Speaker | None, rows: int) -> Tensor | None:
-    """Return the vectors (rows, dim) of ids `speaker` (rows); None for a model without speakers.
+    """Look up the vectors of the speakers of a batch.
+
+    Args:
+        speakers: table of the speakers' vectors; None for a model of one voice.
+        speaker: ids (rows), or None.
+        rows: number of texts.
+
+    Returns:
+        Vectors (rows, dim), or None for a model of one voice.
 
     Raises:
         ConfigError: a speaker is missing, or given to a model without speakers.
@@ -123,7 +145,8 @@ class Text(NamedTuple):
     """Texts of a batch with their conditions, the input of `encoded`.
 
     Attributes:
-        tokens, lengths: (batch, tokens) and (batch).
+        tokens: (batch, tokens), token ids.
+        lengths: (batch), number of valid tokens.
         latent: style of each text, or None.
         speaker: speaker ids (batch), or None.
     """
@@ -159,7 +182,9 @@ def encoded(
         Memory (batch, tokens, memory_dim) and its lengths.
 
     Raises:
-        ConfigError, DataError: see `Encoder.forward` and `speaker_vector`.
+        ConfigError: tokens or lengths are not integers (batch, tokens), (batch); a speaker is
+            missing.
+        DataError: a length exceeds the number of tokens, or a token or speaker is unknown.
     """
     tokens, lengths, latent, speaker = text
     vector = speaker_vector(speakers, speaker, len(tokens))
@@ -183,6 +208,9 @@ def encoded_alone(encode: Callable[[Text], Encoded], text: Text) -> Encoded:
     Args:
         encode: function such as `Tacotron.encode`.
         text: tokens, lengths, styles and speaker ids of the batch.
+
+    Returns:
+        Memory (batch, tokens, memory_dim) and its lengths (batch).
     """
     if text.tokens.device.type != "cpu" or len(text.tokens) == 1:
         return encode(text)

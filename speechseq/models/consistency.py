@@ -48,12 +48,7 @@ def alignment_consistency(
     *,
     ratio: int | None = None,
 ) -> Scalar:
-    """Return the mean absolute difference of two decoders' alignments of the same utterances.
-
-    The decoders have different reduction factors; a step of the coarse one is repeated for every
-    step of the fine one that it covers. The mean is over the fine decoder's valid steps and the
-    valid positions. Gradients flow to both alignments; padding is never read (Gölge 2020, double
-    decoder consistency).
+    """Compute the mean absolute difference of two decoders' alignments of the same utterances.
 
     Args:
         fine: (batch, steps, positions), of the decoder with the smaller reduction factor.
@@ -63,6 +58,9 @@ def alignment_consistency(
         ratio: fine steps that a coarse step covers, the quotient of the reduction factors; None
             takes each item's quotient of lengths, rounded up, which is exact where the frames of an
             item fill its last coarse step.
+
+    Returns:
+        A scalar, 0 for equal alignments; differentiable in both.
 
     Raises:
         ConfigError: lengths of another shape or type, or a ratio below 1.

@@ -35,15 +35,25 @@ class DecoderStack(nn.Module):
         return [cell for cell in self.layers if isinstance(cell, SplitCell)]
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, output_dim).
+        """Run all steps at once, without padding.
 
-        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
-        which row belongs to which utterance.
+        Args:
+            inputs: (rows, input_dim), valid steps of all utterances, one utterance after another:
+                [hidden state of the attention RNN; context].
+            rows: layout of the batch, which tells the utterance of each row.
+
+        Returns:
+            Outputs (rows, output_dim).
         """
         raise NotImplementedError
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state of `batch` rows before the first step, with the dtype of `like`."""
+        """Return the state before the first step.
+
+        Args:
+            batch: number of rows.
+            like: tensor whose dtype and device the state gets.
+        """
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
@@ -53,7 +63,8 @@ class DecoderStack(nn.Module):
             inputs: (batch, input_dim), [hidden state of the attention RNN; context].
             state: result of `start`, or of the previous step.
 
-        Returns the output (batch, output_dim) and the next state.
+        Returns:
+            The output (batch, output_dim), and the next state.
         """
         raise NotImplementedError
 
@@ -116,21 +127,38 @@ class LSTMStack(DecoderStack):
         self.dropout, self.output_dim = config.dropout, config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, dim).
+        """Run all steps at once, without padding.
 
-        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
-        which row belongs to which utterance.
+        Args:
+            inputs: (rows, input_dim), valid steps of all utterances, one utterance after another.
+            rows: layout of the batch, which tells the utterance of each row.
+
+        Returns:
+            Outputs of the top layer (rows, dim).
         """
         for cell in self.cells:
             inputs = dropout(cell.run_rows(inputs, rows), self.dropout, self.training)
         return inputs
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state of `batch` rows: an LSTMState of zeros per layer, dtype as `like`."""
+        """Return the state before the first step: an LSTMState of zeros (batch, dim) per layer.
+
+        Args:
+            batch: number of rows.
+            like: tensor whose dtype and device the state gets.
+        """
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """Run one step of inputs (batch, input_dim): output (batch, dim) and next state."""
+        """Run one step, in synthesis.
+
+        Args:
+            inputs: (batch, input_dim), [hidden state of the attention RNN; context].
+            state: result of `start`, or of the previous step.
+
+        Returns:
+            The output of the top layer (batch, dim), and the next state.
+        """
         after = []
         for cell, before in zip(self.cells, state, strict=True):
             after.append(cell.step(inputs, before))
@@ -176,10 +204,14 @@ class ResidualGRUStack(DecoderStack):
         self.output_dim = config.dim
 
     def forward(self, inputs: Rows, rows: Varlen) -> RowsOut:
-        """Run all steps at once without padding: inputs (rows, input_dim) to (rows, dim).
+        """Run all steps at once, without padding.
 
-        The rows are the valid steps of all utterances one after another; `rows`, a `Varlen`, knows
-        which row belongs to which utterance.
+        Args:
+            inputs: (rows, input_dim), valid steps of all utterances, one utterance after another.
+            rows: layout of the batch, which tells the utterance of each row.
+
+        Returns:
+            Outputs of the top layer (rows, dim).
         """
         x = self.project(inputs)
         for cell in self.cells:
@@ -187,11 +219,24 @@ class ResidualGRUStack(DecoderStack):
         return x
 
     def start(self, batch: int, like: Tensor) -> tuple:
-        """Return the state of `batch` rows: a GRUState of zeros per layer, dtype as `like`."""
+        """Return the state before the first step: a GRUState of zeros (batch, dim) per layer.
+
+        Args:
+            batch: number of rows.
+            like: tensor whose dtype and device the state gets.
+        """
         return tuple(cell.start(batch, like) for cell in self.cells)
 
     def step(self, inputs: Tensor, state: tuple) -> tuple[Tensor, tuple]:
-        """Run one step of inputs (batch, input_dim): output (batch, dim) and next state."""
+        """Run one step, in synthesis.
+
+        Args:
+            inputs: (batch, input_dim), [hidden state of the attention RNN; context].
+            state: result of `start`, or of the previous step.
+
+        Returns:
+            The output of the top layer (batch, dim), and the next state.
+        """
         x, after = self.project(inputs), []
         for cell, before in zip(self.cells, state, strict=True):
             after.append(cell.step(x, before))

@@ -33,7 +33,11 @@ class Steering:
         checked("length_scale", self.length_scale, LengthScale)
 
     def windowed(self, decoder: FrameDecoder) -> bool:
-        """Return True if there is a window that this decoder's attention needs."""
+        """Return True if there is a window, and the decoder's attention can also move backward.
+
+        Args:
+            decoder: the frame decoder to be steered.
+        """
         return self.window is not None and steering.needs_window(decoder.core.attention)
 
 
@@ -72,7 +76,16 @@ class EagerSteps:
 
     @staticmethod
     def fill(rows: Tensor) -> Tensor:
-        """Return indices of utterances (rows) unchanged; `GraphSteps.fill` pads them instead."""
+        """Return the indices of the utterances whose steps continue, unchanged.
+
+        Its counterpart for CUDA graphs fills them up to the fixed size of a recorded batch.
+
+        Args:
+            rows: (rows), indices into the batch.
+
+        Returns:
+            The same indices (rows).
+        """
         return rows
 
 
@@ -93,7 +106,8 @@ class WindowedState(NamedTuple):
 class WindowedSteps(EagerSteps):
     """Runs a frame decoder step by step, with an attention window that only moves forward.
 
-    Used as `EagerSteps`, but the first state comes from `begin`.
+    Calling it with the decoder's state returns the output of the next step and the new state; the
+    first state comes from `begin`.
 
     Args:
         decoder: frame decoder in evaluation mode.
@@ -107,9 +121,9 @@ class WindowedSteps(EagerSteps):
     def begin(self, state: DecoderState, mask: MemoryMask) -> WindowedState:
         """Return the state before the first step: the window begins at the first position.
 
-        `state` is the decoder's own state before its first step.
-
-        `mask` (batch, positions) is True at the valid positions of the memory.
+        Args:
+            state: the decoder's own state before its first step.
+            mask: (batch, positions), True for valid positions of the memory.
 
         Raises:
             ConfigError: the state of the attention has no mask that a window could narrow.

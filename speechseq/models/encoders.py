@@ -42,9 +42,16 @@ class Encoder(nn.Module):
     symbol_rows = ("embedding.weight",)
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """Encode tokens: memory (batch, tokens, memory_dim), zero in the padding, and its lengths.
+        """Encode a batch of texts to the memory that attention reads.
 
-        `shift` (batch, embedding_dim) is added to the embedding of every symbol of its row.
+        Args:
+            tokens: (batch, tokens), token ids.
+            lengths: (batch), number of valid tokens.
+            shift: (batch, embedding_dim), added to the embedding of every symbol of a row, such as
+                a speaker's; None for nothing.
+
+        Returns:
+            Memory (batch, tokens, memory_dim), zero in the padding, and its lengths (batch).
 
         Raises:
             ConfigError: tokens are not integers (batch, tokens), or lengths not integers (batch).
@@ -53,18 +60,27 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def embedded(self, ids: Tensor, shift: Tensor | None) -> Tensor:
-        """Embed ids (batch, tokens): the result is (batch, tokens, embedding_dim).
+        """Embed token ids.
 
-        `shift` (batch, embedding_dim), if given, is added to every symbol of its row.
+        Args:
+            ids: (batch, tokens).
+            shift: (batch, embedding_dim), added to every symbol of a row; None for nothing.
+
+        Returns:
+            Embeddings (batch, tokens, embedding_dim).
         """
         x = self.embedding(ids)
         return x if shift is None else x + shift.unsqueeze(1)
 
     def valid_ids(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, Varlen, Tensor]:
-        """Check tokens and lengths; return ids with 0 in the padding, the layout, and the lengths.
+        """Check token ids and lengths, and set the padding to 0.
 
-        `tokens` are (batch, tokens) and `lengths` (batch). Ids and lengths become int64; the layout
-        is the `Varlen` of the valid positions.
+        Args:
+            tokens: (batch, tokens), integers of any dtype.
+            lengths: (batch), number of valid tokens.
+
+        Returns:
+            Ids (batch, tokens) int64, the layout of the valid positions, and lengths (batch) int64.
 
         Raises:
             ConfigError: tokens are not integers (batch, tokens), or lengths not integers (batch).
@@ -141,14 +157,16 @@ class ConvEncoder(Encoder):
         self.memory_dim = 2 * config.lstm
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """Encode tokens (batch, tokens): memory (batch, tokens, 2 * lstm) and its lengths.
-
-        The memory is zero in the padding.
+        """Encode a batch of texts to the memory that attention reads.
 
         Args:
-            tokens, lengths: (batch, tokens) and (batch).
+            tokens: (batch, tokens), token ids.
+            lengths: (batch), number of valid tokens.
             shift: (batch, embedding_dim), added to every symbol's embedding of a row, such as a
-                speaker's.
+                speaker's; None for nothing.
+
+        Returns:
+            Memory (batch, tokens, 2 * lstm), zero in the padding, and its lengths (batch).
         """
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = in_turn(self.convs, rows.unpad(self.embedded(ids, shift)), rows)
@@ -220,14 +238,16 @@ class CBHGEncoder(Encoder):
         self.memory_dim = self.cbhg.output_dim
 
     def forward(self, tokens: Tokens, lengths: Lengths, shift: Tensor | None = None) -> Encoded:
-        """Encode tokens (batch, tokens): memory (batch, tokens, 2 * gru) and its lengths.
-
-        The memory is zero in the padding.
+        """Encode a batch of texts to the memory that attention reads.
 
         Args:
-            tokens, lengths: (batch, tokens) and (batch).
+            tokens: (batch, tokens), token ids.
+            lengths: (batch), number of valid tokens.
             shift: (batch, embedding_dim), added to every symbol's embedding of a row, such as a
-                speaker's.
+                speaker's; None for nothing.
+
+        Returns:
+            Memory (batch, tokens, 2 * gru), zero in the padding, and its lengths (batch).
         """
         ids, rows, lengths = self.valid_ids(tokens, lengths)
         x = self.prenet(rows.unpad(self.embedded(ids, shift)))

@@ -60,7 +60,12 @@ class LanguageModelConfig(Config):
 
 
 class LanguageState(NamedTuple):
-    """State of a language model between two symbols: hidden and cell (rows, layers, hidden)."""
+    """State of a language model between two symbols of a text.
+
+    Attributes:
+        hidden: (rows, layers, hidden), hidden states of the LSTM layers.
+        cell: (rows, layers, hidden), cell states of the LSTM layers.
+    """
 
     hidden: Float[Tensor, "rows layers hidden"]
     cell: Float[Tensor, "rows layers hidden"]
@@ -135,11 +140,14 @@ class LanguageModel(nn.Module):
     def step(
         self, tokens: Int[Tensor, " rows"], state: LanguageState
     ) -> tuple[Float[Tensor, "rows symbols"], LanguageState]:
-        """Return log-probabilities (rows, symbols) of each row's next symbol, and the new state.
+        """Run one step: predict the next symbol of each text.
 
         Args:
             tokens: (rows), the previous token of each row; sos at the beginning of a text.
             state: state after the tokens before the previous one.
+
+        Returns:
+            Log-probabilities in nats (rows, symbols), and the new state.
         """
         layers_first = tuple(part.transpose(0, 1).contiguous() for part in state)
         hidden, after = self.layers(self._embed(tokens.unsqueeze(1)), layers_first)
@@ -174,10 +182,15 @@ class LanguageModelLoss(nn.Module):
     """
 
     def forward(self, output: LanguageModelOutput, batch: TextBatch, *, update: int = 0) -> Losses:
-        """Return the mean over the valid tokens of a batch, as the term "cross_entropy".
+        """Compute the mean cross-entropy over the valid tokens of a batch.
 
-        `output` is the model's for `batch`. `update`, the number of the optimizer update, has no
-        effect.
+        Args:
+            output: the model's output for the batch, log-probabilities of every token.
+            batch: the texts.
+            update: number of the optimizer update, which has no effect.
+
+        Returns:
+            The loss in nats per token, as the term "cross_entropy".
         """
         mean = _surprise(output, batch).sum() / batch.token_lengths.sum()
         return Losses(mean, {"cross_entropy": mean})
@@ -185,10 +198,14 @@ class LanguageModelLoss(nn.Module):
 
 @torch.no_grad()
 def perplexity(model: LanguageModel, batches: Iterable[TextBatch]) -> float:
-    """Return the perplexity of a language model on texts.
+    """Compute the perplexity of a language model on texts.
 
-    It is exp of the mean cross-entropy over all tokens of all `batches`, so it does not depend on
-    how the texts are batched.
+    It is exp of the mean cross-entropy over all tokens, so it does not depend on how the texts are
+    batched.
+
+    Args:
+        model: the language model.
+        batches: the texts.
     """
     device = next(model.parameters()).device
     total, tokens = 0.0, 0

@@ -147,7 +147,9 @@ def las_characters(
     """Return a LAS of about 3 million parameters that writes characters, with a CTC head.
 
     Args:
-        convolutions, base_layers, pyramid_layers: layers of the listener, see `ListenerConfig`.
+        convolutions: channels of each 3 × 3 convolution of stride 2 below the pyramid.
+        base_layers, pyramid_layers: BiLSTM layers that read every frame, and layers above that each
+            join two frames.
         kernel: width of the location-sensitive attention's filters, in positions.
         dropout: rate in listener and speller.
         augment: SpecAugment policy; None for none.
@@ -206,7 +208,7 @@ class LAS(nn.Module):
     Args:
         symbols: number of entries of the vocabulary, control symbols included.
         features: number of channels of a frame.
-        config: settings; see `LASConfig`.
+        config: settings of listener, speller, CTC head and augmentation.
 
     Attributes:
         reduction: frames per position of the memory.
@@ -257,10 +259,10 @@ class LAS(nn.Module):
         )
 
     def encode(self, features: Sequence, feature_lengths: Lengths) -> Encoded:
-        """Encode features (batch, frames, features) to a memory (batch, positions, memory_dim).
+        """Encode features (batch, frames, features) to the memory that attention and CTC read.
 
-        `feature_lengths` (batch) are the numbers of valid frames. The features are normalised, and
-        augmented in training. The result also has the memory's lengths.
+        The features are normalised, and augmented in training; `feature_lengths` (batch) are the
+        numbers of valid frames. Returns the memory (batch, positions, memory_dim) and its lengths.
 
         Raises:
             ConfigError: lengths are not integers (batch).
@@ -284,8 +286,8 @@ class LAS(nn.Module):
     def ctc_log_probs(self, memory: Memory, memory_lengths: Lengths) -> Tensor | None:
         """Return CTC's log-probabilities (batch, positions, symbols); None without a CTC head.
 
-        `memory` is (batch, positions, memory_dim) and `memory_lengths` (batch), the result of
-        `encode`.
+        Args:
+            memory, memory_lengths: (batch, positions, memory_dim) and (batch), results of `encode`.
         """
         if self.ctc is None:
             return None

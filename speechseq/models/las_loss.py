@@ -25,13 +25,13 @@ class LASLossConfig(Config):
     """Weights of the terms of `LASLoss`; the defaults are pure attention without smoothing.
 
     Attributes:
-        label_smoothing: share of the target spread evenly over all symbols (SpecAugment .1).
+        label_smoothing: fraction of the target spread evenly over all symbols (SpecAugment .1).
         ctc: weight of CTC in the total; the cross-entropy of the attention gets 1 - ctc (Watanabe
             2017: .3 to .5).
         ctc_last: final weight of CTC, which changes linearly from update `ctc_from` to `ctc_to`.
-        guide: weight of guided attention, see `guided_attention_loss`.
-        guide_sigma: width of its diagonal, as a share of the length.
-        guide_half_life: updates after which its weight has halved; 0 keeps the weight.
+        guide: weight of guided attention, a penalty on weights far from the diagonal.
+        guide_sigma: width of the diagonal, as a fraction of the length.
+        guide_half_life: updates after which the weight of guided attention has halved; 0 keeps it.
     """
 
     label_smoothing: Share = 0.0
@@ -109,13 +109,17 @@ class LASLoss(nn.Module):
 def symbol_loss(
     log_probs: LogProbs, tokens: Tokens, token_lengths: Lengths, smoothing: float = 0.0
 ) -> Scalar:
-    """Return the cross-entropy with label smoothing, a mean over valid tokens, in nats.
+    """Compute the cross-entropy with label smoothing, a mean over valid tokens.
 
     Args:
-        log_probs: (batch, tokens, symbols).
+        log_probs: (batch, tokens, symbols), in nats.
         tokens: (batch, tokens), targets.
         token_lengths: (batch), number of valid tokens.
-        smoothing: share of the target that is spread evenly over all symbols that can be written.
+        smoothing: fraction of the target that is spread evenly over all symbols that can be
+            written.
+
+    Returns:
+        A scalar in nats per token.
     """
     tokens = checked_tokens(tokens)
     token_lengths = checked_lengths(token_lengths, tokens.shape, "token_lengths")
@@ -129,14 +133,15 @@ def symbol_loss(
 
 
 def ctc_loss(log_probs: LogProbs, memory_lengths: Lengths, batch: ASRBatch) -> Scalar:
-    """Return the CTC loss (Graves 2006) of transcripts without eos, in nats per valid token.
-
-    A transcript with more tokens than positions has no CTC path; it counts as 0, not infinity.
+    """Compute the CTC loss (Graves 2006) of transcripts without eos.
 
     Args:
         log_probs: (batch, positions, symbols), of the CTC head.
         memory_lengths: (batch), valid positions.
         batch: batch with the target tokens.
+
+    Returns:
+        A scalar in nats per valid token.
     """
     memory_lengths = checked_lengths(memory_lengths, log_probs.shape, "memory_lengths")
     positions = length_mask(memory_lengths, log_probs.shape[1])

@@ -117,7 +117,11 @@ class Listener(nn.Module):
             self.at_update(0)
 
     def at_update(self, update: int) -> None:
-        """Set the number of layers and the pooling for an optimizer update (see `GrowthConfig`)."""
+        """Set the number of active layers and the pooling above them for an optimizer update.
+
+        Args:
+            update: number of the update; the settings' `growth` has the schedule.
+        """
         growth, layers = self.growth, len(self.pyramid.layers)
         if not growth.wanted:
             return
@@ -127,9 +131,14 @@ class Listener(nn.Module):
         self.grown.copy_(torch.tensor([layers, pool]))
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """Encode x (batch, frames, features) to a memory (batch, positions, memory_dim).
+        """Encode features to a memory.
 
-        `lengths` (batch) are the numbers of valid frames; the result also has the memory's lengths.
+        Args:
+            x: (batch, frames, features).
+            lengths: (batch), number of valid frames.
+
+        Returns:
+            Memory (batch, positions, memory_dim), and its lengths (batch).
 
         Raises:
             CheckpointError: the saved number of layers is not one of this listener.

@@ -27,15 +27,18 @@ class Losses:
 def guided_attention_loss(
     alignment: Alignment, step_lengths: Lengths, memory_lengths: Lengths, sigma: float
 ) -> Scalar:
-    """Guided attention loss (Tachibana 2018, eq. 3): mean of weights times a diagonal penalty.
+    """Guided attention loss (Tachibana 2018, eq. 3): a penalty on weights far from the diagonal.
 
-    The penalty of step t and position n is 1 - exp(-(n/N - t/T)² / 2σ²), with each row's own
-    numbers of positions N and steps T. The mean is over valid steps and positions.
+    It is the mean, over valid steps and positions, of each weight times 1 - exp(-(n/N - t/T)² /
+    2σ²) at step t and position n, with each row's own numbers of positions N and steps T.
 
     Args:
-        alignment: (batch, steps, positions).
+        alignment: (batch, steps, positions), attention weights.
         step_lengths, memory_lengths: (batch), T and N of each row.
-        sigma: width σ of the diagonal, as a share of the length.
+        sigma: width σ of the diagonal, as a fraction of the length.
+
+    Returns:
+        A scalar, 0 for a perfect diagonal.
     """
     batch, rows, columns = alignment.shape
     step_lengths = checked_lengths(step_lengths, (batch, rows), "step_lengths")
@@ -52,5 +55,10 @@ def guided_attention_loss(
 
 
 def fade(update: int, half_life: float) -> float:
-    """Return 0.5 ** (update / half_life), by which a weight fades; 1 if half_life is 0."""
+    """Return the factor 0.5 ** (update / half_life), by which the weight of a loss term fades.
+
+    Args:
+        update: number of the optimizer update.
+        half_life: updates after which the factor is 1/2; 0 for the constant factor 1.
+    """
     return 0.5 ** (update / half_life) if half_life else 1.0

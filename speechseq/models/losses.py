@@ -29,13 +29,13 @@ class TacotronLossConfig(Config):
     Attributes:
         mse, l1: weights of squared and absolute error of the mel, before and after the post-net.
         linear: weight of the absolute error of the linear spectrum.
-        low_frequency_share: share of `linear` for the error of the lowest `low_frequency_bins`
-            alone; the rest is for all bins. Public implementations of Tacotron take half for 0 to
-            3 kHz.
+        low_frequency_share: fraction of `linear` for the error of the lowest `low_frequency_bins`
+            alone; the rest is for all bins. Public implementations of Tacotron take half for 0 to 3
+            kHz.
         stop: weight of the stop loss; `stop_positive_weight` applies to the last step of each row.
-        guide: weight of guided attention, see `guided_attention_loss`.
-        guide_sigma: width of its diagonal, as a share of the length.
-        guide_half_life: updates after which its weight has halved; 0 keeps the weight.
+        guide: weight of guided attention, a penalty on weights far from the diagonal.
+        guide_sigma: width of the diagonal, as a fraction of the length.
+        guide_half_life: updates after which the weight of guided attention has halved; 0 keeps it.
         coarse: weight of mel and stop loss of the coarse decoder, if the model has one.
         consistency: weight of the difference of both decoders' alignments.
     """
@@ -165,15 +165,15 @@ def _linear_target(batch: TTSBatch, bins: int) -> Tensor:
 def valid_difference(
     output: Float[Tensor, "batch longer channels"], true: Sequence, mask: Mask
 ) -> Float[Tensor, "valid channels"]:
-    """Return output - true at the valid positions of all rows, (valid, channels).
-
-    Padding is dropped before any computation: a mask on the finished loss keeps its value finite,
-    but NaN in the padding would still make the gradient NaN.
+    """Compute output - true at the valid positions of all rows.
 
     Args:
         output: (batch, longer, channels), which may be longer by part of a last step.
         true: (batch, time, channels), the target.
         mask: (batch, time), True = valid.
+
+    Returns:
+        Differences (valid, channels), where valid is the number of valid positions of all rows.
     """
     valid = mask.flatten().nonzero().squeeze(1)
     both = (x.flatten(0, 1) for x in (output[:, : true.shape[1]], true))
@@ -184,14 +184,15 @@ def valid_difference(
 def stop_loss(
     stop_logits: StopLogits, step_lengths: Lengths, positive_weight: float = 1.0
 ) -> Scalar:
-    """Return the binary cross-entropy of stop logits; the target is 1 at each row's last step.
-
-    It is a mean over valid steps.
+    """Compute the binary cross-entropy of stop logits; the target is 1 at each row's last step.
 
     Args:
         stop_logits: (batch, steps).
         step_lengths: (batch), number of steps of each row.
         positive_weight: weight of the last step, the only positive one of a row.
+
+    Returns:
+        A scalar, the mean over valid steps in nats.
     """
     step_lengths = checked_lengths(step_lengths, stop_logits.shape, "step_lengths")
     mask = length_mask(step_lengths, stop_logits.shape[1])

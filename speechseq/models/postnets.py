@@ -63,9 +63,11 @@ class OutputNetConfig(Config):
     """
 
     def build(self, mels: int, bins: int | None) -> OutputNet:
-        """Build the post-net for mels of `mels` bands.
+        """Build the post-net.
 
-        `bins` is the width of the linear spectrum, None for no spectrum.
+        Args:
+            mels: number of mel bands.
+            bins: width of the linear spectrum; None for no spectrum.
         """
         raise NotImplementedError
 
@@ -88,7 +90,12 @@ class ConvPostnetConfig(OutputNetConfig):
     dropout: Dropout = 0.5
 
     def build(self, mels: int, bins: int | None) -> "ConvPostnet":
-        """Build the post-net for mels of `mels` bands; `bins` is not used: it makes no spectrum."""
+        """Build the post-net.
+
+        Args:
+            mels: number of mel bands.
+            bins: width of a linear spectrum, which this net does not make.
+        """
         net = Postnet(mels, self.layers, self.channels, self.kernel, self.dropout)
         return ConvPostnet(net)
 
@@ -109,9 +116,11 @@ class ConvPostnet(OutputNet):
         self.reach = net.reach
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Add the predicted residual to mel (batch, frames, mels); there is no linear spectrum.
+        """Add the predicted residual to a mel; there is no linear spectrum.
 
-        `mask` (batch, frames) is True at valid frames.
+        Args:
+            mel: (batch, frames, mels), the decoder's output.
+            mask: (batch, frames), True for valid frames.
         """
         return Refined(mel + self.net(mel, mask), None)
 
@@ -137,7 +146,11 @@ class LinearPostnetConfig(OutputNetConfig):
     gru: Width = 128
 
     def build(self, mels: int, bins: int | None) -> "LinearPostnet":
-        """Build the net for mels of `mels` bands and a linear spectrum of `bins` frequencies.
+        """Build the post-net.
+
+        Args:
+            mels: number of mel bands.
+            bins: number of frequencies of the linear spectrum.
 
         Raises:
             ConfigError: `bins` is None.
@@ -173,9 +186,14 @@ class LinearPostnet(OutputNet):
         self.project = nn.Linear(self.cbhg.output_dim, bins)
 
     def forward(self, mel: Mel, mask: Mask) -> Refined:
-        """Return mel (batch, frames, mels) unchanged and the log magnitude (batch, frames, bins).
+        """Predict the linear spectrum; the mel stays unchanged.
 
-        `mask` (batch, frames) is True at valid frames.
+        Args:
+            mel: (batch, frames, mels), the decoder's output.
+            mask: (batch, frames), True for valid frames.
+
+        Returns:
+            The mel, and log magnitudes (batch, frames, bins).
         """
         rows = Varlen.of(mask)
         refined = on_rows(self.cbhg, rows.unpad(mel), rows, "lengths")

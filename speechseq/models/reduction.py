@@ -25,6 +25,9 @@ def fit_reduction(
         after: reduction factor of the result.
         mels: number of mel bands.
 
+    Returns:
+        The converted state dict.
+
     Raises:
         ConfigError: a factor below 1, or a projection that does not have before * mels rows.
     """

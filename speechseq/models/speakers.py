@@ -24,9 +24,9 @@ class SpeakersConfig(Config):
     Attributes:
         names: name of each speaker, in the order of their ids.
         dim: width of a speaker's vector.
-        sites: "memory" joins the vector to the encoder's output; "all" also adds a projection of it
-            to every symbol's embedding, so that the encoding may depend on the speaker's accent
-            (Deep Voice 2, Arik 2017).
+        sites: places of the model where the vector enters. "memory": it is joined to the encoder's
+            output. "all": a projection of it is also added to every symbol's embedding, so that the
+            encoding may depend on the speaker's accent (Deep Voice 2, Arik 2017).
     """
 
     names: Annotated[tuple[Annotated[str, Text(200)], ...], Items(1, 100_000)] = ("speaker",)
@@ -59,7 +59,8 @@ def speakers(names: Iterable[str], *, dim: int = 64, sites: Sites = "memory") ->
     Args:
         names: names of the speakers, in the order of their ids.
         dim: width of a speaker's vector.
-        sites: "memory" joins the vector to the encoder's output, "all" also to its input.
+        sites: places where the vector enters the model: "memory" for the encoder's output, "all"
+            for its input too.
     """
     return SpeakersConfig(names=tuple(names), dim=dim, sites=sites)
 
@@ -109,9 +110,14 @@ class Speakers(nn.Module):
 
 
 def ids_of(config: SpeakersConfig | None, names: Iterable[str]) -> Tensor | None:
-    """Return the ids (batch) of the speakers with these names.
+    """Return the ids of speakers, given by name.
 
-    The result is None if `config` is None, for a model of one voice.
+    Args:
+        config: the model's speakers; None for a model of one voice.
+        names: a name for each text.
+
+    Returns:
+        Ids (batch), or None for a model of one voice.
 
     Raises:
         ConfigError: an unknown speaker.

@@ -66,7 +66,12 @@ class SpellerConfig(Config):
     sampling: SamplingConfig = SamplingConfig()
 
     def build(self, symbols: int, memory_dim: int) -> "Speller":
-        """Build the speller for `symbols` entries and memories of `memory_dim` channels."""
+        """Build the speller.
+
+        Args:
+            symbols: number of entries of the vocabulary.
+            memory_dim: channels of the memory, the output of the listener.
+        """
         return Speller(symbols, memory_dim, self)
 
 
@@ -183,7 +188,9 @@ class Speller(nn.Module):
     def start(self, memory: Memory, memory_mask: MemoryMask) -> SpellerState:
         """Return the state before the first step, whose input is sos (start of sequence).
 
-        `memory` is (batch, positions, memory_dim), `memory_mask` (batch, positions), True = valid.
+        Args:
+            memory, memory_mask: (batch, positions, memory_dim) and (batch, positions), True =
+                valid.
         """
         return SpellerState(self.core.start(memory, memory_mask))
 

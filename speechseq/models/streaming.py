@@ -56,15 +56,20 @@ class MelStream:
     block of steps.
 
     Args:
-        model: Tacotron whose post-net can stream, see `check_streams`.
-        tokens, token_lengths: (1, tokens) and (1).
-        seed, max_steps, precision, latent, speaker: see `Tacotron.generate`.
+        model: Tacotron whose post-net can stream: it sees a bounded number of frames.
+        tokens: (1, tokens), ids of the text's symbols.
+        token_lengths: (1), number of valid tokens.
+        seed: seed of the pre-net's dropout; None draws one.
+        max_steps: maximum number of decoder steps, besides the model's own limit.
+        precision: "float32", "bfloat16" or "int8" weights in the decoder's loop, on a CPU.
+        latent: style, a batch of one; None for the default style.
+        speaker: id of the speaker (1); None for a model of one voice.
         steering: window and speed of the attention.
 
     Raises:
-        ConfigError: a frame after the post-net depends on all others (see `check_streams`), or see
-            `Tacotron.generate`.
-        DataError: see `Tacotron.generate`.
+        ConfigError: a frame after the post-net depends on all others (as in Tacotron), an argument
+            has another shape or range, or the model lacks a style or speakers.
+        DataError: the text is empty, or the vocabulary lacks a token.
 
     Examples:
         >>> from speechseq.models.tacotron import tacotron2_small
@@ -104,7 +109,14 @@ class MelStream:
 
     @torch.inference_mode()
     def read(self, frames: int) -> MelPart:
-        """Return the next `frames` log-mel frames, fewer if speech ends before; see `MelPart`."""
+        """Return the next frames of the mel.
+
+        Args:
+            frames: number of frames to return; fewer are returned if speech ends before.
+
+        Returns:
+            Log-mels (1, frames, mels), and the reason for the end if these are the last.
+        """
         r = self.model.config.decoder.reduction_factor
         with evaluating(self.model):
             while self.finished_reason is None and self.refined.ready < frames:
@@ -121,6 +133,12 @@ def check_streams(model: Tacotron) -> tuple[int, int]:
     """Return the `reach` of a model's post-net, or refuse a model that cannot be streamed.
 
     The reach is the numbers of frames before and after a frame that its result depends on.
+
+    Args:
+        model: the Tacotron to be streamed.
+
+    Returns:
+        Numbers of frames before and after a frame that its result depends on.
 
     Raises:
         ConfigError: a frame after the post-net depends on all frames, as in Tacotron, whose

@@ -47,7 +47,7 @@ class TacotronConfig(Config):
         postnet: settings of the post-net, which refines them.
         mel_mean, mel_scale: the network works on (mel - mel_mean) / mel_scale; numbers that give
             mels near zero mean and unit variance make small models learn faster.
-        style: settings of a style (see `models.style`), or None.
+        style: settings of a style, a latent variable for how an utterance is spoken; None for none.
         speakers: settings of several speakers; None for one voice.
         join: "add" or "concat": how the vectors of style and speaker enter the memory.
     """
@@ -89,7 +89,11 @@ def tacotron1(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return Wang 2017's Tacotron (table 1) plus stop prediction; arguments: see `tacotron2`.
+    """Return Wang 2017's Tacotron (table 1) plus stop prediction.
+
+    Args:
+        reduction_factor: mel frames per decoder step.
+        style, speakers, join: fields of `TacotronConfig`; None for no style, for one voice.
 
     Examples:
         >>> model = tacotron1(reduction_factor=5).build(symbols=40, mels=80)
@@ -142,7 +146,7 @@ def tacotron2_small(
     speakers: SpeakersConfig | None = None,
     join: Join = "add",
 ) -> TacotronConfig:
-    """Return a small Tacotron 2 of 2 million parameters, for a CPU; arguments: see `tacotron2`."""
+    """Return a 2-million-parameter Tacotron 2 for a CPU: `reduction_factor` frames per step."""
     return TacotronConfig(
         style=style,
         speakers=speakers,

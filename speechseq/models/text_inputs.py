@@ -20,8 +20,9 @@ class TextInputs(NamedTuple):
     """Checked tokens of a batch of texts, and what follows from texts and seeds for a free run.
 
     Attributes:
-        tokens, token_lengths: (batch, tokens) and (batch), checked.
-        limits: maximum number of steps (batch).
+        tokens: (batch, tokens), checked token ids.
+        token_lengths: (batch), number of valid tokens.
+        limits: (batch), maximum number of steps.
         noise: dropout masks of the pre-net; None for no dropout.
     """
 
@@ -31,7 +32,12 @@ class TextInputs(NamedTuple):
     noise: UtteranceNoise | None
 
     def text(self, latent: Latent | None, speaker: Speaker | None) -> Text:
-        """Return the texts with a style and a speaker's id for each, the input of the encoder."""
+        """Return the texts with their conditions, the input of the encoder.
+
+        Args:
+            latent: style of each text; None for a model without a style.
+            speaker: speaker ids (batch); None for a model of one voice.
+        """
         return Text(self.tokens, self.token_lengths, latent, speaker)
 
 
@@ -70,7 +76,7 @@ def step_limits(
     max_steps: int | None,
     length_scale: float = 1.0,
 ) -> Lengths:
-    """Return the maximum number of decoder steps (batch) of each text.
+    """Compute the maximum number of decoder steps of each text.
 
     It grows with the number of tokens, and is at most `max_steps`.
 
@@ -80,6 +86,9 @@ def step_limits(
         token_lengths: (batch).
         max_steps: upper bound for every row; None for none.
         length_scale: factor of the duration, and so of the limits.
+
+    Returns:
+        Numbers of steps (batch).
 
     Raises:
         ConfigError: max_steps is below 1.

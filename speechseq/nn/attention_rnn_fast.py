@@ -71,7 +71,14 @@ def choose(
 
 
 def reading_of(attention: nn.Module) -> ReadingConfig | None:
-    """Return the `reading` of an attention mechanism; None if the module has no such attribute."""
+    """Return the settings by which an attention mechanism turns energies into weights.
+
+    Args:
+        attention: a mechanism, or any module.
+
+    Returns:
+        Its attribute `reading`, a `ReadingConfig`; None if the module has no such attribute.
+    """
     return getattr(attention, "reading", None)
 
 
@@ -80,8 +87,11 @@ def attention_supported(
 ) -> TypeGuard[LocationSensitiveAttention | ContentAttention]:
     """Return True if the kernels can compute an attention mechanism from its weights alone.
 
-    These are content-based and location-sensitive attention whose layers have no hooks. The
-    mechanism's `reading`, and the layer that projects the keys, are not checked here.
+    These are content-based and location-sensitive attention whose layers have no hooks. How
+    energies become weights (`reading`), and the layer that projects the keys, are not checked here.
+
+    Args:
+        attention: the mechanism.
     """
     kinds = LocationSensitiveAttention, ContentAttention
     return isinstance(attention, kinds) and is_plain(attention, *kinds) and attention.is_readable()

@@ -74,19 +74,29 @@ class CBHG(nn.Module):
         self.output_dim = 2 * gru
 
     def forward(self, x: Sequence, lengths: Lengths) -> Hidden:
-        """Encode x (batch, time, input_dim) to (batch, time, 2 * gru); padding is 0 in the output.
+        """Encode a padded batch of sequences.
 
-        `lengths` (batch) is the number of valid positions of each row.
+        Args:
+            x: (batch, time, input_dim).
+            lengths: (batch), number of valid positions of each row.
+
+        Returns:
+            Hidden states (batch, time, 2 * gru), 0 in the padding.
         """
         lengths = checked_lengths(lengths, x.shape)
         rows = Varlen.of(length_mask(lengths, x.shape[1]))
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """Encode valid positions without padding: x (rows, input_dim) to (rows, 2 * gru).
+        """Encode a batch without padding.
 
-        x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows
-        which row belongs to which utterance.
+        Args:
+            x: (rows, input_dim), the valid positions of all utterances, one utterance after
+                another.
+            rows: layout of the batch, which tells the utterance of each row.
+
+        Returns:
+            Hidden states (rows, 2 * gru).
         """
         y = torch.cat([in_turn([conv], x, rows) for conv in self.bank], dim=1)
         y = in_turn(self.projections, pool_pairs(y, rows), rows)
@@ -99,7 +109,13 @@ class CBHG(nn.Module):
 def pool_pairs(x: Rows, rows: Varlen) -> Rows:
     """Take the maximum of each position and the next one, within each utterance.
 
-    x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows which
-    row belongs to which utterance. The last position of an utterance is unchanged.
+    The last position of an utterance is unchanged.
+
+    Args:
+        x: (rows, channels), the valid positions of all utterances, one utterance after another.
+        rows: layout of the batch, which tells the utterance of each row.
+
+    Returns:
+        The maxima, (rows, channels).
     """
     return max_pool_pairs(x, rows.has_next())

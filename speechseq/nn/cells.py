@@ -25,14 +25,14 @@ from speechseq.shapes import Hidden, Lengths, Sequence
 
 
 class LSTMState(NamedTuple):
-    """State of an LSTM cell: `hidden` and `cell`, both (batch, hidden)."""
+    """State of an LSTM cell: hidden and cell state, each (batch, hidden)."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class GRUState(NamedTuple):
-    """State of a GRU cell: `hidden` (batch, hidden)."""
+    """State of a GRU cell: its hidden state, (batch, hidden)."""
 
     hidden: Tensor
 
@@ -143,7 +143,7 @@ class SplitCell(nn.Module):
         return self(self.hoist(inputs), _no_context(inputs), state, self.step_weights())
 
     def run(self, inputs: Sequence, lengths: Lengths | None = None) -> Hidden:
-        """Map inputs (batch, steps, input_dim) to hidden states (batch, steps, hidden)."""
+        """Map inputs (batch, steps, input_dim), `lengths` (batch), to (batch, steps, hidden)."""
         batch, steps = inputs.shape[:2]
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         lengths = checked_lengths(lengths, inputs.shape)
@@ -240,7 +240,7 @@ class SplitLSTM(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> LSTMState:
-        """Run one step as `SplitCell.forward` describes, with `gates` (batch, 4 * hidden)."""
+        """Run one step on gates (batch, 4 * hidden) and context (batch, context_dim)."""
         assert isinstance(state, LSTMState)
         total = products[0](torch.cat([context, state.hidden], dim=-1), gates)
         i, f, g, o = total.chunk(4, dim=-1)
@@ -278,7 +278,7 @@ class SplitGRU(SplitCell):
     def forward(
         self, gates: Tensor, context: Tensor, state: State, products: Products, bits: Bits = None
     ) -> GRUState:
-        """Run one step as `SplitCell.forward` describes, with `gates` (batch, 3 * hidden)."""
+        """Run one step on gates (batch, 3 * hidden) and context (batch, context_dim)."""
         if self.context_dim:
             gates = products[0](context, gates)
         from_hidden = products[1](state.hidden)

@@ -50,7 +50,15 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Sequence, mask: Mask) -> Sequence:
-        """Normalise x (batch, time, channels), valid where `mask` is True; padding becomes 0."""
+        """Normalise each channel of a padded batch.
+
+        Args:
+            x: (batch, time, channels).
+            mask: (batch, time), True for valid positions.
+
+        Returns:
+            Normalised values (batch, time, channels), 0 in the padding.
+        """
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x)))
 
@@ -61,13 +69,16 @@ class MaskedBatchNorm(nn.Module):
         norm_last: bool = False,
         dropout_rate: float = 0.0,
     ) -> Rows:
-        """Normalise x (rows, channels), the valid positions alone; apply an activation and dropout.
+        """Normalise a batch without padding, and apply an activation and dropout.
 
         Args:
-            x: valid positions of all utterances, one after another, without padding.
+            x: (rows, channels), the valid positions of all utterances, one after another.
             activation: "linear", "relu" or "tanh".
             norm_last: apply the activation before the normalisation instead of after it.
             dropout_rate: probability of dropping an output, in training.
+
+        Returns:
+            The outputs (rows, channels).
         """
         if self.training and len(x) > 1 and supported(x, self.weight):
             return self._in_one(x, activation, norm_last, dropout_rate)
@@ -142,18 +153,28 @@ class MaskedConv(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(activation))
 
     def forward(self, x: Sequence, mask: Mask) -> Hidden:
-        """Convolve x (batch, time, input_dim) to (batch, time, output_dim).
+        """Convolve a padded batch.
 
-        `mask` (batch, time) is True at valid positions; the padding becomes 0.
+        Args:
+            x: (batch, time, input_dim).
+            mask: (batch, time), True for valid positions.
+
+        Returns:
+            The outputs (batch, time, output_dim), 0 in the padding.
         """
         rows = Varlen.of(mask)
         return rows.pad(self.of_rows(rows.unpad(x), rows))
 
     def of_rows(self, x: Rows, rows: Varlen) -> RowsOut:
-        """Convolve along each utterance without padding: x (rows, input_dim) to (rows, output_dim).
+        """Convolve along each utterance of a batch without padding.
 
-        x has the valid positions of all utterances one after another; `rows`, a `Varlen`, knows
-        which row belongs to which utterance.
+        Args:
+            x: (rows, input_dim), the valid positions of all utterances, one utterance after
+                another.
+            rows: layout of the batch, which tells the utterance of each row.
+
+        Returns:
+            The outputs (rows, output_dim).
         """
         x = self._convolved(x, rows)
         if is_plain(self.norm, MaskedBatchNorm):
@@ -171,12 +192,12 @@ class MaskedConv(nn.Module):
 
 
 def in_turn(convs: Iterable[nn.Module], x: Rows, rows: Varlen) -> RowsOut:
-    """Apply several `MaskedConv`s to a batch without padding, one after another.
+    """Apply several convolutions to a batch without padding, one after another.
 
     Args:
-        convs: modules that `on_rows` can call.
+        convs: modules with a method `of_rows(x, rows)`, such as `MaskedConv`.
         x: (rows, channels), the valid positions of all utterances, one utterance after another.
-        rows: the `Varlen` that describes which row belongs to which utterance.
+        rows: layout of the batch, which tells the utterance of each row.
 
     Returns:
         Output of the last module, (rows, its channels).

@@ -42,10 +42,15 @@ class ConvFront(nn.Module):
         self.norms = nn.ModuleList(norms)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Encoded:
-        """Map x (batch, time, features) to a memory (batch, ceil(time / reduction), output_dim).
+        """Map frames to a shorter memory.
 
-        `lengths` (batch) is the number of valid frames of each row. The result has the memory and
-        its lengths, ceil(lengths / reduction).
+        Args:
+            x: (batch, time, features).
+            lengths: (batch), number of valid frames of each row.
+
+        Returns:
+            The memory (batch, ceil(time / reduction), output_dim), and its lengths (batch), which
+            are ceil(lengths / reduction).
         """
         lengths = checked_lengths(lengths, x.shape)
         image = zero_padding(x, length_mask(lengths, x.shape[1])).unsqueeze(1)

@@ -25,16 +25,20 @@ _PILOT = 100  # the fewest other draws from which a control variate's coefficien
 def reparameterised(
     f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int
 ) -> Estimates:
-    """Estimate the derivative of E f(z) in a parameter by reparameterisation.
+    """Estimate the derivative of E f(z) in a parameter of z's distribution by reparameterisation.
 
-    An estimate is the derivative of f at a draw z = T(noise, parameter).
+    A draw is a differentiable function of noise and parameter, z = T(noise, parameter); an estimate
+    is the derivative of f(z) through it.
 
     Args:
-        f: differentiable function of draws (samples, …), with one value per draw (samples).
-        build: makes the distribution of z from the parameter.
-        parameter: a number, or a tensor of one number.
+        f: differentiable function that maps draws (samples, …) to one value each (samples).
+        build: function that makes the distribution of z, a torch Distribution, from the parameter.
+        parameter: a number, or a tensor of one number, at which the derivative is taken.
         samples: number of draws; the result has one estimate for each.
         seed: seed of the draws; torch's global generators are not used.
+
+    Returns:
+        One unbiased estimate of the derivative per draw, (samples); their mean is the estimate.
 
     Raises:
         ConfigError: the distribution has no reparameterised draws (`rsample`), `samples` is below
@@ -51,20 +55,24 @@ def implicit(
 ) -> Estimates:
     """Estimate the derivative of E f(z) in a parameter by implicit reparameterisation.
 
-    A draw z has the derivative −(∂F/∂parameter) / q(z).
-    F(z; parameter) is the distribution function and q the density (Figurnov 2018), so no inverse of
-    F is needed. torch's `rsample` of gamma distributions works in this way. For distributions with
-    a location and a scale the result equals that of `reparameterised`.
+    A draw z has the derivative −(∂F/∂parameter) / q(z), where F(z; parameter) is the distribution
+    function and q the density (Figurnov 2018), so no inverse of F is needed. torch's `rsample` of
+    gamma distributions works in this way. For distributions with a location and a scale the result
+    equals that of `reparameterised`.
 
     Args:
-        f: differentiable function of draws (samples, …), with one value per draw (samples).
-        build: makes the distribution of z from the parameter.
-        parameter: a number, or a tensor of one number.
+        f: differentiable function that maps draws (samples, …) to one value each (samples).
+        build: function that makes the distribution of z, a torch Distribution, from the parameter.
+        parameter: a number, or a tensor of one number, at which the derivative is taken.
         samples: number of draws; the result has one estimate for each.
-        seed: seed of the draws.
+        seed: seed of the draws; torch's global generators are not used.
+
+    Returns:
+        One unbiased estimate of the derivative per draw, (samples).
 
     Raises:
-        ConfigError: the conditions of `reparameterised`.
+        ConfigError: the distribution has no reparameterised draws (`rsample`), `samples` is below
+            1, or `parameter` or the values of f have another shape.
     """
     theta, z = _reparameterised_draws(build, parameter, samples, seed)
     return _derivative(_values(f, z, samples), theta)
@@ -87,16 +95,20 @@ def generalised(
     accounts for it.
 
     Args:
-        f: differentiable function of draws (samples, …), with one value per draw (samples).
-        build: makes the distribution of z from the parameter.
-        parameter: a number, or a tensor of one number.
+        f: differentiable function that maps draws (samples, …) to one value each (samples).
+        build: function that makes the distribution of z, a torch Distribution, from the parameter.
+        parameter: a number, or a tensor of one number, at which the derivative is taken.
         samples: number of draws; the result has one estimate for each.
-        seed: seed of the draws.
+        seed: seed of the draws; torch's global generators are not used.
         correction: False leaves the correction term out. The estimate is then biased, unless the
             distribution of the noise does not depend on the parameter, as for a normal draw.
+
+    Returns:
+        One estimate of the derivative per draw, (samples).
+
     Raises:
-        ConfigError: the distribution is not gamma, beta or on the real line; see also
-            `reparameterised`.
+        ConfigError: the distribution is not gamma, beta or on the real line; `samples` is below 1,
+            or `parameter` or the values of f have another shape.
     """
     theta, distribution, z = _draws(build, parameter, samples, seed)
     transform, mean, spread = _standardisation(distribution)
@@ -113,18 +125,20 @@ def generalised(
 
 
 def score(f: Function, build: Build, parameter: Parameter, *, samples: int, seed: int) -> Estimates:
-    """Estimate the derivative of E f(z) by the score function (Williams 1992).
+    """Estimate the derivative of E f(z) in a parameter by the score function (Williams 1992).
 
-    An estimate is f(z) times the derivative of the log density of z.
-
-    f may have jumps, and the distribution needs only `log_prob` and `sample`.
+    An estimate is f(z) times the score, the derivative of the log density of z in the parameter. f
+    may have jumps, and the distribution needs only `log_prob` and `sample`.
 
     Args:
-        f: differentiable function of draws (samples, …), with one value per draw (samples).
-        build: makes the distribution of z from the parameter.
-        parameter: a number, or a tensor of one number.
+        f: function that maps draws (samples, …) to one value each (samples).
+        build: function that makes the distribution of z, a torch Distribution, from the parameter.
+        parameter: a number, or a tensor of one number, at which the derivative is taken.
         samples: number of draws; the result has one estimate for each.
-        seed: seed of the draws.
+        seed: seed of the draws; torch's global generators are not used.
+
+    Returns:
+        One unbiased estimate of the derivative per draw, (samples).
 
     Raises:
         ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.
@@ -143,11 +157,14 @@ def score_with_control(
     as many as `samples` and at least 100, because the same draws would bias the estimate.
 
     Args:
-        f: differentiable function of draws (samples, …), with one value per draw (samples).
-        build: makes the distribution of z from the parameter.
-        parameter: a number, or a tensor of one number.
+        f: function that maps draws (samples, …) to one value each (samples).
+        build: function that makes the distribution of z, a torch Distribution, from the parameter.
+        parameter: a number, or a tensor of one number, at which the derivative is taken.
         samples: number of draws; the result has one estimate for each.
-        seed: seed of the draws.
+        seed: seed of the draws; torch's global generators are not used.
+
+    Returns:
+        One unbiased estimate of the derivative per draw, (samples).
 
     Raises:
         ConfigError: `samples` is below 1, or `parameter` or the values of f have another shape.

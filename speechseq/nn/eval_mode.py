@@ -8,7 +8,11 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set `model` to evaluation mode in a `with` block; restore the modes of all modules after."""
+    """Set a model to evaluation mode in a `with` block; restore the modes of all modules after.
+
+    Args:
+        model: the model; modules that were in training mode are in training mode again afterwards.
+    """
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

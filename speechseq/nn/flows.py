@@ -20,16 +20,21 @@ _LOG_SCALE = 6.0  # largest logarithm of a scale that is set from data
 
 
 def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
-    """Build a RealNVP (Dinh 2017): affine couplings; density and draws take one pass each.
+    """Build a RealNVP (Dinh 2017), a flow of affine couplings.
+
+    A flow is a learned distribution of vectors: invertible transforms of a standard normal
+    distribution. In a RealNVP, densities and draws take one pass through the networks each.
 
     Args:
         dim: size of the vectors.
         layers: number of transforms.
         hidden: width of the two hidden layers of each transform's network.
-        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+        context: size of a vector on which the distribution depends, given when the flow is called;
+            0 for none.
 
     Returns:
-        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+        A zuko `Flow`, a module: calling `flow()`, or `flow(context)` with context (…, context),
+        returns a distribution with `log_prob(x)` of x (…, dim) and `rsample`.
 
     Raises:
         ConfigError: `dim`, `layers` or `hidden` below 1.
@@ -42,15 +47,20 @@ def real_nvp(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -
 def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build a masked autoregressive flow (Papamakarios 2017).
 
-    A density takes one pass through the network, a draw `dim` passes.
+    A flow is a learned distribution of vectors: invertible transforms of a standard normal
+    distribution. Here a density takes one pass through the network, a draw `dim` passes.
 
     Args:
         dim: size of the vectors.
         layers: number of transforms.
         hidden: width of the two hidden layers of each transform's network.
-        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+        context: size of a vector on which the distribution depends, given when the flow is called;
+            0 for none.
+
     Returns:
-        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+        A zuko `Flow`, a module: calling `flow()`, or `flow(context)` with context (…, context),
+        returns a distribution with `log_prob(x)` of x (…, dim) and `rsample`.
+
     Raises:
         ConfigError: `dim`, `layers` or `hidden` below 1.
         MachineError: the extra `style` is not installed.
@@ -61,16 +71,21 @@ def maf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
 def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build an inverse autoregressive flow (Kingma 2016).
 
-    A draw and its density take one pass together; the density of any other vector takes `dim`
-    passes.
+    A flow is a learned distribution of vectors: invertible transforms of a standard normal
+    distribution. Here a draw and its density take one pass together; the density of any other
+    vector takes `dim` passes.
 
     Args:
         dim: size of the vectors.
         layers: number of transforms.
         hidden: width of the two hidden layers of each transform's network.
-        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+        context: size of a vector on which the distribution depends, given when the flow is called;
+            0 for none.
+
     Returns:
-        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+        A zuko `Flow`, a module: calling `flow()`, or `flow(context)` with context (…, context),
+        returns a distribution with `log_prob(x)` of x (…, dim) and `rsample`.
+
     Raises:
         ConfigError: `dim`, `layers` or `hidden` below 1.
         MachineError: the extra `style` is not installed.
@@ -81,17 +96,22 @@ def iaf(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.
 def glow(dim: int, *, layers: int = 4, hidden: int = 64, context: int = 0) -> nn.Module:
     """Build a Glow (Kingma 2018) for vectors: activation normalisation, linear maps, couplings.
 
-    A linear map P·L·U starts as a random rotation; its permutation P is not learned. The activation
-    normalisation starts as the identity and is not set by the first call, as Glow's is; call
-    `fit_activations` to set it from data.
+    A flow is a learned distribution of vectors: invertible transforms of a standard normal
+    distribution. A linear map P·L·U starts as a random rotation; its permutation P is not learned.
+    The activation normalisation starts as the identity and is not set by the first call, as Glow's
+    is; call `fit_activations` to set it from data.
 
     Args:
         dim: size of the vectors.
         layers: number of couplings.
         hidden: width of the two hidden layers of each coupling's network.
-        context: size of a vector that conditions the flow, given when it is called; 0 for none.
+        context: size of a vector on which the distribution depends, given when the flow is called;
+            0 for none.
+
     Returns:
-        A zuko `Flow`: `flow()` or `flow(context)` is the distribution.
+        A zuko `Flow`, a module: calling `flow()`, or `flow(context)` with context (…, context),
+        returns a distribution with `log_prob(x)` of x (…, dim) and `rsample`.
+
     Raises:
         ConfigError: `dim`, `layers` or `hidden` below 1.
         MachineError: the extra `style` is not installed.

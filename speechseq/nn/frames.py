@@ -8,10 +8,17 @@ from speechseq.shapes import Grouped, Mel, StepInputs
 
 
 def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) -> Grouped:
-    """Group frames to decoder steps of r = `reduction_factor` frames.
+    """Group the frames of a mel to decoder steps of r frames each.
 
-    mel (batch, frames, mels) becomes (batch, ceil(frames / r), r * mels): step t holds frames `t*r
-    … t*r + r - 1` one after another. The last step is filled up with `padding_value`.
+    Step t holds frames t·r … t·r + r - 1 one after another.
+
+    Args:
+        mel: (batch, frames, mels).
+        reduction_factor: r, number of frames per step.
+        padding_value: value that fills up the last step.
+
+    Returns:
+        Steps (batch, ceil(frames / r), r * mels).
 
     Raises:
         ConfigError: a reduction factor below 1.
@@ -30,9 +37,14 @@ def group_frames(mel: Mel, reduction_factor: int, padding_value: float = 0.0) ->
 
 
 def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
-    """Ungroup decoder steps of r = `reduction_factor` frames, the inverse of `group_frames`.
+    """Split decoder steps of r frames each into frames; the inverse of `group_frames`.
 
-    Steps (batch, steps, r * mels) become frames (batch, steps * r, mels) in the order of time.
+    Args:
+        grouped: (batch, steps, r * mels), each step's frames one after another.
+        reduction_factor: r, number of frames per step.
+
+    Returns:
+        Frames in the order of time, (batch, steps * r, mels).
 
     Raises:
         ConfigError: a reduction factor below 1, or one that does not divide the width.
@@ -51,11 +63,17 @@ def ungroup_frames(grouped: Grouped, reduction_factor: int) -> Mel:
 
 
 def teacher_inputs(mel: Mel, reduction_factor: int) -> StepInputs:
-    """Return the inputs of a teacher-forced decoder, one frame per step: (batch, steps, mels).
+    """Return the inputs of a teacher-forced decoder: the last target frame before each step.
 
-    With mel (batch, frames, mels) and r = `reduction_factor` frames per step, the input of step 0
-    is zeros, and that of step t > 0 is frame `t*r - 1`, the last frame of the previous step
-    (Tacotron, §3.2).
+    With r frames per step, the input of step 0 is zeros, and that of step t > 0 is frame t·r - 1,
+    the last frame of the previous step (Tacotron, §3.2).
+
+    Args:
+        mel: target (batch, frames, mels).
+        reduction_factor: r, number of frames per step.
+
+    Returns:
+        One frame per step, (batch, steps, mels) with steps = ceil(frames / r).
 
     Raises:
         ConfigError: a reduction factor below 1.

@@ -25,5 +25,12 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -1.0)
 
     def forward(self, x: Float[Tensor, "*rest dim"]) -> Float[Tensor, "*rest dim"]:
-        """Apply the layer to x (…, dim); the shape stays the same."""
+        """Apply the layer over the last axis.
+
+        Args:
+            x: (…, dim).
+
+        Returns:
+            The output, (…, dim).
+        """
         return highway(x, project(self.transform, x), project(self.gate, x))

@@ -8,9 +8,14 @@ from speechseq.shapes import Lengths, Mask, Sequence
 
 
 def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
-    """Return a mask (batch, time) that is True at the first `lengths[i]` positions of row i.
+    """Build the mask of valid positions from lengths.
 
-    `max_length` is the padded length; by default the length of the longest row.
+    Args:
+        lengths: (batch) integers, number of valid positions of each row.
+        max_length: padded length (time); by default the length of the longest row.
+
+    Returns:
+        Mask (batch, time), True at the first lengths[i] positions of row i.
 
     Raises:
         ConfigError: lengths that are no integers (batch).
@@ -28,18 +33,30 @@ def length_mask(lengths: Lengths, max_length: int | None = None) -> Mask:
 
 
 def zero_padding(x: Sequence, mask: Mask) -> Sequence:
-    """Set x (batch, time, channels) to zero where `mask` (batch, time) is False; same shape.
+    """Set the padding of a batch to zero.
 
     `torch.where` selects the valid values. A multiplication by the mask would keep NaN in the
     padding, both in the result and in the gradient.
+
+    Args:
+        x: (batch, time, channels).
+        mask: (batch, time), True for valid positions.
+
+    Returns:
+        x with zeros where the mask is False, (batch, time, channels).
     """
     return torch.where(mask.unsqueeze(-1), x, 0.0)
 
 
 def reverse_within(x: Tensor, lengths: Lengths) -> Tensor:
-    """Reverse each row of x (batch, time, …) within its own length; padding stays at the end.
+    """Reverse the order of time within each row's own length; padding stays at the end.
 
-    `lengths` (batch) is the number of valid positions of each row.
+    Args:
+        x: (batch, time, …).
+        lengths: (batch), number of valid positions of each row.
+
+    Returns:
+        The reversed rows, shaped as x.
     """
     lengths = checked_lengths(lengths, x.shape)
     time = torch.arange(x.shape[1], device=x.device)

@@ -21,6 +21,9 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
         build: constructor of the module, without arguments.
         parts: maximum number of modules and parameters, after which the build is stopped.
 
+    Returns:
+        Tensors on the meta device, with shapes and no values, by name.
+
     Raises:
         ValueError: the module has more parts.
     """
@@ -29,11 +32,18 @@ def shapeless_build(build: Callable[[], nn.Module], parts: int = MOST_PARTS) -> 
 
 
 def with_values(build: Callable[[], M]) -> M:
-    """Build a part of a module on the CPU, even if `built` only checks sizes on the meta device.
+    """Build a part of a module on the CPU, also inside of a build on the meta device.
 
-    It is for parts whose constructor reads values of tensors, which the meta device lacks. The
-    part then takes memory, so its config must bound its size. `build` is its constructor, without
-    arguments.
+    `built` builds a module twice: first on torch's meta device, where tensors have shapes but no
+    values, to check the size. A constructor that reads values of tensors fails there; `with_values`
+    builds such a part on the CPU both times. The part takes memory, so its config must bound its
+    size.
+
+    Args:
+        build: constructor of the part, without arguments.
+
+    Returns:
+        The part, on the CPU.
     """
     if torch.get_default_device().type != "meta":
         return build()
@@ -42,10 +52,13 @@ def with_values(build: Callable[[], M]) -> M:
 
 
 def built(build: Callable[[], M]) -> M:
-    """Build a module, after checking its size on the meta device.
+    """Build a module, after checking its size on the meta device, which takes no memory.
 
     Args:
         build: constructor of the module, without arguments; it is called twice.
+
+    Returns:
+        The module.
 
     Raises:
         ConfigError: the module has more than MOST_PARTS (20,000) modules and parameters, or more

@@ -108,7 +108,7 @@ class UtteranceNorm(nn.Module):
         self.config = config
 
     def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
-        """Normalise x (batch, time, channels) with `lengths` (batch); padding becomes 0."""
+        """Normalise x (batch, time, channels), valid for `lengths` (batch); padding becomes 0."""
         lengths = checked_lengths(lengths, x.shape)
         mask = length_mask(lengths.to(x.device), x.shape[1])
         count = mask.sum(1).clamp(min=1)[:, None, None]

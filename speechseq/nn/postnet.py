@@ -50,9 +50,14 @@ class Postnet(nn.Module):
         return sum(before), sum(after)
 
     def forward(self, mel: Mel, mask: Mask) -> Mel:
-        """Return the residual (batch, frames, mels) to add to `mel`; it is 0 in the padding.
+        """Compute the residual to add to the decoder's mel.
 
-        `mel` (batch, frames, mels) is the decoder's output; `mask` (batch, frames) is True = valid.
+        Args:
+            mel: (batch, frames, mels), the decoder's output.
+            mask: (batch, frames), True for valid frames.
+
+        Returns:
+            The residual (batch, frames, mels), 0 in the padding.
         """
         rows = Varlen.of(mask)
         return rows.pad(in_turn(self.convs, rows.unpad(mel), rows))

@@ -5,5 +5,12 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Cast x to float32, which keeps small terms of sums, unless it is float64 already."""
+    """Cast a tensor to float32, which keeps small terms of sums, unless it is float64 already.
+
+    Args:
+        x: floats of any shape.
+
+    Returns:
+        A float32 or float64 tensor of the same shape.
+    """
     return x if x.dtype == torch.float64 else x.float()

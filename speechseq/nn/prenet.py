@@ -50,9 +50,12 @@ class Prenet(nn.Module):
 
         Args:
             x: (…, input_dim).
-            keep: dropout multipliers of each layer, from UtteranceNoise, for free-running
-                synthesis. None applies dropout in training only, so that evaluation is
-                deterministic.
+            keep: dropout multipliers of each layer (…, size), 0 or 1 / (1 - dropout), for
+                free-running synthesis; `UtteranceNoise.keep` gives them. None applies dropout in
+                training only, so that evaluation is deterministic.
+
+        Returns:
+            The output of the last layer, (…, output_dim).
         """
         for i, layer in enumerate(self.layers):
             x = F.relu(project(layer, x))

@@ -29,18 +29,21 @@ class Joined(NamedTuple):
 
 
 def join_frames(x: Sequence, lengths: Lengths, join: int, how: Joining = "concatenate") -> Joined:
-    """Join each `join` neighbouring frames to one; a row of n frames becomes ceil(n / join).
+    """Join neighbouring frames to one; a row of n frames becomes ceil(n / k).
 
-    Frame i of the result joins frames k·i … k·i + k - 1, with k = `join`. The last group of a row
-    is completed with zeros according to the row's own length, so the padding never affects the last
-    valid frame (Chan 2015, §3.1).
+    Frame i of the result joins frames k·i … k·i + k - 1. The last group of a row is completed with
+    zeros according to the row's own length, so the padding never affects the last valid frame (Chan
+    2015, §3.1).
 
     Args:
         x: (batch, time, channels).
         lengths: (batch), number of valid frames of each row.
-        join: k, at least 1.
-        how: "concatenate" gives k * channels; "subsample" keeps the first of the k frames;
-            "max_pool" takes the maximum of each channel over the valid frames.
+        join: k, number of frames to join, at least 1.
+        how: "concatenate" puts the k frames one after another; "subsample" keeps the first of them;
+            "max_pool" takes the maximum of each channel over the valid ones.
+
+    Returns:
+        Joined frames (batch, ceil(time / k), k * channels or channels), and their lengths (batch).
     """
     lengths = checked_lengths(lengths, x.shape)
     mask = length_mask(lengths, x.shape[1])
@@ -70,7 +73,8 @@ class PyramidBiLSTM(nn.Module):
         layers: number of pyramid layers.
         join: number of frames that a pyramid layer joins to one.
         base_layers: BiLSTM layers below the pyramid.
-        joining: way of joining frames, see `join_frames`.
+        joining: way of joining k frames: "concatenate" them; "subsample": keep the first;
+            "max_pool": take the maximum of each channel.
         layer_norm: normalise the output of each layer.
         dropout: probability of dropping an output of each layer, in training.
 
@@ -117,7 +121,7 @@ class PyramidBiLSTM(nn.Module):
         )
 
     def forward(self, x: Sequence, lengths: Lengths, active: int | None = None) -> Encoded:
-        """Encode frames to a memory (batch, ceil(time / reduction), 2 * hidden) and its lengths.
+        """Encode frames to a shorter memory.
 
         Args:
             x: (batch, time, input_dim), features.
@@ -125,6 +129,9 @@ class PyramidBiLSTM(nn.Module):
             active: number of layers that run, from the lowest; above them frames are pooled by
                 their maximum, so that the memory keeps its shape while a network grows layer by
                 layer. None runs all.
+
+        Returns:
+            The memory (batch, ceil(time / reduction), 2 * hidden), and its lengths (batch).
         """
         lengths = checked_lengths(lengths, x.shape)
         active = len(self.layers) if active is None else active

@@ -35,11 +35,14 @@ def select_rows(state: Any, rows: Tensor) -> Any:
 def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
     """Select or re-order the hypotheses of a beam search in a nested state, such as a decoder's.
 
+    Most tensors of the state have one row per hypothesis. Fields of a NamedTuple that are annotated
+    `PerUtterance`, such as an attention's memory, have one row per utterance instead.
+
     Args:
         state: nested tuples of tensors whose first axis is the hypotheses of all utterances or, for
-            fields annotated `PerUtterance`, the utterances.
-        rows: indices of hypotheses, to select from all other tensors.
-        utterances: indices of utterances, to select from `PerUtterance` tensors; None keeps all.
+            `PerUtterance` fields, the utterances.
+        rows: (selected), indices of hypotheses.
+        utterances: (selected utterances), indices of utterances; None keeps all.
 
     Returns:
         The state of the same type with the selected hypotheses.
@@ -60,8 +63,11 @@ def regroup_rows(state: Any, rows: Tensor, utterances: Tensor | None) -> Any:
 def num_utterances(state: Any) -> int:
     """Return the number of utterances in the nested state of a beam search.
 
-    It is the size of the first axis of the first field that is annotated `PerUtterance`; other
-    tensors have one row per hypothesis.
+    It is the size of the first axis of the first field that is annotated `PerUtterance` (one row
+    per utterance); other tensors have one row per hypothesis.
+
+    Args:
+        state: nested tuples of tensors, such as a decoder's state.
 
     Raises:
         ValueError: the state has no such field.

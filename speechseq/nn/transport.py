@@ -22,11 +22,14 @@ _OFF = 1e-6  # how far a sum of masses may be from 1
 class Plan(NamedTuple):
     """Result of `transport`: the optimal plan with a proof that it is optimal, in float64.
 
+    A plan says which mass moves where. Potentials u, v with u_i + v_j ≤ c_ij bound the cost of
+    every plan from below by Σ a_i u_i + Σ b_j v_j, the dual value.
+
     Attributes:
         plan: (rows, columns), the mass that moves from row i to column j.
-        value: cost of the plan.
-        potentials: (u, v) with u_i + v_j ≤ c_ij.
-        gap: `value` less the dual value of the potentials; no plan costs less than `value - gap`.
+        value: cost of the plan, Σ plan · cost.
+        potentials: u (rows) and v (columns).
+        gap: `value` less the dual value; no plan costs less than `value - gap`.
     """
 
     plan: Cost
@@ -39,10 +42,10 @@ class Interval(NamedTuple):
     """Result of `sinkhorn`: bounds of the exact transport cost, in float64.
 
     Attributes:
-        lower: dual value of the potentials; no plan costs less.
-        upper: cost of `plan`.
+        lower: Σ a_i u_i + Σ b_j v_j, the dual value of the potentials; no plan costs less.
+        upper: cost of `plan`, Σ plan · cost.
         plan: (rows, columns), the mass that moves from row i to column j.
-        potentials: (u, v) with u_i + v_j ≤ cost_ij.
+        potentials: u (rows) and v (columns), with u_i + v_j ≤ cost_ij.
     """
 
     lower: Float[Tensor, ""]
@@ -61,6 +64,9 @@ def transport(cost: Cost, a: Float[Tensor, " first"], b: Float[Tensor, " second"
         cost: cost (rows, columns) of moving a unit of mass from row i to column j.
         a: masses (rows), at least 0, with sum 1 within 1e-6; they are normalised.
         b: masses (columns), under the same conditions.
+
+    Returns:
+        The optimal plan, its cost, and the potentials that prove it optimal.
 
     Raises:
         DataError: masses are negative, NaN or not normalised, or their number is not that of the
@@ -100,14 +106,19 @@ def sinkhorn(
     differentiable through all iterations, which then keep several tensors of the cost's size each.
 
     Args:
-        cost: cost (rows, columns); see `transport`.
-        a, b: masses (rows) and (columns); see `transport`.
+        cost: cost (rows, columns) of moving a unit of mass from row i to column j.
+        a: masses (rows), at least 0, with sum 1 within 1e-6; they are normalised.
+        b: masses (columns), under the same conditions.
         epsilon: weight of the entropy, in units of the cost; a smaller weight gives closer bounds,
             but needs more iterations.
         iterations: number of updates of both potentials.
 
+    Returns:
+        Bounds of the cost, and the plan and potentials that prove them.
+
     Raises:
-        DataError: see `transport`.
+        DataError: masses are negative, NaN or not normalised, or their number is not that of the
+            cost's rows or columns; a cost is not finite.
         ConfigError: epsilon not above 0 or iterations below 1.
     """
     if not epsilon > 0 or iterations < 1:
@@ -128,10 +139,17 @@ def sinkhorn(
 def wasserstein_1d(
     x: Float[Tensor, " items"], y: Float[Tensor, " others"], *, p: float | int = 1
 ) -> Float[Tensor, ""]:
-    """Return the Wasserstein distance of order p between two samples of numbers.
+    """Compute the Wasserstein distance of order p between two samples of numbers.
 
-    The samples x (items) and y (others) may differ in size. The distance is differentiable; its
-    gradient at 0 is 0.
+    The distance is differentiable; its gradient at 0 is 0.
+
+    Args:
+        x: (items), the first sample.
+        y: (others), the second sample, which may differ in size.
+        p: order of the distance, at least 1.
+
+    Returns:
+        The distance, a scalar tensor.
 
     Raises:
         DataError: an empty sample, or values that are not finite.
@@ -158,6 +176,9 @@ def sliced(
         projections: number of directions, uniform on the sphere.
         p: order of the distance.
         seed: seed of the directions, drawn on the CPU; torch's global generator is not used.
+
+    Returns:
+        The distance, a scalar tensor.
 
     Raises:
         DataError: an empty sample, or values that are not finite.

@@ -17,7 +17,8 @@ from speechseq.text.phonemes import SYMBOLS as IPA_SYMBOLS
 from speechseq.text.phonemes import phonemize
 from speechseq.text.pieces import Pieces, train
 from speechseq.text.spelling import Characters, Spelling, Words
-from speechseq.text.vocabulary_data import named, read, short
+from speechseq.text.vocabulary_data import CURE, named, read, short
+from speechseq.text.word_spans import word_spans
 
 CONTROLS = ("<pad>", "<eos>")
 TRANSCRIPT_CONTROLS = (*CONTROLS, "<sos>", "<blank>")
@@ -84,14 +85,21 @@ class Vocabulary:
     def characters(
         cls, symbols: Iterable[str] = CHARACTERS, *, end: bool = True, normalizer: str = ""
     ) -> "Vocabulary":
-        """Make a vocabulary of characters; it folds case unless one of them is a capital."""
+        """Make a vocabulary of characters; it folds case unless one of them is a capital.
+
+        Args:
+            symbols: the characters, by default a–z, space and punctuation.
+            end: True if `encode` appends the eos id.
+            normalizer: "english", "unicode" or "none", the normaliser of texts (see the class); ""
+                chooses by the symbols.
+        """
         kept = tuple(symbols)
         fold = all(s == s.lower() for s in kept)
         return cls(symbols=kept, fold_case=fold, end=end, normalizer=normalizer)
 
     @classmethod
     def transcripts(cls, symbols: Iterable[str]) -> "Vocabulary":
-        """Make a recogniser's vocabulary of characters: `symbols` after pad, eos, sos and blank."""
+        """Make a recogniser's vocabulary of characters; its controls are pad, eos, sos, blank."""
         return cls._for_transcripts(symbols, Characters())
 
     @classmethod
@@ -136,7 +144,14 @@ class Vocabulary:
         end: bool = True,
         normalizer: str = "",
     ) -> "Vocabulary":
-        """Make a vocabulary of espeak's IPA symbols; `encode` converts texts to IPA by `voice`."""
+        """Make a vocabulary of IPA symbols: `encode` converts texts to phonemes by espeak.
+
+        Args:
+            symbols: the IPA symbols and punctuation, by default those of all of espeak's languages.
+            voice: espeak voice that pronounces the texts, such as "en-us".
+            end: True if `encode` appends the eos id.
+            normalizer: "english", "unicode" or "none"; "" chooses "english" for an English voice.
+        """
         return cls(symbols=tuple(symbols), end=end, voice=voice, normalizer=normalizer)
 
     @property
@@ -212,19 +227,7 @@ class Vocabulary:
         Raises:
             DataError: an id is outside the vocabulary.
         """
-        spans: list[tuple[str, int, int]] = []
-        inside = False
-        for place, text in enumerate(self.texts(ids)):
-            for character in text:
-                if character.isspace():
-                    inside = False
-                elif inside:
-                    word, first, _ = spans[-1]
-                    spans[-1] = (word + character, first, place)
-                else:
-                    spans.append((character, place, place))
-                    inside = True
-        return spans
+        return word_spans(self.texts(ids))
 
     def unknown(self, text: str) -> dict[str, int]:
         """Return the symbols of a text that have no id, each with its count in the text."""
@@ -233,8 +236,7 @@ class Vocabulary:
     def to_dict(self) -> dict[str, Any]:
         """Convert to a dict of plain data, such as JSON holds; `from_dict` is the inverse.
 
-        The key "normalizer" is omitted if the normaliser is "english" by default: older versions of
-        the package do not know the key and use English.
+        The key "normalizer" is omitted if it is "english" by default, for older versions.
         """
         older = self.normalizer == suited(self.symbols, self.voice) == "english"
         return {
@@ -261,7 +263,7 @@ class Vocabulary:
             return cls(**{**values, **tuples}, spelling=spelling)
         except ConfigError as error:
             problem = error.problem.removeprefix("vocabulary: ")
-            raise CheckpointError(f"{where}: {problem}", _CURE) from None
+            raise CheckpointError(f"{where}: {problem}", CURE) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary to a JSON file atomically.
@@ -278,7 +280,7 @@ class Vocabulary:
         Raises:
             CheckpointError: the file is missing, truncated, or not a vocabulary.
         """
-        return cls.from_dict(read_json(path, _CURE), where=os.fspath(path))
+        return cls.from_dict(read_json(path, CURE), where=os.fspath(path))
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -295,6 +297,3 @@ class Vocabulary:
 
     def _unknown(self, units: list[str]) -> dict[str, int]:
         return {unit: n for unit, n in Counter(units).items() if unit not in self._ids}
-
-
-_CURE = "copy the vocabulary again from the run that trained the model, or train anew"

@@ -8,14 +8,20 @@ from speechseq.text.normalizers import checked
 from speechseq.text.pieces import Pieces
 from speechseq.text.spelling import Characters, Spelling, Words
 
+CURE = "copy the vocabulary again from the run that trained the model, or train anew"
 _TYPES = {"symbols": list, "controls": list, "fold_case": bool, "end": bool, "voice": str}
 _UNITS = ("characters", "words", "pieces")  # without the key: characters, as in older files
 
 
 def read(data: Any) -> tuple[dict[str, Any], Spelling]:
-    """Check the output of `Vocabulary.to_dict`; return arguments for Vocabulary, and its spelling.
+    """Check the plain data of a vocabulary, and build its spelling.
 
-    The arguments are a dict by name, without the spelling.
+    Args:
+        data: output of `Vocabulary.to_dict`.
+
+    Returns:
+        Arguments of `Vocabulary` by name, without the spelling; and the spelling, which splits
+        texts into symbols.
 
     Raises:
         ConfigError: a key is missing or unknown, a type is wrong, or the sentencepiece model is

@@ -26,6 +26,19 @@ class Batch(Protocol):
 
 
 @runtime_checkable
+class Batches(Protocol):
+    """Protocol of an endless iterator over batches, which a `Trainer` trains on.
+
+    `next(batches)` is the next batch. `state_dict` has the position in the data, which a checkpoint
+    stores, and `load_state_dict` restores it when a run resumes.
+    """
+
+    def __next__(self) -> Any: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
 class Losses(Protocol):
     """Protocol of what a loss returns, such as `speechseq.models.loss_terms.Losses`.
 

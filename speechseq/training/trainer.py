@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -25,17 +25,8 @@ from speechseq.training.resume import seed_everything
 from speechseq.training.run_folder import LAST, RunFolder
 from speechseq.training.saving import Counters, ModelDescription, Saver
 from speechseq.training.signals import Interrupted, StopRequest
-from speechseq.training.train_step import Loss, Report, TrainStep
+from speechseq.training.train_step import Batches, Loss, Report, TrainStep
 from speechseq.training.warm_start import WarmStart, warm_start
-
-
-@runtime_checkable
-class Batches(Protocol):
-    """Protocol of endless batches for a `Trainer`; their `state_dict` has the position in them."""
-
-    def __next__(self) -> Any: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,9 +34,13 @@ class Summary:
     """Result of a training run, returned by `Trainer.run`.
 
     Attributes:
-        updates, skipped, seconds: totals of the run; updates are skipped for non-finite numbers.
-        losses, validation: mean losses over the last updates, and the last validation, by name.
-        checkpoint, finished_reason: last checkpoint's folder; "time" if `max_seconds` ended it.
+        updates: number of optimizer updates, those of earlier sessions of a resumed run included.
+        skipped: number of updates that were skipped because of non-finite losses or gradients.
+        seconds: duration of the training.
+        losses: means over the last updates, by name of the loss term.
+        validation: numbers of the last validation, by name; empty without one.
+        checkpoint: folder of the last checkpoint.
+        finished_reason: "updates" at the last update, "time" if `max_seconds` ended the run.
     """
 
     updates: int
@@ -64,10 +59,12 @@ class Trainer:
         model: model that is called as `model(batch)`; it is moved to the device.
         loss: called as `loss(output, batch, update=...)`; its result has `total` and `terms`.
         batches: endless batches, each with `to(device)` and `weight`, its valid frames or tokens.
-        config: settings of the run; `device` is the device that it trains on.
+        config: settings of the run: number of updates, optimizer, schedule, checkpoints.
         run: folder for checkpoints/, log.jsonl, pictures/, audio/ and tensorboard/.
         about: model, audio settings and vocabulary, which checkpoints store with the weights.
-        validate, samples: functions of the model in eval mode; return values to log, and samples.
+        validate: function of the model in eval mode, which returns numbers to log, by name.
+        samples: function of the model in eval mode, which returns sounds and pictures to store.
+        device: device to train on, such as "cpu" or "cuda".
 
     Raises:
         ConfigError: settings contradict each other, or there is no part to freeze of this name.

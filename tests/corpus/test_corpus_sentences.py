@@ -19,7 +19,8 @@ from speechseq.models.language_model import (
 from speechseq.text.vocabulary import PAD, Vocabulary
 from speechseq.training.config import TrainerConfig
 from speechseq.training.saving import ModelDescription
-from speechseq.training.trainer import Batches, Trainer
+from speechseq.training.train_step import Batches
+from speechseq.training.trainer import Trainer
 
 VOCABULARY = Vocabulary.transcripts("abc ")
 TEXTS = ["a", "ab", "abc", "a b c", "cc bb aa", "b" * 20, "c c", "ba", "cab", "a cab"]

@@ -81,12 +81,24 @@ class Parts(NamedTuple):
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Return the dtype in which log-probabilities are summed: float64, but float32 on MPS."""
+    """Return the dtype in which log-probabilities are summed: float64, but float32 on MPS.
+
+    Args:
+        device: device of the sums.
+    """
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def map_parts(parts: Parts, change: Callable[[Tensor], Tensor]) -> Parts:
-    """Return `parts` with a function, `change`, applied to each of its tensors."""
+    """Apply a function to each tensor of the parts of a score.
+
+    Args:
+        parts: sums and lengths of hypotheses.
+        change: function from tensor to tensor, such as an indexing.
+
+    Returns:
+        New parts; None stays None.
+    """
     return Parts(
         attention=change(parts.attention),
         ctc=None if parts.ctc is None else change(parts.ctc),
@@ -123,9 +135,13 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol as floats, (symbols,), or (1,) if all lengths are equal.
+        """Return the length of each symbol, in the unit of the length rule: tokens or characters.
 
-        The length rule chooses the unit: tokens, so that every symbol has length 1, or characters.
+        Args:
+            device: device of the result.
+
+        Returns:
+            Floats (symbols), or (1) if all symbols have the same length, as in tokens.
         """
         widths = self.config.length.widths(device)
         if len(widths) > 1:
@@ -133,9 +149,13 @@ class Score:
         return widths
 
     def terms(self, parts: Parts) -> dict[str, Tensor]:
-        """Return the terms of the score by name, weighted and normalised, for each hypothesis.
+        """Return the terms of the score, weighted and normalised, for each hypothesis.
 
-        `parts` are the sums and lengths of the hypotheses; the terms have their shape.
+        Args:
+            parts: sums and lengths of the hypotheses.
+
+        Returns:
+            A tensor for each term by name, shaped as the parts.
         """
         config, rule = self.config, self.config.length
         found = {"attention": rule.share(parts.attention, parts.length)}
@@ -151,7 +171,14 @@ class Score:
         return found
 
     def total(self, parts: Parts) -> Tensor:
-        """Return the score of each hypothesis, the sum of its `terms`."""
+        """Return the score of each hypothesis, the sum of its weighted terms.
+
+        Args:
+            parts: sums and lengths of the hypotheses.
+
+        Returns:
+            Scores, shaped as the parts.
+        """
         first, *rest = self.terms(parts).values()
         for term in rest:
             first = first + term
@@ -164,10 +191,14 @@ class Score:
         divide them by a larger length, and all positions may become covered.
 
         Args:
-            parts: sums and lengths of the open hypotheses.
-            positions: number of valid positions of the memory.
-            remaining: maximum number of tokens still to come, eos included; at least 1.
-            widest: length of the longest symbol.
+            parts: sums and lengths of the open (unfinished) hypotheses, (utterances, hypotheses).
+            positions: number of valid positions of the memory; broadcasts to the parts.
+            remaining: maximum number of tokens still to come, eos included; at least 1; broadcasts
+                to the parts.
+            widest: length of the longest symbol, in the unit of the length rule.
+
+        Returns:
+            The bounds, (utterances, hypotheses).
         """
         fused = tuple(
             log_prob + remaining * _rise(one)

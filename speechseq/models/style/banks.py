@@ -53,15 +53,36 @@ class LinearBank(nn.Module):
         return torch.zeros(self.code_shape)
 
     def read(self, z: Tensor) -> Tensor:
-        """Return `z` (batch, code_dim) unchanged: a sample or mean of the posterior is the code."""
+        """Return the code of a style: a sample or mean of the posterior, unchanged.
+
+        Args:
+            z: (batch, code_dim).
+
+        Returns:
+            Codes (batch, code_dim).
+        """
         return z
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Return a code (batch, code_dim) that a user has set, unchanged: every code is valid."""
+        """Return codes that a user has set, unchanged: every code is valid.
+
+        Args:
+            code: (items, code_dim).
+
+        Returns:
+            Codes (items, code_dim).
+        """
         return code
 
     def forward(self, code: Code) -> StyleVector:
-        """Map codes (batch, code_dim) to style vectors (batch, style_dim)."""
+        """Map codes to style vectors.
+
+        Args:
+            code: (batch, code_dim).
+
+        Returns:
+            Style vectors (batch, style_dim).
+        """
         return self.linear(code)
 
 
@@ -125,10 +146,14 @@ class TokenBank(nn.Module):
         return torch.full(self.code_shape, 1.0 / self.code_shape[1])
 
     def read(self, z: Tensor) -> Tensor:
-        """Return the weights (batch, heads, tokens) of the tokens.
+        """Compute the weights of the tokens, the code of a style.
 
-        `z` is the query (batch, query_dim) of the attention if `queried` is True; otherwise it
-        holds the weights already.
+        Args:
+            z: query of the attention, (batch, query_dim), if `queried` is True; otherwise the
+                weights.
+
+        Returns:
+            Weights (batch, heads, tokens), with sum 1 in each head.
         """
         if self.query is None or self.key is None:
             return z
@@ -137,9 +162,13 @@ class TokenBank(nn.Module):
         return torch.softmax(energies / math.sqrt(query.shape[-1]), dim=-1)
 
     def by_hand(self, code: Tensor) -> Tensor:
-        """Check weights of tokens that a user has set; return them as (batch, heads, tokens).
+        """Check weights of tokens that a user has set.
 
-        `code` is (batch, heads, tokens), or (batch, tokens), which applies to every head.
+        Args:
+            code: (items, heads, tokens), or (items, tokens), which applies to every head.
+
+        Returns:
+            Weights (items, heads, tokens).
 
         Raises:
             ConfigError: weights are negative or do not sum to 1.
@@ -154,7 +183,14 @@ class TokenBank(nn.Module):
         return code.unsqueeze(1).expand(-1, *self.code_shape) if code.dim() == 2 else code
 
     def forward(self, code: Code) -> StyleVector:
-        """Map weights (batch, heads, tokens) to style vectors (batch, style_dim)."""
+        """Map weights of tokens to style vectors.
+
+        Args:
+            code: (batch, heads, tokens).
+
+        Returns:
+            Style vectors (batch, style_dim).
+        """
         return torch.einsum("bht,thd->bhd", code, self._heads(self.value)).flatten(1)
 
     def _heads(self, projection: nn.Linear) -> Tensor:

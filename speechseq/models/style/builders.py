@@ -76,7 +76,8 @@ def vae(
     Args:
         weight: weight of the KL divergence after `length` updates; since the other losses are means
             over frames and bands, 1e-4 to 1e-2 suits a Tacotron.
-        anneal: schedule of the weight (see `penalties.anneal`).
+        anneal: shape of the weight's rise from 0: "linear", "logistic" (a sigmoid) or "cyclic"
+            (four rises).
         free_bits: nats of KL divergence in each dimension that are not penalised.
         length: updates over which the weight rises.
         dim, style_dim: width of the code, and of the style vector made of it.
@@ -136,7 +137,7 @@ def wae_mmd(
 
     Args:
         weight: weight of the maximum mean discrepancy (MMD) in the loss.
-        statistic: its estimator, "u" (unbiased) or "v"; see `nn.mmd.mmd`.
+        statistic: its estimator: "u" is unbiased and may be negative, "v" is at least 0.
         dim, style_dim: width of the code, and of the style vector made of it.
     """
     return StyleConfig(

@@ -26,5 +26,9 @@ class Latent(NamedTuple):
     posterior: Distribution | None
 
     def row(self, i: int) -> "Latent":
-        """Return the style of utterance `i` as a batch of one, without its posterior."""
+        """Return the style of one utterance as a batch of one, without its posterior.
+
+        Args:
+            i: index of the utterance in the batch.
+        """
         return Latent(self.code[i : i + 1], self.vector[i : i + 1], None)

@@ -20,7 +20,9 @@ class MMDConfig(Config):
 
     Attributes:
         weight: weight of the term in the loss.
-        kernel, statistic, sigma: arguments of `nn.mmd.mmd`.
+        kernel: "imq" (inverse multiquadric, heavy-tailed) or "rbf" (Gaussian).
+        statistic: estimator: "u" is unbiased and may be negative, "v" is at least 0.
+        sigma: standard deviation of the prior, which sets the width of the kernel.
     """
 
     kind: ClassVar[str] = "mmd"
@@ -45,9 +47,15 @@ class MMD(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"mmd": weighted discrepancy} of the codes of `latent` from samples of `prior`.
+        """Compute the weighted discrepancy of a batch's codes from as many samples of the prior.
 
-        The weight is constant: `update`, the number of the optimizer update, has no effect.
+        Args:
+            latent: styles of the batch, of which the codes are used.
+            prior: distribution of a code.
+            update: number of the optimizer update, which has no effect.
+
+        Returns:
+            A dict with the scalar "mmd".
 
         Raises:
             DataError: the batch has only one utterance.
@@ -90,7 +98,16 @@ class Sinkhorn(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"sinkhorn": weighted divergence} of the codes of `latent` from prior samples."""
+        """Compute the weighted divergence of a batch's codes from as many samples of the prior.
+
+        Args:
+            latent: styles of the batch, of which the codes are used.
+            prior: distribution of a code.
+            update: number of the optimizer update, which has no effect.
+
+        Returns:
+            A dict with the scalar "sinkhorn".
+        """
         code = latent.code.flatten(1)
         drawn = prior.sample(code.shape[:1]).flatten(1)
         apart = self._cost(code, drawn) - 0.5 * (self._cost(code, code) + self._cost(drawn, drawn))

@@ -38,7 +38,12 @@ class NoPenalty(nn.Module):
     """
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {}; the arguments, those of the other penalties such as `KL`, are not used."""
+        """Return an empty dict: no term is added to the loss.
+
+        Args:
+            latent, prior, update: styles of a batch, distribution of a code, and optimizer update,
+                as for every penalty; not used.
+        """
         return {}
 
 
@@ -48,7 +53,9 @@ class KLConfig(Config):
 
     Attributes:
         weight: weight of the term at the end of its schedule.
-        anneal, start, length: schedule of the weight, see the function `anneal`; length 0 for a
+        anneal: shape of the weight's rise from 0: "linear", "logistic" (a sigmoid) or "cyclic"
+            (four rises).
+        start, length: update at which the rise begins, and updates that it takes; length 0 for a
             constant weight.
         free_bits: nats of KL divergence in each dimension that are not penalised (Kingma 2016).
     """
@@ -76,10 +83,18 @@ class KL(nn.Module):
         self.config = config
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"kl": weighted divergence} of the posteriors of the styles `latent` from `prior`.
+        """Compute the weighted KL divergence of a batch's posteriors from the prior.
 
-        `update`, the number of the optimizer update, determines the weight. A deterministic
-        posterior raises ConfigError.
+        Args:
+            latent: styles of the batch, of which the posteriors are used.
+            prior: distribution of a code.
+            update: number of the optimizer update, which determines the weight.
+
+        Returns:
+            A dict with the scalar "kl".
+
+        Raises:
+            ConfigError: the posterior is deterministic.
         """
         c = self.config
         weight = anneal(update, kind=c.anneal, end=c.weight, start=c.start, length=c.length)
@@ -127,7 +142,16 @@ class Capacity(nn.Module):
         return F.softplus(self.raw)
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Return {"capacity": weighted term} for the posteriors of `latent` and the `prior`."""
+        """Compute weight · β · (KL - capacity), where β is the learned multiplier.
+
+        Args:
+            latent: styles of the batch, of which the posteriors are used.
+            prior: distribution of a code.
+            update: number of the optimizer update, which has no effect.
+
+        Returns:
+            A dict with the scalar "capacity".
+        """
         excess = kl(_distribution(latent), prior, code=latent.code) - self.config.capacity
         beta = self.beta
         ascending = 2 * beta.detach() - beta  # the value of β with its gradient reversed
@@ -142,9 +166,7 @@ def kl(
     free_bits: float = 0.0,
     code: Tensor | None = None,
 ) -> Scalar:
-    """Return the KL divergence of a posterior from a prior, in nats.
-
-    It is the mean over items of the sum over dimensions.
+    """Compute the KL divergence of a posterior from a prior.
 
     The closed form is used where torch has one; otherwise one draw estimates the divergence.
 
@@ -155,6 +177,9 @@ def kl(
             Σ_d max(mean_i KL_id, free_bits) (Kingma 2016). Without a closed form, the bound holds
             for the mean over dimensions.
         code: draw of the posterior (batch, *code_shape) for the estimate; None makes a new draw.
+
+    Returns:
+        A scalar in nats: the mean over items of the sum over dimensions.
     """
     terms = _closed_form(posterior, prior)
     if terms is not None:
@@ -202,10 +227,16 @@ def mutual_information(
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Split the mean KL divergence of a batch of posteriors from the prior in two parts.
 
-    Returns (mean_kl, information, aggregate_kl), in nats, with mean_kl = information + aggregate_kl
-    (Hoffman & Johnson 2016). `information` is the mutual information of items and codes;
-    `aggregate_kl` is the KL divergence of the mixture of all posteriors from the prior. All three
-    are estimated from one draw of each posterior, with torch's global generator.
+    mean_kl = information + aggregate_kl (Hoffman & Johnson 2016). All three are estimated from one
+    draw of each posterior, with torch's global generator.
+
+    Args:
+        posterior: distribution of batch shape (batch) and event shape `code_shape`.
+        prior: distribution of the same event shape.
+
+    Returns:
+        mean_kl; information, the mutual information of items and codes; and aggregate_kl, the KL
+        divergence of the mixture of all posteriors from the prior. All are scalars in nats.
     """
     code = posterior.rsample() if posterior.has_rsample else posterior.sample()
     own = posterior.log_prob(code)

@@ -71,7 +71,11 @@ class Point(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalConfig(Config):
-    """Settings of a normal posterior with `dim` independent dimensions (Kingma & Welling 2014)."""
+    """Settings of a normal posterior with independent dimensions (Kingma & Welling 2014).
+
+    Attributes:
+        dim: width of the code.
+    """
 
     kind: ClassVar[str] = "normal"
     dim: Width = 16
@@ -83,7 +87,11 @@ class NormalConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaplaceConfig(Config):
-    """Settings of a Laplace posterior with `dim` independent dimensions."""
+    """Settings of a Laplace posterior with independent dimensions.
+
+    Attributes:
+        dim: width of the code.
+    """
 
     kind: ClassVar[str] = "laplace"
     dim: Width = 16
@@ -241,12 +249,26 @@ class FlowDistribution(Distribution):
         return self.flow.transform.inv(base)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw codes (*sample_shape, batch, dim), through which gradients flow."""
+        """Draw codes, through which gradients flow.
+
+        Args:
+            sample_shape: shape of the set of draws for each item.
+
+        Returns:
+            Codes (*sample_shape, batch, dim).
+        """
         self._last = self.flow.rsample_and_log_prob(torch.Size(sample_shape))
         return self._last[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log-densities (…, batch) of the codes `value` (…, batch, dim)."""
+        """Compute the log-density of codes.
+
+        Args:
+            value: (…, batch, dim).
+
+        Returns:
+            Log-densities in nats (…, batch).
+        """
         if self._last is not None and value is self._last[0]:
             return self._last[1]
         return self.flow.log_prob(value)

@@ -54,9 +54,14 @@ class Reference(nn.Module):
         self.summary_dim = config.gru
 
     def forward(self, mel: Mel, lengths: Lengths) -> Summary:
-        """Map mels (batch, frames, mels) to summaries (batch, summary_dim).
+        """Summarise mels in one vector each.
 
-        `lengths` (batch) are the numbers of valid frames.
+        Args:
+            mel: (batch, frames, mels), references on the network's scale.
+            lengths: (batch), number of valid frames.
+
+        Returns:
+            Summaries (batch, summary_dim).
 
         Raises:
             DataError: a length below 1 or beyond the frames.

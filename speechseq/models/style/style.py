@@ -47,14 +47,18 @@ Seeds = int | Series[int] | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StyleConfig(Config):
-    """Parts of a style: reference encoder → posterior → bank, with a prior and a penalty.
+    """Settings of a style, a latent variable for how an utterance is spoken: its five parts.
 
-    The reference encoder summarises a mel in a vector, the posterior maps the summary to a code
-    (the latent variable), and the bank maps the code to the style vector that a Tacotron reads.
-    `build(mels)` makes the `Style`; `TacotronConfig.style` takes these settings.
+    `build(mels)` makes the `Style`; `TacotronConfig.style` takes these settings. Each part is a
+    Config; a field accepts any Config whose `build` makes a module with the same methods as the
+    built-in ones. `builders` has the combinations of published papers.
 
-    Each part is a Config; a field accepts any Config whose `build` makes a module with the same
-    methods as the built-in ones. `builders` has the combinations of published papers.
+    Attributes:
+        reference: reference encoder, which summarises a mel in a vector (batch, summary_dim).
+        posterior: maps the summary to a code (the latent variable), or to a distribution of codes.
+        bank: maps the code to the style vector (batch, style_dim) that a Tacotron reads.
+        prior: distribution from which codes are sampled without a reference.
+        penalty: term of the loss that keeps codes near the prior, such as the KL divergence.
     """
 
     reference: Config = choice(ReferenceConfig, default=ReferenceConfig())
@@ -149,14 +153,17 @@ class Style(nn.Module):
         self.register_buffer("code_count", torch.tensor(0))
 
     def encode(self, mel: Mel, frame_lengths: Lengths, *, seed: Seeds = None) -> Latent:
-        """Infer the style of reference mels (batch, frames, mels).
+        """Infer the style of each reference mel of a batch.
 
         Args:
-            mel: mels on the network's scale (`Tacotron.inward`).
+            mel: (batch, frames, mels), on the network's scale (`Tacotron.inward`).
             frame_lengths: (batch), number of valid frames.
             seed: seed of the draw from the posterior, one for all rows or one per row; a row's draw
                 does not depend on the other rows. None draws from torch's global generator in
                 training, and takes the posterior's mean in evaluation.
+
+        Returns:
+            Codes (batch, *code_shape), style vectors (batch, style_dim), and the posterior.
         """
         lengths = checked_lengths(frame_lengths, mel.shape, "reference_lengths", least=1)
         summary = self.reference(mel, lengths)
@@ -167,7 +174,7 @@ class Style(nn.Module):
         return Latent(code, self.bank(code), inferred.distribution)
 
     def sample(self, items: int, *, seed: Seeds = None) -> Latent:
-        """Draw styles from the prior.
+        """Draw styles from the prior; returns a batch of `items` codes and style vectors.
 
         Args:
             items: number of styles.
@@ -209,14 +216,16 @@ class Style(nn.Module):
         return Latent(code, self.bank(code) * scale, None)
 
     def penalty(self, latent: Latent, *, update: int) -> dict[str, Tensor]:
-        """Return the penalty of an encoded batch, `latent`, as named terms, already weighted.
+        """Return the penalty of an encoded batch as weighted terms of the loss, scalars by name.
 
-        `update` is the number of the optimizer update, on which the weights depend.
+        Args:
+            latent: styles of the batch, from `encode`.
+            update: number of the optimizer update, on which the weights depend.
         """
         return self.penalties(latent, self.prior(), update)
 
     def default(self, items: int) -> Latent:
-        """Return the default style `items` times: the mean of all codes encoded in training."""
+        """Return the default style, the mean of all codes encoded in training, `items` times."""
         return self._of(self.mean_code.expand(items, *self.code_shape))
 
     def _of(self, code: Tensor) -> Latent:

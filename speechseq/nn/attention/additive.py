@@ -14,8 +14,8 @@ class AdditiveAttention(Attention):
 
     v is the weight vector of the last layer and `location` the projected output of location
     filters, if the mechanism has them. Besides `start` and `forward`, a subclass implements
-    `read_layers`, which returns the layers of query, keys, location and v. Kernels compute the
-    energies from the weights of these layers without calling them, so hooks do not run.
+    `read_layers`, which returns the layers of query, location and v. Kernels compute the energies
+    from the weights of these layers without calling them, so hooks do not run.
     """
 
     def read_layers(self) -> tuple[nn.Module, ...]:
@@ -23,10 +23,9 @@ class AdditiveAttention(Attention):
         raise NotImplementedError
 
     def is_readable(self) -> bool:
-        """Return True if all `read_layers` are plain torch layers without hooks and bias.
+        """Return True if kernels may read the weights of all `read_layers` instead of calling them.
 
-        If False, kernels, which read the weights only, may not replace calls of the layers.
-        `ops.plain` defines plain.
+        The layers must then be plain torch layers without hooks, parametrizations and bias.
         """
         layers = self.read_layers()
         return all(is_plain(x, nn.Linear) or is_plain_conv(x) for x in layers) and all(
@@ -37,7 +36,7 @@ class AdditiveAttention(Attention):
 def called_energies(
     query: Tensor, keys: Tensor, energy: nn.Module, around: Tensor | None = None
 ) -> Weights:
-    """Compute additive energies (batch, positions) by calling the last layer, so its hooks run.
+    """Compute the energies of additive attention by calling the last layer, so its hooks run.
 
     Args:
         query: (batch, dim), projected to the width of the keys.
@@ -46,6 +45,9 @@ def called_energies(
         energy: last layer, (batch × positions, dim) to (batch × positions, 1).
         around: (batch × positions, dim), projected output of the location filters; None for
             mechanisms without location filters.
+
+    Returns:
+        Energies (batch, positions).
     """
     layer = (by_utterance(query, len(keys)).unsqueeze(2) + keys.unsqueeze(1)).flatten(0, 2)
     energies = energy(torch.tanh(layer if around is None else layer + around))

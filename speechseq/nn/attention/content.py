@@ -34,7 +34,12 @@ class ContentConfig(AttentionConfig):
     dim: Width = 256
 
     def build(self, query_dim: int, memory_dim: int) -> "ContentAttention":
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return ContentAttention(query_dim, memory_dim, self)
 
 
@@ -76,20 +81,28 @@ class ContentAttention(AdditiveAttention):
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> ContentState:
-        """Project the memory to keys, once per utterance; return the state before the first step.
+        """Project the memory to keys, once per utterance.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step.
         """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return ContentState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         energies = self._energies(self.query(query), state.keys)
         read = attend(energies, state.memory, state.mask, self.reading, state.previous)

@@ -56,19 +56,26 @@ class Attention(nn.Module):
         return False
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Project the memory to keys, once per utterance; return the state before the first step.
+        """Project the memory to keys, once per utterance.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step.
         """
         raise NotImplementedError
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step with queries (batch, query_dim), the hidden states of the decoder.
+        """Run one step of attention.
 
-        `state` is the result of `start` or of the previous step. Returns context (batch,
-        memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         raise NotImplementedError
 
@@ -85,7 +92,12 @@ class AttentionConfig(Config):
     reading: ReadingConfig = PLAIN
 
     def build(self, query_dim: int, memory_dim: int) -> Attention:
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         raise NotImplementedError
 
 
@@ -108,10 +120,7 @@ def attend(
     reading: ReadingConfig = PLAIN,
     previous: Weights | None = None,
 ) -> Read:
-    """Normalise energies (batch, positions) to weights, and average the memory with these weights.
-
-    The weights are a distribution over valid positions, exactly 0 on padding, and at least float32,
-    also under mixed precision.
+    """Normalise energies to attention weights, and average the memory with these weights.
 
     Args:
         energies: (utterances · k, positions); the k queries of an utterance are adjacent rows. k is
@@ -120,6 +129,9 @@ def attend(
         memory_mask: (utterances, positions), True = valid.
         reading: options of the normalisation; a mechanism passes its own `reading`.
         previous: weights of the previous step, shaped as the energies; only a window needs them.
+
+    Returns:
+        Context (utterances · k, memory_dim) and weights (utterances · k, positions).
 
     Raises:
         ConfigError: `reading` has a window and `previous` is None.

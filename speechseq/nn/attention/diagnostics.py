@@ -17,13 +17,16 @@ Score = Float[Tensor, " batch"]
 
 
 def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the largest weight of a step, averaged over the valid steps of each item: (batch).
+    """Compute how concentrated attention is: the largest weight of a step, averaged over steps.
 
     The score is 1 if every step attends to a single position.
 
     Args:
         alignment: (batch, steps, positions), attention weights of all steps.
         step_lengths: (batch), number of valid steps of each item.
+
+    Returns:
+        Scores (batch), from 0 to 1.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -31,7 +34,7 @@ def focus(alignment: Alignment, step_lengths: Lengths) -> Score:
 
 
 def entropy(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the entropy of a step's weights in nats, averaged over each item's steps: (batch).
+    """Compute the entropy of a step's attention weights, averaged over each item's steps.
 
     It is 0 if every step attends to a single position, and log(n) if all attend to n positions
     equally; its exponential is the number of positions that a step attends to, in effect.
@@ -39,6 +42,9 @@ def entropy(alignment: Alignment, step_lengths: Lengths) -> Score:
     Args:
         alignment: (batch, steps, positions), attention weights of all steps.
         step_lengths: (batch), number of valid steps of each item.
+
+    Returns:
+        Entropies in nats, (batch).
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -51,13 +57,18 @@ def coverage(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Score:
-    """Return the share of each item's positions that attention reads: (batch), 1 if it skips none.
+    """Compute the fraction of each item's positions that attention reads; 1 if it skips none.
+
+    A position counts as read if its weights, summed over all steps, reach `threshold` times min(1,
+    steps / positions), which is about the sum that each position has on average.
 
     Args:
         alignment: (batch, steps, positions), attention weights of all steps.
         step_lengths, position_lengths: (batch), number of valid steps and positions of each item.
-        threshold: share of the average weight at which a position counts as read; see
-            `read_positions`.
+        threshold: fraction of the average weight at which a position counts as read.
+
+    Returns:
+        Scores (batch), from 0 to 1.
     """
     read = read_positions(alignment, step_lengths, position_lengths, threshold)
     return read.sum(1) / position_lengths
@@ -69,7 +80,7 @@ def read_positions(
     position_lengths: Lengths,
     threshold: float = 0.25,
 ) -> Bool[Tensor, "batch positions"]:
-    """Return the positions that attention reads: a mask (batch, positions), False in the padding.
+    """Find the positions that attention reads.
 
     A position counts as read if its weights, summed over all steps, reach `threshold` times min(1,
     steps / positions), which is about the sum that each position has on average.
@@ -77,7 +88,10 @@ def read_positions(
     Args:
         alignment: (batch, steps, positions), attention weights of all steps.
         step_lengths, position_lengths: (batch), number of valid steps and positions of each item.
-        threshold: see above; dimensionless.
+        threshold: fraction of the average weight at which a position counts as read.
+
+    Returns:
+        Mask (batch, positions), True for positions that are read, False in the padding.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     valid = length_mask(step_lengths, alignment.shape[1])
@@ -90,7 +104,7 @@ def read_positions(
 
 
 def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
-    """Return the share of each item's steps at which attention does not move back: (batch).
+    """Compute the fraction of each item's steps at which attention does not move back.
 
     Attention moves back if the position of the largest weight is before that of the previous step.
     The first step, which has no previous step, is not counted; an item of one step scores 1.
@@ -98,6 +112,9 @@ def monotonicity(alignment: Alignment, step_lengths: Lengths) -> Score:
     Args:
         alignment: (batch, steps, positions), attention weights of all steps.
         step_lengths: (batch), number of valid steps of each item.
+
+    Returns:
+        Scores (batch), from 0 to 1.
     """
     step_lengths = checked_lengths(step_lengths, alignment.shape, "step_lengths")
     moves = (step_lengths - 1).clamp(min=0)
@@ -113,15 +130,17 @@ def accuracy(
     reduction_factor: int = 1,
     tolerance: int = 1,
 ) -> Score:
-    """Return the share of each item's frames at which attention is at the true position: (batch).
+    """Compute the fraction of each item's frames at which attention is at the true position.
 
     Args:
         alignment: (batch, steps, positions), attention weights of the decoder steps.
-        positions: (batch, frames), the true position of each frame, such as
-            `known_durations.frame_positions`.
+        positions: (batch, frames), index of the true position of each frame.
         frame_lengths: (batch), number of valid frames of each item, at least 1.
         reduction_factor: number of frames per decoder step.
         tolerance: maximum distance, in positions, between the largest weight and the true position.
+
+    Returns:
+        Scores (batch), from 0 to 1.
     """
     frame_lengths = checked_lengths(frame_lengths, positions.shape, "frame_lengths", least=1)
     frame = torch.arange(positions.shape[1], device=alignment.device)

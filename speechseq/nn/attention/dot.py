@@ -43,7 +43,12 @@ class DotConfig(AttentionConfig):
     scaled: bool = False
 
     def build(self, query_dim: int, memory_dim: int) -> "DotAttention":
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return DotAttention(query_dim, memory_dim, self)
 
 
@@ -85,20 +90,28 @@ class DotAttention(Attention):
         self.scale = config.dim**-0.5 if config.scaled else 1.0
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DotState:
-        """Compute the keys, once per utterance, and return the state before the first step.
+        """Compute the keys, once per utterance.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step.
         """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
         return DotState(memory, memory_mask, self.key(memory), previous)
 
     def forward(self, query: Query, state: DotState) -> tuple[Context, Weights, DotState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         scaled = self.scale * self.query(query)
         energies = dot_energies(scaled, state.keys)
@@ -109,12 +122,15 @@ class DotAttention(Attention):
 def dot_energies(
     query: Float[Tensor, "batch dim"], keys: Float[Tensor, "utterances positions dim"]
 ) -> Weights:
-    """Return the energies (batch, positions): dot products of each query with its keys.
+    """Compute the energies of dot-product attention: products of each query with its keys.
 
     Args:
         query: (batch, dim). In a beam search, batch is utterances × k, and the k queries of an
             utterance (its hypotheses) are adjacent rows.
         keys: (utterances, positions, dim), the projected memory.
+
+    Returns:
+        Energies (batch, positions).
     """
     return torch.bmm(by_utterance(query, len(keys)), keys.transpose(1, 2)).flatten(0, 1)
 

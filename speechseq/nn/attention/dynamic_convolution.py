@@ -65,7 +65,12 @@ class DynamicConvolutionConfig(AttentionConfig):
                 raise ConfigError(f"{name}: {kernel} is even", "use an odd width, such as 21")
 
     def build(self, query_dim: int, memory_dim: int) -> "DynamicConvolutionAttention":
-        """Build the module for queries of width `query_dim`; `memory_dim` is not used."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, which this mechanism does not use.
+        """
         return DynamicConvolutionAttention(query_dim, self)
 
 
@@ -114,11 +119,14 @@ class DynamicConvolutionAttention(Attention):
             nn.init.zeros_(bias)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> DynamicConvolutionState:
-        """Return the state before the first step; the mechanism needs no keys.
+        """Prepare a memory, once per utterance; the mechanism needs no keys.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step.
         """
         memory = zero_padding(memory, memory_mask)
         previous = first_distribution(memory, memory_mask, self.reading)
@@ -130,9 +138,14 @@ class DynamicConvolutionAttention(Attention):
     def forward(
         self, query: Query, state: DynamicConvolutionState
     ) -> tuple[Context, Weights, DynamicConvolutionState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         previous = state.previous
         reach = self.config.prior_length - 1
@@ -156,12 +169,15 @@ class DynamicConvolutionAttention(Attention):
 
 
 def beta_binomial(length: int, alpha: float, beta: float, like: Tensor) -> Float[Tensor, " moves"]:
-    """Return the probabilities (length) of a beta-binomial distribution over 0 … length - 1.
+    """Compute the probabilities of a beta-binomial distribution over 0 … length - 1.
 
     Args:
         length: number of values of the distribution.
         alpha, beta: its two shape parameters, above 0.
         like: tensor whose dtype and device the result gets.
+
+    Returns:
+        Probabilities (length).
     """
     moves = torch.arange(length, dtype=like.dtype, device=like.device)
     trials = length - 1

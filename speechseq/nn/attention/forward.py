@@ -57,7 +57,12 @@ class ForwardConfig(AttentionConfig):
         self.energies()
 
     def build(self, query_dim: int, memory_dim: int) -> "ForwardAttention":
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return ForwardAttention(query_dim, memory_dim, self)
 
     def energies(self) -> LocationSensitiveConfig:
@@ -107,11 +112,14 @@ class ForwardAttention(LocationSensitiveAttention):
         self.transition = agent
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> Any:
-        """Project the memory to keys, once per utterance; return the state before the first step.
+        """Project the memory to keys, once per utterance.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step, a `ForwardState`.
         """
         begun = super().start(memory, memory_mask)
         first = first_distribution(memory, memory_mask, self.reading)
@@ -119,9 +127,14 @@ class ForwardAttention(LocationSensitiveAttention):
         return ForwardState(*begun[:3], history, first.new_zeros(len(memory), 1))
 
     def forward(self, query: Query, state: Any) -> tuple[Context, Weights, Any]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         previous = state.history[:, 0]
         energies = at_least_float32(self._energies(self.query(query), state.keys, state.history))

@@ -53,7 +53,12 @@ class GMMConfig(AttentionConfig):
     dim: Width = 128
 
     def build(self, query_dim: int, memory_dim: int) -> "GMMAttention":
-        """Build the module for queries of width `query_dim`; `memory_dim` is not used."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, which this mechanism does not use.
+        """
         return GMMAttention(query_dim, self)
 
 
@@ -106,11 +111,14 @@ class GMMAttention(Attention):
             width.fill_(_inverse_softplus(FIRST_WIDTH))
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> GMMState:
-        """Return the state before the first step, with all means at position 0.
+        """Prepare a memory, once per utterance; the mechanism needs no keys.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step, with all means at position 0.
         """
         memory = zero_padding(memory, memory_mask)
         previous = first_alignment(memory, memory_mask, self.reading)
@@ -118,9 +126,14 @@ class GMMAttention(Attention):
         return GMMState(memory, memory_mask, means, previous, previous.new_ones(len(memory), 1))
 
     def forward(self, query: Query, state: GMMState) -> tuple[Context, Weights, GMMState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         raw = at_least_float32(self.mixture(torch.tanh(self.hidden(query))))
         log_weight, step, precision = (_graves if self.config.version == "graves" else _v2b)(raw)

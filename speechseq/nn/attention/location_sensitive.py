@@ -50,7 +50,12 @@ class LocationSensitiveConfig(AttentionConfig):
             raise ConfigError(f"kernel: {self.kernel} is even", "use an odd width, such as 31")
 
     def build(self, query_dim: int, memory_dim: int) -> "LocationSensitiveAttention":
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return LocationSensitiveAttention(query_dim, memory_dim, self)
 
 
@@ -99,11 +104,14 @@ class LocationSensitiveAttention(AdditiveAttention):
         nn.init.xavier_uniform_(self.filters.weight)
 
     def start(self, memory: Memory, memory_mask: MemoryMask) -> LocationState:
-        """Project the memory to keys, once per utterance; return the state before the first step.
+        """Project the memory to keys, once per utterance.
 
         Args:
             memory: (batch, positions, memory_dim), output of the encoder.
             memory_mask: (batch, positions), True = valid.
+
+        Returns:
+            The state before the first step.
         """
         memory = zero_padding(memory, memory_mask)
         first = first_alignment(memory, memory_mask, self.reading)
@@ -111,19 +119,26 @@ class LocationSensitiveAttention(AdditiveAttention):
         return LocationState(memory, memory_mask, self.key(memory), history)
 
     def forward(self, query: Query, state: LocationState) -> tuple[Context, Weights, LocationState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         energies = self._energies(self.query(query), state.keys, state.history)
         read = attend(energies, state.memory, state.mask, self.reading, state.history[:, 0])
         return *read, state._replace(history=self._remember(read.weights, state.history))
 
     def folded(self) -> Tensor:
-        """Return location filters and their projection as one matrix (channels · kernel, dim).
+        """Multiply the location filters by their projection, for kernels.
 
-        Kernels multiply it with windows of the history. channels is 1 (previous weights) or 2 (with
-        the sum of all weights), kernel the width of a filter, and dim that of the tanh layer.
+        Returns:
+            One matrix (channels · kernel, dim), which maps a window of the history to the tanh
+            layer: channels is 1 (previous weights) or 2 (with the sum of all weights), kernel the
+            width of a filter, and dim that of the tanh layer.
         """
         return fold_filters(self.filters.weight, self.location.weight)
 

@@ -43,12 +43,21 @@ class MultiHeadConfig(AttentionConfig):
             )
 
     def build(self, query_dim: int, memory_dim: int) -> "MultiHeadAttention":
-        """Build all heads for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build all heads.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return MultiHeadAttention(query_dim, memory_dim, self)
 
 
 class MultiHeadState(NamedTuple):
-    """State of `MultiHeadAttention` between two steps: the states of its heads, in their order."""
+    """State of `MultiHeadAttention` between two steps.
+
+    Attributes:
+        heads: state of each head, in their order.
+    """
 
     heads: tuple[Any, ...]
 
@@ -105,10 +114,15 @@ class MultiHeadAttention(Attention):
         )
 
     def forward(self, query: Query, state: MultiHeadState) -> tuple[Context, Weights, Any]:
-        """Run one step of every head with queries (batch, query_dim).
+        """Run one step of every head.
 
-        `state` is the result of `start` or of the previous step. Returns context (batch,
-        memory_dim), weights (batch, positions), the mean over heads, and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), which are the mean
+            over heads, and the next state.
         """
         heads = zip(self._heads(), state.heads, strict=True)
         contexts, weights, states = zip(*(head(query, own) for head, own in heads), strict=True)

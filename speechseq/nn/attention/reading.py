@@ -63,14 +63,15 @@ class ReadingConfig(Config):
 
 
 def first_alignment(memory: Memory, memory_mask: MemoryMask, reading: ReadingConfig) -> Weights:
-    """Return the weights (batch, positions) that the first step takes as those of a previous step.
-
-    The dtype is at least float32.
+    """Return the weights that the first step takes as those of a previous step.
 
     Args:
         memory: (batch, positions, memory_dim), for dtype and device.
         memory_mask: (batch, positions), True = valid.
         reading: its `first` chooses the weights: zeros, all on position 0, or uniform.
+
+    Returns:
+        Weights (batch, positions), at least float32.
     """
     alignment = at_least_float32(memory.new_zeros(memory_mask.shape))
     if reading.first == "one_hot":
@@ -100,10 +101,16 @@ def first_distribution(memory: Memory, memory_mask: MemoryMask, reading: Reading
 
 
 def median(alignment: Several) -> Int[Tensor, "*rows"]:
-    """Return the median position (…) of attention weights `alignment` (…, positions).
+    """Find the median position of attention weights, a robust measure of where a step attends.
 
     It is the first position at which the cumulative sum of the weights reaches one half, and 0 if
     all weights are zeros.
+
+    Args:
+        alignment: attention weights (…, positions).
+
+    Returns:
+        Positions (…), int64.
     """
     before = (alignment.cumsum(-1) < HALF).sum(-1)
     return before % alignment.shape[-1]  # a row of zeros never reaches the half
@@ -115,18 +122,16 @@ def weigh(
     reading: ReadingConfig,
     previous: Several | None = None,
 ) -> Several:
-    """Normalise energies (…, positions) to weights, a distribution over valid positions.
-
-    The weights are finite, sum to 1, are exactly 0 on padding, and at least float32, for energies
-    of any size, infinite ones included. NaN in the energies gives NaN, so that a diverged model is
-    noticed. The window is applied first, then `keep_top` inside of the window; smoothing uses
-    sigmoid(sharpening · energies).
+    """Normalise energies to attention weights, a distribution over valid positions.
 
     Args:
         energies: (…, positions), raw scores of the positions.
         memory_mask: (…, positions) or of a shape that broadcasts to it, True = valid.
         reading: options of the normalisation.
         previous: (…, positions), weights of the previous step; only a window needs them.
+
+    Returns:
+        Weights (…, positions), at least float32.
 
     Raises:
         ConfigError: `reading` has a window and `previous` is None.

@@ -19,7 +19,7 @@ Reached = Int[Tensor, " batch"]
 
 
 def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> MemoryMask:
-    """Return a mask (batch, positions) of the positions that the next step may attend to.
+    """Compute which positions the next step may attend to, through a window that moves forward.
 
     They are the valid ones from window // 2 behind the furthest position reached to `window` ahead.
 
@@ -27,6 +27,9 @@ def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> Memor
         reached: (batch), furthest position that attention has reached in each row.
         memory_mask: (batch, positions), True = valid.
         window: number of positions ahead that may be read.
+
+    Returns:
+        Mask (batch, positions), True for these positions.
     """
     position = torch.arange(memory_mask.shape[1], device=reached.device)
     ahead = position - reached.unsqueeze(1)
@@ -34,18 +37,25 @@ def window_mask(reached: Reached, memory_mask: MemoryMask, window: int) -> Memor
 
 
 def next_reached(reached: Reached, weights: Weights) -> Reached:
-    """Update the furthest position that attention has reached, (batch), after one more step.
+    """Update the furthest position that attention has reached, after one more step.
 
     Args:
         reached: (batch), furthest median position of the steps so far.
         weights: (batch, positions), attention weights of the new step; their median position
             counts.
+
+    Returns:
+        Furthest positions (batch).
     """
     return torch.maximum(reached, median(weights))
 
 
 def needs_window(attention: nn.Module) -> bool:
-    """Return False for mechanisms that can only move forward, and True for all others."""
+    """Return False for mechanisms that can only move forward, and True for all others.
+
+    Args:
+        attention: the mechanism.
+    """
     return not getattr(attention, "monotonic", False)
 
 

@@ -50,7 +50,12 @@ class StepwiseMonotonicConfig(AttentionConfig):
         _check(self.reading)
 
     def build(self, query_dim: int, memory_dim: int) -> "StepwiseMonotonicAttention":
-        """Build the module for queries of width `query_dim` and memories of width `memory_dim`."""
+        """Build the module.
+
+        Args:
+            query_dim: width of the queries, the hidden states of the decoder.
+            memory_dim: width of the memory, the output of the encoder.
+        """
         return StepwiseMonotonicAttention(query_dim, memory_dim, self)
 
 
@@ -108,9 +113,14 @@ class StepwiseMonotonicAttention(ContentAttention):
         return super().start(memory, memory_mask)._replace(previous=first)
 
     def forward(self, query: Query, state: ContentState) -> tuple[Context, Weights, ContentState]:
-        """Run one step with queries (batch, query_dim) and the state of the previous step.
+        """Run one step of attention.
 
-        Returns context (batch, memory_dim), weights (batch, positions) and the next state.
+        Args:
+            query: (batch, query_dim), hidden states of the decoder.
+            state: result of `start` or of the previous step.
+
+        Returns:
+            Context (batch, memory_dim), attention weights (batch, positions), and the next state.
         """
         energies = at_least_float32(self._energies(self.query(query), state.keys) + self.stay)
         energies = self.reading.sharpening * energies

@@ -277,7 +277,7 @@ class Synthesizer:
     def _speak(
         self, readings: list[Reading], seed: int, max_steps: int | None, manner: Manner
     ) -> list[Speech]:
-        def read(rows: list[int], seed: int) -> Generated:
+        def read(rows: list[int], seed: int, manner: Manner) -> Generated:
             some = [readings[row] for row in rows]
             options = self.precision, seed, max_steps, manner
             return generate_batch(self.model, some, self.vocabulary.pad_id, *options)

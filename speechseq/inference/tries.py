@@ -23,7 +23,8 @@ class Manner:
     Args:
         safe: attention may only move forward, within `window`. An attempt that skips or repeats
             words, judged by its alignment, or that ends at the limit of steps, is repeated with
-            other seeds, `RETRIES` (4) times at most.
+            other seeds, `RETRIES` (4) times at most, each time with a window that is one position
+            smaller.
         n: make exactly n attempts for every text and keep the one with the best alignment score;
             None makes one, or with `safe` as many as needed.
         window: with `safe`, number of positions (symbols) that attention may look ahead of the
@@ -63,15 +64,18 @@ class Kept(NamedTuple):
 
 
 def best_tries(
-    read: Callable[[list[int], int], Generated], lengths: Sequence[int], seed: int, manner: Manner
+    read: Callable[[list[int], int, Manner], Generated],
+    lengths: Sequence[int],
+    seed: int,
+    manner: Manner,
 ) -> list[Kept]:
     """Synthesise texts several times with different seeds, and keep the best attempt of each text.
 
     Attempts are compared by `alignment_score`.
 
     Args:
-        read: function that takes indices of texts and a seed, and returns the model's output for a
-            batch of these texts.
+        read: function that takes indices of texts, a seed and a Manner, and returns the model's
+            output for a batch of these texts.
         lengths: number of tokens of each text.
         seed: seed of the first attempt; the others have seeds made from it.
         manner: number of attempts, and when to stop.
@@ -81,10 +85,11 @@ def best_tries(
     """
     rows = list(range(len(lengths)))
     if manner.tries == 1:
-        return [Kept(read(rows, seed), rows)]
+        return [Kept(read(rows, seed, manner), rows)]
     best: dict[int, tuple[float, Generated]] = {}
     for attempt in range(manner.tries):
-        output = read(rows, (seed + attempt * _SEED_STEP) % 2**64 if attempt else seed)
+        other = (seed + attempt * _SEED_STEP) % 2**64 if attempt else seed
+        output = read(rows, other, _narrower(manner, attempt))
         poor = []
         for place, row in enumerate(rows):
             one = _row(output, place, lengths[row])
@@ -98,6 +103,13 @@ def best_tries(
         if not rows:
             break
     return [Kept(output, [row]) for row, (_, output) in best.items()]
+
+
+def _narrower(manner: Manner, attempt: int) -> Manner:
+    """The manner of a repeated attempt, whose attention looks less far ahead and so skips less."""
+    if manner.n is not None:
+        return manner
+    return dataclasses.replace(manner, window=max(1, manner.window - attempt))
 
 
 def _row(output: Generated, place: int, tokens: int) -> Generated:

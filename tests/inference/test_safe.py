@@ -26,6 +26,7 @@ class Calls:
         self.generate, self.poor = synthesizer.model.generate, poor
         self.rows: list[int] = []
         self.seeds: list[int] = []
+        self.windows: list[int | None] = []
         self.outputs: list[Generated] = []
         synthesizer.model.generate = self  # type: ignore[method-assign,assignment]
 
@@ -33,6 +34,7 @@ class Calls:
         output = self.generate(tokens, lengths, **options)
         self.rows.append(len(tokens))
         self.seeds += {*options["seed"]}
+        self.windows.append(options["window"])
         if self.poor is not None:
             alignment = torch.zeros_like(output.alignment)
             for row, length in enumerate(lengths.tolist()):
@@ -53,6 +55,13 @@ def test_only_poor_texts_are_read_again_and_at_most_so_often(synthesizer: Synthe
     assert calls.rows == [3] + [1] * RETRIES
     assert len({*calls.seeds}) == 1 + RETRIES
     assert [speech.text for speech in spoken] == TEXTS
+
+
+def test_a_text_that_is_read_again_looks_less_far_ahead(synthesizer: Synthesizer) -> None:
+    calls = Calls(synthesizer, poor=lambda length, call: True)
+    synthesizer.synthesize(TEXTS[:1], seed=0, safe=True, window=3)
+    synthesizer.synthesize(TEXTS[:1], seed=0, safe=True, window=3, n=2)
+    assert calls.windows == [3, 2, 1, 1, 1, 3, 3]
 
 
 def test_reading_again_ends_with_the_first_good_one_which_is_kept(synthesizer: Synthesizer) -> None:

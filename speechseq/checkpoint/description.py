@@ -19,7 +19,7 @@ _MOST_UPDATES = 10**12
 
 
 def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a checksum to the content of a checkpoint's config.json, which describes the checkpoint.
+    """Return the content of a checkpoint's config.json with a checksum added.
 
     The key "sha256" is added: the SHA-256 of the other keys as canonical JSON.
     """

@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             namespace: object that gets the values; None makes a new one.
 
         Returns:
-            The namespace, and the words that are no arguments of this parser.
+            The namespace, and surplus words: those that are neither flags nor their values.
 
         Raises:
             ConfigError: a flag is unknown (the message names the nearest), or a word has a NUL

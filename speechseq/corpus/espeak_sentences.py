@@ -73,7 +73,7 @@ def texts(
 
 
 def draw(count: int, seed: int, *, exclude: Collection[str] = ()) -> list[Sentence]:
-    """Draw different sentences from the same grammar as `texts`, to train a language model.
+    """Draw sentences, no two alike, from the grammar of `texts`, to train a language model.
 
     Args:
         count: number of sentences.

@@ -179,7 +179,7 @@ def frames(cut: MonoCut, config: AudioConfig) -> int:
         config: settings of the mel.
 
     Raises:
-        DataError: the cached mel belongs to another part of the file, or to another speed.
+        DataError: the cached mel was made from another part of the recording, or at another speed.
     """
     told = frames_of(cut_audio.samples(cut, config.sample_rate), config)
     stored = (cut.custom or {}).get("mel")

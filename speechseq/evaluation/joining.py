@@ -61,7 +61,7 @@ class JoiningEvaluation:
 
     @property
     def doubted(self) -> int:
-        """Number of strings of words whose transcripts are wrongly marked as without speech."""
+        """Number of joined recordings that are marked as without speech, although all have some."""
         return sum(marked(found) for one in self.joined.values() for found in one.transcripts)
 
     def data(self) -> dict[str, object]:

@@ -37,7 +37,7 @@ class Names(NamedTuple):
         return _numbered(named)
 
     def voices(self) -> dict[Entry, int]:
-        """Map each speaker to the row in the speaker table, by ("speaker", name)."""
+        """Rows of the speaker table; the key of a speaker is ("speaker", name)."""
         return _numbered([("speaker", name) for name in self.speakers])
 
 

@@ -95,7 +95,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore random states, a result of `random_state`; those of missing GPUs are ignored."""
+    """Restore the random states that `random_state` returned; those of absent GPUs are ignored."""
     torch.set_rng_state(state["torch"])
     for device, value in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
         torch.cuda.set_rng_state(value, device)

@@ -68,7 +68,7 @@ class Parts(NamedTuple):
         attention: log-probability under the attention decoder.
         ctc: log-probability under the CTC head; None without it.
         fused: log-probability under each scorer, such as a language model.
-        length: length in the unit of the length rule, tokens or characters.
+        length: length in tokens or characters, as the length normalisation counts it.
         covered: number of memory positions whose summed attention weights exceed the threshold;
             None if coverage has no weight.
     """
@@ -135,7 +135,7 @@ class Score:
         self.names = list(self.terms(Parts(one, ctc, (one,) * len(self.scorers), one, covered)))
 
     def widths(self, device: torch.device) -> Tensor:
-        """Return the length of each symbol, in the unit of the length rule: tokens or characters.
+        """Return the length of each symbol, in tokens or characters as the normalisation counts.
 
         Args:
             device: device of the result.
@@ -188,14 +188,17 @@ class Score:
         """Return an upper bound of the scores that open hypotheses can have when they are finished.
 
         The bound allows for these changes: log-probabilities only fall, a longer hypothesis may
-        divide them by a larger length, and all positions may become covered.
+        divide them by a larger length, and the coverage term may still reach its maximum, all
+        positions of the memory.
 
         Args:
-            parts: sums and lengths of the open (unfinished) hypotheses, (utterances, hypotheses).
+            parts: summed log-probabilities and lengths of the open (unfinished) hypotheses,
+                (utterances, hypotheses).
             positions: number of valid positions of the memory; broadcasts to the parts.
             remaining: maximum number of tokens still to come, eos included; at least 1; broadcasts
                 to the parts.
-            widest: length of the longest symbol, in the unit of the length rule.
+            widest: largest length that one token adds to a hypothesis: 1 if lengths are counted in
+                tokens, the characters of the longest symbol if they are counted in characters.
 
         Returns:
             The bounds, (utterances, hypotheses).

@@ -68,7 +68,7 @@ def interval(
         errors: number of errors in each utterance.
         ref: number of reference words or characters in each utterance.
         level: probability of the interval.
-        resamples: number of sets of utterances that are drawn.
+        resamples: number of bootstrap samples, which are sets of utterances.
         seed: seed of the draws.
 
     Returns:
@@ -96,8 +96,8 @@ def compare(
         first: number of errors of the first system in each utterance.
         second: number of errors of the second system in each utterance.
         ref: number of reference words or characters in each utterance.
-        level: probability of the confidence interval.
-        resamples: number of sets of utterances that are drawn, and of random swaps.
+        level: probability of the confidence interval of the difference.
+        resamples: number of bootstrap samples, and of random permutations.
         seed: seed of the draws.
 
     Raises:

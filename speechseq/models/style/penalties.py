@@ -142,12 +142,16 @@ class Capacity(nn.Module):
         return F.softplus(self.raw)
 
     def forward(self, latent: Latent, prior: Distribution, update: int) -> dict[str, Tensor]:
-        """Compute weight · β · (KL - capacity), where β is the learned multiplier.
+        """Compute weight · β · (KL - capacity), to be added to the loss.
+
+        KL is the divergence of the posteriors from the prior, in nats, a mean over the batch. β ≥ 0
+        is a Lagrange multiplier whose gradient is reversed, so that an optimizer that minimises the
+        loss raises β while KL exceeds the capacity.
 
         Args:
             latent: styles of the batch, of which the posteriors are used.
-            prior: distribution of a code.
-            update: number of the optimizer update, which has no effect.
+            prior: prior distribution of one utterance's style code.
+            update: number of the optimizer update; not used, all penalties take it.
 
         Returns:
             A dict with the scalar "capacity".

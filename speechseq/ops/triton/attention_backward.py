@@ -126,7 +126,8 @@ def history_backward(
     A program computes PLACES positions of one row (item of the batch). Tensors are float32.
 
     Args:
-        grad_argument: (rows, positions, DIM), gradient of the argument of the energies' tanh.
+        grad_argument: (rows, positions, DIM), gradient with respect to query + keys + location, the
+            argument of tanh in the energies.
         folded: (CHANNELS · TAPS, DIM), the location filters multiplied by their projection.
         previous: (rows, positions), overwritten with the gradient of the previous step's weights.
         cumulative: (rows, positions), to which the gradient of the sum of all earlier weights is
@@ -162,13 +163,14 @@ def filters_backward(
     DIM: tl.constexpr, WIDE: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
     ALL: tl.constexpr, SOME: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Triton kernel: gradient of the location filters multiplied by their projection.
+    """Triton kernel: gradient with respect to the product of location filters and projection.
 
     A program computes SOME of the CHANNELS · TAPS filter taps of one row (item of the batch),
     PLACES positions at a time. Tensors are float32.
 
     Args:
-        grad_argument: (rows, positions, DIM), gradient of the argument of the energies' tanh.
+        grad_argument: (rows, positions, DIM), gradient with respect to query + keys + location, the
+            argument of tanh in the energies.
         previous, cumulative: (rows, positions), attention weights of the previous step, and the sum
             of all earlier ones, which is read if CHANNELS is 2.
         previous_stride, cumulative_stride: distance of two rows of these tensors, in elements.

@@ -7,6 +7,7 @@ from speechseq.training.corpus_findings import CORPUS_CHECKS
 from speechseq.training.finding import MOVED, Course, Finding
 
 EARLY, LATE = 0.1, 0.5  # shares of a run: what should have begun, and what should be there
+UNDER_WAY = 0.35  # share of a run from which its pace so far predicts what will be there
 BEGUN, ALIGNED = 0.25, 0.5  # quality of an alignment
 READ, FORWARD = 0.6, 0.75
 HARMFUL, RARE = 0.25, 0.01
@@ -105,14 +106,15 @@ def unaligned(course: Course) -> Iterator[Finding]:
 
     Principle: an alignment is of use if each step reads few symbols (focus), all symbols are read
     (coverage), and in their order (monotonicity); one of these alone can be perfect for a useless
-    alignment. Before half of a run, the smallest of the three may be small as long as it grows. A
-    run without any growth in its first tenth has no gradient towards an alignment yet, and most
-    such runs never align.
+    alignment. Before half of a run, the smallest of the three may be small as long as it grows, and
+    after a third of the run, as long as it grows fast enough to be there at half. A run without any
+    growth in its first tenth has no gradient towards an alignment yet, and most such runs never
+    align.
     """
     quality = course.quality()
     if not quality or course.share < EARLY / 2 or next(collapsed(course), None):
         return
-    if quality[-1] >= BEGUN or (course.share < LATE and _grows(quality)):
+    if quality[-1] >= BEGUN or (course.share < LATE and _grows(quality, course.share)):
         return
     if course.share < EARLY and len(quality) < 2:
         return
@@ -172,8 +174,11 @@ def _cure(course: Course) -> str:
     return "set --loss.guide 50, and --model.decoder.reduction_factor 2 or more"
 
 
-def _grows(quality: list[float]) -> bool:
-    return len(quality) > 1 and quality[-1] > 1.2 * quality[0]
+def _grows(quality: list[float], share: float) -> bool:
+    if len(quality) < 2 or quality[-1] <= 1.2 * quality[0]:
+        return False
+    growth = (quality[-1] - quality[0]) * LATE / share  # by half of the run, at the same pace
+    return share < UNDER_WAY or quality[0] + growth >= BEGUN
 
 
 Check = Callable[[Course], Iterator[Finding]]

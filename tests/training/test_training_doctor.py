@@ -65,6 +65,17 @@ def test_a_run_that_does_not_align_says_so_within_its_first_tenth():
     assert "--model.decoder.reduction_factor" in finding.cure
 
 
+def test_an_alignment_that_grows_too_slowly_to_be_there_in_time_is_named():
+    def growing(pace: float, updates: int) -> list:
+        history = [(n, DIFFUSE | {"focus": 0.08 + pace * n / 1000}) for n in range(50, updates, 50)]
+        return diagnose(history, 1000)
+
+    assert growing(0.28, 300) == []  # it may become faster
+    (finding,) = growing(0.28, 450)  # 0.22 at half of the run
+    assert finding.problem.startswith("attention: it does not align")
+    assert growing(0.36, 450) == []
+
+
 def test_a_stop_head_that_is_wrong_more_often_than_one_that_never_stops_is_named():
     (finding,) = diagnose([(500, GOOD | {"stop_accuracy": 0.5})], 1000)
     assert finding.problem.startswith("stop:")

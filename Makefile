@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint docs bench growth clean
 
 demo: $(VENV)/installed
-	$(BIN)/python recipes/tts/any_sentence.py --run runs/demo/voice
-	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears
+	$(BIN)/python recipes/tts/any_sentence.py --run runs/demo/voice --threads 2
+	$(BIN)/python recipes/asr/speech_chain.py --voice runs/demo/voice --run runs/demo/ears --threads 2
 
 test: $(VENV)/installed lint docs
 	$(BIN)/pytest -n 2 --dist worksteal

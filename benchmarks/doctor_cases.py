@@ -137,5 +137,5 @@ CASES = {
     "good: a woman's voice, slower": Case(voice="en-gb+f1", words_per_minute=140, seed=1),
     "good: r = 2, half the rate": Case(model=tiny(2), rate=1e-3, seed=2),
     "good: dynamic convolution, no guide": Case(model=dynamic(), guide=0.0, seed=3),
-    "good: Tacotron 1": Case(model=first(), seed=4, guide=10.0),
+    "good: Tacotron 1": Case(model=first(), seed=4),
 }

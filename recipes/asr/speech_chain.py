@@ -54,13 +54,13 @@ class Settings(speech_chain.SpeechChainConfig):
     loss: LASLossConfig = LASLossConfig(label_smoothing=0.1)
     search: Beam = dataclasses.replace(usual_beam(8), limit=LimitConfig(tokens_per_position=0.3))
     trainer: TrainerConfig = TrainerConfig(
-        updates=300,
+        updates=200,
         learning_rate=2e-3,
-        schedule=ExponentialConfig(warmup=50, start=150, end=300, floor=0.05),
+        schedule=ExponentialConfig(warmup=50, start=100, end=200, floor=0.05),
         weight_decay=0.0,
         ema_decay=0.95,
         log_every=25,
-        checkpoint_every=150,
+        checkpoint_every=100,
         keep=1,
     )
 

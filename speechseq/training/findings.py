@@ -14,7 +14,8 @@ HARMFUL, RARE = 0.25, 0.01
 CLOSE = 0.25
 SURE = 0.9  # stop decisions, where no more is known of them than the share that is right
 UNTRAINED = -1.0
-USED = 0.02
+USED, MORE = 0.02, 0.002  # gain by the text; growth of the gain that is no noise
+RECENT = 3  # validations; a noisy measure must be bad in all of them
 
 
 def too_fast(course: Course) -> Iterator[Finding]:
@@ -66,14 +67,14 @@ def never_stops(course: Course) -> Iterator[Finding]:
 
     Principle: a stop head that predicts, at every step, the share of last steps among all steps has
     a cross-entropy equal to the entropy of this share ("stop_skill" 0, see `probes.stop_skill`). A
-    trained head is better in the first half of a run; an untrained one stays far worse, since its
-    logits say nothing about the rare last step. Without "stop_skill": a head that is wrong at a
-    tenth of the steps is worse than one that never stops.
+    trained head is better in the first half of a run, though not at each validation; an untrained
+    one stays far worse, since its logits say nothing about the rare last step. Without
+    "stop_skill": a head that is wrong at a tenth of the steps is worse than one that never stops.
     """
     skill, accuracy = course.series("stop_skill"), course.last("stop_accuracy")
     if skill:
         untrained = course.share >= EARLY and max(skill) < UNTRAINED
-        wrong = untrained or (course.share >= LATE and skill[-1] < 0)
+        wrong = untrained or (course.share >= LATE and max(skill[-RECENT:]) < 0)
     else:
         wrong = course.share >= LATE and accuracy < SURE
     if wrong:
@@ -125,11 +126,12 @@ def unused_text(course: Course) -> Iterator[Finding]:
     """Yield a finding if the predicted mels do not depend on the text.
 
     Principle: a model that reads its text predicts mels worse if it is given another text. If it
-    does not in the second half of a run, it predicts from the true frames alone: attention reads
-    nothing of use, or texts do not belong to their recordings.
+    does not in the second half of a run and does not begin to, it predicts from the true frames
+    alone: attention reads nothing of use, or texts do not belong to their recordings.
     """
-    gain = course.last("text_gain")
-    if course.share >= LATE and gain < USED:
+    gain = course.series("text_gain")
+    growing = bool(gain) and gain[-1] - gain[len(gain) // 2] > MORE
+    if course.share >= LATE and course.last("text_gain") < USED and not growing:
         yield Finding(
             "text: mels are predicted as well with a wrong text as with the right one",
             "check how texts are joined to recordings; if they are right, raise "

@@ -81,6 +81,26 @@ def test_a_stop_head_that_is_wrong_more_often_than_one_that_never_stops_is_named
     assert finding.problem.startswith("stop:")
 
 
+def test_one_noisy_stop_skill_is_no_finding_and_three_are():
+    def skilled(*late: float) -> list:
+        skills = [-2.0, -0.5, 0.3, 0.5, *late]
+        return diagnose([(125 * n, GOOD | {"stop_skill": s}) for n, s in enumerate(skills)], 1000)
+
+    assert skilled(0.4, -0.1) == []
+    assert skilled(-0.1, 0.2, -0.1) == []
+    assert [found.problem[:5] for found in skilled(-0.1, -0.2, -0.1)] == ["stop:"]
+
+
+def test_a_text_that_begins_to_be_used_is_no_finding_and_one_that_is_never_used_is():
+    def gaining(*gains: float) -> list:
+        return diagnose([(100 * n, GOOD | {"text_gain": g}) for n, g in enumerate(gains)], 1000)
+
+    assert gaining(0.0, 0.001, 0.003, 0.004, 0.006, 0.009, 0.012) == []
+    assert gaining(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6) == []
+    for unused in ((0.0, 0.001, 0.0, -0.001, 0.001, 0.0, 0.001), (0.01,) * 7):
+        assert [found.problem[:5] for found in gaining(*unused)] == ["text:"]
+
+
 @pytest.mark.parametrize("value", [None, math.nan, "much", math.inf])
 def test_values_that_are_no_numbers_are_ignored(value):
     assert diagnose([(500, dict.fromkeys(GOOD, value))], 1000) == []

@@ -108,9 +108,9 @@ def unaligned(course: Course) -> Iterator[Finding]:
     Principle: an alignment is of use if each step reads few symbols (focus), all symbols are read
     (coverage), and in their order (monotonicity); one of these alone can be perfect for a useless
     alignment. Before half of a run, the smallest of the three may be small as long as it grows, and
-    after a third of the run, as long as it grows fast enough to be there at half. A run without any
-    growth in its first tenth has no gradient towards an alignment yet, and most such runs never
-    align.
+    after a third of the run, as long as it grows fast enough to be nearly there at half. A run
+    without any growth in its first tenth has no gradient towards an alignment yet, and most such
+    runs never align.
     """
     quality = course.quality()
     if not quality or course.share < EARLY / 2 or next(collapsed(course), None):
@@ -180,7 +180,7 @@ def _grows(quality: list[float], share: float) -> bool:
     if len(quality) < 2 or quality[-1] <= 1.2 * quality[0]:
         return False
     growth = (quality[-1] - quality[0]) * LATE / share  # by half of the run, at the same pace
-    return share < UNDER_WAY or quality[0] + growth >= BEGUN
+    return share < UNDER_WAY or quality[0] + growth >= 0.9 * BEGUN
 
 
 Check = Callable[[Course], Iterator[Finding]]

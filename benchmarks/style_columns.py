@@ -182,7 +182,7 @@ COLUMNS = (
         together(
             lambda found, chance: found - chance,
             value("text_probe", "accuracy"),
-            value("text_probe", "chance"),
+            value("text_probe", "permuted"),
         ),
     ),
     Column(CODE, "R² F0", None, True, value("recovered", "f0")),

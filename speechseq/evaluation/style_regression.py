@@ -47,12 +47,12 @@ def regression(codes: Tensor, targets: Rows) -> Regression:
     centred, deviations = flat - flat.mean(0), targets - targets.mean(0)
     scale = np.where(centred.std(0) > 0, centred.std(0), 1.0)
     factors = np.linalg.svd(centred / scale, full_matrices=False)
-    slopes = np.stack([_ridge(*factors, target=column) for column in deviations.T]) / scale
-    constant = targets.mean(0) - slopes @ flat.mean(0)
-    predicted = centred @ slopes.T
+    linear = np.stack([_ridge(*factors, target=column) for column in deviations.T]) / scale
+    constant = targets.mean(0) - linear @ flat.mean(0)
+    predicted = centred @ linear.T
     spread = np.where(predicted.std(0) > 0, predicted.std(0), 1.0)
     moves = (predicted / spread).T @ centred / len(flat)
-    return Regression(np.concatenate([slopes, constant[:, None]], axis=1), moves)
+    return Regression(np.concatenate([linear, constant[:, None]], axis=1), moves)
 
 
 def _ridge(

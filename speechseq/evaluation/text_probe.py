@@ -29,7 +29,7 @@ def text_probe(
         texts: texts of the test.
 
     Returns:
-        "accuracy": share of the tested words that are predicted. "chance" and "spread": mean and
+        "accuracy": share of the tested words that are predicted. "permuted" and "spread": mean and
         standard deviation of the accuracy with permuted words in the fit, over 50 permutations.
         "words": number of tested words; only words that occur twice at their place in
         `fitted_texts` are tested. The result is None if no word can be tested.
@@ -45,7 +45,7 @@ def text_probe(
     null = torch.tensor([_accuracy(tasks, generator) for _ in range(_PERMUTATIONS)])
     return {
         "accuracy": _accuracy(tasks, None),
-        "chance": float(null.mean()),
+        "permuted": float(null.mean()),
         "spread": float(null.std()),
         "words": sum(len(words) for *_, words in tasks),
     }

@@ -46,7 +46,7 @@ def save_run(folder: Path, kind: str, span: float | None, **more: object) -> Pat
         },
         "same_text": {"f0": 0.4, "energy": 1.0, "rate": math.log2(1.2), "ffe": 0.1, "wer": 0.2},
         "other_text": {"f0": 0.95, "energy": 0.85, "rate": None},
-        "text_probe": {"accuracy": 0.12, "chance": 0.1, "spread": 0.03, "words": 120},
+        "text_probe": {"accuracy": 0.12, "permuted": 0.1, "spread": 0.03, "words": 120},
         "prior": {"distance": 1.0, "null": 0.5, "gap": 0.0, "undefined": 0.0, "wer": 0.2},
         "default": {"f0": 0.1, "spread": 0.0, "energy": -0.7, "rate": None},
         **more,

@@ -8,6 +8,7 @@ from speechseq.training.finding import MOVED, Course, Finding
 
 EARLY, LATE = 0.1, 0.5  # shares of a run: what should have begun, and what should be there
 UNDER_WAY = 0.35  # share of a run from which its pace so far predicts what will be there
+NEARLY = 0.9  # a pace is measured on noisy values
 BEGUN, ALIGNED = 0.25, 0.5  # quality of an alignment
 READ, FORWARD = 0.6, 0.75
 HARMFUL, RARE = 0.25, 0.01
@@ -180,7 +181,7 @@ def _grows(quality: list[float], share: float) -> bool:
     if len(quality) < 2 or quality[-1] <= 1.2 * quality[0]:
         return False
     growth = (quality[-1] - quality[0]) * LATE / share  # by half of the run, at the same pace
-    return share < UNDER_WAY or quality[0] + growth >= 0.9 * BEGUN
+    return share < UNDER_WAY or quality[0] + growth >= NEARLY * BEGUN
 
 
 Check = Callable[[Course], Iterator[Finding]]
